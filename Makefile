@@ -1,0 +1,32 @@
+# Everything a fresh machine needs: Python 3.11+, make, git.
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 4
+
+.PHONY: demo test test-long lint bench clean
+
+.venv/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/python examples/bookshop/demo.py
+
+test: .venv/.installed
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+
+test-long: .venv/.installed
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/gate.py
+
+clean:
+	rm -rf .venv build dist

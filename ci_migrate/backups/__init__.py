@@ -1,0 +1,1 @@
+"""Backups: the catalog is the storage itself, a backup is a folder whose manifest was written last."""

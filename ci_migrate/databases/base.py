@@ -1,0 +1,159 @@
+"""The contract of a database: what the gate asks of SQLite, PostgreSQL, MySQL/MariaDB or a plugin's engine.
+
+A `Database` is one database behind one URL: the target, or a scratch copy of it. It opens sessions of its own
+for each call (through `engine()`), so that it can be used before, while and after a child process migrates.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from sqlalchemy import URL, Engine
+
+from ci_migrate.model import Identity, Noun, RowCount, Schema, TableContent, VersionTable
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) in bytes or tables; total 0 where it is not known."""
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """A Progress that shows nothing."""
+
+
+class Capabilities(Noun, kw_only=True):
+    """What an engine can do. The gate asks these, never for an engine's name."""
+
+    transactional_ddl: bool  # a revision that fails leaves nothing behind
+    lock_is_file: bool  # the child process inherits the run lock's descriptor
+    scratch_on_server: bool  # a scratch copy lives on the target's server (else in a local folder)
+    remote: bool  # a host is involved: only loopback and sockets run without settings
+
+
+@dataclass(frozen=True)
+class Wall:
+    """How the child process recognises a database and connects to another one in its place.
+
+    Sent to the worker as JSON by a pipe, never by argv. `match` is what identifies the database in the arguments
+    of a driver's connect; `connect` is what replaces those; both hold only the keys that the dialect knows:
+    SQLite `file`; PostgreSQL `host`, `port`, `database`, `user`, `password`.
+    """
+
+    dialect: str
+    match: Mapping[str, str] = field(repr=False)
+    connect: Mapping[str, str] = field(repr=False)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What a session on it answers: SQLite `file`; PostgreSQL `database`, `oid`."""
+
+
+class Lock(Protocol):
+    """The run lock: held by a session (or file descriptor) of its own."""
+
+    @property
+    def fd(self) -> int | None:
+        """The file descriptor that a child inherits, where the lock is a file."""
+
+    def check(self) -> None:
+        """Keep it alive. Raises LockedError if it was lost."""
+
+
+class Dumped(Noun, kw_only=True):
+    """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows."""
+
+    schema: Schema
+    row_counts: dict[str, RowCount]
+    engine_version: str
+    tool_version: str
+    how_to_restore: str
+    heads: tuple[tuple[str, ...], ...] = ()
+
+
+@runtime_checkable
+class Database(Protocol):
+    """One database of one engine. Implementations prove themselves with `ci_migrate.testing`."""
+
+    dialect: str
+    capabilities: Capabilities
+    url: URL
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        """An engine for sessions of our own: NullPool, sync driver, named `ci-migrate`, timeouts set as
+        connection options. Raises nothing by itself; connecting may raise SQLAlchemy's errors."""
+
+    def ping(self) -> None:
+        """Raise DatabaseError (with the host's name and the next step, never the password) if it can't be
+        reached, is read-only (a replica), or is behind a pooler in transaction mode. A SQLite file that does not
+        exist is an empty database."""
+
+    def identity(self) -> Identity:
+        """Which database this is."""
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        """The rows of each version table, sorted; () where the table does not exist. Read-only."""
+
+    def schema(self) -> Schema:
+        """All objects with their canonical definition, read from the catalog; see `model.Schema`.
+
+        Without: Alembic's version tables' rows, column positions, sequence values, the database's own name,
+        whatever the engine or an extension owns, and ci-migrate's own objects.
+        """
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        """Rows per table (all tables if None); estimates are allowed for big tables unless `exact`."""
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        """Rows, values per column and order-free digests of these tables; missing tables are left out."""
+
+    def size(self) -> int:
+        """Bytes on disk, as the engine tells; 0 for a database that does not exist."""
+
+    def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
+        """The run lock, by try-and-poll for at most `timeout` seconds. Raises LockedError naming the holder."""
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        """Live sessions whose name starts so, as words for people (pid, start, query); [] where there are none."""
+
+    def wall(self) -> Wall:
+        """How the worker recognises this database and connects to it."""
+
+    def dump(
+        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+    ) -> Dumped:
+        """Write a consistent copy as files into the empty folder `into`.
+
+        Raises BackupError, ToolError or DatabaseError; then what it wrote is worthless and the caller removes it.
+        """
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        """Restore a dump into this database, which must be empty. Raises BackupError or ToolError."""
+
+    def scratch(self, run_id: str, folder: Path) -> AbstractContextManager["Database"]:
+        """An empty scratch copy named `ci_migrate_scratch_<run id>`, dropped when the block is left. `folder` is
+        for engines whose databases are files. Raises DatabaseError naming the missing right and the GRANT."""
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        """Drop scratch copies that killed runs left behind (those whose run id is not in `keep` and that nobody
+        uses). Returns their names."""
+
+    def replace(self, payload: Path, check: Callable[["Database"], None], label: str) -> str:
+        """Put a dump in the place of this live database.
+
+        It is restored beside, `check` is called on the restored copy (and raises to stop), then it takes the
+        database's place; the replaced one is kept under another name where the engine can. Returns words that say
+        where the replaced database is. The original is untouched until the moment of the swap.
+        """
+
+    def explain(self, error: BaseException) -> str:
+        """A driver's error as one line without secrets, bound values and the server's DETAIL."""
+
+
+@contextmanager
+def session(database: Database, *, read_only: bool = False) -> Iterator[Any]:
+    """A SQLAlchemy connection to the database, closed with its engine."""
+    engine = database.engine(read_only=read_only)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,1 @@
+"""Alembic lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Diagnosis, and one repair per file."""

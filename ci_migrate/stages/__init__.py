@@ -1,0 +1,1 @@
+"""One stage per file: `run_stage(run, report) -> StageResult`."""
