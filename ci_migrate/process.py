@@ -14,6 +14,7 @@ OUTPUT_LIMIT = 64 * 1024
 """Bytes of a child's output that are kept: the end of it, where the error stands."""
 
 Popen = subprocess.Popen
+TimeoutExpired = subprocess.TimeoutExpired
 
 
 class Tail:

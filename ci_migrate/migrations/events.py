@@ -1,0 +1,209 @@
+"""The typed events that the child sends, a mirror of the messages in `worker.py` (a test holds the two together)."""
+
+import msgspec
+
+
+
+class WireEvent(Event, rename=None, tag_field="event"):
+    """Field names exactly as sent."""
+
+
+class Hello(WireEvent, tag="hello"):
+    """The child has started and imported Alembic."""
+
+    pid: int
+    python: str
+    executable: str
+    alembic: str
+    sqlalchemy: str
+
+
+class Wanted(WireEvent, tag="wanted"):
+    """Where env.py wants to connect, when asked for its URL. `parts` may hold a password."""
+
+    dialect: str
+    driver: str
+    parts: dict[str, str]
+
+
+class RefusedConnection(WireEvent, tag="refused"):
+    """The wall refused something: a connection, an ATTACH, a statement that leaves the scratch copy."""
+
+    words: str
+
+
+class WriteAtLoad(WireEvent, tag="write-at-load"):
+    """env.py tried to write while only the heads were read; it was not sent."""
+
+    sql: str
+
+
+class Session(WireEvent, tag="session"):
+    """A session was opened; `pid` is the server's process."""
+
+    pid: int
+    database: str
+
+
+class GraphRevision(msgspec.Struct, frozen=True):
+    """One revision script as Alembic sees it."""
+
+    id: str
+    file: str
+    message: str
+    down_revisions: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    branch_labels: tuple[str, ...]
+    has_downgrade: bool
+    allow: dict[str, str]
+
+
+class Graph(WireEvent, tag="graph"):
+    """The revision graph, newest first."""
+
+    revisions: tuple[GraphRevision, ...]
+    heads: tuple[str, ...]
+    env_file: str
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A version table as env.py configured it."""
+
+    name: str
+    schema: str | None
+    database: str
+    search_path: str | None
+
+
+class Context(WireEvent, tag="context"):
+    """env.py configured a version table; `revisions` is what is pending (inspect) or about to run."""
+
+    key: str
+    number: int
+    table: Table
+    heads: tuple[str, ...]
+    revisions: tuple[str, ...]
+
+
+class RevisionStarted(WireEvent, tag="revision"):
+    """upgrade() or downgrade() of a revision is about to be called."""
+
+    context: int
+    revision: str | None
+    file: str | None
+
+
+class StatementStarted(WireEvent, tag="statement"):
+    """A statement is about to be sent. The child waits for the parent's word unless it only reads."""
+
+    position: int
+    context: int
+    revision: str | None
+    file: str | None
+    line: int | None
+    sql: str
+    digest: str
+    reads: bool
+
+
+class StatementDone(WireEvent, tag="done"):
+    """It ran."""
+
+    position: int
+    seconds: float
+    rows: int | None
+
+
+class StatementFailed(WireEvent, tag="statement-failed"):
+    """It failed. env.py or the revision may still swallow the error."""
+
+    position: int
+    seconds: float
+    error: str
+    sqlstate: str | None
+
+
+class PragmaInTransaction(WireEvent, tag="pragma-in-transaction"):
+    """SQLite: PRAGMA foreign_keys inside a transaction, which does nothing."""
+
+    revision: str | None
+    sql: str
+
+
+class Committing(WireEvent, tag="committing"):
+    """About to commit; the child waits. `xid` is PostgreSQL's transaction id."""
+
+    statements: int
+    revision: str | None
+    xid: str | None = None
+
+
+class Committed(WireEvent, tag="committed"):
+    """Committed; the child waits. `complete` is False in the middle of a revision."""
+
+    statements: int
+    context: int
+    revision: str | None
+    complete: bool
+
+
+class RolledBack(WireEvent, tag="rolled-back"):
+    """A transaction that had written was rolled back."""
+
+    revision: str | None
+    statements: int
+
+
+class Stamped(WireEvent, tag="stamped"):
+    """The version table was updated (not committed yet)."""
+
+    context: int
+    revision: str | None
+    heads: tuple[str, ...]
+
+
+class Finished(WireEvent, tag="finished"):
+    """env.py came to its end; `exited` says that it called sys.exit(0)."""
+
+    exited: bool
+
+
+class Failed(WireEvent, tag="failed"):
+    """env.py ended with an exception. `kind`: error, command (Alembic's own), refused, exit, stopped."""
+
+    kind: str
+    message: str
+    sqlstate: str | None = None
+    file: str | None = None
+    line: int | None = None
+    revision: str | None = None
+    trace: str = ""
+
+
+AnyEvent = (
+    Hello
+    | Wanted
+    | RefusedConnection
+    | WriteAtLoad
+    | Session
+    | Graph
+    | Context
+    | RevisionStarted
+    | StatementStarted
+    | StatementDone
+    | StatementFailed
+    | PragmaInTransaction
+    | Committing
+    | Committed
+    | RolledBack
+    | Stamped
+    | Finished
+    | Failed
+)
+
+decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def waits(event: AnyEvent) -> bool:
+    """Whether the child stands still until the parent answers this event."""
+    return isinstance(event, Committing | Committed) or (isinstance(event, StatementStarted) and not event.reads)

@@ -1,0 +1,283 @@
+"""The parent side: starts the child, answers each of its questions, always ends with a result."""
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ci_migrate import process
+from ci_migrate.databases.base import Wall
+from ci_migrate.errors import WorkerError
+from ci_migrate.migrations import events
+
+BOOTSTRAP = (
+    "import os,sys\n"
+    "sys.path[:]=[p for p in sys.path if p]\n"  # `python -c` puts the current folder first: alembic does not
+    "n=int(os.read(0,10));s=b''\n"
+    "while len(s)<n:s+=os.read(0,n-len(s))\n"
+    "exec(compile(s,'<ci-migrate worker>','exec'))\n"
+)
+POLL = 0.25
+"""Seconds between two looks at the interrupt flag and the stall clock while the child is silent."""
+
+Handle = Callable[[events.AnyEvent], str | None]
+"""Called for each event. The answer matters where `events.waits`: None or "go", "stop", "refuse <why>"."""
+
+
+@cache
+def worker_source() -> bytes:
+    """The worker's source text."""
+    return files("ci_migrate.migrations").joinpath("worker.py").read_bytes()
+
+
+@dataclass
+class Interrupt:
+    """Set by the signal handlers of the command line, looked at by the runner.
+
+    `number` is the first signal that came; `again` says that a second one came, which ends the child at once.
+    """
+
+    number: int | None = None
+    again: bool = False
+
+    def set(self, number: int) -> None:
+        """Note a signal."""
+        self.again = self.number is not None
+        self.number = self.number or number
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How children are started: the project's interpreter, in the project's folder."""
+
+    python: str
+    directory: Path
+    environ: Mapping[str, str] = field(repr=False)
+    lock_fd: int | None = None
+    stall_timeout: float = 600.0
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended. Exactly one of `finished`, `failed` and `died` is set."""
+
+    hello: events.Hello | None
+    finished: events.Finished | None
+    failed: events.Failed | None
+    died: str | None
+    output: str  # the end of what env.py and Alembic printed
+
+    @property
+    def ok(self) -> bool:
+        """It came to its end without an exception."""
+        return self.finished is not None
+
+    @property
+    def words(self) -> str:
+        """What went wrong, in one line; "" if nothing did."""
+        return self.failed.message if self.failed else self.died or ""
+
+
+class Workers:
+    """Starts children. `warm()` starts the next one early, so that it imports Alembic while others work."""
+
+    def __init__(self, launch: Launch, interrupt: Interrupt | None = None) -> None:
+        self.launch = launch
+        self.interrupt = interrupt or Interrupt()
+        self._spare: process.Popen[bytes] | None = None
+
+    def warm(self) -> None:
+        """Start the next child now."""
+        if self._spare is None:
+            self._spare = self._spawn()
+
+    def _spawn(self) -> "process.Popen[bytes]":
+        launch = self.launch
+        fds = [] if launch.lock_fd is None else [launch.lock_fd]
+        child = process.spawn(
+            [launch.python, "-c", BOOTSTRAP], env=launch.environ, cwd=launch.directory, pass_fds=fds
+        )
+        source = worker_source()
+        _write(child, f"{len(source):<10}".encode() + source)
+        return child
+
+    def close(self) -> None:
+        """End the child that was started early and is not needed."""
+        if self._spare is not None:
+            process.end_group(self._spare, grace=0.2)
+            _close_pipes(self._spare)
+            self._spare = None
+
+    def run(self, request: Mapping[str, Any], handle: Handle, *, urgent: bool = False) -> Ended:
+        """Run one request in a fresh child and answer its questions until it ends.
+
+        Args:
+            request: what `worker.main` reads.
+            handle: called with each event, in order; an exception ends the child and is raised again.
+            urgent: an interrupt ends the child at once instead of at a statement boundary (nothing of value
+                can be half-done: dry run, reading).
+        """
+        child = self._spare or self._spawn()
+        self._spare = None
+        assert child.stderr is not None
+        output = process.Tail(child.stderr)
+        conversation = _Conversation(child, handle, self.interrupt, self.launch.stall_timeout, urgent=urgent)
+        try:
+            _write(child, msgspec.json.encode(request) + b"\n")
+            conversation.run()
+        finally:
+            with suppress(OSError):
+                assert child.stdin is not None
+                child.stdin.close()
+            if conversation.last is not None:
+                with suppress(process.TimeoutExpired):
+                    child.wait(5)
+            process.end_group(child) if child.poll() is None else None
+            text = output.text(timeout=1.0)
+            _close_pipes(child)
+        return self._ended(conversation, child.returncode, text)
+
+    def _ended(self, conversation: "_Conversation", code: int, output: str) -> Ended:
+        last = conversation.last
+        died = conversation.died
+        if last is None and died is None:
+            died = f"the child process was killed by signal {-code}" if code < 0 else f"the child process ended with {code}"
+            lines = [line for line in output.strip().splitlines() if line.strip()]
+            if lines and code > 0:
+                died += f": {lines[-1]}"
+        failed = last if isinstance(last, events.Failed) else None
+        if failed is not None:
+            failed = msgspec.structs.replace(
+                failed, message=self.redact(failed.message), trace=self.redact(failed.trace)
+            )
+        return Ended(
+            hello=conversation.hello,
+            finished=last if isinstance(last, events.Finished) else None,
+            failed=failed,
+            died=self.redact(died) if died else None,
+            output=self.redact(output),
+        )
+
+    def redact(self, text: str) -> str:
+        """The text without any of the secrets that this run knows."""
+        for secret in self.launch.secrets:
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+class _Conversation:
+    """Reads events and answers them."""
+
+    def __init__(
+        self, child: "process.Popen[bytes]", handle: Handle, interrupt: Interrupt, stall_timeout: float, *, urgent: bool
+    ) -> None:
+        self.child = child
+        self.handle = handle
+        self.interrupt = interrupt
+        self.stall_timeout = stall_timeout
+        self.urgent = urgent
+        self.hello: events.Hello | None = None
+        self.last: events.Finished | events.Failed | None = None
+        self.died: str | None = None
+        self.in_flight = False
+
+    def run(self) -> None:
+        for event in self._events():
+            if isinstance(event, events.Hello):
+                self.hello = event
+            self.in_flight = isinstance(event, events.StatementStarted | events.Committing)
+            word = self.handle(event)
+            if isinstance(event, events.Finished | events.Failed):
+                self.last = event
+                return
+            if events.waits(event):
+                if self.interrupt.number is not None and not isinstance(event, events.Committed):
+                    word = "stop"
+                _write(self.child, (word or "go").encode() + b"\n")
+
+    def _events(self) -> Iterator[events.AnyEvent]:
+        assert self.child.stdout is not None
+        fd = self.child.stdout.fileno()
+        buffer = b""
+        heard = time.monotonic()
+        while True:
+            ready, _, _ = select.select([fd], [], [], POLL)
+            if not ready:
+                if self._must_end(time.monotonic() - heard):
+                    return
+                continue
+            data = os.read(fd, 1 << 20)
+            if not data:
+                return
+            heard = time.monotonic()
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                try:
+                    event = events.decoder.decode(line)
+                except msgspec.MsgspecError as error:
+                    raise WorkerError(f"The child process sent something that is not an event: {error}.") from error
+                yield event
+
+    def _must_end(self, silent: float) -> bool:
+        if self.interrupt.number is not None and (self.urgent or self.interrupt.again):
+            self.died = "the child process was ended: interrupted"
+            return True
+        if silent > self.stall_timeout and not self.in_flight:
+            self.died = f"the child process was ended: it did nothing for {silent:.0f} s (stall-timeout)"
+            return True
+        return False
+
+
+def _write(child: "process.Popen[bytes]", data: bytes) -> None:
+    assert child.stdin is not None
+    view = memoryview(data)
+    with suppress(BrokenPipeError):  # the child is gone: its end is read from the other pipe
+        while view:
+            view = view[os.write(child.stdin.fileno(), view) :]
+
+
+def _close_pipes(child: "process.Popen[bytes]") -> None:
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
+
+def wall_entry(name: str, target: Wall, other: Wall | None = None) -> dict[str, Any]:
+    """One database for the worker's wall: how the target is recognised, and where to connect instead."""
+    there = other or target
+    return {
+        "name": name,
+        "dialect": target.dialect,
+        "match": dict(target.match),
+        "connect": dict(there.connect),
+        "identity": dict(there.identity),
+    }
+
+
+def base_request(
+    *,
+    ini: Path | None,
+    toml: Path | None,
+    section: str,
+    x: Sequence[str] = (),
+    configure: str | None = None,
+) -> dict[str, Any]:
+    """The part of a request that says how the project's Alembic is configured."""
+    return {
+        "ini": str(ini) if ini else None,
+        "toml": str(toml) if toml else None,
+        "section": section,
+        "x": list(x),
+        "configure": configure,
+    }
