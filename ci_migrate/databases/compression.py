@@ -1,0 +1,57 @@
+"""zstd, streaming: one level that costs next to nothing, checksums on, memory constant."""
+
+import os
+import sys
+from io import BufferedWriter
+from pathlib import Path
+
+from ci_migrate.databases.base import Progress, no_progress
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_CHUNK = 1 << 20
+_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: 1,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
+
+DecompressionError = (zstd.ZstdError, EOFError)
+"""What `decompress` raises for a payload that is damaged or cut short."""
+
+
+def compress(source: Path, target: Path, progress: Progress = no_progress) -> None:
+    """Compress `source` into the new file `target`, mode 0600, flushed to disk. Raises OSError."""
+    total, done = source.stat().st_size, 0
+    with source.open("rb") as reader, _new(target, 0o600) as file:
+        with zstd.ZstdFile(file, "wb", options=_OPTIONS) as writer:
+            while chunk := reader.read(_CHUNK):
+                writer.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+        flush(file)
+
+
+def decompress(source: Path, target: Path, mode: int = 0o600, progress: Progress = no_progress) -> None:
+    """Decompress `source` into the new file `target`, flushed to disk.
+
+    Raises OSError, or one of `DecompressionError`; then `target` is to be removed.
+    """
+    total = source.stat().st_size
+    with source.open("rb") as packed, zstd.ZstdFile(packed, "rb") as reader, _new(target, mode) as file:
+        while chunk := reader.read(_CHUNK):
+            file.write(chunk)
+            progress(packed.tell(), total)
+        flush(file)
+
+
+def flush(file: BufferedWriter) -> None:
+    """What was written to it reaches the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _new(path: Path, mode: int) -> BufferedWriter:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")

@@ -1,0 +1,136 @@
+"""SQLite files: opening, copying and checking them through sqlite3.
+
+A connection must be closed by name: a `with` on one only ends its transaction.
+"""
+
+import os
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from ci_migrate.errors import BackupError, DatabaseError
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+def open_file(path: Path, *, read_only: bool, timeout: float) -> sqlite3.Connection:
+    """A connection in autocommit mode. A file that does not exist is read as an empty database, and not made.
+
+    Raises sqlite3.Error.
+    """
+    if not read_only:
+        return sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    if not path.exists():
+        return sqlite3.connect(":memory:", isolation_level=None)
+    connection = _open_uri(path, "mode=ro", timeout)
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if _code(error) in _BUSY:
+            raise
+        # A WAL whose -shm can't be made, or the journal of a killed process: reading has to recover first.
+        connection = _open_uri(path, "mode=rw", timeout)
+    except BaseException:
+        connection.close()
+        raise
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _open_uri(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path))}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+
+
+def open_finished(path: Path) -> sqlite3.Connection:
+    """Read a copy that nobody writes any more, without making a -wal beside it."""
+    return _open_uri(path, "immutable=1", 0)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 where the error is not SQLite's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def copy(source: sqlite3.Connection, into: sqlite3.Connection, timeout: float) -> None:
+    """Copy a database over another one, in one step, so that writers can't make it start again and again.
+
+    Raises:
+        DatabaseError: one of both was locked for `timeout` seconds; `into` is as it was.
+        sqlite3.Error: `into` is as it was.
+    """
+    started = time.monotonic()
+
+    def look(status: int, _remaining: int, _total: int) -> None:
+        if status in _BUSY and time.monotonic() - started >= timeout:
+            raise DatabaseError(
+                f"The SQLite database was locked by another connection for {timeout:g} s.",
+                hint="End what writes to it (or wait for it), then run again.",
+            )
+
+    source.backup(into, pages=-1, progress=look, sleep=0.05)
+
+
+def overwrite(copied: Path, live: Path, timeout: float) -> None:
+    """Put the content of a finished copy into a live file.
+
+    Open connections see it, and a leftover WAL can't undo it, as it would undo a rename.
+
+    Raises DatabaseError or sqlite3.Error; then the live file is as it was.
+    """
+    into = open_file(live, read_only=False, timeout=timeout)
+    with closing(into), closing(open_finished(copied)) as source:
+        sizes = [c.execute("PRAGMA page_size").fetchone()[0] for c in (source, into)]
+        empty = into.execute("PRAGMA page_count").fetchone()[0] == 0
+        mode = into.execute("PRAGMA journal_mode").fetchone()[0]
+        # SQLite can't change the page size in WAL mode.
+        leave_wal = mode == "wal" and sizes[0] != sizes[1] and not empty
+        if leave_wal and into.execute("PRAGMA journal_mode=DELETE").fetchone()[0] != "delete":
+            raise DatabaseError(
+                f"{live} is in WAL mode, in use, and its pages have another size than the backup's.",
+                hint="Stop what uses it, then run again.",
+            )
+        copy(source, into, timeout)
+
+
+def check(path: Path, what: str) -> None:
+    """Raise BackupError if a finished copy is damaged. `what` names it in the message."""
+    with closing(open_finished(path)) as connection:
+        # A CHECK that the rows break, or one that calls the application's functions, is no damage.
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        try:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_ERROR:
+                raise
+            return  # a collation or function of the application's; every page was read by the copy
+    if found != "ok":
+        raise BackupError(
+            f"{what} is damaged: {str(found).splitlines()[-1]}.",
+            hint="`PRAGMA integrity_check` tells more, `.recover` of the sqlite3 shell may save the rest.",
+        )
+
+
+def remove(path: Path) -> None:
+    """Remove a database file and what SQLite keeps beside it."""
+    for suffix in ("", *_COMPANIONS):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()
+
+
+def has_companions(path: Path) -> bool:
+    """Whether a WAL or journal lies beside a file, which SQLite would play back into it."""
+    return any(path.with_name(path.name + suffix).exists() for suffix in _COMPANIONS)
+
+
+def flush_folder(folder: Path) -> None:
+    """A rename in this folder reaches the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
