@@ -1,1 +1,38 @@
 """The engines: one file each behind the contract of `base`."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import URL
+
+from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
+from ci_migrate.markers import hookimpl
+
+
+def _sqlite(url: URL, options: SessionOptions) -> Database:
+    from ci_migrate.databases.sqlite import SQLite
+
+    return SQLite(url, application_name=options.application_name, lock_timeout=options.lock_timeout)
+
+
+def _postgresql(url: URL, options: SessionOptions) -> Database:
+    from ci_migrate.databases.postgresql import PostgreSQL
+
+    return PostgreSQL(
+        url,
+        application_name=options.application_name,
+        client_tools=options.client_tools,
+        lock_timeout=options.lock_timeout,
+        statement_timeout=options.statement_timeout,
+    )
+
+
+BUILT_IN = (
+    DatabaseFactory(backends=("sqlite",), make=_sqlite),
+    DatabaseFactory(backends=("postgresql",), make=_postgresql),
+)
+
+
+@hookimpl
+def ci_migrate_databases() -> Sequence[DatabaseFactory]:
+    """The built-in engines."""
+    return BUILT_IN

@@ -148,6 +148,24 @@ class Database(Protocol):
         """A driver's error as one line without secrets, bound values and the server's DETAIL."""
 
 
+@dataclass(frozen=True)
+class SessionOptions:
+    """How our own sessions are opened. Times in seconds."""
+
+    application_name: str = "ci-migrate"
+    lock_timeout: float = 5.0
+    statement_timeout: float | None = None
+    client_tools: str | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseFactory:
+    """Makes the Database for a URL of one of these SQLAlchemy backends."""
+
+    backends: tuple[str, ...]
+    make: Callable[[URL, SessionOptions], Database]
+
+
 @contextmanager
 def session(database: Database, *, read_only: bool = False) -> Iterator[Any]:
     """A SQLAlchemy connection to the database, closed with its engine."""

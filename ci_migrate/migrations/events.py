@@ -4,8 +4,8 @@ import msgspec
 
 
 
-class WireEvent(Event, rename=None, tag_field="event"):
-    """Field names exactly as sent."""
+class WireEvent(msgspec.Struct, frozen=True, tag_field="event"):
+    """Base of all events. The tag is the `event` field of the JSON line; field names are exactly as sent."""
 
 
 class Hello(WireEvent, tag="hello"):
@@ -94,7 +94,7 @@ class RevisionStarted(WireEvent, tag="revision"):
 
 
 class StatementStarted(WireEvent, tag="statement"):
-    """A statement is about to be sent. The child waits for the parent's word unless it only reads."""
+    """A statement that may change the database is about to be sent. The child waits for the parent's word."""
 
     position: int
     context: int
@@ -103,7 +103,6 @@ class StatementStarted(WireEvent, tag="statement"):
     line: int | None
     sql: str
     digest: str
-    reads: bool
 
 
 class StatementDone(WireEvent, tag="done"):
@@ -206,4 +205,4 @@ decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 def waits(event: AnyEvent) -> bool:
     """Whether the child stands still until the parent answers this event."""
-    return isinstance(event, Committing | Committed) or (isinstance(event, StatementStarted) and not event.reads)
+    return isinstance(event, StatementStarted | Committing | Committed)

@@ -217,8 +217,8 @@ class Wall:
 
     def session_options(self, driver, arguments):
         """Timeouts, name and read-only as connection options: a revision's own RESET can't undo them."""
-        options = dict(self.session)
-        name = options.pop("application_name", None)
+        options = dict(self.session.get("options", {}))
+        name = self.session.get("application_name")
         if self.mode == READ:
             options["default_transaction_read_only"] = "on"
         if driver == "asyncpg":
@@ -475,6 +475,8 @@ def prepare_sqlite(wall, connection):
         return ok
 
     connection.set_authorizer(authorize)
+    if wall.session.get("busy_timeout"):
+        connection.execute("PRAGMA busy_timeout={:d}".format(wall.session["busy_timeout"]))
     if wall.mode == READ:
         connection.execute("PRAGMA query_only=ON")
     elif wall.mode == DRY_RUN:
@@ -502,7 +504,6 @@ class State:
     request = None
     sessions = {}
     position = 0
-    statements = 0
     context = 0
     revision = None
     revision_file = None
@@ -578,7 +579,7 @@ def wrap_dialect(dialect):
         if session is not None and session.dirty:
             session.dirty = False
             session.foreign_keys_off = None
-            State.channel.send("rolled-back", revision=State.revision, statements=State.statements)
+            State.channel.send("rolled-back", revision=State.revision, statements=State.position)
         return do_rollback(connection)
 
     def set_isolation_level(connection, level):
@@ -610,7 +611,7 @@ def before_commit(dialect, connection, session):
             fields["xid"] = cursor.fetchone()[0]
         finally:
             cursor.close()
-    State.channel.ask("committing", statements=State.statements, revision=State.revision, **fields)
+    State.channel.ask("committing", statements=State.position, revision=State.revision, **fields)
 
 
 def committed(session):
@@ -618,7 +619,7 @@ def committed(session):
     session.foreign_keys_off = None
     State.channel.ask(
         "committed",
-        statements=State.statements,
+        statements=State.position,
         context=State.context,
         revision=State.revision,
         complete=State.stamped,
@@ -664,25 +665,19 @@ def before_execute(conn, cursor, statement, parameters, context, executemany):
     if wall.mode == DRY_RUN and not sqlite and LEAVES_DATABASE.match(statement):
         wall.refuse("a statement that leaves the scratch copy: " + " ".join(statement.split())[:120])
     raw = raw_connection(conn.connection)
-    file, line = site()
-    reads = bool(READS.match(statement))
     if sqlite:
         prepare_statement(raw, session, statement)
-    if file is None and reads:
-        return statement, parameters  # Alembic and SQLAlchemy looking at the catalog
+    if READS.match(statement):
+        return statement, parameters  # the stream is of what changes the database
+    file, line = site()
+    State.channel.ask(
+        "statement", position=State.position + 1, context=State.context, revision=State.revision, file=file, line=line,
+        sql=statement[:20000], digest=sha256(statement.encode("utf-8", "replace")).hexdigest(),
+    )  # fmt: skip
     State.position += 1
-    fields = {
-        "position": State.position, "context": State.context, "revision": State.revision, "file": file, "line": line,
-        "sql": statement[:20000], "digest": sha256(statement.encode("utf-8", "replace")).hexdigest(), "reads": reads,
-    }  # fmt: skip
-    if reads:
-        State.channel.send("statement", **fields)
-    else:
-        State.channel.ask("statement", **fields)
-        State.statements = State.position
-        if not TRANSACTION.match(statement):
-            session.dirty = True
-    State.started[id(cursor)] = (State.position, time.monotonic(), reads)
+    if not TRANSACTION.match(statement):
+        session.dirty = True
+    State.started[id(cursor)] = (State.position, time.monotonic())
     return statement, parameters
 
 
@@ -711,13 +706,11 @@ def after_execute(conn, cursor, statement, parameters, context, executemany):
     started = State.started.pop(id(cursor), None)
     if started is None:
         return
-    position, begun, reads = started
+    position, begun = started
     seconds = time.monotonic() - begun
     rows = getattr(cursor, "rowcount", -1)
     rows = rows if isinstance(rows, int) and rows >= 0 else None
     State.channel.send("done", position=position, seconds=seconds, rows=rows)
-    if reads:
-        return
     session = session_of(conn.connection)
     if session is not None and session.dirty and (session.autocommit or in_transaction(conn.connection) is False):
         committed(session)

@@ -1,0 +1,236 @@
+"""The revision graph, the current heads, and the Plan: all that is known before anything runs."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+
+from ci_migrate.errors import CiMigrateError, RefusedError, WorkerError
+from ci_migrate.migrations import events
+from ci_migrate.migrations.runner import Ended, Workers
+from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
+
+READ = "read"
+
+
+@dataclass
+class Inspection:
+    """What the child told when it loaded the scripts and env.py without writing."""
+
+    graph: events.Graph | None = None
+    contexts: list[events.Context] = field(default_factory=list)
+    wanted: list[events.Wanted] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    writes_at_load: list[str] = field(default_factory=list)
+    ended: Ended | None = None
+
+    def handle(self, event: events.AnyEvent) -> None:
+        """Sort the events."""
+        match event:
+            case events.Graph():
+                self.graph = event
+            case events.Context():
+                self.contexts.append(event)
+            case events.Wanted():
+                self.wanted.append(event)
+            case events.RefusedConnection():
+                self.refused.append(event.words)
+            case events.WriteAtLoad():
+                self.writes_at_load.append(event.sql)
+            case _:
+                pass
+
+
+def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
+    """Load scripts and env.py in a child that may only read.
+
+    Raises:
+        RefusedError: the scripts or the destination make no sense, or env.py connects to another database.
+        WorkerError: env.py could not be run.
+    """
+    found = Inspection()
+    found.ended = workers.run({**request, "action": "inspect", "mode": READ}, found.handle, urgent=True)
+    if not found.ended.ok:
+        raise explain_failure(found.ended, found.refused)
+    if found.graph is not None and not found.contexts:
+        raise WorkerError(
+            "env.py ended without configuring a migration context on this database.",
+            hint="Run `alembic current` in the project: does it print a revision? See `configure` in the settings.",
+        )
+    return found
+
+
+def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError:
+    """The error that fits how a child ended while nothing was written."""
+    failed = ended.failed
+    if failed is None:
+        return WorkerError(f"Alembic could not be run: {ended.died}.", hint=_last_line(ended))
+    if failed.kind == "refused" and refused:
+        return RefusedError(
+            f"env.py asked for {refused[0]}, which is not the target.",
+            hint="Set the target's `url` to the database that env.py uses, or name the other one in "
+            "`databases` or `allow-connections`.",
+        )
+    where = f" ({failed.file}:{failed.line})" if failed.file else ""
+    if failed.kind in ("command", "refused"):
+        return RefusedError(f"Alembic says: {failed.message}{'' if failed.kind == 'command' else where}.".replace("..", "."))
+    if failed.message.startswith(("SyntaxError", "IndentationError")) or "/versions/" in (failed.file or ""):
+        return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
+    return WorkerError(
+        f"env.py failed{where}: {failed.message}.", hint="Run `alembic current` in the project to see all of it."
+    )
+
+
+def _last_line(ended: Ended) -> str:
+    lines = [line.strip() for line in ended.output.splitlines() if line.strip()]
+    return f"It printed: {lines[-1][:300]}" if lines else ""
+
+
+def wanted_url(inspection: Inspection) -> URL:
+    """The URL that env.py asked for, from a driver's connect arguments (password included)."""
+    wanted = inspection.wanted[0]
+    parts = wanted.parts
+    if wanted.dialect == "sqlite":
+        return URL.create("sqlite", database=parts["file"])
+    return URL.create(
+        wanted.dialect,
+        username=parts.get("user") or None,
+        password=parts.get("password") or None,
+        host=parts.get("host") or None,
+        port=int(parts["port"]) if parts.get("port") else None,
+        database=parts.get("database"),
+    )
+
+
+def ask_url(workers: Workers, request: Mapping[str, Any]) -> URL:
+    """Ask env.py for the URL of its database; the connection itself is refused.
+
+    Raises:
+        RefusedError, WorkerError: the scripts or env.py can't be loaded, or it never connected.
+    """
+    found = Inspection()
+    ended = workers.run(
+        {**request, "action": "inspect", "mode": READ, "ask_url": True, "databases": []}, found.handle, urgent=True
+    )
+    if found.wanted:
+        return wanted_url(found)
+    if ended.ok:
+        raise WorkerError(
+            "env.py never opened a connection, so the target's URL is not known.", hint="Set the target's `url`."
+        )
+    raise explain_failure(ended, found.refused)
+
+
+def make_plan(
+    inspection: Inspection,
+    *,
+    target: str,
+    identity: Identity,
+    direction: Direction,
+    destination: str,
+    project: Path,
+) -> Plan:
+    """The Plan that follows from an inspection; reads the revision files as bytes."""
+    graph = inspection.graph
+    assert graph is not None
+    by_id = {r.id: r for r in graph.revisions}
+    contexts = tuple(
+        PlannedContext(
+            version_table=VersionTable(
+                name=c.table.name, schema=c.table.schema, database=c.table.database, search_path=c.table.search_path
+            ),
+            from_heads=tuple(sorted(c.heads)),
+            to_heads=heads_after(by_id, c.heads, c.revisions, direction),
+            revisions=c.revisions,
+        )
+        for c in inspection.contexts
+    )
+    wanted = list(dict.fromkeys(revision for c in inspection.contexts for revision in c.revisions))
+    return Plan(
+        target=target,
+        identity=identity,
+        direction=direction,
+        destination=destination,
+        contexts=contexts,
+        revisions=tuple(_revision(by_id[revision], project) for revision in wanted),
+        env_sha256=_sha256(Path(graph.env_file)),
+        script_heads=tuple(sorted(graph.heads)),
+    )
+
+
+def context_key(context: PlannedContext) -> str:
+    """The key by which the child knows a version table again; the same as `worker.Contexts` makes."""
+    table = context.version_table
+    return "|".join((table.database, table.schema or "", table.search_path or "", table.name))
+
+
+def request_contexts(plan: Plan, *, back: bool = False) -> list[dict[str, Any]]:
+    """What the child may run, per version table; `back` gives the way back of the same plan."""
+    return [
+        {
+            "key": context_key(c),
+            "from_heads": c.to_heads if back else c.from_heads,
+            "revisions": c.revisions[::-1] if back else c.revisions,
+        }
+        for c in plan.contexts
+    ]
+
+
+def heads_after(
+    by_id: Mapping[str, events.GraphRevision], heads: Iterable[str], revisions: Iterable[str], direction: Direction
+) -> tuple[str, ...]:
+    """The version rows after these revisions: what is applied and nothing applied builds upon."""
+    applied = set(heads)
+    queue = list(applied)
+    while queue:
+        revision = by_id.get(queue.pop())
+        for down in _below(revision, by_id) if revision else ():
+            if down not in applied:
+                applied.add(down)
+                queue.append(down)
+    applied = applied - set(revisions) if direction is Direction.DOWNGRADE else applied | set(revisions)
+    covered = {down for r in applied if r in by_id for down in _below(by_id[r], by_id)}
+    return tuple(sorted(applied - covered))
+
+
+def _below(revision: events.GraphRevision, by_id: Mapping[str, events.GraphRevision]) -> tuple[str, ...]:
+    """What a revision builds upon; `depends_on` may name a branch label or a partial id."""
+    depends = []
+    for name in revision.depends_on:
+        if name in by_id:
+            depends.append(name)
+        else:
+            depends += [r.id for r in by_id.values() if r.id.startswith(name) or name in r.branch_labels][:1]
+    return (*revision.down_revisions, *depends)
+
+
+def _revision(found: events.GraphRevision, project: Path) -> Revision:
+    return Revision(
+        id=found.id,
+        file=relative(found.file, project),
+        sha256=_sha256(Path(found.file)),
+        message=found.message,
+        down_revisions=found.down_revisions,
+        depends_on=found.depends_on,
+        branch_labels=found.branch_labels,
+        has_downgrade=found.has_downgrade,
+        allow=found.allow,
+    )
+
+
+def relative(file: str, project: Path) -> str:
+    """The file as reports name it: relative to the project where it lies inside, POSIX."""
+    path = Path(file)
+    try:
+        return path.resolve().relative_to(project.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+

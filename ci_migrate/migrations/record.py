@@ -1,0 +1,205 @@
+"""Turns the events of one run into statements and rungs; compares a real run with the rehearsed one."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ci_migrate.migrations import events
+from ci_migrate.migrations.graph import relative
+from ci_migrate.model import (
+    Delta,
+    Plan,
+    Rung,
+    Schema,
+    Statement,
+    TableContent,
+    canonical_json,
+    sha256_hex,
+)
+
+LITERALS = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
+
+
+def shape(sql: str) -> str:
+    """The statement with its literals replaced and white space folded: equal for all rounds of a loop."""
+    return sha256_hex(" ".join(LITERALS.sub("?", sql).split()).encode())[:16]
+
+
+Key = tuple[int, str | None, str | None, int | None, str]
+
+
+def _key(event: events.StatementStarted, file: str | None) -> Key:
+    return (event.context, event.revision, file, event.line, shape(event.sql))
+
+
+@dataclass
+class Recorder:
+    """Collects what a dry run does. A loop over rows is one statement with `repeats`.
+
+    `measure` returns the schema at a commit point; `contents` the rows of the tables, where they are wanted.
+    """
+
+    project: Path
+    plan: Plan
+    measure: Callable[[], Schema]
+    contents: Callable[[], dict[str, TableContent]] | None = None
+    statements: dict[Key, Statement] = field(default_factory=dict)
+    rungs: list[Rung] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    pragmas: list[str | None] = field(default_factory=list)
+    last: Schema = field(default_factory=dict)
+    hello: events.Hello | None = None
+    _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _open: Key | None = None
+
+    def handle(self, event: events.AnyEvent) -> str | None:
+        """Take one event in; the answer is always to go on."""
+        match event:
+            case events.Hello():
+                self.hello = event
+            case events.StatementStarted():
+                self._started(event)
+            case events.StatementDone() if self._open is not None:
+                self._done(event.seconds, event.rows)
+            case events.StatementFailed() if self._open is not None:
+                self._done(event.seconds, None)
+            case events.Stamped():
+                self._heads[event.context] = event.heads
+            case events.Committed():
+                self._committed(event)
+            case events.RefusedConnection():
+                self.refused.append(event.words)
+            case events.PragmaInTransaction():
+                self.pragmas.append(event.revision)
+            case _:
+                pass
+        return None
+
+    def _started(self, event: events.StatementStarted) -> None:
+        file = relative(event.file, self.project) if event.file else None
+        self._open = key = _key(event, file)
+        seen = self.statements.get(key)
+        self.statements[key] = (
+            msgspec.structs.replace(seen, repeats=seen.repeats + 1)
+            if seen
+            else Statement(
+                position=event.position,
+                context=event.context,
+                revision=event.revision,
+                file=file,
+                line=event.line,
+                sql=event.sql,
+                digest=key[-1],
+                seconds=0.0,
+                rows=None,
+            )
+        )
+
+    def _done(self, seconds: float, rows: int | None) -> None:
+        assert self._open is not None
+        statement = self.statements[self._open]
+        total = None if rows is None else rows + (statement.rows or 0)
+        self.statements[self._open] = msgspec.structs.replace(
+            statement, seconds=statement.seconds + seconds, rows=statement.rows if total is None else total
+        )
+        self._open = None
+
+    def _committed(self, event: events.Committed) -> None:
+        schema = self.measure()
+        heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
+        self.rungs.append(
+            Rung(
+                position=len(self.rungs) + 1,
+                context=event.context,
+                revision=event.revision,
+                complete=event.complete,
+                statements=event.statements,
+                heads=heads,
+                delta=schema_delta(self.last, schema),
+                contents=self.contents() if self.contents else {},
+            )
+        )
+        self.last = schema
+
+    @property
+    def stream_digest(self) -> str:
+        """One hash over all statements in the order in which they first came."""
+        return sha256_hex(canonical_json([(s.revision, s.digest) for s in self.statements.values()]))
+
+
+def schema_delta(before: Schema, after: Schema) -> Delta:
+    """As `model.delta`, but hashing only what changed: cheap at each commit point of a long history."""
+    if before is after:
+        return {}
+    changed: Delta = {name: None for name in before.keys() - after.keys()}
+    changed.update({name: sha256_hex(text.encode())[:16] for name, text in after.items() - before.items()})
+    return changed
+
+
+@dataclass
+class Follower:
+    """Holds a real run against the rehearsed stream: same statements, same order, loops of any length."""
+
+    project: Path
+    rehearsed: tuple[Statement, ...]
+    _next: int = 0
+    _seen: set[Key] = field(default_factory=set)
+
+    def check(self, event: events.StatementStarted) -> str | None:
+        """None where the statement follows the rehearsal, else why not."""
+        file = relative(event.file, self.project) if event.file else None
+        key = _key(event, file)
+        if key in self._seen:
+            looped = any(_rehearsed_key(s) == key and s.repeats > 1 for s in self.rehearsed)
+            return None if looped else self._differs(event, file)
+        position = self._next
+        while position < len(self.rehearsed) and _rehearsed_key(self.rehearsed[position]) != key:
+            if self.rehearsed[position].repeats == 1:
+                return self._differs(event, file)
+            position += 1  # a loop that finds no rows this time
+        if position == len(self.rehearsed):
+            return self._differs(event, file)
+        self._next = position + 1
+        self._seen.add(key)
+        return None
+
+    def _differs(self, event: events.StatementStarted, file: str | None) -> str:
+        where = f"{file}:{event.line}" if file else f"revision {event.revision}"
+        expected = self.rehearsed[self._next].sql if self._next < len(self.rehearsed) else "no further statement"
+        return (
+            f"{where} is about to send a statement that the dry run did not: {one_line(event.sql)} "
+            f"(rehearsed: {one_line(expected)})"
+        )
+
+
+def _rehearsed_key(statement: Statement) -> Key:
+    return (statement.context, statement.revision, statement.file, statement.line, statement.digest)
+
+
+def one_line(sql: str, limit: int = 160) -> str:
+    """A statement as one line for a message."""
+    text = " ".join(sql.split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def without_version_tables(schema: Schema, plan: Plan) -> Schema:
+    """The schema without Alembic's version tables: their being there is no difference that matters."""
+    names = set()
+    for context in plan.contexts:
+        table = context.version_table
+        owner = table.schema or table.search_path
+        names.add(f"{owner}.{table.name}" if owner else table.name)
+    prefixes = tuple(name + "." for name in names)
+    indexes = {name + "_pkc" for name in names}
+
+    def belongs(key: str) -> bool:
+        _, _, rest = key.partition(" ")
+        return rest in names or rest in indexes or rest.startswith(prefixes)
+
+    ours = [key for key in schema if any(name in key for name in names) and belongs(key)]
+    return {k: v for k, v in schema.items() if k not in ours} if ours else schema
+
+
