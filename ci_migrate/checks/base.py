@@ -1,0 +1,118 @@
+"""The contract of a check, and what it may look at."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ci_migrate.errors import UsageError
+from ci_migrate.model import Evidence, Finding, Plan, RowCount, Severity
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What checks look at. `evidence` is None in the stage `check`.
+
+    `script_files` has the sha256 and the relative file of every revision script that is there; `applied_files` the
+    sha256 of each revision as it was when ci-migrate applied it; `target_rows` the rows per table of the target,
+    as counted for the backup.
+    """
+
+    plan: Plan
+    evidence: Evidence | None = None
+    script_files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    applied_files: Mapping[str, str] = field(default_factory=dict)
+    target_rows: Mapping[str, RowCount] = field(default_factory=dict)
+    require_downgrade: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: a code of its own, a name, a severity, and a function that finds.
+
+    `measured` checks run in the dry run and get evidence; the others run in the stage `check`. `find` yields
+    Findings (see `Check.finding`); the core applies severities and acknowledgements.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    measured: bool
+    find: Callable[["Check", Facts], Iterable[Finding]]
+
+    def finding(
+        self,
+        message: str,
+        *,
+        revision: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        severity: Severity | None = None,
+    ) -> Finding:
+        """A finding of this check."""
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=severity or self.severity,
+            message=message,
+            revision=revision,
+            file=file,
+            line=line,
+        )
+
+
+@dataclass(frozen=True)
+class Grading:
+    """What settings, flags and revision files say about findings.
+
+    `severities` maps a code to `error`, `warning`, `info` or `ignore`; `allowed` is (code, revision or None, reason).
+    """
+
+    severities: Mapping[str, str] = field(default_factory=dict)
+    allowed: Sequence[tuple[str, str | None, str]] = ()
+
+    @classmethod
+    def of(cls, severities: Mapping[str, str], allow: Sequence[str], plan: Plan) -> "Grading":
+        """Grading from the settings `checks` and `allow` (CM202@3f2a=REASON) and from the plan's revisions."""
+        allowed: list[tuple[str, str | None, str]] = []
+        for text in allow:
+            place, _, reason = text.partition("=")
+            code, _, revision = place.partition("@")
+            if not reason.strip():
+                raise UsageError(f"--allow {text}: it needs a reason, as in {code}@REVISION='moved to profile'.")
+            allowed.append((code.strip(), revision.strip() or None, reason.strip()))
+        for r in plan.revisions:
+            allowed += [(code, r.id, reason) for code, reason in r.allow.items() if reason.strip()]
+        return cls(severities=dict(severities), allowed=tuple(allowed))
+
+    def apply(self, finding: Finding) -> Finding | None:
+        """The finding as it stands in the report; None where its code is ignored."""
+        grade = self.severities.get(finding.code)
+        if grade == "ignore":
+            return None
+        if grade is not None:
+            finding = msgspec.structs.replace(finding, severity=Severity(grade))
+        for code, revision, reason in self.allowed:
+            if code == finding.code and (
+                revision is None or (finding.revision or "").startswith(revision)
+            ):
+                return msgspec.structs.replace(finding, acknowledged=reason)
+        return finding
+
+
+def run_checks(checks: Iterable[Check], facts: Facts, grading: Grading, *, measured: bool) -> tuple[Finding, ...]:
+    """Run all checks of one kind, sorted by code; one that raises spoils only itself."""
+
+    def found() -> Iterator[Finding]:
+        for check in sorted(checks, key=lambda c: c.code):
+            if check.measured is not measured:
+                continue
+            try:
+                yield from [f for f in map(grading.apply, check.find(check, facts)) if f is not None]
+            except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
+                yield check.finding(
+                    f"The check {check.code} could not tell: {type(error).__name__}: {error}",
+                    severity=Severity.ERROR,
+                )
+
+    return tuple(found())

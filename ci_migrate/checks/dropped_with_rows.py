@@ -1,0 +1,83 @@
+"""CM201 and CM202: a table with rows, or a column with values, goes away."""
+
+import re
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, TableContent
+
+
+def _gone(evidence: Evidence, kind: str) -> list[str]:
+    prefix = kind + " "
+    return [c.name[len(prefix) :] for c in evidence.changes if c.name.startswith(prefix) and c.after is None]
+
+
+def _culprit(evidence: Evidence, *words: str) -> Statement | None:
+    """The last statement that drops something and names all of these."""
+    patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
+    drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
+    return next((s for s in reversed(drops) if all(p.search(s.sql) for p in patterns)), None)
+
+
+def _moved_table(evidence: Evidence, content: TableContent) -> bool:
+    """Whether a table with the very same rows appeared: a rename."""
+    return content.digest is not None and any(
+        t.before is None and t.after is not None and t.after.rows == content.rows and t.after.columns == content.columns
+        for t in evidence.tables.values()
+    )
+
+
+def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Tables that had rows before the dry run and do not exist after it, unless they were renamed."""
+    evidence = facts.evidence
+    assert evidence is not None
+    for table in _gone(evidence, "table") if facts.plan.direction is Direction.UPGRADE else ():
+        found = evidence.tables.get(table)
+        before = found.before if found else None
+        count = facts.target_rows.get(table)
+        rows = count.rows if count else before.rows if before else 0
+        if not rows or (before is not None and _moved_table(evidence, before)):
+            continue
+        statement = _culprit(evidence, table.rpartition(".")[2])
+        yield check.finding(
+            f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
+            f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
+
+
+def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Columns that had values before the dry run and do not exist after it, unless their values moved on."""
+    evidence = facts.evidence
+    assert evidence is not None
+    gone_tables = set(_gone(evidence, "table"))
+    for name in _gone(evidence, "column") if facts.plan.direction is Direction.UPGRADE else ():
+        table, _, column = name.rpartition(".")
+        found = evidence.tables.get(table)
+        if table in gone_tables or found is None or found.before is None:
+            continue
+        content = found.before.columns.get(column)
+        if content is None or not content.values:
+            continue
+        after = found.after.columns if found.after else {}
+        if content.digest is not None and any(
+            new not in found.before.columns and c.values == content.values and c.digest == content.digest
+            for new, c in after.items()
+        ):
+            continue  # renamed: the very same values stand in a new column
+        statement = _culprit(evidence, table.rpartition(".")[2], column) or _culprit(
+            evidence, table.rpartition(".")[2]
+        )
+        yield check.finding(
+            f"Column {name} goes away with {content.values} values in it. Keep it one release longer, or "
+            f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
+
+
+TABLE_DROPPED = Check("CM201", "table-dropped", Severity.ERROR, measured=True, find=find_tables)
+COLUMN_DROPPED = Check("CM202", "column-dropped", Severity.ERROR, measured=True, find=find_columns)

@@ -1,0 +1,24 @@
+"""CM102: a revision script was edited after it was applied."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Finding, Severity
+
+
+def find(check: Check, facts: Facts) -> Iterator[Finding]:
+    """The file's hash differs from what this target's ledger recorded when it ran."""
+    pending = {r.id for r in facts.plan.revisions}
+    for revision, recorded in sorted(facts.applied_files.items()):
+        now = facts.script_files.get(revision)
+        if now is not None and now[1] != recorded and revision not in pending:
+            yield check.finding(
+                f"{now[0]} was edited after it was applied here: this database has what the old text did. "
+                "Put the text back and write a new revision.",
+                revision=revision,
+                file=now[0],
+                line=1,
+            )
+
+
+CHECK = Check("CM102", "edited-after-applied", Severity.ERROR, measured=False, find=find)

@@ -1,0 +1,19 @@
+"""CM101: the scripts have one head."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Direction, Finding, Severity
+
+
+def find(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Several heads where `head` is asked for: `alembic upgrade head` would refuse."""
+    plan = facts.plan
+    if len(plan.script_heads) > 1 and plan.direction is Direction.UPGRADE and plan.destination == "head":
+        yield check.finding(
+            f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}): two people added a "
+            "revision on the same one. Merge them (`alembic merge heads`) or ask for them all (`--to heads`)."
+        )
+
+
+CHECK = Check("CM101", "single-head", Severity.ERROR, measured=False, find=find)

@@ -1,0 +1,23 @@
+"""CM402: the downgrade was tried in the dry run and fails, or does not lead back."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Direction, Finding, Severity
+
+
+def find(check: Check, facts: Facts) -> Iterator[Finding]:
+    """A warning where this run's backup is proven, an error with `require-downgrade`."""
+    assert facts.evidence is not None
+    way_back = facts.evidence.way_back
+    if facts.plan.direction is not Direction.UPGRADE or not way_back.tried or way_back.proven:
+        return
+    severity = Severity.ERROR if facts.require_downgrade else check.severity
+    differences = "; ".join(way_back.differences[:3])
+    yield check.finding(
+        f"The way back by downgrade is not proven: {way_back.reason or differences}.",
+        severity=severity,
+    )
+
+
+CHECK = Check("CM402", "downgrade-does-not-lead-back", Severity.WARNING, measured=True, find=find)
