@@ -1,0 +1,49 @@
+"""JSON for machines: the whole Report, with what a script asks first at the top. Its schema is published."""
+
+import json
+
+import msgspec
+
+from ci_migrate.model import Finding, Noun, Report, TargetState
+from ci_migrate.reports.clean import clean_report, plan_digest
+
+
+class JsonReport(Noun, frozen=True, kw_only=True):
+    """What `report.json` holds. `planDigest` is what an approval is given for, "" where there is no plan."""
+
+    format: int = 1
+    exit_code: int
+    state: TargetState
+    plan_digest: str
+    findings: tuple[Finding, ...]
+    report: Report
+
+
+class JsonReporter:
+    """`report.json`: the same Report gives the same bytes."""
+
+    format = "json"
+    file = "report.json"
+
+    def render(self, report: Report) -> str:
+        """The JSON document, indented, ending with a new line."""
+        cleaned = clean_report(report)
+        document = JsonReport(
+            exit_code=int(report.exit_code),
+            state=report.state,
+            plan_digest=plan_digest(report),
+            findings=cleaned.findings,
+            report=cleaned,
+        )
+        text = msgspec.json.encode(document, order="deterministic")
+        return msgspec.json.format(text, indent=2).decode() + "\n"
+
+
+def schema() -> bytes:
+    """The JSON Schema (2020-12) of `report.json`; docs/report.schema.json holds the same bytes."""
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The report.json of ci-migrate",
+        **msgspec.json.schema(JsonReport),
+    }
+    return json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"

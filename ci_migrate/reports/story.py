@@ -1,0 +1,260 @@
+"""What a person must be told about a run, in words, before any format. Expects a cleaned Report."""
+
+import shlex
+from collections.abc import Iterator
+
+from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Finding,
+    Outcome,
+    Report,
+    Revision,
+    StageResult,
+    TableContent,
+    TargetState,
+)
+from ci_migrate.reports.clean import one_line
+
+VERDICT = {
+    ExitCode.OK: "OK",
+    ExitCode.REFUSED: "REFUSED",
+    ExitCode.USAGE: "USAGE",
+    ExitCode.BUG: "BUG",
+    ExitCode.NOT_APPROVED: "NOT APPROVED",
+    ExitCode.LOCKED: "LOCKED",
+    ExitCode.FAILED_RESTORED: "FAILED, put back",
+    ExitCode.FAILED_DIRTY: "FAILED",
+    ExitCode.COULD_NOT_TELL: "ERROR",
+    ExitCode.INTERRUPTED: "INTERRUPTED",
+    ExitCode.TERMINATED: "TERMINATED",
+}
+
+NO_TABLE = "no table"
+_DEFAULT_STATE = CiMigrateError("").state
+
+
+def duration(seconds: float) -> str:
+    """`0.04 s`, `12.3 s`, `3 min 05 s`, `1 h 02 min`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(count: int) -> str:
+    """Bytes for people: `812 bytes`, `1.2 MB`."""
+    if count < 1000:
+        return f"{count} bytes"
+    value = float(count)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 revision`, `1,200 revisions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def place(file: str | None, line: int | None) -> str:
+    """`migrations/versions/3f2a.py:24`, or what of it is known."""
+    if not file:
+        return ""
+    name = one_line(file, 1000)
+    return f"{name}:{line}" if line and line > 0 else name
+
+
+def first_line(result: StageResult) -> str:
+    """The first line of what the stage said."""
+    return one_line(next((line for line in result.message.splitlines() if line.strip()), ""))
+
+
+def headline(report: Report) -> str:
+    """The run in one line: what came out for whom, or the first reason why not."""
+    if report.exit_code is not ExitCode.OK:
+        reason = first_line(report.first_bad) if report.first_bad else ""
+        return reason or EXIT_CODE_MEANING[report.exit_code]
+    plan = report.plan
+    if plan is not None and not plan.pending:
+        return "nothing to migrate"
+    if plan is not None and report.state is TargetState.MIGRATED:
+        way = f"{heads(plan.from_heads)} -> {heads(plan.to_heads)}"
+        return f"{report.target} {way} ({plural(plan.pending, 'revision')})"
+    return f"{report.command} passed"
+
+
+def heads(ids: tuple[str, ...]) -> str:
+    """Heads for people; an empty database is at `base`, as Alembic calls it."""
+    return ", ".join(ids) or "base"
+
+
+def state_sentence(report: Report) -> str:
+    """In what state the target is now: the line that nobody may miss."""
+    plan = report.plan
+    before = heads(plan.from_heads) if plan else ""
+    after = heads(plan.to_heads) if plan else ""
+    found = one_line(report.diagnosis.words, 200) if report.diagnosis else ""
+    match report.state:
+        case TargetState.UNTOUCHED:
+            return (
+                f"The database is untouched, still at {before}." if before else "The database is untouched."
+            )
+        case TargetState.AS_BEFORE:
+            return "The database is as it was before, proved" + (f": at {before}." if before else ".")
+        case TargetState.MIGRATED if report.exit_code is ExitCode.OK:
+            verb = {Direction.DOWNGRADE: "downgraded", Direction.STAMP: "stamped"}
+            done = verb.get(plan.direction, "migrated") if plan else "migrated"
+            return f"The database is {done}" + (f": now at {after}." if after else ".")
+        case TargetState.MIGRATED:
+            at = f" to {after}" if after else ""
+            return f"The database is migrated{at}, but this is not proved: a human must look."
+        case TargetState.KEPT_PREFIX:
+            return f"The database is partly migrated: {found or 'a human must look.'}"
+        case _:
+            return f"The state of the database is not known: {found or 'a human must look.'}"
+
+
+def failing_revision(report: Report) -> Revision | None:
+    """The revision whose script the first bad stage points at."""
+    bad, plan = report.first_bad, report.plan
+    if bad is None or bad.file is None or plan is None:
+        return None
+    return next((revision for revision in plan.revisions if revision.file == bad.file), None)
+
+
+def message_rest(result: StageResult) -> list[str]:
+    """The lines of a message after the first; the usual word on the untouched database stands elsewhere."""
+    lines = [line.rstrip() for line in result.message.splitlines() if line.strip()]
+    return [line for line in lines[1:] if line != _DEFAULT_STATE]
+
+
+def finding_name(finding: Finding) -> str:
+    """`CM201 table-dropped [3f2a]`: the same from run to run."""
+    where = f" [{finding.revision}]" if finding.revision else ""
+    return one_line(f"{finding.code} {finding.name}{where}")
+
+
+def finding_weight(finding: Finding) -> str:
+    """What the finding means for the gate: `refused`, `warning`, `info`, `accepted`."""
+    if finding.refuses:
+        return "refused"
+    return "accepted" if finding.acknowledged is not None else finding.severity.value
+
+
+def next_commands(report: Report) -> tuple[str, ...]:
+    """What to type next, where the message of the failed stage does not say it itself."""
+    if report.exit_code is ExitCode.OK:
+        return ()
+    said = report.first_bad.message if report.first_bad else ""
+    if report.diagnosis and report.diagnosis.next_commands:
+        commands = report.diagnosis.next_commands
+    elif report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE):
+        commands = _allow_command(report)
+    else:
+        commands = (shlex.join(["ci-migrate", "repair", "--dry-run", "--target", report.target]),)
+    return tuple(command for command in commands if command not in said)
+
+
+def _allow_command(report: Report) -> tuple[str, ...]:
+    refusing = [f for f in report.findings if f.refuses]
+    if report.exit_code is not ExitCode.REFUSED or not refusing or any(f.revision is None for f in refusing):
+        return ()
+    names = dict.fromkeys(f"{f.code}@{f.revision}" for f in refusing)
+    flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
+    return (shlex.join(["ci-migrate", report.command, "--target", report.target, *flags]),)
+
+
+def proofs(report: Report) -> Iterator[tuple[bool, str]]:
+    """What the run proved, and what it could not: (proved, sentence)."""
+    backup, evidence, approval = report.backup, report.evidence, report.approval
+    if backup is not None:
+        name = f"Backup {backup.backup_id} ({size(backup.backup_size)})"
+        if evidence is None:
+            yield False, f"{name} was written, but not yet restored."
+        elif evidence.proven:
+            yield True, f"{name} was restored into a scratch copy, with the schema of the target."
+        else:
+            yield False, f"{name} is unproven: {one_line(evidence.unproven_reason) or 'no reason given'}"
+    dry_run = report.result("dry-run")
+    if evidence is not None and dry_run is not None and dry_run.outcome is Outcome.PASSED:
+        ran = sum(statement.repeats for statement in evidence.statements)
+        took = duration(evidence.migrate_seconds)
+        pending = f"{plural(report.plan.pending, 'revision')}, " if report.plan else ""
+        yield True, f"The migration was rehearsed on it: {pending}{plural(ran, 'statement')}, {took}."
+    if evidence is not None and evidence.way_back.tried:
+        yield evidence.way_back.proven, way_back(evidence)
+    if approval is not None:
+        yield True, f"Approved by {', '.join(approval.approved_by)}: {one_line(approval.reason)}"
+    verify, repair = report.result("verify"), report.result("repair")
+    if verify is not None and verify.outcome is Outcome.PASSED:
+        yield True, "The target's heads are the plan's, and its schema changed as the rehearsed one did."
+    if repair is not None and repair.outcome is Outcome.PASSED:
+        yield True, f"The repair: {first_line(repair) or 'it proved the state that is told here.'}"
+
+
+def way_back(evidence: Evidence) -> str:
+    """Whether `downgrade` leads back, in one sentence."""
+    way = evidence.way_back
+    if way.proven:
+        return (
+            f"The way back by downgrade leads to the same schema and loses nothing ({duration(way.seconds)})."
+        )
+    if not way.tried:
+        why = "it was not tried"
+    elif not way.ran:
+        why = "the downgrade does not run"
+    elif not way.same_schema:
+        why = "the downgrade leads to another schema"
+    else:
+        why = (
+            "the downgrade loses rows"
+            if way.lossless is False
+            else "it could not be told whether rows are lost"
+        )
+    reason = f": {one_line(way.reason)}" if way.reason else ""
+    other = " This run's backup is the way back." if evidence.proven else ""
+    return f"The way back by downgrade is not proven, {why}{reason}.".replace("..", ".") + other
+
+
+def row_changes(evidence: Evidence) -> list[tuple[str, str, str, str]]:
+    """Tables whose rows changed: (table, rows before, rows after, what changed inside)."""
+    changes = []
+    names = {*evidence.tables, *evidence.row_counts_before, *evidence.row_counts_after}
+    for name in sorted(names):
+        table = evidence.tables.get(name)
+        if table is not None:
+            before, after = _content_rows(table.before), _content_rows(table.after)
+            inside = _inside(table.before, table.after)
+        else:
+            counts = evidence.row_counts_before.get(name), evidence.row_counts_after.get(name)
+            before, after = (f"{'' if c.exact else '~'}{c.rows:,}" if c else NO_TABLE for c in counts)
+            inside = ""
+        if before != after or inside:
+            changes.append((name, before, after, inside))
+    return changes
+
+
+def _content_rows(content: TableContent | None) -> str:
+    return NO_TABLE if content is None else f"{content.rows:,}"
+
+
+def _inside(before: TableContent | None, after: TableContent | None) -> str:
+    """`email: 1,204 -> 1,100 values`: columns that were there before and hold something else now."""
+    if before is None or after is None:
+        return ""
+    words = []
+    for name in sorted(before.columns.keys() & after.columns.keys()):
+        old, new = before.columns[name], after.columns[name]
+        if old.values != new.values:
+            words.append(f"{name}: {old.values:,} -> {new.values:,} values")
+        elif before.rows == after.rows and None not in (old.digest, new.digest) and old.digest != new.digest:
+            words.append(f"{name}: rewritten")
+    return ", ".join(words)
