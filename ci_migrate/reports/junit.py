@@ -11,9 +11,17 @@ from xml.etree import ElementTree as ET
 
 from junit_xml import TestCase, TestSuite
 
+from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.model import Finding, Outcome, Report, StageResult, Statement
 from ci_migrate.reports.clean import clean_report, one_line, plan_digest
-from ci_migrate.reports.story import VERDICT, finding_name, finding_weight, place, state_sentence
+from ci_migrate.reports.story import (
+    finding_name,
+    finding_weight,
+    first_line,
+    message_rest,
+    place,
+    state_sentence,
+)
 
 
 class JUnitReporter:
@@ -58,18 +66,25 @@ def _stage_cases(report: Report, suite: str) -> Iterator[TestCase]:
         if result.outcome is Outcome.PASSED:
             case.stdout = result.message
         else:
-            _settle(case, result.outcome, result.message, kind, _stage_text(result, report))
+            _settle(case, result.outcome, first_line(result), kind, _stage_text(result, report))
         yield case
     if report.exit_code and not said_no:
         # interrupted between two stages, say: a red run must never look green
         case = _case("run", suite, 0.0)
         text = state_sentence(report)
-        _settle(case, Outcome.ERROR, f"the run ended: {VERDICT[report.exit_code]}", "ci_migrate.run", text)
+        _settle(
+            case,
+            Outcome.ERROR,
+            f"the run ended: {EXIT_CODE_MEANING[report.exit_code]}",
+            "ci_migrate.run",
+            text,
+        )
         yield case
 
 
 def _stage_text(result: StageResult, report: Report) -> str:
-    parts = [result.message, place(result.file, result.line), result.details]
+    said = "\n".join([first_line(result), *message_rest(result)])
+    parts = [said, place(result.file, result.line), result.details]
     if result.outcome is not Outcome.SKIPPED:
         parts += [result.diagnosis.words if result.diagnosis else "", state_sentence(report)]
     return "\n\n".join(part for part in parts if part)
@@ -93,7 +108,7 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
 
 def _finding_text(finding: Finding) -> str:
     where = place(finding.file, finding.line)
-    reason = f" (accepted: {finding.acknowledged})" if finding.acknowledged is not None else ""
+    reason = f" (reason: {finding.acknowledged})" if finding.acknowledged is not None else ""
     return f"{finding_weight(finding)}: {finding.message}{reason}" + (f"\n{where}" if where else "")
 
 
@@ -119,9 +134,11 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
         if key == failing:
             case.line = dry_run.line or case.line
             text = _stage_text(dry_run, report)
-            _settle(case, dry_run.outcome, dry_run.message, "ci_migrate.dry_run.revision", text)
+            _settle(case, dry_run.outcome, first_line(dry_run), "ci_migrate.dry_run.revision", text)
         elif index >= reached:
-            reason = dry_run.message if dry_run.outcome is Outcome.SKIPPED else "the dry run ended before it"
+            reason = (
+                first_line(dry_run) if dry_run.outcome is Outcome.SKIPPED else "the dry run ended before it"
+            )
             _settle(case, Outcome.SKIPPED, reason, "", reason)
         yield case
 
@@ -168,7 +185,7 @@ def _properties(report: Report, digest: str) -> dict[str, str]:
         "engine-version": backup.engine_version if backup else "",
         "backup-tool-version": backup.tool_version if backup else "",
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: one_line(value) for name, value in known.items() if value}
 
 
 # --------------------------------------------------------------------------- cases and the document

@@ -13,7 +13,7 @@ LIMIT = 65_000
 """Characters. A comment on GitHub holds 65,536, one on GitLab a million, a step summary 1 MiB."""
 
 _MARK = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.ERROR: "⚠️", Outcome.SKIPPED: "⏭️"}
-# an underscore inside a word is no markup, and names are full of them; the last part is what makes a line special
+# an underscore inside a word is no markup, and names are full of them; the end is what makes a line special
 _SPECIAL = re.compile(r"[\\`*\[\]<|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[>#=+-]|(?<=^\d)[.)]")
 
 
