@@ -1,0 +1,106 @@
+"""The audit trail: a chain in which each record carries the hash of the one before it.
+
+The hash covers what a record says and its predecessor's hash, not its number: so an altered record, a missing
+one and one in the wrong place can be told apart. A second table holds how many there are and the last hash,
+which shows records cut off at the end. Whoever rewrites all of it, both tables, is not found out from inside:
+an export kept elsewhere is for that.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from ci_migrate.ledger.tables import audit, audit_head, clock, printable, utc_text
+from ci_migrate.model import Noun, canonical_json, sha256_hex
+
+START = "0" * 64
+"""What stands for the record before the first."""
+
+
+class AuditRecord(Noun, frozen=True, kw_only=True):
+    """One record of the trail, as it stands in the ledger."""
+
+    sequence: int
+    at: str
+    kind: str
+    run_id: str | None
+    facts: dict[str, Any]
+    previous: str
+    sha256: str
+
+
+def append(connection: Connection, kind: str, run_id: str | None, facts: dict[str, Any]) -> None:
+    """Add a record within the caller's transaction: what it tells of is committed with it, or neither is."""
+    # The row lock (SQLite: BEGIN IMMEDIATE) makes writers take turns, so the chain can't fork.
+    head = connection.execute(select(audit_head).with_for_update()).one()
+    at = utc_text(clock(connection))
+    text = canonical_json(printable(msgspec.to_builtins(facts))).decode()
+    digest = _digest(head.sha256, at, kind, run_id, text)
+    connection.execute(
+        insert(audit).values(
+            sequence=head.records + 1,
+            at=at,
+            kind=kind,
+            run_id=run_id,
+            facts=text,
+            previous=head.sha256,
+            sha256=digest,
+        )
+    )
+    connection.execute(update(audit_head).values(records=head.records + 1, sha256=digest))
+
+
+def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:
+    """The last `limit` records, oldest first."""
+    rows = connection.execute(select(audit).order_by(audit.c.sequence.desc()).limit(limit)).all()
+    return tuple(
+        AuditRecord(**{**row._asdict(), "facts": msgspec.json.decode(row.facts)}) for row in reversed(rows)
+    )
+
+
+def verify(connection: Connection) -> list[str]:
+    """What is wrong with the trail, in words; [] where nothing is. Reads it all, as of one moment."""
+    rows = connection.execute(select(audit).order_by(audit.c.sequence)).all()
+    head = connection.execute(select(audit_head)).one_or_none()
+    numbers = {row.sha256: row.sequence for row in rows}
+    found = []
+    previous, last = START, 0
+    for row in rows:
+        if row.sha256 != _digest(row.previous, row.at, row.kind, row.run_id, row.facts):
+            found.append(f"record {row.sequence} was altered")
+        if row.previous != previous:
+            found.append(_broken_link(row, last, numbers))
+        elif row.sequence != last + 1:
+            found.append(f"record {row.sequence} was given another number: {last + 1} is missing")
+        previous, last = row.sha256, row.sequence
+    return found + _against_head(rows, head)
+
+
+def _broken_link(row: Any, last: int, numbers: dict[str, int]) -> str:
+    if row.previous in numbers:
+        return f"record {row.sequence} is out of order: it was written after record {numbers[row.previous]}"
+    if row.previous == START:
+        return f"record {row.sequence} is out of order: it was written as the first"
+    if row.sequence > last + 1:
+        missing = f"{last + 1}" if row.sequence == last + 2 else f"{last + 1} to {row.sequence - 1}"
+        return f"missing before record {row.sequence}: {missing}"
+    before = f"record {last}" if last else "nothing"
+    return f"record {row.sequence} does not follow {before}: what it followed was altered or is missing"
+
+
+def _against_head(rows: Sequence[Any], head: Any) -> list[str]:
+    if head is None:
+        return ["the count of records is missing"]
+    if len(rows) < head.records:
+        return [f"{head.records - len(rows)} missing: {head.records} were written, {len(rows)} are there"]
+    if len(rows) > head.records:
+        return [f"{len(rows) - head.records} too many: {head.records} were written, {len(rows)} are there"]
+    if (rows[-1].sha256 if rows else START) != head.sha256:
+        return ["the last record is not the one that was written last"]
+    return []
+
+
+def _digest(previous: str, at: str, kind: str, run_id: str | None, facts: str) -> str:
+    return sha256_hex(canonical_json([previous, at, kind, run_id, facts]))

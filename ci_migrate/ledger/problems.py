@@ -1,0 +1,83 @@
+"""Driver errors as LedgerError: one line, without secrets, bound values and the server's DETAIL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ci_migrate.errors import LedgerError
+from ci_migrate.ledger.place import place
+
+INSUFFICIENT_PRIVILEGE = "42501"
+
+
+@contextmanager
+def told(
+    url: URL,
+    doing: str,
+    *,
+    state: str = "The database was not touched.",
+    raw: type[Exception] = SQLAlchemyError,
+) -> Iterator[None]:
+    """Turn what goes wrong in the block into a LedgerError.
+
+    Args:
+        url: the ledger's.
+        doing: "opened", "read", "written", "made": what could not be done with it.
+        state: in what state the target is then.
+        raw: the driver's own error class, where the block uses the driver itself.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, raw) as error:
+        raise problem(url, doing, error, state=state) from error
+    except msgspec.MsgspecError as error:
+        raise LedgerError(
+            f"The ledger ({place(url)}) holds a record that this version can't read: {error}.",
+            state=state,
+            hint="Use the version of ci-migrate that wrote it, or a newer one.",
+        ) from error
+
+
+def problem(url: URL, doing: str, error: BaseException, *, state: str, hint: str = "") -> LedgerError:
+    """A LedgerError for an error of SQLAlchemy, the driver or the operating system."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return LedgerError(
+        f"The ledger ({place(url)}) could not be {doing}: {_line(url, cause)}.",
+        state=state,
+        hint=hint or _hint(url, sqlstate(cause)),
+    )
+
+
+def sqlstate(error: BaseException) -> str:
+    """The SQLSTATE of a driver's error or of SQLAlchemy's around it; "" where there is none."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(getattr(cause, "sqlstate", None) or "")
+
+
+def quoted(name: str) -> str:
+    """A PostgreSQL identifier in SQL for people."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _line(url: URL, error: BaseException) -> str:
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    lines = str(primary or error).strip().splitlines() or [type(error).__name__]
+    line = lines[0]
+    for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")):
+        if secret:
+            line = line.replace(str(secret), "***")
+    return line.rstrip(". ")
+
+
+def _hint(url: URL, state: str) -> str:
+    if state == INSUFFICIENT_PRIVILEGE:
+        role = quoted(url.username or "ROLE")
+        return (
+            f"Run in {quoted(str(url.database))} as its owner: GRANT ALL ON SCHEMA public TO {role}; "
+            f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; "
+            f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}; or set `state = "URL"`.'
+        )
+    return 'See that it can be reached, or name another place: `state = "URL"`.'

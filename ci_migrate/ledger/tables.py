@@ -1,0 +1,215 @@
+"""The tables of the ledger, their two column types, and the database's clock.
+
+The schema itself is made by `migrations/`; a test holds the two equal. Times are text, ISO 8601 in UTC with
+microseconds: the same on each engine, sortable, and exactly what the audit chain hashes.
+"""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from ci_migrate.model import Fingerprint, Plan, StageResult
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEDGER_REVISION = "0001"
+"""The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
+
+VERSION_TABLE = "ci_migrate_version"
+
+T = TypeVar("T")
+
+
+def utc_text(value: datetime) -> str:
+    """A time as the ledger writes it."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class Utc(TypeDecorator[datetime]):
+    """A time, kept as text."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """To the database."""
+        return None if value is None else utc_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def printable(value: Any) -> Any:
+    """The same value without lone surrogates, which no JSON can hold (file names and drivers have them)."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable(item) for item in value]
+    return value
+
+
+class Packed(TypeDecorator[T], Generic[T]):
+    """A noun as compressed JSON: the evidence of a thousand revisions is several MB of repetitive text."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, kind: type[T]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: T | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+        """To the database."""
+        if value is None:
+            return None
+        try:
+            data = msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            data = msgspec.json.encode(printable(msgspec.to_builtins(value)))
+        return zstd.compress(data)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> T | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else msgspec.json.decode(zstd.decompress(value), type=self.kind)
+
+
+metadata = MetaData()
+
+identity = Table(
+    "ci_migrate_identity",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("uuid", String(36), nullable=False),
+    Column("facts", Text),  # Identity as JSON, once it is pinned
+)
+
+runs = Table(
+    "ci_migrate_runs",
+    metadata,
+    Column("run_id", String(255), primary_key=True),
+    Column("target", Text, nullable=False, index=True),
+    Column("command", Text, nullable=False),
+    Column("started", Utc, nullable=False),
+    Column("finished", Utc),
+    Column("exit_code", Integer),
+    Column("state", Text),
+    Column("phase", String(32), nullable=False),
+    Column("needs_repair", Boolean, nullable=False),
+    Column("plan", Packed(Plan)),
+    Column("plan_digest", String(64), index=True),
+    Column("before", Packed(Fingerprint)),
+    Column("backup_id", Text),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+)
+
+stages = Table(
+    "ci_migrate_stages",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("run_id", String(255), nullable=False, index=True),
+    Column("stage", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("recorded", Utc, nullable=False),
+    Column("result", Packed(StageResult), nullable=False),
+)
+
+journal = Table(
+    "ci_migrate_journal",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("run_id", String(255), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("context", Integer, nullable=False),
+    Column("revision", Text),
+    Column("digest", String(64), nullable=False),
+    Column("prefix", String(64), nullable=False),
+    Column("rows", Integer),
+    Column("note", Text, nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
+audit = Table(
+    "ci_migrate_audit",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),  # text, since the very text is hashed
+    Column("kind", String(64), nullable=False),
+    Column("run_id", String(255)),
+    Column("facts", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+audit_head = Table(
+    "ci_migrate_audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("records", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+approvals = Table(
+    "ci_migrate_approvals",
+    metadata,
+    Column("approval_id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("target_uuid", String(36), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("plan_digest", String(64), nullable=False),
+    Column("direction", String(16), nullable=False),
+    Column("from_heads", Text, nullable=False),  # JSON
+    Column("destination", Text, nullable=False),
+    Column("plan", Packed(Plan), nullable=False),  # whole, so that a refusal can name what differs
+    Column("reason", Text, nullable=False),
+    Column("approved_by", Text, nullable=False),  # JSON
+    Column("created", Utc, nullable=False),
+    Column("expires", Utc, nullable=False),
+    Column("claimed_by", String(255)),
+    Column("claimed", Utc),
+    Column("revoked", Utc),
+)
+
+reservations = Table(
+    "ci_migrate_reservations",
+    metadata,
+    Column("approval_id", String(32), primary_key=True),
+    Column("run_id", String(255), primary_key=True),
+    Column("at", Utc, nullable=False),
+)
+
+_CLOCKS = {
+    "sqlite": text("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"),
+    "postgresql": text("SELECT clock_timestamp()"),
+}
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's own time, UTC: what expiry is judged by."""
+    value = connection.execute(_CLOCKS[connection.dialect.name]).scalar_one()
+    return datetime.fromisoformat(str(value)).astimezone(UTC)
