@@ -177,7 +177,7 @@ def _found(key: Key, raw: object) -> str:
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, int | float):
-        return str(raw) if abs(raw) < 1e15 else "a number that is too large"
+        return "a number that is too large" if abs(raw) >= 1e15 else str(raw)
     if isinstance(raw, str):
         return "another text" if key.secret else f"the text {_quoted(raw)}"
     if isinstance(raw, list | tuple):

@@ -128,7 +128,9 @@ def _seconds(*, zero: bool) -> Kind:
         return seconds
 
     least = "from 0" if zero else "above 0"
-    return Kind(f'a duration {least} to 366 days: seconds, or text such as "30s", "10min", "24h"', convert)
+    return Kind(
+        f'a duration {least}, up to 366 days: seconds, or text such as "30s", "10min", "24h"', convert
+    )
 
 
 def _choice(*names: str) -> Kind:

@@ -116,13 +116,16 @@ def _ask(command: str, place: str, base: Path, environ: Mapping[str, str]) -> st
 
 
 def _absolute(text: str, place: str, base: Path) -> str:
-    """The URL as SQLAlchemy wants it, the file of a SQLite URL with its whole path."""
+    """The URL as SQLAlchemy wants it, the file of a SQLite URL with its whole path.
+
+    The text is changed, not rendered from its parsed form: SQLAlchemy 2.1 quotes what 2.0 does not unquote.
+    """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     text = re.sub(r"^postgres(?=://|\+)", "postgresql", text)  # Heroku's name, dropped by SQLAlchemy 1.4
     try:
-        url = make_url(text)
+        make_url(text)
     except (ArgumentError, ValueError):
         # the cause is left out on purpose: it may quote the URL
         raise SettingsError(
@@ -130,7 +133,5 @@ def _absolute(text: str, place: str, base: Path) -> str:
             hint="It must look like postgresql://USER:PASSWORD@HOST:5432/NAME; in the password @ : / % # are "
             "written %40 %3A %2F %25 %23.",
         ) from None
-    file = url.database or ""
-    if url.get_backend_name() == "sqlite" and file and file != ":memory:" and not file.startswith("file:"):
-        url = url.set(database=str(base / file))
-    return url.render_as_string(hide_password=False)
+    relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(\?.*)?", text)
+    return f"{relative[1]}{base / relative[2]}{relative[3] or ''}" if relative else text
