@@ -114,14 +114,16 @@ def run_tool(
         try:
             code = child.wait(timeout)
         except subprocess.TimeoutExpired as error:
-            end_group(child)
             raise ToolError(f"{Path(argv[0]).name} took longer than {timeout:.0f} s.") from error
         finally:
-            # both threads end before the pipes are closed: a descriptor that is closed may be another file's next
+            if child.poll() is None:
+                end_group(child)
+            # both threads end before the pipes close: a descriptor that is closed may be another file's next
             printed, complained = out.text(), err.text()
         if code:
-            lines = complained.strip().splitlines() or printed.strip().splitlines() or ["(it printed nothing)"]
-            raise ToolError(f"{Path(argv[0]).name} failed with exit code {code}: {lines[-1]}")
+            lines = complained.strip().splitlines() or printed.strip().splitlines()
+            last = lines[-1] if lines else "(it printed nothing)"
+            raise ToolError(f"{Path(argv[0]).name} failed with exit code {code}: {last}")
         return printed
 
 
