@@ -361,6 +361,7 @@ class Backup(Noun, kw_only=True):
     backup_size: int = 0
     status: BackupStatus = BackupStatus.SUCCESS
     description: str = ""
+    target: str = ""  # its name in the settings
     sequence: int = 0
     dialect: str = ""
     engine_version: str = ""

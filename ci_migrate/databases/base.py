@@ -29,6 +29,7 @@ class Capabilities(Noun, kw_only=True):
     lock_is_file: bool  # the child process inherits the run lock's descriptor
     scratch_on_server: bool  # a scratch copy lives on the target's server (else in a local folder)
     remote: bool  # a host is involved: only loopback and sockets run without settings
+    stable_definitions: bool = False  # a restored copy has the same definitions, to the letter
 
 
 @dataclass(frozen=True)

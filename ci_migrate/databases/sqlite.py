@@ -38,7 +38,11 @@ class SQLite:
 
     dialect = "sqlite"
     capabilities = Capabilities(
-        transactional_ddl=True, lock_is_file=True, scratch_on_server=False, remote=False
+        transactional_ddl=True,
+        lock_is_file=True,
+        scratch_on_server=False,
+        remote=False,
+        stable_definitions=True,
     )
 
     def __init__(

@@ -1,0 +1,320 @@
+"""The catalog of backups: create, list, verify, delete, prune. It is the manifests, and nothing else."""
+
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from ci_migrate.backups.storage import Storage, checksum
+from ci_migrate.databases.base import Database, Dumped, Progress, no_progress
+from ci_migrate.errors import BackupError, DatabaseError, ToolError, UsageError
+from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
+
+FORMAT = 1
+
+Backups = list[Backup]
+_ID = re.compile(r"backup_[A-Za-z0-9_.+-]+_([0-9]{8}_[0-9]{6})(_[0-9]+)?")
+_ID_LENGTH = 120
+_REVISION_LENGTH = 90
+_LIST = "See what there is: `ci-migrate backup list`"
+
+
+def check_id(backup_id: str) -> str:
+    """Give a backup id back if it is one; nothing else is ever made part of a path.
+
+    Raises:
+        UsageError: it is not written like a backup id.
+    """
+    if len(backup_id) > _ID_LENGTH or not _ID.fullmatch(backup_id):
+        raise UsageError(f"{backup_id[:_ID_LENGTH]!r} is no backup id.", hint=_LIST)
+    return backup_id
+
+
+def revision_words(heads: Sequence[Sequence[str]]) -> str:
+    """What the data is at, for people and names: all heads, joined by `+`; `base` where there is none."""
+    return "+".join(sorted({head for rows in heads for head in rows})) or "base"
+
+
+class Catalog:
+    """The backups in one storage.
+
+    Args:
+        storage: where they are.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    # ---------------------------------------------------------------- create
+
+    def create(
+        self,
+        database: Database,
+        *,
+        target: str,
+        version_tables: Sequence[VersionTable],
+        migration_version: str,
+        description: str | None = None,
+        progress: Progress = no_progress,
+    ) -> Backup:
+        """Write a backup of a database.
+
+        Args:
+            database: what to back up; only read.
+            target: its name in the settings.
+            version_tables: whose rows tell which revision the data is at.
+            migration_version: the revision that the migration goes to.
+            description: for people; "15 tables" by default.
+            progress: called while it is written.
+
+        Raises:
+            BackupError: no room, or it could not be written. Nothing is left behind.
+            ToolError, DatabaseError: from the database; nothing is left behind either.
+        """
+        started, moment, needed = time.monotonic(), now(), database.size()
+        identity, heads = database.identity(), database.heads(version_tables)
+        with self._room(needed):
+            self.storage.sweep()
+            with self._new(heads, moment) as (backup_id, folder):
+                dumped = database.dump(folder, version_tables, progress)
+                if (dumped.heads or heads) != heads:
+                    raise BackupError(
+                        f"The revision of {identity.place} changed while the backup began:"
+                        f" {revision_words(heads)} is now {revision_words(dumped.heads)}.",
+                        hint="Somebody else migrates it. Wait for the end, then run again.",
+                    )
+                backup = msgspec.structs.replace(
+                    _described(dumped, identity, description),
+                    backup_id=backup_id,
+                    backup_path=self.storage.path(backup_id),
+                    backup_time=moment,
+                    target=target,
+                    sequence=max((b.sequence for b in self.list(target)), default=0) + 1,
+                    revision=revision_words(heads),
+                    heads=heads,
+                    migration_version=migration_version,
+                )
+                return self.storage.publish(
+                    backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
+                )
+
+    @contextmanager
+    def _new(self, heads: Sequence[Sequence[str]], moment: datetime) -> Iterator[tuple[str, Path]]:
+        """A new id, and a folder for its files. Two processes never get the same."""
+        revision = re.sub(r"[^A-Za-z0-9_.+-]", "_", revision_words(heads))[:_REVISION_LENGTH]
+        name = f"backup_{revision}_{moment:%Y%m%d_%H%M%S}"
+        for number in count(1):
+            backup_id = name if number == 1 else f"{name}_{number}"
+            with ExitStack() as stack:
+                try:
+                    folder = stack.enter_context(self.storage.writing(backup_id))
+                except FileExistsError:
+                    continue
+                yield backup_id, folder
+                return
+
+    @contextmanager
+    def _room(self, needed: int) -> Iterator[None]:
+        """Refuse where there is no room, and give the figures where room may be what was missing."""
+        place, free = self.storage.place, self.storage.free()
+        figures = f"about {needed} bytes needed, {free} bytes free"
+        hint = "Make room (`ci-migrate backup prune`) or set backup-dir to another place."
+        if free is not None and free < needed:
+            raise BackupError(f"No room for a backup in {place}: {figures}.", hint=hint)
+        try:
+            yield
+        except OSError as error:
+            what = f"Writing the backup in {place} failed: {error.strerror or error} ({figures})."
+            raise BackupError(what, hint=hint) from error
+        except (BackupError, DatabaseError, ToolError) as error:
+            # A dump may need twice its database: the copy, and what it is compressed to.
+            if free is None or free >= 2 * needed:
+                raise
+            raise BackupError(f"{error.what} In {place}: {figures}.", hint=error.hint or hint) from error
+
+    # ---------------------------------------------------------------- read
+
+    def list(self, target: str | None = None) -> Backups:
+        """All backups, the oldest first; those of one target if it is given.
+
+        Half-written ones are among them, with status FAILED: nobody knows whose they are.
+        """
+        found = [self._read(backup_id) for backup_id in self.storage.ids() if _ID.fullmatch(backup_id)]
+        wanted = [b for b in found if target is None or b.target == target or b.status is BackupStatus.FAILED]
+        return sorted(wanted, key=lambda b: (b.backup_time, b.sequence, b.backup_id))
+
+    def get(self, backup_id: str) -> Backup:
+        """The backup with this id.
+
+        Raises:
+            UsageError: it is no id, or there is no such backup.
+        """
+        if check_id(backup_id) not in self.storage.ids():
+            raise UsageError(f"There is no backup {backup_id} in {self.storage.place}.", hint=_LIST)
+        return self._read(backup_id)
+
+    def _read(self, backup_id: str) -> Backup:
+        try:
+            data = self.storage.manifest(backup_id)
+        except OSError as error:
+            return self._failed(backup_id, f"its manifest can't be read: {error.strerror}")
+        if data is None:
+            return self._failed(
+                backup_id, "being written" if self.storage.busy(backup_id) else "half-written"
+            )
+        try:
+            backup = msgspec.json.decode(data, type=Backup)
+        except msgspec.DecodeError:
+            return self._failed(backup_id, "its manifest is damaged")
+        if backup.format != FORMAT:
+            return self._failed(backup_id, f"its format {backup.format} is not known to this version")
+        if backup.backup_id != backup_id:
+            return self._failed(backup_id, f"its manifest is that of {backup.backup_id}")
+        return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id))
+
+    def _failed(self, backup_id: str, why: str) -> Backup:
+        match = _ID.fullmatch(backup_id)
+        try:
+            moment = datetime.strptime(match[1] if match else "", "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            moment = datetime.fromtimestamp(0, UTC)
+        return Backup(
+            backup_id=backup_id,
+            backup_path=self.storage.path(backup_id),
+            backup_time=moment,
+            status=BackupStatus.FAILED,
+            description=why,
+        )
+
+    def verify(self, backup: Backup) -> None:
+        """Read all files of a backup and compare their checksums.
+
+        Raises:
+            BackupError: it is half-written, or a file is missing, changed or not in the manifest (it is named).
+        """
+        if backup.status is not BackupStatus.SUCCESS:
+            raise BackupError(f"{backup.backup_id} is not complete: {backup.description}.", hint=_LIST)
+        found = self.storage.sizes(backup.backup_id)
+        extra = sorted(found.keys() - {file.path for file in backup.files})
+        if extra or not backup.files:
+            what = f"{extra[0]} is not in its manifest" if extra else "its manifest names no file"
+            raise BackupError(f"{backup.backup_id} is not as it was written: {what}.", hint=_LIST)
+        with self.storage.reading(backup.backup_id) as folder:
+            for file in backup.files:
+                wrong = _wrong(file, found.get(file.path), folder)
+                if wrong:
+                    raise BackupError(f"{backup.backup_id} is damaged: {file.path} {wrong}.", hint=_LIST)
+
+    # ---------------------------------------------------------------- remove
+
+    def delete(self, backup_id: str) -> None:
+        """Remove a backup, complete or not.
+
+        Raises:
+            UsageError: there is none with this id.
+            BackupError: it is being written, or the system refused.
+        """
+        backup = self.get(backup_id)
+        if self.storage.busy(backup_id):
+            raise BackupError(f"{backup_id} is being written by another process.", hint="Wait for its end.")
+        try:
+            self.storage.delete(backup.backup_id)
+        except OSError as error:
+            raise BackupError(
+                f"{backup_id} could not be removed: {error.strerror or error} ({error.filename}).",
+                hint="Remove what hinders it, then run again.",
+            ) from error
+
+    def prune(
+        self,
+        keep: int,
+        target: str,
+        *,
+        protected: Collection[str] = (),
+        proven: Collection[str] = (),
+        dry: bool,
+    ) -> Backups:
+        """Remove the backups of a target that are older than its last migrations.
+
+        Retries of one migration (from the same heads to the same version, one after the other) count once,
+        and all of theirs are kept: if the first one broke something, only the first backup is without it.
+        Those that are not complete do not count and are not touched.
+
+        Args:
+            keep: of how many migrations backups are kept.
+            target: whose backups.
+            protected: ids that are never removed (an unfinished run refers to them).
+            proven: ids of which the newest that is here is never removed.
+            dry: only tell.
+
+        Returns:
+            What was (or would be) removed, the oldest first.
+
+        Raises:
+            UsageError: `keep` is below 1.
+            BackupError: one could not be removed; those before it are.
+        """
+        if keep < 1:
+            raise UsageError(f"keep-backups = {keep} would remove every backup.", hint="Keep at least 1.")
+        whole = [b for b in self.list(target) if self._whole(b)]
+        kept, migrations, last = set(protected), 0, None
+        for backup in reversed(whole):
+            migration = (backup.heads, backup.migration_version)
+            migrations += migration != last
+            last = migration
+            if migrations <= keep:
+                kept.add(backup.backup_id)
+        kept.update([b.backup_id for b in whole if b.backup_id in proven][-1:])
+        doomed = [b for b in whole if b.backup_id not in kept]
+        if not dry:
+            for backup in doomed:
+                self.delete(backup.backup_id)
+        return doomed
+
+    def _whole(self, backup: Backup) -> bool:
+        """Complete, with all files in their sizes. Checksums are not read for it."""
+        if backup.status is not BackupStatus.SUCCESS or not backup.files:
+            return False
+        return self.storage.sizes(backup.backup_id) == {file.path: file.size for file in backup.files}
+
+    def sweep(self) -> Sequence[str]:
+        """Remove half-written backups of processes that are gone; returns their ids. Raises OSError."""
+        return self.storage.sweep()
+
+
+def _described(dumped: Dumped, identity: Identity, description: str | None) -> Backup:
+    tables = tuple(sorted(dumped.row_counts))
+    plural = "" if len(tables) == 1 else "s"
+    return Backup(
+        backup_id="",
+        backup_path="",
+        backup_time=now(),
+        description=f"{len(tables)} table{plural}" if description is None else description,
+        dialect=identity.dialect,
+        engine_version=dumped.engine_version,
+        tool_version=dumped.tool_version,
+        identity=identity,
+        tables=tables,
+        row_counts=dumped.row_counts,
+        fingerprint=Fingerprint.of(dumped.schema),
+        how_to_restore=dumped.how_to_restore,
+    )
+
+
+def _finished(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:
+    size = sum(file.size for file in files)
+    return msgspec.structs.replace(backup, files=files, backup_size=size, seconds=round(seconds, 3))
+
+
+def _wrong(file: BackupFile, size: int | None, folder: Path) -> str:
+    """What is wrong with a file; "" if nothing is. `size` is None where the listing does not have it."""
+    if size is None:
+        return "is missing"  # so is a path that leads out of the folder: it is not in the listing
+    if size != file.size:
+        return f"has {size} bytes, {file.size} were written"
+    return "" if checksum(folder / file.path) == file.sha256 else "has another checksum than was written"

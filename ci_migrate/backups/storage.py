@@ -1,0 +1,238 @@
+"""Where backups are kept: a folder, later a bucket. A backup is published by its manifest, written last."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from ci_migrate.errors import BackupError, SettingsError
+from ci_migrate.model import Backup, BackupFile
+
+MANIFEST = "manifest.json"
+
+_CHUNK = 1 << 20
+_WRITING = ".writing"
+_DELETED = ".deleted-"
+_YOUNG = 60.0
+"""Seconds in which a folder without a lock may belong to a process that is about to lock it."""
+
+MakeManifest = Callable[[tuple[BackupFile, ...]], Backup]
+"""Gets the files of a backup, gives its manifest."""
+
+
+class Storage(Protocol):
+    """What a catalog asks of the place where backups are. Ids were checked before they come here."""
+
+    place: str
+    """For people; holds no secret."""
+
+    def ids(self) -> list[str]:
+        """Every backup that is there, half-written ones too."""
+
+    def path(self, backup_id: str) -> str:
+        """Where a backup is, for people."""
+
+    def manifest(self, backup_id: str) -> bytes | None:
+        """The manifest of a backup; None where it has none."""
+
+    def sizes(self, backup_id: str) -> dict[str, int]:
+        """Each file of a backup but the manifest, with its size in bytes."""
+
+    def busy(self, backup_id: str) -> bool:
+        """Whether a process is writing it now."""
+
+    def free(self) -> int | None:
+        """Bytes that there is room for; None where that has no answer."""
+
+    def writing(self, backup_id: str) -> AbstractContextManager[Path]:
+        """An empty local folder for the files of a new backup.
+
+        Raises FileExistsError if the id is taken. A block that is left by an exception leaves nothing behind.
+        """
+
+    def publish(self, backup_id: str, make_manifest: MakeManifest) -> Backup:
+        """Flush the files of a backup that is being written, and write its manifest last.
+
+        Returns the manifest.
+        """
+
+    def reading(self, backup_id: str) -> AbstractContextManager[Path]:
+        """A local folder with the files of a backup."""
+
+    def delete(self, backup_id: str) -> None:
+        """Remove a backup, its manifest first."""
+
+    def sweep(self) -> list[str]:
+        """Remove what killed processes left behind; returns the ids."""
+
+
+def open_storage(place: str, base: Path) -> Storage:
+    """The storage for the setting `backup-dir`.
+
+    Args:
+        place: a folder (relative to `base`), or a URL.
+        base: the project's folder.
+
+    Raises:
+        SettingsError: nothing here can write to such a URL.
+    """
+    if "://" not in place:
+        return LocalStorage(base / Path(place).expanduser())
+    scheme = urlsplit(place).scheme
+    if scheme != "file":
+        # The rest of the URL may hold a key: only the scheme is shown.
+        raise SettingsError(
+            f"backup-dir is a {scheme}:// URL: this version keeps backups in folders only.",
+            hint="Set backup-dir to a folder, on a disk that outlives the CI job.",
+        )
+    return LocalStorage(Path(unquote(urlsplit(place).path)))
+
+
+class LocalStorage:
+    """Backups in a folder: a folder each, mode 0700, files 0600. Raises OSError where the system refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.place = str(self.folder)
+
+    def ids(self) -> list[str]:
+        try:
+            return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def path(self, backup_id: str) -> str:
+        return str(self.folder / backup_id)
+
+    def manifest(self, backup_id: str) -> bytes | None:
+        try:
+            return (self.folder / backup_id / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def sizes(self, backup_id: str) -> dict[str, int]:
+        return {name: path.lstat().st_size for name, path in self._files(backup_id)}
+
+    def _files(self, backup_id: str) -> list[tuple[str, Path]]:
+        folder = self.folder / backup_id
+        found = (
+            (p.relative_to(folder).as_posix(), p)
+            for p in folder.rglob("*")
+            if p.is_symlink() or not p.is_dir()
+        )
+        return sorted((name, path) for name, path in found if name not in (MANIFEST, _WRITING))
+
+    def busy(self, backup_id: str) -> bool:
+        try:
+            with (self.folder / backup_id / _WRITING).open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def free(self) -> int | None:
+        folder = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        return shutil.disk_usage(folder).free
+
+    @contextmanager
+    def writing(self, backup_id: str) -> Iterator[Path]:
+        self._prepare()
+        folder = self.folder / backup_id
+        folder.mkdir(mode=0o700)
+        try:
+            with os.fdopen(
+                os.open(folder / _WRITING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b"
+            ) as lock:
+                with suppress(OSError):  # a file system without locks: its age alone protects the folder
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Only in a folder that is ours: `*` in a project's own .gitignore would hide the project.
+        if not any(self.folder.iterdir()):
+            (self.folder / ".gitignore").write_text("*\n")
+
+    def publish(self, backup_id: str, make_manifest: MakeManifest) -> Backup:
+        folder = self.folder / backup_id
+        files = tuple(_sealed(name, path) for name, path in self._files(backup_id))
+        for inner in (p for p in folder.rglob("*") if p.is_dir()):
+            inner.chmod(0o700)
+            _flush(inner)
+        temporary = folder / f".{MANIFEST}"
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
+            backup = make_manifest(files)
+            file.write(msgspec.json.format(msgspec.json.encode(backup), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(folder / MANIFEST)
+        (folder / _WRITING).unlink(missing_ok=True)
+        _flush(folder)
+        _flush(self.folder)
+        return backup
+
+    @contextmanager
+    def reading(self, backup_id: str) -> Iterator[Path]:
+        yield self.folder / backup_id
+
+    def delete(self, backup_id: str) -> None:
+        # Renamed first: a process that is killed in between leaves nothing that looks like a backup.
+        doomed = self.folder / f"{_DELETED}{backup_id}"
+        if doomed.exists():
+            shutil.rmtree(doomed)
+        (self.folder / backup_id).rename(doomed)
+        _flush(self.folder)
+        shutil.rmtree(doomed)
+
+    def sweep(self) -> list[str]:
+        swept = []
+        for backup_id in self.ids():
+            age = time.time() - (self.folder / backup_id).stat().st_mtime
+            if self.manifest(backup_id) is None and age > _YOUNG and not self.busy(backup_id):
+                self.delete(backup_id)
+                swept.append(backup_id)
+        for doomed in self.folder.glob(f"{_DELETED}*"):
+            shutil.rmtree(doomed)
+            swept.append(doomed.name.removeprefix(_DELETED))
+        return swept
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of a file, as 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sealed(name: str, path: Path) -> BackupFile:
+    """Hash a file, and flush it to disk."""
+    if path.is_symlink() or not path.is_file():
+        raise BackupError(f"{name} in the backup is not a plain file.")
+    path.chmod(0o600)
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+        os.fsync(file.fileno())
+    return BackupFile(path=name, size=size, sha256=digest.hexdigest())
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
