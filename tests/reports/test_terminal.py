@@ -46,6 +46,8 @@ def test_without_colour_no_escape_sequence_whatever_the_environment_says(samples
 
 
 def test_paths_and_commands_are_never_cut(samples):
+    path = "/srv/very/long/path/to/some/file.sql"
+    assert f" {path}\n" in render_text(samples.report(samples.passed("check", 1, f"wrote {path}")), 30)
     narrow = render_text(samples.refused(), 30)
     assert f"{samples.ADD_EMAIL}:24" in narrow
     assert "ci-migrate run --target shop --allow CM201@3f2a=REASON\n" in narrow
