@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -53,6 +53,7 @@ def test_a_table_row_stays_one_row(samples):
     assert {len(row.replace("\\|", "").split("|")) for row in rows} == {5}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(st.characters(exclude_categories=()), min_size=1))
 def test_any_text_keeps_the_sections(samples, text):
     rendered = render(samples.hostile(text))
