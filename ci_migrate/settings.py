@@ -16,6 +16,7 @@ from ci_migrate.settings_files import (
     Layer,
     alembic_files,
     find_python,
+    quoted,
     read_environment,
     read_flags,
     read_settings_file,
@@ -106,19 +107,6 @@ class Settings:
         """
         own = any(tag.lower() in PRODUCTION for tag in self.stage_tags.get(stage, ()))
         return self.require_confirmation and (own or (stage in INHERITING_STAGES and self.production))
-
-    def acknowledged(self, code: str, revision: str | None) -> str | None:
-        """The reason that `allow` gives for a finding; None where it does not name it.
-
-        A revision may be shortened to its first four characters or more, as in Alembic.
-        """
-        for entry in self.allow:
-            what, _, reason = entry.partition("=")
-            its_code, _, its_revision = what.partition("@")
-            short = len(its_revision) >= 4 and (revision or "").startswith(its_revision)
-            if its_code == code and (its_revision == (revision or "") or short):
-                return reason.strip()
-        return None
 
     @property
     def url_variable(self) -> str | None:
@@ -257,7 +245,7 @@ def _choose_target(
         name = str(asked)
         if name in names or (not names and name == "default"):
             return name, source
-        raise SettingsError(f"There is no target named {redact(name)} ({source}).", hint=listed)
+        raise SettingsError(f"There is no target named {quoted(name)} ({source}).", hint=listed)
     if len(names) > 1:
         raise SettingsError(
             f"There are several targets and none was named: {', '.join(names)}.",

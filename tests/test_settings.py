@@ -265,18 +265,6 @@ checks = { CM202 = "ignore" }
     settings = load(project, {}, {"allow": ("CM301@beef=small, table",), "x": ()})
     assert settings.checks == {"CM101": "warning", "CM202": "ignore"}
     assert settings.allow == ("CM202@3f2a=moved to profile", "CM301@beef=small, table")
-    assert settings.acknowledged("CM202", "3f2a99d1") == "moved to profile"
-    assert settings.acknowledged("CM301", "beef") == "small, table"
-    assert settings.acknowledged("CM202", "aaaa") is None
-    assert settings.acknowledged("CM202", None) is None
-    assert settings.acknowledged("CM203", "3f2a99d1") is None
-
-
-def test_an_acknowledgement_without_revision_does_not_cover_revisions(project):
-    settings = load(project, {}, {"allow": ["CM501=known drift", "CM202@3f=too short to be sure"]})
-    assert settings.acknowledged("CM501", None) == "known drift"
-    assert settings.acknowledged("CM501", "3f2a") is None
-    assert settings.acknowledged("CM202", "3f2a") is None
 
 
 # ------------------------------------------------------------------ targets
@@ -310,6 +298,13 @@ def test_target_that_is_not_there(project):
     assert "dev, live" in words
     (project / "pyproject.toml").unlink()
     assert "No settings define a target" in refusal(project, flags={"target": "live"})
+
+
+@pytest.mark.parametrize("name", ["", "-rf", "a b", "../up", "a\\nb", "x" * 200])
+def test_names_that_no_target_may_have(project, name):
+    words = refusal(write(project, f'[tool.ci-migrate.targets."{name}"]\n'))
+    assert "can't be a target's name" in words
+    assert all(line.isprintable() for line in words.splitlines())
 
 
 def test_the_only_target_is_taken(project):
