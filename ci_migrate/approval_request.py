@@ -1,0 +1,122 @@
+"""approval-request.json: what an approver reads before saying yes, and how to say it."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from ci_migrate.errors import CiMigrateError
+from ci_migrate.ledger.tables import printable
+from ci_migrate.model import Evidence, Finding, Noun, Plan, TableEvidence, now
+
+FILE_NAME = "approval-request.json"
+
+_NEWEST = ("head", "heads", "")
+
+
+class RowsChange(Noun, frozen=True, kw_only=True):
+    """Rows of a table before and after the dry run; None where the table did not exist."""
+
+    before: int | None
+    after: int | None
+
+
+class EvidenceSummary(Noun, frozen=True, kw_only=True):
+    """What the dry run measured, in short. `rows` holds the tables whose number of rows changed."""
+
+    proven: bool
+    unproven_reason: str
+    statements: int
+    stream_digest: str
+    restore_seconds: float
+    migrate_seconds: float
+    changes: tuple[str, ...]
+    rows: dict[str, RowsChange]
+    way_back_proven: bool
+    way_back_reason: str
+
+
+class ApprovalRequest(Noun, frozen=True, kw_only=True):
+    """What a run that lacks an approval asks for. `how_to_approve`: the commands, in order."""
+
+    format: int = 1
+    created: datetime
+    target: str
+    place: str
+    plan_digest: str
+    plan: Plan
+    evidence: EvidenceSummary | None
+    findings: tuple[Finding, ...]
+    how_to_approve: tuple[str, ...]
+
+
+def approval_request(
+    plan: Plan, evidence: Evidence | None, findings: Sequence[Finding], target: str, command_line: str
+) -> ApprovalRequest:
+    """The request of a run.
+
+    Args:
+        plan: what is to be approved.
+        evidence: of the dry run; None where there was none.
+        findings: of all checks, acknowledged ones included: the approver sees what was waved through.
+        target: its name in the settings.
+        command_line: the command that goes on, once there is a token.
+    """
+    generate = ["ci-migrate", "token", "generate", "--target", target]
+    if plan.destination not in _NEWEST:
+        generate += ["--to", plan.destination]
+    return ApprovalRequest(
+        created=now(),
+        target=target,
+        place=plan.identity.place,
+        plan_digest=plan.digest,
+        plan=plan,
+        evidence=None if evidence is None else _summary(evidence),
+        findings=tuple(findings),
+        how_to_approve=(f"{shlex.join(generate)} --reason '...'", f"CI_MIGRATE_TOKEN=TOKEN {command_line}"),
+    )
+
+
+def write_request(request: ApprovalRequest, path: Path) -> Path:
+    """Write a request as JSON; whole or not at all. Returns the path.
+
+    Raises:
+        CiMigrateError: the file can't be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(printable(msgspec.to_builtins(request))), indent=2)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(text + b"\n")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CiMigrateError(
+            f"The approval request {path} could not be written: {error.strerror}.",
+            hint="Make the folder of the reports writable.",
+        ) from error
+    return path
+
+
+def _summary(evidence: Evidence) -> EvidenceSummary:
+    return EvidenceSummary(
+        proven=evidence.proven,
+        unproven_reason=evidence.unproven_reason,
+        statements=sum(statement.repeats for statement in evidence.statements),
+        stream_digest=evidence.stream_digest,
+        restore_seconds=evidence.restore_seconds,
+        migrate_seconds=evidence.migrate_seconds,
+        changes=tuple(change.words for change in evidence.changes),
+        rows={name: rows for name, table in evidence.tables.items() if (rows := _rows(table)) is not None},
+        way_back_proven=evidence.way_back.proven,
+        way_back_reason=evidence.way_back.reason,
+    )
+
+
+def _rows(table: TableEvidence) -> RowsChange | None:
+    before = None if table.before is None else table.before.rows
+    after = None if table.after is None else table.after.rows
+    return None if before == after else RowsChange(before=before, after=after)

@@ -1,0 +1,44 @@
+"""Two plans, and in which words they differ: why an approval, or evidence, does not fit any more."""
+
+from ci_migrate.model import Plan
+
+
+def plan_differences(approved: Plan, now: Plan) -> list[str]:
+    """What differs between an approved plan and the one of now, in words; [] if nothing that has a name."""
+    found = []
+    if approved.identity != now.identity:
+        was, is_ = approved.identity, now.identity
+        facts = sorted({key for key, _ in was.facts.items() ^ is_.facts.items()})
+        found.append(f"target was {was.place}, is {is_.place}" + (f" ({', '.join(facts)})" if facts else ""))
+    for name, was_text, is_text in (
+        ("target", approved.target, now.target),
+        ("direction", approved.direction, now.direction),
+        ("destination", approved.destination, now.destination),
+        ("from-heads", _heads(approved.from_heads), _heads(now.from_heads)),
+        ("to-heads", _heads(approved.to_heads), _heads(now.to_heads)),
+        ("heads of the scripts", _heads(approved.script_heads), _heads(now.script_heads)),
+    ):
+        if was_text != is_text:
+            found.append(f"{name} was {was_text}, is {is_text}")
+    found += _revision_differences(approved, now)
+    if approved.env_sha256 != now.env_sha256:
+        found.append("env.py was changed")
+    if not found and approved.contexts != now.contexts:
+        found.append("version tables, or the order in which revisions run")
+    return found
+
+
+def _revision_differences(approved: Plan, now: Plan) -> list[str]:
+    was = {revision.id: revision for revision in approved.revisions}
+    new = {revision.id: revision for revision in now.revisions}
+    found = [f"revision {name} came in" for name in new if name not in was]
+    found += [f"revision {name} is gone" for name in was if name not in new]
+    return found + [
+        f"revision file {new[name].file} was changed"
+        for name, revision in was.items()
+        if name in new and revision != new[name]
+    ]
+
+
+def _heads(heads: tuple[str, ...]) -> str:
+    return ", ".join(heads) or "base"
