@@ -211,20 +211,18 @@ def claim(ledger: Ledger, approval_id: str, run_id: str) -> None:
 
 def _well_formed(token: str) -> str:
     if len(token) > TOKEN_LIMIT:
-        raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=_PASS_IT)
+        raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=_HINT)
     words = token.split()
     if not words:
-        raise NotApprovedError("The token is empty.", hint=_PASS_IT)
+        raise NotApprovedError("The token is empty.", hint=_HINT)
     if len(words) > 1:
-        raise NotApprovedError("More than one token was given, or one with white space in it.", hint=_PASS_IT)
+        raise NotApprovedError("More than one token was given, or one with white space in it.", hint=_HINT)
     if not _CONFIRMATION.fullmatch(words[0]):
-        raise NotApprovedError("The token is malformed: ci-migrate makes no such tokens.", hint=_PASS_IT)
+        raise NotApprovedError("The token is malformed: ci-migrate makes no such tokens.", hint=_HINT)
     return words[0].lower()
 
 
-_PASS_IT = (  # noqa: S105 - words, no secret
-    "Pass exactly what `ci-migrate token generate` printed: CI_MIGRATE_TOKEN, or --token-file FILE."
-)
+_HINT = "Pass exactly what `ci-migrate token generate` printed: CI_MIGRATE_TOKEN, or --token-file FILE."
 
 
 def _digest(token: str) -> str:
