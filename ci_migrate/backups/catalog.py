@@ -195,7 +195,7 @@ class Catalog:
         """Read all files of a backup and compare their checksums.
 
         Raises:
-            BackupError: it is half-written, or a file is missing, changed or not in the manifest (it is named).
+            BackupError: it is half-written; a file is missing, changed or not in the manifest (named).
         """
         if backup.status is not BackupStatus.SUCCESS:
             raise BackupError(f"{backup.backup_id} is not complete: {backup.description}.", hint=_LIST)

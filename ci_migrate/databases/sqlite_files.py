@@ -87,13 +87,8 @@ def overwrite(copied: Path, live: Path, timeout: float) -> None:
         sizes = [c.execute("PRAGMA page_size").fetchone()[0] for c in (source, into)]
         empty = into.execute("PRAGMA page_count").fetchone()[0] == 0
         mode = into.execute("PRAGMA journal_mode").fetchone()[0]
-        # SQLite can't change the page size in WAL mode.
-        leave_wal = mode == "wal" and sizes[0] != sizes[1] and not empty
-        if leave_wal and into.execute("PRAGMA journal_mode=DELETE").fetchone()[0] != "delete":
-            raise DatabaseError(
-                f"{live} is in WAL mode, in use, and its pages have another size than the backup's.",
-                hint="Stop what uses it, then run again.",
-            )
+        if mode == "wal" and sizes[0] != sizes[1] and not empty:
+            into.execute("PRAGMA journal_mode=DELETE")  # SQLite can't change the page size in WAL mode
         copy(source, into, timeout)
 
 

@@ -1,0 +1,659 @@
+"""SQLite behind the contract of a database, on real files."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from ci_migrate.databases import sqlite_rows
+from ci_migrate.databases.base import Database, session
+from ci_migrate.databases.sqlite import PAYLOAD, SQLite
+from ci_migrate.errors import BackupError, DatabaseError, LockedError, UsageError
+from ci_migrate.model import RowCount, VersionTable
+
+VERSIONS = [VersionTable()]
+WEIRD = ['a"b', "a'b", "a\nb", "🐘 snow", "é" * 31, "select", "a.b", "a]b", "a`b", " ", "%s", "users"]
+
+
+def at(path: Path, **options) -> SQLite:
+    return SQLite(URL.create("sqlite", database=str(path)), **options)
+
+
+def run(path: Path, *statements: str, wal: bool = False) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if wal:
+            connection.execute("PRAGMA journal_mode=WAL")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def query(path: Path, sql: str) -> list[tuple]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "app.db"
+
+
+@pytest.fixture
+def database(file: Path) -> SQLite:
+    run(
+        file,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+        "INSERT INTO alembic_version VALUES ('3f2a')",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE)",
+        "INSERT INTO users (email) VALUES ('a@example.com'), ('b@example.com')",
+    )
+    return at(file)
+
+
+@pytest.fixture
+def dumped(database: SQLite, tmp_path: Path) -> Path:
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    database.dump(folder, VERSIONS)
+    return folder
+
+
+# ------------------------------------------------------------------ URLs
+
+
+def test_it_is_a_database(database: SQLite) -> None:
+    assert isinstance(database, Database)
+
+
+@pytest.mark.parametrize(
+    ("driver", "name", "query"),
+    [
+        ("sqlite", "{}/my app.db", {}),
+        ("sqlite+pysqlite", "{}/my app.db", {"timeout": "3"}),
+        ("sqlite+aiosqlite", "{}/my app.db", {}),
+        ("sqlite", "file:{}/my%20app.db", {"uri": "true"}),
+        ("sqlite", "file://localhost{}/my%20app.db", {"uri": "true", "mode": "rwc"}),
+        ("sqlite", "{}/link.db", {}),
+    ],
+)
+def test_urls_of_a_file(driver: str, name: str, query: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to("my app.db")
+    url = URL.create(driver, database=name.format(tmp_path), query=query)
+    assert SQLite(url).file == tmp_path.resolve() / "my app.db"
+
+
+def test_a_relative_path_starts_at_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = SQLite(make_url("sqlite:///sub/app.db"))
+    assert database.file == tmp_path.resolve() / "sub" / "app.db"
+    assert database.url.database == str(database.file)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:x?mode=memory&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="memory"):
+        SQLite(make_url(url))
+
+
+def test_an_encrypted_dialect_is_refused() -> None:
+    with pytest.raises(UsageError):
+        SQLite(make_url("sqlite+pysqlcipher://:secret@/app.db"))
+
+
+# ------------------------------------------------------------------ reading
+
+
+def test_a_file_that_does_not_exist_is_an_empty_database_and_stays_away(file: Path) -> None:
+    database = at(file)
+    database.ping()
+    assert database.schema() == {}
+    assert database.counts() == {}
+    assert database.contents(["users"]) == {}
+    assert database.heads([VersionTable(), VersionTable(name="other")]) == ((), ())
+    assert database.size() == 0
+    with session(database, read_only=True) as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    assert list(file.parent.iterdir()) == []
+
+
+def test_identity_and_wall_name_the_real_file(database: SQLite, file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    facts = {"file": str(file.resolve())}
+    assert at(link).identity() == database.identity()
+    assert database.identity().facts == facts
+    assert database.wall().match == database.wall().connect == database.wall().identity == facts
+
+
+def test_heads(database: SQLite, file: Path) -> None:
+    run(
+        file,
+        'CREATE TABLE "my ""versions" (version_num)',
+        "INSERT INTO \"my \"\"versions\" VALUES ('b'), ('a')",
+    )
+    tables = [VersionTable(name='my "versions'), VersionTable(name="none"), VersionTable(schema="main")]
+    assert database.heads(tables) == (("a", "b"), (), ("3f2a",))
+
+
+def test_a_read_only_session_can_not_write(database: SQLite) -> None:
+    with session(database, read_only=True) as connection, pytest.raises(OperationalError):
+        connection.execute(text("DELETE FROM users"))
+    with session(database) as connection:
+        connection.execute(text("DELETE FROM users"))
+        connection.commit()
+    assert database.counts(["users"]) == {"users": RowCount(rows=0)}
+
+
+def test_reading_after_a_kill_rolls_the_journal_back(database: SQLite, file: Path) -> None:
+    script = (
+        "import os, signal, sqlite3\n"
+        f"c = sqlite3.connect({str(file)!r}, isolation_level=None)\n"
+        "c.execute('PRAGMA cache_size=1'); c.execute('PRAGMA cache_spill=1'); c.execute('BEGIN IMMEDIATE')\n"
+        "c.execute('CREATE TABLE half (x)')\n"
+        "c.executemany('INSERT INTO half VALUES (?)', [('x' * 500,)] * 2000)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    before = database.schema()
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert file.with_name("app.db-journal").stat().st_size > 0, "no hot journal: the test tests nothing"
+    assert at(file).schema() == before
+    assert at(file).heads(VERSIONS) == (("3f2a",),)
+
+
+# ------------------------------------------------------------------ ping
+
+
+def test_ping_names_what_is_not_a_database(file: Path) -> None:
+    file.write_bytes(os.urandom(8192))
+    with pytest.raises(DatabaseError, match=r"app\.db") as caught:
+        at(file).ping()
+    assert "encrypted" in caught.value.hint
+
+
+def test_ping_names_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="does not exist"):
+        at(tmp_path / "none" / "app.db").ping()
+
+
+def test_ping_names_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="not a file"):
+        at(tmp_path).ping()
+
+
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode", "word"), [(0o400, 0o700, "read and written"), (0o600, 0o500, "not writable")]
+)
+def test_ping_names_a_missing_right(file_mode: int, folder_mode: int, word: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        run(folder / "app.db", "CREATE TABLE t (x)")
+        script = (
+            "import os, sys\n"
+            "from pathlib import Path\n"
+            "from sqlalchemy import URL\n"
+            "from ci_migrate.databases.sqlite import SQLite\n"
+            "database = SQLite(URL.create('sqlite', database=sys.argv[1]))\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"  # root may do anything
+            "try: database.ping()\n"
+            "except Exception as error: print(type(error).__name__, error)\n"
+        )
+        owner = 65534 if os.getuid() == 0 else os.getuid()
+        for path, mode in ((folder / "app.db", file_mode), (folder, folder_mode)):
+            os.chown(path, owner, -1)
+            path.chmod(mode)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder / "app.db")], capture_output=True, text=True, check=True
+        )
+        folder.chmod(0o700)
+    assert done.stdout.startswith("DatabaseError")
+    assert word in done.stdout
+
+
+def test_a_locked_database_is_named_after_the_timeout(database: SQLite, file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        with pytest.raises(DatabaseError, match="locked") as caught:
+            at(file, lock_timeout=0.2).schema()
+        assert time.monotonic() - started < 3
+    assert "Another connection" in caught.value.hint
+    assert database.schema()
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_contents_do_not_depend_on_order(tmp_path: Path) -> None:
+    run(tmp_path / "1.db", "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 'x'), (2, NULL), (2, NULL)")
+    run(tmp_path / "2.db", "CREATE TABLE t (b, a)", "INSERT INTO t VALUES (NULL, 2), ('x', 1), (NULL, 2)")
+    one, two = (at(tmp_path / name).contents(["t", "none"]) for name in ("1.db", "2.db"))
+    assert one == two
+    assert one["t"].rows == 3
+    assert one["t"].columns["b"].values == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "(1, 'x'), (2, NULL)",  # one row less
+        "(1, 'x'), (2, NULL), (3, NULL)",
+        "(1, 'x'), (2.0, NULL), (2, NULL)",
+        "(1, 'x'), ('2', NULL), (2, NULL)",
+        "(1, x'78'), (2, NULL), (2, NULL)",
+        "(2, 'x'), (1, NULL), (2, NULL)",  # same columns, other rows
+        "(1, 'x'), (2, ''), (2, NULL)",
+    ],
+)
+def test_contents_see_every_difference(tmp_path: Path, rows: str) -> None:
+    run(tmp_path / "1.db", "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 'x'), (2, NULL), (2, NULL)")
+    run(tmp_path / "2.db", "CREATE TABLE t (a, b)", f"INSERT INTO t VALUES {rows}")
+    one, two = (at(tmp_path / name).contents(["t"])["t"] for name in ("1.db", "2.db"))
+    assert one.digest != two.digest
+
+
+def test_contents_of_anything_that_sqlite_stores(file: Path) -> None:
+    many = ", ".join(f"c{i}" for i in range(2000))
+    run(
+        file,
+        f"CREATE TABLE wide ({many})",
+        "INSERT INTO wide (c0) VALUES (1)",
+        "CREATE TABLE t (a, g AS (a || 'x'))",
+        "INSERT INTO t (a) VALUES (CAST(x'ff00fe' AS TEXT)), (-9223372036854775808), (9e999), (zeroblob(5))",
+        'CREATE TABLE "W.x" ("a""b")',
+    )
+    contents = at(file).contents(["wide", "t", "w.X"])
+    assert contents["wide"].columns["c0"].values == 1
+    assert contents["t"].columns["g"].values == 4
+    assert contents["W.x"].rows == 0
+
+
+def test_a_big_table_is_only_counted(database: SQLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_rows, "DIGEST_LIMIT", 1)
+    content = database.contents(["users"])["users"]
+    assert (content.rows, content.digest) == (2, None)
+    assert (content.columns["email"].values, content.columns["email"].digest) == (2, None)
+
+
+def test_counts_leave_out_what_is_not_there(database: SQLite) -> None:
+    assert database.counts(["users", "none"]) == {"users": RowCount(rows=2)}
+    assert database.counts().keys() == {"users", "alembic_version"}
+
+
+# ------------------------------------------------------------------ lock
+
+
+def test_L1_the_lock_has_one_holder_and_names_it(database: SQLite, file: Path) -> None:
+    with database.lock("run-one", 0) as lock:
+        lock.check()
+        path = Path(f"{file}.ci-migrate.lock")
+        assert path.stat().st_mode & 0o777 == 0o600
+        started = time.monotonic()
+        with pytest.raises(LockedError, match=f"run-one, pid {os.getpid()}"), at(file).lock("run-two", 0.3):
+            pass
+        assert 0.3 <= time.monotonic() - started < 3
+    with database.lock("run-two", 0):
+        assert "run-two" in path.read_text()
+
+
+def test_the_lock_waits_for_its_holder(database: SQLite, file: Path) -> None:
+    with database.lock("one", 0):
+        entered = []
+
+        def wait() -> None:
+            with at(file).lock("two", 5):
+                entered.append(True)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.2)
+        assert not entered
+    waiting.join(5)
+    assert entered
+
+
+def test_L2_a_child_keeps_the_lock_of_a_parent_that_is_gone(database: SQLite) -> None:
+    with database.lock("one", 0) as lock:
+        assert lock.fd is not None
+        assert not os.get_inheritable(lock.fd)
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fd])
+    with pytest.raises(LockedError), database.lock("two", 0):
+        pass
+    child.communicate(b"\n")
+    with database.lock("two", 0):
+        pass
+
+
+def test_the_lock_is_never_made_through_a_link(database: SQLite, file: Path, tmp_path: Path) -> None:
+    Path(f"{file}.ci-migrate.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DatabaseError, match=r"\.ci-migrate\.lock"), database.lock("one", 0):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_lock_file_that_was_removed_is_noticed(database: SQLite, file: Path) -> None:
+    with database.lock("one", 0) as lock:
+        Path(f"{file}.ci-migrate.lock").unlink()
+        with pytest.raises(LockedError, match="removed"):
+            lock.check()
+
+
+# ------------------------------------------------------------------ dump
+
+
+def test_a_dump_tells_of_the_copy(database: SQLite, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    seen = []
+    told = database.dump(tmp_path / "dump", VERSIONS, lambda done, total: seen.append((done, total)))
+    assert told.schema == database.schema()
+    assert told.row_counts == {"users": RowCount(rows=2), "alembic_version": RowCount(rows=1)}
+    assert told.heads == (("3f2a",),)
+    assert [path.name for path in (tmp_path / "dump").iterdir()] == [PAYLOAD]
+    assert seen[-1][0] == seen[-1][1] > 0
+
+
+def test_B15_a_dump_has_what_is_only_in_the_wal(file: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+        (tmp_path / "dump").mkdir()
+        assert at(file).dump(tmp_path / "dump", []).row_counts == {"t": RowCount(rows=1)}
+        connection.execute("DROP TABLE t")
+        connection.commit()
+    with at(file).scratch("r", tmp_path / "s") as copy:
+        copy.load(tmp_path / "dump")
+        assert copy.counts() == {"t": RowCount(rows=1)}
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_B14_a_dump_ends_under_a_hot_writer(file: Path, tmp_path: Path, wal: bool) -> None:
+    run(file, "CREATE TABLE a (x)", "CREATE TABLE b (x)", "CREATE TABLE fill (x)", wal=wal)
+    run(file, "INSERT INTO fill SELECT zeroblob(1000) FROM json_each('[1" + ",1" * 4999 + "]')")
+    stop = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+            while not stop.is_set():
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT INTO a VALUES (1)")
+                connection.execute("INSERT INTO b VALUES (1)")
+                connection.execute("COMMIT")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        (tmp_path / "dump").mkdir()
+        counts = at(file, lock_timeout=30).dump(tmp_path / "dump", []).row_counts
+    finally:
+        stop.set()
+        writer.join()
+    assert counts["a"] == counts["b"]
+    with at(file).scratch("r", tmp_path / "s") as copy:
+        copy.load(tmp_path / "dump")
+        assert copy.counts() == counts
+
+
+def test_a_dump_of_a_locked_database_is_bounded(database: SQLite, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        with pytest.raises(DatabaseError, match="locked"):
+            at(file, lock_timeout=0.3).dump(tmp_path / "dump", VERSIONS)
+        assert time.monotonic() - started < 5
+    assert list((tmp_path / "dump").iterdir()) == []
+
+
+def test_B22_an_empty_database_round_trips(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    told = at(file).dump(tmp_path / "dump", VERSIONS)
+    assert (told.schema, told.row_counts, told.heads) == ({}, {}, ((),))
+    with at(file).scratch("r", tmp_path / "s") as copy:
+        copy.load(tmp_path / "dump")
+        assert copy.schema() == {}
+    assert not file.exists()
+
+
+def test_B22_weird_names_round_trip(file: Path, tmp_path: Path) -> None:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in WEIRD]
+    run(file, *(f"CREATE TABLE {name} ({name} INTEGER, UNIQUE ({name}))" for name in quoted))
+    run(file, *(f"INSERT INTO {name} VALUES (1), (2)" for name in quoted))
+    (tmp_path / "dump").mkdir()
+    database = at(file)
+    database.dump(tmp_path / "dump", [])
+    assert len(database.schema()) == 3 * len(WEIRD)
+    with database.scratch("r", tmp_path / "s") as copy:
+        copy.load(tmp_path / "dump")
+        assert copy.schema() == database.schema()
+        assert copy.contents(WEIRD) == database.contents(WEIRD)
+        assert copy.counts() == {name: RowCount(rows=2) for name in WEIRD}
+
+
+def test_B22_ten_thousand_tables(file: Path, tmp_path: Path) -> None:
+    run(
+        file,
+        "BEGIN",
+        *(f"CREATE TABLE t{i} (id INTEGER PRIMARY KEY, x TEXT)" for i in range(10_000)),
+        "COMMIT",
+    )
+    (tmp_path / "dump").mkdir()
+    assert len(at(file).dump(tmp_path / "dump", []).row_counts) == 10_000
+
+
+def test_a_damaged_database_is_never_backed_up(file: Path, tmp_path: Path) -> None:
+    run(
+        file,
+        "CREATE TABLE t (x)",
+        "CREATE INDEX i ON t (x)",
+        "INSERT INTO t SELECT zeroblob(900) FROM json_each('[1" + ",1" * 99 + "]')",
+    )
+    data = bytearray(file.read_bytes())
+    data[4096 * 3 : 4096 * 5] = b"\xff" * 8192
+    file.write_bytes(data)
+    (tmp_path / "dump").mkdir()
+    with pytest.raises((BackupError, DatabaseError)):
+        at(file).dump(tmp_path / "dump", [])
+    assert list((tmp_path / "dump").iterdir()) == []
+
+
+def test_a_collation_of_the_application_is_no_damage(file: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.create_collation("mine", lambda a, b: (a > b) - (a < b))
+        connection.create_function("even", 1, lambda x: x % 2 == 0, deterministic=True)
+        connection.execute("CREATE TABLE t (a TEXT COLLATE mine UNIQUE, b INT CHECK (even(b)))")
+        connection.execute("CREATE INDEX i ON t (even(b))")
+        connection.execute("INSERT INTO t VALUES ('x', 2)")
+        connection.commit()
+    (tmp_path / "dump").mkdir()
+    assert at(file).dump(tmp_path / "dump", []).row_counts == {"t": RowCount(rows=1)}
+    with at(file).scratch("r", tmp_path / "s") as copy:
+        copy.load(tmp_path / "dump")
+        assert query(copy.file, "SELECT a, b FROM t") == [("x", 2)]
+
+
+# ------------------------------------------------------------------ load and scratch copies
+
+
+def test_a_scratch_copy_goes_away(database: SQLite, dumped: Path, tmp_path: Path) -> None:
+    with database.scratch("abc", tmp_path / "scratch") as copy:
+        copy.load(dumped)
+        run(copy.file, "CREATE TABLE more (x)", wal=True)
+        assert copy.schema() != database.schema()
+        assert copy.file.name == "ci_migrate_scratch_abc.sqlite3"
+        assert copy.file.stat().st_mode & 0o077 == 0 or copy.file.parent.stat().st_mode & 0o077 == 0
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_V8_a_load_never_writes_over_tables(database: SQLite, dumped: Path) -> None:
+    with pytest.raises(BackupError, match="not empty"):
+        database.load(dumped)
+
+
+def test_a_load_ignores_the_wal_of_a_file_that_is_gone(
+    database: SQLite, file: Path, dumped: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE later (x)")
+        connection.commit()
+        kept.write_bytes(file.with_name("app.db-wal").read_bytes())
+    file.unlink()
+    file.with_name("app.db-wal").write_bytes(kept.read_bytes())
+    loaded = at(file)
+    loaded.load(dumped)
+    assert loaded.counts().keys() == {"users", "alembic_version"}
+    assert query(file, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "missing", "empty", "other"])
+def test_a_damaged_payload_is_refused(dumped: Path, tmp_path: Path, damage: str) -> None:
+    payload = dumped / PAYLOAD
+    data = bytearray(payload.read_bytes())
+    if damage == "missing":
+        payload.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        short = data[: len(data) // 2]
+        payload.write_bytes({"flipped": data, "short": short, "empty": b"", "other": b"hello"}[damage])
+    target = at(tmp_path / "new.db")
+    with pytest.raises(BackupError, match="damaged"):
+        target.load(dumped)
+    assert not target.file.exists()
+    assert not [p for p in tmp_path.iterdir() if "new.db" in p.name]
+
+
+# ------------------------------------------------------------------ replace
+
+
+def change(database: SQLite) -> None:
+    run(
+        database.file,
+        "DELETE FROM users",
+        "ALTER TABLE users ADD COLUMN more TEXT",
+        "UPDATE alembic_version SET version_num = 'new'",
+    )
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_replace_is_seen_by_open_connections(database: SQLite, file: Path, dumped: Path, wal: bool) -> None:
+    before = at(file).schema()
+    change(database)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        if wal:
+            other.execute("PRAGMA journal_mode=WAL")
+            other.execute("PRAGMA wal_autocheckpoint=0")
+            other.execute("CREATE TABLE in_the_wal (x)")
+        changed = database.schema()
+        words = database.replace(dumped, lambda copy: None, "run-1")
+        assert other.execute("SELECT count(*) FROM users").fetchone() == (2,)
+    assert database.schema() == before != changed
+    assert at(file).heads(VERSIONS) == (("3f2a",),)
+    assert query(file, "PRAGMA integrity_check") == [("ok",)]
+    kept = file.with_name("app.db.before_run-1")
+    assert str(kept) in words
+    assert at(kept).schema() == changed
+    assert not [p for p in file.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_replace_when_a_killed_process_left_its_wal(database: SQLite, file: Path, dumped: Path) -> None:
+    script = (
+        "import os, signal, sqlite3\n"
+        f"c = sqlite3.connect({str(file)!r}, isolation_level=None)\n"
+        "c.execute('PRAGMA journal_mode=WAL'); c.execute('DROP TABLE users'); c.execute('CREATE TABLE junk (x)')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert file.with_name("app.db-wal").stat().st_size > 0
+    database.replace(dumped, lambda copy: None, "x")
+    assert query(file, "SELECT count(*) FROM users") == [(2,)]
+    assert query(file, "PRAGMA integrity_check") == [("ok",)]
+    assert at(file).counts().keys() == {"users", "alembic_version"}
+
+
+def test_replace_of_another_page_size_in_wal_mode(database: SQLite, file: Path, dumped: Path) -> None:
+    run(file, "PRAGMA page_size=8192", "VACUUM", "PRAGMA journal_mode=WAL")
+    database.replace(dumped, lambda copy: None, "x")
+    assert query(file, "SELECT count(*) FROM users") == [(2,)]
+    change(database)
+    run(file, "PRAGMA journal_mode=DELETE", "PRAGMA page_size=8192", "VACUUM", "PRAGMA journal_mode=WAL")
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("SELECT * FROM users").fetchall()
+        with pytest.raises(DatabaseError, match="locked"):
+            at(file, lock_timeout=0.2).replace(dumped, lambda copy: None, "y")
+        assert other.execute("SELECT version_num FROM alembic_version").fetchone() == ("new",)
+
+
+def test_replace_stops_when_the_check_says_no(database: SQLite, file: Path, dumped: Path) -> None:
+    change(database)
+    before, names = file.read_bytes(), sorted(file.parent.iterdir())
+    seen = []
+
+    def refuse(copy: Database) -> None:
+        seen.append(copy.schema())
+        raise BackupError("not this one")
+
+    with pytest.raises(BackupError, match="not this one"):
+        database.replace(dumped, refuse, "x")
+    assert "column users.more" not in seen[0]
+    assert "column users.id" in seen[0]
+    assert file.read_bytes() == before
+    assert sorted(file.parent.iterdir()) == names
+
+
+def test_replace_under_a_writer_is_bounded_and_changes_nothing(
+    database: SQLite, file: Path, dumped: Path
+) -> None:
+    change(database)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        with pytest.raises(DatabaseError, match="locked"):
+            at(file, lock_timeout=0.3).replace(dumped, lambda copy: None, "x")
+        assert time.monotonic() - started < 10
+        other.execute("ROLLBACK")
+    assert at(file).heads(VERSIONS) == (("new",),)
+
+
+def test_replace_keeps_every_replaced_content(database: SQLite, file: Path, dumped: Path) -> None:
+    file.chmod(0o640)
+    for _ in range(2):
+        database.replace(dumped, lambda copy: None, "../x y")
+    kept = sorted(p.name for p in file.parent.glob("app.db.before_*"))
+    assert kept == ["app.db.before_.._x_y", "app.db.before_.._x_y_2"]
+    assert file.with_name(kept[0]).stat().st_mode & 0o777 == 0o640
+
+
+def test_replace_where_nothing_was(dumped: Path, tmp_path: Path) -> None:
+    target = at(tmp_path / "new.db")
+    target.replace(dumped, lambda copy: None, "x")
+    assert target.counts()["users"] == RowCount(rows=2)
+
+
+# ------------------------------------------------------------------ words
+
+
+def test_explain_has_no_values(database: SQLite) -> None:
+    with session(database) as connection, pytest.raises(Exception, match="UNIQUE") as caught:
+        connection.execute(text("INSERT INTO users (email) VALUES (:email)"), {"email": "a@example.com"})
+    assert database.explain(caught.value) == "UNIQUE constraint failed: users.email"
