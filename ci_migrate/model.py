@@ -37,7 +37,7 @@ def now() -> datetime:
 # --------------------------------------------------------------------------- the target
 
 
-class Identity(Noun, kw_only=True):
+class Identity(Noun, frozen=True, kw_only=True):
     """Which database this is. Facts that the server tells, none that a repository can set.
 
     `place` is what a person reads (`/srv/app.db`, `db.example.com:5432/shop`) and holds no secret. `facts` are
@@ -49,7 +49,7 @@ class Identity(Noun, kw_only=True):
     facts: dict[str, str]
 
 
-class VersionTable(Noun, kw_only=True):
+class VersionTable(Noun, frozen=True, kw_only=True):
     """One version table of Alembic's: several databases, schemas or tables make several of them."""
 
     name: str = "alembic_version"
@@ -73,7 +73,7 @@ class Direction(StrEnum):
     STAMP = "stamp"
 
 
-class Revision(Noun, kw_only=True):
+class Revision(Noun, frozen=True, kw_only=True):
     """One revision script. `file` is relative to the project and POSIX; `has_downgrade` is False for an empty
     or missing `downgrade()`; `allow` is the module's `ci_migrate = {"allow": {code: reason}}`."""
 
@@ -88,7 +88,7 @@ class Revision(Noun, kw_only=True):
     allow: dict[str, str] = {}
 
 
-class PlannedContext(Noun, kw_only=True):
+class PlannedContext(Noun, frozen=True, kw_only=True):
     """What will run in one version table: from which heads to which, by which revisions, in this order."""
 
     version_table: VersionTable
@@ -97,7 +97,7 @@ class PlannedContext(Noun, kw_only=True):
     revisions: tuple[str, ...]
 
 
-class Plan(Noun, kw_only=True):
+class Plan(Noun, frozen=True, kw_only=True):
     """What is going to happen, to which database. Its digest is what an approval is given for."""
 
     target: str
@@ -140,7 +140,7 @@ Schema = dict[str, str]
 """From schema object (`table public.users`, `column public.users.email`) to its definition as text."""
 
 
-class Fingerprint(Noun, kw_only=True):
+class Fingerprint(Noun, frozen=True, kw_only=True):
     """From schema object to the hash of its definition."""
 
     objects: dict[str, str]
@@ -167,7 +167,7 @@ def delta(before: Fingerprint, after: Fingerprint) -> Delta:
     return changed
 
 
-class SchemaChange(Noun, kw_only=True):
+class SchemaChange(Noun, frozen=True, kw_only=True):
     """One object that changed. `before` or `after` is None where the object did not exist."""
 
     name: str
@@ -190,21 +190,21 @@ def schema_changes(before: Schema, after: Schema) -> tuple[SchemaChange, ...]:
     return tuple(SchemaChange(name=n, before=before.get(n), after=after.get(n)) for n in names)
 
 
-class RowCount(Noun, kw_only=True):
+class RowCount(Noun, frozen=True, kw_only=True):
     """Rows of a table; `exact` is False for the engine's estimate (shown with ~)."""
 
     rows: int
     exact: bool = True
 
 
-class ColumnContent(Noun, kw_only=True):
+class ColumnContent(Noun, frozen=True, kw_only=True):
     """What a column holds. `digest` does not depend on the order of rows; None where it was too much to read."""
 
     values: int  # rows in which the column is not NULL
     digest: str | None = None
 
 
-class TableContent(Noun, kw_only=True):
+class TableContent(Noun, frozen=True, kw_only=True):
     """What a table holds. `digest` covers whole rows, whatever their order and the order of columns."""
 
     rows: int
@@ -215,7 +215,7 @@ class TableContent(Noun, kw_only=True):
 # --------------------------------------------------------------------------- evidence
 
 
-class LockHeld(Noun, kw_only=True):
+class LockHeld(Noun, frozen=True, kw_only=True):
     """A lock that a statement took, and how long it was held until the commit (not: waited for)."""
 
     table: str
@@ -223,7 +223,7 @@ class LockHeld(Noun, kw_only=True):
     seconds: float | None = None
 
 
-class Statement(Noun, kw_only=True):
+class Statement(Noun, frozen=True, kw_only=True):
     """One statement that a revision (or env.py: `revision` None) sent. `file` and `line` are in the revision
     script; `rows` is what the driver reported, None where it did not; `position` counts from 1 in the run."""
 
@@ -241,7 +241,7 @@ class Statement(Noun, kw_only=True):
     rewrites: tuple[str, ...] = ()
 
 
-class Rung(Noun, kw_only=True):
+class Rung(Noun, frozen=True, kw_only=True):
     """The target after one commit point of the dry run.
 
     `delta` is against the rung before. `heads` are the rows of each version table. `statements` is how many had
@@ -258,14 +258,14 @@ class Rung(Noun, kw_only=True):
     contents: dict[str, TableContent] = {}
 
 
-class TableEvidence(Noun, kw_only=True):
+class TableEvidence(Noun, frozen=True, kw_only=True):
     """Rows of one table before and after the dry run; None where the table did not exist."""
 
     before: TableContent | None
     after: TableContent | None
 
 
-class WayBack(Noun, kw_only=True):
+class WayBack(Noun, frozen=True, kw_only=True):
     """Whether `downgrade` leads back. `lossless` is None where it could not be told.
 
     `proven_from` counts the revisions, from the last one backwards, whose downgrade led to the fingerprint
@@ -286,7 +286,7 @@ class WayBack(Noun, kw_only=True):
         return self.tried and self.ran and self.same_schema and self.lossless is True
 
 
-class Evidence(Noun, kw_only=True):
+class Evidence(Noun, frozen=True, kw_only=True):
     """What the dry run measured on the restored copy."""
 
     proven: bool  # the backup restored, and its fingerprint is the target's
@@ -314,7 +314,7 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-class Finding(Noun, kw_only=True):
+class Finding(Noun, frozen=True, kw_only=True):
     """What a check found. `acknowledged` is the reason given by somebody who means it; then it refuses nothing."""
 
     code: str
@@ -340,7 +340,7 @@ class BackupStatus(StrEnum):
     FAILED = "FAILED"
 
 
-class BackupFile(Noun, kw_only=True):
+class BackupFile(Noun, frozen=True, kw_only=True):
     """One file of a backup; `path` is relative to the backup's folder."""
 
     path: str
@@ -348,7 +348,7 @@ class BackupFile(Noun, kw_only=True):
     sha256: str
 
 
-class Backup(Noun, kw_only=True):
+class Backup(Noun, frozen=True, kw_only=True):
     """The manifest of a backup. Written last: no manifest, no backup.
 
     `revision` is what the data is at, `migration_version` where the migration was going to.
@@ -382,7 +382,7 @@ class Backup(Noun, kw_only=True):
 # --------------------------------------------------------------------------- approval
 
 
-class Approval(Noun, kw_only=True):
+class Approval(Noun, frozen=True, kw_only=True):
     """A grant that fits one plan on one target. The token itself is never kept."""
 
     approval_id: str
@@ -395,7 +395,7 @@ class Approval(Noun, kw_only=True):
     expires: datetime
 
 
-class TokenRecord(Noun, kw_only=True):
+class TokenRecord(Noun, frozen=True, kw_only=True):
     """What the ledger knows of one approval token. `status`: "valid", "used", "revoked" or "expired"."""
 
     approval: Approval
@@ -411,7 +411,7 @@ class TokenRecord(Noun, kw_only=True):
 # --------------------------------------------------------------------------- the ledger
 
 
-class RunRecord(Noun, kw_only=True):
+class RunRecord(Noun, frozen=True, kw_only=True):
     """One run, as the ledger keeps it. `phase`: "started", "migrating", "repairing" or "finished".
 
     `before` is the target's fingerprint F_0. `needs_repair`: the run ended and nobody knows in what state.
@@ -434,7 +434,7 @@ class RunRecord(Noun, kw_only=True):
     actor: str = ""
 
 
-class JournalEntry(Noun, kw_only=True):
+class JournalEntry(Noun, frozen=True, kw_only=True):
     """One line of the statement journal: the intent before, or the outcome after, of something on the target.
 
     `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped" or "finished".
@@ -474,7 +474,7 @@ class TargetState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Diagnosis(Noun, kw_only=True):
+class Diagnosis(Noun, frozen=True, kw_only=True):
     """How far a migration got, told from journal, version rows and fingerprint."""
 
     found: str  # "not started" | "rolled back" | "finished" | "revision committed" | "half a revision" | "unknown"
@@ -484,7 +484,7 @@ class Diagnosis(Noun, kw_only=True):
     next_commands: tuple[str, ...] = ()
 
 
-class StageResult(Noun, kw_only=True):
+class StageResult(Noun, frozen=True, kw_only=True):
     """What one stage did. `message` has at most three lines; `details` is the long text for reports."""
 
     stage: str
@@ -504,7 +504,7 @@ class StageResult(Noun, kw_only=True):
     diagnosis: Diagnosis | None = None
 
 
-class Report(Noun, kw_only=True):
+class Report(Noun, frozen=True, kw_only=True):
     """A finished run, or one so far. Reporters are pure functions of it."""
 
     run_id: str

@@ -22,7 +22,7 @@ def no_progress(_done: int, _total: int) -> None:
     """A Progress that shows nothing."""
 
 
-class Capabilities(Noun, kw_only=True):
+class Capabilities(Noun, frozen=True, kw_only=True):
     """What an engine can do. The gate asks these, never for an engine's name."""
 
     transactional_ddl: bool  # a revision that fails leaves nothing behind
@@ -59,7 +59,7 @@ class Lock(Protocol):
         """Keep it alive. Raises LockedError if it was lost."""
 
 
-class Dumped(Noun, kw_only=True):
+class Dumped(Noun, frozen=True, kw_only=True):
     """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows."""
 
     schema: Schema

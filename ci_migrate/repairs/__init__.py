@@ -1,1 +1,21 @@
-"""Diagnosis, and one repair per file."""
+"""Diagnosis, and one repair per file (the prefix is kept or taken back: two halves of one choice)."""
+
+from collections.abc import Sequence
+
+from ci_migrate.markers import hookimpl
+from ci_migrate.repairs import downgrade, finished, restore, rolled_back
+from ci_migrate.repairs.base import Repair
+
+BUILT_IN: tuple[Repair, ...] = (
+    rolled_back.REPAIR,
+    finished.REPAIR,
+    downgrade.KEEP,
+    downgrade.BACK,
+    restore.REPAIR,
+)
+
+
+@hookimpl
+def ci_migrate_repairs() -> Sequence[Repair]:
+    """The built-in repairs."""
+    return BUILT_IN

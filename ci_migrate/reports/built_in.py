@@ -1,8 +1,17 @@
 """The reporters that are built in: a literal list, registered by the hook like those of any plugin."""
 
+from collections.abc import Sequence
+
+from ci_migrate.markers import hookimpl
 from ci_migrate.reports.base import Reporter
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.junit import JUnitReporter
 from ci_migrate.reports.markdown import MarkdownReporter
 
 REPORTERS: tuple[Reporter, ...] = (JUnitReporter(), JsonReporter(), MarkdownReporter())
+
+
+@hookimpl
+def ci_migrate_reporters() -> Sequence[Reporter]:
+    """The built-in reporters."""
+    return REPORTERS

@@ -1,0 +1,137 @@
+"""The pipeline: a literal table of stages, in this order, and the engine that walks it."""
+
+import time
+import traceback
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, RefusedError
+from ci_migrate.model import Outcome, Report, StageResult, TargetState
+from ci_migrate.stages import approve, backup, check, dry_run, migrate, repair, verify
+from ci_migrate.stages.base import Run, RunStage
+
+PIPELINE: tuple[tuple[str, RunStage], ...] = (
+    ("check", check.run_stage),
+    ("backup", backup.run_stage),
+    ("dry-run", dry_run.run_stage),
+    ("approve", approve.run_stage),
+    ("migrate", migrate.run_stage),
+    ("verify", verify.run_stage),
+    ("repair", repair.run_stage),
+)
+
+WRITING = ("migrate", "verify", "repair")
+"""From the first to the last of these nothing gets in between: signals wait, exceptions become results."""
+
+Veto = Callable[[str, Report], str | None]
+Observe = Callable[[StageResult, Report], StageResult]
+
+
+class Interrupted(BaseException):
+    """Raised by a signal handler outside the writing stages."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def execute(
+    run: Run,
+    report: Report,
+    *,
+    wanted: Collection[str],
+    veto: Veto,
+    observe: Observe,
+    done: Callable[[StageResult], None],
+) -> Report:
+    """Walk the table and return the finished report.
+
+    Args:
+        run: all that a stage may touch.
+        report: the report so far.
+        wanted: the stages that the command consists of; the others are skipped.
+        veto: asked before each stage but repair; words mean no.
+        observe: shown each result of a stage that ran; returns it, perhaps with a finding more.
+        done: called with each result as it comes.
+    """
+    for name, run_stage in PIPELINE:
+        started = time.monotonic()
+        reason = _skip(name, report, wanted, run)
+        if reason is not None:
+            result = StageResult(stage=name, outcome=Outcome.SKIPPED, message=reason)
+        else:
+            run.interrupt.protected = name in WRITING
+            result = _guarded(name, run_stage, run, report, veto)
+            result = msgspec.structs.replace(result, seconds=time.monotonic() - started)
+            result = observe(result, report)
+        report = report.plus(result)
+        if run.interrupt.number is not None:
+            report = msgspec.structs.replace(report, interrupted=128 + run.interrupt.number)
+        done(result)
+    run.interrupt.protected = False
+    return report
+
+
+def _skip(name: str, report: Report, wanted: Collection[str], run: Run) -> str | None:
+    """Why a stage does not run; None where it does."""
+    migrated = report.result("migrate")
+    touched = migrated is not None and migrated.state not in (None, TargetState.UNTOUCHED)
+    if name == "repair":
+        if migrated is None or migrated.outcome is Outcome.PASSED or not touched:
+            return "Nothing to repair."
+        if report.interrupted is not None:
+            return "Interrupted: `ci-migrate repair` says what state the target is in and mends it."
+        if not run.settings.auto_rollback:
+            return "auto-rollback is off: see `ci-migrate repair --dry-run`."
+        return None
+    if report.interrupted is not None:
+        return "Interrupted."
+    bad = report.first_bad
+    if bad is not None:
+        return f"{bad.stage} {'failed' if bad.outcome is Outcome.FAILED else 'could not tell'}."
+    if name not in wanted:
+        return f"Not part of `ci-migrate {report.command}`."
+    if report.plan is not None and not report.plan.pending:
+        return "Nothing pending."
+    return None
+
+
+def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
+    """Run one stage; whatever it raises becomes its result."""
+    if name != "repair":
+        no = veto(name, report)
+        if no is not None:
+            return StageResult(stage=name, outcome=Outcome.FAILED, message=no, state=_untouched(name, report))
+    try:
+        return run_stage(run, report)
+    except Interrupted as interrupted:
+        run.interrupt.set(interrupted.number)
+        return StageResult(stage=name, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(name, report))
+    except CiMigrateError as error:
+        failed = isinstance(error, RefusedError | NotApprovedError)
+        return StageResult(
+            stage=name,
+            outcome=Outcome.FAILED if failed else Outcome.ERROR,
+            message="\n".join(line for line in (error.what, error.hint) if line),
+            exit_code=int(error.exit_code),
+            state=_untouched(name, report),
+        )
+    except Exception as error:  # noqa: BLE001 - the pipeline row is one of the two places that may catch everything
+        return StageResult(
+            stage=name,
+            outcome=Outcome.ERROR,
+            message=f"Bug in ci-migrate: {type(error).__name__}: {error}",
+            details=_trace(error),
+            exit_code=int(ExitCode.BUG),
+            state=_untouched(name, report),
+        )
+
+
+def _untouched(name: str, report: Report) -> TargetState:
+    """Before migrate nothing was written; from then on nobody knows until it is proved."""
+    return TargetState.UNKNOWN if name in WRITING else report.state
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,133 @@
+"""The plugin manager: built-ins, then the setting `plugins`, then entry points."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ci_migrate import checks, databases, hookspecs, repairs
+from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
+from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.markers import PROJECT_NAME
+from ci_migrate.model import Finding, Plan, Severity, StageResult
+from ci_migrate.reports import built_in
+
+BUILT_IN: tuple[ModuleType, ...] = (databases, checks, repairs, built_in)
+"""Registered by the same hooks as anybody's."""
+
+
+def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager:
+    """A manager with all plugins registered.
+
+    Args:
+        plugins: module names or files (`checks.py`, relative to `folder`) from the settings.
+        folder: the project.
+
+    Raises:
+        SettingsError: a plugin can't be imported.
+    """
+    manager = pluggy.PluginManager(PROJECT_NAME)
+    manager.add_hookspecs(hookspecs)
+    for module in BUILT_IN:
+        manager.register(module, name=f"built-in {module.__name__.rpartition('.')[2]}")
+    for name in plugins:
+        manager.register(_load(name, folder), name=name)
+    try:
+        manager.load_setuptools_entrypoints(PROJECT_NAME)
+    except Exception as error:
+        raise SettingsError(
+            f"An installed plugin can't be imported: {type(error).__name__}: {error}.",
+            hint="Uninstall or mend it: `ci-migrate plugins` lists what is found.",
+        ) from error
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise SettingsError(f"A plugin does not fit: {error}.") from error
+    return manager
+
+
+def _load(name: str, folder: Path) -> ModuleType:
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        path = folder / name
+        spec = importlib.util.spec_from_file_location(f"ci_migrate_plugin_{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no such file: {path}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except Exception as error:  # a plugin may raise anything when it is imported
+        raise SettingsError(
+            f"Plugin {name} can't be imported: {type(error).__name__}: {error}.",
+            hint="Correct `plugins` in the settings.",
+        ) from error
+    return module
+
+
+def collected(results: Iterable[Sequence[Any]]) -> list[Any]:
+    """What all plugins returned, as one list."""
+    return [item for items in results for item in items]
+
+
+def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptions) -> Database:
+    """The Database for a URL.
+
+    Raises:
+        UsageError: no plugin serves this backend, or two do.
+    """
+    factories: list[DatabaseFactory] = collected(manager.hook.ci_migrate_databases())
+    backend = url.get_backend_name()
+    fitting = [f for f in factories if backend in f.backends]
+    if len(fitting) > 1:
+        raise UsageError(f"Two plugins claim the database {backend}.", hint="Leave one of them out of `plugins`.")
+    if not fitting:
+        known = ", ".join(sorted(b for f in factories for b in f.backends))
+        raise UsageError(f"Databases of the kind {backend} are not supported.", hint=f"There are: {known}.")
+    return fitting[0].make(url, options)
+
+
+def unique(items: Iterable[Any], key: str) -> list[Any]:
+    """The items, sorted by a key that no two of them may share."""
+    found: dict[Any, Any] = {}
+    for item in items:
+        value = getattr(item, key)
+        if value in found:
+            raise UsageError(f"Two plugins claim {key} {value}.", hint="Leave one of them out of `plugins`.")
+        found[value] = item
+    return [found[value] for value in sorted(found)]
+
+
+def ask_before(manager: pluggy.PluginManager, stage: str, plan: Plan | None) -> str | None:
+    """The first veto against a stage; a plugin that raises vetoes."""
+    for implementation in manager.hook.ci_migrate_before_stage.get_hookimpls():
+        arguments = {"stage": stage, "plan": plan}
+        try:
+            words = implementation.function(**{n: arguments[n] for n in implementation.argnames})
+        except Exception as error:  # noqa: BLE001 - a veto, see the hook
+            words = f"{type(error).__name__}: {error}"
+        if words:
+            return f"Plugin {implementation.plugin_name} says no to {stage}: {words}"
+    return None
+
+
+def show_after(manager: pluggy.PluginManager, result: StageResult, plan: Plan | None) -> list[Finding]:
+    """What observers add; one that raises becomes a finding and changes nothing else."""
+    findings = []
+    for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
+        arguments = {"result": result, "plan": plan}
+        try:
+            finding = implementation.function(**{n: arguments[n] for n in implementation.argnames})
+        except Exception as error:  # noqa: BLE001 - an observer spoils only itself
+            finding = Finding(
+                code="CM901",
+                name="observer-failed",
+                severity=Severity.WARNING,
+                message=f"Plugin {implementation.plugin_name} failed after {result.stage}: {type(error).__name__}: {error}",
+            )
+        if finding is not None:
+            findings.append(finding)
+    return findings

@@ -1,0 +1,60 @@
+"""backup: writes a verified backup of the target, with a manifest."""
+
+from datetime import timedelta
+
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    Fingerprint,
+    Outcome,
+    Plan,
+    Report,
+    StageResult,
+    now,
+)
+from ci_migrate.stages.base import Run, heads_of, show_heads
+
+
+def run_stage(run: Run, report: Report) -> StageResult:
+    """Take the backup that the dry run restores, or reuse a fresh one of the same state."""
+    plan = report.plan
+    assert plan is not None
+    if not run.settings.auto_backup:
+        return StageResult(stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore.")
+    reused = _reusable(run, plan)
+    if reused is not None:
+        return StageResult(
+            stage="backup", outcome=Outcome.PASSED, message=f"{reused.backup_id} (reused)", backup=reused
+        )
+    backup = run.catalog.create(
+        run.reader,
+        target=run.settings.target,
+        version_tables=[c.version_table for c in plan.contexts],
+        migration_version="+".join(plan.to_heads) or "base",
+    )
+    if backup.heads and backup.heads != tuple(c.from_heads for c in plan.contexts):
+        return StageResult(
+            stage="backup",
+            outcome=Outcome.FAILED,
+            message=f"The plan is stale: the target went to {show_heads(backup.heads)} meanwhile. Run again.",
+            backup=backup,
+        )
+    rows = sum(c.rows for c in backup.row_counts.values())
+    message = f"{backup.backup_id}: {len(backup.row_counts)} tables, {rows:,} rows, {backup.backup_size:,} bytes"
+    return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
+
+
+def _reusable(run: Run, plan: Plan) -> Backup | None:
+    """The newest backup that is young enough and shows the very schema and heads that the target has now."""
+    age = run.settings.reuse_backup
+    if not age:
+        return None
+    candidates = [
+        b
+        for b in run.catalog.list(run.settings.target)
+        if b.status is BackupStatus.SUCCESS and b.backup_time > now() - timedelta(seconds=age)
+    ]
+    if not candidates or candidates[-1].heads != heads_of(run.reader, plan):
+        return None
+    newest = candidates[-1]
+    return newest if newest.fingerprint == Fingerprint.of(run.reader.schema()) else None

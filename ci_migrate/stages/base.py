@@ -1,0 +1,140 @@
+"""What all stages share: the Run, and how a child process is asked for."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import DBAPIError
+
+from ci_migrate.approval import Approver
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.checks.base import Check, Grading
+from ci_migrate.databases.base import Database, Lock
+from ci_migrate.errors import DatabaseError
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.migrations.record import without_version_tables
+from ci_migrate.migrations.runner import Interrupt, Workers, base_request, wall_entry
+from ci_migrate.model import Direction, Plan, Report, Schema, StageResult
+from ci_migrate.repairs.base import Repair
+from ci_migrate.settings import Secret, Settings
+
+@dataclass(frozen=True)
+class Run:
+    """All that a stage may touch. Frozen; results travel in the Report."""
+
+    id: str
+    subject: str  # the run that is repaired; else the same as `id`
+    command: str
+    settings: Settings
+    direction: Direction
+    destination: str
+    database: Database  # the target
+    reader: Database  # the same, by `read-url`: for check, backup and dry run
+    workers: Workers
+    interrupt: Interrupt
+    scratch_folder: Path
+    catalog: Catalog
+    ledger: Ledger | None = None
+    lock: Lock | None = None
+    checks: Sequence[Check] = ()
+    repairs: Sequence[Repair] = ()
+    approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
+    token: Secret | None = None
+    tell: Callable[[str], None] = field(default=lambda _text: None)
+
+    @property
+    def grading(self) -> Callable[[Plan], Grading]:
+        """How findings are graded: settings, flags, revision files."""
+        return lambda plan: Grading.of(self.settings.checks, self.settings.allow, plan)
+
+
+RunStage = Callable[[Run, Report], StageResult]
+
+
+def session_request(run: Run) -> dict[str, Any]:
+    """Timeouts and name of the child's sessions, as connection options."""
+    settings = run.settings
+    options = {"lock_timeout": f"{int(settings.lock_timeout * 1000)}"}
+    if settings.statement_timeout:
+        options["statement_timeout"] = f"{int(settings.statement_timeout * 1000)}"
+    return {
+        "application_name": f"ci-migrate/{run.id}",
+        "busy_timeout": int(settings.lock_timeout * 1000),
+        "options": options,
+    }
+
+
+def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict[str, Any]:
+    """The request for a child of this run, without what is special to its action.
+
+    Args:
+        run: this run.
+        stage: told to the project as CI_MIGRATE_STAGE.
+        scratch: where connections to the target go instead; None leaves them on the target.
+    """
+    settings = run.settings
+    place = scratch or run.database
+    environ = {"CI_MIGRATE_STAGE": stage}
+    url = None
+    if settings.url is not None:
+        url = place.url.render_as_string(hide_password=False)
+        if settings.url_variable and scratch is not None:
+            given = settings.environ.get(settings.url_variable, "")
+            environ[settings.url_variable] = with_driver_of(place.url, given)
+    other = scratch.wall() if scratch is not None else None
+    return {
+        **base_request(
+            ini=settings.alembic_config,
+            toml=settings.alembic_toml,
+            section=settings.alembic_name,
+            x=settings.x,
+            configure=settings.configure,
+        ),
+        "direction": run.direction.value,
+        "destination": run.destination,
+        "url": url,
+        "databases": [wall_entry("", run.database.wall(), other)],
+        "allow_connections": list(settings.allow_connections),
+        "session": session_request(run),
+        "environ": environ,
+    }
+
+
+def with_driver_of(url: URL, given: str) -> str:
+    """The URL with the driver that the project's own variable names (an async env.py needs its async driver)."""
+    if given:
+        theirs = make_url(given)
+        if theirs.get_backend_name() == url.get_backend_name():
+            url = url.set(drivername=theirs.drivername)
+    return url.render_as_string(hide_password=False)
+
+
+def bare_schema(database: Database, plan: Plan) -> Schema:
+    """The schema without Alembic's version tables."""
+    with words_of(database):
+        return without_version_tables(database.schema(), plan)
+
+
+def heads_of(database: Database, plan: Plan) -> tuple[tuple[str, ...], ...]:
+    """The rows of each version table of the plan."""
+    with words_of(database):
+        return database.heads([c.version_table for c in plan.contexts])
+
+
+@contextmanager
+def words_of(database: Database) -> Iterator[None]:
+    """A driver's error becomes one line without secrets."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseError(database.explain(error), state="") from error
+
+
+def show_heads(heads: Sequence[Sequence[str]]) -> str:
+    """`3f2a`, `3f2a + 77c1`, `base`; several version tables separated by a comma."""
+    return ", ".join(" + ".join(h) or "base" for h in heads) or "base"
+
+

@@ -1,0 +1,111 @@
+"""check: reads the revision graph and the target read-only, builds the Plan, runs every static check."""
+
+from ci_migrate.approval import reserve
+from ci_migrate.checks.base import Facts, run_checks
+from ci_migrate.databases.base import Database
+from ci_migrate.errors import RefusedError
+from ci_migrate.ledger.applied import applied_files
+from ci_migrate.migrations import events
+from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
+from ci_migrate.model import Finding, Outcome, Plan, Report, Severity, StageResult, TargetState, sha256_hex
+from ci_migrate.stages.base import Run, child_request, show_heads
+
+
+def run_stage(run: Run, _report: Report) -> StageResult:
+    """Build the plan and look at it."""
+    run.reader.ping()
+    found = inspect(run.workers, child_request(run, "check"))
+    assert found.graph is not None
+    _known_heads(found, run.database)
+    identity = run.reader.identity()
+    plan = make_plan(
+        found,
+        target=run.settings.target,
+        identity=identity,
+        direction=run.direction,
+        destination=run.destination,
+        project=run.settings.project_dir,
+    )
+    applied = applied_files(run.ledger) if run.ledger is not None else {}
+    facts = Facts(
+        plan=plan,
+        script_files=_script_files(run, found.graph, set(applied)),
+        applied_files=applied,
+        require_downgrade=run.settings.require_downgrade,
+    )
+    findings = (
+        *run_checks(run.checks, facts, run.grading(plan), measured=False),
+        *_writes_at_load(found),
+    )
+    refused = [f for f in findings if f.refuses]
+    at = show_heads([c.from_heads for c in plan.contexts])
+    if refused:
+        first = refused[0]
+        return StageResult(
+            stage="check",
+            outcome=Outcome.FAILED,
+            message=f"{first.code} {first.name}: {first.message}",
+            file=first.file,
+            line=first.line,
+            findings=findings,
+            plan=plan,
+            state=TargetState.UNTOUCHED,
+        )
+    approval = None
+    if run.token is not None and run.ledger is not None and plan.pending and run.settings.needs_approval("migrate"):
+        approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
+    what = f"{plan.pending} revisions" if plan.pending != 1 else "1 revision"
+    message = (
+        f"{what} to run: {at} -> {show_heads([c.to_heads for c in plan.contexts])}"
+        if plan.pending
+        else f"Nothing to do: {identity.place} is at {at}."
+    )
+    return StageResult(
+        stage="check",
+        outcome=Outcome.PASSED,
+        message=message,
+        findings=findings,
+        plan=plan,
+        approval=approval,
+        state=TargetState.UNTOUCHED,
+    )
+
+
+def _known_heads(found: Inspection, database: Database) -> None:
+    """A version row that no script has: Alembic could not even say what is pending."""
+    assert found.graph is not None
+    known = {r.id for r in found.graph.revisions}
+    for context in found.contexts:
+        for head in context.heads:
+            if head not in known:
+                raise RefusedError(
+                    f"{database.identity().place} is at revision {head}, which the scripts do not have.",
+                    hint="Check out the branch that has it, or see `alembic history`; never stamp it away "
+                    "without knowing what it did.",
+                )
+
+
+def _script_files(run: Run, graph: events.Graph, wanted: set[str]) -> dict[str, tuple[str, str]]:
+    """File and sha256 of the scripts whose applied text is known."""
+    from pathlib import Path
+
+    return {
+        r.id: (relative(r.file, run.settings.project_dir), sha256_hex(Path(r.file).read_bytes()))
+        for r in graph.revisions
+        if r.id in wanted
+    }
+
+
+def _writes_at_load(found: Inspection) -> tuple[Finding, ...]:
+    if not found.writes_at_load:
+        return ()
+    first = " ".join(found.writes_at_load[0].split())[:160]
+    return (
+        Finding(
+            code="CM104",
+            name="env-writes-at-load",
+            severity=Severity.WARNING,
+            message=f"env.py writes when it is only loaded ({len(found.writes_at_load)} statements, first: {first}). "
+            "They were not sent now; the dry run and the migration send them.",
+        ),
+    )

@@ -1,0 +1,240 @@
+"""dry-run: restores this run's own backup into a scratch copy, runs the real migration there, measures, goes back."""
+
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ci_migrate.checks.base import Facts, run_checks
+from ci_migrate.databases.base import Database
+from ci_migrate.migrations.graph import relative, request_contexts
+from ci_migrate.migrations.record import Recorder, without_version_tables
+from ci_migrate.migrations.runner import Ended
+from ci_migrate.model import (
+    Backup,
+    Evidence,
+    Finding,
+    Fingerprint,
+    Outcome,
+    Plan,
+    Report,
+    RowCount,
+    Schema,
+    Severity,
+    StageResult,
+    TableContent,
+    TableEvidence,
+    TargetState,
+    WayBack,
+    schema_changes,
+)
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads, words_of
+from ci_migrate.stages.way_back import try_way_back
+
+WHOLE_LIMIT = 1_000_000_000
+"""Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
+
+
+def run_stage(run: Run, report: Report) -> StageResult:
+    """Rehearse the plan on the restored backup."""
+    plan, backup = report.plan, report.backup
+    assert plan is not None
+    if run.settings.dry_run == "off":
+        return StageResult(stage="dry-run", outcome=Outcome.SKIPPED, message="dry-run = off: nothing was rehearsed.")
+    if backup is None:
+        return StageResult(stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on.")
+    heads_before = heads_of(run.reader, plan)
+    schema_before = bare_schema(run.reader, plan)
+    with run.database.scratch(run.id, run.scratch_folder) as scratch:
+        result = _rehearse(run, plan, backup, scratch)
+    if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
+        return StageResult(
+            stage="dry-run",
+            outcome=Outcome.ERROR,
+            message="The target changed while the dry run ran on its copy: somebody else migrates it, or the dry run "
+            "got past the wall.",
+            evidence=result.evidence,
+            state=TargetState.UNKNOWN,
+        )
+    return result
+
+
+def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageResult:
+    started = time.monotonic()
+    run.catalog.verify(backup)
+    with run.catalog.storage.reading(backup.backup_id) as payload:
+        scratch.load(payload)
+    restore_seconds = time.monotonic() - started
+    schema = bare_schema(scratch, plan)
+    unproven = compare_with_backup(backup, plan, schema, scratch)
+    run.tell(f"backup restored in {restore_seconds:.1f} s; running {plan.pending} revisions on the copy")
+    counts = scratch.counts()
+    watched = _watched(run, plan, scratch, counts)
+    contents = scratch.contents(watched)
+
+    def rows() -> dict[str, TableContent]:
+        return scratch.contents(watched)
+
+    recorder = Recorder(
+        project=run.settings.project_dir,
+        plan=plan,
+        measure=lambda: bare_schema(scratch, plan),
+        contents=rows if run.settings.restore == "auto" else None,
+        last=schema,
+    )
+    request = child_request(run, "dry-run", scratch)
+    started = time.monotonic()
+    run.workers.warm()
+    ended = run.workers.run(
+        {**request, "action": "run", "mode": "dry-run", "contexts": request_contexts(plan)}, recorder.handle, urgent=True
+    )
+    migrate_seconds = time.monotonic() - started
+    with words_of(scratch):
+        counts_after = scratch.counts()
+        after = bare_schema(scratch, plan)
+        contents_after = scratch.contents({*watched, *(set(counts_after) - set(counts))})
+        heads = heads_of(scratch, plan)
+    way_back = WayBack(tried=False, reason="the dry run did not get to the end")
+    if ended.ok and heads == tuple(c.to_heads for c in plan.contexts):
+        way_back = try_way_back(run, plan, scratch, recorder, schema, contents)
+    evidence = Evidence(
+        proven=not unproven,
+        unproven_reason=unproven,
+        statements=tuple(recorder.statements.values()),
+        stream_digest=recorder.stream_digest,
+        rungs=tuple(recorder.rungs),
+        before=Fingerprint.of(schema),
+        after=Fingerprint.of(after),
+        changes=schema_changes(schema, after),
+        tables=_tables(contents, contents_after),
+        row_counts_before=counts,
+        row_counts_after=counts_after,
+        way_back=way_back,
+        restore_seconds=restore_seconds,
+        migrate_seconds=migrate_seconds,
+        refused_connections=tuple(recorder.refused),
+        alembic_version=recorder.hello.alembic if recorder.hello else "",
+        sqlalchemy_version=recorder.hello.sqlalchemy if recorder.hello else "",
+    )
+    return _judge(run, plan, backup, evidence, ended, heads, recorder)
+
+
+def _judge(
+    run: Run,
+    plan: Plan,
+    backup: Backup,
+    evidence: Evidence,
+    ended: Ended,
+    heads: tuple[tuple[str, ...], ...],
+    recorder: Recorder,
+) -> StageResult:
+    """Passed, failed (the migration said no) or error (it could not be told)."""
+    base = {"stage": "dry-run", "evidence": evidence, "state": TargetState.UNTOUCHED}
+    if ended.died is not None:
+        return StageResult(**base, outcome=Outcome.ERROR, message=f"The dry run did not end: {ended.died}.", details=ended.output)  # type: ignore[arg-type]
+    if ended.failed is not None:
+        return _failed(run, base, ended, recorder)
+    planned = tuple(c.to_heads for c in plan.contexts)
+    if heads != planned:
+        message = (
+            f"env.py ended without an error, but the copy is at {show_heads(heads)} instead of {show_heads(planned)}: "
+            "an error was swallowed."
+        )
+        return StageResult(**base, outcome=Outcome.FAILED, message=message, details=ended.output)  # type: ignore[arg-type]
+    if not evidence.proven:
+        message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
+        return StageResult(**base, outcome=Outcome.ERROR, message=message)  # type: ignore[arg-type]
+    facts = Facts(
+        plan=plan,
+        evidence=evidence,
+        target_rows=backup.row_counts,
+        require_downgrade=run.settings.require_downgrade,
+    )
+    findings = (*run_checks(run.checks, facts, run.grading(plan), measured=True), *_pragmas(recorder, plan))
+    refused = [f for f in findings if f.refuses]
+    if refused:
+        first = refused[0]
+        message = f"{first.code} {first.name}: {first.message}"
+        return StageResult(
+            **base, outcome=Outcome.FAILED, message=message, file=first.file, line=first.line, findings=findings  # type: ignore[arg-type]
+        )
+    back = "way back proven" if evidence.way_back.proven else "way back: only the backup"
+    message = (
+        f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), {plan.pending} revisions rehearsed on it "
+        f"({evidence.migrate_seconds:.1f} s), {back}"
+    )
+    return StageResult(**base, outcome=Outcome.PASSED, message=message, findings=findings)  # type: ignore[arg-type]
+
+
+def _failed(run: Run, base: dict[str, object], ended: Ended, recorder: Recorder) -> StageResult:
+    failed = ended.failed
+    assert failed is not None
+    file = relative(failed.file, run.settings.project_dir) if failed.file else None
+    if failed.kind == "stopped":
+        return StageResult(**base, outcome=Outcome.ERROR, message="The dry run was interrupted.")  # type: ignore[arg-type]
+    if failed.kind == "refused" and recorder.refused:
+        message = f"The dry run asked for {recorder.refused[0]}: refused, nothing was sent there."
+    elif failed.revision:
+        message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}"
+    else:
+        message = f"env.py fails on a copy of the data: {failed.message}"
+    return StageResult(
+        **base,  # type: ignore[arg-type]
+        outcome=Outcome.FAILED,
+        message=message,
+        file=file,
+        line=failed.line,
+        details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
+    )
+
+
+def compare_with_backup(backup: Backup, plan: Plan, restored: Schema, scratch: Database) -> str:
+    """Why the restored copy is not what was backed up; "" where it is. Definitions may be deparsed anew."""
+    if backup.fingerprint is None:
+        return "the backup has no fingerprint"
+    recorded = without_version_tables(backup.fingerprint.objects, plan)
+    if recorded.keys() != restored.keys():
+        lost = sorted(recorded.keys() - restored.keys())
+        new = sorted(restored.keys() - recorded.keys())
+        return f"missing {', '.join(lost[:5])}" if lost else f"unexpected {', '.join(new[:5])}"
+    if heads_of(scratch, plan) != backup.heads:
+        return f"it is at {show_heads(heads_of(scratch, plan))} instead of {show_heads(backup.heads)}"
+    exact = {table: count for table, count in backup.row_counts.items() if count.exact}
+    found = scratch.counts(exact, exact=True)
+    wrong = [t for t, count in exact.items() if t in found and found[t].rows != count.rows]
+    wrong += [t for t in exact if t not in found]
+    return f"other row counts in {', '.join(sorted(wrong)[:5])}" if wrong else ""
+
+
+def _watched(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount]) -> list[str]:
+    """The tables whose contents are compared before and after."""
+    if scratch.size() <= WHOLE_LIMIT:
+        return sorted(counts)
+    text = "\n".join(
+        (run.settings.project_dir / r.file).read_text(errors="replace") for r in plan.revisions if Path(r.file).suffix
+    )
+    words = set(re.findall(r"\w+", text))
+    return sorted(t for t in counts if t.rpartition(".")[2] in words)
+
+
+def _tables(before: dict[str, TableContent], after: dict[str, TableContent]) -> dict[str, TableEvidence]:
+    """Only the tables whose contents changed."""
+    return {
+        table: TableEvidence(before=before.get(table), after=after.get(table))
+        for table in sorted(before.keys() | after.keys())
+        if before.get(table) != after.get(table)
+    }
+
+
+def _pragmas(recorder: Recorder, plan: Plan) -> Iterable[Finding]:
+    for revision in dict.fromkeys(recorder.pragmas):
+        script = plan.revision(revision) if revision else None
+        yield Finding(
+            code="CM103",
+            name="pragma-in-transaction",
+            severity=Severity.WARNING,
+            message="PRAGMA foreign_keys inside a transaction does nothing on SQLite. Put it first in the revision.",
+            revision=revision,
+            file=script.file if script else None,
+            line=1 if script else None,
+        )

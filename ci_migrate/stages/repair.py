@@ -1,0 +1,192 @@
+"""repair: says what state the target is in, brings it to a known good one, and proves it."""
+
+from collections.abc import Sequence
+
+from ci_migrate.backups.restore import restore
+from ci_migrate.errors import CiMigrateError
+from ci_migrate.migrations.graph import context_key
+from ci_migrate.migrations.runner import Ended
+from ci_migrate.model import (
+    Backup,
+    Diagnosis,
+    Evidence,
+    Fingerprint,
+    Outcome,
+    Plan,
+    Report,
+    StageResult,
+    TargetState,
+    delta,
+)
+from ci_migrate.repairs.base import Repair, Repaired, Situation
+from ci_migrate.repairs.diagnosis import diagnose
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+
+
+def run_stage(run: Run, report: Report) -> StageResult:
+    """Diagnose, choose the first repair that fits, mend, prove."""
+    situation = situation_of(run, report)
+    diagnosis = situation.diagnosis
+    for repair, plan in fitting(run.repairs, situation):
+        run.tell(f"{diagnosis.words}; {plan}")
+        repaired = _mend(repair, situation)
+        if repaired.state is not TargetState.UNKNOWN:
+            return _result(run, diagnosis, repaired)
+        return _dirty(run, situation, repaired.words)
+    return _dirty(run, situation, "No repair fits.")
+
+
+def situation_of(run: Run, report: Report) -> Situation:
+    """What is planned, measured and found."""
+    plan, evidence, backup = report.plan, report.evidence, report.backup
+    assert plan is not None
+    assert run.ledger is not None
+    record = run.ledger.run(run.subject)
+    assert record is not None
+    assert record.before is not None
+    before = record.before
+    diagnosis = diagnosis_of(run, plan, evidence, before)
+
+    def proved_as_before() -> list[str]:
+        return _not_as_before(run, plan, before)
+
+    return Situation(
+        plan=plan,
+        evidence=evidence,
+        backup=backup,
+        diagnosis=diagnosis,
+        on_failure=run.settings.on_failure,
+        restore_mode=run.settings.restore,
+        target=run.settings.target,
+        proved_as_before=proved_as_before,
+        downgrade=lambda: _downgrade(run, plan, evidence, diagnosis),
+        others_wrote=lambda: _others_wrote(run, evidence, backup, diagnosis),
+        restore=lambda: _restore(run, backup),
+    )
+
+
+def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint) -> Diagnosis:
+    """How far the migration got."""
+    assert run.ledger is not None
+    journal = run.ledger.journal(run.subject)
+    try:
+        entries = journal.entries()
+    finally:
+        journal.close()
+    now = Fingerprint.of(bare_schema(run.database, plan))
+    return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries)
+
+
+def fitting(repairs: Sequence[Repair], situation: Situation) -> list[tuple[Repair, str]]:
+    """The repairs that fit, in their order, each with what it would do."""
+    found = []
+    for repair in sorted(repairs, key=lambda r: (r.order, r.name)):
+        try:
+            plan = repair.fits(situation)
+        except Exception:  # noqa: BLE001, S112 - a plugin's repair that raises is left out
+            continue
+        if plan is not None:
+            found.append((repair, plan))
+    return found
+
+
+def _mend(repair: Repair, situation: Situation) -> Repaired:
+    try:
+        return repair.mend(situation)
+    except CiMigrateError as error:
+        return Repaired(state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {error.what}")
+    except Exception as error:  # noqa: BLE001 - from migrate to the end of repair nothing gets in between
+        return Repaired(
+            state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {type(error).__name__}: {error}"
+        )
+
+
+def _result(run: Run, diagnosis: Diagnosis, repaired: Repaired) -> StageResult:
+    assert run.ledger is not None
+    run.ledger.update_run(run.subject, needs_repair=False)
+    return StageResult(
+        stage="repair", outcome=Outcome.PASSED, message=repaired.words, state=repaired.state, diagnosis=diagnosis
+    )
+
+
+def _dirty(run: Run, situation: Situation, words: str) -> StageResult:
+    commands = next_commands(situation)
+    diagnosis = Diagnosis(
+        found=situation.diagnosis.found,
+        words=situation.diagnosis.words,
+        rung=situation.diagnosis.rung,
+        last_statement=situation.diagnosis.last_statement,
+        next_commands=commands,
+    )
+    message = f"{words}\nState: {diagnosis.words}.\nNext: {' | '.join(commands)}"
+    return StageResult(
+        stage="repair", outcome=Outcome.FAILED, message=message, state=TargetState.UNKNOWN, diagnosis=diagnosis
+    )
+
+
+def next_commands(situation: Situation) -> tuple[str, ...]:
+    """What a person can type now."""
+    target = f"--target {situation.target}"
+    commands = [f"ci-migrate status {target}"]
+    if situation.backup is not None:
+        commands.append(f"ci-migrate backup restore {situation.backup.backup_id} {target}")
+    return tuple(commands)
+
+
+def _not_as_before(run: Run, plan: Plan, before: Fingerprint) -> list[str]:
+    """Differences of heads and fingerprint to those before the run, in words."""
+    words = []
+    heads = heads_of(run.database, plan)
+    start = tuple(c.from_heads for c in plan.contexts)
+    if heads != start:
+        words.append(f"it is at {show_heads(heads)} instead of {show_heads(start)}")
+    words += [
+        f"{name} {'is gone' if text is None else 'is new' if name not in before.objects else 'is different'}"
+        for name, text in sorted(delta(before, Fingerprint.of(bare_schema(run.database, plan))).items())
+    ]
+    return words
+
+
+def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosis) -> Ended:
+    """Run the way back from the rung where the target stands to where it began."""
+    assert evidence is not None
+    assert diagnosis.rung is not None
+    heads = evidence.rungs[diagnosis.rung - 1].heads
+    done: dict[int, list[str]] = {}
+    for rung in evidence.rungs[: diagnosis.rung]:
+        context = plan.contexts[rung.context]
+        if rung.complete and rung.revision in context.revisions:
+            upto = context.revisions.index(rung.revision) + 1
+            done[rung.context] = list(context.revisions[:upto])
+    contexts = [
+        {"key": context_key(c), "from_heads": heads[n], "revisions": done.get(n, [])[::-1]}
+        for n, c in enumerate(plan.contexts)
+    ]
+    request = child_request(run, "repair")
+    request.update(action="run", mode="migrate", direction="downgrade", contexts=contexts)
+    return run.workers.run(request, lambda _event: None)
+
+
+def _others_wrote(run: Run, evidence: Evidence | None, backup: Backup | None, diagnosis: Diagnosis) -> str:
+    """Compare every row with the backup and, for tables that the run touched, with the rehearsal."""
+    if backup is None or evidence is None or diagnosis.rung is None:
+        return "it can't be told whether somebody else wrote since the backup"
+    with run.database.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
+        with run.catalog.storage.reading(backup.backup_id) as payload:
+            copy.load(payload)
+        then = copy.contents(copy.counts())
+    now = run.database.contents(run.database.counts())
+    rehearsed = evidence.rungs[diagnosis.rung - 1].contents if diagnosis.rung else {}
+    for table in sorted(then.keys() | now.keys()):
+        expected = rehearsed.get(table, then.get(table))
+        found = now.get(table)
+        if found is not None and expected is not None and found.rows and found.digest is None:
+            return f"table {table} is too large to tell whether somebody else wrote"
+        if found != expected and not table.endswith("alembic_version"):
+            return f"table {table} has other rows than the backup and the rehearsal"
+    return ""
+
+
+def _restore(run: Run, backup: Backup | None) -> str:
+    assert backup is not None
+    return restore(run.database, backup, run.catalog)
