@@ -1,0 +1,374 @@
+"""PostgreSQL 13 and later: the catalog by SQL, copies by pg_dump and pg_restore, restores by rename."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from ci_migrate.databases import postgresql_copies as copies
+from ci_migrate.databases import postgresql_tools as tools
+from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
+from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema, users_schema
+from ci_migrate.databases.postgresql_lock import NO_LIMITS, lock_key, run_lock, sessions
+from ci_migrate.databases.postgresql_rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.postgresql_sessions import Access, libpq_parameters
+from ci_migrate.errors import BackupError, DatabaseError, UsageError
+from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+
+if TYPE_CHECKING:
+    import psycopg
+
+OLDEST = 13
+"""The oldest major version of the server."""
+
+NOT_INTO_A_COPY = ("USER MAPPING", "SUBSCRIPTION")
+"""What would let a scratch copy reach another database. Foreign servers without a user mapping can't be used."""
+
+_ROLES = """
+SELECT s.deptype = 'o', pg_get_userbyid(s.refobjid)
+FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid AND d.datname = current_database()
+WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype IN ('o', 'a', 'r', 'i')
+UNION SELECT true, pg_get_userbyid(owner) FROM (
+  SELECT relowner AS owner FROM pg_class WHERE oid >= 16384 UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384
+  UNION SELECT proowner FROM pg_proc WHERE oid >= 16384 UNION SELECT typowner FROM pg_type WHERE oid >= 16384) o"""
+"""Roles that the database's objects name: owners (true) and those with grants or policies. The role that made the
+cluster is in no dependency, hence the second half."""
+
+
+class PostgreSQL:
+    """One database of a PostgreSQL server. See `base.Database` for what each method promises.
+
+    Args:
+        url: `postgresql://`, with any driver; sessions of our own use psycopg 3.
+        application_name: the name of our sessions, as `pg_stat_activity` shows it.
+        client_tools: the folder of pg_dump and pg_restore; None looks in the usual places.
+        lock_timeout: seconds to wait for other sessions' locks.
+        statement_timeout: seconds that a statement may take; None for no limit.
+        lock_url: a database to hold the run lock in, in the place of `postgres` on the target's server. All runners
+            must name the same one, and it must exist: two that lock in different databases don't see each other.
+
+    Raises:
+        UsageError: psycopg 3 is not installed.
+    """
+
+    dialect = "postgresql"
+    capabilities = Capabilities(
+        transactional_ddl=True, lock_is_file=False, scratch_on_server=True, remote=True
+    )
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        application_name: str = "ci-migrate",
+        client_tools: str | None = None,
+        lock_timeout: float = 5.0,
+        statement_timeout: float | None = None,
+        lock_url: URL | None = None,
+    ) -> None:
+        self.url = url
+        self.client_tools = client_tools
+        settings = {
+            "lock_timeout": f"{lock_timeout * 1000:.0f}",
+            **({"statement_timeout": f"{statement_timeout * 1000:.0f}"} if statement_timeout else {}),
+        }
+        self._lock_timeout = lock_timeout
+        self._access = Access(libpq_parameters(url), application_name, settings)
+        self._lock_access = (
+            Access(libpq_parameters(lock_url), application_name, settings) if lock_url else None
+        )
+        self._is_copy = False
+
+    def __repr__(self) -> str:
+        return f"PostgreSQL({self._access.place!r})"
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        url = URL.create(
+            "postgresql+psycopg", username=self._access.user or None, database=self._access.database
+        )
+        arguments = self._access.arguments(read_only=read_only)
+        return create_engine(url, connect_args=arguments, poolclass=NullPool, use_native_hstore=False)
+
+    # ------------------------------------------------------------------ what is it
+
+    def ping(self) -> None:
+        with self._access.session() as connection:
+            told = connection.execute(
+                "SELECT pg_is_in_recovery(), pg_backend_pid(), current_setting('server_version')"
+            ).fetchone()
+            again = connection.execute("SELECT pg_backend_pid()").fetchone()
+            assert told is not None
+            assert again is not None
+            in_recovery, pid, version = told
+            if connection.info.server_version < OLDEST * 10000:
+                raise DatabaseError(
+                    f"{self._access.server} is PostgreSQL {version}; {OLDEST} is the oldest that is supported.",
+                    hint="Upgrade the server, or run Alembic by hand.",
+                )
+            if in_recovery:
+                raise DatabaseError(
+                    f"{self._access.place} is a replica (in recovery): nothing can be written there.",
+                    hint="Give the URL of the primary (libpq: several hosts and target_session_attrs=read-write).",
+                )
+            if not connection.info.backend_pid == pid == again[0]:
+                raise DatabaseError(
+                    f"{self._access.place} is behind a connection pooler: a lock would not stay with its session.",
+                    hint="Give the server's own URL, not the pooler's (PgBouncer: mostly port 5432 instead of 6432).",
+                )
+
+    def identity(self) -> Identity:
+        facts = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+            **self._oid(),
+        }
+        return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
+
+    def _oid(self) -> dict[str, str]:
+        """`system_identifier` ('' where it may not be read) and `oid`."""
+        with self._access.session(read_only=True) as connection:
+            row = connection.execute(
+                "SELECT oid, has_function_privilege('pg_control_system()', 'execute')"
+                " FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+            assert row is not None
+            oid, permitted = row
+            system = (
+                connection.execute("SELECT system_identifier FROM pg_control_system()") if permitted else None
+            )
+            found = system.fetchone() if system else None
+        return {"oid": str(oid), "system_identifier": str(found[0]) if found else ""}
+
+    def wall(self) -> Wall:
+        match = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+        }
+        login = {"user": self._access.user, "password": self._access.parameters.get("password", "")}
+        return Wall(
+            dialect=self.dialect,
+            match={**match, **login},
+            connect={**match, **login},
+            identity={"database": self._access.database, "oid": self._oid()["oid"]},
+        )
+
+    def size(self) -> int:
+        with self._access.session(read_only=True) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
+    def explain(self, error: BaseException) -> str:
+        return self._access.explain(error)
+
+    # ------------------------------------------------------------------ what is in it
+
+    @contextmanager
+    def _reading(self) -> "Iterator[psycopg.Connection[Any]]":
+        """A session in one read-only transaction: all that is read in it is of one moment."""
+        with self._access.session(read_only=True) as connection:
+            connection.execute(NO_LIMITS.replace("'statement_timeout', ", ""))
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield connection
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        with self._reading() as connection:
+            return read_heads(connection, tables)
+
+    def schema(self) -> Schema:
+        with self._reading() as connection:
+            pin(connection)
+            return read_schema(connection)
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_counts(connection, tables, exact=exact)
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_contents(connection, tables)
+
+    # ------------------------------------------------------------------ who is in it
+
+    def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
+        return run_lock(self._lock_access or self._lock_place(), self._access, run_id, timeout)
+
+    def _lock_place(self) -> Access:
+        """The database to lock in: `postgres`, where a lock does not hinder a restore by rename; the target itself
+        where this role may not connect to that."""
+        place = self._access.elsewhere("postgres")
+        try:
+            place.connect().close()
+        except DatabaseError:
+            return self._access
+        return place
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        with self._access.session(read_only=True) as connection:
+            return sessions(connection, self._access.database, application_prefix)
+
+    # ------------------------------------------------------------------ copies
+
+    def dump(
+        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+    ) -> Dumped:
+        archive = into / tools.ARCHIVE
+        with self._reading() as connection:
+            major = connection.info.server_version // 10000
+            tool = tools.find_tool("pg_dump", at_least=major, like=major, folder=self.client_tools)
+            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert row is not None
+            arguments = [
+                "--format=directory",
+                "--jobs=2",
+                tools.compression(tool),
+                f"--snapshot={row[0]}",
+                f"--exclude-schema={LEDGER_SCHEMA}",
+                f"--lock-wait-timeout={self._lock_timeout * 1000:.0f}",
+                f"--file={archive}",
+            ]
+            try:
+                access = self._access.same_server(connection)
+                tools.run_client(tool, arguments, access, lambda: progress(_bytes_in(archive), 0))
+            except BackupError as error:
+                free = shutil.disk_usage(into).free
+                raise BackupError(error.what, hint=f"{free:,} bytes are free in {into}.") from error
+            heads = read_heads(connection, version_tables)
+            pin(connection)
+            roles = connection.execute(_ROLES).fetchall()
+            tools.About(
+                dumped_by=tool.major,
+                owners=tuple(sorted({role for owns, role in roles if owns})),
+                grantees=tuple(sorted({role for owns, role in roles if not owns})),
+            ).write(into)
+            return Dumped(
+                schema=read_schema(connection),
+                row_counts=read_counts(connection, None, exact=False),
+                heads=heads,
+                engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
+                tool_version=tool.words,
+                how_to_restore=(
+                    f"createdb --template=template0 NEW_DATABASE && pg_restore --jobs=2 --exit-on-error"
+                    f" --dbname=NEW_DATABASE {tools.ARCHIVE}"
+                ),
+            )
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        self._load(payload, progress, owners_needed=False)
+
+    def _load(self, payload: Path, progress: Progress, *, owners_needed: bool) -> None:
+        about = tools.About.read(payload)
+        with self._access.session() as connection:
+            self._must_be_empty(connection)
+            major = connection.info.server_version // 10000
+            access = self._access.same_server(connection)
+            missing_owners = _not_ours(connection, about.owners)
+            missing_grantees = _unknown(connection, about.grantees)
+        if owners_needed and missing_owners:
+            raise BackupError(
+                f"Role {self._access.user} can't restore what belongs to {', '.join(missing_owners)}.",
+                hint=f"GRANT {', '.join(missing_owners)} TO {self._access.user};  (or restore as a superuser)",
+            )
+        tool = tools.find_tool("pg_restore", at_least=about.dumped_by, like=major, folder=self.client_tools)
+        left_out = [
+            *(NOT_INTO_A_COPY if self._is_copy else ()),
+            *(("DEFAULT ACL",) if missing_owners else ()),
+        ]
+        with tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as chosen:
+            for line in tools.table_of_contents(tool, payload):
+                entry = line.split(" ", 3)[
+                    3:
+                ]  # `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`
+                if not line.startswith(";") and not (entry and entry[0].startswith(tuple(left_out))):
+                    chosen.write(line + "\n")
+            chosen.flush()
+            arguments = [
+                "--format=directory",
+                "--jobs=2",
+                "--exit-on-error",
+                *(["--no-owner"] if missing_owners else []),
+                *(["--no-privileges"] if missing_grantees else []),
+                f"--use-list={chosen.name}",
+                str(payload / tools.ARCHIVE),
+            ]
+            tools.run_client(tool, arguments, access, lambda: progress(0, 0))
+        with self._access.session() as connection:
+            connection.execute("ANALYZE")
+
+    def _must_be_empty(self, connection: "psycopg.Connection[Any]") -> None:
+        row = connection.execute(
+            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            f" WHERE {users_schema('n')} LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            raise BackupError(
+                f"{self._access.place} is not empty ({row[0]} is there): a backup is never restored over it.",
+                hint="Restore it into a fresh database.",
+            )
+
+    def _at(self, access: Access) -> "PostgreSQL":
+        """The same, for another database on this server."""
+        other = PostgreSQL(
+            self.url.set(database=access.database),
+            application_name=access.application_name,
+            client_tools=self.client_tools,
+        )
+        other._access = access  # noqa: SLF001 - a PostgreSQL of our own, with all settings of this one
+        other._lock_timeout = self._lock_timeout  # noqa: SLF001
+        other._is_copy = self._is_copy  # noqa: SLF001
+        return other
+
+    @contextmanager
+    def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002 - no files of its own
+        name = copies.SCRATCH + run_id
+        if copies.fitting(name) != name:
+            raise UsageError(f"The run id {run_id} is too long for a database's name.")
+        with copies.new_database(self._access, name, twin=False) as access:
+            copy = self._at(access)
+            copy._is_copy = True  # noqa: SLF001
+            yield copy
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        return copies.sweep(self._access, keep)
+
+    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+        kept = copies.fitting(self._access.database, f"_before_{label}")
+        new = copies.fitting(self._access.database, f"{copies.NEW}{label}")
+        copies.refuse_swap(
+            self._access, ledger_schema=LEDGER_SCHEMA, lock_key=lock_key(self._access.database)
+        )
+        with copies.new_database(self._access, new, twin=True) as access:
+            restored = self._at(access)
+            restored._load(payload, no_progress, owners_needed=True)
+            check(restored)
+            copies.swap(self._access, new, kept)
+        return f'The replaced database is kept as "{kept}" on {self._access.server}. To drop it: DROP DATABASE "{kept}";'
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*") if path.exists())
+
+
+def _not_ours(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
+    """Those of these roles that don't exist, or that this session may not give objects to."""
+    # until 15 a member may always SET ROLE
+    privilege = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    rows = connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(oid, %s)",
+        [list(roles), privilege],
+    )
+    return sorted(set(roles) - {row[0] for row in rows})
+
+
+def _unknown(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
+    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(roles)])
+    return sorted(set(roles) - {row[0] for row in rows})

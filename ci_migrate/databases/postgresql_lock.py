@@ -1,0 +1,167 @@
+"""The run lock on PostgreSQL: an advisory lock held by a session of its own, in autocommit."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ci_migrate.databases.postgresql_sessions import Access
+from ci_migrate.errors import LockedError
+
+if TYPE_CHECKING:
+    import psycopg
+
+POLL = 0.2
+"""Seconds between two tries."""
+
+NO_LIMITS = """
+SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name IN ('statement_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout',
+               'transaction_timeout')"""
+"""For sessions that live as long as a run: the server may end idle ones, which settings depends on its version."""
+
+OURS = "ci-migrate/"
+"""What the name of each session of a run starts with."""
+
+_HOLDER = """
+SELECT a.pid, a.application_name, a.usename, a.backend_start
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
+  AND l.classid::bigint = (%(key)s::bigint >> 32) & 4294967295
+  AND l.objid::bigint = %(key)s::bigint & 4294967295"""
+"""In whatever database: should two runners lock in different ones, they still see each other."""
+
+
+def lock_key(database: str) -> int:
+    """The number that stands for a database's run lock, as PostgreSQL's bigint."""
+    return int.from_bytes(sha256(f"ci-migrate {database}".encode()).digest()[:8], "big", signed=True)
+
+
+def holder(connection: "psycopg.Connection[Any]", key: int) -> str:
+    """Which other session of this server holds a lock, in words; '' for none."""
+    found = connection.execute(_HOLDER, {"key": key}).fetchone()
+    if found is None:
+        return ""
+    pid, application, user, since = found
+    started = f" since {since:%Y-%m-%d %H:%M:%S %Z}" if since else ""
+    return f"{application or 'a session without a name'} (pid {pid}, user {user}){started}"
+
+
+SESSIONS = """
+SELECT pid, coalesce(application_name, ''), coalesce(usename, ''), coalesce(state, 'state hidden'),
+       extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start))::float8, coalesce(query, '')
+FROM pg_stat_activity
+WHERE datname = %(database)s AND pid <> pg_backend_pid() AND starts_with(application_name, %(prefix)s)
+  AND application_name <> %(without)s
+ORDER BY backend_start, pid"""
+
+
+def sessions(
+    connection: "psycopg.Connection[Any]", database: str, prefix: str, without: str = ""
+) -> list[str]:
+    """Live sessions in a database whose name starts with `prefix` (and is not `without`), as words."""
+    rows = connection.execute(SESSIONS, {"database": database, "prefix": prefix, "without": without})
+    return [_words(*row) for row in rows]
+
+
+def _words(pid: int, application: str, user: str, state: str, age: float | None, query: str) -> str:
+    since = f" for {age:.0f} s" if age is not None else ""
+    text = " ".join(query.split())
+    shown = f": {text[:160]}{'...' if len(text) > 160 else ''}" if text else ""
+    return f"pid {pid}, {application}, user {user}, {state}{since}{shown}"
+
+
+class SessionLock:
+    """A lock that is held. It frees itself when the session, or the process, ends."""
+
+    fd = None
+
+    def __init__(self, connection: "psycopg.Connection[Any]", key: int, access: Access) -> None:
+        self._connection = connection
+        self._key = key
+        self._access = access
+
+    def check(self) -> None:
+        """Keep the session busy enough to live. Raises LockedError if it is gone, and the lock with it."""
+        self._ask("SELECT 1")
+
+    def release(self) -> None:
+        """Free it. Raises LockedError if it was not held any more."""
+        if not self._ask(f"SELECT pg_advisory_unlock({self._key})"):
+            raise self._lost("the server says that it was not held")
+
+    def _ask(self, sql: str) -> Any:
+        import psycopg  # noqa: PLC0415
+
+        try:
+            row = self._connection.execute(sql).fetchone()
+        except psycopg.Error as error:
+            raise self._lost(self._access.explain(error)) from error
+        return row[0] if row else None
+
+    def _lost(self, why: str) -> LockedError:
+        return LockedError(
+            f"The run lock in {self._access.place} was lost: {why}.",
+            state="Another run may have started since.",
+            hint="Look at `ci-migrate status` before anything else.",
+        )
+
+
+@contextmanager
+def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Iterator[SessionLock]:
+    """Hold the run lock of `target` in the database of `access`.
+
+    After it is taken, sessions of earlier runs in the target are waited for: a killed run's lock is free at once,
+    while its last statement may still be running in the server.
+
+    Raises:
+        LockedError: somebody else holds it, or such a session is still there after `timeout` seconds.
+    """
+    access = access.elsewhere(access.database, application_name=f"{OURS}{run_id}"[:63])
+    deadline = time.monotonic() + timeout
+    with closing(access.connect()) as connection:
+        key = lock_key(target.database)
+        with access.translated():
+            connection.execute(NO_LIMITS)
+            while not _taken(connection, key):
+                if time.monotonic() >= deadline:
+                    who = holder(connection, key) or "another run"
+                    raise LockedError(
+                        f"{target.place} is locked by {who}.",
+                        hint="Wait for that run to end, or see what it does: ci-migrate status",
+                    )
+                time.sleep(POLL)
+            _wait_for_orphans(connection, access, target, deadline)
+        lock = SessionLock(connection, key, access)
+        try:
+            yield lock
+        except BaseException:
+            with suppress(LockedError):  # what ended the run is the news
+                lock.release()
+            raise
+        lock.release()
+
+
+def _taken(connection: "psycopg.Connection[Any]", key: int) -> bool:
+    row = connection.execute(f"SELECT pg_try_advisory_lock({key})").fetchone()
+    if not (row and row[0]):
+        return False
+    if not holder(connection, key):
+        return True
+    connection.execute(f"SELECT pg_advisory_unlock({key})")
+    time.sleep(random.uniform(0, POLL))  # two that meet like this must not stay in step
+    return False
+
+
+def _wait_for_orphans(
+    connection: "psycopg.Connection[Any]", access: Access, target: Access, deadline: float
+) -> None:
+    while orphans := sessions(connection, target.database, OURS, without=access.application_name):
+        if time.monotonic() >= deadline:
+            raise LockedError(
+                f"A session of an earlier run is still at work in {target.place}: {orphans[0]}.",
+                hint=f"Wait for it, or end it: SELECT pg_terminate_backend({orphans[0].split()[1].strip(',')});",
+            )
+        time.sleep(POLL)

