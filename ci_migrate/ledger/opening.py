@@ -18,6 +18,9 @@ from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
 BUSY_TIMEOUT = 10.0
 """Seconds that a session of the ledger waits for another one's lock."""
 
+MAINTENANCE = "postgres"
+"""The database that every PostgreSQL server has, unless somebody dropped it."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNTOUCHED = "The database was not touched."
 READS: dict[str, dict[str, Any]] = {
@@ -231,7 +234,7 @@ def _reached_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Eng
 def _maintenance(url: URL, first: DBAPIError) -> Iterator[Connection]:
     """A session in `postgres`, or in the target's database where that one is closed to us."""
     name = str(url.database)
-    for database in ("postgres", name.removesuffix(SUFFIX)):
+    for database in (MAINTENANCE, name.removesuffix(SUFFIX)):
         engine = _engine(url.set(database=database)).execution_options(isolation_level="AUTOCOMMIT")
         try:
             connection = engine.connect()

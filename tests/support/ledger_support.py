@@ -1,0 +1,152 @@
+"""Ledgers on each engine, small nouns to put into them, and processes that use them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+
+from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Fingerprint,
+    Identity,
+    JournalEntry,
+    Plan,
+    PlannedContext,
+    Revision,
+    RunRecord,
+    VersionTable,
+    WayBack,
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target_url(request, tmp_path) -> Iterator[URL]:
+    """The URL of a target whose ledger does not exist yet, on each engine."""
+    if request.param == "sqlite":
+        yield make_url(f"sqlite:///{tmp_path}/app.db")
+        return
+    url = make_url(request.getfixturevalue("postgresql_url"))
+    yield url
+    name = ledger_url(url, None).database
+    run_sql(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def run_sql(url: URL, *statements: str) -> None:
+    """Run SQL outside of transactions."""
+    psycopg = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(psycopg, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def start_process(url: URL, code: str, *arguments: str) -> subprocess.Popen:
+    """A process of its own that runs `code`, in which `url` is the ledger's and `args` the arguments."""
+    preamble = "import os, sys\nfrom sqlalchemy import make_url\nurl = make_url(os.environ['LEDGER'])\nargs = sys.argv[1:]\n"
+    environment = {**os.environ, "LEDGER": url.render_as_string(hide_password=False)}
+    return subprocess.Popen(
+        [sys.executable, "-c", preamble + code, *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(processes: list[subprocess.Popen]) -> list[str]:
+    """What each of them printed, once all have ended well."""
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [p.returncode for p in processes] == [0] * len(processes), [error for _, error in outputs]
+    return [out for out, _ in outputs]
+
+
+@pytest.fixture
+def url(target_url) -> URL:
+    """Where the ledger of the target belongs."""
+    return ledger_url(target_url, None)
+
+
+@pytest.fixture
+def ledger(url) -> Iterator[Ledger]:
+    """A fresh ledger."""
+    with open_ledger(url, create=True) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def tamper(url):
+    """Run SQL in the ledger's database behind its back."""
+    engine = create_engine(url)
+
+    def run(sql: str, **values: object) -> list:
+        with engine.begin() as connection:
+            result = connection.execute(text(sql), values)
+            return list(result) if result.returns_rows else []
+
+    yield run
+    engine.dispose()
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return a_plan()
+
+
+def a_plan(**changes: object) -> Plan:
+    """A plan from 1111 to 2222 on the target `production`."""
+    fields: dict = {
+        "target": "production",
+        "identity": Identity(dialect="sqlite", place="/srv/app.db", facts={"file": "/srv/app.db"}),
+        "direction": Direction.UPGRADE,
+        "destination": "head",
+        "contexts": (
+            PlannedContext(
+                version_table=VersionTable(), from_heads=("1111",), to_heads=("2222",), revisions=("2222",)
+            ),
+        ),
+        "revisions": (Revision(id="2222", file="versions/2222_b.py", sha256="b" * 64, message="b"),),
+        "env_sha256": "e" * 64,
+        "script_heads": ("2222",),
+    }
+    return Plan(**{**fields, **changes})
+
+
+def a_run(run_id: str = "run-1", **changes: object) -> RunRecord:
+    fields: dict = {
+        "run_id": run_id,
+        "target": "production",
+        "command": "ci-migrate run",
+        "started": datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC),
+        "pid": 42,
+        "host": "runner",
+        "actor": "ana",
+    }
+    return RunRecord(**{**fields, **changes})
+
+
+def some_evidence(**changes: object) -> Evidence:
+    fields: dict = {
+        "proven": True,
+        "before": Fingerprint(objects={"table users": "aa"}),
+        "after": Fingerprint(objects={"table users": "bb"}),
+        "way_back": WayBack(tried=True, ran=True, same_schema=True, lossless=True),
+    }
+    return Evidence(**{**fields, **changes})
+
+
+def an_entry(position: int = 1, kind: str = "statement", **changes: object) -> JournalEntry:
+    return JournalEntry(
+        kind=kind,
+        position=position,
+        context=0,
+        at=datetime(2026, 3, 4, 5, 6, 7, position % 1_000_000, tzinfo=UTC),
+        **changes,
+    )
