@@ -22,11 +22,12 @@ from ci_migrate.approval_request import approval_request, write_request
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.storage import open_storage
 from ci_migrate.databases.base import Database, SessionOptions
-from ci_migrate.errors import CiMigrateError, DirtyError, RefusedError, UsageError
+from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
-from ci_migrate.migrations.runner import Interrupt, Launch, Workers, base_request
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Launch, Workers, base_request
 from ci_migrate.model import (
     Direction,
     Outcome,
@@ -351,3 +352,18 @@ def actor(settings: Settings) -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def error_report(command: str, target: str, error: CiMigrateError) -> Report:
+    """The report of a run that ended before its first stage."""
+    failed = error.exit_code in (ExitCode.REFUSED, ExitCode.NOT_APPROVED, ExitCode.LOCKED)
+    result = StageResult(
+        stage="check",
+        outcome=Outcome.FAILED if failed else Outcome.ERROR,
+        message="\n".join(line for line in (error.what, error.hint) if line),
+        exit_code=int(error.exit_code),
+        state=TargetState.UNKNOWN if error.exit_code is ExitCode.FAILED_DIRTY else TargetState.UNTOUCHED,
+    )
+    return Report(
+        run_id="", command=command, target=target, started=now(), version=__version__, results=(result,)
+    )

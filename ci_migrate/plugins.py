@@ -116,7 +116,7 @@ def ask_before(manager: pluggy.PluginManager, stage: str, plan: Plan | None) -> 
 
 def show_after(manager: pluggy.PluginManager, result: StageResult, plan: Plan | None) -> list[Finding]:
     """What observers add; one that raises becomes a finding and changes nothing else."""
-    findings = []
+    findings: list[Finding] = []
     for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
         arguments = {"result": result, "plan": plan}
         try:

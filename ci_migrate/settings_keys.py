@@ -257,7 +257,7 @@ KEYS: tuple[Key, ...] = (
     Key("configure", FUNCTION, None, BOTH, "Called in the child process with Alembic's `Config`."),
     Key("allow-connections", NAMES, [], BOTH,
         "Other databases that env.py may connect to while it migrates, as `host:port/database` or a file."),
-    Key("to", TEXT, "heads", BOTH, "Destination: a revision, `head`, `heads`, `label@head`, `+1`."),
+    Key("to", TEXT, "head", BOTH, "Destination: a revision, `head`, `heads`, `label@head`, `+1`."),
     Key("plugins", PLUGINS, [], PROJECT, "Plugins and files with checks of the project's own."),
     Key("url", URL, None, TARGET, "The target's URL. Not set: env.py is asked.", secret=True),
     Key("read-url", URL, None, TARGET,

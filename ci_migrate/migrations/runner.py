@@ -17,6 +17,7 @@ from ci_migrate import process
 from ci_migrate.databases.base import Wall
 from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
+from ci_migrate.migrations.interrupt import Interrupt
 
 BOOTSTRAP = (
     "import os,sys\n"
@@ -36,23 +37,6 @@ Handle = Callable[[events.AnyEvent], str | None]
 def worker_source() -> bytes:
     """The worker's source text."""
     return files("ci_migrate.migrations").joinpath("worker.py").read_bytes()
-
-
-@dataclass
-class Interrupt:
-    """Set by the signal handlers of the command line, looked at by the runner.
-
-    `number` is the first signal that came; `again` says that a second one came, which ends the child at once.
-    """
-
-    number: int | None = None
-    again: bool = False
-    protected: bool = False  # the target is being written: the handlers only note the signal
-
-    def set(self, number: int) -> None:
-        """Note a signal."""
-        self.again = self.number is not None
-        self.number = self.number or number
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from ci_migrate.databases.base import Database, Lock
 from ci_migrate.errors import DatabaseError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.record import without_version_tables
-from ci_migrate.migrations.runner import Interrupt, Workers, base_request, wall_entry
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Workers, base_request, wall_entry
 from ci_migrate.model import Direction, Plan, Report, Schema, StageResult
 from ci_migrate.repairs.base import Repair
 from ci_migrate.settings import Secret, Settings

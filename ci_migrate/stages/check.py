@@ -7,14 +7,17 @@ from ci_migrate.errors import RefusedError
 from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
-from ci_migrate.model import Finding, Outcome, Plan, Report, Severity, StageResult, TargetState, sha256_hex
+from ci_migrate.model import Direction, Finding, Outcome, Plan, Report, Severity, StageResult, TargetState, sha256_hex
 from ci_migrate.stages.base import Run, child_request, show_heads
 
 
 def run_stage(run: Run, _report: Report) -> StageResult:
     """Build the plan and look at it."""
     run.reader.ping()
-    found = inspect(run.workers, child_request(run, "check"))
+    request = child_request(run, "check")
+    if run.destination == "head" and run.direction is Direction.UPGRADE:
+        request["destination"] = "heads"  # the check CM101 says what is wrong with several heads, and how to mend it
+    found = inspect(run.workers, request)
     assert found.graph is not None
     _known_heads(found, run.database)
     identity = run.reader.identity()

@@ -1,0 +1,157 @@
+"""The command line: the group, the signals, and the error boundary, where an error becomes text and an exit code."""
+
+import difflib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from ci_migrate import __version__
+from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
+
+COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Every day": (
+        ("run", "Check, back up, rehearse on the restored backup, migrate, verify."),
+        ("plan", "What would run, on which database. Reads only."),
+        ("check", "The plan and every static check. Reads only."),
+        ("dry-run", "Back up and rehearse on the restored copy; the target is not written."),
+        ("migrate", "As run, without the dry run. Refused on production."),
+        ("status", "Where the target is, the last run, and what to do."),
+        ("history", "The runs of this target."),
+        ("verify", "Compare the target with what the last migration left."),
+    ),
+    "When it failed": (
+        ("repair", "Say what state an unfinished run left, mend it, prove it."),
+        ("rollback", "Go back to a revision, rehearsed first."),
+        ("backup", "Create, list, show, verify, restore, delete, prune backups."),
+    ),
+    "Approval": (("token", "Generate, validate, list, revoke approval tokens."),),
+    "Set-up": (
+        ("settings", "Each setting with its value and where it comes from."),
+        ("plugins", "All hooks and who implements them."),
+        ("audit", "Show or verify the audit trail."),
+    ),
+}
+"""Literal, so that `--help` imports no command."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return [name for commands in COMMANDS.values() for name, _ in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"ci_migrate.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for group, commands in COMMANDS.items():
+            with formatter.section(group):
+                formatter.write_dl(list(commands))
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODE_MEANING.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if near:
+                error.message += f" Did you mean {near[0]}?"
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ci-migrate")
+@click.option("-C", "directory", type=click.Path(path_type=Path), default=Path(), help="Run as if started in this folder.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
+    """The deploy gate for Alembic: backup, dry run on the restored backup, real migration, repair."""
+    ctx.obj = Environment(directory, debug)
+
+
+class Environment:
+    """What the process gave us: folder, variables, signals. Only this module reads them."""
+
+    def __init__(self, directory: Path, debug: bool) -> None:
+        from ci_migrate.migrations.interrupt import Interrupt
+
+        self.directory = directory
+        self.debug = debug
+        self.environ = dict(os.environ)
+        self.interrupt = Interrupt()
+        self.color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.interactive = sys.stdin.isatty()
+        self.width = 100
+
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise."""
+        from ci_migrate.pipeline import Interrupted
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            self.interrupt.set(number)
+            if not self.interrupt.protected:
+                raise Interrupted(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handle)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; whatever happens, the answer is an exit code."""
+    debug = "--debug" in arguments
+    try:
+        result: Any = cli.main(list(arguments), prog_name="ci-migrate", standalone_mode=False)
+    except CiMigrateError as error:
+        return _show(error, debug=debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return int(ExitCode.USAGE)
+    except click.UsageError as error:
+        context = f"\nTry '{error.ctx.command_path} --help'." if error.ctx else ""
+        click.echo(f"Error: {error.format_message()}{context}", err=True)
+        return int(ExitCode.USAGE)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        return int(ExitCode.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. The database was not touched.", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.COULD_NOT_TELL)
+    except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
+        return _unexpected(error, debug=debug)
+    return int(result) if isinstance(result, int) else 0
+
+
+def _show(error: CiMigrateError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo("\n".join(error.lines), err=True)
+    return int(error.exit_code)
+
+
+def _unexpected(error: BaseException, *, debug: bool) -> int:
+    number = getattr(error, "number", None)
+    if type(error).__name__ == "Interrupted" and isinstance(number, int):
+        click.echo("Interrupted. The database was not touched.", err=True)
+        return 128 + number
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0
+    if debug:
+        traceback.print_exc()
+    click.echo(f"Bug in ci-migrate: {type(error).__name__}: {error}\nRun again with --debug for the traceback.", err=True)
+    return int(ExitCode.BUG)

@@ -1,0 +1,77 @@
+"""Options that several commands share, and how they become Settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ci_migrate.cli import Environment
+from ci_migrate.errors import UsageError
+from ci_migrate.settings import Secret, Settings, load
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TOKEN_LIMIT = 64 * 1024
+
+
+def target_option(function: Function) -> Function:
+    """--target NAME."""
+    return click.option("--target", metavar="NAME", help="Which target of the settings.")(function)
+
+
+def settings_options(function: Function) -> Function:
+    """Flags that stand above settings files and variables."""
+    for option in (
+        click.option("--allow", multiple=True, metavar="CODE@REV=REASON", help="Acknowledge a finding."),
+        click.option("-x", "x", multiple=True, metavar="KEY=VALUE", help="Argument for env.py, as `alembic -x`."),
+        click.option("--backup-dir", metavar="DIR", help="Where backups are kept."),
+        click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file."),
+        target_option,
+    ):
+        function = option(function)
+    return function
+
+
+def report_options(function: Function) -> Function:
+    """Where reports go."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr."),
+        click.option("--report", "reports", multiple=True, metavar="FORMAT=PATH", help="One more report file."),
+        click.option("--junit-xml", metavar="PATH", help="Where junit.xml goes."),
+        click.option(
+            "--report-dir", metavar="DIR", default="ci-migrate-reports", show_default=True, help="Folder of the reports."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def settings_of(environment: Environment, flags: dict[str, Any]) -> Settings:
+    """The settings, with those flags that were given on top."""
+    given = {k: (list(v) if isinstance(v, tuple) else v) for k, v in flags.items() if v not in (None, ())}
+    return load(environment.directory, environment.environ, given)
+
+
+def token_of(environment: Environment, token_file: str | None) -> Secret | None:
+    """The approval token: from a file, standard input (`-`), or CI_MIGRATE_TOKEN.
+
+    Raises:
+        UsageError: the file can't be read, or is far too long for a token.
+    """
+    if token_file is None:
+        text = environment.environ.get("CI_MIGRATE_TOKEN")
+        return Secret(text) if text is not None else None
+    try:
+        with click.open_file(token_file, "r", encoding="utf-8") as file:
+            text = file.read(TOKEN_LIMIT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The token file {token_file} can't be read: {type(error).__name__}.") from error
+    if len(text) > TOKEN_LIMIT:
+        raise UsageError(f"{token_file} is too long to be a token.")
+    return Secret(text)
+
+
+def folder_of(environment: Environment, path: str) -> Path:
+    """A path of a flag, relative to where the command was given."""
+    return environment.directory / path
