@@ -16,7 +16,8 @@ from ci_migrate.databases import sqlite_files, sqlite_rows
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock
-from ci_migrate.databases.sqlite_catalog import Catalog, quoted
+from ci_migrate.databases.sqlite_catalog import Catalog
+from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 

@@ -6,181 +6,27 @@ way. No token is dropped unless it means nothing to SQLite, and a statement that
 as it is, so that two schemas that differ never look equal.
 """
 
-import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from ci_migrate.databases.sqlite_tokens import (
+    RESERVED,
+    Cursor,
+    NotUnderstoodError,
+    Token,
+    canonical,
+    items,
+    named,
+    tokens_of,
+    unquoted,
+)
 from ci_migrate.model import Schema
 
-
-class Token(NamedTuple):
-    """A token of SQL. `kind`: word, name (quoted, here without its quotes), text (literal), number, mark."""
-
-    kind: str
-    text: str
-    end: int = 0
-
-    def is_word(self, *words: str) -> bool:
-        """Whether it is one of these bare words (upper case)."""
-        return self.kind == "word" and self.text.upper() in words
-
-
-# White space is SQLite's, not Unicode's: a no-break space is part of an identifier.
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\n\f\r]+|--[^\n]*|/\*.*?(?:\*/|\Z))
-      | (?P<text>[xX]?'(?:[^']|'')*')
-      | (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
-      | (?P<number>0[xX][0-9A-Fa-f_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)
-      | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)
-      | (?P<mark>\|\||->>|->|<<|>>|<=|>=|<>|!=|==|.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# Words that can't be identifiers without quotes: their case means nothing. The others keep theirs, because
-# `SELECT 1 AS key` and `AS KEY` differ.
-_RESERVED = frozenset(
-    """ADD ALL ALTER AND AS AUTOINCREMENT BETWEEN CASE CHECK COLLATE COMMIT CONSTRAINT CREATE DEFAULT
-    DEFERRABLE DELETE DISTINCT DROP ELSE ESCAPE EXISTS FOREIGN FROM GROUP HAVING IN INDEX INSERT
-    INTERSECT INTO IS ISNULL JOIN LIMIT NOT NOTHING NOTNULL NULL ON OR ORDER PRIMARY REFERENCES
-    RETURNING SELECT SET TABLE THEN TO TRANSACTION UNION UNIQUE UPDATE USING VALUES WHEN WHERE""".split()  # noqa: SIM905 - a list of 60 quoted words is no easier to read
-)
-# Words that mean something else inside quotes: "null" is a column, NULL is not.
-_KEYWORDS = _RESERVED | frozenset(
-    """ABORT ACTION AFTER ALWAYS ANALYZE ASC ATTACH BEFORE BEGIN BY CASCADE CAST COLUMN CONFLICT CROSS
-    CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFERRED DESC DETACH DO EACH END
-    EXCEPT EXCLUDE EXCLUSIVE EXPLAIN FAIL FALSE FILTER FIRST FOLLOWING FOR FULL GENERATED GLOB
-    GROUPS IF IGNORE IMMEDIATE INDEXED INITIALLY INNER INSTEAD KEY LAST LEFT LIKE MATCH MATERIALIZED
-    NATURAL NO NULLS OF OFFSET OTHERS OUTER OVER PARTITION PLAN PRAGMA PRECEDING QUERY RAISE RANGE
-    RECURSIVE REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RIGHT ROLLBACK ROW ROWID ROWS SAVEPOINT
-    STORED STRICT TEMP TEMPORARY TIES TRIGGER TRUE UNBOUNDED VACUUM VIEW VIRTUAL WINDOW WITH WITHIN
-    WITHOUT OID _ROWID_""".split()  # noqa: SIM905 - a list of 60 quoted words is no easier to read
-)
 _NOT_A_TYPE = (
     *("CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES"),
     *("GENERATED", "AS"),
 )
-
-
-def tokens_of(sql: str) -> list[Token]:
-    """The tokens of some SQL, without white space and comments."""
-    found: list[Token] = []
-    for match in _TOKEN.finditer(sql):
-        kind, text = str(match.lastgroup), match.group()
-        if kind == "space":
-            continue
-        if kind == "name":
-            quote = "]" if text[0] == "[" else text[0]
-            text = text[1:-1].replace(quote * 2, quote)
-        found.append(Token(kind, text, match.end()))
-    return found
-
-
-def named(name: str) -> str:
-    """A name where only a name can stand: bare if it is simple, else in double quotes."""
-    return name if _SIMPLE.fullmatch(name) else quoted(name)
-
-
-def quoted(name: str) -> str:
-    """A name in double quotes, for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def canonical(tokens: Iterable[Token]) -> str:
-    """The one way to write these tokens."""
-    text, glue = "", True
-    previous: Token | None = None
-    for token in tokens:
-        glued = glue or token.text in (",", ")", ".") or (token.text == "(" and _is_name(previous))
-        text += ("" if glued else " ") + _written(token)
-        glue = token.kind == "mark" and token.text in ("(", ".")
-        previous = token
-    return text
-
-
-def _is_name(token: Token | None) -> bool:
-    if token is None:
-        return False
-    return token.kind == "name" or (token.kind == "word" and token.text.upper() not in _RESERVED)
-
-
-def _written(token: Token) -> str:
-    if token.kind == "word":
-        return token.text.upper() if token.text.upper() in _RESERVED else token.text
-    if token.kind == "name":
-        simple = _SIMPLE.fullmatch(token.text) and token.text.upper() not in _KEYWORDS
-        return token.text if simple else quoted(token.text)
-    return token.text
-
-
-def _unquoted(token: Token) -> str:
-    """The name that a token means where only a name can stand; SQLite takes 'single quotes' there too."""
-    return token.text[1:-1].replace("''", "'") if token.kind == "text" else token.text
-
-
-class _Cursor:
-    """Reads tokens one after the other."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self.tokens = tokens
-        self.at = 0
-
-    @property
-    def more(self) -> bool:
-        return self.at < len(self.tokens)
-
-    def next(self) -> Token:
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def sees(self, *words: str) -> bool:
-        """Whether the next tokens are these words."""
-        ahead = self.tokens[self.at : self.at + len(words)]
-        return len(ahead) == len(words) and all(t.is_word(w) for t, w in zip(ahead, words, strict=True))
-
-    def takes(self, *words: str) -> bool:
-        """Step over these words, if they come next."""
-        seen = self.sees(*words)
-        if seen:
-            self.at += len(words)
-        return seen
-
-    def sees_group(self) -> bool:
-        return self.more and self.tokens[self.at].text == "(" and self.tokens[self.at].kind == "mark"
-
-    def group(self) -> list[Token]:
-        """The tokens inside the parentheses that come next."""
-        if not self.sees_group():
-            raise _NotUnderstoodError
-        depth, start = 0, self.at + 1
-        while self.more:
-            token = self.next()
-            if token.kind == "mark" and token.text in "()":
-                depth += 1 if token.text == "(" else -1
-                if depth == 0:
-                    return list(self.tokens[start : self.at - 1])
-        raise _NotUnderstoodError
-
-
-class _NotUnderstoodError(Exception):
-    """The statement is not written as this reader expects; its whole text is kept instead."""
-
-
-def _items(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Split at the commas that are outside parentheses."""
-    depth, item = 0, list[Token]()
-    for token in tokens:
-        if token.kind == "mark":
-            depth += {"(": 1, ")": -1}.get(token.text, 0)
-            if token.text == "," and depth == 0:
-                yield item
-                item = []
-                continue
-        item.append(token)
-    if item:
-        yield item
 
 
 def _indexed(tokens: Sequence[Token]) -> str:
@@ -194,25 +40,25 @@ def _indexed(tokens: Sequence[Token]) -> str:
         end = " DESC"
     name, rest = tokens[0], tokens[1:]
     if name.kind in {"name", "word"} and (not rest or rest[0].is_word("COLLATE")):
-        bare = name.kind == "word" and name.text.upper() in _RESERVED | {"TRUE", "FALSE"}
-        collation = f" COLLATE {named(_unquoted(rest[1]).upper())}" if len(rest) == 2 else ""
+        bare = name.kind == "word" and name.text.upper() in RESERVED | {"TRUE", "FALSE"}
+        collation = f" COLLATE {named(unquoted(rest[1]).upper())}" if len(rest) == 2 else ""
         if not bare and (not rest or collation):
             return named(name.text) + collation + end
     return f"({canonical(tokens)}){end}"
 
 
 def _members(tokens: Sequence[Token]) -> str:
-    return ", ".join(_indexed(item) for item in _items(tokens))
+    return ", ".join(_indexed(item) for item in items(tokens))
 
 
 def _names(tokens: Sequence[Token]) -> str:
-    return ", ".join(named(_unquoted(t)) for t in tokens if t.text != "," or t.kind != "mark")
+    return ", ".join(named(unquoted(t)) for t in tokens if t.text != "," or t.kind != "mark")
 
 
 def _unwrapped(tokens: list[Token]) -> list[Token]:
     """Without parentheses around all of it."""
     while len(tokens) > 2 and tokens[0].text == "(":
-        cursor = _Cursor(tokens)
+        cursor = Cursor(tokens)
         inner = cursor.group()
         if cursor.more:
             break
@@ -220,7 +66,7 @@ def _unwrapped(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def _conflict(cursor: _Cursor) -> str:
+def _conflict(cursor: Cursor) -> str:
     return f" ON CONFLICT {cursor.next().text.upper()}" if cursor.takes("ON", "CONFLICT") else ""
 
 
@@ -246,43 +92,43 @@ class _Table:
         self.columns: list[_Column] = []
         self.constraints: list[tuple[str, str]] = []
         self.key = ""
-        cursor = _Cursor(tokens_of(sql))
+        cursor = Cursor(tokens_of(sql))
         if not cursor.takes("CREATE", "TABLE"):
-            raise _NotUnderstoodError
+            raise NotUnderstoodError
         cursor.next()
-        for item in _items(cursor.group()):
-            self._item(_Cursor(item))
-        self.options = sorted(canonical(option).upper() for option in _items(cursor.tokens[cursor.at :]))
+        for item in items(cursor.group()):
+            self._item(Cursor(item))
+        self.options = sorted(canonical(option).upper() for option in items(cursor.tokens[cursor.at :]))
 
-    def _item(self, cursor: _Cursor) -> None:
+    def _item(self, cursor: Cursor) -> None:
         if cursor.tokens[0].is_word("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"):
             self._constraints(cursor, None)
             return
-        column = _Column(_unquoted(cursor.next()), "")
+        column = _Column(unquoted(cursor.next()), "")
         words = []
         while cursor.more and not cursor.tokens[cursor.at].is_word(*_NOT_A_TYPE):
             if cursor.tokens[cursor.at].kind not in ("word", "name", "text"):
                 break
-            words.append(named(_unquoted(cursor.next()).upper()))
-        arguments = ", ".join(canonical(i) for i in _items(cursor.group())) if cursor.sees_group() else ""
+            words.append(named(unquoted(cursor.next()).upper()))
+        arguments = ", ".join(canonical(i) for i in items(cursor.group())) if cursor.sees_group() else ""
         column.type = " ".join(words) + (f"({arguments})" if arguments else "")
         self.columns.append(column)
         self._constraints(cursor, column)
 
-    def _constraints(self, cursor: _Cursor, column: _Column | None) -> None:
+    def _constraints(self, cursor: Cursor, column: _Column | None) -> None:
         name = ""
         while cursor.more:
             if cursor.takes("CONSTRAINT"):
-                name = f"CONSTRAINT {named(_unquoted(cursor.next()))} "
+                name = f"CONSTRAINT {named(unquoted(cursor.next()))} "
                 continue
             if self._shared(cursor, column, name) or (column is not None and self._of_column(cursor, column)):
                 name = ""
                 continue
-            raise _NotUnderstoodError
+            raise NotUnderstoodError
         if name:
-            raise _NotUnderstoodError
+            raise NotUnderstoodError
 
-    def _shared(self, cursor: _Cursor, column: _Column | None, name: str) -> bool:
+    def _shared(self, cursor: Cursor, column: _Column | None, name: str) -> bool:
         """Constraints that a column or the table may have: the same thing, whichever has it."""
         if cursor.takes("PRIMARY", "KEY"):
             self._primary_key(cursor, column, name)
@@ -300,7 +146,7 @@ class _Table:
             return False
         return True
 
-    def _primary_key(self, cursor: _Cursor, column: _Column | None, name: str) -> None:
+    def _primary_key(self, cursor: Cursor, column: _Column | None, name: str) -> None:
         automatic = False
         if column is None:
             group = cursor.group()
@@ -317,10 +163,10 @@ class _Table:
         end = " AUTOINCREMENT" if automatic else ""
         self._add("primary key", f"{name}PRIMARY KEY ({members}){conflict}{end}")
 
-    def _foreign_key(self, cursor: _Cursor, columns: str, name: str) -> None:
+    def _foreign_key(self, cursor: Cursor, columns: str, name: str) -> None:
         if not cursor.takes("REFERENCES"):
-            raise _NotUnderstoodError
-        table = named(_unquoted(cursor.next()))
+            raise NotUnderstoodError
+        table = named(unquoted(cursor.next()))
         referred = f"({_names(cursor.group())})" if cursor.sees_group() else ""
         clauses = {}
         while cursor.more:
@@ -342,7 +188,7 @@ class _Table:
         text = f"{name}FOREIGN KEY ({columns}) REFERENCES {table}{referred}"
         self._add(f"foreign key({columns})", text + "".join(text for _, text in sorted(clauses.items())))
 
-    def _of_column(self, cursor: _Cursor, column: _Column) -> bool:
+    def _of_column(self, cursor: Cursor, column: _Column) -> bool:
         if cursor.takes("NOT", "NULL"):
             column.not_null = f"NOT NULL{_conflict(cursor)}"
         elif cursor.takes("NULL"):
@@ -353,7 +199,7 @@ class _Table:
             value = _unwrapped(cursor.group()) if cursor.sees_group() else [cursor.next()]
             column.default = f"DEFAULT {canonical([*sign, *value])}"
         elif cursor.takes("COLLATE"):
-            collation = named(_unquoted(cursor.next()).upper())
+            collation = named(unquoted(cursor.next()).upper())
             column.rest = [r for r in column.rest if not r.startswith("COLLATE ")]  # the last one wins
             column.rest.append("" if collation == "BINARY" else f"COLLATE {collation}")
         elif cursor.takes("GENERATED", "ALWAYS", "AS") or cursor.takes("AS"):
@@ -381,7 +227,7 @@ class _Table:
         return schema
 
 
-def _initially(cursor: _Cursor) -> str:
+def _initially(cursor: Cursor) -> str:
     return f" INITIALLY {cursor.next().text.upper()}" if cursor.takes("INITIALLY") else ""
 
 
@@ -393,12 +239,12 @@ def _table(name: str, sql: str) -> Schema:
         return {f"table {named(name)}": f"VIRTUAL TABLE USING {sql[using.end :].strip()}"}
     try:
         return _Table(name, sql).objects()
-    except (_NotUnderstoodError, IndexError):
+    except (NotUnderstoodError, IndexError):
         return {f"table {named(name)}": canonical(tokens)}
 
 
 def _index(table: str, name: str, sql: str) -> Schema:
-    cursor = _Cursor(tokens_of(sql))
+    cursor = Cursor(tokens_of(sql))
     cursor.next()
     unique = "UNIQUE " if cursor.takes("UNIQUE") else ""
     while cursor.more and not cursor.sees_group():
@@ -431,13 +277,15 @@ def user_rows(connection: sqlite3.Connection) -> list[Row]:
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
         " WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_'"
     ).fetchall()
-    virtual = [name for kind, name, _, sql in rows if kind == "table" and is_virtual(sql)]
+    virtual = [(name, sql) for kind, name, _, sql in rows if kind == "table" and is_virtual(sql)]
     if not virtual:
         return rows
     listed = connection.execute("PRAGMA main.table_list").fetchall()
     shadows = {row[1] for row in listed if row[2] == "shadow"}
     if not listed:  # SQLite before 3.37
-        shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
+        shadows = {f"{name}_{suffix}" for name, _ in virtual for suffix in _SHADOWS}
+    # SQLite goes by the names alone. A table that the arguments name (content='docs_content') is the user's.
+    shadows -= {unquoted(token) for _, sql in virtual for token in tokens_of(sql)}
     return [row for row in rows if row[2] not in shadows]
 
 

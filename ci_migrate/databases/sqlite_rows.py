@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
-from ci_migrate.databases.sqlite_catalog import is_virtual, quoted, user_rows
+from ci_migrate.databases.sqlite_catalog import is_virtual, user_rows
+from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.model import ColumnContent, RowCount, TableContent
 
 DIGEST_LIMIT = 1_000_000
