@@ -1,5 +1,6 @@
 """Driver errors as LedgerError: one line, without secrets, bound values and the server's DETAIL."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -33,7 +39,7 @@ def told(
         yield
     except (SQLAlchemyError, raw) as error:
         raise problem(url, doing, error, state=state) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, zstd.ZstdError) as error:
         raise LedgerError(
             f"The ledger ({place(url)}) holds a record that this version can't read: {error}.",
             state=state,
