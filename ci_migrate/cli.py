@@ -62,7 +62,9 @@ class LazyGroup(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODE_MEANING.items()])
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -72,9 +74,17 @@ class LazyGroup(click.Group):
             raise
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="ci-migrate")
-@click.option("-C", "directory", type=click.Path(path_type=Path), default=Path(), help="Run as if started in this folder.")
+@click.option(
+    "-C",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Run as if started in this folder.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
@@ -153,5 +163,8 @@ def _unexpected(error: BaseException, *, debug: bool) -> int:
         return error.code if isinstance(error.code, int) else 0
     if debug:
         traceback.print_exc()
-    click.echo(f"Bug in ci-migrate: {type(error).__name__}: {error}\nRun again with --debug for the traceback.", err=True)
+    click.echo(
+        f"Bug in ci-migrate: {type(error).__name__}: {error}\nRun again with --debug for the traceback.",
+        err=True,
+    )
     return int(ExitCode.BUG)

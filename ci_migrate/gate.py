@@ -2,45 +2,25 @@
 
 import getpass
 import os
-import secrets as random_secrets
 import socket
-import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from urllib.parse import quote_plus
+from collections.abc import Collection
+from dataclasses import replace
 
 import msgspec
 import pluggy
-from sqlalchemy import URL, make_url
 
 from ci_migrate import __version__, plugins
-from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.approval_request import approval_request, write_request
-from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.storage import open_storage
-from ci_migrate.databases.base import Database, SessionOptions
-from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
-from ci_migrate.ledger.ledger import Ledger, open_ledger
-from ci_migrate.ledger.place import ledger_url
-from ci_migrate.migrations.graph import ask_url
+from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.runner import Launch, Workers, base_request
-from ci_migrate.model import (
-    Direction,
-    Outcome,
-    Report,
-    RunRecord,
-    StageResult,
-    TargetState,
-    now,
-)
+from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
+from ci_migrate.opening import Order, opened
 from ci_migrate.pipeline import PIPELINE, execute
-from ci_migrate.settings import Secret, Settings
+from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
-from ci_migrate.stages.repair import situation_of
+from ci_migrate.stages.repair import fitting, situation_of
+from ci_migrate.stages.repair import run_stage as repair_stage
 
 ALL = tuple(name for name, _ in PIPELINE)
 STAGES = {
@@ -52,157 +32,6 @@ STAGES = {
     "migrate": tuple(name for name in ALL if name != "dry-run"),
 }
 """Which stages a command consists of."""
-
-WRITES = ("run", "migrate", "rollback", "repair", "restore")
-"""Commands that hold the run lock and create the ledger."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a command asks of the gate, apart from the settings."""
-
-    command: str
-    direction: Direction = Direction.UPGRADE
-    destination: str | None = None
-    token: Secret | None = None
-    tell: Callable[[str], None] = field(default=lambda _text: None)
-    done: Callable[[StageResult], None] = field(default=lambda _result: None)
-    request_file: Path | None = None  # where approval-request.json goes
-
-
-def new_run_id() -> str:
-    """Short, unique, sorts by time, fit for a database's name."""
-    return f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}_{random_secrets.token_hex(3)}"
-
-
-# --------------------------------------------------------------------------- opening
-
-
-@contextmanager
-def opened(
-    settings: Settings, order: Order, interrupt: Interrupt | None = None, *, ledger: bool | None = None
-) -> Iterator[tuple[Run, pluggy.PluginManager]]:
-    """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
-
-    Args:
-        settings: for one target.
-        order: what is asked.
-        interrupt: set by signal handlers.
-        ledger: whether to create the ledger; None decides by the command.
-
-    Raises:
-        CiMigrateError: something of it can't be had; nothing was touched.
-    """
-    run_id = new_run_id()
-    interrupt = interrupt or Interrupt()
-    manager = plugins.create_manager(settings.plugins, settings.project_dir)
-    writes = order.command in WRITES
-    with ExitStack() as stack:
-        url = target_url(settings, interrupt)
-        options = SessionOptions(
-            application_name=f"ci-migrate/{run_id}",
-            lock_timeout=settings.lock_timeout,
-            statement_timeout=settings.statement_timeout,
-            client_tools=str(settings.client_tools) if settings.client_tools else None,
-        )
-        database = plugins.make_database(manager, url, options)
-        refuse_unknown_host(settings, database)
-        reader = database
-        if settings.read_url is not None:
-            reader = plugins.make_database(manager, make_url(settings.resolve_read_url()), options)
-        database.ping()
-        lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if writes else None
-        launch = _launch(settings, url, lock.fd if lock is not None else None)
-        workers = Workers(launch, interrupt)
-        stack.callback(workers.close)
-        book = open_ledger(ledger_url(url, settings.resolve_state()), create=writes if ledger is None else ledger)
-        if book is not None:
-            stack.callback(book.close)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-migrate-")))
-        if writes:
-            database.sweep()
-        yield (
-            Run(
-                id=run_id,
-                subject=run_id,
-                command=order.command,
-                settings=settings,
-                direction=order.direction,
-                destination=order.destination or settings.to,
-                database=database,
-                reader=reader,
-                workers=workers,
-                interrupt=interrupt,
-                scratch_folder=folder,
-                catalog=Catalog(open_storage(settings.backup_dir, settings.project_dir)),
-                ledger=book,
-                lock=lock,
-                checks=plugins.unique(plugins.collected(manager.hook.ci_migrate_checks(settings=settings)), "code"),
-                repairs=plugins.unique(plugins.collected(manager.hook.ci_migrate_repairs(settings=settings)), "name"),
-                approvers=lambda plan: [
-                    ConfirmationApprover(_need(book), order.token.reveal() if order.token else None, run_id),
-                    *plugins.collected(manager.hook.ci_migrate_approvals(plan=plan, settings=settings)),
-                ],
-                token=order.token,
-                tell=order.tell,
-            ),
-            manager,
-        )
-
-
-def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
-    """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
-    if settings.url is not None:
-        return make_url(settings.resolve_url())
-    workers = Workers(_launch(settings, None, None), interrupt)
-    request = base_request(
-        ini=settings.alembic_config,
-        toml=settings.alembic_toml,
-        section=settings.alembic_name,
-        x=settings.x,
-        configure=settings.configure,
-    )
-    return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
-
-
-def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
-    environ = {k: v for k, v in settings.environ.items() if k != "CI_MIGRATE_TOKEN"}
-    password = url.password if url is not None else None
-    known = {str(password), quote_plus(str(password))} if password else set()
-    return Launch(
-        python=str(settings.python),
-        directory=settings.project_dir,
-        environ=environ,
-        lock_fd=lock_fd,
-        stall_timeout=settings.stall_timeout,
-        secrets=tuple(sorted(known, key=len, reverse=True)),
-    )
-
-
-def refuse_unknown_host(settings: Settings, database: Database) -> None:
-    """Without settings only files and this machine's own servers are migrated.
-
-    Raises:
-        RefusedError: the URL came from env.py and names another host.
-    """
-    if settings.url is not None or not database.capabilities.remote:
-        return
-    host = database.url.host or ""
-    if host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/"):
-        return
-    raise RefusedError(
-        f"env.py connects to host {host}, and no settings say what that database is.",
-        hint='Define a target: [tool.ci-migrate.targets.NAME] url = "env:DATABASE_URL", tags = [...]',
-    )
-
-
-def _need(ledger: Ledger | None) -> Ledger:
-    if ledger is None:
-        raise UsageError("There is no ledger yet.", hint="ci-migrate run makes it.")
-    return ledger
-
-
-# --------------------------------------------------------------------------- running
 
 
 def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) -> Report:
@@ -217,14 +46,7 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
     with opened(settings, order, interrupt) as (run_, manager):
         if run_.ledger is not None and run_.lock is not None:
             refuse_unfinished(run_)
-        report = Report(
-            run_id=run_.id,
-            command=order.command,
-            target=settings.target,
-            place=run_.database.identity().place,
-            started=now(),
-            version=__version__,
-        )
+        report = _empty(run_, order)
         if run_.lock is not None:
             _begin(run_)
         report = walk(run_, report, manager, order, STAGES[order.command])
@@ -290,10 +112,63 @@ def resumed(run_: Run, record: RunRecord) -> tuple[Run, Report]:
         place=run_.database.identity().place,
         started=now(),
         version=__version__,
-        results=tuple(s for s in stages if s.stage in ("check", "backup", "dry-run") and s.outcome is Outcome.PASSED),
+        results=tuple(
+            s for s in stages if s.stage in ("check", "backup", "dry-run") and s.outcome is Outcome.PASSED
+        ),
     )
     direction = record.plan.direction if record.plan is not None else run_.direction
     return replace(run_, subject=record.run_id, direction=direction), report
+
+
+def repair(
+    settings: Settings, order: Order, interrupt: Interrupt | None = None, *, only_show: bool = False
+) -> Report:
+    """Mend what an unfinished run left; with `only_show` say what would be done."""
+    with opened(settings, order, interrupt, ledger=not only_show) as (run_, manager):
+        record = run_.ledger.unfinished(settings.target) if run_.ledger is not None else None
+        if record is None:
+            result = StageResult(
+                stage="repair",
+                outcome=Outcome.PASSED,
+                message="There is no unfinished run: nothing to repair.",
+            )
+            return _empty(run_, order).plus(result)
+        run_, report = resumed(run_, record)
+        shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
+        if only_show:
+            return shown.plus(_shown(run_, report))
+        result = repair_stage(run_, report)
+        order.done(result)
+        assert run_.ledger is not None
+        run_.ledger.record_stage(record.run_id, result)
+        if result.outcome is Outcome.PASSED:
+            run_.ledger.finish_run(
+                record.run_id,
+                exit_code=0,
+                state=(result.state or TargetState.UNKNOWN).value,
+                needs_repair=False,
+            )
+        run_.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
+        return shown.plus(result)
+
+
+def _shown(run_: Run, report: Report) -> StageResult:
+    """The repair as a plan: what is found, and what would be done."""
+    situation = situation_of(run_, report)
+    plans = [f"{r.name}: {words}" for r, words in fitting(run_.repairs, situation)]
+    message = f"{situation.diagnosis.words}\nRepair would: {plans[0] if plans else 'find nothing that fits'}"
+    return StageResult(stage="repair", outcome=Outcome.PASSED, message=message, diagnosis=situation.diagnosis)
+
+
+def _empty(run_: Run, order: Order) -> Report:
+    return Report(
+        run_id=run_.id,
+        command=order.command,
+        target=run_.settings.target,
+        place=run_.database.identity().place,
+        started=now(),
+        version=__version__,
+    )
 
 
 def _begin(run_: Run) -> None:
@@ -317,7 +192,6 @@ def _begin(run_: Run) -> None:
             actor=actor(run_.settings),
         )
     )
-    run_.ledger.audit("run started", run_.id, command=run_.command, target=run_.settings.target)
 
 
 def _finish(run_: Run, report: Report) -> Report:
@@ -328,7 +202,9 @@ def _finish(run_: Run, report: Report) -> Report:
         run_.ledger.finish_run(
             run_.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved
         )
-        run_.ledger.audit("run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value)
+        run_.ledger.audit(
+            "run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value
+        )
     except CiMigrateError as error:
         warning = f"The ledger could not be closed: {error.what}"
         return msgspec.structs.replace(report, warnings=(*report.warnings, warning))

@@ -71,11 +71,13 @@ class Direction(StrEnum):
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
+    RESTORE = "restore"  # `destination` is the backup's id
 
 
 class Revision(Noun, frozen=True, kw_only=True):
     """One revision script. `file` is relative to the project and POSIX; `has_downgrade` is False for an empty
-    or missing `downgrade()`; `allow` is the module's `ci_migrate = {"allow": {code: reason}}`."""
+    or missing `downgrade()`; `allow` is the module's `ci_migrate = {"allow": {code: reason}}`.
+    """
 
     id: str
     file: str
@@ -162,7 +164,7 @@ Delta = dict[str, str | None]
 
 def delta(before: Fingerprint, after: Fingerprint) -> Delta:
     """What must be changed in `before` to get `after`."""
-    changed: Delta = {name: None for name in before.objects.keys() - after.objects.keys()}
+    changed: Delta = dict.fromkeys(before.objects.keys() - after.objects.keys())
     changed.update({name: after.objects[name] for name, _ in after.objects.items() - before.objects.items()})
     return changed
 
@@ -225,7 +227,8 @@ class LockHeld(Noun, frozen=True, kw_only=True):
 
 class Statement(Noun, frozen=True, kw_only=True):
     """One statement that a revision (or env.py: `revision` None) sent. `file` and `line` are in the revision
-    script; `rows` is what the driver reported, None where it did not; `position` counts from 1 in the run."""
+    script; `rows` is what the driver reported, None where it did not; `position` counts from 1 in the run.
+    """
 
     position: int
     context: int
@@ -527,7 +530,9 @@ class Report(Noun, frozen=True, kw_only=True):
         return next((r for r in self.results if r.stage == stage), None)
 
     def _last(self, field: str) -> Any:
-        return next((getattr(r, field) for r in reversed(self.results) if getattr(r, field) is not None), None)
+        return next(
+            (getattr(r, field) for r in reversed(self.results) if getattr(r, field) is not None), None
+        )
 
     @property
     def plan(self) -> Plan | None:

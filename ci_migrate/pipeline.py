@@ -107,7 +107,9 @@ def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Vet
         return run_stage(run, report)
     except Interrupted as interrupted:
         run.interrupt.set(interrupted.number)
-        return StageResult(stage=name, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(name, report))
+        return StageResult(
+            stage=name, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(name, report)
+        )
     except CiMigrateError as error:
         failed = isinstance(error, RefusedError | NotApprovedError)
         return StageResult(

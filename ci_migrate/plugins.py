@@ -83,7 +83,9 @@ def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptio
     backend = url.get_backend_name()
     fitting = [f for f in factories if backend in f.backends]
     if len(fitting) > 1:
-        raise UsageError(f"Two plugins claim the database {backend}.", hint="Leave one of them out of `plugins`.")
+        raise UsageError(
+            f"Two plugins claim the database {backend}.", hint="Leave one of them out of `plugins`."
+        )
     if not fitting:
         known = ", ".join(sorted(b for f in factories for b in f.backends))
         raise UsageError(f"Databases of the kind {backend} are not supported.", hint=f"There are: {known}.")

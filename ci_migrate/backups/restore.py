@@ -24,12 +24,12 @@ def restore(
         RefusedError: the backup is of another engine.
         BackupError: the backup is damaged, or its restored copy is not what the manifest says.
     """
+    catalog.verify(backup)
     if backup.dialect != database.dialect:
         raise RefusedError(
             f"{backup.backup_id} is a backup of {backup.dialect}, the target is {database.dialect}.",
             hint="Name a backup of this target: `ci-migrate backup list`",
         )
-    catalog.verify(backup)
     notes: list[str] = []
 
     def check(copy: Database) -> None:

@@ -79,7 +79,9 @@ class Grading:
             place, _, reason = text.partition("=")
             code, _, revision = place.partition("@")
             if not reason.strip():
-                raise UsageError(f"--allow {text}: it needs a reason, as in {code}@REVISION='moved to profile'.")
+                raise UsageError(
+                    f"--allow {text}: it needs a reason, as in {code}@REVISION='moved to profile'."
+                )
             allowed.append((code.strip(), revision.strip() or None, reason.strip()))
         for r in plan.revisions:
             allowed += [(code, r.id, reason) for code, reason in r.allow.items() if reason.strip()]
@@ -93,14 +95,14 @@ class Grading:
         if grade is not None:
             finding = msgspec.structs.replace(finding, severity=Severity(grade))
         for code, revision, reason in self.allowed:
-            if code == finding.code and (
-                revision is None or (finding.revision or "").startswith(revision)
-            ):
+            if code == finding.code and (revision is None or (finding.revision or "").startswith(revision)):
                 return msgspec.structs.replace(finding, acknowledged=reason)
         return finding
 
 
-def run_checks(checks: Iterable[Check], facts: Facts, grading: Grading, *, measured: bool) -> tuple[Finding, ...]:
+def run_checks(
+    checks: Iterable[Check], facts: Facts, grading: Grading, *, measured: bool
+) -> tuple[Finding, ...]:
     """Run all checks of one kind, sorted by code; one that raises spoils only itself."""
 
     def found() -> Iterator[Finding]:

@@ -22,7 +22,10 @@ def _culprit(evidence: Evidence, *words: str) -> Statement | None:
 def _moved_table(evidence: Evidence, content: TableContent) -> bool:
     """Whether a table with the very same rows appeared: a rename."""
     return content.digest is not None and any(
-        t.before is None and t.after is not None and t.after.rows == content.rows and t.after.columns == content.columns
+        t.before is None
+        and t.after is not None
+        and t.after.rows == content.rows
+        and t.after.columns == content.columns
         for t in evidence.tables.values()
     )
 

@@ -14,6 +14,6 @@ from ci_migrate.commands.show import pipeline_command
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, destination: str | None, **options: Any) -> int:
+def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
     """Back up and rehearse on the restored copy; the target is not written."""
     return pipeline_command(environment, "dry-run", options, destination=destination)

@@ -15,6 +15,8 @@ from ci_migrate.commands.show import pipeline_command
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, destination: str | None, token_file: str | None, **options: Any) -> int:
+def command(
+    environment: Environment, /, destination: str | None, token_file: str | None, **options: Any
+) -> int:
     """As `run`, without the dry run. Refused on production."""
     return pipeline_command(environment, "migrate", options, destination=destination, token_file=token_file)

@@ -24,7 +24,9 @@ def settings_options(function: Function) -> Function:
     """Flags that stand above settings files and variables."""
     for option in (
         click.option("--allow", multiple=True, metavar="CODE@REV=REASON", help="Acknowledge a finding."),
-        click.option("-x", "x", multiple=True, metavar="KEY=VALUE", help="Argument for env.py, as `alembic -x`."),
+        click.option(
+            "-x", "x", multiple=True, metavar="KEY=VALUE", help="Argument for env.py, as `alembic -x`."
+        ),
         click.option("--backup-dir", metavar="DIR", help="Where backups are kept."),
         click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file."),
         target_option,
@@ -36,11 +38,19 @@ def settings_options(function: Function) -> Function:
 def report_options(function: Function) -> Function:
     """Where reports go."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr."),
-        click.option("--report", "reports", multiple=True, metavar="FORMAT=PATH", help="One more report file."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr."
+        ),
+        click.option(
+            "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="One more report file."
+        ),
         click.option("--junit-xml", metavar="PATH", help="Where junit.xml goes."),
         click.option(
-            "--report-dir", metavar="DIR", default="ci-migrate-reports", show_default=True, help="Folder of the reports."
+            "--report-dir",
+            metavar="DIR",
+            default="ci-migrate-reports",
+            show_default=True,
+            help="Folder of the reports.",
         ),
     ):
         function = option(function)

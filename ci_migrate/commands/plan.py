@@ -14,6 +14,6 @@ from ci_migrate.commands.show import pipeline_command
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, destination: str | None, **options: Any) -> int:
+def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
     """What would run, on which database. Reads only."""
     return pipeline_command(environment, "plan", options, destination=destination)

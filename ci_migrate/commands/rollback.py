@@ -11,12 +11,14 @@ from ci_migrate.model import Direction
 
 
 @click.command("rollback")
-@click.option("--to", "destination", metavar="REVISION", required=True, help="Where to, as `alembic downgrade`.")
+@click.option(
+    "--to", "destination", metavar="REVISION", required=True, help="Where to, as `alembic downgrade`."
+)
 @click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, destination: str, token_file: str | None, **options: Any) -> int:
+def command(environment: Environment, /, destination: str, token_file: str | None, **options: Any) -> int:
     """Go back to a revision by downgrade: backed up, rehearsed, approved like any migration."""
     return pipeline_command(
         environment,

@@ -12,6 +12,7 @@ from ci_migrate.cli import Environment
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Direction, Report, StageResult
+from ci_migrate.opening import Order
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
@@ -27,7 +28,7 @@ def pipeline_command(
     direction: Direction = Direction.UPGRADE,
     destination: str | None = None,
     token_file: str | None = None,
-    work: Callable[[Settings, gate.Order], Report] | None = None,
+    work: Callable[[Settings, Order], Report] | None = None,
 ) -> int:
     """Run a pipeline command and return its exit code.
 
@@ -46,7 +47,7 @@ def pipeline_command(
     settings = None
     try:
         settings = settings_of(environment, options)
-        order = gate.Order(
+        order = Order(
             command=command,
             direction=direction,
             destination=destination,
@@ -79,7 +80,8 @@ class Say:
     def done(self, result: StageResult) -> None:
         """A stage has ended."""
         click.echo(
-            stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"), err=self.as_json
+            stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"),
+            err=self.as_json,
         )
 
     def end(self, report: Report) -> None:
@@ -118,7 +120,9 @@ def _reporters(settings: Settings | None) -> list[Reporter]:
         return list(REPORTERS)
     try:
         manager = plugins.create_manager(settings.plugins, settings.project_dir)
-        found: list[Reporter] = plugins.unique(plugins.collected(manager.hook.ci_migrate_reporters()), "format")
+        found: list[Reporter] = plugins.unique(
+            plugins.collected(manager.hook.ci_migrate_reporters()), "format"
+        )
     except UsageError:
         return list(REPORTERS)
     return found

@@ -291,16 +291,12 @@ class PostgreSQL:
                 if not line.startswith(";") and not (entry and entry[0].startswith(tuple(left_out))):
                     chosen.write(line + "\n")
             chosen.flush()
-            arguments = [
-                "--format=directory",
-                "--jobs=2",
-                "--exit-on-error",
+            options = [
                 *(["--no-owner"] if missing_owners else []),
                 *(["--no-privileges"] if missing_grantees else []),
                 f"--use-list={chosen.name}",
-                str(payload / tools.ARCHIVE),
             ]
-            tools.run_client(tool, arguments, access, lambda: progress(0, 0))
+            tools.restore(tool, payload, options, access, server=major, watch=lambda: progress(0, 0))
         with self._access.session() as connection:
             connection.execute("ANALYZE")
 

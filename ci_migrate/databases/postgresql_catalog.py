@@ -308,6 +308,8 @@ _OTHERS = "SELECT i.type || ' ' || i.identity, i.type FROM ({}) o, LATERAL pg_id
     " UNION ALL ".join(
         f"SELECT '{catalog}'::regclass::oid AS catalog, oid FROM {catalog} x"
         f" WHERE oid >= 16384 AND {not_of_extension(catalog, 'x.oid')}"
+        f" AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '{catalog}'::regclass"
+        " AND i.objid = x.oid AND i.deptype = 'i')"
         for catalog in (
             "pg_am",
             "pg_cast",

@@ -16,7 +16,7 @@ import msgspec
 from ci_migrate.databases.postgresql_sessions import Access
 from ci_migrate.errors import BackupError, ToolError
 from ci_migrate.model import Noun, canonical_json
-from ci_migrate.process import Tail, run_tool, running
+from ci_migrate.process import Popen, Tail, end_group, run_tool, running
 
 ARCHIVE = "dump"
 """The folder inside a payload that pg_dump writes."""
@@ -26,6 +26,12 @@ ABOUT = "about.json"
 
 SYSTEM = Path("/usr/lib/postgresql")
 """Where Debian and Ubuntu put each version's programs."""
+
+UNKNOWN_SETTING_SINCE = 17
+"""From this version on pg_restore sets `transaction_timeout`, which older servers refuse. Then its script is run
+by psql, without that line (and without parallel jobs)."""
+
+UNKNOWN_SETTING = b"SET transaction_timeout = 0;\n"
 
 
 @dataclass(frozen=True)
@@ -140,29 +146,112 @@ def run_client(
         _run([str(tool.path), *arguments, "--no-password", "-d", access.conninfo()], environment, watch)
 
 
+def restore(
+    tool: Tool,
+    payload: Path,
+    options: Sequence[str],
+    access: Access,
+    *,
+    server: int,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Run pg_restore into a database.
+
+    Args:
+        tool: pg_restore.
+        payload: the folder that `dump` wrote into.
+        options: more arguments.
+        access: the database.
+        server: its major version.
+        watch: called a few times a second.
+
+    Raises:
+        BackupError: it failed, the database is half filled.
+    """
+    archive = str(payload / ARCHIVE)
+    if tool.major < UNKNOWN_SETTING_SINCE or server >= UNKNOWN_SETTING_SINCE:
+        run_client(tool, ["--jobs=2", "--exit-on-error", *options, archive], access, watch)
+        return
+    psql = tool.path.with_name("psql")
+    target = [str(psql), "-X", "-q", "--set=ON_ERROR_STOP=1", "--no-password", "-d", access.conninfo()]
+    with (
+        _secret_file(access) as environment,
+        running([str(tool.path), *options, "--file=-", archive], env={"LC_ALL": "C"}) as source,
+        running(target, env={**environment, "LC_ALL": "C"}) as sink,
+    ):
+        _pipe(source, sink, watch)
+
+
+def _pipe(source: "Popen[bytes]", sink: "Popen[bytes]", watch: Callable[[], None]) -> None:
+    """Feed one program's output to the other, without the setting that the head of the script has."""
+    assert source.stdin is not None
+    assert source.stdout is not None
+    assert source.stderr is not None
+    assert sink.stdin is not None
+    assert sink.stdout is not None
+    assert sink.stderr is not None
+    source.stdin.close()
+    # psql's words first: a pg_restore that could not write on is only its echo
+    tails = (Tail(sink.stderr), Tail(source.stderr), Tail(sink.stdout))
+    head = b""
+    try:
+        while len(head) < 4096 and (data := os.read(source.stdout.fileno(), 65536)):
+            head += data
+        data = head.replace(UNKNOWN_SETTING, b"", 1)
+        while data:
+            while data:
+                data = data[os.write(sink.stdin.fileno(), data) :]
+            watch()
+            data = os.read(source.stdout.fileno(), 65536)
+    except BrokenPipeError:
+        pass  # psql has stopped, and says why
+    except BaseException:
+        _end(tails, sink, source)
+        raise
+    source.stdout.close()
+    sink.stdin.close()
+    code = sink.wait() or source.wait()
+    printed = _end(tails, sink, source)
+    if code:
+        raise BackupError(f"The restore {_ended(code)}: {_first_error(printed)}")
+
+
 def _run(argv: Sequence[str], environment: Mapping[str, str], watch: Callable[[], None]) -> None:
     with running(argv, env={**environment, "LC_ALL": "C"}) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdin.close()
-        out, err = Tail(child.stdout), Tail(child.stderr)
+        tails = (Tail(child.stderr), Tail(child.stdout))
         pause = 0.02
-        while (code := child.poll()) is None:
-            watch()
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.3)
+        try:
+            while (code := child.poll()) is None:
+                watch()
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.3)
+        finally:
+            printed = _end(tails, child)
         if code:
-            name = Path(argv[0]).name
-            raise BackupError(
-                f"{name} failed with exit code {code}: {_first_error(err.text() or out.text())}"
-            )
+            raise BackupError(f"{Path(argv[0]).name} {_ended(code)}: {_first_error(printed)}")
+
+
+def _end(tails: Sequence[Tail], *children: "Popen[bytes]") -> str:
+    """All that was printed. The children end first, then the threads, then `running` closes the pipes: a
+    descriptor that is closed may be another file's next."""
+    for child in children:
+        if child.poll() is None:
+            end_group(child)
+    return "\n".join(tail.text() for tail in tails)
+
+
+def _ended(code: int) -> str:
+    return f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
 
 
 def _first_error(printed: str) -> str:
     """The first error: later lines tell of workers that end because of it, or show rows."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()] or ["it printed nothing"]
-    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    errors = [found[1] for line in lines if (found := re.search(r"\berror: +(.*)", line, re.IGNORECASE))]
     return " ".join((errors or lines[-1:])[0].split())
 
 

@@ -117,6 +117,25 @@ def remove(path: Path) -> None:
             path.with_name(path.name + suffix).unlink()
 
 
+def move(path: Path, to: Path) -> None:
+    """Rename a database file and what SQLite keeps beside it."""
+    for suffix in (*_COMPANIONS, ""):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(to.with_name(to.name + suffix))
+
+
+def is_database(path: Path) -> bool:
+    """Whether SQLite knows the file as its own. Raises sqlite3.Error where it can't tell."""
+    with closing(open_file(path, read_only=False, timeout=0)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            if _code(error) == sqlite3.SQLITE_NOTADB:
+                return False
+            raise
+    return True
+
+
 def has_companions(path: Path) -> bool:
     """Whether a WAL or journal lies beside a file, which SQLite would play back into it."""
     return any(path.with_name(path.name + suffix).exists() for suffix in _COMPANIONS)

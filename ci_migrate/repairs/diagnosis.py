@@ -39,14 +39,21 @@ def diagnose(
     candidates += _matching_rungs(evidence, before, changed, heads)
     rung = _decide(candidates, evidence.rungs, journal)
     if rung is None:
-        why = "no state of the dry run fits" if not candidates else "several states of the dry run look like this"
+        why = (
+            "no state of the dry run fits"
+            if not candidates
+            else "several states of the dry run look like this"
+        )
         return _unknown(heads, last, why)
     if rung == 0:
         return _start(last)
     found = evidence.rungs[rung - 1]
     if rung == len(evidence.rungs) and heads == end:
         return Diagnosis(
-            found="finished", words="the migration ran to its end and was committed", rung=rung, last_statement=last
+            found="finished",
+            words="the migration ran to its end and was committed",
+            rung=rung,
+            last_statement=last,
         )
     if found.complete:
         return Diagnosis(

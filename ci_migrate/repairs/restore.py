@@ -26,10 +26,12 @@ def mend(situation: Situation) -> Repaired:
     differences = situation.proved_as_before()
     if differences:
         return Repaired(
-            state=TargetState.UNKNOWN, words=f"Restored, but not as before: {'; '.join(differences[:3])}. {where}"
+            state=TargetState.UNKNOWN,
+            words=f"Restored, but not as before: {'; '.join(differences[:3])}. {where}",
         )
     return Repaired(
-        state=TargetState.AS_BEFORE, words=f"The target is as it was before: restored from the backup. {where}"
+        state=TargetState.AS_BEFORE,
+        words=f"The target is as it was before: restored from the backup. {where}",
     )
 
 

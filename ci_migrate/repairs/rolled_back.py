@@ -1,7 +1,7 @@
 """The engine rolled back: nothing to do but to prove it."""
 
-from ci_migrate.repairs.base import Repair, Repaired, Situation
 from ci_migrate.model import TargetState
+from ci_migrate.repairs.base import Repair, Repaired, Situation
 
 
 def fits(situation: Situation) -> str | None:
@@ -15,7 +15,9 @@ def mend(situation: Situation) -> Repaired:
     """Compare heads and fingerprint with those before the run."""
     differences = situation.proved_as_before()
     if differences:
-        return Repaired(state=TargetState.UNKNOWN, words=f"The target is not as before: {'; '.join(differences[:3])}.")
+        return Repaired(
+            state=TargetState.UNKNOWN, words=f"The target is not as before: {'; '.join(differences[:3])}."
+        )
     return Repaired(
         state=TargetState.AS_BEFORE,
         words="The target is as it was before: the transaction rolled back, heads and fingerprint are equal.",

@@ -43,7 +43,9 @@ def run_stage(run: Run, report: Report) -> StageResult:
 def _stop(run: Run, denied: list[str]) -> StageResult:
     command = f"ci-migrate token generate --target {run.settings.target} --reason 'why'"
     why = denied[0] if denied else f"{run.settings.production_reason or 'this stage needs an approval'}"
-    message = f"Not approved: {why}\nApprove with: {command}\nthen run again with CI_MIGRATE_TOKEN or --token-file."
+    message = (
+        f"Not approved: {why}\nApprove with: {command}\nthen run again with CI_MIGRATE_TOKEN or --token-file."
+    )
     return StageResult(
         stage="approve",
         outcome=Outcome.FAILED,

@@ -20,7 +20,9 @@ def run_stage(run: Run, report: Report) -> StageResult:
     plan = report.plan
     assert plan is not None
     if not run.settings.auto_backup:
-        return StageResult(stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore.")
+        return StageResult(
+            stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore."
+        )
     reused = _reusable(run, plan)
     if reused is not None:
         return StageResult(
@@ -40,7 +42,9 @@ def run_stage(run: Run, report: Report) -> StageResult:
             backup=backup,
         )
     rows = sum(c.rows for c in backup.row_counts.values())
-    message = f"{backup.backup_id}: {len(backup.row_counts)} tables, {rows:,} rows, {backup.backup_size:,} bytes"
+    message = (
+        f"{backup.backup_id}: {len(backup.row_counts)} tables, {rows:,} rows, {backup.backup_size:,} bytes"
+    )
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
 
 

@@ -1,6 +1,6 @@
 """What all stages share: the Run, and how a child process is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,13 @@ from ci_migrate.checks.base import Check, Grading
 from ci_migrate.databases.base import Database, Lock
 from ci_migrate.errors import DatabaseError
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.runner import Workers, base_request, wall_entry
 from ci_migrate.model import Direction, Plan, Report, Schema, StageResult
 from ci_migrate.repairs.base import Repair
 from ci_migrate.settings import Secret, Settings
+
 
 @dataclass(frozen=True)
 class Run:
@@ -137,5 +138,3 @@ def words_of(database: Database) -> Iterator[None]:
 def show_heads(heads: Sequence[Sequence[str]]) -> str:
     """`3f2a`, `3f2a + 77c1`, `base`; several version tables separated by a comma."""
     return ", ".join(" + ".join(h) or "base" for h in heads) or "base"
-
-

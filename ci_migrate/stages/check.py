@@ -7,7 +7,16 @@ from ci_migrate.errors import RefusedError
 from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
-from ci_migrate.model import Direction, Finding, Outcome, Plan, Report, Severity, StageResult, TargetState, sha256_hex
+from ci_migrate.model import (
+    Direction,
+    Finding,
+    Outcome,
+    Report,
+    Severity,
+    StageResult,
+    TargetState,
+    sha256_hex,
+)
 from ci_migrate.stages.base import Run, child_request, show_heads
 
 
@@ -16,7 +25,9 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     run.reader.ping()
     request = child_request(run, "check")
     if run.destination == "head" and run.direction is Direction.UPGRADE:
-        request["destination"] = "heads"  # the check CM101 says what is wrong with several heads, and how to mend it
+        request["destination"] = (
+            "heads"  # the check CM101 says what is wrong with several heads, and how to mend it
+        )
     found = inspect(run.workers, request)
     assert found.graph is not None
     _known_heads(found, run.database)
@@ -55,7 +66,12 @@ def run_stage(run: Run, _report: Report) -> StageResult:
             state=TargetState.UNTOUCHED,
         )
     approval = None
-    if run.token is not None and run.ledger is not None and plan.pending and run.settings.needs_approval("migrate"):
+    if (
+        run.token is not None
+        and run.ledger is not None
+        and plan.pending
+        and run.settings.needs_approval("migrate")
+    ):
         approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
     what = f"{plan.pending} revisions" if plan.pending != 1 else "1 revision"
     message = (

@@ -40,9 +40,13 @@ def run_stage(run: Run, report: Report) -> StageResult:
     plan, backup = report.plan, report.backup
     assert plan is not None
     if run.settings.dry_run == "off":
-        return StageResult(stage="dry-run", outcome=Outcome.SKIPPED, message="dry-run = off: nothing was rehearsed.")
+        return StageResult(
+            stage="dry-run", outcome=Outcome.SKIPPED, message="dry-run = off: nothing was rehearsed."
+        )
     if backup is None:
-        return StageResult(stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on.")
+        return StageResult(
+            stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on."
+        )
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     with run.database.scratch(run.id, run.scratch_folder) as scratch:
@@ -86,7 +90,9 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     started = time.monotonic()
     run.workers.warm()
     ended = run.workers.run(
-        {**request, "action": "run", "mode": "dry-run", "contexts": request_contexts(plan)}, recorder.handle, urgent=True
+        {**request, "action": "run", "mode": "dry-run", "contexts": request_contexts(plan)},
+        recorder.handle,
+        urgent=True,
     )
     migrate_seconds = time.monotonic() - started
     with words_of(scratch):
@@ -131,7 +137,12 @@ def _judge(
     """Passed, failed (the migration said no) or error (it could not be told)."""
     base = {"stage": "dry-run", "evidence": evidence, "state": TargetState.UNTOUCHED}
     if ended.died is not None:
-        return StageResult(**base, outcome=Outcome.ERROR, message=f"The dry run did not end: {ended.died}.", details=ended.output)  # type: ignore[arg-type]
+        return StageResult(
+            **base,
+            outcome=Outcome.ERROR,
+            message=f"The dry run did not end: {ended.died}.",
+            details=ended.output,
+        )  # type: ignore[arg-type]
     if ended.failed is not None:
         return _failed(run, base, ended, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
@@ -156,7 +167,12 @@ def _judge(
         first = refused[0]
         message = f"{first.code} {first.name}: {first.message}"
         return StageResult(
-            **base, outcome=Outcome.FAILED, message=message, file=first.file, line=first.line, findings=findings  # type: ignore[arg-type]
+            **base,
+            outcome=Outcome.FAILED,
+            message=message,
+            file=first.file,
+            line=first.line,
+            findings=findings,  # type: ignore[arg-type]
         )
     back = "way back proven" if evidence.way_back.proven else "way back: only the backup"
     message = (
@@ -211,7 +227,9 @@ def _watched(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount
     if scratch.size() <= WHOLE_LIMIT:
         return sorted(counts)
     text = "\n".join(
-        (run.settings.project_dir / r.file).read_text(errors="replace") for r in plan.revisions if Path(r.file).suffix
+        (run.settings.project_dir / r.file).read_text(errors="replace")
+        for r in plan.revisions
+        if Path(r.file).suffix
     )
     words = set(re.findall(r"\w+", text))
     return sorted(t for t in counts if t.rpartition(".")[2] in words)

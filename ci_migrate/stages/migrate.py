@@ -38,7 +38,9 @@ def run_stage(run: Run, report: Report) -> StageResult:
     assert run.ledger is not None
     stale = _stale(run, plan, report.backup)
     if stale:
-        return StageResult(stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED)
+        return StageResult(
+            stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
+        )
     before = Fingerprint.of(bare_schema(run.database, plan))
     run.ledger.update_run(
         run.id,
@@ -82,8 +84,10 @@ def _with_retries(
         failed = ended.failed
         if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES or attempt == run.settings.lock_tries:
             return ended
-        if run.interrupt.number is not None or watcher.commits or heads_of(run.database, plan) != tuple(
-            c.from_heads for c in plan.contexts
+        if (
+            run.interrupt.number is not None
+            or watcher.commits
+            or heads_of(run.database, plan) != tuple(c.from_heads for c in plan.contexts)
         ):
             return ended
         if Fingerprint.of(bare_schema(run.database, plan)) != before:
@@ -127,17 +131,27 @@ class Watcher:
             case events.StatementFailed():
                 self._note("failed", position=event.position, note=event.error)
             case events.Committing():
-                self._note("committing", position=event.statements, revision=event.revision, note=event.xid or "")
+                self._note(
+                    "committing", position=event.statements, revision=event.revision, note=event.xid or ""
+                )
                 self.flush()
             case events.Committed():
                 self.commits += 1
                 note = "complete" if event.complete else "partial"
-                self._note("committed", position=event.statements, revision=event.revision, context=event.context, note=note)
+                self._note(
+                    "committed",
+                    position=event.statements,
+                    revision=event.revision,
+                    context=event.context,
+                    note=note,
+                )
                 self.flush()
             case events.Session():
                 self._note("session", note=f"{event.database} pid {event.pid}")
             case events.Stamped():
-                self._note("stamped", revision=event.revision, context=event.context, note=" ".join(event.heads))
+                self._note(
+                    "stamped", revision=event.revision, context=event.context, note=" ".join(event.heads)
+                )
             case events.RevisionStarted() if event.revision:
                 script = self.plan.revision(event.revision)
                 self.run.tell(f"{event.revision} {script.message if script else ''}".rstrip())
@@ -214,11 +228,17 @@ def _judge(run: Run, plan: Plan, ended: Ended) -> StageResult:
     failed = ended.failed
     if ended.ok and heads == planned:
         message = f"{plan.pending} revisions run, now at {show_heads(heads)}"
-        return StageResult(stage="migrate", outcome=Outcome.PASSED, message=message, state=TargetState.MIGRATED)
+        return StageResult(
+            stage="migrate", outcome=Outcome.PASSED, message=message, state=TargetState.MIGRATED
+        )
     if ended.ok:
         message = f"env.py ended without an error, but the target is at {show_heads(heads)} instead of {show_heads(planned)}."
         return StageResult(
-            stage="migrate", outcome=Outcome.FAILED, message=message, details=ended.output, state=TargetState.UNKNOWN
+            stage="migrate",
+            outcome=Outcome.FAILED,
+            message=message,
+            details=ended.output,
+            state=TargetState.UNKNOWN,
         )
     if failed is None:
         return StageResult(
@@ -232,7 +252,9 @@ def _judge(run: Run, plan: Plan, ended: Ended) -> StageResult:
     return StageResult(
         stage="migrate",
         outcome=Outcome.FAILED,
-        message=f"{where}: {failed.message}" if failed.kind != "stopped" else "Stopped at a statement boundary: interrupted.",
+        message=f"{where}: {failed.message}"
+        if failed.kind != "stopped"
+        else "Stopped at a statement boundary: interrupted.",
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
         file=relative(failed.file, run.settings.project_dir) if failed.file else None,
         line=failed.line,

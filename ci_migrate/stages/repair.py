@@ -97,7 +97,8 @@ def _mend(repair: Repair, situation: Situation) -> Repaired:
         return Repaired(state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {error.what}")
     except Exception as error:  # noqa: BLE001 - from migrate to the end of repair nothing gets in between
         return Repaired(
-            state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {type(error).__name__}: {error}"
+            state=TargetState.UNKNOWN,
+            words=f"The repair {repair.name} failed: {type(error).__name__}: {error}",
         )
 
 
@@ -105,7 +106,11 @@ def _result(run: Run, diagnosis: Diagnosis, repaired: Repaired) -> StageResult:
     assert run.ledger is not None
     run.ledger.update_run(run.subject, needs_repair=False)
     return StageResult(
-        stage="repair", outcome=Outcome.PASSED, message=repaired.words, state=repaired.state, diagnosis=diagnosis
+        stage="repair",
+        outcome=Outcome.PASSED,
+        message=repaired.words,
+        state=repaired.state,
+        diagnosis=diagnosis,
     )
 
 
@@ -120,7 +125,11 @@ def _dirty(run: Run, situation: Situation, words: str) -> StageResult:
     )
     message = f"{words}\nState: {diagnosis.words}.\nNext: {' | '.join(commands)}"
     return StageResult(
-        stage="repair", outcome=Outcome.FAILED, message=message, state=TargetState.UNKNOWN, diagnosis=diagnosis
+        stage="repair",
+        outcome=Outcome.FAILED,
+        message=message,
+        state=TargetState.UNKNOWN,
+        diagnosis=diagnosis,
     )
 
 

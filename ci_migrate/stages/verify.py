@@ -54,7 +54,9 @@ def differs_from_rehearsal(before: Fingerprint, now: Fingerprint, evidence: Evid
     ours = delta(before, now)
     rehearsed = delta(evidence.before, evidence.after)
     words = [f"{name} changed, but not in the dry run" for name in sorted(ours.keys() - rehearsed.keys())]
-    words += [f"{name} did not change, but in the dry run it did" for name in sorted(rehearsed.keys() - ours.keys())]
+    words += [
+        f"{name} did not change, but in the dry run it did" for name in sorted(rehearsed.keys() - ours.keys())
+    ]
     for name in sorted(ours.keys() & rehearsed.keys()):
         same_before = before.objects.get(name) == evidence.before.objects.get(name)
         if ours[name] != rehearsed[name] and same_before:

@@ -39,7 +39,9 @@ def try_way_back(
         last=forward.last,
     )
     request = child_request(run, "dry-run", scratch)
-    request.update(action="run", mode="dry-run", direction="downgrade", contexts=request_contexts(plan, back=True))
+    request.update(
+        action="run", mode="dry-run", direction="downgrade", contexts=request_contexts(plan, back=True)
+    )
     started = time.monotonic()
     ended = run.workers.run(request, back.handle, urgent=True)
     seconds = time.monotonic() - started
@@ -50,7 +52,9 @@ def try_way_back(
     expected = tuple(c.from_heads for c in plan.contexts)
     if heads != expected:
         return WayBack(
-            tried=True, seconds=seconds, reason=f"downgrade ended at {show_heads(heads)}, not at {show_heads(expected)}"
+            tried=True,
+            seconds=seconds,
+            reason=f"downgrade ended at {show_heads(heads)}, not at {show_heads(expected)}",
         )
     with words_of(scratch):
         changes = schema_changes(schema, bare_schema(scratch, plan))
@@ -74,7 +78,7 @@ def _lossless(before: dict[str, TableContent], now: dict[str, TableContent], los
     return None if undigested and all(t in now for t in undigested) else True
 
 
-def _reason(schema_differs: bool, lost: list[str]) -> str:  # noqa: FBT001 - a fact, not a switch
+def _reason(schema_differs: bool, lost: list[str]) -> str:
     parts = []
     if schema_differs:
         parts.append("the schema is not what it was")

@@ -1,0 +1,44 @@
+"""`ci-migrate audit show|verify`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.opening import Order, opened
+
+
+@click.group("audit")
+def command() -> None:
+    """The audit trail: each record carries the hash of the one before."""
+
+
+@command.command("show")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="How many records."
+)
+@settings_options
+@click.pass_obj
+def show(environment: Environment, /, limit: int, **options: Any) -> int:
+    """The records, one JSON object a line."""
+    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+        for record in run.ledger.audit_records(limit) if run.ledger is not None else ():
+            click.echo(msgspec.json.encode(record).decode())
+    return 0
+
+
+@command.command("verify")
+@settings_options
+@click.pass_obj
+def verify(environment: Environment, /, **options: Any) -> int:
+    """Find altered, missing and reordered records: 0 none, 1 some."""
+    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+        wrong = run.ledger.verify_audit() if run.ledger is not None else []
+        count = len(run.ledger.audit_records(10**9)) if run.ledger is not None else 0
+    for words in wrong:
+        click.echo(words)
+    if not wrong:
+        click.echo(f"{count} records, all in order.")
+    return 1 if wrong else 0

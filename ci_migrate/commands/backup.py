@@ -1,0 +1,183 @@
+"""`ci-migrate backup create|list|show|verify|restore|delete|prune`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
+from ci_migrate.errors import RefusedError
+from ci_migrate.model import Backup, BackupStatus
+from ci_migrate.opening import Order, opened
+from ci_migrate.reports.story import size
+from ci_migrate.restoring import Restoring, create_backup, restore_backup, verify_backup
+from ci_migrate.status import proven_backups
+
+
+@click.group("backup")
+def command() -> None:
+    """Backups of the target: folders whose manifest was written last."""
+
+
+@command.command("create")
+@settings_options
+@click.pass_obj
+def create(environment: Environment, /, **options: Any) -> int:
+    """Back the target up, whole, with a manifest."""
+    settings = settings_of(environment, options)
+    environment.listen()
+    with opened(settings, Order("backup create"), environment.interrupt) as (run, _):
+        backup = create_backup(run, "backup create")
+    click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
+    return 0
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="The manifests as JSON.")
+@settings_options
+@click.pass_obj
+def list_(environment: Environment, /, as_json: bool, **options: Any) -> int:
+    """The backups of the target, oldest first; half-written ones are FAILED."""
+    settings = settings_of(environment, options)
+    with opened(settings, Order("backup list"), environment.interrupt) as (run, _):
+        backups = [b for b in run.catalog.list() if b.target in ("", settings.target)]
+        proven = set(proven_backups(run.ledger, settings.target))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(backups)).decode())
+        return 0
+    for b in backups:
+        shown = "proven" if b.backup_id in proven else ""
+        click.echo(
+            f"{b.backup_id:<44} {b.backup_time:%Y-%m-%d %H:%M} UTC  {size(b.backup_size):>9}  {b.status.value:<8}"
+            f"{shown:<7} {b.description}".rstrip()
+        )
+    if not backups:
+        click.echo("No backups.")
+    return 0
+
+
+@command.command("show")
+@click.argument("backup_id")
+@settings_options
+@click.pass_obj
+def show(environment: Environment, /, backup_id: str, **options: Any) -> int:
+    """The manifest of a backup, as JSON."""
+    with opened(settings_of(environment, options), Order("backup show"), environment.interrupt) as (run, _):
+        backup = run.catalog.get(backup_id)
+    click.echo(msgspec.json.format(msgspec.json.encode(backup)).decode())
+    return 0
+
+
+@command.command("verify")
+@click.argument("backup_id")
+@click.option("--restore", "by_restore", is_flag=True, help="Prove it by restoring it into a scratch copy.")
+@settings_options
+@click.pass_obj
+def verify(environment: Environment, /, backup_id: str, by_restore: bool, **options: Any) -> int:
+    """Compare every file with its checksum; with --restore also what comes out of it."""
+    environment.listen()
+    with opened(settings_of(environment, options), Order("backup verify"), environment.interrupt) as (run, _):
+        click.echo(verify_backup(run, run.catalog.get(backup_id), by_restore=by_restore))
+    return 0
+
+
+@command.command("restore")
+@click.argument("backup_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-safety-backup", is_flag=True, help="Do not back up what is replaced.")
+@click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
+@settings_options
+@click.pass_obj
+def restore(
+    environment: Environment,
+    /,
+    backup_id: str,
+    yes: bool,
+    no_safety_backup: bool,
+    token_file: str | None,
+    **options: Any,
+) -> int:
+    """Put a backup in the place of the target: shows what that loses, asks, keeps what it replaces."""
+    settings = settings_of(environment, options)
+    environment.listen()
+
+    def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]]) -> None:
+        click.echo(
+            f"Restore {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {run.database.identity().place}."
+        )
+        for table, (now, then) in lost.items():
+            click.echo(
+                f"  {table}: {'no table' if now is None else now} rows now, {'no table' if then is None else then} in the backup"
+            )
+        if not lost:
+            click.echo(
+                "  All tables have as many rows as in the backup; changes within rows since then would be lost."
+            )
+        if yes:
+            return
+        if not environment.interactive:
+            raise RefusedError("A restore asks first, and there is no terminal to ask on.", hint="Add --yes.")
+        click.confirm("Restore it?", abort=True)
+
+    order = Order("backup restore", token=token_of(environment, token_file))
+    with opened(
+        settings, order, environment.interrupt, ledger=settings.needs_approval("restore") or None
+    ) as (run, _):
+        words = restore_backup(
+            run, run.catalog.get(backup_id), Restoring(sure, safety_backup=not no_safety_backup)
+        )
+    click.echo(words)
+    return 0
+
+
+@command.command("delete")
+@click.argument("backup_id")
+@click.option("--yes", is_flag=True, help="Really delete it.")
+@target_option
+@click.pass_obj
+def delete(environment: Environment, /, backup_id: str, yes: bool, **options: Any) -> int:
+    """Delete a backup; without --yes only say what would be deleted."""
+    with opened(settings_of(environment, options), Order("backup delete"), environment.interrupt) as (run, _):
+        unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+        if unfinished is not None and unfinished.backup_id == backup_id:
+            raise RefusedError(
+                f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
+                hint=f"ci-migrate repair --target {run.settings.target}",
+            )
+        found = [b for b in run.catalog.list() if b.backup_id == backup_id]
+        backup = found[0] if found else run.catalog.get(backup_id)
+        if yes:
+            run.catalog.delete(backup.backup_id)
+    click.echo(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
+    return 0
+
+
+@command.command("prune")
+@click.option("--keep", type=int, help="Of how many migrations backups are kept; default: keep-backups.")
+@click.option("--yes", is_flag=True, help="Really delete them.")
+@target_option
+@click.pass_obj
+def prune(environment: Environment, /, keep: int | None, yes: bool, **options: Any) -> int:
+    """Delete backups older than the last migrations; without --yes only say which."""
+    settings = settings_of(environment, options)
+    with opened(settings, Order("backup prune"), environment.interrupt) as (run, _):
+        unfinished = run.ledger.unfinished(settings.target) if run.ledger is not None else None
+        protected = [unfinished.backup_id] if unfinished is not None and unfinished.backup_id else []
+        removed = run.catalog.prune(
+            settings.keep_backups if keep is None else keep,
+            settings.target,
+            protected=protected,
+            proven=proven_backups(run.ledger, settings.target),
+            dry=not yes,
+        )
+        failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
+    for b in removed:
+        click.echo(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")
+    if not removed:
+        click.echo("Nothing to delete.")
+    elif not yes:
+        click.echo("Add --yes to delete them.")
+    for b in failed:
+        click.echo(f"FAILED, not touched: {b.backup_id} (ci-migrate backup delete {b.backup_id} --yes)")
+    return 0

@@ -1,0 +1,34 @@
+"""`ci-migrate history`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.opening import Order, opened
+from ci_migrate.stages.base import show_heads
+
+
+@click.command("history")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many runs.")
+@settings_options
+@click.pass_obj
+def command(environment: Environment, /, limit: int, **options: Any) -> int:
+    """The runs of this target, newest first."""
+    settings = settings_of(environment, options)
+    with opened(settings, Order("history"), environment.interrupt) as (run, _):
+        records = run.ledger.runs(limit=limit) if run.ledger is not None else ()
+    if not records:
+        click.echo("No run yet.")
+    for record in records:
+        plan = record.plan
+        way = ""
+        if plan is not None:
+            way = f"{show_heads([c.from_heads for c in plan.contexts])} -> {show_heads([c.to_heads for c in plan.contexts])}"
+        ended = "did not end" if record.exit_code is None else f"exit {record.exit_code}"
+        click.echo(
+            f"{record.started:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<8}  {ended:<11}  "
+            f"{record.state or '':<18}  {record.actor}  {way}".rstrip()
+        )
+    return 0

@@ -1,0 +1,25 @@
+"""`ci-migrate repair`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate import gate
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import report_options, settings_options
+from ci_migrate.commands.show import pipeline_command
+
+
+@click.command("repair")
+@click.option("--dry-run", "only_show", is_flag=True, help="Say what is found and what would be done.")
+@settings_options
+@report_options
+@click.pass_obj
+def command(environment: Environment, /, only_show: bool, **options: Any) -> int:
+    """Say what state an unfinished run left the target in, mend it, prove it."""
+    return pipeline_command(
+        environment,
+        "repair",
+        options,
+        work=lambda settings, order: gate.repair(settings, order, environment.interrupt, only_show=only_show),
+    )

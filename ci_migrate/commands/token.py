@@ -1,0 +1,145 @@
+"""`ci-migrate token generate|validate|list|revoke`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ci_migrate.approval import generate as make_token
+from ci_migrate.approval import list_tokens
+from ci_migrate.approval import revoke as take_back
+from ci_migrate.approval import validate as look_at
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
+from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.gate import actor
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.model import Direction
+from ci_migrate.opening import Order, opened
+from ci_migrate.restoring import restore_plan
+from ci_migrate.stages.base import Run, show_heads
+from ci_migrate.status import current_plan
+
+
+@click.group("token")
+def command() -> None:
+    """Approval tokens: each fits exactly one plan on one database, once."""
+
+
+@command.command("generate")
+@click.option("--reason", required=True, help="Why; stands in the audit trail.")
+@click.option("--by", help="Who approves; by default the user of this machine or the CI's actor.")
+@click.option("--to", "destination", metavar="REVISION", help="Destination, as in the run that it is for.")
+@click.option("--rollback", is_flag=True, help="For `ci-migrate rollback --to`.")
+@click.option("--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`.")
+@click.option("--quiet", is_flag=True, help="Print the token alone.")
+@settings_options
+@click.pass_obj
+def generate(
+    environment: Environment,
+    /,
+    reason: str,
+    by: str | None,
+    destination: str | None,
+    rollback: bool,
+    backup_id: str | None,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Make a token for what is pending now. It is shown once and kept nowhere."""
+    settings = settings_of(environment, options)
+    if rollback and destination is None:
+        raise UsageError("--rollback needs --to REVISION.")
+    direction = Direction.DOWNGRADE if rollback else Direction.UPGRADE
+    order = Order("token generate", direction=direction, destination=destination)
+    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+        plan = restore_plan(run, backup_id) if backup_id else current_plan(run)
+        if not plan.pending and not backup_id:
+            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        token, approval = make_token(
+            _ledger(run),
+            plan=plan,
+            target=settings.target,
+            reason=reason,
+            by=by or actor(settings),
+            validity_minutes=settings.token_validity_minutes,
+        )
+    if not quiet:
+        at = show_heads([c.from_heads for c in plan.contexts])
+        what = f"restore of {backup_id}" if backup_id else f"{plan.pending} revisions"
+        to = "" if backup_id else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
+        use = (
+            f"backup restore {backup_id}"
+            if backup_id
+            else f"rollback --to {destination}"
+            if rollback
+            else "run"
+        )
+        click.echo(
+            f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
+            f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
+            f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
+            f"  CI_MIGRATE_TOKEN=... ci-migrate {use} --target {settings.target}",
+            err=True,
+        )
+    click.echo(token)
+    return 0
+
+
+@command.command("validate")
+@click.option(
+    "--token-file", metavar="FILE", help="The token; - for standard input. Default: CI_MIGRATE_TOKEN."
+)
+@settings_options
+@click.pass_obj
+def validate(environment: Environment, /, token_file: str | None, **options: Any) -> int:
+    """Say whether a token could be used now, or why not (exit 4)."""
+    settings = settings_of(environment, options)
+    token = token_of(environment, token_file)
+    with opened(settings, Order("token validate"), environment.interrupt, ledger=False) as (run, _):
+        approval = look_at(_ledger(run), token.reveal() if token else "", current_plan(run))
+    click.echo(
+        f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
+    )
+    return 0
+
+
+@command.command("list")
+@target_option
+@click.pass_obj
+def list_(environment: Environment, /, **options: Any) -> int:
+    """All tokens that were made, without the tokens themselves."""
+    with opened(settings_of(environment, options), Order("token list"), environment.interrupt) as (run, _):
+        records = list_tokens(run.ledger) if run.ledger is not None else ()
+    for record in records:
+        a = record.approval
+        click.echo(
+            f"{a.approval_id}  {record.status:<8}  {a.created:%Y-%m-%d %H:%M}  {', '.join(a.approved_by)}  "
+            f"-> {record.destination}  {a.reason}"
+        )
+    if not records:
+        click.echo("No tokens.")
+    return 0
+
+
+@command.command("revoke")
+@click.argument("which", required=False)
+@click.option("--all-before", type=click.DateTime(), metavar="TIME", help="All that were made before (UTC).")
+@target_option
+@click.pass_obj
+def revoke(
+    environment: Environment, /, which: str | None, all_before: datetime | None, **options: Any
+) -> int:
+    """Make a token useless: by its approval id, or all before a time."""
+    settings = settings_of(environment, options)
+    before = all_before.replace(tzinfo=UTC) if all_before else None
+    with opened(settings, Order("token revoke"), environment.interrupt, ledger=False) as (run, _):
+        revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
+    click.echo(f"Revoked: {', '.join(revoked) or 'none'}.")
+    return 0
+
+
+def _ledger(run: Run) -> Ledger:
+    if run.ledger is None:
+        raise UsageError(f"Target {run.settings.target} has no ledger yet, so there are no tokens.")
+    return run.ledger

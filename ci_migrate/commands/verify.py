@@ -1,0 +1,30 @@
+"""`ci-migrate verify`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.cli import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.opening import Order, opened
+from ci_migrate.status import verify
+
+
+@click.command("verify")
+@settings_options
+@click.pass_obj
+def command(environment: Environment, /, **options: Any) -> int:
+    """Compare the target with what the last migration left: 0 as it was left, 1 where it differs."""
+    settings = settings_of(environment, options)
+    with opened(settings, Order("verify"), environment.interrupt) as (run, _):
+        record, differences = verify(run)
+    if record is None:
+        click.echo("ci-migrate has not migrated this target yet: nothing to compare with.")
+        return 8
+    if not differences:
+        click.echo(f"As run {record.run_id} left it: heads and schema are the same.")
+        return 0
+    click.echo(f"Not as run {record.run_id} left it:")
+    for words in differences:
+        click.echo(f"  {words}")
+    return 1

@@ -1,0 +1,183 @@
+"""Opening a target: URL, database, lock, ledger and workers become a Run, and are given back at the end."""
+
+import secrets as random_secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pluggy
+from sqlalchemy import URL, make_url
+
+from ci_migrate import plugins
+from ci_migrate.approval import ConfirmationApprover
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.storage import open_storage
+from ci_migrate.databases.base import Database, SessionOptions
+from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.ledger.ledger import Ledger, open_ledger
+from ci_migrate.ledger.place import ledger_url
+from ci_migrate.migrations.graph import ask_url
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Launch, Workers, base_request
+from ci_migrate.model import Direction, StageResult
+from ci_migrate.settings import Secret, Settings
+from ci_migrate.stages.base import Run
+
+WRITES = ("run", "migrate", "rollback", "repair")
+"""Commands that create the ledger."""
+
+LOCKS = (*WRITES, "backup create", "backup restore")
+"""Commands that hold the run lock from their beginning to their end."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a command asks of the gate, apart from the settings."""
+
+    command: str
+    direction: Direction = Direction.UPGRADE
+    destination: str | None = None
+    token: Secret | None = None
+    tell: Callable[[str], None] = field(default=lambda _text: None)
+    done: Callable[[StageResult], None] = field(default=lambda _result: None)
+    request_file: Path | None = None  # where approval-request.json goes
+
+
+def new_run_id() -> str:
+    """Short, unique, sorts by time, fit for a database's name."""
+    return f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}_{random_secrets.token_hex(3)}"
+
+
+@contextmanager
+def opened(
+    settings: Settings, order: Order, interrupt: Interrupt | None = None, *, ledger: bool | None = None
+) -> Iterator[tuple[Run, pluggy.PluginManager]]:
+    """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
+
+    Args:
+        settings: for one target.
+        order: what is asked.
+        interrupt: set by signal handlers.
+        ledger: whether to create the ledger; None decides by the command.
+
+    Raises:
+        CiMigrateError: something of it can't be had; nothing was touched.
+    """
+    run_id = new_run_id()
+    interrupt = interrupt or Interrupt()
+    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    locks = order.command in LOCKS
+    with ExitStack() as stack:
+        url = target_url(settings, interrupt)
+        options = SessionOptions(
+            application_name=f"ci-migrate/{run_id}",
+            lock_timeout=settings.lock_timeout,
+            statement_timeout=settings.statement_timeout,
+            client_tools=str(settings.client_tools) if settings.client_tools else None,
+        )
+        database = plugins.make_database(manager, url, options)
+        refuse_unknown_host(settings, database)
+        reader = database
+        if settings.read_url is not None:
+            reader = plugins.make_database(manager, make_url(settings.resolve_read_url()), options)
+        database.ping()
+        lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
+        launch = _launch(settings, url, lock.fd if lock is not None else None)
+        workers = Workers(launch, interrupt)
+        stack.callback(workers.close)
+        book = open_ledger(
+            ledger_url(url, settings.resolve_state()),
+            create=order.command in WRITES if ledger is None else ledger,
+        )
+        if book is not None:
+            stack.callback(book.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-migrate-")))
+        if locks:
+            database.sweep()
+        yield (
+            Run(
+                id=run_id,
+                subject=run_id,
+                command=order.command,
+                settings=settings,
+                direction=order.direction,
+                destination=order.destination or settings.to,
+                database=database,
+                reader=reader,
+                workers=workers,
+                interrupt=interrupt,
+                scratch_folder=folder,
+                catalog=Catalog(open_storage(settings.backup_dir, settings.project_dir)),
+                ledger=book,
+                lock=lock,
+                checks=plugins.unique(
+                    plugins.collected(manager.hook.ci_migrate_checks(settings=settings)), "code"
+                ),
+                repairs=plugins.unique(
+                    plugins.collected(manager.hook.ci_migrate_repairs(settings=settings)), "name"
+                ),
+                approvers=lambda plan: [
+                    ConfirmationApprover(_need(book), order.token.reveal() if order.token else None, run_id),
+                    *plugins.collected(manager.hook.ci_migrate_approvals(plan=plan, settings=settings)),
+                ],
+                token=order.token,
+                tell=order.tell,
+            ),
+            manager,
+        )
+
+
+def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
+    """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
+    if settings.url is not None:
+        return make_url(settings.resolve_url())
+    workers = Workers(_launch(settings, None, None), interrupt)
+    request = base_request(
+        ini=settings.alembic_config,
+        toml=settings.alembic_toml,
+        section=settings.alembic_name,
+        x=settings.x,
+        configure=settings.configure,
+    )
+    return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
+
+
+def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
+    environ = {k: v for k, v in settings.environ.items() if k != "CI_MIGRATE_TOKEN"}
+    password = url.password if url is not None else None
+    known = {str(password), quote_plus(str(password))} if password else set()
+    return Launch(
+        python=str(settings.python),
+        directory=settings.project_dir,
+        environ=environ,
+        lock_fd=lock_fd,
+        stall_timeout=settings.stall_timeout,
+        secrets=tuple(sorted(known, key=len, reverse=True)),
+    )
+
+
+def refuse_unknown_host(settings: Settings, database: Database) -> None:
+    """Without settings only files and this machine's own servers are migrated.
+
+    Raises:
+        RefusedError: the URL came from env.py and names another host.
+    """
+    if settings.url is not None or not database.capabilities.remote:
+        return
+    host = database.url.host or ""
+    if host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/"):
+        return
+    raise RefusedError(
+        f"env.py connects to host {host}, and no settings say what that database is.",
+        hint='Define a target: [tool.ci-migrate.targets.NAME] url = "env:DATABASE_URL", tags = [...]',
+    )
+
+
+def _need(ledger: Ledger | None) -> Ledger:
+    if ledger is None:
+        raise UsageError("There is no ledger yet.", hint="ci-migrate run makes it.")
+    return ledger

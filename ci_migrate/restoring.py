@@ -1,0 +1,109 @@
+"""Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from ci_migrate.approval import claim, reserve
+from ci_migrate.backups.restore import restore, would_lose
+from ci_migrate.errors import BackupError, NotApprovedError, RefusedError
+from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.stages.base import Run, bare_schema
+from ci_migrate.stages.dry_run import compare_with_backup
+from ci_migrate.status import current_plan
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How a restore is done. `sure` is shown the backup and the rows per table now and then, and raises to stop."""
+
+    sure: Callable[[Backup, dict[str, tuple[int | None, int | None]]], None]
+    safety_backup: bool = True
+
+
+def create_backup(run: Run, why: str) -> Backup:
+    """A backup of the target as it is. Raises as `Catalog.create`."""
+    plan = current_plan(run)
+    return run.catalog.create(
+        run.reader,
+        target=run.settings.target,
+        version_tables=[c.version_table for c in plan.contexts],
+        migration_version="+".join(plan.from_heads) or "base",
+        description=why if why != "backup create" else None,
+    )
+
+
+def verify_backup(run: Run, backup: Backup, *, by_restore: bool) -> str:
+    """Prove a backup; returns words.
+
+    Raises:
+        BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
+    """
+    _complete(backup)
+    run.catalog.verify(backup)
+    if not by_restore:
+        return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
+    plan = current_plan(run)
+    with run.database.scratch(run.id, run.scratch_folder) as copy:
+        with run.catalog.storage.reading(backup.backup_id) as payload:
+            copy.load(payload)
+        wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
+    if wrong:
+        raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
+    return f"{backup.backup_id}: restored into a scratch copy; schema, heads and row counts are those of the manifest."
+
+
+def restore_plan(run: Run, backup_id: str) -> Plan:
+    """What an approval of a restore is given for: this backup over this target at these heads."""
+    now = current_plan(run)
+    contexts = tuple(
+        PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=(), revisions=())
+        for c in now.contexts
+    )
+    return msgspec.structs.replace(
+        now, direction=Direction.RESTORE, destination=backup_id, contexts=contexts, revisions=()
+    )
+
+
+def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
+    """Put a backup in the target's place; returns words that say where the replaced data is.
+
+    Raises:
+        NotApprovedError: a production-tagged target, and no token for this restore.
+        RefusedError, BackupError: it can't or may not be restored; the target is untouched.
+    """
+    _complete(backup)
+    if run.settings.needs_approval("restore"):
+        _approve(run, backup)
+    how.sure(backup, would_lose(run.database, backup))
+    safety = create_backup(run, f"before the restore of {backup.backup_id}") if how.safety_backup else None
+    words = restore(run.database, backup, run.catalog)
+    if run.ledger is not None:
+        run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
+        unfinished = run.ledger.unfinished(run.settings.target)
+        if unfinished is not None:
+            run.ledger.finish_run(
+                unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
+            )
+    kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
+    return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _approve(run: Run, backup: Backup) -> None:
+    target = run.settings.target
+    if run.token is None or run.ledger is None:
+        raise NotApprovedError(
+            f"A restore over target {target} needs an approval ({run.settings.production_reason}).",
+            hint=f"ci-migrate token generate --target {target} --restore {backup.backup_id} --reason 'why'",
+        )
+    approval = reserve(run.ledger, run.token.reveal(), restore_plan(run, backup.backup_id), run.id)
+    claim(run.ledger, approval.approval_id, run.id)
+
+
+def _complete(backup: Backup) -> None:
+    if backup.status is not BackupStatus.SUCCESS:
+        raise RefusedError(
+            f"{backup.backup_id} was never finished: it can't be restored.",
+            hint=f"ci-migrate backup delete {backup.backup_id} --yes",
+        )

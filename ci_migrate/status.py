@@ -1,0 +1,135 @@
+"""Where a target is: what `status`, `history` and `verify` tell. Reads only."""
+
+from dataclasses import dataclass
+
+from ci_migrate.gate import resumed
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.migrations.graph import inspect, make_plan
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    Diagnosis,
+    Evidence,
+    Fingerprint,
+    Outcome,
+    Plan,
+    RunRecord,
+    TargetState,
+)
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.repair import situation_of
+from ci_migrate.stages.verify import differs_from_rehearsal
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of `ci-migrate status`."""
+
+    place: str
+    plan: Plan
+    production: str  # why it is a production target, "" where it is not
+    last: RunRecord | None
+    unfinished: RunRecord | None
+    diagnosis: Diagnosis | None
+    proven: Backup | None
+    advice: str
+
+
+def status(run: Run) -> Status:
+    """Look at scripts, target, ledger and backups.
+
+    Raises:
+        CiMigrateError: the scripts or the target can't be read.
+    """
+    plan = current_plan(run)
+    target = run.settings.target
+    last = unfinished = diagnosis = None
+    if run.ledger is not None:
+        last = next((r for r in run.ledger.runs() if r.target == target), None)
+        unfinished = run.ledger.unfinished(target)
+    if unfinished is not None:
+        diagnosis = situation_of(*resumed(run, unfinished)).diagnosis
+    return Status(
+        place=plan.identity.place,
+        plan=plan,
+        production=run.settings.production_reason,
+        last=last,
+        unfinished=unfinished,
+        diagnosis=diagnosis,
+        proven=_proven(run),
+        advice=_advice(plan, unfinished, target),
+    )
+
+
+def current_plan(run: Run) -> Plan:
+    """The plan as it would be now."""
+    request = child_request(run, "check")
+    request["destination"] = "heads" if run.destination == "head" else run.destination
+    return make_plan(
+        inspect(run.workers, request),
+        target=run.settings.target,
+        identity=run.reader.identity(),
+        direction=run.direction,
+        destination=run.destination,
+        project=run.settings.project_dir,
+    )
+
+
+def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
+    """The ids of backups that a dry run restored and found equal, the newest first."""
+    if ledger is None:
+        return []
+    found = []
+    for record in ledger.runs(limit=200):
+        if record.target != target or record.backup_id is None:
+            continue
+        dry_run = next((s for s in ledger.stages(record.run_id) if s.stage == "dry-run"), None)
+        if dry_run is not None and dry_run.evidence is not None and dry_run.evidence.proven:
+            found.append(record.backup_id)
+    return found
+
+
+def _proven(run: Run) -> Backup | None:
+    there = {
+        b.backup_id: b for b in run.catalog.list(run.settings.target) if b.status is BackupStatus.SUCCESS
+    }
+    return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
+
+
+def _advice(plan: Plan, unfinished: RunRecord | None, target: str) -> str:
+    if unfinished is not None:
+        return f"ci-migrate repair --target {target}   (shows first: --dry-run)"
+    if plan.pending:
+        return f"ci-migrate run --target {target}"
+    return "nothing to do"
+
+
+def verify(run: Run) -> tuple[RunRecord | None, list[str]]:
+    """Compare the target with what the last migration by ci-migrate left. Returns that run and the differences."""
+    if run.ledger is None:
+        return None, []
+    migrated = (
+        r
+        for r in run.ledger.runs(limit=200)
+        if r.target == run.settings.target and r.state == TargetState.MIGRATED.value and r.plan is not None
+    )
+    record = next(migrated, None)
+    if record is None or record.plan is None:
+        return None, []
+    plan = record.plan
+    heads, planned = heads_of(run.reader, plan), tuple(c.to_heads for c in plan.contexts)
+    if heads != planned:
+        return record, [
+            f"it is at {show_heads(heads)}, the last run left it at {show_heads(planned)}: applied outside"
+        ]
+    evidence = _evidence(run, record)
+    if evidence is None or record.before is None:
+        return record, []
+    now = Fingerprint.of(bare_schema(run.reader, plan))
+    return record, differs_from_rehearsal(record.before, now, evidence)
+
+
+def _evidence(run: Run, record: RunRecord) -> Evidence | None:
+    assert run.ledger is not None
+    stages = run.ledger.stages(record.run_id)
+    return next((s.evidence for s in stages if s.stage == "dry-run" and s.outcome is Outcome.PASSED), None)
