@@ -1,0 +1,1 @@
+"""A small bookshop: authors, books, customers, orders, reviews."""
