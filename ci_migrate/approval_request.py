@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def write_request(request: ApprovalRequest, path: Path) -> Path:
         beside.write_bytes(text + b"\n")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise CiMigrateError(
             f"The approval request {path} could not be written: {error.strerror}.",
             hint="Make the folder of the reports writable.",

@@ -1,4 +1,4 @@
-"""The front door: Settings and plugins become a Run, a Run becomes a Report. Command line, pytest and tests enter here."""
+"""The front door: Settings and plugins become a Run, a Run a Report. Command line, pytest and tests enter here."""
 
 import getpass
 import os
@@ -124,16 +124,16 @@ def repair(
     settings: Settings, order: Order, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
-    with opened(settings, order, interrupt, ledger=not only_show) as (run_, manager):
-        record = run_.ledger.unfinished(settings.target) if run_.ledger is not None else None
+    with opened(settings, order, interrupt, ledger=not only_show) as (opened_run, _):
+        record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
         if record is None:
             result = StageResult(
                 stage="repair",
                 outcome=Outcome.PASSED,
                 message="There is no unfinished run: nothing to repair.",
             )
-            return _empty(run_, order).plus(result)
-        run_, report = resumed(run_, record)
+            return _empty(opened_run, order).plus(result)
+        run_, report = resumed(opened_run, record)
         shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
         if only_show:
             return shown.plus(_shown(run_, report))

@@ -120,7 +120,8 @@ def show_after(manager: pluggy.PluginManager, result: StageResult, plan: Plan | 
     """What observers add; one that raises becomes a finding and changes nothing else."""
     findings: list[Finding] = []
     for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
-        arguments = {"result": result, "plan": plan}
+        arguments: dict[str, Any] = {"result": result, "plan": plan}
+        finding: Finding | None
         try:
             finding = implementation.function(**{n: arguments[n] for n in implementation.argnames})
         except Exception as error:  # noqa: BLE001 - an observer spoils only itself

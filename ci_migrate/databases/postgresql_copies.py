@@ -93,9 +93,12 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
         try:
             admin.execute(_create(name, row[0], twin=twin))
         except psycopg.errors.InsufficientPrivilege as error:
+            may_create = admin.execute("SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user").fetchone()
+            needed = f"GRANT {row[0]['owner']} TO {access.user};  (who owns {access.database})"
+            if not (may_create and may_create[0]):
+                needed = f"ALTER ROLE {access.user} CREATEDB;"
             raise DatabaseError(
-                f"Role {access.user} may not make the database {name} at {access.server}: {access.explain(error)}.",
-                hint=f"ALTER ROLE {access.user} CREATEDB;  (or choose another place: setting `scratch`)",
+                f"Role {access.user} may not make the database {name}: {access.explain(error)}.", hint=needed
             ) from error
         try:
             _copy_settings(admin, access.database, name, all_of_them=twin)

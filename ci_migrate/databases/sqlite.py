@@ -1,9 +1,12 @@
 """SQLite: one file. Sessions of our own go through sqlite3, copies through its online backup API."""
 
+import glob
 import os
 import re
+import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -192,9 +195,7 @@ class SQLite:
         """The dump as a checked database file beside this one, with the mode that this one has."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         mode = self.file.stat().st_mode & 0o777 if self.file.exists() else 0o666
-        with tempfile.TemporaryDirectory(
-            prefix=f".{self.file.name}.ci-migrate-", dir=self.file.parent
-        ) as folder:
+        with tempfile.TemporaryDirectory(prefix=self._beside, dir=self.file.parent) as folder:
             copied = Path(folder) / "restored.sqlite3"
             with self._explained(), _space(self.file.parent):
                 try:
@@ -233,7 +234,21 @@ class SQLite:
             sqlite_files.remove(copy.file)
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:  # noqa: ARG002 - scratch copies live in the run's folder
-        return []
+        # Only what a killed restore left beside the database; a restore does not take a day.
+        old = time.time() - 86_400
+        left = [
+            p
+            for p in self.file.parent.glob(f"{glob.escape(self._beside)}*")
+            if p.is_dir() and p.stat().st_mtime < old
+        ]
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        return [folder.name for folder in left]
+
+    @property
+    def _beside(self) -> str:
+        """How the folders begin in which a restore is prepared, on the database's own file system."""
+        return f".{self.file.name}.ci-migrate-"
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
         with self._unpacked(payload) as copied:
@@ -246,13 +261,17 @@ class SQLite:
         return f"{self.file} was restored; its content before is in {kept}."
 
     def _keep(self, label: str) -> Path:
-        """Copy the current content to a new file beside."""
+        """Copy the current content to a new file beside; what is no database any more is moved there."""
         name = f"{self.file.name}.before_{re.sub(r'[^A-Za-z0-9_.-]', '_', label)[:100]}"
         kept = self.file.with_name(name)
         number = 1
         while kept.exists():
             number += 1
             kept = self.file.with_name(f"{name}_{number}")
+        with self._explained():
+            if not sqlite_files.is_database(self.file, self.lock_timeout):
+                sqlite_files.move(self.file, kept)
+                return kept
         try:
             with self._explained(), _space(kept.parent):
                 os.close(

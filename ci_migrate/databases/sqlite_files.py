@@ -84,12 +84,13 @@ def overwrite(copied: Path, live: Path, timeout: float) -> None:
     """
     into = open_file(live, read_only=False, timeout=timeout)
     with closing(into), closing(open_finished(copied)) as source:
-        sizes = [c.execute("PRAGMA page_size").fetchone()[0] for c in (source, into)]
-        empty = into.execute("PRAGMA page_count").fetchone()[0] == 0
-        mode = into.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode == "wal" and sizes[0] != sizes[1] and not empty:
-            into.execute("PRAGMA journal_mode=DELETE")  # SQLite can't change the page size in WAL mode
-        copy(source, into, timeout)
+        try:
+            copy(source, into, timeout)
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_READONLY:
+                raise
+            into.execute("PRAGMA journal_mode=DELETE")  # in WAL mode the page size can't change
+            copy(source, into, timeout)
 
 
 def check(path: Path, what: str) -> None:
@@ -124,9 +125,9 @@ def move(path: Path, to: Path) -> None:
             path.with_name(path.name + suffix).rename(to.with_name(to.name + suffix))
 
 
-def is_database(path: Path) -> bool:
+def is_database(path: Path, timeout: float) -> bool:
     """Whether SQLite knows the file as its own. Raises sqlite3.Error where it can't tell."""
-    with closing(open_file(path, read_only=False, timeout=0)) as connection:
+    with closing(open_file(path, read_only=False, timeout=timeout)) as connection:
         try:
             connection.execute("PRAGMA schema_version")
         except sqlite3.DatabaseError as error:

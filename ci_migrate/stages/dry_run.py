@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ci_migrate.checks.base import Facts, run_checks
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.graph import relative, request_contexts
@@ -135,14 +137,16 @@ def _judge(
     recorder: Recorder,
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
-    base = {"stage": "dry-run", "evidence": evidence, "state": TargetState.UNTOUCHED}
+    base = StageResult(
+        stage="dry-run", outcome=Outcome.PASSED, evidence=evidence, state=TargetState.UNTOUCHED
+    )
     if ended.died is not None:
-        return StageResult(
-            **base,
+        return replace(
+            base,
             outcome=Outcome.ERROR,
             message=f"The dry run did not end: {ended.died}.",
             details=ended.output,
-        )  # type: ignore[arg-type]
+        )
     if ended.failed is not None:
         return _failed(run, base, ended, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
@@ -151,10 +155,10 @@ def _judge(
             f"env.py ended without an error, but the copy is at {show_heads(heads)} instead of {show_heads(planned)}: "
             "an error was swallowed."
         )
-        return StageResult(**base, outcome=Outcome.FAILED, message=message, details=ended.output)  # type: ignore[arg-type]
+        return replace(base, outcome=Outcome.FAILED, message=message, details=ended.output)
     if not evidence.proven:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
-        return StageResult(**base, outcome=Outcome.ERROR, message=message)  # type: ignore[arg-type]
+        return replace(base, outcome=Outcome.ERROR, message=message)
     facts = Facts(
         plan=plan,
         evidence=evidence,
@@ -166,36 +170,36 @@ def _judge(
     if refused:
         first = refused[0]
         message = f"{first.code} {first.name}: {first.message}"
-        return StageResult(
-            **base,
+        return replace(
+            base,
             outcome=Outcome.FAILED,
             message=message,
             file=first.file,
             line=first.line,
-            findings=findings,  # type: ignore[arg-type]
+            findings=findings,
         )
     back = "way back proven" if evidence.way_back.proven else "way back: only the backup"
     message = (
         f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), {plan.pending} revisions rehearsed on it "
         f"({evidence.migrate_seconds:.1f} s), {back}"
     )
-    return StageResult(**base, outcome=Outcome.PASSED, message=message, findings=findings)  # type: ignore[arg-type]
+    return replace(base, message=message, findings=findings)
 
 
-def _failed(run: Run, base: dict[str, object], ended: Ended, recorder: Recorder) -> StageResult:
+def _failed(run: Run, base: StageResult, ended: Ended, recorder: Recorder) -> StageResult:
     failed = ended.failed
     assert failed is not None
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
     if failed.kind == "stopped":
-        return StageResult(**base, outcome=Outcome.ERROR, message="The dry run was interrupted.")  # type: ignore[arg-type]
+        return replace(base, outcome=Outcome.ERROR, message="The dry run was interrupted.")
     if failed.kind == "refused" and recorder.refused:
         message = f"The dry run asked for {recorder.refused[0]}: refused, nothing was sent there."
     elif failed.revision:
         message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}"
     else:
         message = f"env.py fails on a copy of the data: {failed.message}"
-    return StageResult(
-        **base,  # type: ignore[arg-type]
+    return replace(
+        base,
         outcome=Outcome.FAILED,
         message=message,
         file=file,

@@ -32,8 +32,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
         repaired = _mend(repair, situation)
         if repaired.state is not TargetState.UNKNOWN:
             return _result(run, diagnosis, repaired)
-        return _dirty(run, situation, repaired.words)
-    return _dirty(run, situation, "No repair fits.")
+        return _dirty(situation, repaired.words)
+    return _dirty(situation, "No repair fits.")
 
 
 def situation_of(run: Run, report: Report) -> Situation:
@@ -114,7 +114,7 @@ def _result(run: Run, diagnosis: Diagnosis, repaired: Repaired) -> StageResult:
     )
 
 
-def _dirty(run: Run, situation: Situation, words: str) -> StageResult:
+def _dirty(situation: Situation, words: str) -> StageResult:
     commands = next_commands(situation)
     diagnosis = Diagnosis(
         found=situation.diagnosis.found,
