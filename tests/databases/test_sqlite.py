@@ -644,6 +644,39 @@ def test_replace_keeps_every_replaced_content(database: SQLite, file: Path, dump
     assert file.with_name(kept[0]).stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("damage", ["header", "pages", "empty"])
+def test_replace_of_a_file_that_is_no_database_any_more(
+    database: SQLite, file: Path, dumped: Path, damage: str
+) -> None:
+    data = bytearray(file.read_bytes())
+    if damage == "header":
+        data[:100] = b"x" * 100
+    if damage == "pages":
+        data[100:] = b"\xff" * (len(data) - 100)
+    file.write_bytes(b"" if damage == "empty" else data)
+    database.replace(dumped, lambda copy: None, "x")
+    assert query(file, "SELECT count(*) FROM users") == [(2,)]
+    assert query(file, "PRAGMA integrity_check") == [("ok",)]
+    if damage != "empty":
+        assert file.with_name("app.db.before_x").read_bytes()[200:] == data[200:]
+
+
+def test_V10_what_a_killed_restore_left_is_swept(database: SQLite, file: Path, dumped: Path) -> None:
+    def die(copy: Database) -> None:
+        os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        database.replace(dumped, die, "x")
+    os.waitpid(child, 0)
+    (left,) = [p for p in file.parent.iterdir() if p.name.startswith(".")]
+    assert database.sweep() == []
+    os.utime(left, (time.time() - 90_000,) * 2)
+    assert database.sweep() == [left.name]
+    assert not left.exists()
+    assert query(file, "SELECT count(*) FROM users") == [(2,)]
+
+
 def test_replace_where_nothing_was(dumped: Path, tmp_path: Path) -> None:
     target = at(tmp_path / "new.db")
     target.replace(dumped, lambda copy: None, "x")
