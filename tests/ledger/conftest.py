@@ -1,3 +1,3 @@
-from ledger_support import ledger, plan, tamper, target_url, url
+from ledger_support import ledger, plan, tamper, url
 
-__all__ = ["ledger", "plan", "tamper", "target_url", "url"]
+__all__ = ["ledger", "plan", "tamper", "url"]

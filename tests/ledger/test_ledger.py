@@ -37,7 +37,9 @@ def test_nothing_differs_before_an_identity_is_pinned(ledger):
 def test_each_fact_that_differs_is_named(ledger):
     ledger.pin_identity(IDENTITY)
     other = Identity(
-        dialect="postgresql", place="elsewhere", facts={"host": "db2", "oid": "16384", "system_identifier": "7"}
+        dialect="postgresql",
+        place="elsewhere",
+        facts={"host": "db2", "oid": "16384", "system_identifier": "7"},
     )
     assert ledger.identity_differences(IDENTITY) == []
     assert ledger.identity_differences(other) == [
@@ -119,7 +121,8 @@ def test_runs_are_listed_newest_first(ledger):
 
 
 @pytest.mark.parametrize(
-    ("phase", "unfinished"), [("started", False), ("migrating", True), ("repairing", True), ("finished", False)]
+    ("phase", "unfinished"),
+    [("started", False), ("migrating", True), ("repairing", True), ("finished", False)],
 )
 def test_a_killed_run_is_unfinished_only_if_it_may_have_touched_the_target(ledger, phase, unfinished):
     ledger.begin_run(a_run())
@@ -252,7 +255,7 @@ def test_a_damaged_record_is_told_and_no_traceback(ledger, tamper):
 
 
 def test_a_transaction_that_raises_leaves_nothing(ledger):
-    with pytest.raises(ZeroDivisionError), ledger.writing() as connection:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), ledger.writing() as connection:
         connection.exec_driver_sql("UPDATE ci_migrate_audit_head SET records = 99")
         raise ZeroDivisionError
     assert ledger.verify_audit() == []

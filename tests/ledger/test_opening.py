@@ -19,6 +19,14 @@ from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
 OPEN = "from ci_migrate.ledger.ledger import open_ledger\nledger = open_ledger(url, create=True)\n"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """Where the ledger of a target belongs that has none yet, on each engine."""
+    if request.param == "sqlite":
+        return ledger_url(make_url(f"sqlite:///{tmp_path}/app.db"), None)
+    return ledger_url(request.getfixturevalue("postgresql"), None)
+
+
 def scripts() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

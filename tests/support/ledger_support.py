@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
-from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
+from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.model import (
     Direction,
     Evidence,
@@ -26,15 +26,11 @@ from ci_migrate.model import (
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def target_url(request, tmp_path) -> Iterator[URL]:
-    """The URL of a target whose ledger does not exist yet, on each engine."""
+def url(request, tmp_path) -> URL:
+    """A place for a ledger, on each engine: as `state` would name it, since a second database costs a second."""
     if request.param == "sqlite":
-        yield make_url(f"sqlite:///{tmp_path}/app.db")
-        return
-    url = make_url(request.getfixturevalue("postgresql_url"))
-    yield url
-    name = ledger_url(url, None).database
-    run_sql(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        return URL.create("sqlite", database=f"{tmp_path}/state.db")
+    return make_url(request.getfixturevalue("postgresql_url")).set(drivername="postgresql+psycopg")
 
 
 def run_sql(url: URL, *statements: str) -> None:
@@ -66,12 +62,6 @@ def finish(processes: list[subprocess.Popen]) -> list[str]:
     outputs = [process.communicate(timeout=60) for process in processes]
     assert [p.returncode for p in processes] == [0] * len(processes), [error for _, error in outputs]
     return [out for out, _ in outputs]
-
-
-@pytest.fixture
-def url(target_url) -> URL:
-    """Where the ledger of the target belongs."""
-    return ledger_url(target_url, None)
 
 
 @pytest.fixture
