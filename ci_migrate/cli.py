@@ -3,17 +3,16 @@
 import difflib
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from ci_migrate import __version__
+from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 
 COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -93,34 +92,13 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
     """The deploy gate for Alembic: backup, dry run on the restored backup, real migration, repair."""
-    ctx.obj = Environment(directory, debug)
-
-
-class Environment:
-    """What the process gave us: folder, variables, signals. Only this module reads them."""
-
-    def __init__(self, directory: Path, debug: bool) -> None:
-        from ci_migrate.migrations.interrupt import Interrupt
-
-        self.directory = directory
-        self.debug = debug
-        self.environ = dict(os.environ)
-        self.interrupt = Interrupt()
-        self.color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.interactive = sys.stdin.isatty()
-        self.width = 100
-
-    def listen(self) -> None:
-        """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise."""
-        from ci_migrate.pipeline import Interrupted
-
-        def handle(number: int, _frame: FrameType | None) -> None:
-            self.interrupt.set(number)
-            if not self.interrupt.protected:
-                raise Interrupted(number)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, handle)
+    ctx.obj = Environment(
+        directory=directory,
+        debug=debug,
+        environ=dict(os.environ),
+        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        interactive=sys.stdin.isatty(),
+    )
 
 
 def run(arguments: Sequence[str]) -> int:

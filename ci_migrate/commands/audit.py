@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.opening import Order, opened
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import Backup, BackupStatus

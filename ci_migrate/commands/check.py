@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import UsageError
 from ci_migrate.settings import Secret, Settings, load
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ci_migrate import hookspecs, plugins
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from ci_migrate import gate, plugins
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Direction, Report, StageResult

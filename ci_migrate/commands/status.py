@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.opening import Order, opened
 from ci_migrate.stages.base import show_heads

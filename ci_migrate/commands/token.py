@@ -9,7 +9,7 @@ from ci_migrate.approval import generate as make_token
 from ci_migrate.approval import list_tokens
 from ci_migrate.approval import revoke as take_back
 from ci_migrate.approval import validate as look_at
-from ci_migrate.cli import Environment
+from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor

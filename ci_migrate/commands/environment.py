@@ -1,0 +1,34 @@
+"""What the process gave the command line: folder, variables, terminal, signals. Filled in by `cli`, nowhere else."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from ci_migrate.migrations.interrupt import Interrupt
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Handed to every command by click."""
+
+    directory: Path
+    debug: bool
+    environ: Mapping[str, str] = field(repr=False)
+    color: bool = False
+    interactive: bool = False
+    width: int = 100
+    interrupt: Interrupt = field(default_factory=Interrupt)
+
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise."""
+        from ci_migrate.pipeline import Interrupted
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            self.interrupt.set(number)
+            if not self.interrupt.protected:
+                raise Interrupted(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handle)
