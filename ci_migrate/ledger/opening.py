@@ -160,7 +160,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _switch_to_wal(engine: Engine) -> None:
-    # SQLite does not wait for this lock by itself: another process may be switching, or reading, right now.
+    # busy_timeout does not always count here: while another process writes, SQLite refuses at once.
     deadline = time.monotonic() + BUSY_TIMEOUT
     raw = engine.raw_connection()
     try:

@@ -1,6 +1,7 @@
 import os
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,18 @@ def test_sqlite_a_making_that_was_cut_short_is_taken_up(tmp_path):
     assert open_ledger(url, create=False) is None
     with open_ledger(url, create=True) as ledger:
         assert ledger.uuid
+
+
+def test_sqlite_it_waits_for_another_process_that_makes_it(tmp_path):
+    url = sqlite_url(tmp_path)
+    Path(url.database).touch()
+    other = sqlite3.connect(url.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # for this lock SQLite refuses to switch to a WAL without any waiting
+    timer = threading.Timer(0.5, other.close)
+    timer.start()
+    with open_ledger(url, create=True) as ledger:
+        assert ledger.uuid
+    timer.join()
 
 
 def test_sqlite_a_folder_that_is_not_there(tmp_path):
