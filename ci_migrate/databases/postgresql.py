@@ -35,7 +35,8 @@ FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid AND d.datname = current_
 WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype IN ('o', 'a', 'r', 'i')
 UNION SELECT true, pg_get_userbyid(owner) FROM (
   SELECT relowner AS owner FROM pg_class WHERE oid >= 16384 UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384
-  UNION SELECT proowner FROM pg_proc WHERE oid >= 16384 UNION SELECT typowner FROM pg_type WHERE oid >= 16384) o"""
+  UNION SELECT proowner FROM pg_proc WHERE oid >= 16384 UNION SELECT typowner FROM pg_type WHERE oid >= 16384
+  UNION SELECT defaclrole FROM pg_default_acl) o"""
 """Roles that the database's objects name: owners (true) and those with grants or policies. The role that made the
 cluster is in no dependency, hence the second half."""
 
@@ -203,8 +204,11 @@ class PostgreSQL:
         return run_lock(self._lock_access or self._lock_place(), self._access, run_id, timeout)
 
     def _lock_place(self) -> Access:
-        """The database to lock in: `postgres`, where a lock does not hinder a restore by rename; the target itself
-        where this role may not connect to that."""
+        """The database to lock in.
+
+        It is `postgres`, where a lock does not hinder a restore by rename; the target itself where this role may not
+        connect to that.
+        """
         place = self._access.elsewhere("postgres")
         try:
             place.connect().close()
@@ -318,9 +322,9 @@ class PostgreSQL:
             application_name=access.application_name,
             client_tools=self.client_tools,
         )
-        other._access = access  # noqa: SLF001 - a PostgreSQL of our own, with all settings of this one
-        other._lock_timeout = self._lock_timeout  # noqa: SLF001
-        other._is_copy = self._is_copy  # noqa: SLF001
+        other._access = access
+        other._lock_timeout = self._lock_timeout
+        other._is_copy = self._is_copy
         return other
 
     @contextmanager
@@ -344,10 +348,11 @@ class PostgreSQL:
         )
         with copies.new_database(self._access, new, twin=True) as access:
             restored = self._at(access)
-            restored._load(payload, no_progress, owners_needed=True)
+            restored._load(payload, no_progress, owners_needed=True)  # noqa: SLF001
             check(restored)
             copies.swap(self._access, new, kept)
-        return f'The replaced database is kept as "{kept}" on {self._access.server}. To drop it: DROP DATABASE "{kept}";'
+        server = self._access.server
+        return f'The replaced database is kept as "{kept}" on {server}. To drop it: DROP DATABASE "{kept}";'
 
 
 def _bytes_in(folder: Path) -> int:

@@ -304,30 +304,32 @@ SELECT 'foreign server ' || {part("s.srvname")}, concat_ws(' ', w.fdwname, s.srv
 FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"""
 
 # kinds that migrations hardly ever touch: that they exist is enough to see them come and go
-_OTHERS = "SELECT i.type || ' ' || i.identity, i.type FROM ({}) o, LATERAL pg_identify_object(o.catalog, o.oid, 0) i".format(
-    " UNION ALL ".join(
-        f"SELECT '{catalog}'::regclass::oid AS catalog, oid FROM {catalog} x"
-        f" WHERE oid >= 16384 AND {not_of_extension(catalog, 'x.oid')}"
-        f" AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '{catalog}'::regclass"
-        " AND i.objid = x.oid AND i.deptype = 'i')"
-        for catalog in (
-            "pg_am",
-            "pg_cast",
-            "pg_collation",
-            "pg_conversion",
-            "pg_foreign_data_wrapper",
-            "pg_language",
-            "pg_opclass",
-            "pg_operator",
-            "pg_opfamily",
-            "pg_transform",
-            "pg_ts_config",
-            "pg_ts_dict",
-            "pg_ts_parser",
-            "pg_ts_template",
-        )
-    )
+_OTHER_CATALOGS = (
+    "pg_am",
+    "pg_cast",
+    "pg_collation",
+    "pg_conversion",
+    "pg_foreign_data_wrapper",
+    "pg_language",
+    "pg_opclass",
+    "pg_operator",
+    "pg_opfamily",
+    "pg_transform",
+    "pg_ts_config",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
 )
+_OTHER_OBJECTS = " UNION ALL ".join(
+    f"SELECT '{catalog}'::regclass::oid AS catalog, oid FROM {catalog} x"
+    f" WHERE oid >= 16384 AND {not_of_extension(catalog, 'x.oid')}"
+    f" AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '{catalog}'::regclass"
+    " AND i.objid = x.oid AND i.deptype = 'i')"
+    for catalog in _OTHER_CATALOGS
+)
+_OTHERS = f"""
+SELECT i.type || ' ' || i.identity, i.type
+FROM ({_OTHER_OBJECTS}) o, LATERAL pg_identify_object(o.catalog, o.oid, 0) i"""
 
 QUERIES = (
     _SCHEMAS,
@@ -356,8 +358,10 @@ QUERIES = (
 
 
 def read_schema(connection: "psycopg.Connection[Any]") -> Schema:
-    """All objects, in the transaction that is open and pinned. An object that another session drops meanwhile may
-    have no definition any more: it is left out."""
+    """All objects, in the transaction that is open and pinned.
+
+    An object that another session drops meanwhile may have no definition any more: it is left out.
+    """
     found: Schema = {}
     for query in QUERIES:
         found.update(

@@ -57,7 +57,7 @@ def maintenance(access: Access, *, other_than: str | None = None) -> "psycopg.Co
 
 def _sql(text: str, *names: str) -> "Composed":
     """A statement with names in the place of {}."""
-    from psycopg import sql  # noqa: PLC0415
+    from psycopg import sql
 
     return sql.SQL(text).format(*(sql.Identifier(name) for name in names))
 
@@ -79,12 +79,12 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
     Raises:
         DatabaseError: a right is missing; with the statement that gives it.
     """
-    import psycopg  # noqa: PLC0415
+    import psycopg
 
     row = admin.execute(
         "SELECT to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding),"
-        " 'owner', pg_get_userbyid(datdba), 'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = dattablespace))"
-        " FROM pg_database d WHERE datname = %s",
+        " 'owner', pg_get_userbyid(datdba), 'tablespace', spcname)"
+        " FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname = %s",
         [access.database],
     ).fetchone()
     if row is None:
@@ -93,7 +93,9 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
         try:
             admin.execute(_create(name, row[0], twin=twin))
         except psycopg.errors.InsufficientPrivilege as error:
-            may_create = admin.execute("SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user").fetchone()
+            may_create = admin.execute(
+                "SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user"
+            ).fetchone()
             needed = f"GRANT {row[0]['owner']} TO {access.user};  (who owns {access.database})"
             if not (may_create and may_create[0]):
                 needed = f"ALTER ROLE {access.user} CREATEDB;"
@@ -112,7 +114,7 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
 
 
 def _create(name: str, facts: dict[str, Any], *, twin: bool) -> "Composed":
-    from psycopg import sql  # noqa: PLC0415
+    from psycopg import sql
 
     provider = {"c": "libc", "i": "icu", "b": "builtin"}.get(facts.get("datlocprovider") or "")
     locale = facts.get("datlocale") or facts.get("daticulocale")
@@ -131,13 +133,17 @@ def _create(name: str, facts: dict[str, Any], *, twin: bool) -> "Composed":
             statement += sql.SQL(" " + option + " {}").format(sql.Literal(value))
     if twin:
         limit = sql.SQL(" CONNECTION LIMIT {}").format(sql.Literal(facts["datconnlimit"]))
-        statement += _sql(" OWNER {} TABLESPACE {}", facts["owner"], facts["tablespace"]) + limit
+        statement += _sql(" OWNER {}", facts["owner"]) + limit
+        if (
+            facts["tablespace"] != "pg_default"
+        ):  # spelt out, it needs a right that creating a database does not
+            statement += _sql(" TABLESPACE {}", facts["tablespace"])
     return statement
 
 
 def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, all_of_them: bool) -> None:
     """`ALTER DATABASE SET` of one database for another; also those for single roles in it."""
-    import psycopg  # noqa: PLC0415
+    import psycopg
 
     settings = admin.execute(
         "SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)"
@@ -159,7 +165,7 @@ def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, 
 
 
 def _copy_grants(admin: "psycopg.Connection[Any]", source: str, name: str, owner: str) -> None:
-    from psycopg import sql  # noqa: PLC0415
+    from psycopg import sql
 
     comment = admin.execute(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [source]
@@ -214,9 +220,12 @@ def _drop(access: Access, name: str) -> None:
 
 
 def sweep(access: Access, keep: Iterable[str]) -> list[str]:
-    """Drop what killed runs left: scratch copies of runs that are not in `keep`, half-restored successors of this
-    database; only those that nobody is connected to. Returns their names."""
-    import psycopg  # noqa: PLC0415
+    """Drop what killed runs left, and return the names.
+
+    That is scratch copies of runs that are not in `keep`, and half-restored successors of this database; of these
+    only those that nobody is connected to.
+    """
+    import psycopg
 
     kept = {fitting(SCRATCH + run_id) for run_id in keep}
     swept = []

@@ -25,6 +25,9 @@ WHERE name IN ('statement_timeout', 'idle_session_timeout', 'idle_in_transaction
 OURS = "ci-migrate/"
 """What the name of each session of a run starts with."""
 
+LOCK_NAME = "ci-migrate lock "
+"""What the name of the session that holds a lock starts with: no statement of it is ever waited for."""
+
 _HOLDER = """
 SELECT a.pid, a.application_name, a.usename, a.backend_start
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -93,7 +96,7 @@ class SessionLock:
             raise self._lost("the server says that it was not held")
 
     def _ask(self, sql: str) -> Any:
-        import psycopg  # noqa: PLC0415
+        import psycopg
 
         try:
             row = self._connection.execute(sql).fetchone()
@@ -119,7 +122,7 @@ def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Ite
     Raises:
         LockedError: somebody else holds it, or such a session is still there after `timeout` seconds.
     """
-    access = access.elsewhere(access.database, application_name=f"{OURS}{run_id}"[:63])
+    access = access.elsewhere(access.database, application_name=LOCK_NAME + run_id)
     deadline = time.monotonic() + timeout
     with closing(access.connect()) as connection:
         key = lock_key(target.database)
@@ -133,7 +136,7 @@ def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Ite
                         hint="Wait for that run to end, or see what it does: ci-migrate status",
                     )
                 time.sleep(POLL)
-            _wait_for_orphans(connection, access, target, deadline)
+            _wait_for_orphans(connection, target, OURS + run_id, deadline)
         lock = SessionLock(connection, key, access)
         try:
             yield lock
@@ -151,14 +154,14 @@ def _taken(connection: "psycopg.Connection[Any]", key: int) -> bool:
     if not holder(connection, key):
         return True
     connection.execute(f"SELECT pg_advisory_unlock({key})")
-    time.sleep(random.uniform(0, POLL))  # two that meet like this must not stay in step
+    time.sleep(random.uniform(0, POLL))  # noqa: S311 - two that meet like this must not stay in step
     return False
 
 
 def _wait_for_orphans(
-    connection: "psycopg.Connection[Any]", access: Access, target: Access, deadline: float
+    connection: "psycopg.Connection[Any]", target: Access, own_name: str, deadline: float
 ) -> None:
-    while orphans := sessions(connection, target.database, OURS, without=access.application_name):
+    while orphans := sessions(connection, target.database, OURS, without=own_name):
         if time.monotonic() >= deadline:
             raise LockedError(
                 f"A session of an earlier run is still at work in {target.place}: {orphans[0]}.",

@@ -48,7 +48,7 @@ def read_counts(
 
 
 def _count(connection: "psycopg.Connection[Any]", tables: Sequence[tuple[str, str, str]]) -> Sequence[int]:
-    from psycopg import sql  # noqa: PLC0415
+    from psycopg import sql
 
     each = [
         sql.SQL("(SELECT count(*) FROM ONLY {})").format(sql.Identifier(schema, table))
@@ -82,9 +82,11 @@ def read_contents(connection: "psycopg.Connection[Any]", tables: Iterable[str]) 
 
 
 def _content_query(schema: str, table: str, kind: str, columns: Sequence[str]) -> "Composed":
-    """Sums of 64-bit hashes: whatever the order of rows, they are the same; columns are in the order of their
-    names, so a restored table with columns in another order has the same digest too."""
-    from psycopg import sql  # noqa: PLC0415
+    """Sums of 64-bit hashes: whatever the order of rows, they are the same.
+
+    Columns are in the order of their names, so a restored table with columns in another order has the same digest.
+    """
+    from psycopg import sql
 
     names = [sql.Identifier(column) for column in columns]
 
@@ -108,7 +110,7 @@ def read_heads(
     connection: "psycopg.Connection[Any]", tables: Sequence[VersionTable]
 ) -> tuple[tuple[str, ...], ...]:
     """The rows of each version table, sorted; () where there is none. In the session's own search_path."""
-    from psycopg import sql  # noqa: PLC0415
+    from psycopg import sql
 
     heads: list[tuple[str, ...]] = []
     for table in tables:

@@ -29,7 +29,7 @@ SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
 def _psycopg() -> Any:
     """Psycopg 3, imported only when a database is used."""
     try:
-        import psycopg  # noqa: PLC0415
+        import psycopg
     except ImportError as error:
         raise UsageError(
             "The driver for PostgreSQL (psycopg 3) is not installed.",
@@ -111,8 +111,10 @@ class Access:
         )
 
     def same_server(self, connection: "psycopg.Connection[Any]") -> "Access":
-        """With the one host that a live session is on: URLs may name several, and programs that bring another
-        libpq may look for the socket elsewhere."""
+        """With the one host that a live session is on.
+
+        URLs may name several, and programs that bring another libpq may look for the socket elsewhere.
+        """
         info = connection.info
         there = {"host": info.host, "port": str(info.port)}
         if "hostaddr" in self.parameters:
@@ -120,8 +122,10 @@ class Access:
         return replace(self, parameters={**self.parameters, **there})
 
     def arguments(self, *, read_only: bool = False) -> dict[str, str]:
-        """Arguments of `psycopg.connect`. Settings go by `options`, behind those that the URL brings: there no
-        `RESET` of a revision can undo them."""
+        """Arguments of `psycopg.connect`.
+
+        Settings go by `options`, behind those that the URL brings: there no `RESET` of a revision can undo them.
+        """
         settings = {**self.settings, **({"default_transaction_read_only": "on"} if read_only else {})}
         options = [
             self.parameters.get("options", ""),
@@ -137,7 +141,7 @@ class Access:
     def conninfo(self) -> str:
         """A connection string for `pg_dump -d`, without secrets."""
         _psycopg()
-        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+        from psycopg.conninfo import make_conninfo
 
         kept = {name: value for name, value in self.parameters.items() if name not in SECRETS}
         return make_conninfo("", **kept, application_name=self.application_name)
@@ -197,7 +201,7 @@ class Access:
     def _unreachable(self, error: BaseException) -> DatabaseError:
         """Why no session could be opened. libpq hands over no SQLSTATE for that, so it is found out by asking."""
         pq = _psycopg().pq
-        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+        from psycopg.conninfo import make_conninfo
 
         answer = pq.PGconn.ping(make_conninfo("", **{**KEEP_ALIVE, **self.parameters}).encode())
         if answer == pq.Ping.REJECT:

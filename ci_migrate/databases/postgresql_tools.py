@@ -236,8 +236,11 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], watch: Callable[[]
 
 
 def _end(tails: Sequence[Tail], *children: "Popen[bytes]") -> str:
-    """All that was printed. The children end first, then the threads, then `running` closes the pipes: a
-    descriptor that is closed may be another file's next."""
+    """All that was printed.
+
+    The children end first, then the threads, then `running` closes the pipes: a descriptor that is closed may be
+    another file's next.
+    """
     for child in children:
         if child.poll() is None:
             end_group(child)

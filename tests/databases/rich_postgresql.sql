@@ -17,9 +17,9 @@ CREATE TABLE shop.users (
   full_name text GENERATED ALWAYS AS (first || ' ' || last) STORED,
   made timestamptz NOT NULL DEFAULT '2026-01-01 00:00+02',
   tags hstore, raw bytea, amount numeric(12, 3), ratio float8, doc jsonb,
-  state text CHECK (state IN ('new', 'old')),
-  CONSTRAINT named CHECK (amount > 0) NOT VALID
+  state varchar(10) CHECK (state IN ('new', 'old'))
 ) WITH (fillfactor = 70);
+ALTER TABLE shop.users ADD CONSTRAINT named CHECK (amount > 0) NOT VALID;
 CREATE TABLE shop.orders (
   id serial, user_id bigint REFERENCES shop.users ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   day date NOT NULL, total numeric DEFAULT 0,
