@@ -1,7 +1,7 @@
 # Everything a fresh machine needs: Python 3.11+, make, git.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 4
+JOBS ?= 3
 
 .PHONY: demo test test-long lint bench clean
 

@@ -12,10 +12,14 @@ def _gone(evidence: Evidence, kind: str) -> list[str]:
     return [c.name[len(prefix) :] for c in evidence.changes if c.name.startswith(prefix) and c.after is None]
 
 
-def _culprit(evidence: Evidence, *words: str) -> Statement | None:
-    """The last statement that drops something and names all of these."""
+def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
+    """The last statement that drops something and names all of these words, in the revision that removed `name`."""
     patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
     drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
+    rungs = [r for r in evidence.rungs if name in r.delta and r.delta[name] is None]
+    covered = {r.revision for r in evidence.rungs if r.complete}
+    if rungs and covered == {s.revision for s in evidence.statements if s.revision}:  # a commit for each revision
+        drops = [s for s in drops if s.revision == rungs[-1].revision]
     return next((s for s in reversed(drops) if all(p.search(s.sql) for p in patterns)), None)
 
 
@@ -41,7 +45,7 @@ def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
         rows = count.rows if count else before.rows if before else 0
         if not rows or (before is not None and _moved_table(evidence, before)):
             continue
-        statement = _culprit(evidence, table.rpartition(".")[2])
+        statement = _culprit(evidence, f"table {table}", table.rpartition(".")[2])
         yield check.finding(
             f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
             f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
@@ -70,9 +74,9 @@ def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
             for new, c in after.items()
         ):
             continue  # renamed: the very same values stand in a new column
-        statement = _culprit(evidence, table.rpartition(".")[2], column) or _culprit(
-            evidence, table.rpartition(".")[2]
-        )
+        short = table.rpartition(".")[2]
+        statement = _culprit(evidence, f"column {name}", short, column)
+        statement = statement or _culprit(evidence, f"column {name}", short)
         yield check.finding(
             f"Column {name} goes away with {content.values} values in it. Keep it one release longer, or "
             f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',

@@ -11,7 +11,7 @@ from ci_migrate import gate, plugins
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.errors import CiMigrateError, UsageError
-from ci_migrate.model import Direction, Report, StageResult
+from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.opening import Order
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
@@ -42,7 +42,7 @@ def pipeline_command(
         work: what to do; the pipeline by default.
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
-    say = Say(environment, as_json=where["as_json"])
+    say = Say(environment, command, as_json=where["as_json"])
     environment.listen()
     settings = None
     try:
@@ -69,8 +69,9 @@ def pipeline_command(
 class Say:
     """What people read while it runs; standard output belongs to the JSON where that was asked for."""
 
-    def __init__(self, environment: Environment, *, as_json: bool) -> None:
+    def __init__(self, environment: Environment, command: str, *, as_json: bool) -> None:
         self.environment = environment
+        self.stages = gate.STAGES.get(command, ())
         self.as_json = as_json
 
     def tell(self, text: str) -> None:
@@ -78,7 +79,9 @@ class Say:
         click.echo(f"    {text}", err=self.as_json)
 
     def done(self, result: StageResult) -> None:
-        """A stage has ended."""
+        """A stage has ended; those that the command does not consist of go without saying."""
+        if result.outcome is Outcome.SKIPPED and result.stage not in self.stages:
+            return
         click.echo(
             stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"),
             err=self.as_json,

@@ -134,7 +134,7 @@ def schema_delta(before: Schema, after: Schema) -> Delta:
     """As `model.delta`, but hashing only what changed: cheap at each commit point of a long history."""
     if before is after:
         return {}
-    changed: Delta = {name: None for name in before.keys() - after.keys()}
+    changed: Delta = dict.fromkeys(before.keys() - after.keys())
     changed.update({name: sha256_hex(text.encode())[:16] for name, text in after.items() - before.items()})
     return changed
 
@@ -168,7 +168,9 @@ class Follower:
 
     def _differs(self, event: events.StatementStarted, file: str | None) -> str:
         where = f"{file}:{event.line}" if file else f"revision {event.revision}"
-        expected = self.rehearsed[self._next].sql if self._next < len(self.rehearsed) else "no further statement"
+        expected = (
+            self.rehearsed[self._next].sql if self._next < len(self.rehearsed) else "no further statement"
+        )
         return (
             f"{where} is about to send a statement that the dry run did not: {one_line(event.sql)} "
             f"(rehearsed: {one_line(expected)})"
@@ -185,13 +187,15 @@ def one_line(sql: str, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def version_table_names(plan: Plan) -> set[str]:
+    """The version tables as the keys of a schema name them."""
+    tables = [context.version_table for context in plan.contexts]
+    return {".".join(part for part in (t.schema or t.search_path, t.name) if part) for t in tables}
+
+
 def without_version_tables(schema: Schema, plan: Plan) -> Schema:
     """The schema without Alembic's version tables: their being there is no difference that matters."""
-    names = set()
-    for context in plan.contexts:
-        table = context.version_table
-        owner = table.schema or table.search_path
-        names.add(f"{owner}.{table.name}" if owner else table.name)
+    names = version_table_names(plan)
     prefixes = tuple(name + "." for name in names)
     indexes = {name + "_pkc" for name in names}
 
@@ -201,5 +205,3 @@ def without_version_tables(schema: Schema, plan: Plan) -> Schema:
 
     ours = [key for key in schema if any(name in key for name in names) and belongs(key)]
     return {k: v for k, v in schema.items() if k not in ours} if ours else schema
-
-

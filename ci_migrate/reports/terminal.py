@@ -10,7 +10,7 @@ from rich.text import Text
 from ci_migrate.errors import ExitCode
 from ci_migrate.model import Outcome, Report, Severity, StageResult
 from ci_migrate.reports import story
-from ci_migrate.reports.clean import clean_report, one_line
+from ci_migrate.reports.clean import clean_report, one_line, plan_digest
 
 _MARK = {
     Outcome.PASSED: ("ok", "green"),
@@ -34,12 +34,14 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
         color: whether escape sequences may be used; the caller knows the terminal and NO_COLOR.
         stages: False where each stage was printed already as it ended.
     """
+    digest = plan_digest(report)
     report = clean_report(report)
-    lines: list[Text] = [*_title(report), Text()]
+    lines: list[Text] = [*_title(report)]
     if stages:
-        lines += [_stage(result, width) for result in report.results]
+        lines += [Text(), *(_stage(result, width) for result in report.results)]
     for block in (
         _why(report, width),
+        _pending(report, width, digest),
         _findings(report, width),
         _changes(report, width),
         _proved(report, width),
@@ -98,6 +100,18 @@ def _why(report: Report, width: int) -> list[Text]:
     if report.diagnosis is not None and report.diagnosis.words:
         lines += _wrapped("  Found: ", report.diagnosis.words, width)
     return lines
+
+
+def _pending(report: Report, width: int, digest: str) -> list[Text]:
+    """What would run, where the command stopped before it was rehearsed: the whole point of `plan`."""
+    plan = report.plan
+    if plan is None or not plan.pending or report.evidence is not None:
+        return []
+    lines = [Text("What would run", "bold")]
+    for revision in plan.revisions[:_MOST]:
+        lines += _wrapped("  ", one_line(f"{revision.id}  {revision.message}"), width)
+        lines.append(Text(f"    {one_line(revision.file)}", "dim"))
+    return [*lines, *_more(len(plan.revisions)), Text(f"  plan {digest}", "dim")]
 
 
 def _findings(report: Report, width: int) -> list[Text]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ci_migrate.checks.base import Facts, run_checks
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.graph import relative, request_contexts
-from ci_migrate.migrations.record import Recorder, without_version_tables
+from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -74,7 +74,7 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     schema = bare_schema(scratch, plan)
     unproven = compare_with_backup(backup, plan, schema, scratch)
     run.tell(f"backup restored in {restore_seconds:.1f} s; running {plan.pending} revisions on the copy")
-    counts = scratch.counts()
+    counts = _counts(scratch, plan)
     watched = _watched(run, plan, scratch, counts)
     contents = scratch.contents(watched)
 
@@ -98,7 +98,7 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     )
     migrate_seconds = time.monotonic() - started
     with words_of(scratch):
-        counts_after = scratch.counts()
+        counts_after = _counts(scratch, plan)
         after = bare_schema(scratch, plan)
         contents_after = scratch.contents({*watched, *(set(counts_after) - set(counts))})
         heads = heads_of(scratch, plan)
@@ -224,6 +224,12 @@ def compare_with_backup(backup: Backup, plan: Plan, restored: Schema, scratch: D
     wrong = [t for t, count in exact.items() if t in found and found[t].rows != count.rows]
     wrong += [t for t in exact if t not in found]
     return f"other row counts in {', '.join(sorted(wrong)[:5])}" if wrong else ""
+
+
+def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:
+    """Rows per table, without Alembic's version tables."""
+    ours = version_table_names(plan)
+    return {table: count for table, count in scratch.counts().items() if table not in ours}
 
 
 def _watched(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount]) -> list[str]:
