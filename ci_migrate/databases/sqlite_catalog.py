@@ -307,9 +307,13 @@ class Catalog:
         state = (place, connection.execute("PRAGMA main.schema_version").fetchone()[0])
         if place is not None and state == self._state:
             return self._schema
-        known = {row: self._known.get(row) or _objects(*row) for row in user_rows(connection)}
-        schema: Schema = {}
-        for objects in known.values():
+        rows = set(user_rows(connection))
+        schema = dict(self._schema)  # given out before: never changed in place
+        for row in self._known.keys() - rows:
+            for name in self._known.pop(row):
+                schema.pop(name, None)
+        for row in rows - self._known.keys():
+            self._known[row] = objects = _objects(*row)
             schema.update(objects)
-        self._known, self._state, self._schema = known, state, schema
+        self._state, self._schema = state, schema
         return schema

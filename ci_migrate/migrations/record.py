@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ def shape(sql: str) -> str:
     return sha256_hex(" ".join(LITERALS.sub("?", sql).split()).encode())[:16]
 
 
+Text = TypeVar("Text", str, str | None)
 Key = tuple[int, str | None, str | None, int | None, str]
 
 
@@ -39,7 +41,7 @@ def _key(event: events.StatementStarted, file: str | None) -> Key:
 class Recorder:
     """Collects what a dry run does. A loop over rows is one statement with `repeats`.
 
-    `measure` returns the schema at a commit point; `contents` the rows of the tables, where they are wanted.
+    `measure` returns the whole schema at a commit point; `contents` the rows of the tables, where they are wanted.
     """
 
     project: Path
@@ -118,7 +120,7 @@ class Recorder:
                 complete=event.complete,
                 statements=event.statements,
                 heads=heads,
-                delta=schema_delta(self.last, schema),
+                delta=without_version_tables(schema_delta(self.last, schema), self.plan),
                 contents=self.contents() if self.contents else {},
             )
         )
@@ -193,8 +195,8 @@ def version_table_names(plan: Plan) -> set[str]:
     return {".".join(part for part in (t.schema or t.search_path, t.name) if part) for t in tables}
 
 
-def without_version_tables(schema: Schema, plan: Plan) -> Schema:
-    """The schema without Alembic's version tables: their being there is no difference that matters."""
+def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Text]:
+    """A schema, fingerprint or delta without Alembic's version tables: their being there is no difference."""
     names = version_table_names(plan)
     prefixes = tuple(name + "." for name in names)
     indexes = {name + "_pkc" for name in names}

@@ -114,10 +114,15 @@ def with_driver_of(url: URL, given: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def schema_of(database: Database) -> Schema:
+    """The whole schema."""
+    with words_of(database):
+        return database.schema()
+
+
 def bare_schema(database: Database, plan: Plan) -> Schema:
     """The schema without Alembic's version tables."""
-    with words_of(database):
-        return without_version_tables(database.schema(), plan)
+    return without_version_tables(schema_of(database), plan)
 
 
 def heads_of(database: Database, plan: Plan) -> tuple[tuple[str, ...], ...]:

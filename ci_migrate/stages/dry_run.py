@@ -30,7 +30,7 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads, words_of
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, schema_of, show_heads, words_of
 from ci_migrate.stages.way_back import try_way_back
 
 WHOLE_LIMIT = 1_000_000_000
@@ -71,7 +71,8 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     with run.catalog.storage.reading(backup.backup_id) as payload:
         scratch.load(payload)
     restore_seconds = time.monotonic() - started
-    schema = bare_schema(scratch, plan)
+    whole = schema_of(scratch)
+    schema = without_version_tables(whole, plan)
     unproven = compare_with_backup(backup, plan, schema, scratch)
     run.tell(f"backup restored in {restore_seconds:.1f} s; running {plan.pending} revisions on the copy")
     counts = _counts(scratch, plan)
@@ -84,9 +85,9 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     recorder = Recorder(
         project=run.settings.project_dir,
         plan=plan,
-        measure=lambda: bare_schema(scratch, plan),
+        measure=lambda: schema_of(scratch),
         contents=rows if run.settings.restore == "auto" else None,
-        last=schema,
+        last=whole,
     )
     request = child_request(run, "dry-run", scratch)
     started = time.monotonic()
@@ -104,7 +105,7 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
         heads = heads_of(scratch, plan)
     way_back = WayBack(tried=False, reason="the dry run did not get to the end")
     if ended.ok and heads == tuple(c.to_heads for c in plan.contexts):
-        way_back = try_way_back(run, plan, scratch, recorder, schema, contents)
+        way_back = try_way_back(run, plan, scratch, schema, contents)
     evidence = Evidence(
         proven=not unproven,
         unproven_reason=unproven,

@@ -4,7 +4,6 @@ import time
 
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.graph import request_contexts
-from ci_migrate.migrations.record import Recorder
 from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads, words_of
 
@@ -13,7 +12,6 @@ def try_way_back(
     run: Run,
     plan: Plan,
     scratch: Database,
-    forward: Recorder,
     schema: Schema,
     contents: dict[str, TableContent],
 ) -> WayBack:
@@ -23,7 +21,6 @@ def try_way_back(
         run: this run.
         plan: what was rehearsed.
         scratch: the copy, at the end of the plan.
-        forward: what the rehearsal recorded; its rungs are what each downgrade must lead back to.
         schema: the copy before the rehearsal.
         contents: the rows of the watched tables before the rehearsal.
     """
@@ -32,18 +29,12 @@ def try_way_back(
     missing = [r.id for r in plan.revisions if not r.has_downgrade]
     if missing:
         return WayBack(tried=False, reason=f"revision {missing[-1]} has no downgrade")
-    back = Recorder(
-        project=run.settings.project_dir,
-        plan=plan,
-        measure=lambda: bare_schema(scratch, plan),
-        last=forward.last,
-    )
     request = child_request(run, "dry-run", scratch)
     request.update(
         action="run", mode="dry-run", direction="downgrade", contexts=request_contexts(plan, back=True)
     )
     started = time.monotonic()
-    ended = run.workers.run(request, back.handle, urgent=True)
+    ended = run.workers.run(request, lambda _event: None, urgent=True)
     seconds = time.monotonic() - started
     if not ended.ok:
         where = f"downgrade of {ended.failed.revision}: " if ended.failed and ended.failed.revision else ""
