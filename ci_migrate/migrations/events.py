@@ -3,12 +3,11 @@
 import msgspec
 
 
-
 class WireEvent(msgspec.Struct, frozen=True, tag_field="event"):
     """Base of all events. The tag is the `event` field of the JSON line; field names are exactly as sent."""
 
 
-class Hello(WireEvent, tag="hello"):
+class Hello(WireEvent, frozen=True, tag="hello"):
     """The child has started and imported Alembic."""
 
     pid: int
@@ -18,7 +17,7 @@ class Hello(WireEvent, tag="hello"):
     sqlalchemy: str
 
 
-class Wanted(WireEvent, tag="wanted"):
+class Wanted(WireEvent, frozen=True, tag="wanted"):
     """Where env.py wants to connect, when asked for its URL. `parts` may hold a password."""
 
     dialect: str
@@ -26,19 +25,19 @@ class Wanted(WireEvent, tag="wanted"):
     parts: dict[str, str]
 
 
-class RefusedConnection(WireEvent, tag="refused"):
+class RefusedConnection(WireEvent, frozen=True, tag="refused"):
     """The wall refused something: a connection, an ATTACH, a statement that leaves the scratch copy."""
 
     words: str
 
 
-class WriteAtLoad(WireEvent, tag="write-at-load"):
+class WriteAtLoad(WireEvent, frozen=True, tag="write-at-load"):
     """env.py tried to write while only the heads were read; it was not sent."""
 
     sql: str
 
 
-class Session(WireEvent, tag="session"):
+class Session(WireEvent, frozen=True, tag="session"):
     """A session was opened; `pid` is the server's process."""
 
     pid: int
@@ -58,7 +57,7 @@ class GraphRevision(msgspec.Struct, frozen=True):
     allow: dict[str, str]
 
 
-class Graph(WireEvent, tag="graph"):
+class Graph(WireEvent, frozen=True, tag="graph"):
     """The revision graph, newest first."""
 
     revisions: tuple[GraphRevision, ...]
@@ -75,7 +74,7 @@ class Table(msgspec.Struct, frozen=True):
     search_path: str | None
 
 
-class Context(WireEvent, tag="context"):
+class Context(WireEvent, frozen=True, tag="context"):
     """env.py configured a version table; `revisions` is what is pending (inspect) or about to run."""
 
     key: str
@@ -85,7 +84,7 @@ class Context(WireEvent, tag="context"):
     revisions: tuple[str, ...]
 
 
-class RevisionStarted(WireEvent, tag="revision"):
+class RevisionStarted(WireEvent, frozen=True, tag="revision"):
     """upgrade() or downgrade() of a revision is about to be called."""
 
     context: int
@@ -93,7 +92,7 @@ class RevisionStarted(WireEvent, tag="revision"):
     file: str | None
 
 
-class StatementStarted(WireEvent, tag="statement"):
+class StatementStarted(WireEvent, frozen=True, tag="statement"):
     """A statement that may change the database is about to be sent. The child waits for the parent's word."""
 
     position: int
@@ -105,7 +104,7 @@ class StatementStarted(WireEvent, tag="statement"):
     digest: str
 
 
-class StatementDone(WireEvent, tag="done"):
+class StatementDone(WireEvent, frozen=True, tag="done"):
     """It ran."""
 
     position: int
@@ -113,7 +112,7 @@ class StatementDone(WireEvent, tag="done"):
     rows: int | None
 
 
-class StatementFailed(WireEvent, tag="statement-failed"):
+class StatementFailed(WireEvent, frozen=True, tag="statement-failed"):
     """It failed. env.py or the revision may still swallow the error."""
 
     position: int
@@ -122,14 +121,14 @@ class StatementFailed(WireEvent, tag="statement-failed"):
     sqlstate: str | None
 
 
-class PragmaInTransaction(WireEvent, tag="pragma-in-transaction"):
+class PragmaInTransaction(WireEvent, frozen=True, tag="pragma-in-transaction"):
     """SQLite: PRAGMA foreign_keys inside a transaction, which does nothing."""
 
     revision: str | None
     sql: str
 
 
-class Committing(WireEvent, tag="committing"):
+class Committing(WireEvent, frozen=True, tag="committing"):
     """About to commit; the child waits. `xid` is PostgreSQL's transaction id."""
 
     statements: int
@@ -137,7 +136,7 @@ class Committing(WireEvent, tag="committing"):
     xid: str | None = None
 
 
-class Committed(WireEvent, tag="committed"):
+class Committed(WireEvent, frozen=True, tag="committed"):
     """Committed; the child waits. `complete` is False in the middle of a revision."""
 
     statements: int
@@ -146,14 +145,14 @@ class Committed(WireEvent, tag="committed"):
     complete: bool
 
 
-class RolledBack(WireEvent, tag="rolled-back"):
+class RolledBack(WireEvent, frozen=True, tag="rolled-back"):
     """A transaction that had written was rolled back."""
 
     revision: str | None
     statements: int
 
 
-class Stamped(WireEvent, tag="stamped"):
+class Stamped(WireEvent, frozen=True, tag="stamped"):
     """The version table was updated (not committed yet)."""
 
     context: int
@@ -161,13 +160,13 @@ class Stamped(WireEvent, tag="stamped"):
     heads: tuple[str, ...]
 
 
-class Finished(WireEvent, tag="finished"):
+class Finished(WireEvent, frozen=True, tag="finished"):
     """env.py came to its end; `exited` says that it called sys.exit(0)."""
 
     exited: bool
 
 
-class Failed(WireEvent, tag="failed"):
+class Failed(WireEvent, frozen=True, tag="failed"):
     """env.py ended with an exception. `kind`: error, command (Alembic's own), refused, exit, stopped."""
 
     kind: str

@@ -1,8 +1,9 @@
 """The revision graph, the current heads, and the Plan: all that is known before anything runs."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,14 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
         )
     where = f" ({failed.file}:{failed.line})" if failed.file else ""
     if failed.kind in ("command", "refused"):
-        return RefusedError(f"Alembic says: {failed.message}{'' if failed.kind == 'command' else where}.".replace("..", "."))
+        return RefusedError(
+            f"Alembic says: {failed.message}{'' if failed.kind == 'command' else where}.".replace("..", ".")
+        )
     if failed.message.startswith(("SyntaxError", "IndentationError")) or "/versions/" in (failed.file or ""):
         return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
     return WorkerError(
-        f"env.py failed{where}: {failed.message}.", hint="Run `alembic current` in the project to see all of it."
+        f"env.py failed{where}: {failed.message}.",
+        hint="Run `alembic current` in the project to see all of it.",
     )
 
 
@@ -113,13 +117,16 @@ def ask_url(workers: Workers, request: Mapping[str, Any]) -> URL:
     """
     found = Inspection()
     ended = workers.run(
-        {**request, "action": "inspect", "mode": READ, "ask_url": True, "databases": []}, found.handle, urgent=True
+        {**request, "action": "inspect", "mode": READ, "ask_url": True, "databases": []},
+        found.handle,
+        urgent=True,
     )
     if found.wanted:
         return wanted_url(found)
     if ended.ok:
         raise WorkerError(
-            "env.py never opened a connection, so the target's URL is not known.", hint="Set the target's `url`."
+            "env.py never opened a connection, so the target's URL is not known.",
+            hint="Set the target's `url`.",
         )
     raise explain_failure(ended, found.refused)
 
@@ -140,7 +147,10 @@ def make_plan(
     contexts = tuple(
         PlannedContext(
             version_table=VersionTable(
-                name=c.table.name, schema=c.table.schema, database=c.table.database, search_path=c.table.search_path
+                name=c.table.name,
+                schema=c.table.schema,
+                database=c.table.database,
+                search_path=c.table.search_path,
             ),
             from_heads=tuple(sorted(c.heads)),
             to_heads=heads_after(by_id, c.heads, c.revisions, direction),
@@ -180,7 +190,10 @@ def request_contexts(plan: Plan, *, back: bool = False) -> list[dict[str, Any]]:
 
 
 def heads_after(
-    by_id: Mapping[str, events.GraphRevision], heads: Iterable[str], revisions: Iterable[str], direction: Direction
+    by_id: Mapping[str, events.GraphRevision],
+    heads: Iterable[str],
+    revisions: Iterable[str],
+    direction: Direction,
 ) -> tuple[str, ...]:
     """The version rows after these revisions: what is applied and nothing applied builds upon."""
     applied = set(heads)
@@ -221,6 +234,7 @@ def _revision(found: events.GraphRevision, project: Path) -> Revision:
     )
 
 
+@cache
 def relative(file: str, project: Path) -> str:
     """The file as reports name it: relative to the project where it lies inside, POSIX."""
     path = Path(file)
@@ -232,5 +246,3 @@ def relative(file: str, project: Path) -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-

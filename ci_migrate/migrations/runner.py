@@ -135,7 +135,11 @@ class Workers:
         last = conversation.last
         died = conversation.died
         if last is None and died is None:
-            died = f"the child process was killed by signal {-code}" if code < 0 else f"the child process ended with {code}"
+            died = (
+                f"the child process was killed by signal {-code}"
+                if code < 0
+                else f"the child process ended with {code}"
+            )
             lines = [line for line in output.strip().splitlines() if line.strip()]
             if lines and code > 0:
                 died += f": {lines[-1]}"
@@ -164,7 +168,13 @@ class _Conversation:
     """Reads events and answers them."""
 
     def __init__(
-        self, child: "process.Popen[bytes]", handle: Handle, interrupt: Interrupt, stall_timeout: float, *, urgent: bool
+        self,
+        child: "process.Popen[bytes]",
+        handle: Handle,
+        interrupt: Interrupt,
+        stall_timeout: float,
+        *,
+        urgent: bool,
     ) -> None:
         self.child = child
         self.handle = handle
@@ -210,7 +220,9 @@ class _Conversation:
                 try:
                     event = events.decoder.decode(line)
                 except msgspec.MsgspecError as error:
-                    raise WorkerError(f"The child process sent something that is not an event: {error}.") from error
+                    raise WorkerError(
+                        f"The child process sent something that is not an event: {error}."
+                    ) from error
                 yield event
 
     def _must_end(self, silent: float) -> bool:

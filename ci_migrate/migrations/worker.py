@@ -7,7 +7,12 @@ error. `events.py` mirrors the messages, a test holds the two together.
 
 The wall is a safety net, not a sandbox: it sees every connection that SQLAlchemy's engines and the known drivers
 make, sends those for the target where the stage wants them, and refuses all others.
+
+Sections: what statements are · talking to the parent · the wall · the drivers · statement by statement · Alembic ·
+from the request to the last event.
 """
+
+from __future__ import annotations
 
 import importlib
 import importlib.abc
@@ -19,28 +24,69 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from typing import Any, ClassVar, NoReturn
 
 READ, DRY_RUN, MIGRATE = "read", "dry-run", "migrate"
+
+# ------------------------------------------------------------------------------- what statements are
+
+COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 WRITES = re.compile(
-    r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*(INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|TRUNCATE|MERGE|"
+    COMMENTS + r"(INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|TRUNCATE|MERGE|"
     r"REPLACE|VACUUM|REINDEX|ANALYZE|REFRESH|LOCK|CALL|DO)\b",
     re.IGNORECASE | re.DOTALL,
 )
-NO_BEGIN = re.compile(r"\s*(PRAGMA|ATTACH|DETACH|VACUUM|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
-READS = re.compile(r"\s*(SHOW|EXPLAIN|PRAGMA\s+[\w.\"]+\s*(\(.*\))?\s*;?\s*$|SELECT\b.*\bFROM\b)", re.I | re.S)
-FOREIGN_KEYS = re.compile(r"\s*PRAGMA\s+(?:\w+\.)?foreign_keys\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE)
-TRANSACTION = re.compile(r"\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|START\s+TRANSACTION)\b", re.IGNORECASE)
-LEAVES_DATABASE = re.compile(
-    r"\s*(?:(?:CREATE|ALTER|DROP)\s+(?:ROLE|USER(?!\s+MAPPING)|GROUP|DATABASE|TABLESPACE|SERVER|SUBSCRIPTION)\b"
-    r"|(?:CREATE|ALTER|DROP)\s+USER\s+MAPPING\b|ALTER\s+SYSTEM\b|COMMENT\s+ON\s+(?:DATABASE|ROLE|TABLESPACE)\b"
-    r"|REASSIGN\s+OWNED\b|COPY\b.*\b(?:PROGRAM|TO\s+'|FROM\s+')"
-    r"|(?:GRANT|REVOKE)\b.*\bON\s+DATABASE\b|ATTACH\b)",
+"""What is not sent while the heads are read. The session is read-only besides."""
+
+READS = re.compile(
+    r"\s*(SHOW\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\s+[\w.\"]+\s*(\(.*\))?\s*;?\s*$|SELECT\b(?!.*\bINTO\b).*\bFROM\b)",
     re.IGNORECASE | re.DOTALL,
 )
+"""What is no part of the stream of statements that change the database."""
+
+NO_BEGIN = re.compile(
+    COMMENTS + r"(PRAGMA|ATTACH|DETACH|VACUUM|BEGIN|COMMIT|END|ROLLBACK|RELEASE)\b", re.IGNORECASE | re.DOTALL
+)
+TRANSACTION = re.compile(
+    COMMENTS + r"(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|START\s+TRANSACTION)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+FOREIGN_KEYS = re.compile(
+    COMMENTS + r"PRAGMA\s+(?:\w+\.)?foreign_keys\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE | re.DOTALL
+)
+
+QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+LEAVES_DATABASE = re.compile(
+    r"(?:^|;|\$|\bBEGIN|\bTHEN|\bELSE|\bLOOP|\bEXECUTE)\s*'?\s*(?:"
+    r"(?:CREATE|ALTER|DROP)\s+(?:ROLE|USER|GROUP|DATABASE|TABLESPACE|SERVER|SUBSCRIPTION)\b"
+    r"|ALTER\s+SYSTEM\b|COMMENT\s+ON\s+(?:DATABASE|ROLE|TABLESPACE)\b"
+    r"|SECURITY\s+LABEL\b[^;]*\bON\s+(?:DATABASE|ROLE|TABLESPACE)\b"
+    r"|(?:REASSIGN|DROP)\s+OWNED\b|COPY\b[^;]*\b(?:PROGRAM|(?:TO|FROM)\s*')"
+    r"|(?:GRANT|REVOKE)\b(?:[^;]*\bON\s+(?:DATABASE|TABLESPACE)\b|(?:(?!\bON\b)[^;])*\b(?:TO|FROM)\b)"
+    r"|ATTACH\b)"
+    r"|\b(?:dblink(?:_\w+)?|lo_export|pg_terminate_backend|pg_cancel_backend|pg_reload_conf"
+    r"|pg_create_\w*replication_slot)\s*\(",
+    re.IGNORECASE | re.DOTALL,
+)
+"""PostgreSQL: what has an effect outside of the database that it is sent to."""
 
 
-class Refused(Exception):
+def leaves_database(sql: str) -> bool:
+    """Whether a statement, or one of several in a text, reaches beyond its own database."""
+    if re.match(COMMENTS + r"DO\b", sql, re.IGNORECASE | re.DOTALL):
+        return LEAVES_DATABASE.search(sql) is not None  # a program: what it EXECUTEs stands in quotes
+    bare = QUOTED.sub(lambda found: "''" if found.group()[0] in "'$" else " ", sql)
+    return LEAVES_DATABASE.search(bare) is not None
+
+
+def words_of(sql: str, limit: int = 120) -> str:
+    """A statement as one short line."""
+    return " ".join(sql.split())[:limit]
+
+
+class Refused(Exception):  # noqa: N818 - it is no fault of anybody's
     """The wall, or the plan, says no."""
 
 
@@ -48,13 +94,13 @@ class Stopped(BaseException):
     """The parent asked to stop. A BaseException, so that no `except Exception` of an env.py holds it up."""
 
 
-# --------------------------------------------------------------------------------------- talking to the parent
+# ------------------------------------------------------------------------------- talking to the parent
 
 
 class Channel:
     """Events out, words in. Duplicates the standard streams first, so that env.py can't write into them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._in = os.dup(0)
         self._out = os.dup(1)
         null = os.open(os.devnull, os.O_RDONLY)
@@ -65,7 +111,8 @@ class Channel:
         self._pid = os.getpid()
         self._lock = threading.RLock()
 
-    def line(self):
+    def line(self) -> bytes:
+        """The parent's next word."""
         while b"\n" not in self._buffer:
             data = os.read(self._in, 65536)
             if not data:
@@ -74,11 +121,13 @@ class Channel:
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 
-    def send(self, event, **fields):
-        if os.getpid() != self._pid:
-            return  # a fork of env.py's
+    def send(self, event: str, **fields: Any) -> None:
+        """Tell the parent."""
+        if self.forked:
+            return
         fields["event"] = event
-        data = json.dumps(fields, default=str).encode("utf-8", "replace") + b"\n"
+        # "replace": a name of a file that is no UTF-8 may be in it, and half of a surrogate pair is no JSON
+        data = json.dumps(fields, default=str, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with self._lock:
             try:
                 while data:
@@ -86,9 +135,9 @@ class Channel:
             except OSError:
                 os._exit(70)
 
-    def ask(self, event, **fields):
-        """Send an event and wait for the parent's word."""
-        if os.getpid() != self._pid:
+    def ask(self, event: str, **fields: Any) -> None:
+        """Tell the parent and wait for its word: "go", "stop" or "refuse <why>"."""
+        if self.forked:
             raise Refused("a process forked by env.py may not use the database")
         with self._lock:
             self.send(event, **fields)
@@ -98,46 +147,46 @@ class Channel:
         if word.startswith(b"refuse "):
             raise Refused(word[7:].decode("utf-8", "replace"))
 
+    @property
+    def forked(self) -> bool:
+        """Whether this is a process that env.py forked: it has no part in the conversation."""
+        return os.getpid() != self._pid
 
-# --------------------------------------------------------------------------------------- the wall
+
+# ------------------------------------------------------------------------------- the wall
 
 
 class Wall:
     """Decides for each connection: where it goes, or that it goes nowhere."""
 
-    def __init__(self, channel, request):
+    def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
         self.channel = channel
-        self.mode = request["mode"]
-        self.ask_only = request.get("ask_url", False)
-        self.entries = request.get("databases", [])
-        self.allowed = request.get("allow_connections", [])
-        self.session = request.get("session", {})
-        self.refused = []
+        self.mode: str = request["mode"]
+        self.ask_only: bool = request.get("ask_url", False)
+        self.entries: list[dict[str, Any]] = request.get("databases", [])
+        self.allowed: list[str] = request.get("allow_connections", [])
+        self.session: dict[str, Any] = request.get("session", {})
+        self.refused: list[str] = []
 
-    # -- which database is meant
-
-    def refuse(self, words):
-        self.refused.append(words)
-        self.channel.send("refused", words=words)
+    def refuse(self, words: str) -> NoReturn:
+        """Tell the parent what was refused, and don't let it happen."""
+        self.note(words)
         raise Refused(words)
 
-    def sqlite_file(self, database, uri=False):
-        """The file that sqlite3.connect would open; '' for a database in memory."""
-        database = os.fspath(database)
-        if isinstance(database, bytes):
-            database = os.fsdecode(database)
-        if uri and database.startswith("file:"):
-            from urllib.parse import unquote, urlsplit
+    def note(self, words: str) -> None:
+        """Tell the parent what was refused."""
+        self.refused.append(words)
+        self.channel.send("refused", words=words)
 
-            parts = urlsplit(database)
-            if "mode=memory" in parts.query or parts.path in ("", ":memory:"):
-                return ""
-            database = unquote(parts.path)
-        if database in ("", ":memory:"):
-            return ""
-        return os.path.realpath(database)
+    def wanted(self, dialect: str, driver: str, parts: dict[str, str]) -> None:
+        """Where env.py connects is all that was asked for: then this process has done its work."""
+        if self.ask_only:
+            self.channel.send("wanted", dialect=dialect, driver=driver, parts=parts)
+            raise Stopped
 
-    def sqlite_target(self, file):
+    # -- SQLite: which file is meant
+
+    def sqlite_target(self, file: str) -> str | None:
         """The file to open instead, None for the one asked for."""
         if not file:
             return None
@@ -146,16 +195,30 @@ class Wall:
                 if same_file(file, entry["connect"].get("file")):
                     return None
                 if same_file(file, entry["match"].get("file")):
-                    return entry["connect"]["file"] if self.mode == DRY_RUN else None
-        if self.ask_only:
-            self.channel.send("wanted", dialect="sqlite", driver="", parts={"file": file})
-        if self.mode == MIGRATE and any(same_file(file, os.path.realpath(name)) for name in self.allowed):
+                    return str(entry["connect"]["file"]) if self.mode == DRY_RUN else None
+        self.wanted("sqlite", "", {"file": file})
+        if self.allowed_file(file):
             return None
         self.refuse("a connection to the SQLite database " + file)
 
-    def postgresql_target(self, driver, parts):
+    def allowed_file(self, file: str) -> bool:
+        """Whether `allow-connections` names this file."""
+        return any(same_file(file, name) for name in self.allowed)
+
+    def entry_file(self, file: str) -> bool:
+        """Whether this file is the one that sessions of this stage work on."""
+        return any(
+            e["dialect"] == "sqlite" and same_file(file, e["connect"].get("file")) for e in self.entries
+        )
+
+    def only_reads(self, file: str) -> bool:
+        """Whether a session on this file may not write."""
+        return bool(file) and (self.mode == READ or (self.mode == DRY_RUN and not self.entry_file(file)))
+
+    # -- PostgreSQL: which database is meant
+
+    def postgresql_target(self, driver: str, parts: dict[str, str]) -> dict[str, str]:
         """Replacements for host, port, database, user, password; {} to leave the arguments as they are."""
-        parts = postgresql_defaults(parts)
         for entry in self.entries:
             if entry["dialect"] == "postgresql":
                 if same_server(parts, entry["connect"]):
@@ -163,63 +226,40 @@ class Wall:
                 if same_server(parts, entry["match"]):
                     return dict(entry["connect"]) if self.mode == DRY_RUN else {}
         place = "{host}:{port}/{database}".format(**parts)
-        if self.ask_only:
-            self.channel.send("wanted", dialect="postgresql", driver=driver, parts=parts)
-        if self.mode == MIGRATE and place in self.allowed:
+        self.wanted("postgresql", driver, parts)
+        if place in self.allowed:
             return {}
         self.refuse("a connection to the PostgreSQL database " + place)
 
-    # -- SQLAlchemy's engines
-
-    def do_connect(self, dialect, _record, cargs, cparams):
-        wrap_dialect(dialect)
-        if dialect.name == "sqlite":
-            return  # sqlite3.connect itself is wrapped, for engines, pools and raw connections alike
-        if dialect.name != "postgresql":
-            if self.ask_only:
-                url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
-                self.channel.send("wanted", dialect=dialect.name, driver=dialect.driver, parts=url)
-            self.refuse("a connection to a {} database".format(dialect.name))
-        arguments = dict(cparams)
-        dsn = cargs[0] if cargs and isinstance(cargs[0], str) else ""
-        if dsn:
-            arguments = {**parse_dsn(dsn), **arguments}
-        self.redirect_postgresql(dialect.driver, arguments)
-        if dsn:
-            cargs[:] = cargs[1:]
-        cparams.clear()
-        cparams.update(arguments)
-
-    def redirect_postgresql(self, driver, arguments):
+    def redirect_postgresql(self, driver: str, arguments: dict[str, Any]) -> None:
         """Change the arguments of one connect in place: only single keys, everything else is kept."""
         key = "database" if driver in ("asyncpg", "pg8000") else "dbname"
         other = "dbname" if key == "database" else "database"
-        if other in arguments and driver != "asyncpg":
+        if other in arguments:
             arguments[key] = arguments.pop(other)
         for name in ("service", "hostaddr"):
             if arguments.get(name):
                 self.refuse("a connection by libpq's {}, which can't be told apart from others".format(name))
-        parts = {
-            "host": arguments.get("host"),
-            "port": arguments.get("port"),
-            "database": arguments.get(key),
-            "user": arguments.get("user"),
-            "password": arguments.get("password"),
-        }
+        given = {name: arguments.get(name) for name in ("host", "port", "user", "password")}
+        parts = postgresql_defaults(dict(given, database=arguments.get(key)))
         new = self.postgresql_target(driver, parts)
         for name, value in new.items():
-            name = key if name == "database" else name
             if value == "" and name in ("password", "host"):
                 arguments.pop(name, None)
             else:
-                arguments[name] = int(value) if name == "port" else value
-        self.session_options(driver, arguments)
+                arguments[key if name == "database" else name] = int(value) if name == "port" else value
+        ours = new or any(
+            same_server(parts, e["connect"]) or same_server(parts, e["match"]) for e in self.entries
+        )
+        self.session_options(
+            driver, arguments, read_only=self.mode == READ or (not ours and self.mode == DRY_RUN)
+        )
 
-    def session_options(self, driver, arguments):
+    def session_options(self, driver: str, arguments: dict[str, Any], read_only: bool) -> None:
         """Timeouts, name and read-only as connection options: a revision's own RESET can't undo them."""
         options = dict(self.session.get("options", {}))
         name = self.session.get("application_name")
-        if self.mode == READ:
+        if read_only:
             options["default_transaction_read_only"] = "on"
         if driver == "asyncpg":
             settings = dict(arguments.get("server_settings") or {})
@@ -229,7 +269,7 @@ class Wall:
                 settings["application_name"] = name
             arguments["server_settings"] = settings
         elif driver == "pg8000":
-            arguments["application_name"] = name
+            arguments["application_name"] = name  # it has no way to give options
         else:
             given = arguments.get("options") or ""
             ours = " ".join("-c {}={}".format(k, v) for k, v in options.items() if k + "=" not in given)
@@ -237,172 +277,61 @@ class Wall:
             if name:
                 arguments["application_name"] = name
 
-    def session_opened(self, driver, connection, cursor):
-        """Compare the identity of a new session with the one that is allowed. Returns the entry's name."""
-        if driver == "sqlite":
-            cursor.execute("PRAGMA database_list")
-            files = [row[2] for row in cursor.fetchall() if row[1] == "main"]
-            file = files[0] if files else ""
-            if not file:
-                return None
-            for entry in self.entries:
-                if same_file(file, entry["identity"].get("file")):
-                    return entry["name"]
-            if any(same_file(file, os.path.realpath(name)) for name in self.allowed):
-                return None
-            self.refuse("a session on the SQLite database " + file)
-        cursor.execute("SELECT current_database(), oid, pg_backend_pid() FROM pg_database WHERE datname = current_database()")
+    # -- what a new session says of itself
+
+    def session_opened(self, sqlite: bool, cursor: Any) -> str | None:
+        """Compare the identity of a new session with the one that is allowed.
+
+        Returns the entry's name; None for a session that `allow-connections` allows.
+        """
+        return self.sqlite_opened(cursor) if sqlite else self.postgresql_opened(cursor)
+
+    def sqlite_opened(self, cursor: Any) -> str | None:
+        cursor.execute("PRAGMA database_list")
+        files = [row[2] for row in cursor.fetchall() if row[1] == "main"]
+        file = files[0] if files else ""
+        if not file:
+            return None
+        for entry in self.entries:
+            if same_file(file, entry["identity"].get("file")):
+                return str(entry["name"])
+        if self.allowed_file(file):
+            return None
+        self.refuse("a session on the SQLite database " + file)
+
+    def postgresql_opened(self, cursor: Any) -> str | None:
+        cursor.execute(
+            "SELECT current_database(), oid, pg_backend_pid() FROM pg_database WHERE datname = current_database()"
+        )
         database, oid, pid = cursor.fetchone()
         self.channel.send("session", pid=pid, database=str(database))
         for entry in self.entries:
             if entry["dialect"] == "postgresql":
                 wanted = entry["identity"]
                 if wanted.get("database") == database and wanted.get("oid", str(oid)) == str(oid):
-                    return entry["name"]
-        if self.mode == MIGRATE and any(name.endswith("/" + str(database)) for name in self.allowed):
+                    return str(entry["name"])
+        if any(name.endswith("/" + str(database)) for name in self.allowed):
             return None
         self.refuse("a session on the PostgreSQL database {}".format(database))
 
-    # -- the drivers themselves: creator=, pool=, raw connections
 
-    def wrap_sqlite3(self, module):
-        wall, original = self, module.connect
+def sqlite_file(database: Any, uri: bool = False) -> str:
+    """The file that sqlite3.connect would open; '' for a database in memory."""
+    database = os.fspath(database)
+    if isinstance(database, bytes):
+        database = os.fsdecode(database)
+    if uri and database.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
 
-        def connect(database, *args, **kwargs):
-            if not wall.entries and not wall.ask_only:
-                return original(database, *args, **kwargs)
-            uri = kwargs.get("uri", False)
-            file = wall.sqlite_file(database, uri)
-            target = wall.sqlite_target(file)
-            if target is not None:
-                database = target
-                kwargs["uri"] = False
-            elif file and wall.mode == READ and not os.path.exists(file):
-                database = ":memory:"  # reading must not create the file
-                kwargs["uri"] = False
-            connection = original(database, *args, **kwargs)
-            opened = target or file
-            if opened:
-                prepare_sqlite(wall, connection)
-            return connection
-
-        module.connect = connect
-
-    def wrap_psycopg2(self, module):
-        wall, original = self, module.connect
-
-        def connect(dsn=None, connection_factory=None, cursor_factory=None, **kwargs):
-            arguments = {**parse_dsn(dsn or ""), **kwargs}
-            wall.redirect_postgresql("psycopg2", arguments)
-            return original(None, connection_factory, cursor_factory, **arguments)
-
-        module.connect = connect
-
-    def wrap_psycopg(self, module):
-        wall = self
-        for owner in (module.Connection, module.AsyncConnection):
-            original = owner.connect.__func__
-
-            def connect(cls, conninfo="", *args, _original=original, **kwargs):
-                own = {k: kwargs.pop(k) for k in list(kwargs) if k in PSYCOPG_OWN}
-                arguments = {**parse_dsn(conninfo), **kwargs}
-                wall.redirect_postgresql("psycopg", arguments)
-                return _original(cls, "", *args, **arguments, **own)
-
-            owner.connect = classmethod(connect)
-        module.connect = module.Connection.connect
-
-    def wrap_asyncpg(self, module):
-        wall, original = self, module.connection.connect
-
-        def connect(dsn=None, **kwargs):
-            arguments = {**parse_dsn(dsn or ""), **kwargs}
-            if "dbname" in arguments:
-                arguments["database"] = arguments.pop("dbname")
-            wall.redirect_postgresql("asyncpg", arguments)
-            return original(None, **arguments)
-
-        module.connect = module.connection.connect = connect
-
-    def wrap_pg8000(self, module):
-        wall, original = self, module.core.CoreConnection.__init__
-
-        def init(self, user, host="localhost", database=None, port=5432, password=None, *args, **kwargs):
-            arguments = {"user": user, "host": host, "database": database, "port": port, "password": password}
-            wall.redirect_postgresql("pg8000", arguments)
-            arguments.pop("application_name", None)
-            kwargs.setdefault("application_name", wall.session.get("application_name"))
-            original(self, *args, **arguments, **kwargs)
-
-        module.core.CoreConnection.__init__ = init
-
-    def wrap_other(self, module):
-        """Drivers of databases that are not the target's: no connection at all."""
-        name = module.__name__
-
-        def connect(*_args, **_kwargs):
-            self.refuse("a connection by the driver " + name)
-
-        module.connect = connect
-
-    def build(self):
-        """Listen to every engine and wrap every driver, now or when it is imported."""
-        from sqlalchemy import event
-        from sqlalchemy.engine import Engine
-        from sqlalchemy.pool import Pool
-
-        event.listen(Engine, "do_connect", self.do_connect)
-        event.listen(Pool, "connect", on_pool_connect)
-        wrappers = {
-            "sqlite3.dbapi2": self.wrap_sqlite3,
-            "psycopg2": self.wrap_psycopg2,
-            "psycopg": self.wrap_psycopg,
-            "asyncpg": self.wrap_asyncpg,
-            "pg8000": self.wrap_pg8000,
-            "pymysql": self.wrap_other,
-            "MySQLdb": self.wrap_other,
-            "mysql.connector": self.wrap_other,
-            "oracledb": self.wrap_other,
-            "pyodbc": self.wrap_other,
-        }
-        import sqlite3
-
-        self.wrap_sqlite3(sqlite3.dbapi2)
-        sqlite3.connect = sqlite3.dbapi2.connect
-        del wrappers["sqlite3.dbapi2"]
-        for name in list(wrappers):
-            if name in sys.modules:
-                wrappers.pop(name)(sys.modules[name])
-        sys.meta_path.insert(0, AfterImport(wrappers))
+        parts = urlsplit(database)
+        if "mode=memory" in parts.query or parts.path in ("", ":memory:"):
+            return ""
+        database = unquote(parts.path)
+    return "" if database in ("", ":memory:") else os.path.realpath(database)
 
 
-PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cursor_factory"}
-
-
-class AfterImport(importlib.abc.MetaPathFinder):
-    """Calls a function on a module right after its first import."""
-
-    def __init__(self, functions):
-        self.functions = functions
-
-    def find_spec(self, name, path=None, target=None):
-        function = self.functions.pop(name, None)
-        if function is None:
-            return None
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
-        original = spec.loader.exec_module
-
-        def exec_module(module):
-            original(module)
-            function(module)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-def same_file(one, other):
+def same_file(one: str | None, other: str | None) -> bool:
+    """Whether two names mean the same file, which need not exist."""
     if not one or not other:
         return False
     if os.path.realpath(one) == os.path.realpath(other):
@@ -413,7 +342,7 @@ def same_file(one, other):
         return False
 
 
-def parse_dsn(dsn):
+def parse_dsn(dsn: str) -> dict[str, Any]:
     """A libpq connection string or URL as keyword arguments, without help of the driver."""
     if not dsn:
         return {}
@@ -421,7 +350,12 @@ def parse_dsn(dsn):
         from sqlalchemy.engine import make_url
 
         url = make_url(dsn.replace("postgres://", "postgresql://", 1))
-        parts = {"host": url.host, "port": url.port, "dbname": url.database, "user": url.username}
+        parts: dict[str, Any] = {
+            "host": url.host,
+            "port": url.port,
+            "dbname": url.database,
+            "user": url.username,
+        }
         parts["password"] = str(url.password) if url.password is not None else None
         parts.update(url.query)
         return {k: v for k, v in parts.items() if v is not None}
@@ -429,12 +363,11 @@ def parse_dsn(dsn):
     return {k: re.sub(r"\\(.)", r"\1", v[1:-1] if v.startswith("'") else v) for k, v in pairs}
 
 
-def postgresql_defaults(parts):
+def postgresql_defaults(parts: dict[str, Any]) -> dict[str, str]:
     """What libpq would use where an argument is missing."""
     user = parts.get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres"
-    host = parts.get("host") or os.environ.get("PGHOST") or ""
     return {
-        "host": str(host),
+        "host": str(parts.get("host") or os.environ.get("PGHOST") or ""),
         "port": str(parts.get("port") or os.environ.get("PGPORT") or 5432),
         "database": str(parts.get("database") or os.environ.get("PGDATABASE") or user),
         "user": str(user),
@@ -445,7 +378,7 @@ def postgresql_defaults(parts):
 LOCAL = {"", "localhost", "127.0.0.1", "::1"}
 
 
-def same_server(one, other):
+def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two sets of arguments mean the same database. In doubt they don't: then it is refused."""
     hosts = [str(o.get("host") or "") for o in (one, other)]
     same_host = hosts[0] == hosts[1] or all(h in LOCAL or h.startswith("/") for h in hosts)
@@ -456,93 +389,272 @@ def same_server(one, other):
     )
 
 
-def prepare_sqlite(wall, connection):
-    """ATTACH is refused by SQLite's own authorizer, so that raw connections can't do it either."""
+# ------------------------------------------------------------------------------- the drivers
+# creator=, pool= and raw connections do not pass by SQLAlchemy's do_connect
+
+
+def on_do_connect(dialect: Any, _record: Any, cargs: list[Any], cparams: dict[str, Any]) -> None:
+    """An engine is about to connect."""
+    wrap_dialect(dialect)
+    wall = State.wall
+    if dialect.name == "sqlite":
+        return  # sqlite3.connect itself is wrapped, for engines, pools and raw connections alike
+    if dialect.name != "postgresql":
+        url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
+        wall.wanted(dialect.name, dialect.driver, url)
+        wall.refuse("a connection to a {} database".format(dialect.name))
+    arguments = dict(cparams)
+    if cargs and isinstance(cargs[0], str):
+        arguments = {**parse_dsn(cargs.pop(0)), **arguments}
+    wall.redirect_postgresql(dialect.driver, arguments)
+    cparams.clear()
+    cparams.update(arguments)
+
+
+def wrap_sqlite3(wall: Wall, module: Any) -> None:
+    original = module.connect
+
+    def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
+        file = sqlite_file(database, kwargs.get("uri", False) or args[6:7] == (True,))
+        target = wall.sqlite_target(file)
+        if target is None and wall.only_reads(file) and not os.path.exists(file):
+            target = ":memory:"  # reading must not create the file
+        if target is not None:
+            database, args = target, args[:6]
+            kwargs.pop("uri", None)
+        connection = original(database, *args, **kwargs)
+        if file:
+            prepare_sqlite(wall, connection, target or file)
+        return connection
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "sqlite3.connect" and not wall.channel.forked:
+            file = sqlite_file(arguments[0], str(arguments[0]).startswith("file:"))
+            if wall.sqlite_target(file) is not None:
+                wall.refuse("a connection to {} that was not made by sqlite3.connect".format(file))
+
+    module.connect = connect
+    sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
+
+
+def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
+    """Timeout and read-only for a new connection, and no ATTACH: SQLite's own authorizer sees raw connections too."""
     import sqlite3
 
-    attach, ok, deny = 24, sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY
+    attach = 24  # SQLITE_ATTACH; the module names it since Python 3.11
 
-    def authorize(action, argument, *_rest):
+    def authorize(action: int, argument: str | None, *_rest: Any) -> int:
         if action == attach and argument not in (None, "", ":memory:"):
-            file = wall.sqlite_file(argument, argument.startswith("file:"))
-            known = any(same_file(file, e["connect"].get("file")) for e in wall.entries if e["dialect"] == "sqlite")
-            allowed = wall.mode == MIGRATE and any(same_file(file, os.path.realpath(n)) for n in wall.allowed)
-            if file and not known and not allowed:
-                words = "ATTACH of the SQLite database " + file
-                wall.refused.append(words)
-                wall.channel.send("refused", words=words)
-                return deny
-        return ok
+            other = sqlite_file(argument, str(argument).startswith("file:"))
+            allowed = wall.mode == MIGRATE and wall.allowed_file(other)
+            if other and not wall.entry_file(other) and not allowed:
+                wall.note("ATTACH of the SQLite database " + other)
+                return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
 
     connection.set_authorizer(authorize)
     if wall.session.get("busy_timeout"):
         connection.execute("PRAGMA busy_timeout={:d}".format(wall.session["busy_timeout"]))
-    if wall.mode == READ:
+    if wall.only_reads(file):
         connection.execute("PRAGMA query_only=ON")
-    elif wall.mode == DRY_RUN:
+    elif wall.mode == DRY_RUN and not connection.in_transaction:
         connection.execute("PRAGMA synchronous=OFF")  # a scratch copy need not survive a power cut
 
 
-# --------------------------------------------------------------------------------------- what runs, statement by statement
+def wrap_psycopg2(wall: Wall, module: Any) -> None:
+    original = module.connect
+
+    def connect(
+        dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any
+    ) -> Any:
+        arguments = {**parse_dsn(dsn or ""), **kwargs}
+        wall.redirect_postgresql("psycopg2", arguments)
+        return original(None, connection_factory, cursor_factory, **arguments)
+
+    module.connect = connect
+
+
+PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cursor_factory"}
+
+
+def wrap_psycopg(wall: Wall, module: Any) -> None:
+    def wrap(owner: Any) -> None:
+        original = owner.connect.__func__
+
+        def connect(cls: Any, /, conninfo: str = "", **kwargs: Any) -> Any:
+            own = {k: kwargs.pop(k) for k in list(kwargs) if k in PSYCOPG_OWN}
+            arguments = {**parse_dsn(conninfo), **kwargs}
+            wall.redirect_postgresql("psycopg", arguments)
+            return original(cls, "", **arguments, **own)
+
+        owner.connect = classmethod(connect)
+
+    wrap(module.Connection)
+    wrap(module.AsyncConnection)
+    module.connect = module.Connection.connect
+
+
+def wrap_asyncpg(wall: Wall, module: Any) -> None:
+    original = module.connection.connect
+
+    def connect(dsn: Any = None, **kwargs: Any) -> Any:
+        arguments = {**parse_dsn(dsn or ""), **kwargs}
+        wall.redirect_postgresql("asyncpg", arguments)
+        return original(None, **arguments)
+
+    module.connect = module.connection.connect = connect
+
+
+def wrap_pg8000(wall: Wall, module: Any) -> None:
+    original = module.core.CoreConnection.__init__
+
+    def init(
+        self: Any, user: Any, host: Any = "localhost", database: Any = None, port: Any = 5432, password: Any = None,
+        *args: Any, **kwargs: Any
+    ) -> None:  # fmt: skip
+        arguments = {"user": user, "host": host, "database": database, "port": port, "password": password}
+        wall.redirect_postgresql("pg8000", arguments)
+        kwargs.setdefault("application_name", arguments.pop("application_name", None))
+        original(self, *args, **arguments, **kwargs)
+
+    module.core.CoreConnection.__init__ = init
+
+
+def wrap_other(wall: Wall, module: Any) -> None:
+    """Drivers of databases that are not the target's: no connection at all."""
+    name = module.__name__
+
+    def connect(*_args: Any, **_kwargs: Any) -> NoReturn:
+        wall.refuse("a connection by the driver " + name)
+
+    module.connect = connect
+
+
+DRIVERS: dict[str, Callable[[Wall, Any], None]] = {
+    "psycopg2": wrap_psycopg2,
+    "psycopg": wrap_psycopg,
+    "asyncpg": wrap_asyncpg,
+    "pg8000": wrap_pg8000,
+    "pymysql": wrap_other,
+    "MySQLdb": wrap_other,
+    "mysql.connector": wrap_other,
+    "oracledb": wrap_other,
+    "pyodbc": wrap_other,
+}
+
+
+def build_wall(wall: Wall) -> None:
+    """Listen to every engine and wrap every driver, now or when it is imported."""
+    import sqlite3
+
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import Pool
+
+    event.listen(Engine, "do_connect", on_do_connect)
+    event.listen(Pool, "connect", on_pool_connect)
+    wrap_sqlite3(wall, sqlite3.dbapi2)
+    sqlite3.connect = sqlite3.dbapi2.connect
+    for name, wrap in DRIVERS.items():
+        if name in sys.modules:
+            wrap(wall, sys.modules[name])
+    sys.meta_path.insert(0, AfterImport(wall))
+
+
+class AfterImport(importlib.abc.MetaPathFinder):
+    """Wraps a driver right after its first import."""
+
+    def __init__(self, wall: Wall) -> None:
+        self.wall = wall
+        self.looking = threading.local()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """The spec that the other finders give, with our wrapper at its end."""
+        if name not in DRIVERS or getattr(self.looking, "name", None) == name:
+            return None
+        self.looking.name = name
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.looking.name = None
+        if spec is None or spec.loader is None:
+            return spec
+        original = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            original(module)
+            DRIVERS[name](self.wall, module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+# ------------------------------------------------------------------------------- statement by statement
 
 
 class Session:
     """What is known of one driver's connection."""
 
-    def __init__(self, entry):
-        self.entry = entry
-        self.autocommit = False
-        self.dirty = False
-        self.foreign_keys_off = None
+    def __init__(self, entry: str | None, connection: Any, autocommit: bool) -> None:
+        self.entry = entry  # which of the request's databases; None: none of them
+        self.connection = connection  # kept, so that its id is not used again
+        self.autocommit = autocommit
+        self.dirty = False  # a statement that may change the database ran since the last commit
+        self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
 
 
 class State:
     """The one run of this process."""
 
-    channel = None
-    wall = None
-    request = None
-    sessions = {}
+    channel: Channel
+    wall: Wall
+    sessions: ClassVar[dict[int, Session]] = {}
+    levels: ClassVar[dict[int, str]] = {}  # isolation level of connections that are not known yet
     position = 0
     context = 0
-    revision = None
-    revision_file = None
+    revision: str | None = None
+    revision_file: str | None = None
     stamped = True
-    started = {}
+    started: ClassVar[dict[int, tuple[int, float]]] = {}
     internal = False
 
 
-def raw_connection(connection):
-    """The driver's connection inside SQLAlchemy's proxies (the adapted one for async drivers)."""
-    return getattr(connection, "dbapi_connection", None) or connection
+def raw_connection(connection: Any) -> Any:
+    """The driver's connection inside SQLAlchemy's pool proxies (the adapted one for async drivers)."""
+    for name in ("dbapi_connection", "connection"):  # the second one: SQLAlchemy before 1.4.24
+        inner = getattr(connection, name, None)
+        if inner is not None:
+            return inner
+    return connection
 
 
-def driver_connection(connection):
+def driver_connection(connection: Any) -> Any:
+    """The driver's connection itself, for async drivers too."""
     return getattr(connection, "driver_connection", None) or getattr(connection, "_connection", connection)
 
 
-def session_of(connection):
+def session_of(connection: Any) -> Session | None:
     return State.sessions.get(id(raw_connection(connection)))
 
 
-def on_pool_connect(dbapi_connection, record):
-    module = type(driver_connection(dbapi_connection)).__module__
-    is_sqlite = "sqlite" in module or hasattr(dbapi_connection, "isolation_level") and "sqlite" in type(dbapi_connection).__module__
-    cursor = dbapi_connection.cursor()
+def on_pool_connect(connection: Any, _record: Any) -> None:
+    """A pool has a new connection: is it one to a database that it may be?"""
+    names = type(driver_connection(connection)).__module__, type(connection).__module__
+    sqlite = any("sqlite" in name for name in names)
+    cursor = connection.cursor()
     try:
-        entry = State.wall.session_opened("sqlite" if is_sqlite else "postgresql", dbapi_connection, cursor)
+        entry = State.wall.session_opened(sqlite, cursor)
     finally:
         cursor.close()
-        if not is_sqlite:
-            dbapi_connection.rollback()
-    session = Session(entry)
-    session.keep = dbapi_connection  # so that its id is not used again
-    State.sessions[id(dbapi_connection)] = session
-    if is_sqlite:
-        dbapi_connection.isolation_level = None
+        if not sqlite:
+            connection.rollback()
+    autocommit = State.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
+    State.sessions[id(connection)] = Session(entry, connection, autocommit)
+    if sqlite:
+        connection.isolation_level = None
 
 
-def in_transaction(connection):
+def in_transaction(connection: Any) -> bool | None:
     """Whether the driver is inside a transaction; None where it does not say."""
     driver = driver_connection(raw_connection(connection))
     try:
@@ -551,7 +663,7 @@ def in_transaction(connection):
         if hasattr(driver, "is_in_transaction"):
             return bool(driver.is_in_transaction())
         if hasattr(driver, "get_transaction_status"):
-            return driver.get_transaction_status() != 0
+            return bool(driver.get_transaction_status() != 0)
         if hasattr(driver, "info"):
             return int(driver.info.transaction_status) != 0
     except Exception:
@@ -559,64 +671,79 @@ def in_transaction(connection):
     return None
 
 
-def wrap_dialect(dialect):
+# -- commits and rollbacks
+
+
+def wrap_dialect(dialect: Any) -> None:
     """Know of each commit, and keep SQLite's transactions ours, by the dialect's documented methods."""
     if getattr(dialect, "_ci_migrate", False):
         return
     dialect._ci_migrate = True
     do_commit, do_rollback, set_level = dialect.do_commit, dialect.do_rollback, dialect.set_isolation_level
 
-    def commit(connection):
+    def commit(connection: Any) -> None:
         session = session_of(connection)
-        if session is None or not session.dirty or session.entry is None:
-            return do_commit(connection)
-        before_commit(dialect, connection, session)
-        do_commit(connection)
-        committed(session)
+        if session is None or session.entry is None or State.wall.mode == READ:
+            do_commit(connection)
+        elif before_commit(dialect, raw_connection(connection), session):
+            do_commit(connection)
+            committed(session)
+        else:
+            do_commit(connection)
 
-    def rollback(connection):
+    def rollback(connection: Any) -> None:
         session = session_of(connection)
         if session is not None and session.dirty:
             session.dirty = False
-            session.foreign_keys_off = None
             State.channel.send("rolled-back", revision=State.revision, statements=State.position)
-        return do_rollback(connection)
+        do_rollback(connection)
 
-    def set_isolation_level(connection, level):
+    def set_isolation_level(connection: Any, level: str) -> None:
         set_level(connection, level)
-        session = session_of(connection)
-        if session is not None:
+        raw = raw_connection(connection)
+        session = session_of(raw)
+        if session is None:
+            State.levels[id(raw)] = str(level)
+        else:
             session.autocommit = str(level).upper() == "AUTOCOMMIT"
-            if dialect.name == "sqlite":
-                raw_connection(connection).isolation_level = None
+        if dialect.name == "sqlite":
+            raw.isolation_level = None
 
-    dialect.do_commit, dialect.do_rollback, dialect.set_isolation_level = commit, rollback, set_isolation_level
+    dialect.do_commit, dialect.do_rollback, dialect.set_isolation_level = (
+        commit,
+        rollback,
+        set_isolation_level,
+    )
 
 
-def before_commit(dialect, connection, session):
+def before_commit(dialect: Any, raw: Any, session: Session) -> bool:
+    """Ask before something is committed; False where there is nothing to commit."""
     fields = {}
-    raw = raw_connection(connection)
-    if dialect.name == "sqlite" and session.foreign_keys_off is not None:
-        new = violations(raw) - session.foreign_keys_off
-        if new:
-            table = sorted(new)[0][0]
-            raise Refused(
-                "{} rows of {} refer to rows that are gone (PRAGMA foreign_key_check; the revision switched "
-                "foreign keys off)".format(len(new), table)
-            )
-    if dialect.name == "postgresql":
+    if dialect.name == "postgresql" and in_transaction(raw) is not False:
         cursor = raw.cursor()
         try:
             cursor.execute("SELECT pg_current_xact_id_if_assigned()::text")
             fields["xid"] = cursor.fetchone()[0]
         finally:
             cursor.close()
+        session.dirty = session.dirty or fields["xid"] is not None  # a function or a raw cursor has written
+    if not session.dirty:
+        return False
+    if dialect.name == "sqlite" and session.violations is not None:
+        now = violations(raw)
+        new = now - session.violations
+        if new:
+            raise Refused(
+                "{} rows of {} refer to rows that are gone (PRAGMA foreign_key_check; the revision switched "
+                "foreign keys off)".format(len(new), min(new, key=str)[0])
+            )
+        session.violations = now
     State.channel.ask("committing", statements=State.position, revision=State.revision, **fields)
+    return True
 
 
-def committed(session):
+def committed(session: Session) -> None:
     session.dirty = False
-    session.foreign_keys_off = None
     State.channel.ask(
         "committed",
         statements=State.position,
@@ -624,56 +751,59 @@ def committed(session):
         revision=State.revision,
         complete=State.stamped,
     )
+    if State.stamped:  # what comes now is env.py's, until the next revision starts
+        State.revision = State.revision_file = None
 
 
-def violations(raw):
+def violations(raw: Any) -> set[tuple[Any, ...]]:
+    """The rows whose foreign keys lead nowhere; none where SQLite can't tell (a parent table is missing)."""
     cursor = raw.cursor()
-    cursor.execute("PRAGMA foreign_key_check")
-    rows = {tuple(row) for row in cursor.fetchall()}
-    cursor.close()
-    return rows
+    try:
+        cursor.execute("PRAGMA foreign_key_check")
+        return {tuple(row) for row in cursor.fetchall()}
+    except Exception:
+        return set()
+    finally:
+        cursor.close()
 
 
-def site():
-    """File and line in the revision script (or outside SQLAlchemy and Alembic) that sent this statement."""
-    frame = sys._getframe(2)
-    fallback = (None, None)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if State.revision_file and name == State.revision_file:
-            return name, frame.f_lineno
-        if fallback[0] is None and not INTERNAL.search(name):
-            fallback = (name, frame.f_lineno)
-        frame = frame.f_back
-    return fallback if State.revision is None else (None, None)
+# -- statements
 
 
-INTERNAL = re.compile(r"[/\\](sqlalchemy|alembic|asyncio|greenlet|runpy|concurrent)[/\\.]|^<|[/\\]runpy\.py$|threading\.py$")
-
-
-def before_execute(conn, cursor, statement, parameters, context, executemany):
+def before_execute(
+    conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool
+) -> tuple[str, Any]:
+    """A statement is about to be sent: held back, refused, or announced."""
     session = session_of(conn.connection)
     if State.internal or session is None or session.entry is None:
         return statement, parameters
     wall = State.wall
     sqlite = conn.dialect.name == "sqlite"
     if wall.mode == READ:
-        if WRITES.match(statement):
-            State.channel.send("write-at-load", sql=statement[:2000])
-            return ("SELECT 1 WHERE 1 = 0", ())
-        return statement, parameters
-    if wall.mode == DRY_RUN and not sqlite and LEAVES_DATABASE.match(statement):
-        wall.refuse("a statement that leaves the scratch copy: " + " ".join(statement.split())[:120])
+        if not WRITES.match(statement):
+            return statement, parameters
+        State.channel.send("write-at-load", sql=statement[:2000])
+        return (statement, []) if executemany else ("SELECT 1 WHERE 1 = 0", ())
+    if wall.mode == DRY_RUN and not sqlite and leaves_database(statement):
+        wall.refuse("a statement that leaves the scratch copy: " + words_of(statement))
     raw = raw_connection(conn.connection)
+    if session.dirty and in_transaction(raw) is False:
+        committed(session)  # by a raw cursor, behind SQLAlchemy's back
     if sqlite:
         prepare_statement(raw, session, statement)
     if READS.match(statement):
-        return statement, parameters  # the stream is of what changes the database
+        return statement, parameters
     file, line = site()
     State.channel.ask(
-        "statement", position=State.position + 1, context=State.context, revision=State.revision, file=file, line=line,
-        sql=statement[:20000], digest=sha256(statement.encode("utf-8", "replace")).hexdigest(),
-    )  # fmt: skip
+        "statement",
+        position=State.position + 1,
+        context=State.context,
+        revision=State.revision,
+        file=file,
+        line=line,
+        sql=statement[:20000],
+        digest=sha256(statement.encode("utf-8", "replace")).hexdigest(),
+    )
     State.position += 1
     if not TRANSACTION.match(statement):
         session.dirty = True
@@ -681,28 +811,29 @@ def before_execute(conn, cursor, statement, parameters, context, executemany):
     return statement, parameters
 
 
-def prepare_statement(raw, session, statement):
+def prepare_statement(raw: Any, session: Session, statement: str) -> None:
     """SQLite: a real transaction, begun before the first statement that is neither PRAGMA nor transaction control."""
     match = FOREIGN_KEYS.match(statement)
     if match:
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA foreign_keys")
-        on = cursor.fetchone()[0]
-        cursor.close()
         if in_transaction(raw):
             State.channel.send("pragma-in-transaction", revision=State.revision, sql=statement[:200])
-        elif on and match.group(1).lower() in ("off", "0", "false", "no"):
-            session.foreign_keys_off = violations(raw)
+        elif match.group(1).lower() not in ("off", "0", "false", "no"):
+            session.violations = None
+        elif session.violations is None:
+            session.violations = violations(raw)
     if NO_BEGIN.match(statement) or READS.match(statement) or session.autocommit or in_transaction(raw):
         return
-    if raw.isolation_level is not None:
+    if raw.isolation_level is not None:  # a connect listener of the application's
         raw.isolation_level = None
     cursor = raw.cursor()
     cursor.execute("BEGIN IMMEDIATE")
     cursor.close()
 
 
-def after_execute(conn, cursor, statement, parameters, context, executemany):
+def after_execute(
+    conn: Any, cursor: Any, _statement: str, _parameters: Any, _context: Any, _executemany: bool
+) -> None:
+    """It ran."""
     started = State.started.pop(id(cursor), None)
     if started is None:
         return
@@ -712,22 +843,48 @@ def after_execute(conn, cursor, statement, parameters, context, executemany):
     rows = rows if isinstance(rows, int) and rows >= 0 else None
     State.channel.send("done", position=position, seconds=seconds, rows=rows)
     session = session_of(conn.connection)
-    if session is not None and session.dirty and (session.autocommit or in_transaction(conn.connection) is False):
+    if (
+        session is not None
+        and session.dirty
+        and (session.autocommit or in_transaction(conn.connection) is False)
+    ):
         committed(session)
 
 
-def on_error(context):
-    cursor = getattr(context, "cursor", None)
-    started = State.started.pop(id(cursor), None)
+def on_error(context: Any) -> None:
+    """It failed."""
+    started = State.started.pop(id(getattr(context, "cursor", None)), None)
     if started is not None:
         error = context.original_exception
         State.channel.send(
-            "statement-failed", position=started[0], seconds=time.monotonic() - started[1], error=error_words(error),
+            "statement-failed",
+            position=started[0],
+            seconds=time.monotonic() - started[1],
+            error=error_words(error),
             sqlstate=sqlstate(error),
-        )  # fmt: skip
+        )
 
 
-def sqlstate(error):
+INTERNAL = re.compile(
+    r"[/\\](sqlalchemy|alembic|asyncio|greenlet|runpy|concurrent)[/\\.]|^<|[/\\]runpy\.py$|threading\.py$"
+)
+
+
+def site() -> tuple[str | None, int | None]:
+    """File and line in the revision script that sent this statement; outside of revisions, in env.py."""
+    frame: Any = sys._getframe(2)
+    outside: tuple[str | None, int | None] = (None, None)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if State.revision_file and name == State.revision_file:
+            return name, frame.f_lineno
+        if outside[0] is None and not INTERNAL.search(name):
+            outside = (name, frame.f_lineno)
+        frame = frame.f_back
+    return outside if State.revision is None else (None, None)
+
+
+def sqlstate(error: Any) -> str | None:
     error = getattr(error, "orig", None) or error
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         value = getattr(error, name, None)
@@ -736,27 +893,28 @@ def sqlstate(error):
     return "SQLITE_BUSY" if "database is locked" in str(error) else None
 
 
-def error_words(error):
+def error_words(error: Any) -> str:
     """One line without bound values and without the server's DETAIL."""
     error = getattr(error, "orig", None) or error
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     if primary is None:
-        lines = [text for text in str(error).splitlines() if text.strip() and not text.startswith(("DETAIL", "[SQL", "[par"))]
+        left_out = ("DETAIL", "[SQL", "[par")
+        lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
         primary = lines[0] if lines else ""
     return "{}: {}".format(type(error).__name__, primary)[:2000] if primary else type(error).__name__
 
 
-# --------------------------------------------------------------------------------------- Alembic
+# ------------------------------------------------------------------------------- Alembic
 
 
-class Attributes(dict):
+class Attributes(dict):  # type: ignore[type-arg]
     """Config.attributes: a connection for those env.py that insist on one, and for nobody else."""
 
-    def __init__(self, url):
+    def __init__(self, url: str | None) -> None:
         super().__init__()
         self.url = url
 
-    def __missing__(self, key):
+    def __missing__(self, key: Any) -> Any:
         if key != "connection" or not self.url:
             raise KeyError(key)
         from sqlalchemy import create_engine
@@ -766,13 +924,25 @@ class Attributes(dict):
         return self[key]
 
 
-def make_config(request):
+def make_config(request: dict[str, Any]) -> Any:
+    """Alembic's Config as its command line would make it, with the URL that this stage works on."""
     from argparse import Namespace
 
+    from alembic import command
     from alembic.config import Config
 
-    options = Namespace(x=request.get("x") or None, config=request.get("ini"), name=request["section"], raiseerr=True)
-    keywords = {"ini_section": request["section"], "cmd_opts": options}
+    verb = getattr(command, request["direction"])
+    options = Namespace(
+        x=request.get("x") or None,
+        config=request.get("ini"),
+        name=request["section"],
+        raiseerr=True,
+        cmd=(verb, ["revision"], ["sql", "tag"]),
+        revision=request["destination"],
+        sql=False,
+        tag=None,
+    )
+    keywords: dict[str, Any] = {"ini_section": request["section"], "cmd_opts": options}
     if request.get("toml"):
         keywords["toml_file"] = request["toml"]
     config = Config(request.get("ini"), **keywords)
@@ -780,15 +950,13 @@ def make_config(request):
     if url:
         config.set_main_option("sqlalchemy.url", keep_driver(config, url).replace("%", "%%"))
     config.attributes = Attributes(url)
-    if request.get("script_location"):
-        config.set_main_option("script_location", request["script_location"])
     if request.get("configure"):
         module, _, function = request["configure"].partition(":")
         getattr(importlib.import_module(module), function)(config)
     return config
 
 
-def keep_driver(config, url):
+def keep_driver(config: Any, url: str) -> str:
     """The target's URL with the driver that the project wrote (an async env.py needs its async driver)."""
     from sqlalchemy.engine import make_url
 
@@ -797,74 +965,66 @@ def keep_driver(config, url):
     except Exception:
         return url
     ours = make_url(url)
-    if theirs.get_backend_name() == ours.get_backend_name():
+    if theirs.get_backend_name() == ours.get_backend_name() and "+" in theirs.drivername:
         ours = ours.set(drivername=theirs.drivername)
     return ours.render_as_string(hide_password=False)
 
 
-def describe_graph(script):
+def prepend_sys_path(config: Any) -> None:
+    """What `alembic` on the command line does with `prepend_sys_path` in the ini file."""
+    value = config.get_main_option("prepend_sys_path")
+    if not value:
+        return
+    folders = getattr(config, "get_prepend_sys_paths_list", lambda: re.split(r",|;|:|\s+", value))()
+    sys.path[:0] = [str(folder) for folder in folders or ()]
+
+
+def describe_graph(script: Any) -> dict[str, Any]:
+    """All revision scripts, newest first."""
     revisions = []
     for revision in script.walk_revisions():
         function = getattr(revision.module, "downgrade", None)
         code = getattr(function, "__code__", None)
         names = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
-        allow = getattr(revision.module, "ci_migrate", None)
-        revisions.append({
-            "id": revision.revision,
-            "file": revision.path,
-            "message": (revision.doc or "").strip(),
-            "down_revisions": list(as_tuple(revision.down_revision)),
-            "depends_on": list(as_tuple(revision.dependencies)),
-            "branch_labels": sorted(revision.branch_labels or ()),
-            "has_downgrade": function is not None and (code is None or bool(names - {"NotImplementedError"})),
-            "allow": {str(k): str(v) for k, v in (allow or {}).get("allow", {}).items()} if isinstance(allow, dict) else {},
-        })  # fmt: skip
+        own = getattr(revision.module, "ci_migrate", None)
+        allow = own.get("allow", {}) if isinstance(own, dict) else {}
+        revisions.append(
+            {
+                "id": revision.revision,
+                "file": revision.path,
+                "message": (revision.doc or "").strip(),
+                "down_revisions": list(as_tuple(revision.down_revision)),
+                "depends_on": list(as_tuple(revision.dependencies)),
+                "branch_labels": sorted(revision.branch_labels or ()),
+                "has_downgrade": function is not None
+                and (code is None or bool(names - {"NotImplementedError"})),
+                "allow": {str(k): str(v) for k, v in allow.items()},
+            }
+        )
     return {"revisions": revisions, "heads": list(script.get_heads()), "env_file": script.env_py_location}
 
 
-def as_tuple(value):
+def as_tuple(value: Any) -> tuple[str, ...]:
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
-
-
-def wrap_steps(steps, context, number):
-    """Announce each revision before its upgrade() or downgrade() runs."""
-    for step in steps:
-        revision = getattr(step, "revision", None)
-        original = step.migration_fn
-
-        def run(*args, _original=original, _revision=revision, **kwargs):
-            State.context = number
-            if _revision is not None:
-                State.revision = _revision.revision
-                State.revision_file = _revision.path
-            State.stamped = False
-            State.channel.send("revision", context=number, revision=State.revision, file=State.revision_file)
-            return _original(*args, **kwargs)
-
-        step.migration_fn = run
-    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, on_stamped)
-    return steps
-
-
-def on_stamped(heads=(), **_rest):
-    State.stamped = True
-    State.channel.send("stamped", context=State.context, revision=State.revision, heads=sorted(heads))
 
 
 class Contexts:
     """The `fn` of EnvironmentContext: called once for each version table that env.py configures."""
 
-    def __init__(self, script, request):
+    def __init__(self, script: Any, request: dict[str, Any]) -> None:
         self.script = script
         self.request = request
         self.planned = {c["key"]: c for c in request.get("contexts", [])}
-        self.seen = []
+        self.seen: list[str] = []
 
-    def key(self, context):
+    def table(self, context: Any) -> dict[str, str | None]:
+        """Which version table this is: by name, schema and the schema that unqualified names mean."""
         connection = context.connection
         session = session_of(connection.connection) if connection is not None else None
+        if session is None or (session.entry is None and not in_memory(session.connection)):
+            raise Refused("env.py migrates a database that is not the target")
         path = None
-        if connection is not None and connection.dialect.name == "postgresql":
+        if connection.dialect.name == "postgresql":
             State.internal = True
             try:
                 path = connection.exec_driver_sql("SELECT current_schema()").scalar()
@@ -873,71 +1033,111 @@ class Contexts:
         return {
             "name": context.version_table,
             "schema": context.version_table_schema,
-            "database": (session.entry if session is not None else "") or "",
+            "database": session.entry or "",
             "search_path": path,
         }
 
-    def __call__(self, heads, context):
-        table = self.key(context)
+    def __call__(self, heads: Iterable[str], context: Any) -> list[Any]:
+        table = self.table(context)
         key = "|".join(str(table[k] or "") for k in ("database", "schema", "search_path", "name"))
         heads = sorted(heads)
-        number = self.seen.index(key) if key in self.seen else len(self.seen)
-        again = key in self.seen
-        if not again:
-            self.seen.append(key)
-        if self.request["action"] == "inspect":
-            revisions = [] if again else self.pending(tuple(heads))
-            if not again:
-                State.channel.send("context", key=key, number=number, table=table, heads=heads, revisions=revisions)
+        if key in self.seen:  # env.py comes back to a version table: all of it has run
             return []
-        if again:
-            return []
-        planned = self.planned.get(key)
-        if planned is None:
-            raise Refused("a version table that is not in the plan: " + (table["schema"] or "") + " " + table["name"])
-        if sorted(planned["from_heads"]) != heads:
-            raise Refused(
-                "the plan is stale: {} is at {}, planned was {}".format(
-                    table["name"], ", ".join(heads) or "base", ", ".join(planned["from_heads"]) or "base"
-                )
-            )
+        number = len(self.seen)
+        self.seen.append(key)
+        inspect = self.request["action"] == "inspect"
+        revisions = self.pending(tuple(heads)) if inspect else self.agreed(key, table, heads)
         State.context = number
-        State.channel.send("context", key=key, number=number, table=table, heads=heads, revisions=planned["revisions"])
+        State.channel.send("context", key=key, number=number, table=table, heads=heads, revisions=revisions)
+        if inspect:
+            return []
         if self.request["direction"] == "stamp":
-            return wrap_steps(list(self.script._stamp_revs(self.request["destination"], tuple(heads))), context, number)
-        return wrap_steps(self.steps(planned["revisions"]), context, number)
+            return wrap_steps(
+                self.script._stamp_revs(self.request["destination"], tuple(heads)), context, number
+            )
+        return wrap_steps(self.steps(revisions), context, number)
 
-    def pending(self, heads):
-        """Alembic's own answer to what would run. Its private names: here and in `steps`, nowhere else."""
+    def agreed(self, key: str, table: dict[str, str | None], heads: Sequence[str]) -> list[str]:
+        """What the plan says for this version table; refused where it says nothing, or something else by now."""
+        planned = self.planned.get(key)
+        name = ".".join(part for part in (table["schema"] or table["search_path"], table["name"]) if part)
+        if planned is None:
+            raise Refused("a version table that is not in the plan: " + name)
+        if sorted(planned["from_heads"]) != list(heads):
+            at, wanted = (", ".join(h) or "base" for h in (heads, planned["from_heads"]))
+            raise Refused("the plan is stale: {} is at {}, planned was {}".format(name, at, wanted))
+        return list(planned["revisions"])
+
+    def pending(self, heads: tuple[str, ...]) -> list[str]:
+        """Alembic's own answer to what would run. Its private names: here and for stamp, nowhere else."""
         destination, direction = self.request["destination"], self.request["direction"]
         if direction == "stamp":
             return []
         function = self.script._upgrade_revs if direction == "upgrade" else self.script._downgrade_revs
         return [step.revision.revision for step in function(destination, heads)]
 
-    def steps(self, revisions):
+    def steps(self, revisions: Iterable[str]) -> list[Any]:
         from alembic.runtime.migration import MigrationStep
 
         map_ = self.script.revision_map
-        make = (
-            MigrationStep.upgrade_from_script
-            if self.request["direction"] == "upgrade"
-            else MigrationStep.downgrade_from_script
-        )
+        upgrade = self.request["direction"] == "upgrade"
+        make = MigrationStep.upgrade_from_script if upgrade else MigrationStep.downgrade_from_script
         return [make(map_, map_.get_revision(revision)) for revision in revisions]
 
 
-def run_env(config, script, request):
+def in_memory(connection: Any) -> bool:
+    """Whether this is SQLite without a file: what a reader gets in the place of a file that does not exist."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA database_list")
+        return not any(row[2] for row in cursor.fetchall())
+    except Exception:
+        return False
+    finally:
+        cursor.close()
+
+
+def wrap_steps(steps: Iterable[Any], context: Any, number: int) -> list[Any]:
+    """Announce each revision before its upgrade() or downgrade() runs."""
+    steps = list(steps)
+    for step in steps:
+        step.migration_fn = announced(step.migration_fn, getattr(step, "revision", None), number)
+    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, on_stamped)
+    return steps
+
+
+def announced(original: Callable[..., Any], revision: Any, number: int) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        State.context = number
+        State.revision = revision.revision if revision is not None else None
+        State.revision_file = revision.path if revision is not None else None
+        State.stamped = False
+        State.channel.send("revision", context=number, revision=State.revision, file=State.revision_file)
+        return original(*args, **kwargs)
+
+    return run
+
+
+def on_stamped(heads: Iterable[str] = (), **_rest: Any) -> None:
+    State.stamped = True
+    State.channel.send("stamped", context=State.context, revision=State.revision, heads=sorted(heads))
+
+
+def run_env(config: Any, script: Any, request: dict[str, Any]) -> None:
+    """Run env.py as Alembic does, with our function to say which revisions run."""
     from alembic.runtime.environment import EnvironmentContext
 
-    contexts = Contexts(script, request)
-    reading = request["mode"] == READ
-    environment = EnvironmentContext(
-        config, script, fn=contexts, as_sql=False, destination_rev=request["destination"], dont_mutate=reading
+    environment: Any = EnvironmentContext(
+        config,
+        script,
+        fn=Contexts(script, request),
+        as_sql=False,
+        destination_rev=request["destination"],
+        dont_mutate=request["mode"] == READ,
     )
     original = environment.configure
 
-    def configure(connection=None, *args, **keywords):
+    def configure(connection: Any = None, *args: Any, **keywords: Any) -> Any:
         if connection is not None:
             wrap_dialect(connection.dialect)
             if connection.dialect.name == "sqlite":
@@ -951,7 +1151,11 @@ def run_env(config, script, request):
         script.run_env()
 
 
-def listen():
+# ------------------------------------------------------------------------------- from the request to the last event
+
+
+def listen() -> None:
+    """Hear of each statement of each engine."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -961,28 +1165,19 @@ def listen():
     event.listen(Engine, "engine_connect", lambda conn, *_: wrap_dialect(conn.dialect))
 
 
-def prepend_sys_path(config):
-    """What `alembic` on the command line does with `prepend_sys_path` in the ini file."""
-    value = config.get_main_option("prepend_sys_path")
-    if not value:
-        return
-    folders = getattr(config, "get_prepend_sys_paths_list", lambda: re.split(r",|;|:|\s+", value))()
-    sys.path[:0] = [str(folder) for folder in folders or ()]
-
-
-def failure(error):
+def failure(error: BaseException) -> dict[str, Any]:
     """What went wrong, and where in the project."""
     if isinstance(error, Stopped):
         return {"kind": "stopped", "message": "stopped at a statement boundary"}
     kinds = {"CommandError": "command", "Refused": "refused"}
     kind = kinds.get(type(error).__name__, "exit" if isinstance(error, SystemExit) else "error")
-    if State.wall is not None and State.wall.refused and kind == "error":
+    if State.wall.refused and kind == "error":
         kind = "refused"
     frames = traceback.extract_tb(error.__traceback__)
     places = [f for f in frames if State.revision_file and f.filename == State.revision_file]
     places = places or [f for f in frames if not INTERNAL.search(f.filename)]
     place = places[-1] if places else None
-    message = "sys.exit({})".format(error.code) if kind == "exit" else error_words(error)
+    message = "sys.exit({})".format(error.code) if isinstance(error, SystemExit) else error_words(error)
     if kind in ("command", "refused"):
         message = str(error).splitlines()[0] if str(error) else message
     if isinstance(error, SyntaxError) and error.filename:
@@ -998,7 +1193,22 @@ def failure(error):
     }
 
 
-def main():
+def obey(request: dict[str, Any]) -> None:
+    """Do what the request says."""
+    import alembic.script
+
+    build_wall(State.wall)
+    listen()
+    config = make_config(request)
+    prepend_sys_path(config)
+    script = alembic.script.ScriptDirectory.from_config(config)
+    if request["action"] == "inspect":
+        State.channel.send("graph", **describe_graph(script))
+    run_env(config, script, request)
+
+
+def main() -> None:
+    """Greet, take one request, do it, and say how it ended."""
     channel = State.channel = Channel()
     import alembic
     import alembic.config
@@ -1006,32 +1216,32 @@ def main():
     import sqlalchemy
 
     channel.send(
-        "hello", pid=os.getpid(), python=sys.version.split()[0], executable=sys.executable,
-        alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__,
-    )  # fmt: skip
-    request = State.request = json.loads(channel.line().decode("utf-8"))
+        "hello",
+        pid=os.getpid(),
+        python=sys.version.split()[0],
+        executable=sys.executable,
+        alembic=alembic.__version__,
+        sqlalchemy=sqlalchemy.__version__,
+    )
+    request = json.loads(channel.line().decode("utf-8"))
     os.environ.update(request.get("environ", {}))
-    for name in request.get("unset", []):
-        os.environ.pop(name, None)
+    sys.argv = ["alembic", request["direction"], request["destination"]]
     State.wall = Wall(channel, request)
     try:
-        State.wall.build()
-        listen()
-        config = make_config(request)
-        prepend_sys_path(config)
-        script = alembic.script.ScriptDirectory.from_config(config)
-        if request["action"] == "inspect":
-            channel.send("graph", **describe_graph(script))
-        run_env(config, script, request)
+        obey(request)
     except BaseException as error:  # env.py may raise anything, SystemExit and KeyboardInterrupt included
         if isinstance(error, SystemExit) and error.code in (None, 0):
             channel.send("finished", exited=True)
-            return
-        channel.send("failed", **failure(error))
+        else:
+            channel.send("failed", **failure(error))
     else:
         channel.send("finished", exited=False)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # closed by env.py
+            continue
+    os._exit(0)  # threads and atexit handlers of the application have no say
 
 
 main()
-sys.stderr.flush()
-os._exit(0)  # threads and atexit handlers of the application have no say
