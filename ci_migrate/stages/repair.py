@@ -198,4 +198,7 @@ def _others_wrote(run: Run, evidence: Evidence | None, backup: Backup | None, di
 
 def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
-    return restore(run.database, backup, run.catalog)
+    words = restore(run.database, backup, run.catalog)
+    if run.ledger is not None:
+        run.ledger.pin_identity(run.database.identity(), replace=True)  # a swap by rename gives it another oid
+    return words
