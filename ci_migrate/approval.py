@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 from sqlalchemy import Connection, insert, or_, select, update
 
+from ci_migrate.approval_commands import generate_command
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
@@ -234,14 +235,14 @@ def _find(ledger: Ledger, connection: Connection, digest: str, plan: Plan | None
     if row is None or not hmac.compare_digest(row.token_sha256, digest):
         raise NotApprovedError(
             f"The ledger ({ledger.place}) knows no such token: it was made for another target, or never.",
-            hint=_generate_anew(plan.target if plan else None),
+            hint=_generate_anew(plan),
         )
     return row
 
 
 def _refuse_unfit(connection: Connection, row: Any, plan: Plan | None, run_id: str | None) -> None:
     """Raise NotApprovedError unless the token can be used, by this run where one is named."""
-    anew = _generate_anew(plan.target if plan else row.target)
+    anew = _generate_anew(plan or row.plan)
     if row.target_uuid != _uuid(connection):
         raise NotApprovedError("The token was made for another target than this database.", hint=anew)
     if plan is not None and plan.target != row.target:
@@ -265,7 +266,7 @@ def _refuse_unfit(connection: Connection, row: Any, plan: Plan | None, run_id: s
 
 
 def _refuse_gone(row: Any) -> NoReturn:
-    anew = _generate_anew(row.target)
+    anew = _generate_anew(row.plan)
     if row.revoked is not None:
         raise NotApprovedError(f"The token was revoked at {_time(row.revoked)}.", hint=anew)
     raise NotApprovedError(
@@ -378,9 +379,9 @@ def _record(row: Any, now: datetime) -> TokenRecord:
     )
 
 
-def _generate_anew(target: str | None) -> str:
-    option = f"--target {shlex.quote(target)} " if target else ""
-    return f"Ask for a new one: ci-migrate token generate {option}--reason '...'"
+def _generate_anew(plan: Plan | None) -> str:
+    command = ["ci-migrate", "token", "generate"] if plan is None else generate_command(plan)
+    return f"Ask for a new one: {shlex.join(command)} --reason '...'"
 
 
 def _time(value: datetime) -> str:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from ci_migrate.approval_commands import generate_command
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.tables import printable
 from ci_migrate.model import Evidence, Finding, Noun, Plan, TableEvidence, now
 
 FILE_NAME = "approval-request.json"
-
-_NEWEST = ("head", "heads", "")
 
 
 class RowsChange(Noun, frozen=True, kw_only=True):
@@ -66,9 +65,6 @@ def approval_request(
         target: its name in the settings.
         command_line: the command that goes on, once there is a token.
     """
-    generate = ["ci-migrate", "token", "generate", "--target", target]
-    if plan.destination not in _NEWEST:
-        generate += ["--to", plan.destination]
     return ApprovalRequest(
         created=now(),
         target=target,
@@ -77,7 +73,10 @@ def approval_request(
         plan=plan,
         evidence=None if evidence is None else _summary(evidence),
         findings=tuple(findings),
-        how_to_approve=(f"{shlex.join(generate)} --reason '...'", f"CI_MIGRATE_TOKEN=TOKEN {command_line}"),
+        how_to_approve=(
+            f"{shlex.join(generate_command(plan))} --reason '...'",
+            f"CI_MIGRATE_TOKEN=TOKEN {command_line}",
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -104,6 +105,9 @@ def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; whatever happens, the answer is an exit code."""
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal can't show is no reason to stop
     try:
         result: Any = cli.main(list(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:
@@ -141,8 +145,6 @@ def _unexpected(error: BaseException, *, debug: bool) -> int:
     if type(error).__name__ == "Interrupted" and isinstance(number, int):
         click.echo("Interrupted. The database was not touched.", err=True)
         return 128 + number
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 0
     if debug:
         traceback.print_exc()
     click.echo(

@@ -2,8 +2,10 @@
 
 import getpass
 import os
+import shlex
 import socket
 import time
+import traceback
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -11,12 +13,13 @@ import msgspec
 import pluggy
 
 from ci_migrate import __version__, plugins
+from ci_migrate.approval_commands import go_on_command
 from ci_migrate.approval_request import approval_request, write_request
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
 from ci_migrate.opening import Order, opened
-from ci_migrate.pipeline import PIPELINE, execute
+from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
 from ci_migrate.stages.repair import fitting, situation_of
@@ -42,21 +45,44 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
             f"({settings.production_reason}).",
             hint="Use `ci-migrate run`.",
         )
+    if settings.production and not settings.auto_backup and order.command in ("run", "rollback"):
+        raise RefusedError(
+            f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
+            f"one ({settings.production_reason}): there would be nothing to rehearse on, and no way back.",
+            hint="Set auto-backup = true.",
+        )
     started = time.monotonic()
-    with opened(settings, order, interrupt) as (run_, manager):
-        if run_.ledger is not None and run_.lock is not None:
-            refuse_unfinished(run_)
-        report = _empty(run_, order)
-        if run_.lock is not None:
-            _begin(run_)
-        report = walk(run_, report, manager, order, STAGES[order.command])
-        report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
-        if run_.lock is not None:
-            report = _finish(run_, report)
-        approve = report.result("approve")
-        if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
-            _write_request(report, order)
-        return report
+    report: Report | None = None
+    try:
+        with opened(settings, order, interrupt) as (run_, manager):
+            if run_.ledger is not None and run_.lock is not None:
+                refuse_unfinished(run_)
+            report = _empty(run_, order)
+            if run_.lock is not None:
+                _begin(run_)
+            report = walk(run_, report, manager, order, STAGES[order.command])
+            report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
+            if run_.lock is not None:
+                report = _finish(run_, report)
+            approve = report.result("approve")
+            if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
+                report = _write_request(report, order)
+    except Exception as error:
+        if report is None or not report.results:
+            raise
+        # the stages have ended: what fails in giving lock, ledger and copies back does not change what they did
+        return warned(report, f"Not all was given back at the end: {words_of_error(error)}")
+    return report
+
+
+def warned(report: Report, *words: str) -> Report:
+    """The report with more warnings."""
+    return msgspec.structs.replace(report, warnings=(*report.warnings, *words)) if words else report
+
+
+def words_of_error(error: BaseException) -> str:
+    """What happened, in one line."""
+    return error.what if isinstance(error, CiMigrateError) else f"{type(error).__name__}: {error}"
 
 
 def walk(
@@ -68,12 +94,22 @@ def walk(
         findings = plugins.show_after(manager, result, result.plan or so_far.plan)
         return msgspec.structs.replace(result, findings=(*result.findings, *findings)) if findings else result
 
-    def done(result: StageResult) -> None:
-        if run_.ledger is not None and run_.lock is not None:
-            run_.ledger.record_stage(run_.subject, result)
-        order.done(result)
+    warnings: list[str] = []
 
-    return execute(
+    def done(result: StageResult) -> StageResult:
+        try:
+            if run_.ledger is not None and run_.lock is not None:
+                run_.ledger.record_stage(run_.subject, result)
+        except CiMigrateError as error:
+            warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
+            if result.outcome is Outcome.PASSED and result.stage not in WRITING:
+                result = msgspec.structs.replace(
+                    result, outcome=Outcome.ERROR, message=error.what, exit_code=int(error.exit_code)
+                )
+        order.done(result)
+        return result
+
+    report = execute(
         run_,
         report,
         wanted=wanted,
@@ -81,6 +117,7 @@ def walk(
         observe=observe,
         done=done,
     )
+    return warned(report, *warnings)
 
 
 def refuse_unfinished(run_: Run) -> None:
@@ -206,17 +243,21 @@ def _finish(run_: Run, report: Report) -> Report:
             "run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value
         )
     except CiMigrateError as error:
-        warning = f"The ledger could not be closed: {error.what}"
-        return msgspec.structs.replace(report, warnings=(*report.warnings, warning))
+        return warned(report, f"The ledger could not be closed: {error.what}")
     return report
 
 
-def _write_request(report: Report, order: Order) -> None:
+def _write_request(report: Report, order: Order) -> Report:
+    """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
     assert report.plan is not None
     assert order.request_file is not None
-    command = f"ci-migrate run --target {report.target} --token-file FILE"
+    command = shlex.join(go_on_command(report.plan))
     request = approval_request(report.plan, report.evidence, report.findings, report.target, command)
-    write_request(request, order.request_file)
+    try:
+        write_request(request, order.request_file)
+    except CiMigrateError as error:
+        return warned(report, error.what)
+    return report
 
 
 def actor(settings: Settings) -> str:
@@ -230,16 +271,33 @@ def actor(settings: Settings) -> str:
         return "unknown"
 
 
-def error_report(command: str, target: str, error: CiMigrateError) -> Report:
-    """The report of a run that ended before its first stage."""
-    failed = error.exit_code in (ExitCode.REFUSED, ExitCode.NOT_APPROVED, ExitCode.LOCKED)
+def error_report(command: str, target: str, error: BaseException) -> Report:
+    """The report of a run that ended before its first stage: refused, broken, or interrupted."""
+    exit_code, interrupted = ExitCode.BUG, None
+    message, details = f"Bug in ci-migrate: {type(error).__name__}: {error}", ""
+    if isinstance(error, CiMigrateError):
+        exit_code = error.exit_code
+        message = "\n".join(line for line in (error.what, error.hint) if line)
+    elif isinstance(error, Interrupted):
+        exit_code = ExitCode(128 + error.number)
+        interrupted, message = 128 + error.number, "Interrupted before the first stage."
+    else:
+        details = "".join(traceback.format_exception(error))
+    failed = exit_code in (ExitCode.REFUSED, ExitCode.NOT_APPROVED, ExitCode.LOCKED)
     result = StageResult(
         stage="check",
         outcome=Outcome.FAILED if failed else Outcome.ERROR,
-        message="\n".join(line for line in (error.what, error.hint) if line),
-        exit_code=int(error.exit_code),
-        state=TargetState.UNKNOWN if error.exit_code is ExitCode.FAILED_DIRTY else TargetState.UNTOUCHED,
+        message=message,
+        details=details,
+        exit_code=int(exit_code),
+        state=TargetState.UNKNOWN if exit_code is ExitCode.FAILED_DIRTY else TargetState.UNTOUCHED,
     )
     return Report(
-        run_id="", command=command, target=target, started=now(), version=__version__, results=(result,)
+        run_id="",
+        command=command,
+        target=target,
+        started=now(),
+        version=__version__,
+        results=(result,),
+        interrupted=interrupted,
     )

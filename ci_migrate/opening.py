@@ -115,14 +115,14 @@ def opened(
                 ledger=book,
                 lock=lock,
                 checks=plugins.unique(
-                    plugins.collected(manager.hook.ci_migrate_checks(settings=settings)), "code"
+                    plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"
                 ),
                 repairs=plugins.unique(
-                    plugins.collected(manager.hook.ci_migrate_repairs(settings=settings)), "name"
+                    plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"
                 ),
                 approvers=lambda plan: [
                     ConfirmationApprover(_need(book), order.token.reveal() if order.token else None, run_id),
-                    *plugins.collected(manager.hook.ci_migrate_approvals(plan=plan, settings=settings)),
+                    *plugins.collected(manager, "ci_migrate_approvals", plan=plan, settings=settings),
                 ],
                 token=order.token,
                 tell=order.tell,

@@ -43,9 +43,12 @@ def execute(
     wanted: Collection[str],
     veto: Veto,
     observe: Observe,
-    done: Callable[[StageResult], None],
+    done: Callable[[StageResult], StageResult],
 ) -> Report:
     """Walk the table and return the finished report.
+
+    From here on signals are only noted, except within a stage that does not write: `interrupt.protected` stays set
+    when this returns, since the caller still has to close the ledger and to write the reports.
 
     Args:
         run: all that a stage may touch.
@@ -53,24 +56,28 @@ def execute(
         wanted: the stages that the command consists of; the others are skipped.
         veto: asked before each stage but repair; words mean no.
         observe: shown each result of a stage that ran; returns it, perhaps with a finding more.
-        done: called with each result as it comes.
+        done: called with each result as it comes; returns it, perhaps as an error.
     """
+    run.interrupt.protected = True
     for name, run_stage in PIPELINE:
         started = time.monotonic()
+        report = _noted(run, report)
         reason = _skip(name, report, wanted, run)
         if reason is not None:
             result = StageResult(stage=name, outcome=Outcome.SKIPPED, message=reason)
         else:
-            run.interrupt.protected = name in WRITING
             result = _guarded(name, run_stage, run, report, veto)
             result = msgspec.structs.replace(result, seconds=time.monotonic() - started)
             result = observe(result, report)
-        report = report.plus(result)
-        if run.interrupt.number is not None:
-            report = msgspec.structs.replace(report, interrupted=128 + run.interrupt.number)
-        done(result)
-    run.interrupt.protected = False
-    return report
+        report = report.plus(done(result))
+    return _noted(run, report)
+
+
+def _noted(run: Run, report: Report) -> Report:
+    """The report, with the signal that came."""
+    if run.interrupt.number is None or report.interrupted is not None:
+        return report
+    return msgspec.structs.replace(report, interrupted=128 + run.interrupt.number)
 
 
 def _skip(name: str, report: Report, wanted: Collection[str], run: Run) -> str | None:
@@ -102,11 +109,17 @@ def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Vet
     if name != "repair":
         no = veto(name, report)
         if no is not None:
-            return StageResult(stage=name, outcome=Outcome.FAILED, message=no, state=_untouched(name, report))
+            return StageResult(stage=name, outcome=Outcome.FAILED, message=no, state=report.state)
     try:
-        return run_stage(run, report)
+        try:
+            run.interrupt.protected = name in WRITING
+            if run.interrupt.number is not None and not run.interrupt.protected:
+                raise Interrupted(run.interrupt.number)
+            return run_stage(run, report)
+        finally:
+            run.interrupt.protected = True
     except Interrupted as interrupted:
-        run.interrupt.set(interrupted.number)
+        run.interrupt.number = interrupted.number
         return StageResult(
             stage=name, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(name, report)
         )
@@ -119,7 +132,7 @@ def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Vet
             exit_code=int(error.exit_code),
             state=_untouched(name, report),
         )
-    except Exception as error:  # noqa: BLE001 - the pipeline row is one of the two places that may catch everything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the two places that may catch everything
         return StageResult(
             stage=name,
             outcome=Outcome.ERROR,

@@ -1,5 +1,6 @@
 """The plugin manager: built-ins, then the setting `plugins`, then entry points."""
 
+import copy
 import importlib
 import importlib.util
 from collections.abc import Iterable, Sequence
@@ -35,10 +36,12 @@ def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager
     for module in BUILT_IN:
         manager.register(module, name=f"built-in {module.__name__.rpartition('.')[2]}")
     for name in plugins:
-        manager.register(_load(name, folder), name=name)
+        if manager.has_plugin(name):
+            raise SettingsError(f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings.")
+        _register(manager, _load(name, folder), name)
     try:
         manager.load_setuptools_entrypoints(PROJECT_NAME)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(
             f"An installed plugin can't be imported: {type(error).__name__}: {error}.",
             hint="Uninstall or mend it: `ci-migrate plugins` lists what is found.",
@@ -50,17 +53,27 @@ def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager
     return manager
 
 
+def _register(manager: pluggy.PluginManager, plugin: ModuleType, name: str) -> None:
+    try:
+        manager.register(plugin, name=name)
+    except (ValueError, pluggy.PluginValidationError) as error:
+        raise SettingsError(
+            f"Plugin {name} does not fit: {' '.join(str(error).split())}.",
+            hint="The hooks and their arguments: ci-migrate plugins",
+        ) from error
+
+
 def _load(name: str, folder: Path) -> ModuleType:
     try:
         if not name.endswith(".py"):
             return importlib.import_module(name)
         path = folder / name
         spec = importlib.util.spec_from_file_location(f"ci_migrate_plugin_{path.stem}", path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"no such file: {path}")
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except Exception as error:  # a plugin may raise anything when it is imported
+    except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
         raise SettingsError(
             f"Plugin {name} can't be imported: {type(error).__name__}: {error}.",
             hint="Correct `plugins` in the settings.",
@@ -68,9 +81,22 @@ def _load(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def collected(results: Iterable[Sequence[Any]]) -> list[Any]:
-    """What all plugins returned, as one list."""
-    return [item for items in results for item in items]
+def collected(manager: pluggy.PluginManager, hook: str, **arguments: Any) -> list[Any]:
+    """What all plugins return from a hook that gives a list, as one list.
+
+    Raises:
+        UsageError: a plugin raised, or returned no list; nothing was touched by then.
+    """
+    found: list[Any] = []
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        try:
+            found += implementation.function(**{n: arguments[n] for n in implementation.argnames}) or ()
+        except (Exception, SystemExit) as error:
+            raise UsageError(
+                f"Plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}.",
+                hint="Mend it, or leave it out of `plugins`.",
+            ) from error
+    return found
 
 
 def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptions) -> Database:
@@ -79,7 +105,7 @@ def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptio
     Raises:
         UsageError: no plugin serves this backend, or two do.
     """
-    factories: list[DatabaseFactory] = collected(manager.hook.ci_migrate_databases())
+    factories: list[DatabaseFactory] = collected(manager, "ci_migrate_databases")
     backend = url.get_backend_name()
     fitting = [f for f in factories if backend in f.backends]
     if len(fitting) > 1:
@@ -94,9 +120,13 @@ def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptio
 
 def unique(items: Iterable[Any], key: str) -> list[Any]:
     """The items, sorted by a key that no two of them may share."""
-    found: dict[Any, Any] = {}
+    found: dict[str, Any] = {}
     for item in items:
-        value = getattr(item, key)
+        value = getattr(item, key, None)
+        if not isinstance(value, str):
+            raise UsageError(
+                f"A plugin returned {item!r:.100}, which has no {key}.", hint="Leave it out of `plugins`."
+            )
         if value in found:
             raise UsageError(f"Two plugins claim {key} {value}.", hint="Leave one of them out of `plugins`.")
         found[value] = item
@@ -106,10 +136,10 @@ def unique(items: Iterable[Any], key: str) -> list[Any]:
 def ask_before(manager: pluggy.PluginManager, stage: str, plan: Plan | None) -> str | None:
     """The first veto against a stage; a plugin that raises vetoes."""
     for implementation in manager.hook.ci_migrate_before_stage.get_hookimpls():
-        arguments = {"stage": stage, "plan": plan}
+        arguments = {"stage": stage, "plan": copy.deepcopy(plan)}
         try:
             words = implementation.function(**{n: arguments[n] for n in implementation.argnames})
-        except Exception as error:  # noqa: BLE001 - a veto, see the hook
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a veto, see the hook
             words = f"{type(error).__name__}: {error}"
         if words:
             return f"Plugin {implementation.plugin_name} says no to {stage}: {words}"
@@ -120,17 +150,26 @@ def show_after(manager: pluggy.PluginManager, result: StageResult, plan: Plan | 
     """What observers add; one that raises becomes a finding and changes nothing else."""
     findings: list[Finding] = []
     for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
-        arguments: dict[str, Any] = {"result": result, "plan": plan}
-        finding: Finding | None
+        # copies: dicts within the nouns can be changed, and an observer must not
+        arguments: dict[str, Any] = {"result": copy.deepcopy(result), "plan": copy.deepcopy(plan)}
         try:
             finding = implementation.function(**{n: arguments[n] for n in implementation.argnames})
-        except Exception as error:  # noqa: BLE001 - an observer spoils only itself
-            finding = Finding(
-                code="CM901",
-                name="observer-failed",
-                severity=Severity.WARNING,
-                message=f"Plugin {implementation.plugin_name} failed after {result.stage}: {type(error).__name__}: {error}",
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer spoils only itself
+            finding = _observer_failed(
+                implementation.plugin_name, result.stage, f"{type(error).__name__}: {error}"
             )
-        if finding is not None:
+        if isinstance(finding, Finding):
             findings.append(finding)
+        elif finding is not None:
+            words = f"it returned {finding!r:.100}, not a Finding"
+            findings.append(_observer_failed(implementation.plugin_name, result.stage, words))
     return findings
+
+
+def _observer_failed(plugin: str, stage: str, words: str) -> Finding:
+    return Finding(
+        code="CM901",
+        name="observer-failed",
+        severity=Severity.WARNING,
+        message=f"Plugin {plugin} failed after {stage}: {words}",
+    )

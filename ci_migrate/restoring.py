@@ -8,7 +8,8 @@ import msgspec
 from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.restore import restore, would_lose
 from ci_migrate.errors import BackupError, NotApprovedError, RefusedError
-from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.pipeline import Interrupted
 from ci_migrate.stages.base import Run, bare_schema
 from ci_migrate.stages.dry_run import compare_with_backup
 from ci_migrate.status import current_plan
@@ -74,12 +75,21 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         RefusedError, BackupError: it can't or may not be restored; the target is untouched.
     """
     _complete(backup)
-    if run.settings.needs_approval("restore"):
-        _approve(run, backup)
+    approval = _reserved(run, backup) if run.settings.needs_approval("restore") else None
     how.sure(backup, would_lose(run.database, backup))
     safety = create_backup(run, f"before the restore of {backup.backup_id}") if how.safety_backup else None
+    run.interrupt.protected = (
+        True  # from here on a signal waits: nobody shall read "not touched" after a swap
+    )
+    if run.interrupt.number is not None:
+        raise Interrupted(run.interrupt.number)
+    if approval is not None and run.ledger is not None:
+        claim(run.ledger, approval.approval_id, run.id)
     words = restore(run.database, backup, run.catalog)
     if run.ledger is not None:
+        run.ledger.pin_identity(
+            run.database.identity(), replace=True
+        )  # a swap by rename gives it another oid
         run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
         unfinished = run.ledger.unfinished(run.settings.target)
         if unfinished is not None:
@@ -90,15 +100,15 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     return f"Restored {backup.backup_id}. {words}{kept}"
 
 
-def _approve(run: Run, backup: Backup) -> None:
+def _reserved(run: Run, backup: Backup) -> Approval:
+    """The approval of this restore; it is used up only when the restore begins."""
     target = run.settings.target
     if run.token is None or run.ledger is None:
         raise NotApprovedError(
             f"A restore over target {target} needs an approval ({run.settings.production_reason}).",
             hint=f"ci-migrate token generate --target {target} --restore {backup.backup_id} --reason 'why'",
         )
-    approval = reserve(run.ledger, run.token.reveal(), restore_plan(run, backup.backup_id), run.id)
-    claim(run.ledger, approval.approval_id, run.id)
+    return reserve(run.ledger, run.token.reveal(), restore_plan(run, backup.backup_id), run.id)
 
 
 def _complete(backup: Backup) -> None:

@@ -17,6 +17,7 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
+from alembic_project import AlembicProject, new_project
 from sqlalchemy import URL
 
 PASSWORD = "p@ss:w/rd%#'\\"
@@ -186,3 +187,11 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
     yield postgresql_server.url(name)
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def alembic_project(tmp_path: Path) -> AlembicProject:
+    """A small Alembic project on SQLite in the folder `project`; its settings name the database."""
+    project = new_project(tmp_path / "project")
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    return project

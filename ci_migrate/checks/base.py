@@ -111,7 +111,7 @@ def run_checks(
                 continue
             try:
                 yield from [f for f in map(grading.apply, check.find(check, facts)) if f is not None]
-            except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything
                 yield check.finding(
                     f"The check {check.code} could not tell: {type(error).__name__}: {error}",
                     severity=Severity.ERROR,

@@ -22,12 +22,15 @@ class Environment:
     interrupt: Interrupt = field(default_factory=Interrupt)
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise."""
+        """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise.
+
+        Only the first one is raised: a CI sends a second soon after, and it must not spoil the cleaning up.
+        """
         from ci_migrate.pipeline import Interrupted
 
         def handle(number: int, _frame: FrameType | None) -> None:
             self.interrupt.set(number)
-            if not self.interrupt.protected:
+            if not self.interrupt.protected and not self.interrupt.again:
                 raise Interrupted(number)
 
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -25,7 +25,8 @@ def command(environment: Environment, /, limit: int, **options: Any) -> int:
         plan = record.plan
         way = ""
         if plan is not None:
-            way = f"{show_heads([c.from_heads for c in plan.contexts])} -> {show_heads([c.to_heads for c in plan.contexts])}"
+            start, end = [c.from_heads for c in plan.contexts], [c.to_heads for c in plan.contexts]
+            way = f"{show_heads(start)} -> {show_heads(end)}"
         ended = "did not end" if record.exit_code is None else f"exit {record.exit_code}"
         click.echo(
             f"{record.started:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<8}  {ended:<11}  "

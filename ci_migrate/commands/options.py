@@ -1,7 +1,6 @@
 """Options that several commands share, and how they become Settings."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -66,22 +65,26 @@ def settings_of(environment: Environment, flags: dict[str, Any]) -> Settings:
 def token_of(environment: Environment, token_file: str | None) -> Secret | None:
     """The approval token: from a file, standard input (`-`), or CI_MIGRATE_TOKEN.
 
+    An empty variable is none: a CI sets it so where its secret is missing.
+
     Raises:
         UsageError: the file can't be read, or is far too long for a token.
     """
     if token_file is None:
         text = environment.environ.get("CI_MIGRATE_TOKEN")
-        return Secret(text) if text is not None else None
+        return Secret(text) if text else None
+    stdin = token_file == "-"
     try:
-        with click.open_file(token_file, "r", encoding="utf-8") as file:
+        with click.open_file(
+            "-" if stdin else str(environment.directory / token_file), "r", encoding="utf-8"
+        ) as file:
             text = file.read(TOKEN_LIMIT + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The token file {token_file} can't be read: {type(error).__name__}.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(
+            f"The token file {token_file} can't be read: {why}.",
+            hint="It holds what `ci-migrate token generate --quiet` printed.",
+        ) from error
     if len(text) > TOKEN_LIMIT:
         raise UsageError(f"{token_file} is too long to be a token.")
     return Secret(text)
-
-
-def folder_of(environment: Environment, path: str) -> Path:
-    """A path of a flag, relative to where the command was given."""
-    return environment.directory / path

@@ -20,6 +20,6 @@ def command(environment: Environment, /, **options: Any) -> int:
         found = [i.plugin_name for i in getattr(manager.hook, name).get_hookimpls()]
         click.echo(f"{name:<24} {', '.join(sorted(found)) or '-'}")
     click.echo("")
-    for check in plugins.unique(plugins.collected(manager.hook.ci_migrate_checks(settings=settings)), "code"):
+    for check in plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"):
         click.echo(f"{check.code}  {check.severity.value:<8} {check.name}")
     return 0

@@ -1,18 +1,21 @@
 """Running a pipeline command: stages as they end, reports on every way out, the exit code."""
 
-from collections.abc import Callable
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate import gate, plugins
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
-from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.opening import Order
+from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
@@ -45,23 +48,29 @@ def pipeline_command(
     say = Say(environment, command, as_json=where["as_json"])
     environment.listen()
     settings = None
+    reporters: list[Reporter] = list(REPORTERS)
     try:
-        settings = settings_of(environment, options)
-        order = Order(
-            command=command,
-            direction=direction,
-            destination=destination,
-            token=token_of(environment, token_file),
-            tell=say.tell,
-            done=say.done,
-            request_file=environment.directory / where["report_dir"] / "approval-request.json",
-        )
-        report = (work or (lambda s, o: gate.run(s, o, environment.interrupt)))(settings, order)
-    except CiMigrateError as error:
+        # a plugin that prints must not get into the JSON
+        with contextlib.redirect_stdout(sys.stderr) if say.as_json else contextlib.nullcontext():
+            settings = settings_of(environment, options)
+            reporters = _reporters(settings, where["reports"])
+            order = Order(
+                command=command,
+                direction=direction,
+                destination=destination,
+                token=token_of(environment, token_file),
+                tell=say.tell,
+                done=say.done,
+                request_file=environment.directory / where["report_dir"] / "approval-request.json",
+            )
+            report = (work or (lambda s, o: gate.run(s, o, environment.interrupt)))(settings, order)
+    except (Exception, Interrupted) as error:  # noqa: BLE001 - beside the boundary: here the report is written
+        # a refusal, a bug or a signal before the first stage: the report is written on every way out
         if environment.debug:
-            raise
+            traceback.print_exc()
+        environment.interrupt.protected = True
         report = gate.error_report(command, settings.target if settings else "", error)
-    report = _write(report, settings, environment.directory, where)
+    report = gate.warned(report, *_write(report, reporters, environment.directory, where))
     say.end(report)
     return int(report.exit_code)
 
@@ -76,56 +85,69 @@ class Say:
 
     def tell(self, text: str) -> None:
         """What a stage is doing."""
-        click.echo(f"    {text}", err=self.as_json)
+        self._echo(f"    {text}")
 
     def done(self, result: StageResult) -> None:
         """A stage has ended; those that the command does not consist of go without saying."""
         if result.outcome is Outcome.SKIPPED and result.stage not in self.stages:
             return
-        click.echo(
+        self._echo(
             stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"),
-            err=self.as_json,
         )
+
+    def _echo(self, text: str) -> None:
+        # nobody may be reading any more (`| head`), and a migration does not stop for that
+        with contextlib.suppress(OSError):
+            click.echo(text, err=self.as_json)
 
     def end(self, report: Report) -> None:
         """The summary; its last line is the state of the database."""
         text = render_text(report, self.environment.width, color=self.environment.color, stages=False)
-        click.echo("", err=self.as_json)
-        click.echo(text.rstrip("\n"), err=self.as_json)
+        self._echo("")
+        self._echo(text.rstrip("\n"))
         if self.as_json:
             click.echo(JsonReporter().render(report).rstrip("\n"))
 
 
-def _write(report: Report, settings: Settings | None, directory: Path, where: dict[str, Any]) -> Report:
+def _write(report: Report, reporters: list[Reporter], directory: Path, where: dict[str, Any]) -> list[str]:
     """Write all reports. One that fails is a warning; the exit code stays what it is."""
-    reporters = {r.format: r for r in _reporters(settings)}
-    paths = {name: directory / where["report_dir"] / r.file for name, r in reporters.items()}
+    if not directory.is_dir():
+        return []
+    paths = [(r, directory / where["report_dir"] / r.file) for r in reporters]
     if where["junit_xml"]:
-        paths["junit"] = directory / where["junit_xml"]
-    warnings = []
+        paths = [(r, directory / where["junit_xml"] if r.format == "junit" else path) for r, path in paths]
     for text in where["reports"]:
         name, _, path = text.partition("=")
-        if name not in reporters or not path:
-            warnings.append(f"--report {text}: the formats are {', '.join(sorted(reporters))}.")
-        else:
-            paths[name] = directory / path
-    for name, path in paths.items():
+        paths += [(r, directory / path) for r in reporters if r.format == name]
+    warnings = []
+    for reporter, path in paths:
         try:
-            write(path, reporters[name].render(report))
-        except Exception as error:  # noqa: BLE001 - a reporter spoils only itself
+            write(path, reporter.render(report))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")
-    return msgspec.structs.replace(report, warnings=(*report.warnings, *warnings)) if warnings else report
+    return warnings
 
 
-def _reporters(settings: Settings | None) -> list[Reporter]:
-    if settings is None:
-        return list(REPORTERS)
-    try:
-        manager = plugins.create_manager(settings.plugins, settings.project_dir)
-        found: list[Reporter] = plugins.unique(
-            plugins.collected(manager.hook.ci_migrate_reporters()), "format"
-        )
-    except UsageError:
-        return list(REPORTERS)
+def _reporters(settings: Settings, wanted: Sequence[str]) -> list[Reporter]:
+    """All reporters, looked up before anything runs, so that a mistake in `--report` costs nothing.
+
+    Raises:
+        UsageError: a plugin's reporter is none, or `--report` names a format that nobody writes.
+    """
+    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
+    for reporter in found:
+        if not isinstance(reporter, Reporter):
+            raise UsageError(
+                f"A plugin returned {reporter!r:.100}, which is no reporter.",
+                hint="Leave it out of `plugins`.",
+            )
+    formats = [reporter.format for reporter in found]
+    for text in wanted:
+        name, _, path = text.partition("=")
+        if name not in formats or not path:
+            raise UsageError(
+                f"--report {text}: it is FORMAT=PATH.", hint=f"The formats are {', '.join(formats)}."
+            )
     return found

@@ -1,37 +1,38 @@
 """approve: a production-tagged target asks every approver; any denial wins; no grant means stop."""
 
-from ci_migrate.approval import claim
-from ci_migrate.errors import ExitCode, NotApprovedError
-from ci_migrate.model import Outcome, Report, StageResult, TargetState
+import shlex
+
+from ci_migrate.approval import Approver, Decision, claim
+from ci_migrate.approval_commands import generate_command
+from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
+from ci_migrate.model import Direction, Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.stages.base import Run
+
+
+def needed(run: Run) -> bool:
+    """Whether this run needs an approval; going back has tags of its own."""
+    return run.settings.needs_approval("rollback" if run.direction is Direction.DOWNGRADE else "migrate")
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
     """Ask, and claim the approval that this run reserved."""
     plan = report.plan
     assert plan is not None
-    if not run.settings.needs_approval("migrate"):
+    if not needed(run):
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
-    granted, denied = [], []
-    for approver in run.approvers(plan):
-        try:
-            decision = approver.decide(plan)
-        except NotApprovedError as error:
-            denied.append(error.what)
-        except Exception as error:  # noqa: BLE001 - an approver that breaks is a denial
-            denied.append(f"{type(approver).__name__} failed: {type(error).__name__}: {error}")
-        else:
-            if decision.granted is True:
-                granted.append(decision)
-            elif decision.granted is False:
-                denied.append(decision.reason or "denied")
+    try:
+        decisions = [_ask(approver, plan) for approver in run.approvers(plan)]
+    except CiMigrateError as error:  # a plugin that can't even name its approvers denies
+        return _stop(run, plan, [error.what])
+    denied = [d.reason or "denied" for d in decisions if d.granted is False]
+    granted = any(d.granted is True for d in decisions)
     approval = report.approval
     if denied or not granted or approval is None or run.ledger is None:
-        return _stop(run, denied)
+        return _stop(run, plan, denied)
     try:
         claim(run.ledger, approval.approval_id, run.id)
     except NotApprovedError as error:
-        return _stop(run, [error.what])
+        return _stop(run, plan, [error.what])
     return StageResult(
         stage="approve",
         outcome=Outcome.PASSED,
@@ -40,11 +41,27 @@ def run_stage(run: Run, report: Report) -> StageResult:
     )
 
 
-def _stop(run: Run, denied: list[str]) -> StageResult:
-    command = f"ci-migrate token generate --target {run.settings.target} --reason 'why'"
-    why = denied[0] if denied else f"{run.settings.production_reason or 'this stage needs an approval'}"
+def _ask(approver: Approver, plan: Plan) -> Decision:
+    """What an approver says; one that breaks, or answers with something else than a decision, denies."""
+    try:
+        decision = approver.decide(plan)
+    except NotApprovedError as error:
+        return Decision(granted=False, reason=error.what)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an approver that breaks is a denial
+        return Decision(
+            granted=False, reason=f"{type(approver).__name__} failed: {type(error).__name__}: {error}"
+        )
+    if isinstance(decision, Decision):
+        return decision
+    return Decision(granted=False, reason=f"{type(approver).__name__} answered with no decision")
+
+
+def _stop(run: Run, plan: Plan, denied: list[str]) -> StageResult:
+    why = denied[0] if denied else run.settings.production_reason or "this stage needs an approval"
     message = (
-        f"Not approved: {why}\nApprove with: {command}\nthen run again with CI_MIGRATE_TOKEN or --token-file."
+        f"Not approved: {why}\n"
+        f"Approve with: {shlex.join(generate_command(plan))} --reason 'why'\n"
+        "then run again with CI_MIGRATE_TOKEN or --token-file."
     )
     return StageResult(
         stage="approve",

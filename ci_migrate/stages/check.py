@@ -17,6 +17,7 @@ from ci_migrate.model import (
     TargetState,
     sha256_hex,
 )
+from ci_migrate.stages.approve import needed
 from ci_migrate.stages.base import Run, child_request, show_heads
 
 
@@ -66,12 +67,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
             state=TargetState.UNTOUCHED,
         )
     approval = None
-    if (
-        run.token is not None
-        and run.ledger is not None
-        and plan.pending
-        and run.settings.needs_approval("migrate")
-    ):
+    if run.token is not None and run.ledger is not None and plan.pending and needed(run):
         approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
     what = f"{plan.pending} revisions" if plan.pending != 1 else "1 revision"
     message = (
