@@ -3,7 +3,7 @@
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import Database
 from ci_migrate.errors import BackupError, RefusedError
-from ci_migrate.model import Backup, Fingerprint
+from ci_migrate.model import Backup, Fingerprint, now
 
 
 def restore(
@@ -36,7 +36,7 @@ def restore(
         notes.extend(_compared(copy, backup, expected or backup.fingerprint))
 
     with catalog.storage.reading(backup.backup_id) as folder:
-        words = database.replace(folder, check, backup.backup_id)
+        words = database.replace(folder, check, f"{now():%Y%m%d_%H%M%S}")
     return " ".join([words, *notes])
 
 
