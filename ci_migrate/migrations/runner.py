@@ -88,8 +88,10 @@ class Workers:
     def _spawn(self) -> "process.Popen[bytes]":
         launch = self.launch
         fds = [] if launch.lock_fd is None else [launch.lock_fd]
+        # sets are walked in the same order in the dry run and in the migration
+        environ = {"PYTHONHASHSEED": "0", **launch.environ}
         child = process.spawn(
-            [launch.python, "-c", BOOTSTRAP], env=launch.environ, cwd=launch.directory, pass_fds=fds
+            [launch.python, "-c", BOOTSTRAP], env=environ, cwd=launch.directory, pass_fds=fds
         )
         source = worker_source()
         _write(child, f"{len(source):<10}".encode() + source)
@@ -126,7 +128,9 @@ class Workers:
             if conversation.last is not None:
                 with suppress(process.TimeoutExpired):
                     child.wait(5)
-            process.end_group(child) if child.poll() is None else None
+            process.end_group(
+                child
+            )  # whatever env.py started and left behind goes too: it may hold the lock's file
             text = output.text(timeout=1.0)
             _close_pipes(child)
         return self._ended(conversation, child.returncode, text)
@@ -206,9 +210,11 @@ class _Conversation:
         buffer = b""
         heard = time.monotonic()
         while True:
+            gone = self.child.poll() is not None
             ready, _, _ = select.select([fd], [], [], POLL)
             if not ready:
-                if self._must_end(time.monotonic() - heard):
+                # a process forked by env.py may still hold the other end of the pipe
+                if gone or self._must_end(time.monotonic() - heard):
                     return
                 continue
             data = os.read(fd, 1 << 20)

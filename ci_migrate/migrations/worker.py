@@ -1043,10 +1043,10 @@ class Contexts:
         heads = sorted(heads)
         if key in self.seen:  # env.py comes back to a version table: all of it has run
             return []
-        number = len(self.seen)
-        self.seen.append(key)
         inspect = self.request["action"] == "inspect"
         revisions = self.pending(tuple(heads)) if inspect else self.agreed(key, table, heads)
+        number = len(self.seen) if inspect else list(self.planned).index(key)
+        self.seen.append(key)
         State.context = number
         State.channel.send("context", key=key, number=number, table=table, heads=heads, revisions=revisions)
         if inspect:
