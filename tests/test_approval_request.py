@@ -70,7 +70,7 @@ def test_it_says_how_to_approve_and_how_to_go_on():
 
 
 def test_its_commands_can_be_pasted_whatever_the_names():
-    request = a_request(plan=a_plan(destination="3333"), target="it's $(prod)")
+    request = a_request(plan=a_plan(destination="3333", target="it's $(prod)"))
     words = shlex.split(request.how_to_approve[0])
     assert words[3:7] == ["--target", "it's $(prod)", "--to", "3333"]
 
