@@ -115,6 +115,9 @@ class Database(Protocol):
     def sessions_of(self, application_prefix: str) -> list[str]:
         """Live sessions whose name starts so, as words for people (pid, start, query); [] where there are none."""
 
+    def commit_outcome(self, transaction: str) -> bool | None:
+        """Whether a transaction was committed, by the id that the engine gave it; None where it can't tell."""
+
     def wall(self) -> Wall:
         """How the worker recognises this database and connects to it."""
 

@@ -220,6 +220,16 @@ class PostgreSQL:
         with self._access.session(read_only=True) as connection:
             return sessions(connection, self._access.database, application_prefix)
 
+    def commit_outcome(self, transaction: str) -> bool | None:
+        if not transaction.isdecimal():
+            return None
+        try:
+            with self._access.session(read_only=True) as connection:
+                row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction]).fetchone()
+        except DatabaseError:
+            return None  # an id of another cluster, or of a future that this one never had
+        return {"committed": True, "aborted": False}.get(row[0]) if row else None
+
     # ------------------------------------------------------------------ copies
 
     def dump(

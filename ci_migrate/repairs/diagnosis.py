@@ -1,10 +1,41 @@
-"""How far did a migration get? Told from version rows, fingerprint, the ladder of the dry run, and the journal."""
+"""How far did a migration get? Told from version rows, fingerprint, the ladder of the dry run, and the journal.
 
-from collections.abc import Sequence
+Heads and fingerprint tell most states apart. Rungs that only changed data look alike; there the journal says how many
+commits were seen, and what may have come after the last of them is asked of the engine, or seen in the rows.
+"""
 
-from ci_migrate.model import Delta, Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Rung, delta
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ci_migrate.model import (
+    Delta,
+    Diagnosis,
+    Evidence,
+    Fingerprint,
+    JournalEntry,
+    Plan,
+    TableContent,
+    delta,
+)
 
 Heads = tuple[tuple[str, ...], ...]
+SETS_NOTHING = re.compile(r"\s*(SET|RESET|PRAGMA|SHOW)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Who can be asked where fingerprints look alike.
+
+    `committed` is the engine's word on a transaction, by the id that it gave; None where it can't tell.
+    `contents` reads the rows of some tables of the target.
+    """
+
+    committed: Callable[[str], bool | None] = lambda _transaction: None
+    contents: Callable[[Iterable[str]], Mapping[str, TableContent]] = lambda _tables: {}
+
+
+NOBODY = Witness()
 
 
 def diagnose(
@@ -14,68 +45,75 @@ def diagnose(
     now: Fingerprint,
     heads: Heads,
     journal: Sequence[JournalEntry],
+    witness: Witness = NOBODY,
 ) -> Diagnosis:
     """Find the one rung of the ladder that the target stands on.
 
     Args:
         plan: what was to run.
-        evidence: what the dry run measured; None where there was none (then only start and end can be told).
+        evidence: what the dry run measured; None where there was none (then version rows and journal must do).
         before: fingerprint of the target before the migration, without version tables.
         now: the same, now.
         heads: the version rows now.
         journal: what the run wrote down.
+        witness: asked where several rungs look like the target.
     """
     last = max((e.position for e in journal if e.kind == "statement"), default=0)
     start = tuple(c.from_heads for c in plan.contexts)
-    end = tuple(c.to_heads for c in plan.contexts)
     changed = delta(before, now)
-    candidates: list[int] = []
-    if not changed and heads == start:
-        candidates.append(0)
+    candidates = [0] if not changed and heads == start else []
     if evidence is None:
-        if candidates:
-            return _start(last)
-        return _unknown(heads, last, "there was no dry run whose steps it could be compared with")
-    candidates += _matching_rungs(evidence, before, changed, heads)
-    rung = _decide(candidates, evidence.rungs, journal)
+        return _without_rehearsal(plan, heads, journal, last, untouched=bool(candidates))
+    ladder = _Ladder(plan, evidence)
+    candidates += ladder.matching(before, changed, heads)
+    rung = _decide(candidates, ladder, journal, witness)
     if rung is None:
-        why = (
-            "no state of the dry run fits"
-            if not candidates
-            else "several states of the dry run look like this"
-        )
-        return _unknown(heads, last, why)
+        alike = "several states of the dry run look like this"
+        return _unknown(heads, last, alike if candidates else "no state of the dry run fits")
     if rung == 0:
         return _start(last)
+    return _on_rung(plan, evidence, rung, heads, last)
+
+
+def _on_rung(plan: Plan, evidence: Evidence, rung: int, heads: Heads, last: int) -> Diagnosis:
     found = evidence.rungs[rung - 1]
-    if rung == len(evidence.rungs) and heads == end:
-        return Diagnosis(
-            found="finished",
-            words="the migration ran to its end and was committed",
-            rung=rung,
-            last_statement=last,
-        )
-    if found.complete:
-        return Diagnosis(
-            found="revision committed",
-            words=f"revision {found.revision} was committed, what came after it was rolled back",
-            rung=rung,
-            last_statement=last,
-        )
-    return Diagnosis(
-        found="half a revision",
-        words=f"revision {found.revision} was committed up to its statement {found.statements}, not to its end",
-        rung=rung,
-        last_statement=last,
-    )
+    what = f"revision {found.revision}" if found.revision else "what env.py itself sends"
+    if rung == len(evidence.rungs) and heads == tuple(c.to_heads for c in plan.contexts):
+        state, words = "finished", "the migration ran to its end and was committed"
+    elif found.complete:
+        state, words = "revision committed", f"{what} was committed, what came after it was rolled back"
+    else:
+        state = "half a revision"
+        words = f"{what} was committed up to its statement {_within(evidence, rung)}, not to its end"
+    return Diagnosis(found=state, words=words, rung=rung, last_statement=last)
+
+
+def _within(evidence: Evidence, rung: int) -> int:
+    """How many statements of its own revision a rung stands after."""
+    here = evidence.rungs[rung - 1]
+    earlier = [r.statements for r in evidence.rungs[: rung - 1] if r.complete]
+    return here.statements - (earlier[-1] if earlier else 0)
+
+
+def _without_rehearsal(
+    plan: Plan, heads: Heads, journal: Sequence[JournalEntry], last: int, *, untouched: bool
+) -> Diagnosis:
+    """Only the start and the end can be told, and only where no commit fell into the middle of a revision."""
+    commits = _commits(journal)
+    partly = any(e.note != "complete" for e in commits)
+    if untouched and not commits:
+        return _start(last)
+    if heads == tuple(c.to_heads for c in plan.contexts) and commits and not partly:
+        words = "the migration ran to its end and was committed (there was no dry run to compare with)"
+        return Diagnosis(found="finished", words=words, last_statement=last)
+    return _unknown(heads, last, "there was no dry run whose steps it could be compared with")
 
 
 def _start(last: int) -> Diagnosis:
     if last == 0:
         return Diagnosis(found="not started", words="no statement was sent", rung=0, last_statement=0)
-    return Diagnosis(
-        found="rolled back", words=f"{last} statements were sent and rolled back", rung=0, last_statement=last
-    )
+    sent = "1 statement was sent" if last == 1 else f"{last} statements were sent"
+    return Diagnosis(found="rolled back", words=f"{sent} and rolled back", rung=0, last_statement=last)
 
 
 def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
@@ -83,14 +121,79 @@ def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
     return Diagnosis(found="unknown", words=f"the target says it is at {at}, but {why}", last_statement=last)
 
 
-def _matching_rungs(evidence: Evidence, before: Fingerprint, changed: Delta, heads: Heads) -> list[int]:
-    matching = []
-    total: Delta = {}
-    for number, rung in enumerate(evidence.rungs, start=1):
-        total.update(rung.delta)
-        if rung.heads == heads and same_change(changed, total, before, evidence.before):
-            matching.append(number)
-    return matching
+class _Ladder:
+    """The rungs of a dry run; 0 is the ground."""
+
+    def __init__(self, plan: Plan, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.rungs = evidence.rungs
+        self.start = tuple(c.from_heads for c in plan.contexts)
+        self.version_tables = [c.version_table.name for c in plan.contexts]
+
+    def matching(self, before: Fingerprint, changed: Delta, heads: Heads) -> list[int]:
+        """The rungs whose heads and whose changes since the start are those of the target."""
+        found = []
+        total: Delta = {}
+        for number, rung in enumerate(self.rungs, start=1):
+            total.update(rung.delta)
+            if (
+                rung.heads == heads
+                and self.ground(number) == number
+                and same_change(changed, total, before, self.evidence.before)
+            ):
+                found.append(number)
+        return found
+
+    def ground(self, number: int) -> int:
+        """The lowest rung that is the same state: a commit that only made a version table changed nothing."""
+        while number and self._changed_nothing(number):
+            number -= 1
+        return number
+
+    def _changed_nothing(self, number: int) -> bool:
+        rung, heads, statements = self.rungs[number - 1], self.start, 0
+        if number > 1:
+            heads, statements = self.rungs[number - 2].heads, self.rungs[number - 2].statements
+        return (
+            rung.revision is None
+            and not rung.delta
+            and rung.heads == heads
+            and all(
+                any(name in s.sql for name in self.version_tables) or SETS_NOTHING.match(s.sql)
+                for s in self.evidence.statements
+                if statements < s.position <= rung.statements
+            )
+        )
+
+    def reached(self, commits: Sequence[JournalEntry]) -> int | None:
+        """The rung of the last commit that was written down; None where they are not those of the dry run."""
+        if len(commits) > len(self.rungs):
+            return None
+        same = all(
+            (entry.revision, entry.context, entry.note == "complete")
+            == (rung.revision, rung.context, rung.complete)
+            for entry, rung in zip(commits, self.rungs, strict=False)
+        )
+        return len(commits) if same else None
+
+    def too_far(self, number: int, sent: int) -> bool:
+        """Whether more statements lead to a rung than were sent since the one before it. Loops tell nothing."""
+        if number > len(self.rungs):
+            return True
+        below = self.rungs[number - 2].statements if number > 1 else 0
+        rung = self.rungs[number - 1]
+        between = [s for s in self.evidence.statements if below < s.position <= rung.statements]
+        looped = any(s.repeats > 1 for s in between) or len(between) != rung.statements - below
+        return not looped and sent < len(between)
+
+    def contents(self, number: int) -> Mapping[str, TableContent | None]:
+        """The rows on a rung; {} where the dry run did not keep them."""
+        if number:
+            return self.rungs[number - 1].contents
+        if not self.rungs or not self.rungs[-1].contents:
+            return {}
+        ground: dict[str, TableContent | None] = dict(self.rungs[-1].contents)
+        return ground | {table: e.before for table, e in self.evidence.tables.items()}
 
 
 def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed_before: Fingerprint) -> bool:
@@ -104,14 +207,64 @@ def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed
     )
 
 
-def _decide(candidates: list[int], rungs: Sequence[Rung], journal: Sequence[JournalEntry]) -> int | None:
-    """The one candidate, or the one that the journal's last commit names; None where that can't be told."""
-    if len(candidates) <= 1:
-        return candidates[0] if candidates else None
-    commits = [e for e in journal if e.kind in ("committing", "committed")]
-    if not commits:
-        return 0 if 0 in candidates else None
-    if commits[-1].kind == "committing":
-        return None  # the answer to the last commit was lost
-    named = [c for c in candidates if c and rungs[c - 1].statements == commits[-1].position]
-    return named[0] if len(named) == 1 else None
+def _commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
+    return [e for e in journal if e.kind == "committed"]
+
+
+def _decide(
+    candidates: list[int], ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness
+) -> int | None:
+    """The one candidate that journal, engine and rows leave over; None where that can't be told."""
+    if len(candidates) > 1:
+        possible = _possible(ladder, journal, witness)
+        if possible is not None:
+            candidates = [c for c in candidates if c in possible]
+    if len(candidates) > 1:
+        candidates = _by_rows(candidates, ladder, witness)
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _possible(ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness) -> set[int] | None:
+    """The rungs where the journal allows the target to be; None where it does not fit the dry run."""
+    reached = ladder.reached(_commits(journal))
+    if reached is None:
+        return None
+    after = _since_last_commit(journal)
+    sent = sum(e.kind == "statement" for e in after)
+    here, next_ = {ladder.ground(reached)}, set[int]()
+    if reached < len(ladder.rungs) and not ladder.too_far(reached + 1, sent):
+        next_ = {ladder.ground(reached + 1)}
+    asked = [e for e in after if e.kind == "committing"]
+    if asked:  # the answer to a commit was lost: the engine knows
+        told = witness.committed(asked[-1].note) if asked[-1].note else None
+        if told is not None:
+            return next_ if told else here
+    return here | next_
+
+
+def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry]:
+    """What the last try wrote after its last commit. A try begins with statement 1."""
+    for number in range(len(journal) - 1, -1, -1):
+        entry = journal[number]
+        if entry.kind == "committed":
+            return journal[number + 1 :]
+        if entry.kind == "statement" and entry.position == 1:
+            return journal[number:]
+    return journal
+
+
+def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[int]:
+    """The candidates whose rows, in the tables where they differ, are those of the target."""
+    expected = {c: ladder.contents(c) for c in candidates}
+    if not all(expected.values()):
+        return candidates
+    tables = {
+        table
+        for rows in expected.values()
+        for table in rows
+        if len({repr(other.get(table)) for other in expected.values()}) > 1
+    }
+    found = witness.contents(tables)
+    if any(content.rows and content.digest is None for content in found.values()):
+        return candidates  # too large to be read: counts alone prove nothing
+    return [c for c in candidates if all(expected[c].get(t) == found.get(t) for t in tables)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ci_migrate.backups.restore import restore
-from ci_migrate.errors import CiMigrateError
+from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.migrations.graph import context_key
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
@@ -19,7 +19,7 @@ from ci_migrate.model import (
     delta,
 )
 from ci_migrate.repairs.base import Repair, Repaired, Situation
-from ci_migrate.repairs.diagnosis import diagnose
+from ci_migrate.repairs.diagnosis import Witness, diagnose
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 
 
@@ -74,7 +74,8 @@ def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Finger
     finally:
         journal.close()
     now = Fingerprint.of(bare_schema(run.database, plan))
-    return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries)
+    witness = Witness(committed=run.database.commit_outcome, contents=run.database.contents)
+    return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries, witness)
 
 
 def fitting(repairs: Sequence[Repair], situation: Situation) -> list[tuple[Repair, str]]:
@@ -128,6 +129,7 @@ def _dirty(situation: Situation, words: str) -> StageResult:
         stage="repair",
         outcome=Outcome.FAILED,
         message=message,
+        exit_code=int(ExitCode.FAILED_DIRTY),
         state=TargetState.UNKNOWN,
         diagnosis=diagnosis,
     )
@@ -200,5 +202,7 @@ def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
     words = restore(run.database, backup, run.catalog)
     if run.ledger is not None:
-        run.ledger.pin_identity(run.database.identity(), replace=True)  # a swap by rename gives it another oid
+        run.ledger.pin_identity(
+            run.database.identity(), replace=True
+        )  # a swap by rename gives it another oid
     return words
