@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ci_migrate.approval import Approver
+from ci_migrate.backups.storage import StorageFactory
 from ci_migrate.checks.base import Check
 from ci_migrate.databases.base import DatabaseFactory
 from ci_migrate.markers import hookspec
@@ -28,7 +29,7 @@ def ci_migrate_databases() -> Sequence[DatabaseFactory]:  # type: ignore[empty-b
 
 
 @hookspec
-def ci_migrate_storages() -> Sequence[Any]:  # type: ignore[empty-body]
+def ci_migrate_storages() -> Sequence[StorageFactory]:  # type: ignore[empty-body]
     """Places for backups.
 
     Called once, before anything connects. Returns factories with the URL schemes that they serve; a scheme

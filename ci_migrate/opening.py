@@ -15,7 +15,6 @@ from sqlalchemy import URL, make_url
 from ci_migrate import plugins
 from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.storage import open_storage
 from ci_migrate.databases.base import Database, SessionOptions
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -111,7 +110,7 @@ def opened(
                 workers=workers,
                 interrupt=interrupt,
                 scratch_folder=folder,
-                catalog=Catalog(open_storage(settings.backup_dir, settings.project_dir)),
+                catalog=Catalog(plugins.make_storage(manager, settings.backup_dir, settings.project_dir)),
                 ledger=book,
                 lock=lock,
                 checks=plugins.unique(

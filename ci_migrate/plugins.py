@@ -10,14 +10,15 @@ from typing import Any
 
 import pluggy
 
-from ci_migrate import checks, databases, hookspecs, repairs
+from ci_migrate import backups, checks, databases, hookspecs, repairs
+from ci_migrate.backups.storage import Storage, open_storage
 from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
 from ci_migrate.errors import SettingsError, UsageError
 from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.model import Finding, Plan, Severity, StageResult
 from ci_migrate.reports import built_in
 
-BUILT_IN: tuple[ModuleType, ...] = (databases, checks, repairs, built_in)
+BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in)
 """Registered by the same hooks as anybody's."""
 
 
@@ -116,6 +117,11 @@ def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptio
         known = ", ".join(sorted(b for f in factories for b in f.backends))
         raise UsageError(f"Databases of the kind {backend} are not supported.", hint=f"There are: {known}.")
     return fitting[0].make(url, options)
+
+
+def make_storage(manager: pluggy.PluginManager, place: str, folder: Path) -> Storage:
+    """The storage for the setting `backup-dir`. Raises as `open_storage`."""
+    return open_storage(place, folder, collected(manager, "ci_migrate_storages"))
 
 
 def unique(items: Iterable[Any], key: str) -> list[Any]:

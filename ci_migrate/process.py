@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ci_migrate.errors import ToolError
 
@@ -20,7 +21,7 @@ TimeoutExpired = subprocess.TimeoutExpired
 class Tail:
     """Reads a pipe to its end in a thread and keeps the last `OUTPUT_LIMIT` bytes of it."""
 
-    def __init__(self, pipe: "subprocess._Pipe") -> None:
+    def __init__(self, pipe: IO[bytes]) -> None:
         self._kept = b""
         self._dropped = 0
         self._pipe = pipe

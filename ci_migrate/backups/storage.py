@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -74,26 +75,37 @@ class Storage(Protocol):
         """Remove what killed processes left behind; returns the ids."""
 
 
-def open_storage(place: str, base: Path) -> Storage:
+@dataclass(frozen=True)
+class StorageFactory:
+    """Makes the Storage for a `backup-dir` of one of these URL schemes ("" is a plain folder).
+
+    `make` gets the setting and the project's folder, from which a relative one starts.
+    """
+
+    schemes: tuple[str, ...]
+    make: Callable[[str, Path], Storage]
+
+
+def open_storage(place: str, base: Path, factories: Iterable[StorageFactory]) -> Storage:
     """The storage for the setting `backup-dir`.
 
     Args:
         place: a folder (relative to `base`), or a URL.
         base: the project's folder.
+        factories: of all plugins.
 
     Raises:
-        SettingsError: nothing here can write to such a URL.
+        SettingsError: nothing here can write to such a URL, or two plugins claim its scheme.
     """
-    if "://" not in place:
-        return LocalStorage(base / Path(place).expanduser())
-    scheme = urlsplit(place).scheme
-    if scheme != "file":
-        # The rest of the URL may hold a key: only the scheme is shown.
-        raise SettingsError(
-            f"backup-dir is a {scheme}:// URL: this version keeps backups in folders only.",
-            hint="Set backup-dir to a folder, on a disk that outlives the CI job.",
-        )
-    return LocalStorage(Path(unquote(urlsplit(place).path)))
+    scheme = urlsplit(place).scheme if "://" in place else ""
+    fitting = [f for f in factories if scheme in f.schemes]
+    if len(fitting) == 1:
+        return fitting[0].make(place, base)
+    # The rest of the URL may hold a key: only the scheme is shown.
+    raise SettingsError(
+        f"backup-dir is a {scheme}:// URL: {'two plugins claim it' if fitting else 'no plugin writes there'}.",
+        hint="Set backup-dir to a folder, on a disk that outlives the CI job.",
+    )
 
 
 class LocalStorage:
@@ -236,3 +248,12 @@ def _flush(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _local(place: str, base: Path) -> Storage:
+    if "://" in place:
+        return LocalStorage(Path(unquote(urlsplit(place).path)))
+    return LocalStorage(base / Path(place).expanduser())
+
+
+BUILT_IN = (StorageFactory(schemes=("", "file"), make=_local),)
