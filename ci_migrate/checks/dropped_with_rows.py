@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, TableContent
+from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, TableContent
 
 
 def _gone(evidence: Evidence, kind: str) -> list[str]:
@@ -18,7 +18,7 @@ def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
     drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
     rungs = [r for r in evidence.rungs if name in r.delta and r.delta[name] is None]
     covered = {r.revision for r in evidence.rungs if r.complete}
-    if rungs and covered == {s.revision for s in evidence.statements if s.revision}:  # a commit for each revision
+    if rungs and covered == {s.revision for s in evidence.statements if s.revision}:  # each one committed
         drops = [s for s in drops if s.revision == rungs[-1].revision]
     return next((s for s in reversed(drops) if all(p.search(s.sql) for p in patterns)), None)
 
@@ -32,6 +32,18 @@ def _moved_table(evidence: Evidence, content: TableContent) -> bool:
         and t.after.columns == content.columns
         for t in evidence.tables.values()
     )
+
+
+def _appeared(evidence: Evidence, content: ColumnContent) -> list[tuple[str, str]]:
+    """The columns, as (table, column), in which the very same values stand that were not there before."""
+    return [
+        (table, column)
+        for table, found in evidence.tables.items()
+        for column, after in (found.after.columns if found.after else {}).items()
+        if content.digest is not None
+        and (after.values, after.digest) == (content.values, content.digest)
+        and (found.before is None or found.before.columns.get(column) != after)
+    ]
 
 
 def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
@@ -56,7 +68,10 @@ def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
 
 
 def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
-    """Columns that had values before the dry run and do not exist after it, unless their values moved on."""
+    """Columns that had values before the dry run and do not exist after it.
+
+    Nothing to say of a rename; a warning where the very same values appeared in another table: nothing is lost.
+    """
     evidence = facts.evidence
     assert evidence is not None
     gone_tables = set(_gone(evidence, "table"))
@@ -68,21 +83,27 @@ def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
         content = found.before.columns.get(column)
         if content is None or not content.values:
             continue
-        after = found.after.columns if found.after else {}
-        if content.digest is not None and any(
-            new not in found.before.columns and c.values == content.values and c.digest == content.digest
-            for new, c in after.items()
-        ):
+        places = _appeared(evidence, content)
+        if any(place == table for place, _ in places):
             continue  # renamed: the very same values stand in a new column
         short = table.rpartition(".")[2]
         statement = _culprit(evidence, f"column {name}", short, column)
         statement = statement or _culprit(evidence, f"column {name}", short)
-        yield check.finding(
+        message = (
             f"Column {name} goes away with {content.values} values in it. Keep it one release longer, or "
-            f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
+            f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).'
+        )
+        if places:
+            message = (
+                f"Column {name} goes away; its {content.values} values now stand in {'.'.join(places[0])}. "
+                "Code that still reads the old column fails."
+            )
+        yield check.finding(
+            message,
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,
+            severity=Severity.WARNING if places else None,
         )
 
 
