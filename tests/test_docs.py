@@ -1,0 +1,62 @@
+"""Documentation that can't rot: compared with the code."""
+
+import inspect
+import re
+from pathlib import Path
+
+from ci_migrate import checks, hookspecs
+from ci_migrate.cli import COMMANDS
+from ci_migrate.errors import EXIT_CODE_MEANING
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def rows(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_readme_lists_the_commands_of_the_code() -> None:
+    listed = [(row[0].strip("`"), row[1]) for row in rows(README) if row[0].startswith("`")]
+    assert listed == [command for group in COMMANDS.values() for command in group]
+
+
+def test_readme_lists_the_exit_codes_of_the_code() -> None:
+    listed = [(int(row[0]), row[1]) for row in rows(README) if row[0].isdigit()]
+    assert listed == [(int(code), meaning) for code, meaning in EXIT_CODE_MEANING.items()]
+
+
+def test_every_hook_is_documented_with_its_signature() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    names = [name for name in dir(hookspecs) if name.startswith("ci_migrate_")]
+    assert len(names) == 9
+    for name in names:
+        hook = getattr(hookspecs, name)
+        documentation = inspect.getdoc(hook)
+        assert documentation
+        heading = f"### `{name}({', '.join(inspect.signature(hook).parameters)})`"
+        assert f"{heading}\n\n{documentation}\n" in text, f"docs/plugins.md: {name} differs from hookspecs.py"
+
+
+def test_every_check_is_documented() -> None:
+    listed = {
+        row[0]: row for row in rows((ROOT / "docs" / "checks.md").read_text()) if row[0].startswith("CM")
+    }
+    assert set(listed) == {check.code for check in checks.BUILT_IN}
+    for check in checks.BUILT_IN:
+        where = "dry run" if check.measured else "plan"
+        assert listed[check.code][1:4] == [check.name, check.severity.value, where]
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "examples" / "bookshop" / "README.md",
+    ):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
