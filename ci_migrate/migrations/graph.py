@@ -55,8 +55,10 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     found = Inspection()
     found.ended = workers.run({**request, "action": "inspect", "mode": READ}, found.handle, urgent=True)
     if not found.ended.ok:
-        raise explain_failure(found.ended, found.refused)
-    if found.graph is not None and not found.contexts:
+        raise explain_failure(found.ended, found.refused, graph=found.graph)
+    if found.graph is None:
+        raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
+    if not found.contexts:
         raise WorkerError(
             "env.py ended without configuring a migration context on this database.",
             hint="Run `alembic current` in the project: does it print a revision? See `configure` in the settings.",
@@ -64,8 +66,10 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     return found
 
 
-def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError:
-    """The error that fits how a child ended while nothing was written."""
+def explain_failure(
+    ended: Ended, refused: Sequence[str] = (), *, graph: events.Graph | None = None
+) -> CiMigrateError:
+    """The error that fits how a child ended while nothing was written. `graph` is sent before env.py is loaded."""
     failed = ended.failed
     if failed is None:
         return WorkerError(f"Alembic could not be run: {ended.died}.", hint=_last_line(ended))
@@ -82,6 +86,12 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
         )
     if failed.message.startswith(("SyntaxError", "IndentationError")) or "/versions/" in (failed.file or ""):
         return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
+    if graph is None and failed.message.startswith("KeyError: "):
+        missing = failed.message.removeprefix("KeyError: ")
+        return RefusedError(
+            f"A revision script builds on {missing}, and no script has that id.",
+            hint="Look for it in `down_revision` and `depends_on`: is its file missing on this branch?",
+        )
     return WorkerError(
         f"env.py failed{where}: {failed.message}.",
         hint="Run `alembic current` in the project to see all of it.",
@@ -128,7 +138,7 @@ def ask_url(workers: Workers, request: Mapping[str, Any]) -> URL:
             "env.py never opened a connection, so the target's URL is not known.",
             hint="Set the target's `url`.",
         )
-    raise explain_failure(ended, found.refused)
+    raise explain_failure(ended, found.refused, graph=found.graph)
 
 
 def make_plan(

@@ -99,7 +99,9 @@ class Done:
     @property
     def report(self) -> dict[str, Any]:
         """The report file that it wrote."""
-        return json.loads((self.folder / "ci-migrate-reports" / "report.json").read_text())
+        found: dict[str, Any] = json.loads((self.folder / "ci-migrate-reports" / "report.json").read_text())
+        assert found["exitCode"] == self.code
+        return found["report"]
 
     def stage(self, name: str) -> dict[str, Any]:
         return next(s for s in self.report["results"] if s["stage"] == name)
