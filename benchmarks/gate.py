@@ -24,7 +24,8 @@ sqlalchemy.url = sqlite:///app.db
 ENV = """from alembic import context
 from sqlalchemy import engine_from_config, pool
 config = context.config
-engine = engine_from_config(config.get_section(config.config_ini_section), prefix="sqlalchemy.", poolclass=pool.NullPool)
+section = config.get_section(config.config_ini_section)
+engine = engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
 with engine.connect() as connection:
     context.configure(connection=connection)
     with context.begin_transaction():
@@ -54,7 +55,10 @@ def body(number: int) -> tuple[str, str]:
         columns = 'sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(40))'
         return f'op.create_table("{table}", {columns})', f'op.drop_table("{table}")'
     if number % 3 == 2:
-        return f'op.create_index("ix_{table}", "{table}", ["name"])', f'op.drop_index("ix_{table}", "{table}")'
+        return (
+            f'op.create_index("ix_{table}", "{table}", ["name"])',
+            f'op.drop_index("ix_{table}", "{table}")',
+        )
     return f'op.add_column("{table}", sa.Column("age", sa.Integer))', f'op.drop_column("{table}", "age")'
 
 
@@ -107,13 +111,17 @@ def show(name: str, plain: list[float], gate: list[float]) -> None:
     print(f"{name}")
     print(f"  alembic upgrade head   median {statistics.median(plain):6.2f} s")
     print(f"  ci-migrate run         median {statistics.median(gate):6.2f} s")
-    print(f"  ratio                  median {statistics.median(ratios):6.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"  overhead               median {statistics.median(g - p for p, g in zip(plain, gate, strict=True)):6.2f} s")
+    over = [g - p for p, g in zip(plain, gate, strict=True)]
+    spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"  ratio                  median {statistics.median(ratios):6.2f}   {spread}")
+    print(f"  overhead               median {statistics.median(over):6.2f} s")
 
 
 def main() -> None:
     """Both figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--revisions", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -121,11 +129,17 @@ def main() -> None:
         many = Path(place) / "many"
         project(many, given.revisions)
         plain, gate, stages = pair(many, given.rounds, None)
-        show(f"{given.revisions} small revisions from an empty SQLite database (aim: ratio at most 3.5)", plain, gate)
+        show(
+            f"{given.revisions} small revisions from an empty SQLite database (aim: ratio at most 3.5)",
+            plain,
+            gate,
+        )
         print("  seconds per stage      " + ", ".join(f"{k} {v:.2f}" for k, v in stages.items()))
         one = Path(place) / "one"
         project(one, 2)
-        subprocess.run([sys.executable, "-m", "alembic", "upgrade", "0001"], cwd=one, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "0001"], cwd=one, check=True, capture_output=True
+        )
         start = Path(place) / "start.db"
         shutil.copy(one / "app.db", start)
         plain, gate, stages = pair(one, given.rounds, start)

@@ -68,6 +68,8 @@ class VersionTable(Noun, frozen=True, kw_only=True):
 
 
 class Direction(StrEnum):
+    """Which way a plan goes."""
+
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
@@ -75,8 +77,10 @@ class Direction(StrEnum):
 
 
 class Revision(Noun, frozen=True, kw_only=True):
-    """One revision script. `file` is relative to the project and POSIX; `has_downgrade` is False for an empty
-    or missing `downgrade()`; `allow` is the module's `ci_migrate = {"allow": {code: reason}}`.
+    """One revision script.
+
+    `file` is relative to the project and POSIX; `has_downgrade` is False for an empty or missing `downgrade()`;
+    `allow` is the module's `ci_migrate = {"allow": {code: reason}}`.
     """
 
     id: str
@@ -226,8 +230,10 @@ class LockHeld(Noun, frozen=True, kw_only=True):
 
 
 class Statement(Noun, frozen=True, kw_only=True):
-    """One statement that a revision (or env.py: `revision` None) sent. `file` and `line` are in the revision
-    script; `rows` is what the driver reported, None where it did not; `position` counts from 1 in the run.
+    """One statement that a revision (or env.py: `revision` None) sent.
+
+    `file` and `line` are in the revision script; `rows` is what the driver reported, None where it did not;
+    `position` counts from 1 in the run.
     """
 
     position: int
@@ -312,6 +318,8 @@ class Evidence(Noun, frozen=True, kw_only=True):
 
 
 class Severity(StrEnum):
+    """What a finding weighs: only an error refuses."""
+
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
@@ -339,6 +347,8 @@ class Finding(Noun, frozen=True, kw_only=True):
 
 
 class BackupStatus(StrEnum):
+    """Whether a backup has its manifest."""
+
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
 
@@ -461,6 +471,8 @@ class JournalEntry(Noun, frozen=True, kw_only=True):
 
 
 class Outcome(StrEnum):
+    """How a stage ended. JUnit keeps failed and error apart."""
+
     PASSED = "passed"
     FAILED = "failed"  # the thing under test said no
     ERROR = "error"  # machinery or a plugin broke
@@ -536,26 +548,31 @@ class Report(Noun, frozen=True, kw_only=True):
 
     @property
     def plan(self) -> Plan | None:
+        """The plan, as soon as a stage has made it."""
         plan: Plan | None = self._last("plan")
         return plan
 
     @property
     def backup(self) -> Backup | None:
+        """The backup that this run took or reused."""
         backup: Backup | None = self._last("backup")
         return backup
 
     @property
     def evidence(self) -> Evidence | None:
+        """What the dry run measured."""
         evidence: Evidence | None = self._last("evidence")
         return evidence
 
     @property
     def approval(self) -> Approval | None:
+        """The approval that this run reserved."""
         approval: Approval | None = self._last("approval")
         return approval
 
     @property
     def diagnosis(self) -> Diagnosis | None:
+        """What the repair found."""
         diagnosis: Diagnosis | None = self._last("diagnosis")
         return diagnosis
 

@@ -103,13 +103,11 @@ def restore(
     environment.listen()
 
     def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]]) -> None:
-        click.echo(
-            f"Restore {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {run.database.identity().place}."
-        )
+        place = run.database.identity().place
+        click.echo(f"Restore {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {place}.")
         for table, (now, then) in lost.items():
-            click.echo(
-                f"  {table}: {'no table' if now is None else now} rows now, {'no table' if then is None else then} in the backup"
-            )
+            rows, kept = ("no table" if count is None else f"{count} rows" for count in (now, then))
+            click.echo(f"  {table}: {rows} now, {kept} in the backup")
         if not lost:
             click.echo(
                 "  All tables have as many rows as in the backup; changes within rows since then would be lost."

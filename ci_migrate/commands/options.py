@@ -73,7 +73,7 @@ def token_of(environment: Environment, token_file: str | None) -> Secret | None:
     if token_file is None:
         text = environment.environ.get("CI_MIGRATE_TOKEN")
         return Secret(text) if text else None
-    stdin = token_file == "-"
+    stdin = token_file == "-"  # noqa: S105 - standard input, not a secret
     try:
         with click.open_file(
             "-" if stdin else str(environment.directory / token_file), "r", encoding="utf-8"

@@ -37,11 +37,9 @@ def _rows(found: Status, target: str) -> list[tuple[str, str]]:
     if found.last is not None:
         last = found.last
         code = "" if last.exit_code is None else f"exit {last.exit_code}, "
+        ended = f"{code}{last.state or 'did not end'}"
         rows.append(
-            (
-                "last run",
-                f"{last.run_id}  {last.command}  {last.started:%Y-%m-%d %H:%M} UTC  {code}{last.state or 'did not end'}",
-            )
+            ("last run", f"{last.run_id}  {last.command}  {last.started:%Y-%m-%d %H:%M} UTC  {ended}")
         )
     if found.unfinished is not None and found.diagnosis is not None:
         rows.append(

@@ -79,13 +79,17 @@ class Database(Protocol):
     url: URL
 
     def engine(self, *, read_only: bool = False) -> Engine:
-        """An engine for sessions of our own: NullPool, sync driver, named `ci-migrate`, timeouts set as
-        connection options. Raises nothing by itself; connecting may raise SQLAlchemy's errors."""
+        """An engine for sessions of our own: NullPool, sync driver, timeouts set as connection options.
+
+        Raises nothing by itself; connecting may raise SQLAlchemy's errors.
+        """
 
     def ping(self) -> None:
-        """Raise DatabaseError (with the host's name and the next step, never the password) if it can't be
-        reached, is read-only (a replica), or is behind a pooler in transaction mode. A SQLite file that does not
-        exist is an empty database."""
+        """Raise DatabaseError (with the host's name and the next step, never the password) if it is of no use.
+
+        It can't be reached, is read-only (a replica), or is behind a pooler in transaction mode. A SQLite file that
+        does not exist is an empty database.
+        """
 
     def identity(self) -> Identity:
         """Which database this is."""
@@ -133,12 +137,16 @@ class Database(Protocol):
         """Restore a dump into this database, which must be empty. Raises BackupError or ToolError."""
 
     def scratch(self, run_id: str, folder: Path) -> AbstractContextManager["Database"]:
-        """An empty scratch copy named `ci_migrate_scratch_<run id>`, dropped when the block is left. `folder` is
-        for engines whose databases are files. Raises DatabaseError naming the missing right and the GRANT."""
+        """An empty scratch copy named `ci_migrate_scratch_<run id>`, dropped when the block is left.
+
+        `folder` is for engines whose databases are files. Raises DatabaseError naming the missing right and the GRANT.
+        """
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
-        """Drop scratch copies that killed runs left behind (those whose run id is not in `keep` and that nobody
-        uses). Returns their names."""
+        """Drop scratch copies that killed runs left behind; returns their names.
+
+        Those whose run id is in `keep`, and those that somebody uses, stay.
+        """
 
     def replace(self, payload: Path, check: Callable[["Database"], None], label: str) -> str:
         """Put a dump in the place of this live database.

@@ -22,9 +22,9 @@ def act(title: str, *lines: str) -> None:
 def call(*arguments: str, expect: int, folder: Path, **environ: str) -> None:
     """Run ci-migrate as a person would, and insist on its exit code."""
     print(f"\n$ ci-migrate {' '.join(arguments)}", flush=True)
-    code = subprocess.run([*COMMAND, *arguments], cwd=folder, env={**os.environ, **environ}).returncode
-    print(f"(exit code {code})", flush=True)
-    if code != expect:
+    done = subprocess.run([*COMMAND, *arguments], cwd=folder, env={**os.environ, **environ}, check=False)
+    print(f"(exit code {done.returncode})", flush=True)
+    if done.returncode != expect:
         sys.exit(f"the demo expected exit code {expect}")
 
 
@@ -86,7 +86,9 @@ def main() -> None:
     call("run", "--target", "production", expect=4, folder=folder)
     generate = ["token", "generate", "--target", "production", "--reason", "release 1.1", "--by", "ada"]
     print(f"\n$ export CI_MIGRATE_TOKEN=$(ci-migrate {' '.join(generate)})", flush=True)
-    token = subprocess.run([*COMMAND, *generate], cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    token = subprocess.run(
+        [*COMMAND, *generate], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     call("run", "--target", "production", expect=0, folder=folder, CI_MIGRATE_TOKEN=token.strip())
 
     act("Reports", *(f"  {path}" for path in sorted((folder / "ci-migrate-reports").iterdir())))
