@@ -1,5 +1,6 @@
 """`ci-migrate token generate|validate|list|revoke`."""
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,9 @@ from ci_migrate.approval import generate as make_token
 from ci_migrate.approval import list_tokens
 from ci_migrate.approval import revoke as take_back
 from ci_migrate.approval import validate as look_at
+from ci_migrate.approval_commands import go_on_command
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
+from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.ledger import Ledger
@@ -21,6 +23,28 @@ from ci_migrate.stages.base import Run, show_heads
 from ci_migrate.status import current_plan
 
 
+def plan_options(function: Function) -> Function:
+    """What a token is for; by default a run to where the settings say."""
+    for option in (
+        click.option(
+            "--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`."
+        ),
+        click.option("--rollback", is_flag=True, help="For `ci-migrate rollback --to`."),
+        click.option(
+            "--to", "destination", metavar="REVISION", help="Destination, as in the run that it is for."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _order(command: str, destination: str | None, *, rollback: bool) -> Order:
+    if rollback and destination is None:
+        raise UsageError("--rollback needs --to REVISION.")
+    direction = Direction.DOWNGRADE if rollback else Direction.UPGRADE
+    return Order(command, direction=direction, destination=destination)
+
+
 @click.group("token")
 def command() -> None:
     """Approval tokens: each fits exactly one plan on one database, once."""
@@ -29,9 +53,7 @@ def command() -> None:
 @command.command("generate")
 @click.option("--reason", required=True, help="Why; stands in the audit trail.")
 @click.option("--by", help="Who approves; by default the user of this machine or the CI's actor.")
-@click.option("--to", "destination", metavar="REVISION", help="Destination, as in the run that it is for.")
-@click.option("--rollback", is_flag=True, help="For `ci-migrate rollback --to`.")
-@click.option("--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`.")
+@plan_options
 @click.option("--quiet", is_flag=True, help="Print the token alone.")
 @settings_options
 @click.pass_obj
@@ -48,10 +70,7 @@ def generate(
 ) -> int:
     """Make a token for what is pending now. It is shown once and kept nowhere."""
     settings = settings_of(environment, options)
-    if rollback and destination is None:
-        raise UsageError("--rollback needs --to REVISION.")
-    direction = Direction.DOWNGRADE if rollback else Direction.UPGRADE
-    order = Order("token generate", direction=direction, destination=destination)
+    order = _order("token generate", destination, rollback=rollback)
     with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
         plan = restore_plan(run, backup_id) if backup_id else current_plan(run)
         if not plan.pending and not backup_id:
@@ -68,18 +87,11 @@ def generate(
         at = show_heads([c.from_heads for c in plan.contexts])
         what = f"restore of {backup_id}" if backup_id else f"{plan.pending} revisions"
         to = "" if backup_id else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
-        use = (
-            f"backup restore {backup_id}"
-            if backup_id
-            else f"rollback --to {destination}"
-            if rollback
-            else "run"
-        )
         click.echo(
             f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
             f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
-            f"  CI_MIGRATE_TOKEN=... ci-migrate {use} --target {settings.target}",
+            f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
             err=True,
         )
     click.echo(token)
@@ -90,14 +102,25 @@ def generate(
 @click.option(
     "--token-file", metavar="FILE", help="The token; - for standard input. Default: CI_MIGRATE_TOKEN."
 )
+@plan_options
 @settings_options
 @click.pass_obj
-def validate(environment: Environment, /, token_file: str | None, **options: Any) -> int:
+def validate(
+    environment: Environment,
+    /,
+    token_file: str | None,
+    destination: str | None,
+    rollback: bool,
+    backup_id: str | None,
+    **options: Any,
+) -> int:
     """Say whether a token could be used now, or why not (exit 4)."""
     settings = settings_of(environment, options)
     token = token_of(environment, token_file)
-    with opened(settings, Order("token validate"), environment.interrupt, ledger=False) as (run, _):
-        approval = look_at(_ledger(run), token.reveal() if token else "", current_plan(run))
+    order = _order("token validate", destination, rollback=rollback)
+    with opened(settings, order, environment.interrupt, ledger=False) as (run, _):
+        plan = restore_plan(run, backup_id) if backup_id else current_plan(run)
+        approval = look_at(_ledger(run), token.reveal() if token else "", plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
     )

@@ -4,11 +4,12 @@ import random
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import relative, request_contexts
+from ci_migrate.migrations.graph import context_key, relative, request_contexts
 from ci_migrate.migrations.record import Follower, without_version_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
@@ -20,10 +21,12 @@ from ci_migrate.model import (
     Plan,
     Report,
     StageResult,
+    Statement,
     TargetState,
     sha256_hex,
 )
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.repair import diagnosis_of
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
 """What a lock timeout is called: PostgreSQL, MySQL/MariaDB, SQLite. Nothing else is retried."""
@@ -36,26 +39,35 @@ def run_stage(run: Run, report: Report) -> StageResult:
     plan = report.plan
     assert plan is not None
     assert run.ledger is not None
-    stale = _stale(run, plan, report.backup)
-    if stale:
-        return StageResult(
-            stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
-        )
-    before = Fingerprint.of(bare_schema(run.database, plan))
-    run.ledger.update_run(
-        run.id,
-        phase="migrating",
-        plan=plan,
-        before=before,
-        backup_id=report.backup.backup_id if report.backup else None,
-        needs_repair=True,
-    )
-    journal = run.ledger.journal(run.id)
     try:
-        ended = _with_retries(run, plan, report.evidence, journal, before)
+        stale = _stale(run, plan, report.backup)
+        if stale:
+            return StageResult(
+                stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
+            )
+        before = Fingerprint.of(bare_schema(run.database, plan))
+        run.ledger.update_run(
+            run.id,
+            phase="migrating",
+            plan=plan,
+            before=before,
+            backup_id=report.backup.backup_id if report.backup else None,
+            needs_repair=True,
+        )
+        journal = run.ledger.journal(run.id)
+    except CiMigrateError as error:  # no child was started: nothing needs a repair
+        return StageResult(
+            stage="migrate",
+            outcome=Outcome.ERROR,
+            message="\n".join(line for line in (error.what, error.hint) if line),
+            exit_code=int(error.exit_code),
+            state=TargetState.UNTOUCHED,
+        )
+    try:
+        ended, blocked = _with_retries(run, plan, report.evidence, journal, before)
     finally:
         journal.close()
-    return _judge(run, plan, ended)
+    return _judge(run, plan, ended, blocked)
 
 
 def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
@@ -73,33 +85,88 @@ def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
 
 def _with_retries(
     run: Run, plan: Plan, evidence: Evidence | None, journal: Journal, before: Fingerprint
-) -> Ended:
-    """Try again after a lock timeout that left nothing behind, with growing pauses."""
+) -> tuple[Ended, str]:
+    """Try again after a lock timeout that rolled back cleanly, with growing pauses, from where the target is.
+
+    Returns how the last try ended, and who was in the way.
+    """
+    rest = Rest.of(plan, evidence, rung=0)
+    started = time.monotonic()
     for attempt in range(1, run.settings.lock_tries + 1):
-        watcher = Watcher(run, plan, evidence, journal)
+        watcher = Watcher(run, plan, rest.rehearsed, journal, started)
         request = child_request(run, "migrate")
-        request.update(action="run", mode="migrate", contexts=request_contexts(plan))
+        request.update(action="run", mode="migrate", contexts=rest.contexts)
         ended = run.workers.run(request, watcher.handle)
         watcher.flush()
         failed = ended.failed
-        if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES or attempt == run.settings.lock_tries:
-            return ended
-        if (
-            run.interrupt.number is not None
-            or watcher.commits
-            or heads_of(run.database, plan) != tuple(c.from_heads for c in plan.contexts)
-        ):
-            return ended
-        if Fingerprint.of(bare_schema(run.database, plan)) != before:
-            return ended
+        if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:
+            return ended, ""
+        blockers = "; ".join(run.database.blockers()[:3]) or "another session that holds a lock"
+        where = Rest.after_rollback(run, plan, evidence, before)
+        if attempt == run.settings.lock_tries or where is None:
+            return ended, f"Tried {attempt} times. In the way: {blockers}"
+        rest = where
         pause = min(30.0, 0.5 * 2**attempt) * (0.5 + random.random())  # noqa: S311 - a pause, not a secret
-        blockers = run.database.sessions_of("") or ["another session"]
         run.tell(
-            f"lock timeout in {failed.revision or 'env.py'} (try {attempt} of {run.settings.lock_tries}), rolled back; "
-            f"again in {pause:.0f} s. Sessions: {'; '.join(blockers[:3])}"
+            f"lock timeout in {failed.revision or 'env.py'} (try {attempt} of {run.settings.lock_tries}), "
+            f"rolled back; again in {pause:.0f} s. In the way: {blockers}"
         )
-        time.sleep(pause)
+        if not _paused(run, pause):
+            return ended, f"Interrupted while waiting for {blockers}"
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _paused(run: Run, seconds: float) -> bool:
+    """Wait; False as soon as a signal comes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if run.interrupt.number is not None:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is still to run: as a request names it, and as the dry run rehearsed it (None: there was none)."""
+
+    contexts: list[dict[str, Any]]
+    rehearsed: tuple[Statement, ...] | None
+
+    @classmethod
+    def of(cls, plan: Plan, evidence: Evidence | None, rung: int) -> "Rest":
+        """The rest of the plan above a rung of the ladder; 0 is all of it."""
+        if evidence is None or not rung:
+            return cls(request_contexts(plan), evidence.statements if evidence else None)
+        done = {(r.context, r.revision) for r in evidence.rungs[:rung] if r.complete}
+        heads = evidence.rungs[rung - 1].heads
+        contexts = [
+            {
+                "key": context_key(c),
+                "from_heads": heads[n],
+                "revisions": [r for r in c.revisions if (n, r) not in done],
+            }
+            for n, c in enumerate(plan.contexts)
+        ]
+        tables = [
+            c.version_table.name for c in plan.contexts
+        ]  # they are there by now: nobody makes them again
+        rehearsed = tuple(
+            s
+            for s in evidence.statements
+            if (s.context, s.revision) not in done
+            and (s.revision is not None or not any(t in s.sql for t in tables))
+        )
+        return cls(contexts, rehearsed)
+
+    @classmethod
+    def after_rollback(
+        cls, run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint
+    ) -> "Rest | None":
+        """What is to run after a failure; None where that failure may have left something behind."""
+        diagnosis = diagnosis_of(run, plan, evidence, before)
+        clean = diagnosis.found in ("not started", "rolled back", "revision committed")
+        return cls.of(plan, evidence, diagnosis.rung or 0) if clean else None
 
 
 @dataclass
@@ -108,18 +175,17 @@ class Watcher:
 
     run: Run
     plan: Plan
-    evidence: Evidence | None
+    rehearsed: tuple[Statement, ...] | None
     journal: Journal
-    commits: int = 0
+    started: float  # of the first try, on the monotonic clock
     _pending: list[JournalEntry] = field(default_factory=list)
     _prefix: str = ""
     _follower: Follower | None = None
     _lock_checked: float = field(default_factory=time.monotonic)
-    _started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        if self.evidence is not None:
-            self._follower = Follower(self.run.settings.project_dir, self.evidence.statements)
+        if self.rehearsed is not None:
+            self._follower = Follower(self.run.settings.project_dir, self.rehearsed)
 
     def handle(self, event: events.AnyEvent) -> str | None:
         """Write down what is about to happen, then let it happen."""
@@ -136,7 +202,6 @@ class Watcher:
                 )
                 self.flush()
             case events.Committed():
-                self.commits += 1
                 note = "complete" if event.complete else "partial"
                 self._note(
                     "committed",
@@ -185,7 +250,7 @@ class Watcher:
             except CiMigrateError as error:
                 return error.what
         limit = self.run.settings.max_duration
-        if limit and time.monotonic() - self._started > limit:
+        if limit and time.monotonic() - self.started > limit:
             return f"max-duration ({limit:.0f} s) is over"
         return self._follower.check(event) if self._follower else None
 
@@ -222,7 +287,7 @@ class Watcher:
             self._pending.clear()
 
 
-def _judge(run: Run, plan: Plan, ended: Ended) -> StageResult:
+def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
     heads = heads_of(run.database, plan)
     planned = tuple(c.to_heads for c in plan.contexts)
     failed = ended.failed
@@ -249,12 +314,13 @@ def _judge(run: Run, plan: Plan, ended: Ended) -> StageResult:
             state=TargetState.UNKNOWN,
         )
     where = f"Revision {failed.revision} failed" if failed.revision else "The migration failed"
+    message = f"{where}: {failed.message}"
+    if failed.kind == "stopped":
+        message = "Stopped at a statement boundary: interrupted."
     return StageResult(
         stage="migrate",
         outcome=Outcome.FAILED,
-        message=f"{where}: {failed.message}"
-        if failed.kind != "stopped"
-        else "Stopped at a statement boundary: interrupted.",
+        message="\n".join(line for line in (message, blocked) if line),
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
         file=relative(failed.file, run.settings.project_dir) if failed.file else None,
         line=failed.line,
