@@ -119,6 +119,10 @@ class Database(Protocol):
     def sessions_of(self, application_prefix: str) -> list[str]:
         """Live sessions whose name starts so, as words for people (pid, start, query); [] where there are none."""
 
+    def blockers(self) -> list[str]:
+        """Other people's sessions inside a transaction, as words as above: who may hold the locks that we wait for;
+        [] where the engine can't tell."""
+
     def commit_outcome(self, transaction: str) -> bool | None:
         """Whether a transaction was committed, by the id that the engine gave it; None where it can't tell."""
 

@@ -14,7 +14,7 @@ from ci_migrate.databases import postgresql_copies as copies
 from ci_migrate.databases import postgresql_tools as tools
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema, users_schema
-from ci_migrate.databases.postgresql_lock import NO_LIMITS, lock_key, run_lock, sessions
+from ci_migrate.databases.postgresql_lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql_sessions import Access, libpq_parameters
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
@@ -219,6 +219,10 @@ class PostgreSQL:
     def sessions_of(self, application_prefix: str) -> list[str]:
         with self._access.session(read_only=True) as connection:
             return sessions(connection, self._access.database, application_prefix)
+
+    def blockers(self) -> list[str]:
+        with self._access.session(read_only=True) as connection:
+            return blockers(connection, self._access.database)
 
     def commit_outcome(self, transaction: str) -> bool | None:
         if not transaction.isdecimal():

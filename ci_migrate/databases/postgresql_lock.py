@@ -52,11 +52,17 @@ def holder(connection: "psycopg.Connection[Any]", key: int) -> str:
     return f"{application or 'a session without a name'} (pid {pid}, user {user}){started}"
 
 
-SESSIONS = """
+_WHO = """
 SELECT pid, coalesce(application_name, ''), coalesce(usename, ''), coalesce(state, 'state hidden'),
        extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start))::float8, coalesce(query, '')
 FROM pg_stat_activity
-WHERE datname = %(database)s AND pid <> pg_backend_pid() AND starts_with(application_name, %(prefix)s)
+WHERE datname = %(database)s AND pid <> pg_backend_pid()"""
+
+BLOCKERS = f"""{_WHO} AND xact_start IS NOT NULL AND NOT starts_with(application_name, 'ci-migrate')
+ORDER BY xact_start, pid"""
+"""Who is inside of a transaction: only those hold locks on tables."""
+
+SESSIONS = f"""{_WHO} AND starts_with(application_name, %(prefix)s)
   AND application_name <> %(without)s
 ORDER BY backend_start, pid"""
 
@@ -67,6 +73,11 @@ def sessions(
     """Live sessions in a database whose name starts with `prefix` (and is not `without`), as words."""
     rows = connection.execute(SESSIONS, {"database": database, "prefix": prefix, "without": without})
     return [_words(*row) for row in rows]
+
+
+def blockers(connection: "psycopg.Connection[Any]", database: str) -> list[str]:
+    """Other people's sessions that are inside of a transaction, the oldest first, as words."""
+    return [_words(*row) for row in connection.execute(BLOCKERS, {"database": database})]
 
 
 def _words(pid: int, application: str, user: str, state: str, age: float | None, query: str) -> str:

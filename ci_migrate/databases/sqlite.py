@@ -148,6 +148,9 @@ class SQLite:
     def sessions_of(self, application_prefix: str) -> list[str]:  # noqa: ARG002 - sessions have no names
         return []
 
+    def blockers(self) -> list[str]:
+        return []
+
     def commit_outcome(self, transaction: str) -> bool | None:  # noqa: ARG002 - transactions have no ids
         return None
 

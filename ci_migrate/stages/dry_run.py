@@ -80,7 +80,7 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     contents = scratch.contents(watched)
 
     def rows() -> dict[str, TableContent]:
-        return scratch.contents(watched)
+        return scratch.contents({*watched, *(set(_counts(scratch, plan)) - set(counts))})
 
     recorder = Recorder(
         project=run.settings.project_dir,

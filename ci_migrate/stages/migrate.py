@@ -297,7 +297,8 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
             stage="migrate", outcome=Outcome.PASSED, message=message, state=TargetState.MIGRATED
         )
     if ended.ok:
-        message = f"env.py ended without an error, but the target is at {show_heads(heads)} instead of {show_heads(planned)}."
+        at = f"the target is at {show_heads(heads)} instead of {show_heads(planned)}"
+        message = f"env.py ended without an error, but {at}."
         return StageResult(
             stage="migrate",
             outcome=Outcome.FAILED,

@@ -1,10 +1,12 @@
 """repair: says what state the target is in, brings it to a known good one, and proves it."""
 
+import time
 from collections.abc import Sequence
 
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.migrations.graph import context_key
+from ci_migrate.migrations.record import version_table_names
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -22,10 +24,16 @@ from ci_migrate.repairs.base import Repair, Repaired, Situation
 from ci_migrate.repairs.diagnosis import Witness, diagnose
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 
+ORPHAN_SECONDS = 30.0
+"""How long a session of a child that died is waited for: what it is doing could still be committed."""
+
 
 def run_stage(run: Run, report: Report) -> StageResult:
     """Diagnose, choose the first repair that fits, mend, prove."""
+    orphan = wait_for_orphans(run)
     situation = situation_of(run, report)
+    if orphan:
+        return _dirty(situation, f"A session of this run is still at work in the database: {orphan}.")
     diagnosis = situation.diagnosis
     for repair, plan in fitting(run.repairs, situation):
         run.tell(f"{diagnosis.words}; {plan}")
@@ -34,6 +42,16 @@ def run_stage(run: Run, report: Report) -> StageResult:
             return _result(run, diagnosis, repaired)
         return _dirty(situation, repaired.words)
     return _dirty(situation, "No repair fits.")
+
+
+def wait_for_orphans(run: Run, seconds: float = ORPHAN_SECONDS) -> str:
+    """Wait until no session of this run's children is left; the first one that is, in words, if it takes longer."""
+    deadline = time.monotonic() + seconds
+    while orphans := run.database.sessions_of(f"ci-migrate/{run.id}"):
+        if time.monotonic() >= deadline:
+            return orphans[0]
+        time.sleep(0.2)
+    return ""
 
 
 def situation_of(run: Run, report: Report) -> Situation:
@@ -60,7 +78,7 @@ def situation_of(run: Run, report: Report) -> Situation:
         target=run.settings.target,
         proved_as_before=proved_as_before,
         downgrade=lambda: _downgrade(run, plan, evidence, diagnosis),
-        others_wrote=lambda: _others_wrote(run, evidence, backup, diagnosis),
+        others_wrote=lambda: _others_wrote(run, plan, evidence, backup, diagnosis.rung),
         restore=lambda: _restore(run, backup),
     )
 
@@ -136,11 +154,16 @@ def _dirty(situation: Situation, words: str) -> StageResult:
 
 
 def next_commands(situation: Situation) -> tuple[str, ...]:
-    """What a person can type now."""
+    """What a person can type now, with what it would lose."""
     target = f"--target {situation.target}"
-    commands = [f"ci-migrate status {target}"]
-    if situation.backup is not None:
-        commands.append(f"ci-migrate backup restore {situation.backup.backup_id} {target}")
+    found, backup = situation.diagnosis.found, situation.backup
+    commands = []
+    if found == "revision committed":
+        commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
+    if backup is not None:
+        loses = f"   (loses what was written since {backup.backup_time:%Y-%m-%d %H:%M} UTC)"
+        commands.append(f"ci-migrate backup restore {backup.backup_id} {target}{loses}")
+    commands.append(f"ci-migrate repair {target}   (once it is as it was before, or as it should be after)")
     return tuple(commands)
 
 
@@ -178,31 +201,32 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     return run.workers.run(request, lambda _event: None)
 
 
-def _others_wrote(run: Run, evidence: Evidence | None, backup: Backup | None, diagnosis: Diagnosis) -> str:
+def _others_wrote(
+    run: Run, plan: Plan, evidence: Evidence | None, backup: Backup | None, rung: int | None
+) -> str:
     """Compare every row with the backup and, for tables that the run touched, with the rehearsal."""
-    if backup is None or evidence is None or diagnosis.rung is None:
+    if backup is None or evidence is None or rung is None:
         return "it can't be told whether somebody else wrote since the backup"
     with run.database.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
         with run.catalog.storage.reading(backup.backup_id) as payload:
             copy.load(payload)
         then = copy.contents(copy.counts())
     now = run.database.contents(run.database.counts())
-    rehearsed = evidence.rungs[diagnosis.rung - 1].contents if diagnosis.rung else {}
-    for table in sorted(then.keys() | now.keys()):
+    rehearsed = evidence.rungs[rung - 1].contents if rung else {}
+    for table in sorted((then.keys() | now.keys()) - version_table_names(plan)):
         expected = rehearsed.get(table, then.get(table))
         found = now.get(table)
         if found is not None and expected is not None and found.rows and found.digest is None:
             return f"table {table} is too large to tell whether somebody else wrote"
-        if found != expected and not table.endswith("alembic_version"):
+        if found != expected:
             return f"table {table} has other rows than the backup and the rehearsal"
     return ""
 
 
 def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
+    assert run.ledger is not None
     words = restore(run.database, backup, run.catalog)
-    if run.ledger is not None:
-        run.ledger.pin_identity(
-            run.database.identity(), replace=True
-        )  # a swap by rename gives it another oid
+    run.ledger.pin_identity(run.database.identity(), replace=True)  # a swap by rename gives it another oid
+    run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return words
