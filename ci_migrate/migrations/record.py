@@ -215,12 +215,11 @@ def version_table_names(plan: Plan) -> set[str]:
 def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Text]:
     """A schema, fingerprint or delta without Alembic's version tables: their being there is no difference."""
     names = version_table_names(plan)
-    prefixes = tuple(name + "." for name in names)
-    indexes = {name + "_pkc" for name in names}
+    ends = tuple(f" {name}{suffix}" for name in names for suffix in ("", "_pkc"))
+    inside = [f" {name}." for name in names]
 
-    def belongs(key: str) -> bool:
-        _, _, rest = key.partition(" ")
-        return rest in names or rest in indexes or rest.startswith(prefixes)
+    def belongs(key: str) -> bool:  # `table public.alembic_version`, `owner table ...`, `column ....version_num`
+        return key.endswith(ends) or any(part in key for part in inside)
 
-    ours = [key for key in schema if any(name in key for name in names) and belongs(key)]
+    ours = {key for key in schema if belongs(key)}
     return {k: v for k, v in schema.items() if k not in ours} if ours else schema
