@@ -36,7 +36,7 @@ def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager
     manager.add_hookspecs(hookspecs)
     for module in BUILT_IN:
         manager.register(module, name=f"built-in {module.__name__.rpartition('.')[2]}")
-    for name in plugins:
+    for name in (_shown(plugin, folder) for plugin in plugins):
         if manager.has_plugin(name):
             raise SettingsError(f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings.")
         _register(manager, _load(name, folder), name)
@@ -52,6 +52,13 @@ def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager
     except pluggy.PluginValidationError as error:
         raise SettingsError(f"A plugin does not fit: {error}.") from error
     return manager
+
+
+def _shown(name: str, folder: Path) -> str:
+    """A plugin as messages name it: a file relative to the project where it lies inside."""
+    path = Path(name)
+    inside = path.is_absolute() and path.is_relative_to(folder)
+    return path.relative_to(folder).as_posix() if inside else name
 
 
 def _register(manager: pluggy.PluginManager, plugin: ModuleType, name: str) -> None:

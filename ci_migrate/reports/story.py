@@ -174,7 +174,7 @@ def _allow_command(report: Report) -> tuple[str, ...]:
 
 def proofs(report: Report) -> Iterator[tuple[bool, str]]:
     """What the run proved, and what it could not: (proved, sentence)."""
-    backup, evidence, approval = report.backup, report.evidence, report.approval
+    backup, evidence = report.backup, report.evidence
     if backup is not None:
         name = f"Backup {backup.backup_id} ({size(backup.backup_size)})"
         if evidence is None:
@@ -191,6 +191,8 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         yield True, f"The migration was rehearsed on it: {pending}{plural(ran, 'statement')}, {took}."
     if evidence is not None and evidence.way_back.tried:
         yield evidence.way_back.proven, way_back(evidence)
+    approve = report.result("approve")  # the stage check only reserves it
+    approval = approve.approval if approve is not None else None
     if approval is not None:
         yield True, f"Approved by {', '.join(approval.approved_by)}: {one_line(approval.reason)}"
     verify, repair = report.result("verify"), report.result("repair")
