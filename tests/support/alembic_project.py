@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ci_migrate.gate import run
+from ci_migrate.model import Report
+from ci_migrate.opening import Order
+from ci_migrate.settings import load
+
 COMMAND = (sys.executable, "-m", "ci_migrate")
 
 INI = """\
@@ -192,6 +197,11 @@ class AlembicProject:
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr, self.folder)
+
+    def gate(self, command: str, destination: str | None = None, **flags: Any) -> Report:
+        """The report of a command, without a process for it: quicker, and all nouns to look at."""
+        settings = load(self.folder, self.environment(), flags)
+        return run(settings, Order(command, destination=destination))
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start `ci-migrate ...` here, to send it signals."""
