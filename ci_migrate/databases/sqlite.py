@@ -58,7 +58,7 @@ class SQLite:
     ) -> None:
         self.file = _file_of(url)
         """The file, absolute, without symbolic links."""
-        self.url = URL.create("sqlite", database=str(self.file))
+        self.url = URL.create(url.drivername, database=str(self.file))  # env.py needs the driver that it named
         self.application_name = application_name
         self.lock_timeout = lock_timeout
         self._catalog = Catalog()
@@ -72,7 +72,7 @@ class SQLite:
             connection.isolation_level = "DEFERRED"  # as SQLAlchemy expects it
             return connection
 
-        return create_engine(self.url, creator=connect, poolclass=NullPool)
+        return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
     def _open(self, *, read_only: bool = True) -> sqlite3.Connection:
         return sqlite_files.open_file(self.file, read_only=read_only, timeout=self.lock_timeout)
@@ -230,7 +230,7 @@ class SQLite:
             raise UsageError(f"{run_id!r} is no run id.")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy = SQLite(
-            URL.create("sqlite", database=str(folder / f"ci_migrate_scratch_{run_id}.sqlite3")),
+            URL.create(self.url.drivername, database=str(folder / f"ci_migrate_scratch_{run_id}.sqlite3")),
             lock_timeout=self.lock_timeout,
         )
         sqlite_files.remove(copy.file)

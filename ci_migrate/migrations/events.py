@@ -167,7 +167,10 @@ class Finished(WireEvent, frozen=True, tag="finished"):
 
 
 class Failed(WireEvent, frozen=True, tag="failed"):
-    """env.py ended with an exception. `kind`: error, command (Alembic's own), refused, exit, stopped."""
+    """env.py ended with an exception.
+
+    `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), refused, exit, stopped.
+    """
 
     kind: str
     message: str

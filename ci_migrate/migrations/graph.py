@@ -84,7 +84,7 @@ def explain_failure(
         return RefusedError(
             f"Alembic says: {failed.message}{'' if failed.kind == 'command' else where}.".replace("..", ".")
         )
-    if failed.message.startswith(("SyntaxError", "IndentationError")) or "/versions/" in (failed.file or ""):
+    if failed.kind == "script":
         return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
     if graph is None and failed.message.startswith("KeyError: "):
         missing = failed.message.removeprefix("KeyError: ")

@@ -218,7 +218,9 @@ def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Tex
     ends = tuple(f" {name}{suffix}" for name in names for suffix in ("", "_pkc"))
     inside = [f" {name}." for name in names]
 
-    def belongs(key: str) -> bool:  # `table public.alembic_version`, `owner table ...`, `column ....version_num`
+    def belongs(
+        key: str,
+    ) -> bool:  # `table public.alembic_version`, `owner table ...`, `column ....version_num`
         return key.endswith(ends) or any(part in key for part in inside)
 
     ours = {key for key in schema if belongs(key)}

@@ -291,7 +291,8 @@ class Wall:
         files = [row[2] for row in cursor.fetchall() if row[1] == "main"]
         file = files[0] if files else ""
         if not file:
-            return None
+            cursor.execute("PRAGMA application_id")
+            return str(self.entries[0]["name"]) if cursor.fetchone()[0] == STANDS_IN else None
         for entry in self.entries:
             if same_file(file, entry["identity"].get("file")):
                 return str(entry["name"])
@@ -411,6 +412,10 @@ def on_do_connect(dialect: Any, _record: Any, cargs: list[Any], cparams: dict[st
     cparams.update(arguments)
 
 
+STANDS_IN = 0x43494D
+"""The application_id of an empty database in memory that a reader gets for a file that does not exist."""
+
+
 def wrap_sqlite3(wall: Wall, module: Any) -> None:
     original = module.connect
 
@@ -423,6 +428,8 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
             database, args = target, args[:6]
             kwargs.pop("uri", None)
         connection = original(database, *args, **kwargs)
+        if target == ":memory:":
+            connection.execute("PRAGMA application_id={:d}".format(STANDS_IN))
         if file:
             prepare_sqlite(wall, connection, target or file)
         return connection
@@ -597,7 +604,7 @@ class Session:
 
     def __init__(self, entry: str | None, connection: Any, autocommit: bool) -> None:
         self.entry = entry  # which of the request's databases; None: none of them
-        self.connection = connection  # kept, so that its id is not used again
+        self.connection = connection  # kept: its id must not be used again
         self.autocommit = autocommit
         self.dirty = False  # a statement that may change the database ran since the last commit
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
@@ -617,6 +624,7 @@ class State:
     stamped = True
     started: ClassVar[dict[int, tuple[int, float]]] = {}
     internal = False
+    loading = False  # the revision scripts
 
 
 def raw_connection(connection: Any) -> Any:
@@ -870,6 +878,9 @@ INTERNAL = re.compile(
 )
 
 
+LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python\d[^/\\]*)[/\\]")
+
+
 def site() -> tuple[str | None, int | None]:
     """File and line in the revision script that sent this statement; outside of revisions, in env.py."""
     frame: Any = sys._getframe(2)
@@ -878,7 +889,7 @@ def site() -> tuple[str | None, int | None]:
         name = frame.f_code.co_filename
         if State.revision_file and name == State.revision_file:
             return name, frame.f_lineno
-        if outside[0] is None and not INTERNAL.search(name):
+        if outside[0] is None and not INTERNAL.search(name) and not LIBRARY.search(name):
             outside = (name, frame.f_lineno)
         frame = frame.f_back
     return outside if State.revision is None else (None, None)
@@ -950,6 +961,10 @@ def make_config(request: dict[str, Any]) -> Any:
     if url:
         config.set_main_option("sqlalchemy.url", keep_driver(config, url).replace("%", "%%"))
     config.attributes = Attributes(url)
+    beside = os.path.dirname(os.path.abspath(request.get("ini") or ""))
+    if not config.get_main_option("script_location") and os.path.exists(os.path.join(beside, "env.py")):
+        config.set_main_option("script_location", beside.replace("%", "%%"))  # Flask-Migrate's layout
+    prepend_sys_path(config)
     if request.get("configure"):
         module, _, function = request["configure"].partition(":")
         getattr(importlib.import_module(module), function)(config)
@@ -1021,7 +1036,7 @@ class Contexts:
         """Which version table this is: by name, schema and the schema that unqualified names mean."""
         connection = context.connection
         session = session_of(connection.connection) if connection is not None else None
-        if session is None or (session.entry is None and not in_memory(session.connection)):
+        if session is None or session.entry is None:
             raise Refused("env.py migrates a database that is not the target")
         path = None
         if connection.dialect.name == "postgresql":
@@ -1033,7 +1048,7 @@ class Contexts:
         return {
             "name": context.version_table,
             "schema": context.version_table_schema,
-            "database": session.entry or "",
+            "database": session.entry,
             "search_path": path,
         }
 
@@ -1083,18 +1098,6 @@ class Contexts:
         upgrade = self.request["direction"] == "upgrade"
         make = MigrationStep.upgrade_from_script if upgrade else MigrationStep.downgrade_from_script
         return [make(map_, map_.get_revision(revision)) for revision in revisions]
-
-
-def in_memory(connection: Any) -> bool:
-    """Whether this is SQLite without a file: what a reader gets in the place of a file that does not exist."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute("PRAGMA database_list")
-        return not any(row[2] for row in cursor.fetchall())
-    except Exception:
-        return False
-    finally:
-        cursor.close()
 
 
 def wrap_steps(steps: Iterable[Any], context: Any, number: int) -> list[Any]:
@@ -1173,10 +1176,10 @@ def failure(error: BaseException) -> dict[str, Any]:
     kind = kinds.get(type(error).__name__, "exit" if isinstance(error, SystemExit) else "error")
     if State.wall.refused and kind == "error":
         kind = "refused"
+    if State.loading and kind == "error":
+        kind = "script"
     frames = traceback.extract_tb(error.__traceback__)
-    places = [f for f in frames if State.revision_file and f.filename == State.revision_file]
-    places = places or [f for f in frames if not INTERNAL.search(f.filename)]
-    place = places[-1] if places else None
+    place = blamed([f for f in frames if not INTERNAL.search(f.filename)])
     message = "sys.exit({})".format(error.code) if isinstance(error, SystemExit) else error_words(error)
     if kind in ("command", "refused"):
         message = str(error).splitlines()[0] if str(error) else message
@@ -1193,6 +1196,18 @@ def failure(error: BaseException) -> dict[str, Any]:
     }
 
 
+def blamed(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
+    """The innermost frame in the revision script, else in the project, else anywhere."""
+    for wanted in (
+        [f for f in frames if State.revision_file and f.filename == State.revision_file],
+        [f for f in frames if not LIBRARY.search(f.filename)],
+        frames,
+    ):
+        if wanted:
+            return wanted[-1]
+    return None
+
+
 def obey(request: dict[str, Any]) -> None:
     """Do what the request says."""
     import alembic.script
@@ -1200,10 +1215,11 @@ def obey(request: dict[str, Any]) -> None:
     build_wall(State.wall)
     listen()
     config = make_config(request)
-    prepend_sys_path(config)
     script = alembic.script.ScriptDirectory.from_config(config)
     if request["action"] == "inspect":
+        State.loading = True
         State.channel.send("graph", **describe_graph(script))
+        State.loading = False
     run_env(config, script, request)
 
 

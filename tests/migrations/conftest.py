@@ -1,0 +1,3 @@
+from env_zoo import url
+
+__all__ = ["url"]
