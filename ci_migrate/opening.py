@@ -1,5 +1,6 @@
 """Opening a target: URL, database, lock, ledger and workers become a Run, and are given back at the end."""
 
+import re
 import secrets as random_secrets
 import tempfile
 import time
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pluggy
 from sqlalchemy import URL, make_url
@@ -16,7 +17,7 @@ from ci_migrate import plugins
 from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import Database, SessionOptions
-from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.errors import RefusedError, SettingsError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
@@ -31,6 +32,22 @@ WRITES = ("run", "migrate", "rollback", "repair")
 
 LOCKS = (*WRITES, "backup create", "backup restore")
 """Commands that hold the run lock from their beginning to their end."""
+
+
+REHEARSES = ("run", "dry-run", "rollback", "repair", "backup verify")
+"""Commands that make scratch copies, so that somebody must have chosen where those live."""
+
+
+WITHOUT_TARGET = (
+    "backup restore",
+    "backup list",
+    "backup delete",
+    "backup prune",
+    "history",
+    "audit",
+    "token list",
+)
+"""Commands that do not need a target that answers: it may be what is broken."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +95,9 @@ def opened(
             statement_timeout=settings.statement_timeout,
             client_tools=str(settings.client_tools) if settings.client_tools else None,
         )
-        database = plugins.make_database(manager, url, options)
-        refuse_unknown_host(settings, database)
-        reader = database
-        if settings.read_url is not None:
-            reader = plugins.make_database(manager, make_url(settings.resolve_read_url()), options)
-        database.ping()
+        database, reader, copies = _databases(settings, manager, url, options, order.command)
+        if order.command not in WITHOUT_TARGET:
+            database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
         launch = _launch(settings, url, lock.fd if lock is not None else None)
         workers = Workers(launch, interrupt)
@@ -107,6 +121,7 @@ def opened(
                 destination=order.destination or settings.to,
                 database=database,
                 reader=reader,
+                copies=copies,
                 workers=workers,
                 interrupt=interrupt,
                 scratch_folder=folder,
@@ -130,6 +145,33 @@ def opened(
         )
 
 
+def _databases(
+    settings: Settings, manager: pluggy.PluginManager, url: URL, options: SessionOptions, command: str
+) -> tuple[Database, Database, Database]:
+    """The target, the target as it is read, and the database on whose server scratch copies live."""
+    database = plugins.make_database(manager, url, options)
+    refuse_unknown_host(settings, database)
+    reader = copies = database
+    if settings.read_url is not None:
+        reader = plugins.make_database(manager, make_url(settings.resolve_read_url()), options)
+    if database.capabilities.scratch_on_server and command in REHEARSES:
+        scratch = settings.resolve_scratch_url()
+        if scratch is not None:
+            copies = plugins.make_database(manager, make_url(scratch), options)
+            if copies.dialect != database.dialect:
+                raise SettingsError(
+                    f"scratch is a {copies.dialect} server, the target is {database.dialect}."
+                )
+            copies.ping()
+    return database, reader, copies
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """The backups alone: neither the target nor its ledger is needed to look at them."""
+    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    return Catalog(plugins.make_storage(manager, settings.backup_dir, settings.project_dir))
+
+
 def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.url is not None:
@@ -147,16 +189,26 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
 
 def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
     environ = {k: v for k, v in settings.environ.items() if k != "CI_MIGRATE_TOKEN"}
-    password = url.password if url is not None else None
-    known = {str(password), quote_plus(str(password))} if password else set()
+    urls = [] if url is None else [url]
+    if settings.read_url is not None:
+        urls.append(make_url(settings.resolve_read_url()))
     return Launch(
         python=str(settings.python),
         directory=settings.project_dir,
         environ=environ,
         lock_fd=lock_fd,
         stall_timeout=settings.stall_timeout,
-        secrets=tuple(sorted(known, key=len, reverse=True)),
+        secrets=tuple(sorted({s for u in urls for s in _secrets(u)}, key=len, reverse=True)),
     )
+
+
+def _secrets(url: URL) -> set[str]:
+    """The passwords in a URL, as they are and as they stand in URLs; drivers take them in the query too."""
+    found = {str(url.password)} if url.password else set()
+    for name, value in url.query.items():
+        if re.search("pass|pwd|secret|odbc_connect", name, re.IGNORECASE):
+            found |= {value} if isinstance(value, str) else set(value)
+    return {form for text in found if text for form in (text, quote_plus(text), quote(text, safe=""))}
 
 
 def refuse_unknown_host(settings: Settings, database: Database) -> None:

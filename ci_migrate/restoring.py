@@ -6,21 +6,39 @@ from dataclasses import dataclass
 import msgspec
 
 from ci_migrate.approval import claim, reserve
+from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore, would_lose
-from ci_migrate.errors import BackupError, NotApprovedError, RefusedError
+from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
+from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.stages.base import Run, bare_schema
+from ci_migrate.settings import Settings
+from ci_migrate.stages.base import Run, bare_schema, words_of
 from ci_migrate.stages.dry_run import compare_with_backup
-from ci_migrate.status import current_plan
+from ci_migrate.status import current_plan, proven_backups
 
 
 @dataclass(frozen=True)
 class Restoring:
-    """How a restore is done. `sure` is shown the backup and the rows per table now and then, and raises to stop."""
+    """How a restore is done.
 
-    sure: Callable[[Backup, dict[str, tuple[int | None, int | None]]], None]
+    `sure` is shown the backup and the rows per table now and then (None: the target can't be read), and raises to
+    stop.
+    """
+
+    sure: Callable[[Backup, dict[str, tuple[int | None, int | None]] | None], None]
     safety_backup: bool = True
+
+
+def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
+    """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
+    backups = [b for b in open_catalog(settings).list() if b.target in ("", settings.target)]
+    try:
+        with opened(settings, Order("backup list"), interrupt) as (run, _):
+            return backups, set(proven_backups(run.ledger, settings.target)), ""
+    except CiMigrateError as error:  # backups are looked for when the rest is down
+        return backups, set(), error.what
 
 
 def create_backup(run: Run, why: str) -> Backup:
@@ -35,18 +53,28 @@ def create_backup(run: Run, why: str) -> Backup:
     )
 
 
-def verify_backup(run: Run, backup: Backup, *, by_restore: bool) -> str:
-    """Prove a backup; returns words.
+def verify_files(catalog: Catalog, backup: Backup) -> str:
+    """Compare every file of a backup with its checksum; returns words.
 
     Raises:
-        BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
+        RefusedError: it was never finished.
+        BackupError: a file is missing or damaged.
     """
     _complete(backup)
-    run.catalog.verify(backup)
-    if not by_restore:
-        return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
+    catalog.verify(backup)
+    return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
+
+
+def verify_by_restore(run: Run, backup: Backup) -> str:
+    """Prove a backup by restoring it into a scratch copy; returns words.
+
+    Raises:
+        RefusedError: it was never finished.
+        BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
+    """
+    verify_files(run.catalog, backup)
     plan = current_plan(run)
-    with run.database.scratch(run.id, run.scratch_folder) as copy:
+    with run.copies.scratch(run.id, run.scratch_folder) as copy:
         with run.catalog.storage.reading(backup.backup_id) as payload:
             copy.load(payload)
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
@@ -76,8 +104,8 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     """
     _complete(backup)
     approval = _reserved(run, backup) if run.settings.needs_approval("restore") else None
-    how.sure(backup, would_lose(run.database, backup))
-    safety = create_backup(run, f"before the restore of {backup.backup_id}") if how.safety_backup else None
+    how.sure(backup, _would_lose(run, backup))
+    safety = _safety_backup(run, backup) if how.safety_backup else None
     run.interrupt.protected = (
         True  # from here on a signal waits: nobody shall read "not touched" after a swap
     )
@@ -98,6 +126,25 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             )
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _would_lose(run: Run, backup: Backup) -> dict[str, tuple[int | None, int | None]] | None:
+    """As `would_lose`; None where the target can't be read, which may be why it is restored."""
+    try:
+        with words_of(run.database):
+            return would_lose(run.database, backup)
+    except CiMigrateError:
+        return None
+
+
+def _safety_backup(run: Run, backup: Backup) -> Backup:
+    try:
+        return create_backup(run, f"before the restore of {backup.backup_id}")
+    except CiMigrateError as error:
+        raise BackupError(
+            f"What is there now can't be backed up: {error.what}",
+            hint=f"If it may be lost: ci-migrate backup restore {backup.backup_id} --no-safety-backup",
+        ) from error
 
 
 def _reserved(run: Run, backup: Backup) -> Approval:

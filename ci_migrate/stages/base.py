@@ -35,6 +35,7 @@ class Run:
     destination: str
     database: Database  # the target
     reader: Database  # the same, by `read-url`: for check, backup and dry run
+    copies: Database  # on its server scratch copies live: the target itself, or what the setting `scratch` names
     workers: Workers
     interrupt: Interrupt
     scratch_folder: Path
@@ -78,12 +79,12 @@ def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict
         scratch: where connections to the target go instead; None leaves them on the target.
     """
     settings = run.settings
-    place = scratch or run.database
+    place = scratch or (run.reader if stage == "check" else run.database)
     environ = {"CI_MIGRATE_STAGE": stage}
     url = None
     if settings.url is not None:
         url = place.url.render_as_string(hide_password=False)
-        if settings.url_variable and scratch is not None:
+        if settings.url_variable and place is not run.database:
             given = settings.environ.get(settings.url_variable, "")
             environ[settings.url_variable] = with_driver_of(place.url, given)
     other = scratch.wall() if scratch is not None else None

@@ -51,7 +51,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
         )
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
-    with run.database.scratch(run.id, run.scratch_folder) as scratch:
+    with run.copies.scratch(run.id, run.scratch_folder) as scratch:
         result = _rehearse(run, plan, backup, scratch)
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(

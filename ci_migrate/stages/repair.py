@@ -207,7 +207,7 @@ def _others_wrote(
     """Compare every row with the backup and, for tables that the run touched, with the rehearsal."""
     if backup is None or evidence is None or rung is None:
         return "it can't be told whether somebody else wrote since the backup"
-    with run.database.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
+    with run.copies.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
         with run.catalog.storage.reading(backup.backup_id) as payload:
             copy.load(payload)
         then = copy.contents(copy.counts())

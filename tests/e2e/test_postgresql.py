@@ -126,3 +126,37 @@ def test_a_wrong_password_and_a_server_that_is_down_are_told_without_the_secret(
     assert "Traceback" not in done.text
     everything = project.everything().decode(errors="replace")
     assert "canary" not in done.text + everything
+
+
+def test_production_must_say_where_scratch_copies_live(project: AlembicProject, postgresql_url: URL) -> None:
+    on(project, postgresql_url, extra='tags = ["production"]')
+    project.revision("0001", None, "CREATE TABLE t (id integer)")
+    refused = project.run("run")
+    assert refused.code == 2, refused.text
+    assert "scratch = " in refused.text
+    server = postgresql_url.set(database="postgres").render_as_string(hide_password=False)
+    done = project.run("run", env={"CI_MIGRATE_SCRATCH": server})
+    assert done.code == 4, done.text  # rehearsed there, then not approved
+    assert done.stage("dry-run")["evidence"]["proven"]
+
+
+def test_check_backup_and_dry_run_do_with_a_role_that_may_not_write(
+    project: AlembicProject, postgresql_url: URL
+) -> None:
+    url = on(project, postgresql_url, extra='read-url = "env:READ_URL"')
+    role = f"reader_{postgresql_url.database}"
+    project.environ["READ_URL"] = postgresql_url.set(username=role, password="r").render_as_string(
+        hide_password=False
+    )
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE t (id integer); INSERT INTO t VALUES (1)")
+        connection.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD 'r'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+    project.revision("0001", None, "ALTER TABLE t ADD n integer", "ALTER TABLE t DROP n")
+    try:
+        done = project.run("run")
+        assert done.code == 0, done.text
+    finally:
+        with psycopg.connect(url) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
