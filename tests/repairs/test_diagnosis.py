@@ -1,0 +1,285 @@
+"""Which rung of the ladder a target stands on: heads, fingerprint, journal, the engine's word, rows."""
+
+from datetime import UTC, datetime
+
+import pytest
+from ledger_support import a_plan
+
+from ci_migrate.model import (
+    Evidence,
+    Fingerprint,
+    JournalEntry,
+    PlannedContext,
+    Rung,
+    Statement,
+    TableContent,
+    TableEvidence,
+    VersionTable,
+    WayBack,
+)
+from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose, same_change
+
+F0 = Fingerprint(objects={"table users": "u"})
+PLAN = a_plan(
+    contexts=(
+        PlannedContext(
+            version_table=VersionTable(), from_heads=("r0",), to_heads=("r3",), revisions=("r1", "r2", "r3")
+        ),
+    )
+)
+
+
+def fingerprint(**objects: str) -> Fingerprint:
+    return Fingerprint(objects={**F0.objects, **objects})
+
+
+def rung(
+    number: int, revision: str | None, head: str, statements: int, *, complete: bool = True, **rest
+) -> Rung:
+    return Rung(
+        position=number, context=0, revision=revision, complete=complete, statements=statements,
+        heads=((head,),), delta=rest.pop("delta", {}), **rest,
+    )  # fmt: skip
+
+
+def statement(
+    position: int, revision: str | None, sql: str = "UPDATE users SET x = 1", repeats: int = 1
+) -> Statement:
+    return Statement(
+        position=position, context=0, revision=revision, file=None, line=None, sql=sql, digest=f"d{position}",
+        seconds=0.0, rows=None, repeats=repeats,
+    )  # fmt: skip
+
+
+def evidence(*rungs: Rung, statements: tuple[Statement, ...] = (), tables=None) -> Evidence:
+    return Evidence(
+        proven=True, rungs=rungs, statements=statements, before=F0, after=F0, tables=tables or {},
+        way_back=WayBack(tried=False),
+    )  # fmt: skip
+
+
+def entry(kind: str, position: int = 0, revision: str | None = None, note: str = "") -> JournalEntry:
+    return JournalEntry(
+        kind=kind, position=position, context=0, revision=revision, note=note, at=datetime.now(UTC)
+    )
+
+
+def sent(*positions: int) -> list[JournalEntry]:
+    return [entry("statement", position) for position in positions]
+
+
+THREE = evidence(
+    rung(1, "r1", "r1", 2, delta={"table a": "a"}),
+    rung(2, "r2", "r2", 4),
+    rung(3, "r3", "r3", 6, delta={"table b": "b", "table a": None}),
+)
+
+
+@pytest.mark.parametrize(
+    ("head", "objects", "journal", "found", "at"),
+    [
+        ("r0", {}, [], "not started", 0),
+        ("r0", {}, sent(1), "rolled back", 0),
+        ("r1", {"table a": "a"}, sent(1, 2), "revision committed", 1),
+        ("r2", {"table a": "a"}, sent(1, 2, 3, 4), "revision committed", 2),
+        ("r3", {"table b": "b"}, sent(1, 2, 3, 4, 5, 6), "finished", 3),
+        ("r1", {"table a": "other"}, sent(1, 2), "unknown", None),
+        ("r1", {}, sent(1, 2), "unknown", None),
+        ("r0", {"table a": "a"}, sent(1, 2), "unknown", None),
+        ("r0", {"table hand": "made"}, sent(1), "unknown", None),
+        ("elsewhere", {}, sent(1), "unknown", None),
+    ],
+)
+def test_heads_and_fingerprint_name_the_rung(head, objects, journal, found, at) -> None:
+    diagnosis = diagnose(PLAN, THREE, F0, fingerprint(**objects), ((head,),), journal)
+    assert (diagnosis.found, diagnosis.rung) == (found, at)
+
+
+def test_an_object_that_differed_before_may_differ_after() -> None:
+    """A restored copy's checks read differently; what changed must be the same, not how it reads."""
+    target = Fingerprint(objects={"check c": "as written"})
+    copy = Fingerprint(objects={"check c": "deparsed"})
+    assert same_change({"check c": "changed, as written"}, {"check c": "changed, deparsed"}, target, copy)
+    assert not same_change({"check c": "changed"}, {"check c": "otherwise"}, target, target)
+    assert not same_change({}, {"check c": "changed, deparsed"}, target, copy)
+
+
+def test_an_object_changed_and_changed_back_is_no_change() -> None:
+    there_and_back = evidence(
+        rung(1, "r1", "r1", 1, delta={"table users": "v"}), rung(2, "r2", "r2", 2, delta={"table users": "u"})
+    )
+    assert diagnose(PLAN, there_and_back, F0, F0, (("r2",),), sent(1, 2)).rung == 2
+
+
+# --------------------------------------------------------------------------- rungs that look alike
+
+BLOCK = evidence(
+    rung(1, "r1", "r0", 1, complete=False, contents={"users": TableContent(rows=3, digest="one")}),
+    rung(2, "r1", "r0", 2, complete=False, contents={"users": TableContent(rows=3, digest="two")}),
+    rung(3, "r1", "r1", 4, contents={"users": TableContent(rows=3, digest="three")}),
+    statements=tuple(statement(n, "r1") for n in range(1, 5)),
+    tables={
+        "users": TableEvidence(
+            before=TableContent(rows=3, digest="none"), after=TableContent(rows=3, digest="three")
+        )
+    },
+)
+"""A revision whose first two statements commit by themselves and change rows only: ground, 1 and 2 look alike."""
+
+
+def at_the_block(journal, witness: Witness = NOBODY) -> tuple[str, int | None]:
+    diagnosis = diagnose(PLAN, BLOCK, F0, F0, (("r0",),), journal, witness)
+    return diagnosis.found, diagnosis.rung
+
+
+def partial(position: int) -> JournalEntry:
+    return entry("committed", position, "r1", "partial")
+
+
+def test_no_statement_sent_is_the_ground() -> None:
+    assert at_the_block([]) == ("not started", 0)
+
+
+def test_a_statement_that_may_have_committed_by_itself_is_never_called_rolled_back() -> None:
+    assert at_the_block(sent(1)) == ("unknown", None)
+    assert at_the_block([*sent(1), partial(1), *sent(2)]) == ("unknown", None)
+
+
+def test_the_last_commit_that_was_written_down_decides_where_nothing_was_sent_after_it() -> None:
+    assert at_the_block([*sent(1), partial(1)]) == ("half a revision", 1)
+    assert at_the_block([*sent(1), partial(1), *sent(2), partial(2)]) == ("half a revision", 2)
+
+
+def test_too_few_statements_for_the_next_commit() -> None:
+    """Rung 3 needs two statements more: after one of them it can't be reached, whatever the rows say."""
+    data_only = evidence(
+        rung(1, "r1", "r0", 1, complete=False), rung(2, "r1", "r0", 3, complete=False),
+        rung(3, "r1", "r1", 4), statements=tuple(statement(n, "r1") for n in range(1, 5)),
+    )  # fmt: skip
+    journal = [*sent(1), partial(1), *sent(2)]
+    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).rung == 1
+    journal += sent(3)
+    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).rung is None
+
+
+def test_loops_of_any_length_tell_nothing() -> None:
+    looped = evidence(
+        rung(1, "r1", "r0", 1, complete=False), rung(2, "r1", "r0", 5, complete=False), rung(3, "r1", "r1", 6),
+        statements=(statement(1, "r1"), statement(2, "r1", repeats=4), statement(6, "r1")),
+    )  # fmt: skip
+    assert diagnose(PLAN, looped, F0, F0, (("r0",),), [*sent(1), partial(1), *sent(2)]).rung is None
+
+
+def test_the_rows_decide_where_the_dry_run_kept_them() -> None:
+    for digest, found in (("none", ("rolled back", 0)), ("one", ("half a revision", 1))):
+        rows = {"users": TableContent(rows=3, digest=digest)}
+        assert at_the_block(sent(1), Witness(contents=lambda _t, rows=rows: rows)) == found
+
+
+@pytest.mark.parametrize(
+    "found", [TableContent(rows=4, digest="others wrote"), TableContent(rows=3, digest=None)]
+)
+def test_rows_that_others_wrote_or_too_many_to_read_decide_nothing(found) -> None:
+    assert at_the_block(sent(1), Witness(contents=lambda _t: {"users": found})) == ("unknown", None)
+
+
+def test_only_tables_that_differ_between_the_candidates_are_read() -> None:
+    asked: list[str] = []
+
+    def contents(tables):
+        asked.extend(tables)
+        return {"users": TableContent(rows=3, digest="one")}
+
+    assert at_the_block(sent(1), Witness(contents=contents)) == ("half a revision", 1)
+    assert asked == ["users"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "found"),
+    [(True, ("half a revision", 1)), (False, ("rolled back", 0)), (None, ("unknown", None))],
+)
+def test_the_engine_is_asked_for_a_commit_whose_answer_was_lost(engine, found) -> None:
+    asked = []
+
+    def committed(transaction):
+        asked.append(transaction)
+        return engine
+
+    assert (
+        at_the_block([*sent(1), entry("committing", 1, "r1", "4711")], Witness(committed=committed)) == found
+    )
+    assert asked == ["4711"]
+
+
+def test_an_engine_without_transaction_ids_is_not_asked() -> None:
+    def committed(_transaction):
+        raise AssertionError
+
+    assert (
+        at_the_block([*sent(1), entry("committing", 1, "r1")], Witness(committed=committed))[0] == "unknown"
+    )
+
+
+def test_commits_that_are_not_those_of_the_dry_run_decide_nothing() -> None:
+    assert at_the_block([*sent(1), entry("committed", 1, "other", "partial")]) == ("unknown", None)
+    assert at_the_block([*sent(1), entry("committed", 1, "r1", "complete")]) == ("unknown", None)
+
+
+def test_a_second_try_begins_anew() -> None:
+    """What a first try sent before it was rolled back is no statement after the last commit."""
+    two = evidence(
+        rung(1, "r1", "r0", 2, complete=False), rung(2, "r1", "r1", 3),
+        statements=tuple(statement(n, "r1") for n in range(1, 4)),
+    )  # fmt: skip
+    assert diagnose(PLAN, two, F0, F0, (("r0",),), [*sent(1, 2), *sent(1)]).rung == 0
+
+
+# --------------------------------------------------------------------------- env.py's own commits
+
+
+def test_making_the_version_table_is_no_step() -> None:
+    made = evidence(
+        rung(1, None, "r0", 1), rung(2, "r1", "r1", 2, delta={"table a": "a"}),
+        statements=(statement(1, None, "CREATE TABLE alembic_version (x)"), statement(2, "r1")),
+    )  # fmt: skip
+    for journal in (sent(1), [*sent(1), entry("committed", 1, None, "complete")], sent(1, 2)):
+        assert diagnose(PLAN, made, F0, F0, (("r0",),), journal).rung == 0
+
+
+def test_rows_that_env_py_wrote_are_a_step() -> None:
+    wrote = evidence(
+        rung(1, None, "r0", 1), rung(2, "r1", "r1", 2, delta={"table a": "a"}),
+        statements=(statement(1, None, "INSERT INTO log VALUES (1)"), statement(2, "r1")),
+    )  # fmt: skip
+    journal = [*sent(1), entry("committed", 1, None, "complete")]
+    diagnosis = diagnose(PLAN, wrote, F0, F0, (("r0",),), journal)
+    assert (diagnosis.found, diagnosis.rung) == ("revision committed", 1)
+    assert "None" not in diagnosis.words
+
+
+# --------------------------------------------------------------------------- without a dry run
+
+
+@pytest.mark.parametrize(
+    ("head", "objects", "journal", "found"),
+    [
+        ("r0", {}, sent(1), "rolled back"),
+        ("r3", {"table a": "a"}, [*sent(1), entry("committed", 1, "r3", "complete")], "finished"),
+        ("r3", {}, [*sent(1), partial(1), entry("committed", 1, "r3", "complete")], "unknown"),
+        ("r3", {}, sent(1), "unknown"),  # somebody stamped it
+        ("r2", {"table a": "a"}, [*sent(1), entry("committed", 1, "r2", "complete")], "unknown"),
+        ("r0", {}, [*sent(1), partial(1)], "unknown"),
+    ],
+)
+def test_without_a_dry_run_only_start_and_end_are_told(head, objects, journal, found) -> None:
+    assert diagnose(PLAN, None, F0, fingerprint(**objects), ((head,),), journal).found == found
+
+
+def test_words_count_the_statements_of_the_revision_itself() -> None:
+    later = evidence(
+        rung(1, "r1", "r1", 10, delta={"table a": "a"}), rung(2, "r2", "r1", 13, complete=False, delta={"table b": "b"}),
+        rung(3, "r2", "r2", 15),
+    )  # fmt: skip
+    now = fingerprint(**{"table a": "a", "table b": "b"})
+    words = diagnose(PLAN, later, F0, now, (("r1",),), sent(*range(1, 14))).words
+    assert words == "revision r2 was committed up to its statement 3, not to its end"

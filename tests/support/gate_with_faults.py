@@ -1,0 +1,65 @@
+"""`ci-migrate ...` with a fault: a script that tests start in the place of the command. Nothing of this is in production.
+
+FAULT is `<who>:<moment>:<number>`: who is killed (child, parent, both), whether before or after the journal has
+taken the event in, and at which event of the migration. FAULT_EVENTS names a file that gets one event a line.
+FAULT_WRITE is Python that plays another client of the database; it runs just before the migration's first statement.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+from ci_migrate.__main__ import main
+from ci_migrate.migrations import events
+from ci_migrate.migrations.runner import Workers
+from ci_migrate.stages.migrate import Watcher
+
+COUNTED = (
+    events.StatementStarted,
+    events.StatementDone,
+    events.Stamped,
+    events.Committing,
+    events.Committed,
+    events.Finished,
+)
+original, original_run = Watcher.handle, Workers.run
+who, moment, number = os.environ.get("FAULT", "nobody:never:0").split(":")
+child: list[int] = []
+seen: list[str] = []
+
+
+def strike() -> None:
+    open(os.environ["FAULT_STRUCK"], "w").close()
+    if who in ("child", "both"):
+        os.kill(child[-1], signal.SIGKILL)
+    if who in ("parent", "both"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def handle(self, event):
+    if isinstance(event, events.Hello):
+        child.append(event.pid)
+    if not isinstance(event, COUNTED):
+        return original(self, event)
+    detail = getattr(event, "sql", "") or getattr(event, "revision", None) or ""
+    seen.append(f"{type(event).__name__} {' '.join(detail.split())[:60]}")
+    if "FAULT_EVENTS" in os.environ:
+        with open(os.environ["FAULT_EVENTS"], "a") as file:
+            file.write(seen[-1] + "\n")
+    if len(seen) == int(number) and moment == "before":
+        strike()
+    word = original(self, event)
+    if len(seen) == int(number) and moment == "after":
+        strike()
+    return word
+
+
+def run(self, request, *arguments, **keywords):
+    if "FAULT_WRITE" in os.environ and request.get("mode") == "migrate" and not child:
+        subprocess.run([sys.executable, "-c", os.environ["FAULT_WRITE"]], check=True)
+    return original_run(self, request, *arguments, **keywords)
+
+
+Watcher.handle, Workers.run = handle, run
+main()
