@@ -50,6 +50,10 @@ WITHOUT_TARGET = (
 """Commands that do not need a target that answers: it may be what is broken."""
 
 
+STARTS_CHILDREN = (*REHEARSES, "plan", "check", "migrate", "status", "token generate", "backup create")
+"""Commands that run Alembic sooner or later."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What a command asks of the gate, apart from the settings."""
@@ -102,6 +106,8 @@ def opened(
         launch = _launch(settings, url, lock.fd if lock is not None else None)
         workers = Workers(launch, interrupt)
         stack.callback(workers.close)
+        if order.command in STARTS_CHILDREN:
+            workers.warm()  # it imports Alembic while the ledger is opened
         book = open_ledger(
             ledger_url(url, settings.resolve_state()),
             create=order.command in WRITES if ledger is None else ledger,

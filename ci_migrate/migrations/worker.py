@@ -1216,7 +1216,7 @@ def obey(request: dict[str, Any]) -> None:
     listen()
     config = make_config(request)
     script = alembic.script.ScriptDirectory.from_config(config)
-    if request["action"] == "inspect":
+    if request["action"] == "inspect" and not State.wall.ask_only:
         State.loading = True
         State.channel.send("graph", **describe_graph(script))
         State.loading = False
@@ -1260,4 +1260,5 @@ def main() -> None:
     os._exit(0)  # threads and atexit handlers of the application have no say
 
 
-main()
+if __name__ == "__main__":  # so it is for `python -c` too
+    main()

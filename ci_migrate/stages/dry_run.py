@@ -49,6 +49,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
         return StageResult(
             stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on."
         )
+    run.workers.warm()  # it imports Alembic while the backup is restored
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     with run.copies.scratch(run.id, run.scratch_folder) as scratch:
@@ -91,13 +92,13 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     )
     request = child_request(run, "dry-run", scratch)
     started = time.monotonic()
-    run.workers.warm()
     ended = run.workers.run(
         {**request, "action": "run", "mode": "dry-run", "contexts": request_contexts(plan)},
         recorder.handle,
         urgent=True,
     )
     migrate_seconds = time.monotonic() - started
+    run.workers.warm()  # for the way back, while this is measured
     with words_of(scratch):
         counts_after = _counts(scratch, plan)
         after = bare_schema(scratch, plan)
