@@ -294,7 +294,7 @@ def test_7_what_no_repair_fits(alembic_project):
         """,
     )
     done = alembic_project.run("run")
-    ended(done, 7, "(exit 7)", "ci-migrate status --target dev", "backup restore backup_r2_")
+    ended(done, 7, "(exit 7)", "ci-migrate repair --target dev", "backup restore backup_r2_")
     assert junit(alembic_project)["repair"] is Failure
     done = alembic_project.run("run")
     ended(done, 7, "did not end", "ci-migrate repair --target dev")
