@@ -1,0 +1,132 @@
+"""Real Alembic histories through `ci-migrate run`: writes docs/corpora.md.
+
+python benchmarks/corpora.py [--only optuna,glance] [--database sqlite|postgresql] [--output FILE]
+
+Takes about ten minutes, the first time longer: each application is installed into an environment of its own (see
+tests/corpora/README.md). With --only or --database the table is printed and the page stays as it is.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "support")]
+
+from conftest import postgresql_binaries, run_postgresql  # noqa: E402
+from corpora_support import CASES, COPIES, Case, Played, as_plain_user, execute, play, sqlite_url  # noqa: E402
+
+PAGE = """\
+# Real histories through the gate
+
+The Alembic histories of five public applications, each with its own unmodified env.py, in its own environment, with
+the Alembic and SQLAlchemy that it wants (`tests/corpora/README.md` says which and why). Each case starts from a
+fresh database: empty, or brought to an old revision by plain Alembic and filled with random rows. One copy goes
+through `ci-migrate run`, the other through plain `alembic upgrade`, for comparison.
+
+`migrated` means: exit 0, the heads are right, schema and row counts are those that plain Alembic leads to.
+`refused` means: exit 1 before the target was touched; heads, schema, every row and on SQLite every byte of it are as
+before. The column "plain Alembic" says what would have happened without the gate.
+
+Written by `python benchmarks/corpora.py` ({machine}). Seconds are those of the whole command.
+
+{table}
+"""
+HEAD = (
+    "| corpus | database | start | outcome | exit | decided by | seconds | plain Alembic | why |\n"
+    "| --- | --- | --- | --- | ---: | --- | ---: | --- | --- |"
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", help="corpora, separated by commas")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"])
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "corpora.md")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else {case.corpus for case in CASES}
+    cases = [c for c in CASES if c.corpus in names and arguments.database in (None, c.backend)]
+    lines = [HEAD]
+    unexpected = 0
+    for case, played in played_cases(cases):
+        lines.append(line(case, played))
+        unexpected += outcome(played) != case.outcome
+        print(lines[-1], flush=True)
+    if len(cases) == len(CASES):
+        machine = f"{platform.system()}, Python {platform.python_version()}"
+        arguments.output.write_text(PAGE.format(machine=machine, table="\n".join(lines)))
+        print(f"written: {arguments.output}")
+    return 1 if unexpected else 0
+
+
+def played_cases(cases: list[Case]) -> Iterator[tuple[Case, Played]]:
+    """Each case with what came of it; one PostgreSQL server for all."""
+    with ExitStack() as stack:
+        binaries = postgresql_binaries()
+        if binaries is None and any(c.backend == "postgresql" for c in cases):
+            raise SystemExit("No PostgreSQL server is installed.")
+        server = stack.enter_context(run_postgresql(binaries)) if binaries else None
+        for case in cases:
+            with tempfile.TemporaryDirectory(prefix="corpus-") as text:
+                folder = Path(text)
+                if case.backend == "sqlite" or server is None:
+                    yield case, play(case, folder, sqlite_url(folder), COPIES["sqlite"])
+                    continue
+                name = f"corpus_{uuid4().hex[:8]}"
+                execute(server.admin_url, f"CREATE DATABASE {name} TEMPLATE template0")
+                url = as_plain_user(server.url(name))
+                yield case, play(case, folder, url, COPIES["postgresql"], server.binaries)
+
+
+def outcome(played: Played) -> str:
+    """`migrated` and `refused` with all that the page promises of them, else what is wrong."""
+    ended = played.ended
+    if ended.exit_code == 0:
+        same = played.plain is not None and (
+            (played.after.heads, played.after.schema, played.after.counts)
+            == (played.plain.heads, played.plain.schema, played.plain.counts)
+        )
+        return "migrated" if same else "migrated, but not as by plain Alembic"
+    if played.after != played.before:
+        return f"failed: {ended.report.get('state', 'no report')}"
+    return "refused" if ended.exit_code == 1 else "could not tell"
+
+
+def line(case: Case, played: Played) -> str:
+    """One row of the table."""
+    ended = played.ended
+    found = outcome(played)
+    if found != case.outcome:
+        found += f" (expected: {case.outcome})"
+    stage = ended.stage["stage"] if ended.report else ""
+    plain = f"fails: {last_line(played.plain_output)}" if played.plain_exit_code else "passes"
+    cells = (case.corpus, case.backend, case.start, found, str(ended.exit_code), stage, f"{ended.seconds:.0f}",
+             plain, ended.reason if ended.report else last_line(ended.output))  # fmt: skip
+    return f"| {' | '.join(short(cell) for cell in cells)} |"
+
+
+def last_line(output: str) -> str:
+    """The line of a traceback that names the error: the last one that is not indented and has a colon."""
+    lines = [
+        x for x in output.splitlines() if x[:1].strip() and ":" in x and not x.startswith(("(Back", "INFO"))
+    ]
+    errors = [x for x in lines if "Error" in x.split(":")[0]]
+    return (errors or lines or [""])[-1]
+
+
+def short(cell: str) -> str:
+    """One line without what would end the cell, and without folders of this machine."""
+    words = [w.rpartition("/")[2] if w.count("/") > 2 else w for w in cell.split()]
+    text = " ".join(words).replace("|", "\\|")
+    return text if len(text) <= 170 else text[:167] + "..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
