@@ -430,6 +430,7 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
         connection = original(database, *args, **kwargs)
         if target == ":memory:":
             connection.execute("PRAGMA application_id={:d}".format(STANDS_IN))
+        no_attach(wall, connection)
         if file:
             prepare_sqlite(wall, connection, target or file)
         return connection
@@ -444,22 +445,31 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
     sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
 
 
-def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
-    """Timeout and read-only for a new connection, and no ATTACH: SQLite's own authorizer sees raw connections too."""
+def no_attach(wall: Wall, connection: Any) -> None:
+    """ATTACH (and VACUUM INTO) is refused by SQLite's own authorizer: it sees raw connections too."""
     import sqlite3
 
     attach = 24  # SQLITE_ATTACH; the module names it since Python 3.11
 
-    def authorize(action: int, argument: str | None, *_rest: Any) -> int:
-        if action == attach and argument not in (None, "", ":memory:"):
-            other = sqlite_file(argument, str(argument).startswith("file:"))
-            allowed = wall.mode == MIGRATE and wall.allowed_file(other)
-            if other and not wall.entry_file(other) and not allowed:
-                wall.note("ATTACH of the SQLite database " + other)
-                return sqlite3.SQLITE_DENY
+    def authorize(action: int, name: str | None, *_rest: Any) -> int:
+        if action != attach or name in ("", ":memory:"):
+            return sqlite3.SQLITE_OK
+        # None: the name is a bound value or an expression, and SQLite does not tell which file it will be
+        file = (
+            sqlite_file(name, name.startswith("file:"))
+            if name is not None
+            else "that is not named in the statement"
+        )
+        if file and not wall.entry_file(file) and not (wall.mode == MIGRATE and wall.allowed_file(file)):
+            wall.note("ATTACH of the SQLite database " + file)
+            return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
     connection.set_authorizer(authorize)
+
+
+def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
+    """Timeout and read-only for a new connection."""
     if wall.session.get("busy_timeout"):
         connection.execute("PRAGMA busy_timeout={:d}".format(wall.session["busy_timeout"]))
     if wall.only_reads(file):

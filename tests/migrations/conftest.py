@@ -1,3 +1,3 @@
-from env_zoo import url
+from env_zoo import other, url
 
-__all__ = ["url"]
+__all__ = ["other", "url"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from env_zoo import COLUMN, PLAIN, SYNC, TABLE, initialised, new_zoo, url_of
+from env_zoo import PLAIN, SYNC, TABLE, initialised, new_zoo, url_of
 
 DRIVERS = ("sqlite", "postgresql+psycopg", "postgresql+psycopg2")
 ASYNC_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg", "postgresql+psycopg")
@@ -642,6 +642,3 @@ def test_bytes_that_are_no_utf_8_in_what_it_prints_and_raises(tmp_path):
     )
     done = zoo.gate("check", code=8)
     assert "ValueError" in done.text
-
-
-_ = COLUMN

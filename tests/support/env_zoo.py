@@ -2,9 +2,10 @@
 
 import io
 import re
-import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import alembic
 import pytest
@@ -163,17 +164,38 @@ def initialised(folder: Path, url: sa.URL, template: str) -> Zoo:
     return project
 
 
-def other_database(url: sa.URL, folder: Path) -> sa.URL:
+@pytest.fixture
+def other(url, request, tmp_path) -> Iterator[sa.URL]:
     """A second database beside the target, with a table `kept` of one row."""
     if url.get_backend_name() == "sqlite":
-        other = url.set(database=str(folder / "other.db"))
-        connection = sqlite3.connect(other.database)
-        with connection:
-            connection.execute("create table kept (id integer)")
-            connection.execute("insert into kept values (1)")
-        connection.close()
-        return other
-    raise AssertionError(url)
+        other = url.set(database=str(tmp_path / "other.db"))
+        make_other(other)
+        yield other
+        return
+    server = request.getfixturevalue("postgresql_server")
+    name = f"other_{uuid4().hex[:12]}"
+    on_server(server, f"create database {name} template template0")
+    other = url.set(database=name)
+    make_other(other)
+    yield other
+    on_server(server, f"drop database {name} with (force)")
+
+
+def make_other(url):
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table kept (id integer)")
+        connection.exec_driver_sql("insert into kept values (1)")
+
+
+def on_server(server, statement):
+    """Run one statement outside of transactions, as a superuser."""
+    import psycopg
+
+    with psycopg.connect(
+        server.admin_url.render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        connection.execute(statement)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
