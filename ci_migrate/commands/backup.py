@@ -9,9 +9,16 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import Backup, BackupStatus
-from ci_migrate.opening import Order, opened
+from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.reports.story import size
-from ci_migrate.restoring import Restoring, create_backup, restore_backup, verify_backup
+from ci_migrate.restoring import (
+    Restoring,
+    create_backup,
+    listed,
+    restore_backup,
+    verify_by_restore,
+    verify_files,
+)
 from ci_migrate.status import proven_backups
 
 
@@ -39,10 +46,9 @@ def create(environment: Environment, /, **options: Any) -> int:
 @click.pass_obj
 def list_(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """The backups of the target, oldest first; half-written ones are FAILED."""
-    settings = settings_of(environment, options)
-    with opened(settings, Order("backup list"), environment.interrupt) as (run, _):
-        backups = [b for b in run.catalog.list() if b.target in ("", settings.target)]
-        proven = set(proven_backups(run.ledger, settings.target))
+    backups, proven, unknown = listed(settings_of(environment, options), environment.interrupt)
+    if unknown:
+        click.echo(f"Which are proven is not known: {unknown}", err=True)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(backups)).decode())
         return 0
@@ -63,8 +69,7 @@ def list_(environment: Environment, /, as_json: bool, **options: Any) -> int:
 @click.pass_obj
 def show(environment: Environment, /, backup_id: str, **options: Any) -> int:
     """The manifest of a backup, as JSON."""
-    with opened(settings_of(environment, options), Order("backup show"), environment.interrupt) as (run, _):
-        backup = run.catalog.get(backup_id)
+    backup = open_catalog(settings_of(environment, options)).get(backup_id)
     click.echo(msgspec.json.format(msgspec.json.encode(backup)).decode())
     return 0
 
@@ -76,9 +81,14 @@ def show(environment: Environment, /, backup_id: str, **options: Any) -> int:
 @click.pass_obj
 def verify(environment: Environment, /, backup_id: str, by_restore: bool, **options: Any) -> int:
     """Compare every file with its checksum; with --restore also what comes out of it."""
+    settings = settings_of(environment, options)
     environment.listen()
-    with opened(settings_of(environment, options), Order("backup verify"), environment.interrupt) as (run, _):
-        click.echo(verify_backup(run, run.catalog.get(backup_id), by_restore=by_restore))
+    if by_restore:
+        with opened(settings, Order("backup verify"), environment.interrupt) as (run, _):
+            click.echo(verify_by_restore(run, run.catalog.get(backup_id)))
+    else:
+        catalog = open_catalog(settings)
+        click.echo(verify_files(catalog, catalog.get(backup_id)))
     return 0
 
 
@@ -102,13 +112,15 @@ def restore(
     settings = settings_of(environment, options)
     environment.listen()
 
-    def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]]) -> None:
+    def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]] | None) -> None:
         place = run.database.identity().place
         click.echo(f"Restore {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {place}.")
-        for table, (now, then) in lost.items():
+        if lost is None:
+            click.echo("  What is there now can't be read: how much would be lost is not known.")
+        for table, (now, then) in (lost or {}).items():
             rows, kept = ("no table" if count is None else f"{count} rows" for count in (now, then))
             click.echo(f"  {table}: {rows} now, {kept} in the backup")
-        if not lost:
+        if lost == {}:
             click.echo(
                 "  All tables have as many rows as in the backup; changes within rows since then would be lost."
             )
