@@ -50,8 +50,10 @@ class LazyGroup(click.Group):
         return [name for commands in COMMANDS.values() for name, _ in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module."""
+        """Import the command's module; a name that is not in the table may be a plugin's command."""
         if cmd_name not in self.list_commands(ctx):
+            if cmd_name not in self.commands:
+                _add_commands_of_plugins(self, ctx.params.get("directory") or Path())
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(f"ci_migrate.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
@@ -76,6 +78,19 @@ class LazyGroup(click.Group):
             if near:
                 raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from error
             raise
+
+
+def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
+    """Ask plugins for their commands. What fails here is a warning: it must not hide that a name was mistyped."""
+    from ci_migrate import plugins
+    from ci_migrate.settings import load
+
+    try:
+        settings = load(directory, dict(os.environ), {})
+        manager = plugins.create_manager(settings.plugins, settings.project_dir)
+        plugins.collected(manager, "ci_migrate_commands", cli=group)
+    except CiMigrateError as error:
+        click.echo(f"Commands of plugins were not looked for: {error.what}", err=True)
 
 
 @click.group(
@@ -107,7 +122,9 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal can't show is no reason to stop
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a name that the terminal can't show is no reason to stop
     try:
         result: Any = cli.main(list(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:

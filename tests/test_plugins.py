@@ -317,3 +317,29 @@ def test_a_module_and_an_installed_distribution(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "'by_name'" in done.stdout
     assert "'theirs'" in done.stdout
+
+
+def test_a_command(alembic_project):
+    plugged(
+        alembic_project,
+        """
+        import click
+
+        @hookimpl
+        def ci_migrate_commands(cli):
+            @cli.command("hello")
+            @click.option("--name", default="you")
+            def hello(name):
+                click.echo(f"hello {name}")
+                return 0
+        """,
+    )
+    done = alembic_project.run("hello", "--name", "ana")
+    ended(done, 0)
+    assert done.out == "hello ana\n"
+    ended(alembic_project.run("helo"), 2, "No such command")
+
+
+def test_a_plugin_that_breaks_hides_no_mistyped_command(alembic_project):
+    plugged(alembic_project, "@hookimpl\ndef ci_migrate_commands(cli):\n    sys.exit(0)")
+    ended(alembic_project.run("rnu"), 2, "ours.py failed in ci_migrate_commands", "Did you mean run?")
