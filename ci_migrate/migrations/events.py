@@ -205,6 +205,9 @@ AnyEvent = (
 decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
+WAITING = (StatementStarted, Committing, Committed)
+
+
 def waits(event: AnyEvent) -> bool:
     """Whether the child stands still until the parent answers this event."""
-    return isinstance(event, StatementStarted | Committing | Committed)
+    return isinstance(event, WAITING)

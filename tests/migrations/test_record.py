@@ -1,0 +1,169 @@
+"""Shapes of statements, and a real run held against the rehearsed one."""
+
+from pathlib import Path
+
+import pytest
+
+from ci_migrate.migrations import events
+from ci_migrate.migrations.record import Follower, Recorder, shape
+from ci_migrate.model import Direction, Identity, Plan, PlannedContext, VersionTable
+
+PROJECT = Path("/project")
+PLAN = Plan(
+    target="t",
+    identity=Identity(dialect="sqlite", place="x", facts={}),
+    direction=Direction.UPGRADE,
+    destination="head",
+    contexts=(
+        PlannedContext(version_table=VersionTable(), from_heads=(), to_heads=("r1",), revisions=("r1",)),
+    ),
+    revisions=(),
+    env_sha256="",
+    script_heads=("r1",),
+)
+
+
+def statement(sql, line=1, *, position=1, revision="r1", file="/project/r1.py"):
+    return events.StatementStarted(
+        position=position,
+        context=0,
+        revision=revision,
+        file=file,
+        line=line,
+        sql=sql,
+        digest=f"digest of {sql}",
+    )
+
+
+def rehearse(*statements):
+    """What a dry run records of these (sql, line)."""
+    recorder = Recorder(project=PROJECT, plan=PLAN, measure=dict)
+    for position, (sql, line) in enumerate(statements, 1):
+        recorder.handle(statement(sql, line, position=position))
+        recorder.handle(events.StatementDone(position=position, seconds=0.5, rows=2))
+    return recorder
+
+
+def follow(rehearsed, *statements):
+    """The first refusal of a real run of these (sql, line); None where it follows to its end."""
+    follower = Follower(PROJECT, tuple(rehearsed.statements.values()))
+    for sql, line in statements:
+        refusal = follower.check(statement(sql, line))
+        if refusal:
+            return refusal
+    return None
+
+
+def rows(count, sql="update t set a = {n} where id = {n}", line=7):
+    return [(sql.format(n=n), line) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("update t set a = 'x' where id = 1", "update t set a = 'it''s' where id = 22"),
+        ("insert into t values (1, NULL, true)", "insert into t  values\n(2.5, 'x', FALSE)"),
+        ("insert into t values (?, ?)", "insert into t values (?, ?), (?, ?), (?, ?)"),
+        ("insert into t values (%s, %s)", "insert into t values (%s, %s), (%s, %s)"),
+        ("select p0 from (values (%(a__0)s::VARCHAR, 0)) as x", "select p0 from (values (%(a__0)s::VARCHAR, 0), (%(a__1)s::VARCHAR, 1)) as x"),
+        ("insert into t values ($1::VARCHAR(20), now())", "insert into t values ($1::VARCHAR(20), now()), ($2::VARCHAR(20), now())"),
+        ("delete from t where id in (?, ?, ?)", "delete from t where id in (?)"),
+        ("delete from t where id in ($1::INTEGER)", "delete from t where id in ($1::INTEGER, $2::INTEGER)"),
+        ("delete from t where id = :id_1", "delete from t where id = 5"),
+    ],
+)  # fmt: skip
+def test_rounds_of_a_loop_have_one_shape(one, other):
+    assert shape(one) == shape(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("update t set a = 1", "update t set b = 1"),
+        ("delete from t where id = 1", "delete from t"),
+        ("insert into t values (?, ?)", "insert into t values (?, now())"),
+        ("drop table t1", "drop table t2"),
+        ("select a::text", "select a::integer"),
+    ],
+)
+def test_other_statements_have_another(one, other):
+    assert shape(one) != shape(other)
+
+
+def test_a_loop_is_one_statement():
+    recorder = rehearse(("create table t (id integer)", 3), *rows(5000), ("drop table u", 9))
+    assert [(s.line, s.repeats, s.rows, round(s.seconds)) for s in recorder.statements.values()] == [
+        (3, 1, 2, 0),
+        (7, 5000, 10000, 2500),
+        (9, 1, 2, 0),
+    ]
+
+
+LOOP = [("create table t (id integer)", 3), *rows(3), ("drop table u", 9)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5000])
+def test_any_number_of_rounds_follows(count):
+    assert follow(rehearse(*LOOP), LOOP[0], *rows(count), LOOP[-1]) is None
+
+
+def test_two_loops_inside_each_other_in_any_order():
+    both = [*rows(2), *rows(3, "insert into log values ({n})", 8)]
+    assert follow(rehearse(*both), both[3], both[0], both[4], both[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "line"),
+    [
+        ("update t set b = 1 where id = 1", 7),
+        ("update t set a = 1 where id = 1", 8),
+        ("drop table t", 9),
+        ("drop table u", 10),
+    ],
+)
+def test_a_statement_that_was_not_rehearsed_is_refused(sql, line):
+    refusal = follow(rehearse(*LOOP), LOOP[0], (sql, line))
+    assert f"r1.py:{line}" in refusal
+    assert sql in refusal
+
+
+def test_a_statement_may_not_be_left_out():
+    refusal = follow(rehearse(*LOOP), *rows(3))
+    assert "create table t" in refusal
+
+
+def test_a_statement_that_ran_once_may_not_run_twice():
+    assert follow(rehearse(*LOOP), LOOP[0], LOOP[0]) is not None
+
+
+def test_nothing_comes_after_the_end():
+    refusal = follow(rehearse(*LOOP), *LOOP, ("delete from t", 11))
+    assert "no further statement" in refusal
+
+
+def test_of_very_long_statements_the_digest_counts():
+    long = "insert into t values ('" + "x" * 30000 + "')"
+    recorder = rehearse((long[:20000], 3))
+    follower = Follower(PROJECT, tuple(recorder.statements.values()))
+    same = statement(long[:20000], 3)
+    assert follower.check(events.StatementStarted(**{**as_dict(same), "digest": "another"})) is not None
+    assert follower.check(same) is None
+
+
+def as_dict(event):
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_thousands_of_rounds_are_quick():
+    """Each round is looked up, not searched for."""
+    many = [(f"create table t{n} (id integer)", n) for n in range(2000)]
+    recorder = rehearse(*many, *rows(2, line=5000))
+    follower = Follower(PROJECT, tuple(recorder.statements.values()))
+    for sql, line in many:
+        assert follower.check(statement(sql, line)) is None
+    import time
+
+    started = time.process_time()
+    for sql, line in rows(2000, line=5000):
+        assert follower.check(statement(sql, line)) is None
+    assert time.process_time() - started < 2
