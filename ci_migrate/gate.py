@@ -173,7 +173,9 @@ def repair(
         run_, report = resumed(opened_run, record)
         shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
         if only_show:
-            return shown.plus(_shown(run_, report))
+            would = _shown(run_, report)
+            order.tell(would.message)
+            return shown.plus(would)
         result = repair_stage(run_, report)
         order.done(result)
         assert run_.ledger is not None
@@ -192,9 +194,17 @@ def repair(
 def _shown(run_: Run, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
     situation = situation_of(run_, report)
-    plans = [f"{r.name}: {words}" for r, words in fitting(run_.repairs, situation)]
-    message = f"{situation.diagnosis.words}\nRepair would: {plans[0] if plans else 'find nothing that fits'}"
-    return StageResult(stage="repair", outcome=Outcome.PASSED, message=message, diagnosis=situation.diagnosis)
+    plans = [words for _, words in fitting(run_.repairs, situation)]
+    message = (
+        f"Found: {situation.diagnosis.words}. Repair would {plans[0] if plans else 'find nothing that fits'}."
+    )
+    return StageResult(
+        stage="repair",
+        outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved
+        message=message,
+        state=TargetState.UNKNOWN,
+        diagnosis=situation.diagnosis,
+    )
 
 
 def _empty(run_: Run, order: Order) -> Report:
