@@ -176,6 +176,9 @@ def repair(
             would = _shown(run_, report)
             order.tell(would.message)
             return shown.plus(would)
+        if record.phase != "repairing":  # then a restore may have swapped the database and died before it said so
+            _refuse_other_database(run_)
+        run_.interrupt.protected = True  # from here on a signal waits for a statement boundary
         result = repair_stage(run_, report)
         order.done(result)
         assert run_.ledger is not None
@@ -188,6 +191,8 @@ def repair(
                 needs_repair=False,
             )
         run_.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
+        number = run_.interrupt.number
+        shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
         return shown.plus(result)
 
 
@@ -222,12 +227,7 @@ def _begin(run_: Run) -> None:
     assert run_.ledger is not None
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
-    differences = run_.ledger.identity_differences(identity)
-    if differences:
-        raise RefusedError(
-            f"This ledger belongs to another database: {'; '.join(differences)}.",
-            hint="Is the URL right? If the database was moved on purpose, give it a ledger of its own (`state`).",
-        )
+    _refuse_other_database(run_)
     run_.ledger.begin_run(
         RunRecord(
             run_id=run_.id,
@@ -241,10 +241,22 @@ def _begin(run_: Run) -> None:
     )
 
 
+def _refuse_other_database(run_: Run) -> None:
+    assert run_.ledger is not None
+    differences = run_.ledger.identity_differences(run_.database.identity())
+    if differences:
+        raise RefusedError(
+            f"This ledger belongs to another database: {'; '.join(differences)}.",
+            hint="Is the URL right? If the database was moved on purpose, give it a ledger of its own (`state`).",
+        )
+
+
 def _finish(run_: Run, report: Report) -> Report:
     """Close the run in the ledger; what fails here is a warning, the outcome stays what it is."""
     assert run_.ledger is not None
-    unproved = report.state is TargetState.UNKNOWN and report.result("migrate") is not None
+    migrated = report.result("migrate")
+    touched = migrated is not None and migrated.outcome is not Outcome.SKIPPED
+    unproved = touched and report.state is TargetState.UNKNOWN
     try:
         run_.ledger.finish_run(
             run_.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved

@@ -123,6 +123,9 @@ def _mend(repair: Repair, situation: Situation) -> Repaired:
 
 def _result(run: Run, diagnosis: Diagnosis, repaired: Repaired) -> StageResult:
     assert run.ledger is not None
+    identity = run.database.identity()
+    if run.ledger.identity_differences(identity):  # a restore by rename gives it another oid
+        run.ledger.pin_identity(identity, replace=True)
     run.ledger.update_run(run.subject, needs_repair=False)
     return StageResult(
         stage="repair",
@@ -226,7 +229,7 @@ def _others_wrote(
 def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
     assert run.ledger is not None
+    run.ledger.update_run(run.subject, phase="repairing")
     words = restore(run.database, backup, run.catalog)
-    run.ledger.pin_identity(run.database.identity(), replace=True)  # a swap by rename gives it another oid
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return words
