@@ -383,7 +383,10 @@ def test_8_env_py_fails_or_exits(alembic_project):
         ("def x(:\n", "SyntaxError"),
         ("import nothing_of_this_name\n", "nothing_of_this_name"),
         ("revision = 'r3'\ndown_revision = 'nowhere'\ndef upgrade(): pass\n", "nowhere"),
-        ("revision = 'r2'\ndown_revision = 'r1'\ndef upgrade(): pass\n", "r2"),
+        (
+            "revision = 'r2'\ndown_revision = 'r1'\ndef upgrade(): pass\n",
+            "Two revision scripts have the id r2",
+        ),
         ("raise SystemExit(0)\n", "sys.exit"),
     ],
     ids=["syntax", "import", "missing-down-revision", "two-of-one-id", "exits"],
