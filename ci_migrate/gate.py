@@ -176,7 +176,9 @@ def repair(
             would = _shown(run_, report)
             order.tell(would.message)
             return shown.plus(would)
-        if record.phase != "repairing":  # then a restore may have swapped the database and died before it said so
+        if (
+            record.phase != "repairing"
+        ):  # then a restore may have swapped the database and died before it said so
             _refuse_other_database(run_)
         run_.interrupt.protected = True  # from here on a signal waits for a statement boundary
         result = repair_stage(run_, report)

@@ -120,8 +120,10 @@ class Database(Protocol):
         """Live sessions whose name starts so, as words for people (pid, start, query); [] where there are none."""
 
     def blockers(self) -> list[str]:
-        """Other people's sessions inside a transaction, as words as above: who may hold the locks that we wait for;
-        [] where the engine can't tell."""
+        """Other people's sessions inside a transaction, as words as above; [] where the engine can't tell.
+
+        They are who may hold the locks that we wait for.
+        """
 
     def commit_outcome(self, transaction: str) -> bool | None:
         """Whether a transaction was committed, by the id that the engine gave it; None where it can't tell."""

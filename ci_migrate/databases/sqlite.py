@@ -58,7 +58,9 @@ class SQLite:
     ) -> None:
         self.file = _file_of(url)
         """The file, absolute, without symbolic links."""
-        self.url = URL.create(url.drivername, database=str(self.file))  # env.py needs the driver that it named
+        self.url = URL.create(
+            url.drivername, database=str(self.file)
+        )  # env.py needs the driver that it named
         self.application_name = application_name
         self.lock_timeout = lock_timeout
         self._catalog = Catalog()

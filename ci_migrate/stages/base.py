@@ -35,7 +35,9 @@ class Run:
     destination: str
     database: Database  # the target
     reader: Database  # the same, by `read-url`: for check, backup and dry run
-    copies: Database  # on its server scratch copies live: the target itself, or what the setting `scratch` names
+    copies: (
+        Database  # on its server scratch copies live: the target itself, or what the setting `scratch` names
+    )
     workers: Workers
     interrupt: Interrupt
     scratch_folder: Path
