@@ -1,0 +1,316 @@
+"""The parent and its child: whatever happens to one of them, the other ends, and in good order."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import sqlalchemy as sa
+from env_zoo import PLAIN, SYNC, new_zoo
+
+from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.errors import WorkerError
+from ci_migrate.migrations import events
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Launch, Workers, base_request, wall_entry
+
+REVISION = """
+op.execute("create table one (id integer)")
+op.execute("create table two (id integer)")
+op.execute("create table three (id integer)")
+"""
+PLANNED = [{"key": "|||alembic_version", "from_heads": [], "revisions": ["r1"]}]
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    zoo = new_zoo(
+        tmp_path, sa.URL.create("sqlite", database=str(tmp_path / "app.db")), SYNC + PLAIN, history=False
+    )
+    zoo.revision("r1", None, REVISION)
+    return zoo
+
+
+def request(zoo, **more):
+    database = SQLite(zoo.url)
+    return {
+        **base_request(ini=zoo.folder / "alembic.ini", toml=None, section="alembic"),
+        "direction": "upgrade",
+        "destination": "head",
+        "databases": [wall_entry("", database.wall())],
+        "action": "run",
+        "mode": "migrate",
+        "contexts": PLANNED,
+        **more,
+    }
+
+
+def workers(zoo, interrupt=None, **more):
+    return Workers(
+        Launch(python=sys.executable, directory=zoo.folder, environ=dict(os.environ), **more), interrupt
+    )
+
+
+class Seen:
+    """A handler that keeps the events and does something at one of them."""
+
+    def __init__(self, at=None, action=None):
+        self.events = []
+        self.at = at
+        self.action = action
+
+    def __call__(self, event):
+        self.events.append(event)
+        if self.at is not None and isinstance(event, events.StatementStarted) and self.at in event.sql:
+            return self.action(event)
+        return None
+
+    def sql(self):
+        return [e.sql for e in self.events if isinstance(e, events.StatementStarted) and e.revision]
+
+
+def tables(zoo):
+    return {name for (name,) in zoo.sql("select name from sqlite_master")} if zoo.database.exists() else set()
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_events_in_their_order(zoo):
+    seen = Seen()
+    ended = workers(zoo).run(request(zoo), seen)
+    assert ended.ok
+    assert ended.hello.executable == sys.executable
+    names = [type(e).__name__ for e in seen.events]
+    assert names[0] == "Hello"
+    assert names[-1] == "Finished"
+    assert names[names.index("RevisionStarted") :] == [
+        "RevisionStarted",
+        *["StatementStarted", "StatementDone"] * 4,  # three tables and the version row
+        "Stamped",
+        "Committing",
+        "Committed",
+        "Finished",
+    ]
+    first = next(e for e in seen.events if isinstance(e, events.StatementStarted) and e.revision == "r1")
+    line = (zoo.folder / "migrations/versions/r1.py").read_text().splitlines()[first.line - 1]
+    assert "create table one" in line
+    committed = next(e for e in seen.events if isinstance(e, events.Committed))
+    assert (committed.complete, committed.revision) == (True, "r1")
+
+
+def test_a_refused_statement_is_not_sent_and_rolls_back(zoo):
+    seen = Seen("two", lambda _: "refuse because of the moon")
+    ended = workers(zoo).run(request(zoo), seen)
+    assert ended.failed.kind == "refused"
+    assert ended.failed.message == "because of the moon"
+    assert ended.failed.revision == "r1"
+    assert tables(zoo) == set()
+
+
+def test_stop_at_a_statement_boundary(zoo):
+    interrupt = Interrupt()
+    seen = Seen("two", lambda _: interrupt.set(signal.SIGTERM))
+    ended = workers(zoo, interrupt).run(request(zoo), seen)
+    assert ended.failed.kind == "stopped"
+    assert seen.sql() == ["create table one (id integer)", "create table two (id integer)"]
+    assert tables(zoo) == set()
+
+
+def test_an_urgent_interrupt_does_not_wait_for_a_statement(zoo):
+    interrupt = Interrupt()
+    zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(60)")
+    started = time.monotonic()
+    seen = Seen("one", lambda _: interrupt.set(signal.SIGTERM))
+    ended = workers(zoo, interrupt).run(request(zoo), seen, urgent=True)
+    assert not ended.ok
+    assert time.monotonic() - started < 30
+
+
+def test_a_child_that_is_killed_is_a_result(zoo):
+    seen = Seen("two", lambda _: os.kill(seen.events[0].pid, signal.SIGKILL))
+    ended = workers(zoo).run(request(zoo), seen)
+    assert ended.died == "the child process was killed by signal 9"
+    assert tables(zoo) == set()
+
+
+def test_a_child_that_hangs_is_ended(zoo):
+    zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(600)")
+    seen = Seen()
+    ended = workers(zoo, stall_timeout=2.0).run(request(zoo), seen)
+    assert "stall-timeout" in ended.died
+    wait_until(lambda: not alive(seen.events[0].pid))
+    assert tables(zoo) == set()
+
+
+def test_a_statement_in_flight_is_no_stall(zoo):
+    """The server works on it; `statement-timeout` is for that."""
+    count = "select count(*) from (with recursive c(n) as (select 1 union all select n + 1 from c where n < {}) select n from c)"  # fmt: skip
+    started = time.monotonic()
+    zoo.sql(count.format(1_000_000))
+    rounds = int(6_000_000 / (time.monotonic() - started))
+    slow = f"insert into one {count.format(rounds)}"
+    zoo.revision("r1", None, f'op.execute("create table one (id integer)")\nop.execute("{slow}")')
+    seen = Seen()
+    ended = workers(zoo, stall_timeout=4.0).run(request(zoo), seen)
+    assert ended.ok, ended
+    assert any(isinstance(e, events.StatementDone) and e.seconds > 4 for e in seen.events)
+
+
+def test_a_handler_that_raises_ends_the_child(zoo):
+    def fail(_event):
+        raise ZeroDivisionError
+
+    seen = Seen("two", fail)
+    with pytest.raises(ZeroDivisionError):
+        workers(zoo).run(request(zoo), seen)
+    assert not alive(seen.events[0].pid)
+    assert tables(zoo) == set()
+
+
+def test_something_that_is_no_event_is_an_error(zoo):
+    """The channel is out of env.py's reach, unless it writes into all descriptors that it finds."""
+    env = (
+        SYNC
+        + "import os\nfor fd in range(3, 40):\n    try: os.write(fd, b'rubbish\\n')\n    except OSError: pass\n"
+        + PLAIN
+    )
+    (zoo.folder / "migrations" / "env.py").write_text(env)
+    with pytest.raises(WorkerError, match="not an event"):
+        workers(zoo).run(request(zoo), Seen())
+
+
+@pytest.mark.parametrize(
+    ("code", "died"),
+    [
+        ("import os; os._exit(0)", "ended with 0"),
+        ("import os; os._exit(9)", "ended with 9"),
+        ("import os; os.abort()", "signal 6"),
+    ],
+)
+def test_an_env_py_that_ends_the_process(zoo, code, died):
+    (zoo.folder / "migrations" / "env.py").write_text(code)
+    assert died in workers(zoo).run(request(zoo), Seen()).died
+
+
+def test_an_interpreter_without_alembic_is_named(zoo, tmp_path):
+    launch = Launch(
+        python=sys.executable, directory=zoo.folder, environ={"PYTHONPATH": str(tmp_path / "broken")}
+    )
+    (tmp_path / "broken" / "alembic").mkdir(parents=True)
+    (tmp_path / "broken" / "alembic" / "__init__.py").write_text(
+        "raise ImportError('no alembic in this place')"
+    )
+    ended = Workers(launch).run(request(zoo), Seen())
+    assert "no alembic in this place" in ended.died
+
+
+def test_secrets_are_taken_out_of_all_that_is_kept(zoo):
+    (zoo.folder / "migrations" / "env.py").write_text("print('hunter2')\nraise ValueError('hunter2 it is')")
+    ended = workers(zoo, secrets=("hunter2",)).run(request(zoo), Seen())
+    assert "hunter2" not in repr(ended)
+    assert "*** it is" in ended.words
+    assert "***" in ended.output
+
+
+def test_a_child_that_was_started_early_is_used_and_closed(zoo):
+    some = workers(zoo)
+    some.warm()
+    early = some._spare.pid
+    seen = Seen()
+    assert some.run(request(zoo), seen).ok
+    assert seen.events[0].pid == early
+    some.warm()
+    unused = some._spare.pid
+    some.close()
+    assert not alive(unused)
+
+
+def test_sets_are_walked_alike_in_all_children(zoo):
+    env = "open('order', 'a').write(''.join({'a', 'b', 'c', 'd', 'e', 'f', 'g'}) + '\\n')\n"
+    (zoo.folder / "migrations" / "env.py").write_text(env)
+    for _ in range(3):
+        workers(zoo).run(request(zoo), Seen())
+    assert len(set((zoo.folder / "order").read_text().split())) == 1
+
+
+# --------------------------------------------------------------------------- the parent is gone
+
+PARENT = """
+import json, os, sys, time
+from pathlib import Path
+from ci_migrate.migrations import events
+from ci_migrate.migrations.runner import Launch, Workers
+
+request, at, answers = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3] == "answers"
+
+def handle(event):
+    if isinstance(event, events.Hello):
+        print(event.pid, flush=True)
+    if type(event).__name__ + " " + getattr(event, "sql", "") == at:
+        print("here", flush=True)
+        if not answers:
+            time.sleep(600)
+    return None
+
+Workers(Launch(python=sys.executable, directory=Path.cwd(), environ=dict(os.environ))).run(request, handle)
+"""
+
+
+@pytest.mark.parametrize(
+    "at", ["StatementStarted create table two (id integer)", "Committing ", "Committed "]
+)
+def test_a_child_whose_parent_is_killed_sends_nothing_more(zoo, at):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, json.dumps(request(zoo)), at, "silent"],
+        cwd=zoo.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "here\n"
+    assert alive(child)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(child))
+    parent.stdout.close()
+    assert tables(zoo) == ({"alembic_version", "one", "two", "three", "sqlite_autoindex_alembic_version_1"} if at == "Committed " else set())  # fmt: skip
+
+
+def test_a_busy_child_whose_parent_is_killed_ends_before_its_next_statement(zoo):
+    zoo.revision(
+        "r1",
+        None,
+        "import time, os\nop.execute('create table one (id integer)')\n"
+        "open('sleeping', 'w').close()\ntime.sleep(2)\nopen('woke', 'w').close()\n"
+        "op.execute('create table two (id integer)')\nopen('beyond', 'w').close()",
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, json.dumps(request(zoo)), "never", "answers"],
+        cwd=zoo.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = int(parent.stdout.readline())
+    wait_until((zoo.folder / "sleeping").exists)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_until(lambda: not alive(child))
+    assert (zoo.folder / "woke").exists()
+    assert not (zoo.folder / "beyond").exists()
+    assert tables(zoo) == set()
