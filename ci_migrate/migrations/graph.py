@@ -77,13 +77,13 @@ def explain_failure(
         return RefusedError(
             f"env.py asked for {refused[0]}, which is not the target.",
             hint="Set the target's `url` to the database that env.py uses, or name the other one in "
-            "`databases` or `allow-connections`.",
+            "`allow-connections`: it may then be read, and written by the migration only.",
         )
     where = f" ({failed.file}:{failed.line})" if failed.file else ""
-    if failed.kind in ("command", "refused"):
-        return RefusedError(
-            f"Alembic says: {failed.message}{'' if failed.kind == 'command' else where}.".replace("..", ".")
-        )
+    if failed.kind == "command":
+        return RefusedError(f"Alembic says: {failed.message.rstrip('.')}.")
+    if failed.kind == "refused":
+        return RefusedError(f"Refused{where}: {failed.message}.")
     if failed.kind == "script":
         return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
     if graph is None and failed.message.startswith("KeyError: "):

@@ -155,7 +155,7 @@ def _judge(
     if heads != planned:
         message = (
             f"env.py ended without an error, but the copy is at {show_heads(heads)} instead of {show_heads(planned)}: "
-            "an error was swallowed."
+            "an error was swallowed, or env.py did not commit."
         )
         return replace(base, outcome=Outcome.FAILED, message=message, details=ended.output)
     if not evidence.proven:
