@@ -2,9 +2,11 @@
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
@@ -96,7 +98,7 @@ def _with_retries(
         watcher = Watcher(run, plan, rest.rehearsed, journal, started)
         request = child_request(run, "migrate")
         request.update(action="run", mode="migrate", contexts=rest.contexts)
-        ended = run.workers.run(request, watcher.handle)
+        ended = watcher.unmasked(run.workers.run(request, watcher.handle))
         watcher.flush()
         failed = ended.failed
         if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:
@@ -178,6 +180,7 @@ class Watcher:
     rehearsed: tuple[Statement, ...] | None
     journal: Journal
     started: float  # of the first try, on the monotonic clock
+    failed: events.StatementFailed | None = None  # the last statement, if it failed
     _pending: list[JournalEntry] = field(default_factory=list)
     _prefix: str = ""
     _follower: Follower | None = None
@@ -193,8 +196,10 @@ class Watcher:
             case events.StatementStarted():
                 return self._statement(event)
             case events.StatementDone():
+                self.failed = None
                 self._note("done", position=event.position, rows=event.rows)
             case events.StatementFailed():
+                self.failed = event
                 self._note("failed", position=event.position, note=event.error)
             case events.Committing():
                 self._note(
@@ -225,6 +230,22 @@ class Watcher:
             case _:
                 pass
         return None
+
+    def unmasked(self, ended: Ended) -> Ended:
+        """The end with the error that came first.
+
+        Alembic's batch mode cleans up after an error by a statement that no dry run has seen: the refusal of that
+        statement must not hide the error.
+        """
+        if self.failed is None or ended.failed is None or ended.failed.kind != "refused":
+            return ended
+        message = self.run.workers.redact(self.failed.error)
+        return replace(
+            ended,
+            failed=msgspec.structs.replace(
+                ended.failed, kind="error", message=message, sqlstate=self.failed.sqlstate
+            ),
+        )
 
     def _statement(self, event: events.StatementStarted) -> str | None:
         refusal = self._refusal(event)

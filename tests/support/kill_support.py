@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ def strike(kind):
     done[kind] += 1
     if armed and what == kind and done[kind] == int(number):
         open(os.environ["FAULT_STRUCK"], "w").close()
+        if who == "raise":
+            raise engine.dialect.dbapi.ProgrammingError("injected")
         if who == "both":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -81,16 +84,18 @@ op.drop_column("customers", "email")
 R2 = """
 rows = op.get_bind().execute(sa.text("SELECT id FROM customers WHERE id % 10 = 0 ORDER BY id")).fetchall()
 for row in rows:
-    op.execute(f"INSERT INTO invoices (customer_id, total) VALUES ({row[0]}, {row[0]})")
+    op.execute(f"INSERT INTO invoices VALUES ({row[0]}, {row[0]}, {row[0]})")
 op.execute("UPDATE customers SET email = name || '@example.com'")
 """
 R2_BACK = """
-op.execute("UPDATE customers SET points = points - 1")
 op.execute("DELETE FROM invoices")
 op.execute("UPDATE customers SET email = NULL")
 """
 POINTS = """
 op.execute("UPDATE customers SET points = points + 1")
+"""
+POINTS_BACK = """
+op.execute("UPDATE customers SET points = points - 1")
 """
 BLOCK = """
 with op.get_context().autocommit_block():
@@ -101,6 +106,7 @@ op.execute("UPDATE invoices SET total = total + 1")
 BLOCK_BACK = """
 op.execute("UPDATE invoices SET total = total - 1")
 op.execute("DROP INDEX ix_early")
+op.execute("UPDATE customers SET points = points - 1")
 """
 R3 = """
 op.execute("UPDATE invoices SET total = total * 2")
@@ -223,10 +229,19 @@ def new_shop(folder: Path, url: URL | None = None, *, mode: str = "default", set
     shop.revision("r0", None, R0)
     block = mode == "autocommit"
     shop.revision("r1", "r0", R1, R1_BACK)
-    shop.revision("r2", "r1", R2 + (BLOCK if block else POINTS), (BLOCK_BACK if block else "") + R2_BACK)
+    shop.revision(
+        "r2", "r1", R2 + (BLOCK if block else POINTS), (BLOCK_BACK if block else POINTS_BACK) + R2_BACK
+    )
     shop.revision("r3", "r2", R3, R3_BACK)
     fill(url)
     return shop
+
+
+def only_for_real(code: str) -> str:
+    """Code of a revision that runs in the migrate stage alone: what no rehearsal can see."""
+    return 'import os, time\nif os.environ.get("CI_MIGRATE_STAGE") == "migrate":\n' + textwrap.indent(
+        textwrap.dedent(code).strip(), "    "
+    )
 
 
 def fill(url: URL) -> None:
