@@ -871,7 +871,8 @@ def after_execute(
 
 def on_error(context: Any) -> None:
     """It failed."""
-    started = State.started.pop(id(getattr(context, "cursor", None)), None)
+    cursor = getattr(context.execution_context, "cursor", None)  # `context.cursor` is documented and not there
+    started = State.started.pop(id(cursor), None)
     if started is not None:
         error = context.original_exception
         State.channel.send(
