@@ -430,7 +430,7 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
         connection = original(database, *args, **kwargs)
         if target == ":memory:":
             connection.execute("PRAGMA application_id={:d}".format(STANDS_IN))
-        no_attach(wall, connection)
+        authorize(wall, connection, reading=wall.only_reads(target or file))
         if file:
             prepare_sqlite(wall, connection, target or file)
         return connection
@@ -445,13 +445,23 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
     sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
 
 
-def no_attach(wall: Wall, connection: Any) -> None:
-    """ATTACH (and VACUUM INTO) is refused by SQLite's own authorizer: it sees raw connections too."""
+def authorize(wall: Wall, connection: Any, *, reading: bool) -> None:
+    """ATTACH (and VACUUM INTO) is refused by SQLite's own authorizer: it sees raw connections too.
+
+    Of a session that only reads it also leaves out what `query_only` does not bear (BEGIN IMMEDIATE is an error
+    there) or does not hold back (journal_mode is kept in the file). Many an env.py sends both when it connects.
+    """
     import sqlite3
 
-    attach = 24  # SQLITE_ATTACH; the module names it since Python 3.11
+    pragma, transaction, attach = (
+        19,
+        22,
+        24,
+    )  # SQLITE_ATTACH and so on; the module names them since Python 3.11
 
-    def authorize(action: int, name: str | None, *_rest: Any) -> int:
+    def decide(action: int, name: str | None, value: str | None = None, *_rest: Any) -> int:
+        if reading and (action == transaction or (action == pragma and name == "journal_mode" and value)):
+            return sqlite3.SQLITE_IGNORE
         if action != attach or name in ("", ":memory:"):
             return sqlite3.SQLITE_OK
         # None: the name is a bound value or an expression, and SQLite does not tell which file it will be
@@ -465,7 +475,7 @@ def no_attach(wall: Wall, connection: Any) -> None:
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
-    connection.set_authorizer(authorize)
+    connection.set_authorizer(decide)
 
 
 def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
@@ -871,7 +881,9 @@ def after_execute(
 
 def on_error(context: Any) -> None:
     """It failed."""
-    cursor = getattr(context.execution_context, "cursor", None)  # `context.cursor` is documented and not there
+    cursor = getattr(
+        context.execution_context, "cursor", None
+    )  # `context.cursor` is documented and not there
     started = State.started.pop(id(cursor), None)
     if started is not None:
         error = context.original_exception

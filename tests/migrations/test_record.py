@@ -1,5 +1,6 @@
 """Shapes of statements, and a real run held against the rehearsed one."""
 
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,35 @@ def test_a_statement_that_was_not_rehearsed_is_refused(sql, line):
     refusal = follow(rehearse(*LOOP), LOOP[0], (sql, line))
     assert f"r1.py:{line}" in refusal
     assert sql in refusal
+
+
+BATCH = [("create table a (x, primary key (x), foreign key (x) references b (x))", 3), ("create index i on a (x)", 5),
+         ("create index j on a (x)", 5), ("create index k on a (x)", 5), ("drop table b", 6)]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(permutations(BATCH[1:4])))
+def test_what_one_line_sends_may_come_in_any_order(order):
+    assert follow(rehearse(*BATCH), BATCH[0], *order, BATCH[-1]) is None
+    assert rehearse(BATCH[0], *order, BATCH[-1]).stream_digest == rehearse(*BATCH).stream_digest
+
+
+def test_the_constraints_of_a_new_table_may_come_in_any_order():
+    assert shape("CREATE TABLE a (x INT, CHECK (x > 1), UNIQUE (x))") == shape(
+        "CREATE TABLE a (x INT, UNIQUE (x), CHECK (x > 1))"
+    )
+    assert shape("CREATE TABLE a (x INT, CHECK (x > 1))") != shape("CREATE TABLE a (x INT, CHECK (x < 1))")
+
+
+def test_of_what_one_line_sends_nothing_may_be_left_out_or_come_twice():
+    rehearsed = rehearse(*BATCH)
+    assert "drop table b" in follow(rehearsed, *BATCH[:2], BATCH[3], BATCH[4])
+    assert follow(rehearsed, *BATCH[:2], BATCH[3], BATCH[3]) is not None
+    assert follow(rehearsed, BATCH[0], *BATCH[2:4], BATCH[2]) is not None
+
+
+def test_lines_keep_their_order():
+    assert follow(rehearse(*BATCH), *BATCH[1:4]) is not None
+    assert follow(rehearse(*BATCH), BATCH[0], BATCH[-1]) is not None
 
 
 def test_a_statement_may_not_be_left_out():
