@@ -55,7 +55,7 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     found = Inspection()
     found.ended = workers.run({**request, "action": "inspect", "mode": READ}, found.handle, urgent=True)
     if not found.ended.ok:
-        raise explain_failure(found.ended, found.refused, graph=found.graph)
+        raise explain_failure(found.ended, found.refused)
     if found.graph is None:
         raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
     if not found.contexts:
@@ -66,10 +66,8 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     return found
 
 
-def explain_failure(
-    ended: Ended, refused: Sequence[str] = (), *, graph: events.Graph | None = None
-) -> CiMigrateError:
-    """The error that fits how a child ended while nothing was written. `graph` is sent before env.py is loaded."""
+def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError:
+    """The error that fits how a child ended while nothing was written."""
     failed = ended.failed
     if failed is None:
         return WorkerError(f"Alembic could not be run: {ended.died}.", hint=_last_line(ended))
@@ -84,14 +82,14 @@ def explain_failure(
         return RefusedError(f"Alembic says: {failed.message.rstrip('.')}.")
     if failed.kind == "refused":
         return RefusedError(f"Refused{where}: {failed.message}.")
-    if failed.kind == "script":
-        return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
-    if graph is None and failed.message.startswith("KeyError: "):
+    if failed.kind == "script" and failed.message.startswith("KeyError: "):  # so Alembic says it
         missing = failed.message.removeprefix("KeyError: ")
         return RefusedError(
             f"A revision script builds on {missing}, and no script has that id.",
             hint="Look for it in `down_revision` and `depends_on`: is its file missing on this branch?",
         )
+    if failed.kind == "script":
+        return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
     return WorkerError(
         f"env.py failed{where}: {failed.message}.",
         hint="Run `alembic current` in the project to see all of it.",
@@ -138,7 +136,7 @@ def ask_url(workers: Workers, request: Mapping[str, Any]) -> URL:
             "env.py never opened a connection, so the target's URL is not known.",
             hint="Set the target's `url`.",
         )
-    raise explain_failure(ended, found.refused, graph=found.graph)
+    raise explain_failure(ended, found.refused)
 
 
 def make_plan(
