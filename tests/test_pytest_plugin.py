@@ -1,5 +1,6 @@
 """`pytest --ci-migrate` on a real project, by pytest's own test harness."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def downgrade():
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Path:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [n for n in os.environ if n.startswith("CI_MIGRATE_")]:  # CI's own, which set nothing here
+        monkeypatch.delenv(name)
     versions = pytester.path / "migrations" / "versions"
     versions.mkdir(parents=True)
     (pytester.path / "alembic.ini").write_text(INI)
