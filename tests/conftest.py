@@ -189,6 +189,153 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+# --------------------------------------------------------------------------- MariaDB
+
+
+@dataclass(frozen=True)
+class MariaDBServer:
+    """A running server: its folder, its address, a URL that may do anything."""
+
+    data: Path
+    port: int
+    socket: Path
+    pid: int
+
+    def url(self, database: str = "mysql", user: str = "admin", password: str = PASSWORD) -> URL:
+        return URL.create("mysql+pymysql", user, password, "127.0.0.1", self.port, database)
+
+    @property
+    def admin_url(self) -> URL:
+        return self.url()
+
+
+def mariadb_binary(name: str) -> str | None:
+    """A program of MariaDB: Debian keeps the server in a folder that is not on everybody's PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> Iterator[MariaDBServer]:
+    """A server of its own on loopback and a socket, on a copy of an installed data folder."""
+    server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
+    assert server is not None
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))  # short: the path of a socket has 107 bytes
+    process = None
+    try:
+        shutil.copytree(template, folder / "data")
+        port = _free_port()
+        socket_file = folder / "s"
+        argv = [server, "--no-defaults", f"--datadir={folder / 'data'}", f"--socket={socket_file}", f"--port={port}",
+                "--bind-address=127.0.0.1", f"--pid-file={folder / 'pid'}", f"--tmpdir={folder}",
+                "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M",
+                "--skip-name-resolve", "--max-connections=80", *settings]  # fmt: skip
+        if os.getuid() == 0:
+            argv.append("--user=root")
+        pdeathsig = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([*pdeathsig, *argv], stdout=log, stderr=log, start_new_session=True)
+        found = MariaDBServer(folder / "data", port, socket_file, process.pid)
+        _wait_until_mariadb_is_up(found, process, folder / "log")
+        yield found
+    finally:
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_mariadb_is_up(server: MariaDBServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    import pymysql
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            pymysql.connect(
+                host="127.0.0.1", port=server.port, user="admin", password=PASSWORD, database="mysql"
+            ).close()
+        except pymysql.MySQLError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"mariadbd did not start: {log.read_text(errors='replace')}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def mariadb_template() -> Iterator[Path]:
+    """An installed data folder with an account `admin` that may do anything."""
+    pytest.importorskip("pymysql")
+    server, install = mariadb_binary("mariadbd"), mariadb_binary("mariadb-install-db")
+    if server is None or install is None:
+        require("mariadb", "no MariaDB server is installed (Debian: mariadb-server)")
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))
+    try:
+        user = "root" if os.getuid() == 0 else os.environ.get("USER", "mysql")
+        done = subprocess.run(
+            [install, "--no-defaults", f"--datadir={folder / 'data'}", f"--user={user}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", "--innodb-log-file-size=32M"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{install}: {done.stdout}{done.stderr}")
+        secret = PASSWORD.replace("\\", "\\\\").replace("'", "''")
+        statements = (
+            f"CREATE USER admin@'127.0.0.1' IDENTIFIED BY '{secret}';"
+            "GRANT ALL ON *.* TO admin@'127.0.0.1' WITH GRANT OPTION;"
+            f"CREATE USER admin@localhost IDENTIFIED BY '{secret}';"
+            "GRANT ALL ON *.* TO admin@localhost WITH GRANT OPTION;"
+        )
+        arguments = [server, "--no-defaults", f"--datadir={folder / 'data'}", "--bootstrap"]
+        arguments += ["--user=root"] if os.getuid() == 0 else []
+        done = subprocess.run(
+            arguments,
+            input="FLUSH PRIVILEGES;\n" + statements.replace(";", ";\n"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{server} --bootstrap: {done.stdout}{done.stderr}")
+        yield folder / "data"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(mariadb_template: Path) -> Iterator[MariaDBServer]:
+    """A MariaDB server for this test process, its binlog off (the default); `admin_url` may do anything."""
+    with run_mariadb(mariadb_template) as server:
+        yield server
+
+
+@pytest.fixture
+def start_mariadb(mariadb_template: Path) -> Callable[..., AbstractContextManager[MariaDBServer]]:
+    """For tests that need one more server: `with start_mariadb(settings=("--log-bin",)) as server`."""
+    return partial(run_mariadb, mariadb_template)
+
+
+@pytest.fixture
+def mysql_url(mariadb_server: MariaDBServer) -> Iterator[URL]:
+    """A fresh, empty database on MariaDB of an account that may do anything, dropped after the test."""
+    import pymysql
+
+    def admin(statement: str) -> None:
+        with pymysql.connect(
+            host="127.0.0.1", port=mariadb_server.port, user="admin", password=PASSWORD
+        ) as connection:
+            connection.cursor().execute(statement)
+
+    name = f"test_{uuid4().hex[:12]}"
+    admin(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield mariadb_server.url(name)
+    admin(f"DROP DATABASE IF EXISTS {name}")
+    admin(f"DROP DATABASE IF EXISTS {name}_ci_migrate")
+
+
 @pytest.fixture
 def alembic_project(tmp_path: Path) -> AlembicProject:
     """A small Alembic project on SQLite in the folder `project`; its settings name the database."""

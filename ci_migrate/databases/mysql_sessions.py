@@ -1,0 +1,214 @@
+"""Sessions on MySQL and MariaDB: a URL of any driver becomes PyMySQL's arguments; a driver's error becomes one line."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL
+
+from ci_migrate.errors import DatabaseError, UsageError
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+    from pymysql.cursors import Cursor
+
+BACKENDS = ("mysql", "mariadb")
+"""SQLAlchemy's names: of the drivers PyMySQL, mysqlclient, aiomysql, asyncmy and the connectors alike."""
+
+QUERY = {
+    "unix_socket": "unix_socket",
+    "ssl_ca": "ssl_ca",
+    "ssl_cert": "ssl_cert",
+    "ssl_key": "ssl_key",
+    "ssl_disabled": "ssl_disabled",
+    "ssl_verify_cert": "ssl_verify_cert",
+    "ssl_check_hostname": "ssl_verify_identity",
+    "ssl_verify_identity": "ssl_verify_identity",
+    "connect_timeout": "connect_timeout",
+}
+"""Arguments in a URL that say how to reach the server, and PyMySQL's names for them. Others are a driver's own."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds; what the URL says wins."""
+
+
+def _pymysql() -> Any:
+    """PyMySQL, imported only when a database is used."""
+    try:
+        import pymysql
+    except ImportError as error:
+        raise UsageError(
+            "The driver for MySQL and MariaDB (PyMySQL) is not installed.",
+            hint="Run: pip install 'ci-migrate[mysql]'",
+        ) from error
+    return pymysql
+
+
+def mysql_parameters(url: URL) -> dict[str, str]:
+    """What PyMySQL connects with.
+
+    Args:
+        url: `mysql://` or `mariadb://`, with any driver.
+
+    Returns:
+        `host`, `port`, `user`, `password` and `database` ('' where the URL names none), and what of `QUERY` it has.
+
+    Raises:
+        UsageError: the URL hides where it leads (an option file), or names no database.
+    """
+    for name in ("read_default_file", "read_default_group"):
+        if name in url.query:
+            raise UsageError(
+                f"The URL names its server by {name}, which hides where it leads.",
+                hint="Write host, port, user and database into the URL.",
+            )
+    if not url.database:
+        raise UsageError("The URL names no database.", hint="Write it behind the host: mysql://HOST/DATABASE")
+    found = {
+        "host": url.host or "localhost",
+        "port": str(url.port or 3306),
+        "user": url.username or "",
+        "password": str(url.password or ""),
+        "database": url.database,
+    }
+    for name, value in url.query.items():
+        if name in QUERY and isinstance(value, str):
+            found[QUERY[name]] = value
+        elif name in ("user", "password", "passwd") and isinstance(value, str):
+            found["password" if name == "passwd" else name] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Access:
+    """One database as PyMySQL reaches it, and what each session of ours is set to.
+
+    `settings` are session variables, sent as the first command of a session.
+    """
+
+    parameters: Mapping[str, str] = field(repr=False)
+    application_name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return self.parameters["database"]
+
+    @property
+    def user(self) -> str:
+        """The account that logs in, without its host."""
+        return self.parameters["user"]
+
+    @property
+    def host(self) -> str:
+        """The host's name; '' where a socket is used."""
+        return "" if self.parameters.get("unix_socket") else self.parameters["host"]
+
+    @property
+    def server(self) -> str:
+        """`db.example.com:3306`, `socket:/run/mysqld/mysqld.sock`."""
+        socket = self.parameters.get("unix_socket")
+        return f"socket:{socket}" if socket else f"{self.parameters['host']}:{self.parameters['port']}"
+
+    @property
+    def place(self) -> str:
+        """`db.example.com:3306/shop`."""
+        return f"{self.server}/{self.database}"
+
+    def elsewhere(self, database: str) -> "Access":
+        """Another database on the same server; '' for none."""
+        return replace(self, parameters={**self.parameters, "database": database})
+
+    def login(self, user: str, password: str) -> "Access":
+        """The same database with another account."""
+        return replace(self, parameters={**self.parameters, "user": user, "password": password})
+
+    def arguments(self, *, read_only: bool = False) -> dict[str, Any]:
+        """Arguments of `pymysql.connect`. The name of the session is in its connection attributes."""
+        given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **self.parameters}
+        for name in ("port", "connect_timeout"):
+            given[name] = int(given[name])
+        for name in ("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"):
+            if name in given:
+                given[name] = str(given[name]).lower() in ("1", "true", "yes", "on")
+        if not given["database"]:
+            del given["database"]
+        commands = [f"SET SESSION {name} = {value}" for name, value in self.settings.items()]
+        commands += ["SET SESSION TRANSACTION READ ONLY"] if read_only else []
+        return {
+            **given,
+            "charset": "utf8mb4",
+            "program_name": self.application_name,
+            "init_command": "; ".join(commands) or None,
+            "client_flag": _pymysql().constants.CLIENT.MULTI_STATEMENTS if len(commands) > 1 else 0,
+        }
+
+    @contextmanager
+    def session(self, *, read_only: bool = False) -> "Iterator[Cursor]":
+        """A cursor of a session in autocommit, closed at the end. Errors of the driver leave it as DatabaseError."""
+        with closing(self.connect(read_only=read_only)) as connection, self.translated():
+            yield connection.cursor()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Errors of the driver leave the block as DatabaseError."""
+        driver = _pymysql()
+        try:
+            yield
+        except driver.MySQLError as error:
+            hint = f"Grant that to {self.user}, or use an account that has it." if _denied(error) else None
+            raise DatabaseError(f"{self.place}: {self.explain(error)}.", hint=hint) from error
+
+    def connect(self, *, read_only: bool = False) -> "Connection[Cursor]":
+        """A session in autocommit. Raises DatabaseError that says what is wrong and what to look at."""
+        driver = _pymysql()
+        try:
+            connection: Connection[Cursor] = driver.connect(
+                **self.arguments(read_only=read_only), autocommit=True
+            )
+        except (driver.MySQLError, OSError) as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def explain(self, error: BaseException) -> str:
+        """One line: the server's number and its first sentence; never values or the password."""
+        cause: Any = getattr(error, "orig", None) or error
+        number, message = _parts(cause)
+        message = " ".join(message.split())
+        if password := self.parameters.get("password"):
+            message = message.replace(password, "***")
+        return f"{message} ({number})" if number else message
+
+    def _unreachable(self, error: BaseException) -> DatabaseError:
+        """Why no session could be opened; the numbers are the server's and the client library's."""
+        number, _ = _parts(error)
+        words = self.explain(error)
+        if number in (1044, 1045, 1698):
+            return DatabaseError(
+                f"{self.server} refused the login to {self.database or 'the server'}: {words}.",
+                hint=f"Check the password of {self.user}, and its rights: SHOW GRANTS FOR '{self.user}'",
+            )
+        if number == 1049:
+            return DatabaseError(
+                f"{self.server} has no database {self.database}.",
+                hint=f"Check the name in the URL, or create it: CREATE DATABASE `{self.database}`",
+            )
+        return DatabaseError(
+            f"No answer at {self.server}: {words}.",
+            hint="Check that the server runs, and the host and port in the URL.",
+        )
+
+
+def _parts(error: Any) -> tuple[int, str]:
+    """Number and message of a driver's error."""
+    arguments = getattr(error, "args", ())
+    if len(arguments) >= 2 and isinstance(arguments[0], int):
+        return arguments[0], str(arguments[1])
+    return 0, str(error) or type(error).__name__
+
+
+def _denied(error: Any) -> bool:
+    """Whether a right was missing: to a database, a table, a column, a routine, or an administrative one."""
+    return _parts(error)[0] in (1044, 1142, 1143, 1227, 1370)
