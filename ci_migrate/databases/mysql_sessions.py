@@ -158,7 +158,7 @@ class Access:
         try:
             yield
         except driver.MySQLError as error:
-            hint = f"Grant that to {self.user}, or use an account that has it." if _denied(error) else None
+            hint = f"Grant that to {self.user}, or use an account that has it." if _denied(error) else ""
             raise DatabaseError(f"{self.place}: {self.explain(error)}.", hint=hint) from error
 
     def connect(self, *, read_only: bool = False) -> "Connection[Cursor]":
@@ -203,7 +203,7 @@ class Access:
 
 def _parts(error: Any) -> tuple[int, str]:
     """Number and message of a driver's error."""
-    arguments = getattr(error, "args", ())
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
     if len(arguments) >= 2 and isinstance(arguments[0], int):
         return arguments[0], str(arguments[1])
     return 0, str(error) or type(error).__name__
