@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from ci_migrate.databases.mysql_sessions import BACKENDS as MYSQL
 from ci_migrate.errors import LedgerError
+from ci_migrate.ledger import opening_mysql
 from ci_migrate.ledger.place import SUFFIX, connectable, place
 from ci_migrate.ledger.problems import INSUFFICIENT_PRIVILEGE, problem, quoted, sqlstate, told
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
@@ -26,6 +28,7 @@ UNTOUCHED = "The database was not touched."
 READS: dict[str, dict[str, Any]] = {
     "sqlite": {"ledger_reads": True},
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "mysql": {"isolation_level": "REPEATABLE READ"},
 }
 """Execution options of a transaction that only reads: all that it reads is of one moment."""
 
@@ -59,10 +62,12 @@ def ready(url: URL, *, create: bool) -> Engine | None:
 
 
 def _engine(url: URL) -> Engine:
-    sqlite = url.get_backend_name() == "sqlite"
+    sqlite, mysql = url.get_backend_name() == "sqlite", url.get_backend_name() in MYSQL
     arguments: dict[str, Any]
     if sqlite:
         arguments = {"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
+    elif mysql:
+        arguments = opening_mysql.arguments(url, BUSY_TIMEOUT)
     else:
         # Not "ci-migrate/...": that name is looked for when the sessions of a dead run are.
         arguments = {"application_name": "ci-migrate ledger"}
@@ -87,7 +92,7 @@ def _engine(url: URL) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    else:
+    elif not mysql:
         event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
@@ -131,11 +136,14 @@ def _make(engine: Engine, url: URL) -> None:
     if engine.dialect.name == "sqlite":
         with told(url, "made", raw=engine.dialect.loaded_dbapi.Error):
             _switch_to_wal(engine)
-    with told(url, "made"), engine.begin() as connection:
+    alone = opening_mysql.making(engine, BUSY_TIMEOUT) if engine.dialect.name == "mysql" else engine.begin()
+    with told(url, "made"), alone as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
         version = _version_row(connection)
         _refuse_newer(version, url)
+        if version is None and engine.dialect.name == "mysql":
+            opening_mysql.clear(connection)
         if version != LEDGER_REVISION:
             _upgrade(connection)
 
@@ -189,8 +197,26 @@ def _reached(url: URL, *, create: bool) -> Engine | None:
         engine.connect().close()
     except DBAPIError as first:
         engine.dispose()
+        if url.get_backend_name() in MYSQL:
+            return _reached_on_mysql(url, first, create=create)
         return _reached_by_maintenance(url, first, create=create)
     return engine
+
+
+def _reached_on_mysql(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
+    """Where the server has no such database: make it, or None."""
+    if opening_mysql.number(first) not in (opening_mysql.UNKNOWN_DATABASE, opening_mysql.DENIED):
+        raise problem(url, "opened", first, state=UNTOUCHED) from first
+    server = _engine(url.set(database=""))
+    try:
+        with told(url, "made"), server.connect() as connection:
+            if not opening_mysql.is_there(connection, str(url.database)):
+                if not create:
+                    return None
+                opening_mysql.create_database(connection, url)
+    finally:
+        server.dispose()
+    return _engine(url)
 
 
 def _file_there(url: URL, *, create: bool) -> bool:

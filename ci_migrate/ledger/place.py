@@ -6,11 +6,14 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ci_migrate.databases.mysql_sessions import BACKENDS as MYSQL
+from ci_migrate.databases.mysql_sessions import QUERY as MYSQL_ARGUMENTS
 from ci_migrate.databases.sqlite import SQLite
 from ci_migrate.errors import LedgerError, SettingsError
 
 SUFFIX = "_ci_migrate"
 NAME_LIMIT = 63  # bytes of a PostgreSQL identifier; longer ones are cut in silence, and two could become one
+# (MySQL's have 64 characters)
 
 # What libpq understands. Anything else in a URL's query belongs to the driver of the target's URL.
 LIBPQ_ARGUMENTS = frozenset(
@@ -92,8 +95,11 @@ def place(url: URL) -> str:
     """What a person reads: the file, or `host:port/name`. Never user, password or query."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    host = url.host or _one(url, "host") or "local socket"
-    return f"{host}:{url.port or _one(url, 'port') or 5432}/{url.database}"
+    mysql = url.get_backend_name() in MYSQL
+    if mysql and (socket := _one(url, "unix_socket")):
+        return f"socket:{socket}/{url.database}"
+    host = url.host or _one(url, "host") or ("localhost" if mysql else "local socket")
+    return f"{host}:{url.port or _one(url, 'port') or (3306 if mysql else 5432)}/{url.database}"
 
 
 def connectable(url: URL) -> URL:
@@ -127,9 +133,11 @@ def _translated(url: URL) -> URL:
         return URL.create("sqlite", database=str(SQLite(url).file))
     if backend == "postgresql":
         return _postgresql(url)
+    if backend in MYSQL:
+        return _mysql(url)
     raise LedgerError(
         f"There is no ledger for {backend} yet.",
-        hint='Set `state = "URL"` to a SQLite or PostgreSQL database.',
+        hint='Set `state = "URL"` to a SQLite, PostgreSQL, MySQL or MariaDB database.',
     )
 
 
@@ -143,6 +151,15 @@ def _postgresql(url: URL) -> URL:
     if "ssl" in url.query and "sslmode" not in query:  # asyncpg's word for it
         query["sslmode"] = url.query["ssl"]
     return url.set(drivername="postgresql+psycopg", database=name, query=query)
+
+
+def _mysql(url: URL) -> URL:
+    if not url.database:
+        raise LedgerError(
+            "The URL names no database.", hint="Write the database's name into it, or set `state`."
+        )
+    query = {key: value for key, value in url.query.items() if key in MYSQL_ARGUMENTS}
+    return url.set(drivername="mysql+pymysql", query=query)
 
 
 def _same(one: URL, other: URL) -> bool:

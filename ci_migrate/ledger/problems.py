@@ -70,6 +70,9 @@ def quoted(name: str) -> str:
 
 def _line(url: URL, error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    arguments: tuple[object, ...] = getattr(error, "args", ())
+    if len(arguments) == 2 and isinstance(arguments[0], int):  # PyMySQL
+        primary = f"{arguments[1]} ({arguments[0]})"
     lines = str(primary or error).strip().splitlines() or [type(error).__name__]
     line = lines[0]
     for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")):

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
 from ci_migrate.model import Fingerprint, Plan, StageResult
@@ -73,7 +74,8 @@ def printable(value: Any) -> Any:
 class Packed(TypeDecorator[T], Generic[T]):
     """A noun as compressed JSON: the evidence of a thousand revisions is several MB of repetitive text."""
 
-    impl = LargeBinary
+    # MySQL's BLOB ends at 64 KiB
+    impl = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
     cache_ok = True
 
     def __init__(self, kind: type[T]) -> None:
@@ -109,7 +111,7 @@ runs = Table(
     "ci_migrate_runs",
     metadata,
     Column("run_id", String(255), primary_key=True),
-    Column("target", Text, nullable=False, index=True),
+    Column("target", String(255), nullable=False, index=True),
     Column("command", Text, nullable=False),
     Column("started", Utc, nullable=False),
     Column("finished", Utc),
@@ -203,9 +205,18 @@ reservations = Table(
     Column("at", Utc, nullable=False),
 )
 
+commits = Table(
+    "ci_migrate_commits",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+)
+"""MySQL and MariaDB: written by a migration's own transaction, so that a row is there if, and only if, it committed."""
+
 _CLOCKS = {
     "sqlite": text("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"),
     "postgresql": text("SELECT clock_timestamp()"),
+    "mysql": text("SELECT CONCAT(UTC_TIMESTAMP(6), '+00:00')"),
 }
 
 

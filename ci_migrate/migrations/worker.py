@@ -73,6 +73,58 @@ LEAVES_DATABASE = re.compile(
 """PostgreSQL: what has an effect outside of the database that it is sent to."""
 
 
+MYSQL = ("mysql", "mariadb")
+"""SQLAlchemy's names of the two that share a protocol, and everything here."""
+
+IMPLICIT_COMMIT = re.compile(
+    COMMENTS
+    + r"(?:(?:CREATE|ALTER|DROP)\b(?!\s+TEMPORARY\b)|(?:RENAME|TRUNCATE|GRANT|REVOKE|OPTIMIZE|REPAIR|FLUSH"
+    r"|INSTALL|UNINSTALL|BEGIN)\b|START\s+TRANSACTION\b|(?:ANALYZE|CHECK)\b.*\bTABLE\b|(?:UN)?LOCK\s+TABLES?\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""MySQL and MariaDB: what commits the open transaction before it runs.
+
+https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html, https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
+"""
+
+NO_CHANGE = re.compile(COMMENTS + r"(?:SET|USE|SHOW|DESCRIBE|DO|EXPLAIN)\b", re.IGNORECASE | re.DOTALL)
+LEAVES_MYSQL = re.compile(
+    r"(?:^|;|\bBEGIN|\bTHEN|\bELSE|\bLOOP|\bDO)\s*(?:"
+    r"(?:CREATE|ALTER|DROP|RENAME)\s+(?:OR\s+REPLACE\s+)?(?:USER|ROLE|SERVER|TABLESPACE|LOGFILE|RESOURCE)\b"
+    r"|(?:CREATE|DROP)\s+(?:DATABASE|SCHEMA)\b|ALTER\s+(?:DATABASE|SCHEMA)\s+(?!CHARACTER|CHARSET|DEFAULT|COLLATE|COMMENT)"
+    r"|GRANT\b|REVOKE\b|USE\b|FLUSH\b|KILL\b|SHUTDOWN\b|PURGE\b|RESET\b|INSTALL\b|UNINSTALL\b|CHANGE\s+(?:MASTER|REPLICATION)\b"
+    r"|SET\s+(?:GLOBAL\b|PERSIST\w*\b|PASSWORD\b|@@(?:GLOBAL|PERSIST\w*)\b|DEFAULT\s+ROLE\b)|(?:START|STOP)\s+(?:SLAVE|REPLICA)\b)"
+    r"|\bINTO\s+(?:OUT|DUMP)FILE\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What has an effect outside of the database that it is sent to, by its first words."""
+
+TABLE_COMES = (
+    r"\b(?:FROM|JOIN|INTO|UPDATE|TABLES?|EXISTS|REFERENCES|VIEW|TRIGGER|PROCEDURE|FUNCTION|EVENT|CALL|RENAME|LIKE"
+    r"|ONLY|TO)\s+"
+)
+
+
+def leaves_mysql(sql: str, database: str, others: Iterable[str]) -> str:
+    """What of a statement reaches beyond the database that it is sent to; "" if nothing does.
+
+    `others` are the names of all other databases. Where a table or an alias has the name of one, only the places in
+    which a table must stand are looked at.
+    """
+    bare = re.sub(r"--[^\n]*|#[^\n]*|/\*(?!!).*?\*/|'(?:[^'\\]|''|\\.)*'", " ", sql, flags=re.DOTALL)
+    found = LEAVES_MYSQL.search(bare)
+    if found:
+        return " ".join(found.group().split())
+    for name in others:
+        quoted = r"(?:`{0}`|\b{0})".format(re.escape(name.replace("`", "``")))
+        hit = re.search(quoted + r"\s*\.", bare, re.IGNORECASE)
+        if hit and name.lower() != database.lower():
+            elsewhere = re.search(quoted + r"(?!\s*\.|\w)", bare, re.IGNORECASE)
+            if not elsewhere or re.search(TABLE_COMES + quoted + r"\s*\.", bare, re.IGNORECASE):
+                return "database " + name
+    return ""
+
+
 def leaves_database(sql: str) -> bool:
     """Whether a statement, or one of several in a text, reaches beyond its own database."""
     if re.match(COMMENTS + r"DO\b", sql, re.IGNORECASE | re.DOTALL):
@@ -167,6 +219,7 @@ class Wall:
         self.allowed: list[str] = request.get("allow_connections", [])
         self.session: dict[str, Any] = request.get("session", {})
         self.refused: list[str] = []
+        self.others: set[str] = set()  # MySQL: the server's other databases
 
     def refuse(self, words: str) -> NoReturn:
         """Tell the parent what was refused, and don't let it happen."""
@@ -255,6 +308,55 @@ class Wall:
             driver, arguments, read_only=self.mode == READ or (not ours and self.mode == DRY_RUN)
         )
 
+    # -- MySQL and MariaDB: which database is meant
+
+    def redirect_mysql(self, driver: str, arguments: dict[str, Any]) -> None:
+        """Change the arguments of one connect in place: only single keys, everything else is kept."""
+        for other, name in (("db", "database"), ("passwd", "password")):
+            if other in arguments:
+                value = arguments.pop(other)
+                arguments[name] = value if value not in (None, "") else arguments.get(name)
+        for name in ("read_default_file", "read_default_group"):
+            if arguments.get(name):
+                self.refuse(
+                    "a connection by the option file of {}, which hides where it leads".format(driver)
+                )
+        parts = mysql_defaults(arguments)
+        entries = [e for e in self.entries if e["dialect"] == "mysql"]
+        ours = any(same_mysql(parts, e["connect"]) for e in entries)
+        target = next((e for e in entries if same_mysql(parts, e["match"])), None)
+        if target is not None and not ours and self.mode == DRY_RUN:
+            replace_mysql(arguments, target["connect"])
+        elif target is None and not ours:
+            place = "{}/{}".format(
+                parts["unix_socket"] or parts["host"] + ":" + parts["port"], parts["database"]
+            )
+            self.wanted("mysql", driver, parts)
+            if place not in self.allowed:
+                self.refuse("a connection to the MySQL database " + place)
+        if driver == "aiomysql" and "database" in arguments:
+            arguments["db"] = arguments.pop("database")
+        if driver != "MySQLdb" and self.session.get("application_name"):
+            arguments["program_name"] = self.session["application_name"]
+        if not arguments.get("init_command"):
+            # for raw connections, which no pool prepares: one statement is all that there is room for
+            first = self.mysql_settings(read_only=self.mode == READ or (target is None and not ours))
+            arguments["init_command"] = first[-1] if first else None
+
+    def mysql_settings(self, read_only: bool) -> list[str]:
+        """What a new session is set to. MySQL has no connection options for it: a revision's own SET wins."""
+        options = self.session.get("options", {})
+        wait = options.get("lock_timeout")
+        settings = []
+        if wait:
+            seconds = max(1, round(int(wait) / 1000))
+            settings.append(
+                "SET SESSION lock_wait_timeout={0}, SESSION innodb_lock_wait_timeout={0}".format(seconds)
+            )
+        return settings + (
+            ["SET SESSION TRANSACTION READ ONLY"] if read_only and self.mode != MIGRATE else []
+        )
+
     def session_options(self, driver: str, arguments: dict[str, Any], read_only: bool) -> None:
         """Timeouts, name and read-only as connection options: a revision's own RESET can't undo them."""
         options = dict(self.session.get("options", {}))
@@ -279,12 +381,48 @@ class Wall:
 
     # -- what a new session says of itself
 
-    def session_opened(self, sqlite: bool, cursor: Any) -> str | None:
+    def session_opened(self, family: str, cursor: Any) -> str | None:
         """Compare the identity of a new session with the one that is allowed.
 
         Returns the entry's name; None for a session that `allow-connections` allows.
         """
-        return self.sqlite_opened(cursor) if sqlite else self.postgresql_opened(cursor)
+        return {"sqlite": self.sqlite_opened, "mysql": self.mysql_opened}.get(family, self.postgresql_opened)(
+            cursor
+        )
+
+    def mysql_opened(self, cursor: Any) -> str | None:
+        cursor.execute("SELECT DATABASE(), CONNECTION_ID(), VERSION()")
+        database, pid, version = (text_of(value) for value in cursor.fetchone())
+        server = mysql_server(cursor)
+        self.channel.send("session", pid=int(pid), database=database)
+        found = None
+        for entry in self.entries:
+            wanted = entry["identity"]
+            if entry["dialect"] == "mysql" and (wanted.get("database"), wanted.get("server")) == (
+                database,
+                server,
+            ):
+                found = str(entry["name"])
+        allowed = any(name.endswith("/" + database) for name in self.allowed)
+        if found is None and not allowed:
+            self.refuse("a session on the MySQL database {}".format(database))
+        for statement in self.mysql_settings(read_only=self.mode == READ or found is None):
+            cursor.execute(statement)
+        limit = self.session.get("options", {}).get("statement_timeout")
+        if limit and self.mode != READ:
+            mariadb = "mariadb" in version.lower()
+            cursor.execute(
+                "SET SESSION max_statement_time={}".format(int(limit) / 1000)
+                if mariadb
+                else "SET SESSION max_execution_time={}".format(int(limit))
+            )
+        if self.mode == DRY_RUN:
+            cursor.execute("SHOW DATABASES")
+            self.others = {text_of(row[0]) for row in cursor.fetchall()} - {database}
+            self.others |= {
+                str(e["match"].get("database")) for e in self.entries if e["dialect"] == "mysql"
+            } - {database}
+        return found
 
     def sqlite_opened(self, cursor: Any) -> str | None:
         cursor.execute("PRAGMA database_list")
@@ -390,6 +528,54 @@ def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
+MYSQL_SOCKETS = ("", "localhost")
+
+
+def mysql_defaults(arguments: dict[str, Any]) -> dict[str, str]:
+    """What a driver of MySQL would use where an argument is missing."""
+    names = ("host", "user", "password", "database", "unix_socket")
+    parts = {name: text_of(arguments.get(name)) for name in names}
+    return dict(parts, host=parts["host"] or "localhost", port=str(arguments.get("port") or 3306))
+
+
+def text_of(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else str(value or "")
+
+
+def same_mysql(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two sets of arguments mean the same database. What a session says of its server is looked at later."""
+    sockets = [str(o.get("unix_socket") or "") for o in (one, other)]
+    if one.get("database") != other.get("database"):
+        return False
+    if all(sockets):
+        return same_file(*sockets)
+    hosts = [str(o.get("host") or "") for o in (one, other)]
+    if any(sockets):
+        return all(socket or host in LOCAL for socket, host in zip(sockets, hosts))
+    same_host = hosts[0] == hosts[1] or all(host in LOCAL for host in hosts)
+    return same_host and str(one.get("port") or 3306) == str(other.get("port") or 3306)
+
+
+def replace_mysql(arguments: dict[str, Any], connect: dict[str, str]) -> None:
+    """Lead the arguments of a connect to another database."""
+    for name in ("host", "port", "user", "password", "database", "unix_socket"):
+        value = connect.get(name)
+        if value:
+            arguments[name] = int(value) if name == "port" else value
+        elif name in ("unix_socket", "password"):
+            arguments.pop(name, None)
+
+
+def mysql_server(cursor: Any) -> str:
+    """What tells one server from another: the uid that it was given, else where it lives."""
+    cursor.execute(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
+    )
+    found = {text_of(name): text_of(value) for name, value in cursor.fetchall()}
+    known = found.get("server_uuid") or found.get("server_uid")
+    return known or "{hostname}:{port}:{datadir}".format(**found)
+
+
 # ------------------------------------------------------------------------------- the drivers
 # creator=, pool= and raw connections do not pass by SQLAlchemy's do_connect
 
@@ -398,8 +584,8 @@ def on_do_connect(dialect: Any, _record: Any, cargs: list[Any], cparams: dict[st
     """An engine is about to connect."""
     wrap_dialect(dialect)
     wall = State.wall
-    if dialect.name == "sqlite":
-        return  # sqlite3.connect itself is wrapped, for engines, pools and raw connections alike
+    if dialect.name == "sqlite" or (dialect.name in MYSQL and dialect.driver in WRAPPED_MYSQL):
+        return  # the driver itself is wrapped, for engines, pools and raw connections alike
     if dialect.name != "postgresql":
         url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
         wall.wanted(dialect.name, dialect.driver, url)
@@ -547,6 +733,23 @@ def wrap_pg8000(wall: Wall, module: Any) -> None:
     module.core.CoreConnection.__init__ = init
 
 
+WRAPPED_MYSQL = ("pymysql", "mysqldb", "aiomysql", "asyncmy")
+MYSQL_POSITIONS = ("host", "user", "password", "database", "port", "unix_socket")
+
+
+def wrap_mysql(wall: Wall, module: Any) -> None:
+    """Every driver of MySQL has a class Connection that all ways to connect lead to."""
+    driver = module.__name__.partition(".")[0]
+    original = module.Connection.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        arguments = {**dict(zip(MYSQL_POSITIONS, args)), **kwargs}
+        wall.redirect_mysql(driver, arguments)
+        original(self, *args[len(MYSQL_POSITIONS) :], **{k: v for k, v in arguments.items() if v is not None})
+
+    module.Connection.__init__ = init
+
+
 def wrap_other(wall: Wall, module: Any) -> None:
     """Drivers of databases that are not the target's: no connection at all."""
     name = module.__name__
@@ -562,9 +765,12 @@ DRIVERS: dict[str, Callable[[Wall, Any], None]] = {
     "psycopg": wrap_psycopg,
     "asyncpg": wrap_asyncpg,
     "pg8000": wrap_pg8000,
-    "pymysql": wrap_other,
-    "MySQLdb": wrap_other,
+    "pymysql.connections": wrap_mysql,
+    "MySQLdb.connections": wrap_mysql,
+    "aiomysql.connection": wrap_mysql,
+    "asyncmy.connection": wrap_mysql,
     "mysql.connector": wrap_other,
+    "mariadb": wrap_other,
     "oracledb": wrap_other,
     "pyodbc": wrap_other,
 }
@@ -642,6 +848,7 @@ class State:
     revision: str | None = None
     revision_file: str | None = None
     stamped = True
+    marker: ClassVar[dict[str, str]] = {}  # MySQL: where a commit leaves its mark
     started: ClassVar[dict[int, tuple[int, float]]] = {}
     internal = False
     loading = False  # the revision scripts
@@ -669,9 +876,10 @@ def on_pool_connect(connection: Any, _record: Any) -> None:
     """A pool has a new connection: is it one to a database that it may be?"""
     names = type(driver_connection(connection)).__module__, type(connection).__module__
     sqlite = any("sqlite" in name for name in names)
+    mysql = any("mysql" in name.lower() or "asyncmy" in name for name in names)
     cursor = connection.cursor()
     try:
-        entry = State.wall.session_opened(sqlite, cursor)
+        entry = State.wall.session_opened("sqlite" if sqlite else "mysql" if mysql else "postgresql", cursor)
     finally:
         cursor.close()
         if not sqlite:
@@ -692,6 +900,8 @@ def in_transaction(connection: Any) -> bool | None:
             return bool(driver.is_in_transaction())
         if hasattr(driver, "get_transaction_status"):
             return bool(driver.get_transaction_status() != 0)
+        if hasattr(driver, "server_status"):
+            return bool(driver.server_status & 1)  # SERVER_STATUS_IN_TRANS
         if hasattr(driver, "info"):
             return int(driver.info.transaction_status) != 0
     except Exception:
@@ -757,6 +967,8 @@ def before_commit(dialect: Any, raw: Any, session: Session) -> bool:
         session.dirty = session.dirty or fields["xid"] is not None  # a function or a raw cursor has written
     if not session.dirty:
         return False
+    if dialect.name in MYSQL and State.marker:
+        fields["xid"] = mark(raw)
     if dialect.name == "sqlite" and session.violations is not None:
         now = violations(raw)
         new = now - session.violations
@@ -768,6 +980,27 @@ def before_commit(dialect: Any, raw: Any, session: Session) -> bool:
         session.violations = now
     State.channel.ask("committing", statements=State.position, revision=State.revision, **fields)
     return True
+
+
+def mark(raw: Any) -> str | None:
+    """MySQL and MariaDB: a row beside the ledger, in the very transaction that is about to be committed.
+
+    Asked later it tells whether that was committed. None where the row can't be written: then nobody can tell.
+    """
+    marker = State.marker
+    name = str(marker["database"]).replace("`", "``")
+    cursor = raw.cursor()
+    try:
+        cursor.execute(
+            "INSERT INTO `{}`.ci_migrate_commits (run_id, position) VALUES ('{}', {:d})".format(
+                name.replace("%", "%%"), marker["run"], State.position
+            )
+        )
+    except Exception:
+        return None
+    finally:
+        cursor.close()
+    return "{}:{}:{}".format(marker["database"], marker["run"], State.position)
 
 
 def committed(session: Session) -> None:
@@ -806,19 +1039,22 @@ def before_execute(
     if State.internal or session is None or session.entry is None:
         return statement, parameters
     wall = State.wall
-    sqlite = conn.dialect.name == "sqlite"
+    sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
     if wall.mode == READ:
         if not WRITES.match(statement):
             return statement, parameters
         State.channel.send("write-at-load", sql=statement[:2000])
-        return (statement, []) if executemany else ("SELECT 1 WHERE 1 = 0", ())
-    if wall.mode == DRY_RUN and not sqlite and leaves_database(statement):
+        nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
+        return (statement, []) if executemany else (nothing, ())
+    if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
         wall.refuse("a statement that leaves the scratch copy: " + words_of(statement))
     raw = raw_connection(conn.connection)
     if session.dirty and in_transaction(raw) is False:
         committed(session)  # by a raw cursor, behind SQLAlchemy's back
     if sqlite:
         prepare_statement(raw, session, statement)
+    if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
+        conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
     if READS.match(statement):
         return statement, parameters
     file, line = site()
@@ -833,10 +1069,21 @@ def before_execute(
         digest=sha256(statement.encode("utf-8", "replace")).hexdigest(),
     )
     State.position += 1
-    if not TRANSACTION.match(statement):
+    if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
         session.dirty = True
     State.started[id(cursor)] = (State.position, time.monotonic())
+    if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
+        # the process list shows no other name of a session: by this one an orphaned statement is found
+        statement = "/* {} */ {}".format(wall.session.get("application_name", "ci-migrate"), statement)
     return statement, parameters
+
+
+def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bool:
+    """Whether a statement reaches beyond the scratch copy."""
+    if not mysql:
+        return leaves_database(statement)
+    entry = next(e for e in wall.entries if str(e["name"]) == session.entry)
+    return bool(leaves_mysql(statement, str(entry["connect"].get("database")), wall.others))
 
 
 def prepare_statement(raw: Any, session: Session, statement: str) -> None:
@@ -859,7 +1106,7 @@ def prepare_statement(raw: Any, session: Session, statement: str) -> None:
 
 
 def after_execute(
-    conn: Any, cursor: Any, _statement: str, _parameters: Any, _context: Any, _executemany: bool
+    conn: Any, cursor: Any, statement: str, _parameters: Any, _context: Any, _executemany: bool
 ) -> None:
     """It ran."""
     started = State.started.pop(id(cursor), None)
@@ -871,12 +1118,16 @@ def after_execute(
     rows = rows if isinstance(rows, int) and rows >= 0 else None
     State.channel.send("done", position=position, seconds=seconds, rows=rows)
     session = session_of(conn.connection)
-    if (
-        session is not None
-        and session.dirty
-        and (session.autocommit or in_transaction(conn.connection) is False)
-    ):
+    if session is not None and session.dirty and committed_by_itself(conn, session, statement):
         committed(session)
+
+
+def committed_by_itself(conn: Any, session: Session, statement: str) -> bool:
+    """Whether what was sent is committed without anybody's COMMIT."""
+    inside = in_transaction(conn.connection)
+    if inside is None and conn.dialect.name in MYSQL:  # mysqlclient does not say
+        return session.autocommit or IMPLICIT_COMMIT.match(statement) is not None
+    return session.autocommit or inside is False
 
 
 def on_error(context: Any) -> None:
@@ -924,6 +1175,9 @@ def sqlstate(error: Any) -> str | None:
         value = getattr(error, name, None)
         if value:
             return str(value)
+    number = error.args[0] if getattr(error, "args", ()) else None
+    if isinstance(number, int):
+        return str(number)  # MySQL and MariaDB: the server's own number says more than the SQLSTATE
     return "SQLITE_BUSY" if "database is locked" in str(error) else None
 
 
@@ -931,6 +1185,8 @@ def error_words(error: Any) -> str:
     """One line without bound values and without the server's DETAIL."""
     error = getattr(error, "orig", None) or error
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    if primary is None and len(getattr(error, "args", ())) == 2 and isinstance(error.args[0], int):
+        primary = "{} ({})".format(error.args[1], error.args[0])
     if primary is None:
         left_out = ("DETAIL", "[SQL", "[par")
         lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
@@ -1003,7 +1259,8 @@ def keep_driver(config: Any, url: str) -> str:
     except Exception:
         return url
     ours = make_url(url)
-    if theirs.get_backend_name() == ours.get_backend_name() and "+" in theirs.drivername:
+    names = [n if n not in MYSQL else "mysql" for n in (theirs.get_backend_name(), ours.get_backend_name())]
+    if names[0] == names[1] and "+" in theirs.drivername:
         ours = ours.set(drivername=theirs.drivername)
     return ours.render_as_string(hide_password=False)
 
@@ -1266,6 +1523,7 @@ def main() -> None:
     os.environ.update(request.get("environ", {}))
     sys.argv = ["alembic", request["direction"], request["destination"]]
     State.wall = Wall(channel, request)
+    State.marker = request.get("marker") or {}
     try:
         obey(request)
     except BaseException as error:  # env.py may raise anything, SystemExit and KeyboardInterrupt included

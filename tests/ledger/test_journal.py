@@ -116,15 +116,20 @@ def test_T15_a_journal_that_is_gone_stops_the_run(ledger, tamper):
     assert "ci-migrate repair" in caught.value.state
 
 
-def test_postgresql_a_connection_that_was_cut_is_told_and_mended(ledger, tamper, url):
+def test_a_connection_that_was_cut_is_told_and_mended(ledger, tamper, url):
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite has no connection that could be cut")
     with ledger.journal("run-1") as journal:
         journal.append(an_entry(1))
-        tamper(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'ci-migrate ledger' AND pid <> pg_backend_pid()"
-        )
+        if url.get_backend_name() == "mysql":
+            sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+            for (session,) in tamper(sessions):
+                tamper(f"KILL {session}")
+        else:
+            tamper(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'ci-migrate ledger' AND pid <> pg_backend_pid()"
+            )
         with pytest.raises(LedgerError):
             journal.append(an_entry(2))
         journal.append(an_entry(3))

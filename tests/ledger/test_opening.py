@@ -20,11 +20,13 @@ from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
 OPEN = "from ci_migrate.ledger.ledger import open_ledger\nledger = open_ledger(url, create=True)\n"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request, tmp_path):
     """Where the ledger of a target belongs that has none yet, on each engine."""
     if request.param == "sqlite":
         return ledger_url(make_url(f"sqlite:///{tmp_path}/app.db"), None)
+    if request.param == "mariadb":
+        return ledger_url(request.getfixturevalue("mysql_url"), None)
     return ledger_url(request.getfixturevalue("postgresql"), None)
 
 
@@ -107,6 +109,50 @@ def test_no_error_and_no_repr_shows_the_password(url):
     with open_ledger(url, create=True) as ledger:
         assert "password" not in repr(ledger)
         assert ":@" not in ledger.place
+
+
+# --------------------------------------------------------------------------- MySQL and MariaDB
+
+
+def test_mysql_tables_without_a_version_are_made_anew(mysql_url):
+    url = ledger_url(mysql_url, None)
+    open_ledger(url, create=True).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+        connection.exec_driver_sql("DROP TABLE ci_migrate_audit_head")
+    engine.dispose()
+    with open_ledger(url, create=True) as ledger:
+        ledger.audit("something")
+        assert ledger.verify_audit() == []
+
+
+def test_mysql_an_account_that_may_not_create_it_is_told_the_grant(mysql_url, tamper_with):
+    tamper_with(
+        mysql_url,
+        "CREATE USER small@'127.0.0.1' IDENTIFIED BY 'x'",
+        f"GRANT ALL ON {mysql_url.database}.* TO small@'127.0.0.1'",
+    )
+    try:
+        small = mysql_url.set(username="small", password="x")
+        assert open_ledger(ledger_url(small, None), create=False) is None
+        with pytest.raises(LedgerError, match="may not create") as caught:
+            open_ledger(ledger_url(small, None), create=True)
+        assert f"GRANT ALL ON `{mysql_url.database}_ci_migrate`.* TO 'small'@'127.0.0.1'" in caught.value.hint
+    finally:
+        tamper_with(mysql_url, "DROP USER small@'127.0.0.1'")
+
+
+@pytest.fixture
+def tamper_with():
+    def run(url, *statements):
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    return run
 
 
 # --------------------------------------------------------------------------- SQLite

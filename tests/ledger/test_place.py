@@ -37,6 +37,19 @@ def test_a_database_in_memory_has_no_ledger(url):
         ledger_url(make_url(url), None)
 
 
+@pytest.mark.parametrize(
+    "driver", ["mysql", "mysql+mysqldb", "mysql+aiomysql", "mysql+asyncmy", "mariadb+pymysql"]
+)
+def test_a_mysql_ledger_is_a_database_on_the_same_server(driver):
+    url = make_url(f"{driver}://ana:s%40cret@db/shop?unix_socket=/run/s&charset=latin1")
+    found = ledger_url(url, None)
+    assert found.drivername == "mysql+pymysql"
+    assert (found.host, found.database, found.password) == ("db", "shop_ci_migrate", "s@cret")
+    assert dict(found.query) == {"unix_socket": "/run/s"}
+    assert place(found) == "socket:/run/s/shop_ci_migrate"
+    assert place(found.set(query={})) == "db:3306/shop_ci_migrate"
+
+
 @pytest.mark.parametrize("driver", ["", "+psycopg", "+psycopg2", "+asyncpg", "+pg8000"])
 def test_a_postgresql_ledger_is_a_database_on_the_same_server(driver):
     found = ledger_url(make_url(f"postgresql{driver}://ana:s%40cret@db:5433/shop"), None)
@@ -88,11 +101,11 @@ def test_state_wins(tmp_path):
 
 
 def test_another_engine_needs_state(tmp_path):
-    mysql = make_url("mysql+pymysql://h/shop")
+    other = make_url("oracle+oracledb://h/shop")
     with pytest.raises(LedgerError) as caught:
-        ledger_url(mysql, None)
+        ledger_url(other, None)
     assert "state" in caught.value.hint
-    assert ledger_url(mysql, f"sqlite:///{tmp_path}/state.db").database == f"{tmp_path}/state.db"
+    assert ledger_url(other, f"sqlite:///{tmp_path}/state.db").database == f"{tmp_path}/state.db"
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,13 @@ from ci_migrate.model import (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request, tmp_path) -> URL:
     """A place for a ledger, on each engine: as `state` would name it, since a second database costs a second."""
     if request.param == "sqlite":
         return URL.create("sqlite", database=f"{tmp_path}/state.db")
+    if request.param == "mariadb":
+        return make_url(request.getfixturevalue("mysql_url"))
     return make_url(request.getfixturevalue("postgresql_url")).set(drivername="postgresql+psycopg")
 
 

@@ -7,6 +7,7 @@ import uuid
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -20,6 +21,20 @@ def upgrade() -> None:
     _journal()
     _audit()
     _approvals()
+
+    _commits()
+
+
+# MySQL's BLOB ends at 64 KiB; a plan of a long history does not
+_BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
+
+
+def _commits() -> None:
+    op.create_table(
+        "ci_migrate_commits",
+        sa.Column("run_id", sa.String(64), primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    )
 
 
 def _identity() -> None:
@@ -36,7 +51,7 @@ def _runs() -> None:
     op.create_table(
         "ci_migrate_runs",
         sa.Column("run_id", sa.String(255), primary_key=True),
-        sa.Column("target", sa.Text, nullable=False, index=True),
+        sa.Column("target", sa.String(255), nullable=False, index=True),
         sa.Column("command", sa.Text, nullable=False),
         sa.Column("started", sa.String(32), nullable=False),
         sa.Column("finished", sa.String(32)),
@@ -44,9 +59,9 @@ def _runs() -> None:
         sa.Column("state", sa.Text),
         sa.Column("phase", sa.String(32), nullable=False),
         sa.Column("needs_repair", sa.Boolean, nullable=False),
-        sa.Column("plan", sa.LargeBinary),
+        sa.Column("plan", _BYTES),
         sa.Column("plan_digest", sa.String(64), index=True),
-        sa.Column("before", sa.LargeBinary),
+        sa.Column("before", _BYTES),
         sa.Column("backup_id", sa.Text),
         sa.Column("pid", sa.Integer, nullable=False),
         sa.Column("host", sa.Text, nullable=False),
@@ -59,7 +74,7 @@ def _runs() -> None:
         sa.Column("stage", sa.String(64), nullable=False),
         sa.Column("outcome", sa.String(16), nullable=False),
         sa.Column("recorded", sa.String(32), nullable=False),
-        sa.Column("result", sa.LargeBinary, nullable=False),
+        sa.Column("result", _BYTES, nullable=False),
     )
 
 
@@ -112,7 +127,7 @@ def _approvals() -> None:
         sa.Column("direction", sa.String(16), nullable=False),
         sa.Column("from_heads", sa.Text, nullable=False),
         sa.Column("destination", sa.Text, nullable=False),
-        sa.Column("plan", sa.LargeBinary, nullable=False),
+        sa.Column("plan", _BYTES, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("approved_by", sa.Text, nullable=False),
         sa.Column("created", sa.String(32), nullable=False),
