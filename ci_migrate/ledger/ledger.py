@@ -12,7 +12,7 @@ from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import audit, opening, tables
 from ci_migrate.ledger.audit import AuditRecord
 from ci_migrate.ledger.journal import Journal
-from ci_migrate.ledger.place import ledger_url, place
+from ci_migrate.ledger.place import ledger_url, marks_in, place
 from ci_migrate.ledger.problems import told
 from ci_migrate.model import Evidence, Identity, Outcome, RunRecord, StageResult, TargetState, canonical_json
 
@@ -64,6 +64,10 @@ class Ledger:
     def place(self) -> str:
         """Where it is, for people; without secrets."""
         return place(self._url)
+
+    def marks_in(self, target: URL) -> str | None:
+        """Where transactions on the target leave a mark that tells whether they committed; as `place.marks_in`."""
+        return marks_in(self._url, target)
 
     def close(self) -> None:
         """Close its connections. May be called twice."""

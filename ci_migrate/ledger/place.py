@@ -109,6 +109,16 @@ def connectable(url: URL) -> URL:
     return url.set(database="file:" + quote(str(url.database)), query={"mode": "rw", "uri": "true"})
 
 
+def marks_in(ledger: URL, target: URL) -> str | None:
+    """The name of the ledger's database, where a transaction on the target can write into it too; else None.
+
+    That is so on MySQL and MariaDB, whose transactions reach all databases of their server.
+    """
+    if ledger.get_backend_name() not in MYSQL or target.get_backend_name() not in MYSQL:
+        return None
+    return ledger.database if _same(ledger.set(database="x"), _translated(target).set(database="x")) else None
+
+
 def _beside(target_url: URL) -> URL:
     url = _translated(target_url)
     if url.get_backend_name() == "sqlite":

@@ -90,7 +90,9 @@ def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict
             given = settings.environ.get(settings.url_variable, "")
             environ[settings.url_variable] = with_driver_of(place.url, given)
     other = scratch.wall() if scratch is not None else None
+    marks = run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None
     return {
+        **({"marker": {"database": marks, "run": run.id}} if marks else {}),
         **base_request(
             ini=settings.alembic_config,
             toml=settings.alembic_toml,

@@ -157,6 +157,73 @@ WAYS = {
         "localhost": lambda: look(psycopg2.connect(dsn.replace(url.host, "localhost"))),
     }
     """,
+    "mysql": """
+    import asyncio, importlib.util, os
+    import pymysql, aiomysql, asyncmy
+    from sqlalchemy.pool import QueuePool, StaticPool
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    SQL = "select database()"
+    parts = dict(host=url.host, port=url.port, user=url.username, password=url.password)
+
+    def look(connection):
+        try:
+            cursor = connection.cursor()
+            cursor.execute(SQL)
+            return cursor.fetchone()[0]
+        finally:
+            connection.close()
+
+    def engine(driver, **keywords):
+        engine = sa.create_engine(url.set(drivername=driver), **keywords)
+        with engine.connect() as connection:
+            return connection.exec_driver_sql(SQL).scalar()
+
+    def asynchronous(driver):
+        async def read():
+            engine = create_async_engine(url.set(drivername=driver))
+            try:
+                async with engine.connect() as connection:
+                    return (await connection.exec_driver_sql(SQL)).scalar()
+            finally:
+                await engine.dispose()
+        return asyncio.run(read())
+
+    def by_module(module, name, **keywords):
+        async def read():
+            connection = await module.connect(**parts, **{name: url.database})
+            try:
+                async with connection.cursor() as cursor:
+                    await cursor.execute(SQL)
+                    return (await cursor.fetchone())[0]
+            finally:
+                connection.close()
+        return asyncio.run(read())
+
+    raw = lambda: pymysql.connect(database=url.database, **parts)
+    WAYS = {
+        "engine pymysql": lambda: engine("mysql+pymysql"),
+        "engine mariadb": lambda: engine("mariadb+pymysql"),
+        "engine aiomysql": lambda: asynchronous("mysql+aiomysql"),
+        "engine asyncmy": lambda: asynchronous("mysql+asyncmy"),
+        "creator": lambda: engine("mysql+pymysql", creator=raw),
+        "QueuePool": lambda: engine("mysql+pymysql", pool=QueuePool(raw)),
+        "StaticPool": lambda: engine("mysql+pymysql", poolclass=StaticPool, creator=raw),
+        "init_command": lambda: engine("mysql+pymysql", connect_args={"init_command": "SET @x = 1"}),
+        "pymysql": lambda: look(raw()),
+        "pymysql old names": lambda: look(pymysql.connect(db=url.database, host=url.host, port=url.port, user=url.username, passwd=url.password)),
+        "pymysql.Connection": lambda: look(pymysql.connections.Connection(database=url.database, **parts)),
+        "localhost": lambda: look(pymysql.connect(database=url.database, **{**parts, "host": "localhost"})),
+        "deferred": lambda: (lambda c: (c.connect(), look(c))[1])(pymysql.connect(database=url.database, defer_connect=True, **parts)),
+        "aiomysql": lambda: by_module(aiomysql, "db"),
+        "asyncmy": lambda: by_module(asyncmy, "database"),
+    }
+    if importlib.util.find_spec("MySQLdb"):
+        import MySQLdb
+        WAYS["engine mysqldb"] = lambda: engine("mysql+mysqldb")
+        WAYS["MySQLdb"] = lambda: look(MySQLdb.connect(database=url.database, **parts))
+        WAYS["MySQLdb positions"] = lambda: look(MySQLdb.connect(url.host, url.username, url.password, url.database, url.port))
+    """,
 }
 """Ways to connect to `url`: each returns which database it came to."""
 

@@ -54,7 +54,7 @@ class Zoo(AlembicProject):
 
     def engine(self, url=None):
         url = url or self.url
-        drivers = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+        drivers = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite", "mysql": "mysql+pymysql"}
         return sa.create_engine(url.set(drivername=drivers[url.get_backend_name()]), poolclass=sa.NullPool)
 
     def query(self, statement, url=None):
@@ -96,14 +96,20 @@ class Zoo(AlembicProject):
         engine = self.engine(url)
         metadata = sa.MetaData()
         seen = sa.inspect(engine)
-        for schema in seen.get_schema_names():
+        mysql = url.get_backend_name() == "mysql"
+        schemas = [url.database] if mysql else seen.get_schema_names()
+        for schema in schemas:
             if schema != "information_schema":
                 metadata.reflect(engine, schema=schema)
-        found = {"schemas": sorted(seen.get_schema_names())}
+        # the ledger's database comes with the first run
+        found = {"schemas": sorted(s for s in seen.get_schema_names() if not s.endswith("_ci_migrate"))}
         with engine.connect() as connection:
             for name, table in metadata.tables.items():
                 columns = [(c.name, str(c.type)) for c in table.columns]
                 found[name] = (columns, sorted(map(repr, connection.execute(sa.select(table)))))
+            if mysql:
+                found["cluster"] = connection.exec_driver_sql("select user, host from mysql.user order by 1, 2").fetchall()
+                return found
             roles = connection.exec_driver_sql(
                 "select rolname, rolcanlogin from pg_roles order by 1"
             ).fetchall()
@@ -172,6 +178,17 @@ def other(url, request, tmp_path) -> Iterator[sa.URL]:
         make_other(other)
         yield other
         return
+    if url.get_backend_name() == "mysql":
+        admin = sa.create_engine(url.set(drivername="mysql+pymysql"), poolclass=sa.NullPool)
+        name = f"other_{uuid4().hex[:12]}"
+        with admin.begin() as connection:
+            connection.exec_driver_sql(f"create database {name}")
+        other = url.set(database=name)
+        make_other(other)
+        yield other
+        with admin.begin() as connection:
+            connection.exec_driver_sql(f"drop database {name}")
+        return
     server = request.getfixturevalue("postgresql_server")
     name = f"other_{uuid4().hex[:12]}"
     on_server(server, f"create database {name} template template0")
@@ -198,7 +215,7 @@ def on_server(server, statement):
         connection.execute(statement)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def url(request, tmp_path) -> sa.URL:
     """An empty database of each engine, by its usual driver."""
     return url_of(request, tmp_path, request.param)
@@ -208,6 +225,9 @@ def url_of(request, tmp_path, kind) -> sa.URL:
     """The same for a drivername: sqlite, sqlite+aiosqlite, postgresql+psycopg2, ..."""
     if kind.startswith("sqlite"):
         return sa.URL.create(kind, database=str(tmp_path / "app.db"))
+    if kind.startswith(("mysql", "mariadb")):
+        given = sa.make_url(request.getfixturevalue("mysql_url"))
+        return given.set(drivername="mysql+pymysql" if kind == "mysql" else kind)
     pytest.importorskip("psycopg")
     given = sa.make_url(request.getfixturevalue("postgresql_url"))
     return given.set(drivername="postgresql+psycopg" if kind == "postgresql" else kind)
