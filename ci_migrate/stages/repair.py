@@ -21,8 +21,8 @@ from ci_migrate.model import (
     delta,
 )
 from ci_migrate.repairs.base import Repair, Repaired, Situation
-from ci_migrate.repairs.diagnosis import Witness, diagnose
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.watch import diagnosis_of
 
 ORPHAN_SECONDS = 30.0
 """How long a session of a child that died is waited for: what it is doing could still be committed."""
@@ -81,19 +81,6 @@ def situation_of(run: Run, report: Report) -> Situation:
         others_wrote=lambda: _others_wrote(run, plan, evidence, backup, diagnosis.rung),
         restore=lambda: _restore(run, backup),
     )
-
-
-def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint) -> Diagnosis:
-    """How far the migration got."""
-    assert run.ledger is not None
-    journal = run.ledger.journal(run.subject)
-    try:
-        entries = journal.entries()
-    finally:
-        journal.close()
-    now = Fingerprint.of(bare_schema(run.database, plan))
-    witness = Witness(committed=run.database.commit_outcome, contents=run.database.contents)
-    return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries, witness)
 
 
 def fitting(repairs: Sequence[Repair], situation: Situation) -> list[tuple[Repair, str]]:
