@@ -384,10 +384,13 @@ class Backup(Noun, frozen=True, kw_only=True):
     migration_version: str = ""
     identity: Identity | None = None
     tables: tuple[str, ...] = ()
+    partial: bool = False  # the rows of `tables` alone, with the whole schema
     row_counts: dict[str, RowCount] = {}
     fingerprint: Fingerprint | None = None
     files: tuple[BackupFile, ...] = ()
-    encryption: str | None = None
+    encryption: str | None = None  # "age", or None
+    provider_id: str | None = None  # what the provider's command called it; then it keeps the data
+    secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
     seconds: float = 0.0
     how_to_restore: str = ""
 

@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from ci_migrate import plugins
 from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.encryption import Encryption
 from ci_migrate.databases.base import Database, SessionOptions
 from ci_migrate.errors import RefusedError, SettingsError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -25,6 +26,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.runner import Launch, Workers, base_request
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.settings import Secret, Settings
+from ci_migrate.settings_urls import variable_of
 from ci_migrate.stages.base import Run
 
 WRITES = ("run", "migrate", "rollback", "repair")
@@ -91,6 +93,9 @@ def opened(
     interrupt = interrupt or Interrupt()
     manager = plugins.create_manager(settings.plugins, settings.project_dir)
     locks = order.command in LOCKS
+    catalog = _catalog(settings, manager)
+    if order.command in REHEARSES and settings.auto_backup:
+        catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
         url = target_url(settings, interrupt)
         options = SessionOptions(
@@ -131,7 +136,7 @@ def opened(
                 workers=workers,
                 interrupt=interrupt,
                 scratch_folder=folder,
-                catalog=Catalog(plugins.make_storage(manager, settings.backup_dir, settings.project_dir)),
+                catalog=catalog,
                 ledger=book,
                 lock=lock,
                 checks=plugins.unique(
@@ -174,8 +179,14 @@ def _databases(
 
 def open_catalog(settings: Settings) -> Catalog:
     """The backups alone: neither the target nor its ledger is needed to look at them."""
-    manager = plugins.create_manager(settings.plugins, settings.project_dir)
-    return Catalog(plugins.make_storage(manager, settings.backup_dir, settings.project_dir))
+    return _catalog(settings, plugins.create_manager(settings.plugins, settings.project_dir))
+
+
+def _catalog(settings: Settings, manager: pluggy.PluginManager) -> Catalog:
+    return Catalog(
+        plugins.make_storage(manager, settings.backup_dir, settings.project_dir),
+        Encryption(settings.backup_recipients, settings.resolve_backup_identity),
+    )
 
 
 def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
@@ -194,7 +205,9 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
 
 
 def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
-    environ = {k: v for k, v in settings.environ.items() if k != "CI_MIGRATE_TOKEN"}
+    # env.py needs neither
+    kept_back = {"CI_MIGRATE_TOKEN", variable_of(settings.backup_identity)}
+    environ = {k: v for k, v in settings.environ.items() if k not in kept_back}
     urls = [] if url is None else [url]
     if settings.read_url is not None:
         urls.append(make_url(settings.resolve_read_url()))

@@ -75,7 +75,7 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     verify_files(run.catalog, backup)
     plan = current_plan(run)
     with run.copies.scratch(run.id, run.scratch_folder) as copy:
-        with run.catalog.storage.reading(backup.backup_id) as payload:
+        with run.catalog.reading(backup) as payload:
             copy.load(payload)
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
     if wrong:
@@ -103,6 +103,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         RefusedError, BackupError: it can't or may not be restored; the target is untouched.
     """
     _complete(backup)
+    run.catalog.check_readable(backup)
     approval = _reserved(run, backup) if run.settings.needs_approval("restore") else None
     how.sure(backup, _would_lose(run, backup))
     safety = _safety_backup(run, backup) if how.safety_backup else None

@@ -22,7 +22,7 @@ from ci_migrate.settings_files import (
     read_settings_file,
 )
 from ci_migrate.settings_keys import BY_NAME, INHERITING_STAGES, KEYS, Secret
-from ci_migrate.settings_urls import redact, resolve, shown, variable_of
+from ci_migrate.settings_urls import redact, resolve, resolve_key, shown, variable_of
 
 __all__ = ["Secret", "Settings", "describe", "load"]
 
@@ -64,6 +64,8 @@ class Settings:
     auto_backup: bool
     keep_backups: int
     reuse_backup: float
+    backup_recipients: tuple[str, ...]
+    backup_identity: Secret | None
     client_tools: Path | None
     scratch: str | None = field(repr=False)
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
@@ -135,6 +137,19 @@ class Settings:
     def resolve_read_url(self) -> str:
         """The URL for check, backup and dry run: `read-url`, else `url`. Raises as `resolve_url`."""
         return self.resolve_url() if self.read_url is None else self._resolve("read-url", self.read_url)
+
+    def resolve_backup_identity(self) -> str | None:
+        """The private key that encrypted backups are read with, as text; None where none is set.
+
+        Raises:
+            SettingsError: its variable or file is missing, or others may read the file.
+        """
+        if self.backup_identity is None:
+            return None
+        source, base = self.sources["backup-identity"], self.bases["backup-identity"]
+        return resolve_key(
+            self.backup_identity, key="backup-identity", source=source, base=base, environ=self.environ
+        )
 
     def resolve_databases(self) -> dict[str, str]:
         """The URLs of the other databases, by name. Raises as `resolve_url`."""

@@ -199,6 +199,13 @@ def _url(value: Any, base: Path) -> Secret:
     return Secret(text)
 
 
+def _identity(value: Any, base: Path) -> Secret:
+    text = _text(value, base)
+    if not re.fullmatch(r"(?s)env:[A-Za-z_][A-Za-z0-9_]*|file:.*\S.*", text):
+        raise ValueError
+    return Secret(text)
+
+
 def _scratch(value: Any, base: Path) -> str:
     # "embedded" is refused later, in words of its own
     return value if value in {"server", "embedded"} else _url(value, base).reveal()
@@ -239,6 +246,11 @@ CHECKS = Kind(
 ALLOW = _texts(
     'a list of "CODE@REVISION=REASON" or "CODE=REASON"', r"(?s)[A-Z]{2,}[0-9]{3,}(@[^=@]+)?=\s*\S.*"
 )
+RECIPIENTS = _texts(
+    "a list of public keys of age's (\"age1...\") or SSH's",
+    r"age1[a-z0-9]+|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?",
+)
+IDENTITY = Kind('"env:NAME" or "file:PATH"', _identity)
 NAMES = _texts("a list of texts")
 PAIRS = _texts('a list of "key=value"')
 
@@ -272,6 +284,10 @@ KEYS: tuple[Key, ...] = (
         "`backup prune` keeps those of the last so many migrations."),
     Key("reuse-backup", _seconds(zero=True), "0", BOTH,
         "A proven backup with the same fingerprint that is not older will do; 0: always a new one."),
+    Key("backup-recipients", RECIPIENTS, [], BOTH,
+        "Backups are encrypted for these public keys. None: they are not encrypted.", secret=True),
+    Key("backup-identity", IDENTITY, None, BOTH,
+        "The private key that encrypted backups are read with; its file has mode 0600.", secret=True),
     Key("client-tools", PATH, None, BOTH,
         "Folder with pg_dump and the like. Not set: PATH, then the places where systems install them."),
     Key("scratch", SCRATCH, "server", BOTH,

@@ -84,7 +84,33 @@ def resolve(value: Secret | str, *, key: str, source: str, base: Path, environ: 
     return _absolute(text, place, base)
 
 
-def _read(path: Path, place: str) -> str:
+def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Mapping[str, str]) -> str:
+    """The private key that a setting means by `env:NAME` or `file:PATH`.
+
+    Raises:
+        SettingsError: there is none, or others than its owner may read the file.
+    """
+    place = f"{key} ({source})"
+    form, _, rest = value.reveal().partition(":")
+    if form == "env":
+        text = environ.get(rest, "").strip()
+        if not text:
+            raise SettingsError(
+                f"The environment variable {rest} is not set; {place} takes the private key from it.",
+                hint=f"Set {rest}, in CI as a protected variable of this job.",
+            )
+        return text
+    path = base / Path(rest.strip()).expanduser()
+    try:
+        shared = path.stat().st_mode & 0o077
+    except OSError as error:
+        raise SettingsError(f"{place}: {path} can't be read: {error.strerror}.") from error
+    if shared:
+        raise SettingsError(f"{place}: others may read {path}.", hint=f"chmod 600 {path}")
+    return _read(path, place, "the private key")
+
+
+def _read(path: Path, place: str, holds: str = "the URL") -> str:
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -92,7 +118,7 @@ def _read(path: Path, place: str) -> str:
     except ValueError as error:
         raise SettingsError(f"{place}: {path} is not a text file.") from error
     if not text:
-        raise SettingsError(f"{place}: {path} is empty.", hint="It must hold the URL and nothing else.")
+        raise SettingsError(f"{place}: {path} is empty.", hint=f"It must hold {holds} and nothing else.")
     return text
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
 from ci_migrate.backups.storage import Storage, checksum
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress
 from ci_migrate.errors import BackupError, DatabaseError, ToolError, UsageError
@@ -45,10 +46,12 @@ class Catalog:
 
     Args:
         storage: where they are.
+        encryption: who can read them; by default nothing is encrypted, and nothing that is can be read.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, encryption: Encryption | None = None) -> None:
         self.storage = storage
+        self.encryption = encryption or Encryption()
 
     # ---------------------------------------------------------------- create
 
@@ -81,7 +84,9 @@ class Catalog:
         with self._room(needed):
             self.storage.sweep()
             with self._new(heads, moment) as (backup_id, folder):
-                dumped = database.dump(folder, version_tables, progress)
+                with self.encryption.sealing(folder) as plain:
+                    dumped = database.dump(plain, version_tables, progress)
+                    self._refuse_secrets(dumped)
                 if (dumped.heads or heads) != heads:
                     raise BackupError(
                         f"The revision of {identity.place} changed while the backup began:"
@@ -89,7 +94,7 @@ class Catalog:
                         hint="Somebody else migrates it. Wait for the end, then run again.",
                     )
                 backup = msgspec.structs.replace(
-                    _described(dumped, identity, description),
+                    self._described(dumped, identity, description),
                     backup_id=backup_id,
                     backup_path=self.storage.path(backup_id),
                     backup_time=moment,
@@ -102,6 +107,35 @@ class Catalog:
                 return self.storage.publish(
                     backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
                 )
+
+    def _refuse_secrets(self, dumped: Dumped) -> None:
+        """A dump with passwords in it leaves this machine encrypted or not at all."""
+        if dumped.secrets and self.storage.remote and not self.encryption.recipients:
+            raise BackupError(
+                f"The dump holds {', '.join(dumped.secrets)} and would go to {self.storage.place} unencrypted.",
+                hint='Set backup-recipients = ["age1..."], or backup-dir to a local folder.',
+            )
+
+    def _described(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
+        tables = tuple(sorted(dumped.row_counts))
+        plural = "" if len(tables) == 1 else "s"
+        encrypted = bool(self.encryption.recipients)
+        return Backup(
+            backup_id="",
+            backup_path="",
+            backup_time=now(),
+            description=f"{len(tables)} table{plural}" if description is None else description,
+            dialect=identity.dialect,
+            engine_version=dumped.engine_version,
+            tool_version=dumped.tool_version,
+            identity=identity,
+            tables=tables,
+            row_counts=dumped.row_counts,
+            fingerprint=Fingerprint.of(dumped.schema),
+            encryption=AGE if encrypted else None,
+            secrets=dumped.secrets,
+            how_to_restore=how_to_restore(dumped.how_to_restore) if encrypted else dumped.how_to_restore,
+        )
 
     @contextmanager
     def _new(self, heads: Sequence[Sequence[str]], moment: datetime) -> Iterator[tuple[str, Path]]:
@@ -210,6 +244,42 @@ class Catalog:
                 if wrong:
                     raise BackupError(f"{backup.backup_id} is damaged: {file.path} {wrong}.", hint=_LIST)
 
+    @contextmanager
+    def reading(self, backup: Backup, progress: Progress = no_progress) -> Iterator[Path]:
+        """A local folder with the files of a backup as they were dumped, decrypted where they are encrypted.
+
+        Raises:
+            SettingsError, BackupError: there is no identity, it does not fit, or a file was changed.
+        """
+        with self.storage.reading(backup.backup_id) as folder:
+            if backup.encryption is None:
+                yield folder
+                return
+            with self._decrypting(backup, folder, progress) as plain:
+                yield plain
+
+    def check_readable(self, backup: Backup) -> None:
+        """Raise SettingsError or BackupError if an encrypted backup can't be opened by our identity."""
+        if backup.encryption == AGE:
+            with self.storage.reading(backup.backup_id) as folder:
+                self.encryption.readable(folder, backup.files)
+
+    @contextmanager
+    def _decrypting(self, backup: Backup, folder: Path, progress: Progress) -> Iterator[Path]:
+        if backup.encryption != AGE:
+            raise BackupError(
+                f"{backup.backup_id} is encrypted by {backup.encryption}, which is not known here."
+            )
+        with ExitStack() as stack:
+            try:
+                plain = stack.enter_context(self.encryption.opening(folder, backup.files, progress))
+            except OSError as error:
+                raise BackupError(
+                    f"{backup.backup_id} could not be decrypted: {error.strerror or error}.",
+                    hint="The folder for temporary files (TMPDIR) needs room for the whole backup.",
+                ) from error
+            yield plain
+
     # ---------------------------------------------------------------- remove
 
     def delete(self, backup_id: str) -> None:
@@ -285,25 +355,6 @@ class Catalog:
     def sweep(self) -> Sequence[str]:
         """Remove half-written backups of processes that are gone; returns their ids. Raises OSError."""
         return self.storage.sweep()
-
-
-def _described(dumped: Dumped, identity: Identity, description: str | None) -> Backup:
-    tables = tuple(sorted(dumped.row_counts))
-    plural = "" if len(tables) == 1 else "s"
-    return Backup(
-        backup_id="",
-        backup_path="",
-        backup_time=now(),
-        description=f"{len(tables)} table{plural}" if description is None else description,
-        dialect=identity.dialect,
-        engine_version=dumped.engine_version,
-        tool_version=dumped.tool_version,
-        identity=identity,
-        tables=tables,
-        row_counts=dumped.row_counts,
-        fingerprint=Fingerprint.of(dumped.schema),
-        how_to_restore=dumped.how_to_restore,
-    )
 
 
 def _finished(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:

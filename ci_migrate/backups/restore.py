@@ -35,7 +35,7 @@ def restore(
     def check(copy: Database) -> None:
         notes.extend(_compared(copy, backup, expected or backup.fingerprint))
 
-    with catalog.storage.reading(backup.backup_id) as folder:
+    with catalog.reading(backup) as folder:
         words = database.replace(folder, check, f"{now():%Y%m%d_%H%M%S}")
     return " ".join([words, *notes])
 

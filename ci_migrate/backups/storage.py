@@ -34,6 +34,8 @@ class Storage(Protocol):
 
     place: str
     """For people; holds no secret."""
+    remote: bool
+    """Whether backups leave this machine."""
 
     def ids(self) -> list[str]:
         """Every backup that is there, half-written ones too."""
@@ -110,6 +112,8 @@ def open_storage(place: str, base: Path, factories: Iterable[StorageFactory]) ->
 
 class LocalStorage:
     """Backups in a folder: a folder each, mode 0700, files 0600. Raises OSError where the system refuses."""
+
+    remote = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()

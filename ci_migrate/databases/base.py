@@ -68,6 +68,7 @@ class Dumped(Noun, frozen=True, kw_only=True):
     tool_version: str
     how_to_restore: str
     heads: tuple[tuple[str, ...], ...] = ()
+    secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
 
 
 @runtime_checkable

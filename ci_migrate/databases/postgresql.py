@@ -274,6 +274,7 @@ class PostgreSQL:
                 heads=heads,
                 engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
                 tool_version=tool.words,
+                secrets=_secrets(connection),
                 how_to_restore=(
                     f"createdb --template=template0 NEW_DATABASE && pg_restore --jobs=2 --exit-on-error"
                     f" --dbname=NEW_DATABASE {tools.ARCHIVE}"
@@ -371,6 +372,16 @@ class PostgreSQL:
 
 def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*") if path.exists())
+
+
+def _secrets(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
+    """What of a dump by this role holds passwords: it gets only those that the role may see."""
+    counted = connection.execute(
+        "SELECT (SELECT count(*) FROM pg_user_mappings WHERE umoptions IS NOT NULL), (SELECT count(subname)"
+        " FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    ).fetchone()
+    kinds = ("user mappings", "subscriptions")
+    return tuple(f"{count} {kind}" for count, kind in zip(counted or (), kinds, strict=False) if count)
 
 
 def _not_ours(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:

@@ -198,7 +198,7 @@ def _others_wrote(
     if backup is None or evidence is None or rung is None:
         return "it can't be told whether somebody else wrote since the backup"
     with run.copies.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
-        with run.catalog.storage.reading(backup.backup_id) as payload:
+        with run.catalog.reading(backup) as payload:
             copy.load(payload)
         then = copy.contents(copy.counts())
     now = run.database.contents(run.database.counts())
