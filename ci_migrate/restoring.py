@@ -72,11 +72,10 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
         RefusedError: it was never finished.
         BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
     """
-    verify_files(run.catalog, backup)
+    _complete(backup)
     plan = current_plan(run)
-    with run.copies.scratch(run.id, run.scratch_folder) as copy:
-        with run.catalog.reading(backup) as payload:
-            copy.load(payload)
+    with run.catalog.reading(backup) as payload, run.copies.scratch(run.id, run.scratch_folder) as copy:
+        copy.load(payload)
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
     if wrong:
         raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")

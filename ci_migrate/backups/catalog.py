@@ -1,6 +1,7 @@
 """The catalog of backups: create, list, verify, delete, prune. It is the manifests, and nothing else."""
 
 import re
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,18 +12,17 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
-from ci_migrate.backups.storage import Storage, checksum
+from ci_migrate.backups.fetch import LIST, check_listing, fetch, read_file
+from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress
-from ci_migrate.errors import BackupError, DatabaseError, ToolError, UsageError
+from ci_migrate.errors import BackupError, DatabaseError, RefusedError, ToolError, UsageError
 from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
 
 FORMAT = 1
 
 Backups = list[Backup]
-_ID = re.compile(r"backup_[A-Za-z0-9_.+-]+_([0-9]{8}_[0-9]{6})(_[0-9]+)?")
-_ID_LENGTH = 120
 _REVISION_LENGTH = 90
-_LIST = "See what there is: `ci-migrate backup list`"
+_SHOWN = 120
 
 
 def check_id(backup_id: str) -> str:
@@ -31,8 +31,8 @@ def check_id(backup_id: str) -> str:
     Raises:
         UsageError: it is not written like a backup id.
     """
-    if len(backup_id) > _ID_LENGTH or not _ID.fullmatch(backup_id):
-        raise UsageError(f"{backup_id[:_ID_LENGTH]!r} is no backup id.", hint=_LIST)
+    if written_at(backup_id) is None:
+        raise UsageError(f"{backup_id[:_SHOWN]!r} is no backup id.", hint=LIST)
     return backup_id
 
 
@@ -86,7 +86,7 @@ class Catalog:
             with self._new(heads, moment) as (backup_id, folder):
                 with self.encryption.sealing(folder) as plain:
                     dumped = database.dump(plain, version_tables, progress)
-                    self._refuse_secrets(dumped)
+                    self._refuse_secrets(dumped.secrets, encrypted=bool(self.encryption.recipients))
                 if (dumped.heads or heads) != heads:
                     raise BackupError(
                         f"The revision of {identity.place} changed while the backup began:"
@@ -108,11 +108,11 @@ class Catalog:
                     backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
                 )
 
-    def _refuse_secrets(self, dumped: Dumped) -> None:
+    def _refuse_secrets(self, secrets: Sequence[str], *, encrypted: bool) -> None:
         """A dump with passwords in it leaves this machine encrypted or not at all."""
-        if dumped.secrets and self.storage.remote and not self.encryption.recipients:
+        if not encrypted and secrets and self.storage.remote:
             raise BackupError(
-                f"The dump holds {', '.join(dumped.secrets)} and would go to {self.storage.place} unencrypted.",
+                f"The dump holds {', '.join(secrets)} and would go to {self.storage.place} unencrypted.",
                 hint='Set backup-recipients = ["age1..."], or backup-dir to a local folder.',
             )
 
@@ -155,7 +155,7 @@ class Catalog:
     @contextmanager
     def _room(self, needed: int) -> Iterator[None]:
         """Refuse where there is no room, and give the figures where room may be what was missing."""
-        place, free = self.storage.place, self.storage.free()
+        place, free = self.storage.room, self.storage.free()
         figures = f"about {needed} bytes needed, {free} bytes free"
         hint = "Make room (`ci-migrate backup prune`) or set backup-dir to another place."
         if free is not None and free < needed:
@@ -178,7 +178,7 @@ class Catalog:
 
         Half-written ones are among them, with status FAILED: nobody knows whose they are.
         """
-        found = [self._read(backup_id) for backup_id in self.storage.ids() if _ID.fullmatch(backup_id)]
+        found = [self._read(backup_id) for backup_id in self.storage.ids()]
         wanted = [b for b in found if target is None or b.target == target or b.status is BackupStatus.FAILED]
         return sorted(wanted, key=lambda b: (b.backup_time, b.sequence, b.backup_id))
 
@@ -189,7 +189,7 @@ class Catalog:
             UsageError: it is no id, or there is no such backup.
         """
         if check_id(backup_id) not in self.storage.ids():
-            raise UsageError(f"There is no backup {backup_id} in {self.storage.place}.", hint=_LIST)
+            raise UsageError(f"There is no backup {backup_id} in {self.storage.place}.", hint=LIST)
         return self._read(backup_id)
 
     def _read(self, backup_id: str) -> Backup:
@@ -212,9 +212,8 @@ class Catalog:
         return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id))
 
     def _failed(self, backup_id: str, why: str) -> Backup:
-        match = _ID.fullmatch(backup_id)
         try:
-            moment = datetime.strptime(match[1] if match else "", "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+            moment = datetime.strptime(written_at(backup_id) or "", "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
         except ValueError:
             moment = datetime.fromtimestamp(0, UTC)
         return Backup(
@@ -231,38 +230,84 @@ class Catalog:
         Raises:
             BackupError: it is half-written; a file is missing, changed or not in the manifest (named).
         """
-        if backup.status is not BackupStatus.SUCCESS:
-            raise BackupError(f"{backup.backup_id} is not complete: {backup.description}.", hint=_LIST)
-        found = self.storage.sizes(backup.backup_id)
-        extra = sorted(found.keys() - {file.path for file in backup.files})
-        if extra or not backup.files:
-            what = f"{extra[0]} is not in its manifest" if extra else "its manifest names no file"
-            raise BackupError(f"{backup.backup_id} is not as it was written: {what}.", hint=_LIST)
-        with self.storage.reading(backup.backup_id) as folder:
-            for file in backup.files:
-                wrong = _wrong(file, found.get(file.path), folder)
-                if wrong:
-                    raise BackupError(f"{backup.backup_id} is damaged: {file.path} {wrong}.", hint=_LIST)
+        check_listing(self.storage, backup)
+        for file in backup.files:
+            read_file(self.storage, backup, file)
 
     @contextmanager
     def reading(self, backup: Backup, progress: Progress = no_progress) -> Iterator[Path]:
-        """A local folder with the files of a backup as they were dumped, decrypted where they are encrypted.
+        """A local folder with the files of a backup as they were dumped: verified, decrypted where they are encrypted.
 
         Raises:
-            SettingsError, BackupError: there is no identity, it does not fit, or a file was changed.
+            BackupError: as `verify`, there is no room for them, or the identity does not fit.
+            SettingsError: there is no identity.
         """
-        with self.storage.reading(backup.backup_id) as folder:
+        with self._stored(backup) as folder:
             if backup.encryption is None:
                 yield folder
                 return
             with self._decrypting(backup, folder, progress) as plain:
                 yield plain
 
+    @contextmanager
+    def _stored(self, backup: Backup) -> Iterator[Path]:
+        """A local folder with the files as they are stored, verified. Where they lie elsewhere they are fetched."""
+        folder = self.storage.folder(backup.backup_id)
+        if folder is not None:
+            self.verify(backup)
+            yield folder
+            return
+        check_listing(self.storage, backup)
+        with tempfile.TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as temporary:
+            fetch(self.storage, backup, Path(temporary))
+            yield Path(temporary)
+
+    def copy(self, backup: Backup, destination: "Catalog") -> Backup:
+        """Copy a complete backup to another storage, verified on both sides.
+
+        Returns:
+            The copy: the same backup in another place.
+
+        Raises:
+            RefusedError: it is there already.
+            BackupError: it is damaged here, or did not arrive there as it is; then nothing is left there.
+        """
+        check_listing(self.storage, backup)
+        destination._refuse_secrets(backup.secrets, encrypted=backup.encryption is not None)  # noqa: SLF001
+        there = destination.storage
+        if backup.backup_id in there.ids():
+            raise RefusedError(
+                f"{backup.backup_id} is in {there.place} already.",
+                hint="Verify it there: set backup-dir to it, then `ci-migrate backup verify`",
+            )
+        copied = msgspec.structs.replace(backup, backup_path=there.path(backup.backup_id))
+        with destination._room(sum(file.size for file in backup.files)):  # noqa: SLF001
+            there.sweep()
+            with there.writing(backup.backup_id) as folder:
+                fetch(self.storage, backup, folder)
+                there.publish(backup.backup_id, lambda _files: copied)
+        try:
+            destination.verify(copied)
+        except BackupError:
+            there.delete(backup.backup_id)
+            raise
+        return copied
+
     def check_readable(self, backup: Backup) -> None:
         """Raise SettingsError or BackupError if an encrypted backup can't be opened by our identity."""
-        if backup.encryption == AGE:
-            with self.storage.reading(backup.backup_id) as folder:
-                self.encryption.readable(folder, backup.files)
+        if backup.encryption != AGE:
+            return
+        check_listing(self.storage, backup)
+        folder = self.storage.folder(backup.backup_id)
+        if folder is not None:
+            self.encryption.readable(folder, backup.files)
+            return
+        with tempfile.TemporaryDirectory(prefix="ci-migrate-") as temporary:
+            for file in backup.files[:1]:  # the header of one is enough
+                start = Path(temporary, file.path)
+                start.parent.mkdir(parents=True, exist_ok=True)
+                start.write_bytes(next(self.storage.read(backup.backup_id, file.path), b""))
+            self.encryption.readable(Path(temporary), backup.files)
 
     @contextmanager
     def _decrypting(self, backup: Backup, folder: Path, progress: Progress) -> Iterator[Path]:
@@ -360,12 +405,3 @@ class Catalog:
 def _finished(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:
     size = sum(file.size for file in files)
     return msgspec.structs.replace(backup, files=files, backup_size=size, seconds=round(seconds, 3))
-
-
-def _wrong(file: BackupFile, size: int | None, folder: Path) -> str:
-    """What is wrong with a file; "" if nothing is. `size` is None where the listing does not have it."""
-    if size is None:
-        return "is missing"  # so is a path that leads out of the folder: it is not in the listing
-    if size != file.size:
-        return f"has {size} bytes, {file.size} were written"
-    return "" if checksum(folder / file.path) == file.sha256 else "has another checksum than was written"

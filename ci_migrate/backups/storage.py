@@ -1,8 +1,9 @@
-"""Where backups are kept: a folder, later a bucket. A backup is published by its manifest, written last."""
+"""Where backups are kept: the contract, and a folder. A backup is published by its manifest, written last."""
 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,20 +26,36 @@ _DELETED = ".deleted-"
 _YOUNG = 60.0
 """Seconds in which a folder without a lock may belong to a process that is about to lock it."""
 
+_ID = re.compile(r"backup_[A-Za-z0-9_.+-]+_([0-9]{8}_[0-9]{6})(_[0-9]+)?")
+_ID_LENGTH = 120
+
 MakeManifest = Callable[[tuple[BackupFile, ...]], Backup]
 """Gets the files of a backup, gives its manifest."""
 
 
+def written_at(backup_id: str) -> str | None:
+    """The time in a backup id (`20260131_235959`, UTC); None where this is no backup id."""
+    match = _ID.fullmatch(backup_id) if len(backup_id) <= _ID_LENGTH else None
+    return match[1] if match else None
+
+
 class Storage(Protocol):
-    """What a catalog asks of the place where backups are. Ids were checked before they come here."""
+    """What a catalog asks of the place where backups are. Ids were checked before they come here.
+
+    Where the place refuses or can't be reached, every method raises OSError or BackupError, without secrets.
+    Implementations prove themselves with `ci_migrate.testing.storages`.
+    """
 
     place: str
     """For people; holds no secret."""
     remote: bool
     """Whether backups leave this machine."""
 
+    room: str
+    """The local folder that `free` is about, for people: where the files of a new backup are written first."""
+
     def ids(self) -> list[str]:
-        """Every backup that is there, half-written ones too."""
+        """Every backup that is there, half-written ones too, sorted. What is named otherwise is none of ours."""
 
     def path(self, backup_id: str) -> str:
         """Where a backup is, for people."""
@@ -53,7 +70,7 @@ class Storage(Protocol):
         """Whether a process is writing it now."""
 
     def free(self) -> int | None:
-        """Bytes that there is room for; None where that has no answer."""
+        """Bytes that there is room for in `room`; None where that has no answer."""
 
     def writing(self, backup_id: str) -> AbstractContextManager[Path]:
         """An empty local folder for the files of a new backup.
@@ -67,14 +84,17 @@ class Storage(Protocol):
         Returns the manifest.
         """
 
-    def reading(self, backup_id: str) -> AbstractContextManager[Path]:
-        """A local folder with the files of a backup."""
+    def folder(self, backup_id: str) -> Path | None:
+        """The local folder where the files of a backup lie; None where they lie elsewhere (see `read`)."""
+
+    def read(self, backup_id: str, name: str) -> Iterator[bytes]:
+        """A file of a backup, in pieces of at most some megabytes. Raises FileNotFoundError."""
 
     def delete(self, backup_id: str) -> None:
-        """Remove a backup, its manifest first."""
+        """Remove a backup, complete or not. Killed in between: it is not listed, and `sweep` ends it."""
 
     def sweep(self) -> list[str]:
-        """Remove what killed processes left behind; returns the ids."""
+        """Remove what killed processes left behind, and nothing else; returns the ids."""
 
 
 @dataclass(frozen=True)
@@ -116,21 +136,21 @@ class LocalStorage:
     remote = False
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
-        self.place = str(self.folder)
+        self._folder = folder.absolute()
+        self.place = self.room = str(self._folder)
 
     def ids(self) -> list[str]:
         try:
-            return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+            return sorted(p.name for p in self._folder.iterdir() if written_at(p.name) and p.is_dir())
         except FileNotFoundError:
             return []
 
     def path(self, backup_id: str) -> str:
-        return str(self.folder / backup_id)
+        return str(self._folder / backup_id)
 
     def manifest(self, backup_id: str) -> bytes | None:
         try:
-            return (self.folder / backup_id / MANIFEST).read_bytes()
+            return (self._folder / backup_id / MANIFEST).read_bytes()
         except FileNotFoundError:
             return None
 
@@ -138,7 +158,7 @@ class LocalStorage:
         return {name: path.lstat().st_size for name, path in self._files(backup_id)}
 
     def _files(self, backup_id: str) -> list[tuple[str, Path]]:
-        folder = self.folder / backup_id
+        folder = self._folder / backup_id
         found = (
             (p.relative_to(folder).as_posix(), p)
             for p in folder.rglob("*")
@@ -148,7 +168,7 @@ class LocalStorage:
 
     def busy(self, backup_id: str) -> bool:
         try:
-            with (self.folder / backup_id / _WRITING).open("r+b") as file:
+            with (self._folder / backup_id / _WRITING).open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -157,13 +177,13 @@ class LocalStorage:
         return False
 
     def free(self) -> int | None:
-        folder = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        folder = next(p for p in (self._folder, *self._folder.parents) if p.exists())
         return shutil.disk_usage(folder).free
 
     @contextmanager
     def writing(self, backup_id: str) -> Iterator[Path]:
         self._prepare()
-        folder = self.folder / backup_id
+        folder = self._folder / backup_id
         folder.mkdir(mode=0o700)
         try:
             with os.fdopen(
@@ -177,63 +197,73 @@ class LocalStorage:
             raise
 
     def _prepare(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only in a folder that is ours: `*` in a project's own .gitignore would hide the project.
-        if not any(self.folder.iterdir()):
-            (self.folder / ".gitignore").write_text("*\n")
+        if not any(self._folder.iterdir()):
+            (self._folder / ".gitignore").write_text("*\n")
 
     def publish(self, backup_id: str, make_manifest: MakeManifest) -> Backup:
-        folder = self.folder / backup_id
-        files = tuple(_sealed(name, path) for name, path in self._files(backup_id))
+        folder = self._folder / backup_id
+        files = tuple(sealed(name, path) for name, path in self._files(backup_id))
         for inner in (p for p in folder.rglob("*") if p.is_dir()):
             inner.chmod(0o700)
             _flush(inner)
         temporary = folder / f".{MANIFEST}"
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
             backup = make_manifest(files)
-            file.write(msgspec.json.format(msgspec.json.encode(backup), indent=2) + b"\n")
+            file.write(manifest_text(backup))
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(folder / MANIFEST)
         (folder / _WRITING).unlink(missing_ok=True)
         _flush(folder)
-        _flush(self.folder)
+        _flush(self._folder)
         return backup
 
-    @contextmanager
-    def reading(self, backup_id: str) -> Iterator[Path]:
-        yield self.folder / backup_id
+    def folder(self, backup_id: str) -> Path | None:
+        return self._folder / backup_id
+
+    def read(self, backup_id: str, name: str) -> Iterator[bytes]:
+        with (self._folder / backup_id / name).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
 
     def delete(self, backup_id: str) -> None:
         # Renamed first: a process that is killed in between leaves nothing that looks like a backup.
-        doomed = self.folder / f"{_DELETED}{backup_id}"
+        doomed = self._folder / f"{_DELETED}{backup_id}"
         if doomed.exists():
             shutil.rmtree(doomed)
-        (self.folder / backup_id).rename(doomed)
-        _flush(self.folder)
+        (self._folder / backup_id).rename(doomed)
+        _flush(self._folder)
         shutil.rmtree(doomed)
 
     def sweep(self) -> list[str]:
         swept = []
         for backup_id in self.ids():
-            age = time.time() - (self.folder / backup_id).stat().st_mtime
-            if self.manifest(backup_id) is None and age > _YOUNG and not self.busy(backup_id):
+            folder = self._folder / backup_id
+            # A folder without the mark lost its manifest in another way: that is for a person to look at.
+            ours = (folder / _WRITING).exists() or not any(folder.iterdir())
+            old = time.time() - folder.stat().st_mtime > _YOUNG
+            if self.manifest(backup_id) is None and ours and old and not self.busy(backup_id):
                 self.delete(backup_id)
                 swept.append(backup_id)
-        for doomed in self.folder.glob(f"{_DELETED}*"):
+        for doomed in self._folder.glob(f"{_DELETED}*"):
             shutil.rmtree(doomed)
             swept.append(doomed.name.removeprefix(_DELETED))
         return swept
 
 
-def checksum(path: Path) -> str:
-    """The sha256 of a file, as 64 hex digits. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def manifest_text(backup: Backup) -> bytes:
+    """A manifest as it is written."""
+    return msgspec.json.format(msgspec.json.encode(backup), indent=2) + b"\n"
 
 
-def _sealed(name: str, path: Path) -> BackupFile:
-    """Hash a file, and flush it to disk."""
+def sealed(name: str, path: Path) -> BackupFile:
+    """Hash a file that is about to be published, and flush it to disk.
+
+    Raises:
+        BackupError: it is a link, or no file.
+    """
     if path.is_symlink() or not path.is_file():
         raise BackupError(f"{name} in the backup is not a plain file.")
     path.chmod(0o600)

@@ -268,7 +268,7 @@ if where == 'after the rename': Path.rename = lambda *a: (real_rename(*a), die()
 if where == 'after the flush':
     def flush(folder):
         real_flush(folder)
-        if folder == catalog.storage.folder: die()
+        if str(folder) == catalog.storage.place: die()
     storage._flush = flush
 catalog.create(database, target='t', version_tables=[], migration_version='x')
 """
@@ -377,6 +377,18 @@ def test_a_young_folder_is_not_swept(catalog: Catalog) -> None:
     assert not folder.exists()
 
 
+def test_a_sweep_leaves_alone_what_is_no_backup_of_ours(catalog: Catalog, database: SQLite) -> None:
+    place = Path(catalog.storage.place)
+    (place / "src").mkdir(parents=True)
+    backup = create(catalog, database)
+    (Path(backup.backup_path) / "manifest.json").unlink()
+    for folder in (place / "src", Path(backup.backup_path)):
+        age(folder)
+    assert catalog.sweep() == []
+    assert (place / "src").is_dir()
+    assert (Path(backup.backup_path) / PAYLOAD).exists()
+
+
 # ------------------------------------------------------------------ list and verify
 
 
@@ -417,7 +429,7 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(
     (tmp_path / "secret").write_bytes(b"x")
     for path in ("../../secret", str(tmp_path / "secret")):
         file = msgspec.structs.replace(backup.files[0], path=path, size=1)
-        with pytest.raises(BackupError, match=r"missing|not in its manifest"):
+        with pytest.raises(BackupError, match=r"leads out of it|not in its manifest"):
             catalog.verify(msgspec.structs.replace(backup, files=(*backup.files, file)))
     with pytest.raises(BackupError, match=r"names no file|not in its manifest"):
         catalog.verify(msgspec.structs.replace(backup, files=()))

@@ -132,7 +132,9 @@ def test_V1_V2_changed_ciphertext_is_never_read(tmp_path, database, key, tempora
     path.write_bytes(data)
     with pytest.raises(BackupError, match="damaged"):
         catalog.verify(backup)
-    with pytest.raises(BackupError, match="changed or cut short"), catalog.reading(backup):
+    stored = Path(backup.backup_path)
+    opening = catalog.encryption.opening(stored, backup.files)
+    with pytest.raises(BackupError, match="changed or cut short"), opening:
         pytest.fail("it was opened")
     assert list(temporary.iterdir()) == []
 

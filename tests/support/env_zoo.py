@@ -108,7 +108,9 @@ class Zoo(AlembicProject):
                 columns = [(c.name, str(c.type)) for c in table.columns]
                 found[name] = (columns, sorted(map(repr, connection.execute(sa.select(table)))))
             if mysql:
-                found["cluster"] = connection.exec_driver_sql("select user, host from mysql.user order by 1, 2").fetchall()
+                found["cluster"] = connection.exec_driver_sql(
+                    "select user, host from mysql.user order by 1, 2"
+                ).fetchall()
                 return found
             roles = connection.exec_driver_sql(
                 "select rolname, rolcanlogin from pg_roles order by 1"
