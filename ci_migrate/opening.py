@@ -32,11 +32,11 @@ from ci_migrate.stages.base import Run
 WRITES = ("run", "migrate", "rollback", "repair")
 """Commands that create the ledger."""
 
-LOCKS = (*WRITES, "backup create", "backup restore")
+LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table")
 """Commands that hold the run lock from their beginning to their end."""
 
 
-REHEARSES = ("run", "dry-run", "rollback", "repair", "backup verify")
+REHEARSES = ("run", "dry-run", "rollback", "repair", "backup verify", "backup restore --table")
 """Commands that make scratch copies, so that somebody must have chosen where those live."""
 
 

@@ -1,13 +1,14 @@
 """Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore, would_lose
+from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
+from ci_migrate.databases.base import named_tables, takes_tables
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
@@ -29,6 +30,7 @@ class Restoring:
 
     sure: Callable[[Backup, dict[str, tuple[int | None, int | None]] | None], None]
     safety_backup: bool = True
+    tables: tuple[str, ...] = ()  # the rows of these alone; () for the whole database
 
 
 def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
@@ -41,15 +43,20 @@ def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[
         return backups, set(), error.what
 
 
-def create_backup(run: Run, why: str) -> Backup:
-    """A backup of the target as it is. Raises as `Catalog.create`."""
+def create_backup(run: Run, why: str, tables: Sequence[str] = ()) -> Backup:
+    """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`."""
     plan = current_plan(run)
+    if tables:
+        takes_tables(run.reader)
+        tables = named_tables(run.reader, tables)
+        why = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
     return run.catalog.create(
         run.reader,
         target=run.settings.target,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.from_heads) or "base",
         description=why if why != "backup create" else None,
+        tables=tables,
     )
 
 
@@ -103,8 +110,12 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     """
     _complete(backup)
     run.catalog.check_readable(backup)
+    tables = named_tables(run.database, how.tables) if how.tables else []
+    if tables:
+        _refuse_version_tables(run, tables)
+        refuse_other_tables(run.database, backup, tables)
     approval = _reserved(run, backup) if run.settings.needs_approval("restore") else None
-    how.sure(backup, _would_lose(run, backup))
+    how.sure(backup, _would_lose(run, backup, tables or None))
     safety = _safety_backup(run, backup) if how.safety_backup else None
     run.interrupt.protected = (
         True  # from here on a signal waits: nobody shall read "not touched" after a swap
@@ -113,6 +124,13 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         raise Interrupted(run.interrupt.number)
     if approval is not None and run.ledger is not None:
         claim(run.ledger, approval.approval_id, run.id)
+    kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
+    if tables:
+        with run.copies.scratch(run.id, run.scratch_folder) as copy:
+            words = restore_tables(run.database, copy, backup, run.catalog, tables)
+        if run.ledger is not None:
+            run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
+        return f"Restored from {backup.backup_id}: {words}{kept}"
     words = restore(run.database, backup, run.catalog)
     if run.ledger is not None:
         run.ledger.pin_identity(
@@ -124,15 +142,26 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             run.ledger.finish_run(
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
-    kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     return f"Restored {backup.backup_id}. {words}{kept}"
 
 
-def _would_lose(run: Run, backup: Backup) -> dict[str, tuple[int | None, int | None]] | None:
+def _refuse_version_tables(run: Run, tables: Sequence[str]) -> None:
+    names = {context.version_table.name for context in current_plan(run).contexts}
+    versions = [table for table in tables if table.rpartition(".")[2] in names]
+    if versions:
+        raise RefusedError(
+            f"{versions[0]} is Alembic's own: with other rows in it the schema would not be what it says.",
+            hint="Restore the whole backup, or `ci-migrate rollback`.",
+        )
+
+
+def _would_lose(
+    run: Run, backup: Backup, tables: Sequence[str] | None
+) -> dict[str, tuple[int | None, int | None]] | None:
     """As `would_lose`; None where the target can't be read, which may be why it is restored."""
     try:
         with words_of(run.database):
-            return would_lose(run.database, backup)
+            return would_lose(run.database, backup, tables)
     except CiMigrateError:
         return None
 

@@ -14,7 +14,7 @@ import msgspec
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
 from ci_migrate.backups.fetch import LIST, check_listing, fetch, read_file
 from ci_migrate.backups.storage import Storage, written_at
-from ci_migrate.databases.base import Database, Dumped, Progress, no_progress
+from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
 from ci_migrate.errors import BackupError, DatabaseError, RefusedError, ToolError, UsageError
 from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
 
@@ -63,6 +63,7 @@ class Catalog:
         version_tables: Sequence[VersionTable],
         migration_version: str,
         description: str | None = None,
+        tables: Sequence[str] = (),
         progress: Progress = no_progress,
     ) -> Backup:
         """Write a backup of a database.
@@ -73,6 +74,7 @@ class Catalog:
             version_tables: whose rows tell which revision the data is at.
             migration_version: the revision that the migration goes to.
             description: for people; "15 tables" by default.
+            tables: the rows of these alone, as `named_tables` gives them; () for all.
             progress: called while it is written.
 
         Raises:
@@ -85,7 +87,10 @@ class Catalog:
             self.storage.sweep()
             with self._new(heads, moment) as (backup_id, folder):
                 with self.encryption.sealing(folder) as plain:
-                    dumped = database.dump(plain, version_tables, progress)
+                    if tables:
+                        dumped = takes_tables(database).dump_tables(plain, version_tables, tables, progress)
+                    else:
+                        dumped = database.dump(plain, version_tables, progress)
                     self._refuse_secrets(dumped.secrets, encrypted=bool(self.encryption.recipients))
                 if (dumped.heads or heads) != heads:
                     raise BackupError(
@@ -99,6 +104,7 @@ class Catalog:
                     backup_path=self.storage.path(backup_id),
                     backup_time=moment,
                     target=target,
+                    partial=bool(tables),
                     sequence=max((b.sequence for b in self.list(target)), default=0) + 1,
                     revision=revision_words(heads),
                     heads=heads,
@@ -358,7 +364,7 @@ class Catalog:
 
         Retries of one migration (from the same heads to the same version, one after the other) count once,
         and all of theirs are kept: if the first one broke something, only the first backup is without it.
-        Those that are not complete do not count and are not touched.
+        Those that are not complete, or of single tables, do not count and are not touched.
 
         Args:
             keep: of how many migrations backups are kept.
@@ -392,8 +398,8 @@ class Catalog:
         return doomed
 
     def _whole(self, backup: Backup) -> bool:
-        """Complete, with all files in their sizes. Checksums are not read for it."""
-        if backup.status is not BackupStatus.SUCCESS or not backup.files:
+        """Complete and of the whole database, with all files in their sizes. Checksums are not read for it."""
+        if backup.status is not BackupStatus.SUCCESS or backup.partial or not backup.files:
             return False
         return self.storage.sizes(backup.backup_id) == {file.path: file.size for file in backup.files}
 

@@ -1,7 +1,9 @@
 """Putting a backup in the place of a live database, and what that would lose."""
 
+from collections.abc import Collection, Mapping, Sequence
+
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.databases.base import Database
+from ci_migrate.databases.base import Database, takes_tables
 from ci_migrate.errors import BackupError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, now
 
@@ -24,10 +26,11 @@ def restore(
         RefusedError: the backup is of another engine.
         BackupError: the backup is damaged, or its restored copy is not what the manifest says.
     """
-    if backup.dialect not in ("", database.dialect):  # "" is a half-written one's: refused when it is read
+    _refuse_other_engine(database, backup)
+    if backup.partial:
         raise RefusedError(
-            f"{backup.backup_id} is a backup of {backup.dialect}, the target is {database.dialect}.",
-            hint="Name a backup of this target: `ci-migrate backup list`",
+            f"{backup.backup_id} has the rows of {len(backup.tables)} tables alone: {', '.join(backup.tables[:5])}.",
+            hint=f"ci-migrate backup restore {backup.backup_id} --table {backup.tables[0] if backup.tables else 'T'}",
         )
     notes: list[str] = []
 
@@ -37,6 +40,79 @@ def restore(
     with catalog.reading(backup) as folder:
         words = database.replace(folder, check, f"{now():%Y%m%d_%H%M%S}")
     return " ".join([words, *notes])
+
+
+def restore_tables(
+    database: Database, copy: Database, backup: Backup, catalog: Catalog, tables: Sequence[str]
+) -> str:
+    """Put the rows that tables have in a backup in the place of those in the live database, in one transaction.
+
+    Args:
+        database: the target; untouched until the backup is restored into `copy`.
+        copy: an empty scratch copy.
+        backup: of the whole database or of these tables.
+        catalog: where it is.
+        tables: as `named_tables` gives them.
+
+    Returns:
+        Words.
+
+    Raises:
+        RefusedError: the backup does not have these tables, they have another schema now, or a foreign key would
+            be broken.
+        BackupError: the backup is damaged.
+    """
+    refuse_other_tables(database, backup, tables)
+    with catalog.reading(backup) as folder:
+        copy.load(folder)
+    wrong = _other_counts(copy, backup, tables)
+    if wrong:
+        raise BackupError(f"{backup.backup_id} restores to something else than was backed up: {wrong[0]}.")
+    takes_tables(database).take_tables(copy, tables)
+    rows = sum(count.rows for count in database.counts(tables, exact=True).values())
+    return f"{', '.join(tables)}: {rows} rows, as they were at {backup.backup_time:%Y-%m-%d %H:%M} UTC."
+
+
+def refuse_other_tables(database: Database, backup: Backup, tables: Sequence[str]) -> None:
+    """Raise RefusedError unless these tables can be restored from this backup. Only reads."""
+    _refuse_other_engine(database, backup)
+    takes_tables(database)
+    absent = [table for table in tables if table not in backup.tables]
+    if absent:
+        raise RefusedError(
+            f"{backup.backup_id} does not have {', '.join(absent)}.",
+            hint=f"ci-migrate backup show {backup.backup_id}",
+        )
+    then = _objects_of(backup.fingerprint.objects if backup.fingerprint else {}, tables)
+    now_ = _objects_of(Fingerprint.of(database.schema()).objects, tables)
+    other = sorted(name for name in then.keys() | now_.keys() if then.get(name) != now_.get(name))
+    if other:
+        more = f", and {len(other) - 1} more" if len(other) > 1 else ""
+        raise RefusedError(
+            f"The tables have another schema now than in {backup.backup_id}: {other[0]}{more}.",
+            hint="Go to the revision of the backup first, or restore the whole backup.",
+        )
+
+
+def _objects_of(objects: Mapping[str, str], tables: Sequence[str]) -> dict[str, str]:
+    """The tables, columns and names of constraints; PostgreSQL writes a constraint anew after a restore."""
+    wanted = tuple(tables)
+    found = {}
+    for name, text in objects.items():
+        kind, _, rest = name.partition(" ")
+        if kind == "table" and rest in wanted:
+            found[name] = text
+        elif kind in ("column", "constraint") and rest.startswith(tuple(f"{table}." for table in wanted)):
+            found[name] = text if kind == "column" else ""
+    return found
+
+
+def _refuse_other_engine(database: Database, backup: Backup) -> None:
+    if backup.dialect not in ("", database.dialect):  # "" is a half-written one's: refused when it is read
+        raise RefusedError(
+            f"{backup.backup_id} is a backup of {backup.dialect}, the target is {database.dialect}.",
+            hint="Name a backup of this target: `ci-migrate backup list`",
+        )
 
 
 def same(expected: Fingerprint, found: Fingerprint, *, stable: bool) -> tuple[list[str], list[str]]:
@@ -58,13 +134,15 @@ def same(expected: Fingerprint, found: Fingerprint, *, stable: bool) -> tuple[li
     return (missing + extra + changed, []) if stable else (missing + extra, changed)
 
 
-def would_lose(database: Database, backup: Backup) -> dict[str, tuple[int | None, int | None]]:
-    """Rows now and then of each table where they differ; None where the table does not exist.
+def would_lose(
+    database: Database, backup: Backup, tables: Sequence[str] | None = None
+) -> dict[str, tuple[int | None, int | None]]:
+    """Rows now and then of each of these tables where they differ; None where the table does not exist.
 
     Equal counts do not prove equal rows: a restore also loses what was changed in place.
     """
-    now = {name: count.rows for name, count in database.counts(exact=True).items()}
-    then = {name: count.rows for name, count in backup.row_counts.items()}
+    now = {name: count.rows for name, count in database.counts(tables, exact=True).items()}
+    then = {name: c.rows for name, c in backup.row_counts.items() if tables is None or name in tables}
     names = sorted(now.keys() | then.keys())
     return {n: (now.get(n), then.get(n)) for n in names if now.get(n) != then.get(n)}
 
@@ -76,13 +154,7 @@ def _compared(copy: Database, backup: Backup, expected: Fingerprint | None) -> l
     if expected is not None:
         found = Fingerprint.of(copy.schema())
         wrong, notes = same(expected, found, stable=copy.capabilities.stable_definitions)
-    exact = {name: count.rows for name, count in backup.row_counts.items() if count.exact}
-    rows = {name: count.rows for name, count in copy.counts(exact, exact=True).items()} if exact else {}
-    wrong += [
-        f"table {name} has {rows.get(name, 'no')} rows, {then} were backed up"
-        for name, then in exact.items()
-        if rows.get(name) != then
-    ]
+    wrong += _other_counts(copy, backup, backup.row_counts)
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BackupError(
@@ -90,3 +162,14 @@ def _compared(copy: Database, backup: Backup, expected: Fingerprint | None) -> l
             hint="Take another backup: `ci-migrate backup list`",
         )
     return [f"Note: {note}." for note in notes]
+
+
+def _other_counts(copy: Database, backup: Backup, tables: Collection[str]) -> list[str]:
+    """Which of these tables have another number of rows than the manifest says, in words."""
+    exact = {name: c.rows for name, c in backup.row_counts.items() if c.exact and name in tables}
+    rows = {name: count.rows for name, count in copy.counts(exact, exact=True).items()} if exact else {}
+    return [
+        f"table {name} has {rows.get(name, 'no')} rows, {then} were backed up"
+        for name, then in exact.items()
+        if rows.get(name) != then
+    ]

@@ -28,14 +28,17 @@ def command() -> None:
 
 
 @command.command("create")
+@click.option(
+    "--table", "tables", multiple=True, metavar="NAME", help="The rows of this table alone; several times."
+)
 @settings_options
 @click.pass_obj
-def create(environment: Environment, /, **options: Any) -> int:
-    """Back the target up, whole, with a manifest."""
+def create(environment: Environment, /, tables: tuple[str, ...], **options: Any) -> int:
+    """Back the target up, with a manifest: whole, or with --table the rows of some tables."""
     settings = settings_of(environment, options)
     environment.listen()
     with opened(settings, Order("backup create"), environment.interrupt) as (run, _):
-        backup = create_backup(run, "backup create")
+        backup = create_backup(run, "backup create", tables)
     click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
     return 0
 
@@ -94,6 +97,9 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
 
 @command.command("restore")
 @click.argument("backup_id")
+@click.option(
+    "--table", "tables", multiple=True, metavar="NAME", help="The rows of this table alone; several times."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-safety-backup", is_flag=True, help="Do not back up what is replaced.")
 @click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
@@ -103,6 +109,7 @@ def restore(
     environment: Environment,
     /,
     backup_id: str,
+    tables: tuple[str, ...],
     yes: bool,
     no_safety_backup: bool,
     token_file: str | None,
@@ -114,7 +121,10 @@ def restore(
 
     def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]] | None) -> None:
         place = run.database.identity().place
-        click.echo(f"Restore {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {place}.")
+        what = f"{', '.join(tables)} from " if tables else ""
+        click.echo(
+            f"Restore {what}{backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {place}."
+        )
         if lost is None:
             click.echo("  What is there now can't be read: how much would be lost is not known.")
         for table, (now, then) in (lost or {}).items():
@@ -130,12 +140,15 @@ def restore(
             raise RefusedError("A restore asks first, and there is no terminal to ask on.", hint="Add --yes.")
         click.confirm("Restore it?", abort=True)
 
-    order = Order("backup restore", token=token_of(environment, token_file))
+    command = "backup restore --table" if tables else "backup restore"
+    order = Order(command, token=token_of(environment, token_file))
     with opened(
         settings, order, environment.interrupt, ledger=settings.needs_approval("restore") or None
     ) as (run, _):
         words = restore_backup(
-            run, run.catalog.get(backup_id), Restoring(sure, safety_backup=not no_safety_backup)
+            run,
+            run.catalog.get(backup_id),
+            Restoring(sure, safety_backup=not no_safety_backup, tables=tables),
         )
     click.echo(words)
     return 0

@@ -4,6 +4,7 @@ A `Database` is one database behind one URL: the target, or a scratch copy of it
 for each call (through `engine()`), so that it can be used before, while and after a child process migrates.
 """
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import URL, Engine
 
+from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.model import Identity, Noun, RowCount, Schema, TableContent, VersionTable
 
 Progress = Callable[[int, int], None]
@@ -29,6 +31,7 @@ class Capabilities(Noun, frozen=True, kw_only=True):
     lock_is_file: bool  # the child process inherits the run lock's descriptor
     scratch_on_server: bool  # a scratch copy lives on the target's server (else in a local folder)
     remote: bool  # a host is involved: only loopback and sockets run without settings
+    tables: bool = False  # it is a `TakesTables`: single tables can be backed up and restored
     stable_definitions: bool = False  # a restored copy has the same definitions, to the letter
 
 
@@ -165,6 +168,60 @@ class Database(Protocol):
 
     def explain(self, error: BaseException) -> str:
         """A driver's error as one line without secrets, bound values and the server's DETAIL."""
+
+
+@runtime_checkable
+class TakesTables(Protocol):
+    """What a Database does besides, if its capabilities say `tables`. Names are those of `counts`."""
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        """As `dump`, with the whole schema but the rows of these tables (and the version tables) alone."""
+
+    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+        """Put the rows that tables have in a scratch copy in the place of those here, in one transaction.
+
+        Raises RefusedError where a foreign key would be broken, or DatabaseError; then nothing is changed.
+        """
+
+
+def takes_tables(database: Database) -> TakesTables:
+    """The database, as one whose tables can be backed up and restored one by one.
+
+    Raises:
+        RefusedError: the engine can't.
+    """
+    if not (database.capabilities.tables and isinstance(database, TakesTables)):
+        raise RefusedError(
+            f"Single tables of {database.dialect} can't be backed up or restored.",
+            hint="Leave --table out: the whole database can.",
+        )
+    return database
+
+
+def named_tables(database: Database, wanted: Iterable[str]) -> list[str]:
+    """The tables that somebody named, as `counts` calls them; the schema may be left out where one has the name.
+
+    Raises:
+        UsageError: there is no such table, or several.
+    """
+    known = list(database.counts())
+    found = []
+    for name in dict.fromkeys(wanted):
+        fitting = [t for t in known if t == name] or [t for t in known if t.endswith(f".{name}")]
+        if len(fitting) != 1:
+            many = f"there are several: {', '.join(fitting[:5])}" if fitting else "there is none of this name"
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            raise UsageError(
+                f"--table {name}: {many}.", hint=f"Near to it: {', '.join(near)}." if near else ""
+            )
+        found += fitting
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

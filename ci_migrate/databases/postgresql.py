@@ -17,6 +17,7 @@ from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_sch
 from ci_migrate.databases.postgresql_lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql_sessions import Access, libpq_parameters
+from ci_migrate.databases.postgresql_tables import NOT_WITHOUT_ALL_ROWS, replace_rows, without_rows_of_others
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -59,7 +60,7 @@ class PostgreSQL:
 
     dialect = "postgresql"
     capabilities = Capabilities(
-        transactional_ddl=True, lock_is_file=False, scratch_on_server=True, remote=True
+        transactional_ddl=True, lock_is_file=False, scratch_on_server=True, remote=True, tables=True
     )
 
     def __init__(
@@ -237,7 +238,11 @@ class PostgreSQL:
     # ------------------------------------------------------------------ copies
 
     def dump(
-        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        progress: Progress = no_progress,
+        only: Sequence[str] | None = None,
     ) -> Dumped:
         archive = into / tools.ARCHIVE
         with self._reading() as connection:
@@ -253,6 +258,7 @@ class PostgreSQL:
                 f"--exclude-schema={LEDGER_SCHEMA}",
                 f"--lock-wait-timeout={self._lock_timeout * 1000:.0f}",
                 f"--file={archive}",
+                *([] if only is None else without_rows_of_others(connection, only, version_tables)),
             ]
             try:
                 access = self._access.same_server(connection)
@@ -267,10 +273,11 @@ class PostgreSQL:
                 dumped_by=tool.major,
                 owners=tuple(sorted({role for owns, role in roles if owns})),
                 grantees=tuple(sorted({role for owns, role in roles if not owns})),
+                partial=only is not None,
             ).write(into)
             return Dumped(
                 schema=read_schema(connection),
-                row_counts=read_counts(connection, None, exact=False),
+                row_counts=read_counts(connection, only, exact=False),
                 heads=heads,
                 engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
                 tool_version=tool.words,
@@ -280,6 +287,19 @@ class PostgreSQL:
                     f" --dbname=NEW_DATABASE {tools.ARCHIVE}"
                 ),
             )
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        return self.dump(into, version_tables, progress, only=tables)
+
+    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+        assert isinstance(source, PostgreSQL)
+        replace_rows(self._access, source._access, tables)  # noqa: SLF001
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         self._load(payload, progress, owners_needed=False)
@@ -301,6 +321,7 @@ class PostgreSQL:
         left_out = [
             *(NOT_INTO_A_COPY if self._is_copy else ()),
             *(("DEFAULT ACL",) if missing_owners else ()),
+            *(NOT_WITHOUT_ALL_ROWS if about.partial else ()),
         ]
         with tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as chosen:
             for line in tools.table_of_contents(tool, payload):

@@ -272,6 +272,7 @@ class About(Noun, frozen=True, kw_only=True):
     dumped_by: int
     owners: tuple[str, ...]
     grantees: tuple[str, ...]
+    partial: bool = False  # the rows of some tables alone
 
     def write(self, payload: Path) -> None:
         """Keep it in the payload."""

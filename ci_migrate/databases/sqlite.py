@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from ci_migrate.databases import sqlite_files, sqlite_rows
+from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock
@@ -46,6 +46,7 @@ class SQLite:
         lock_is_file=True,
         scratch_on_server=False,
         remote=False,
+        tables=True,
         stable_definitions=True,
     )
 
@@ -161,7 +162,11 @@ class SQLite:
         return Wall(dialect=self.dialect, match=facts, connect=facts, identity=facts)
 
     def dump(
-        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        progress: Progress = no_progress,
+        only: Sequence[str] | None = None,
     ) -> Dumped:
         copied = into / "database.sqlite3"
         try:
@@ -171,11 +176,14 @@ class SQLite:
                     copied.chmod(0o600)
                     target.execute("PRAGMA synchronous=OFF")
                     sqlite_files.copy(source, target, self.lock_timeout)
+                if only is not None:
+                    with closing(sqlite3.connect(copied, isolation_level=None)) as copy:
+                        sqlite_tables.keep_rows(copy, {*only, *(table.name for table in version_tables)})
                 sqlite_files.check(copied, str(self.file))
                 with closing(sqlite_files.open_finished(copied)) as copy:
                     dumped = Dumped(
                         schema=Catalog().schema(copy, None),
-                        row_counts=sqlite_rows.counts(copy, None),
+                        row_counts=sqlite_rows.counts(copy, only),
                         heads=_heads(copy, version_tables),
                         engine_version=f"SQLite {sqlite3.sqlite_version}",
                         tool_version=f"SQLite {sqlite3.sqlite_version} online backup API, zstd",
@@ -188,6 +196,20 @@ class SQLite:
         finally:
             sqlite_files.remove(copied)
         return dumped
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        return self.dump(into, version_tables, progress, only=tables)
+
+    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+        assert isinstance(source, SQLite)
+        with self._explained(), closing(self._open(read_only=False)) as connection:
+            sqlite_tables.replace_rows(connection, source.file, tables)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         if self.schema():

@@ -56,7 +56,9 @@ def _reusable(run: Run, plan: Plan) -> Backup | None:
     candidates = [
         b
         for b in run.catalog.list(run.settings.target)
-        if b.status is BackupStatus.SUCCESS and b.backup_time > now() - timedelta(seconds=age)
+        if b.status is BackupStatus.SUCCESS
+        and not b.partial
+        and b.backup_time > now() - timedelta(seconds=age)
     ]
     if not candidates or candidates[-1].heads != heads_of(run.reader, plan):
         return None
