@@ -114,6 +114,7 @@ def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
         environ=dict(os.environ),
         color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
         interactive=sys.stdin.isatty(),
+        terminal=sys.stderr.isatty() and os.environ.get("TERM") != "dumb",
     )
 
 

@@ -372,6 +372,7 @@ class Backup(Noun, frozen=True, kw_only=True):
     backup_path: str
     backup_time: datetime
     backup_size: int = 0
+    database_size: int = 0  # what the engine told before it was written
     status: BackupStatus = BackupStatus.SUCCESS
     description: str = ""
     target: str = ""  # its name in the settings

@@ -17,7 +17,7 @@ from ci_migrate import plugins
 from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
-from ci_migrate.databases.base import Database, SessionOptions
+from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
 from ci_migrate.errors import RefusedError, SettingsError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -65,6 +65,7 @@ class Order:
     destination: str | None = None
     token: Secret | None = None
     tell: Callable[[str], None] = field(default=lambda _text: None)
+    watch: Watch = unwatched
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
 
@@ -151,6 +152,7 @@ def opened(
                 ],
                 token=order.token,
                 tell=order.tell,
+                watch=order.watch,
             ),
             manager,
         )

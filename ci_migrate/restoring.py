@@ -8,13 +8,15 @@ import msgspec
 from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
-from ci_migrate.databases.base import named_tables, takes_tables
+from ci_migrate.backups.room import refuse_scratch_without_room
+from ci_migrate.databases.base import Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
 from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.settings import Settings
+from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.base import Run, bare_schema, words_of
 from ci_migrate.stages.dry_run import compare_with_backup
 from ci_migrate.status import current_plan, proven_backups
@@ -50,9 +52,8 @@ def create_backup(run: Run, why: str, tables: Sequence[str] = ()) -> Backup:
         takes_tables(run.reader)
         tables = named_tables(run.reader, tables)
         why = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
-    return run.catalog.create(
-        run.reader,
-        target=run.settings.target,
+    return watched_backup(
+        run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.from_heads) or "base",
         description=why if why != "backup create" else None,
@@ -60,7 +61,7 @@ def create_backup(run: Run, why: str, tables: Sequence[str] = ()) -> Backup:
     )
 
 
-def verify_files(catalog: Catalog, backup: Backup) -> str:
+def verify_files(catalog: Catalog, backup: Backup, watch: Watch = unwatched) -> str:
     """Compare every file of a backup with its checksum; returns words.
 
     Raises:
@@ -68,7 +69,8 @@ def verify_files(catalog: Catalog, backup: Backup) -> str:
         BackupError: a file is missing or damaged.
     """
     _complete(backup)
-    catalog.verify(backup)
+    with watch("verify", backup.backup_size) as progress:
+        catalog.verify(backup, progress)
     return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
 
 
@@ -81,8 +83,10 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     """
     _complete(backup)
     plan = current_plan(run)
+    refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
     with run.catalog.reading(backup) as payload, run.copies.scratch(run.id, run.scratch_folder) as copy:
-        copy.load(payload)
+        with run.watch("restore", backup.backup_size) as progress:
+            copy.load(payload, progress)
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
     if wrong:
         raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
@@ -126,12 +130,14 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         claim(run.ledger, approval.approval_id, run.id)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
-        with run.copies.scratch(run.id, run.scratch_folder) as copy:
+        refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
+        with run.copies.scratch(run.id, run.scratch_folder) as copy, run.watch("restore", backup.backup_size):
             words = restore_tables(run.database, copy, backup, run.catalog, tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"
-    words = restore(run.database, backup, run.catalog)
+    with run.watch("restore", backup.backup_size):
+        words = restore(run.database, backup, run.catalog)
     if run.ledger is not None:
         run.ledger.pin_identity(
             run.database.identity(), replace=True

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import msgspec
 
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
 from ci_migrate.backups.fetch import LIST, check_listing, fetch, read_file
+from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
-from ci_migrate.errors import BackupError, DatabaseError, RefusedError, ToolError, UsageError
+from ci_migrate.errors import BackupError, RefusedError, UsageError
 from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
 
 FORMAT = 1
@@ -81,9 +83,10 @@ class Catalog:
             BackupError: no room, or it could not be written. Nothing is left behind.
             ToolError, DatabaseError: from the database; nothing is left behind either.
         """
-        started, moment, needed = time.monotonic(), now(), database.size()
+        started, moment, database_size = time.monotonic(), now(), database.size()
         identity, heads = database.identity(), database.heads(version_tables)
-        with self._room(needed):
+        expected = self.estimate(database, target, partial=bool(tables))
+        with room_for(expected, self.storage, encrypted=bool(self.encryption.recipients)):
             self.storage.sweep()
             with self._new(heads, moment) as (backup_id, folder):
                 with self.encryption.sealing(folder) as plain:
@@ -103,6 +106,7 @@ class Catalog:
                     backup_id=backup_id,
                     backup_path=self.storage.path(backup_id),
                     backup_time=moment,
+                    database_size=database_size,
                     target=target,
                     partial=bool(tables),
                     sequence=max((b.sequence for b in self.list(target)), default=0) + 1,
@@ -113,6 +117,17 @@ class Catalog:
                 return self.storage.publish(
                     backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
                 )
+
+    def estimate(self, database: Database, target: str, *, partial: bool = False) -> Estimate:
+        """How large a backup of this target would be, and how long it would take. Raises BackupError."""
+        try:
+            earlier = self.list(target)
+        except OSError as error:
+            raise BackupError(
+                f"The backups in {self.storage.place} can't be listed: {error.strerror or error}.",
+                hint="Look at backup-dir.",
+            ) from error
+        return estimate(database, earlier, partial=partial)
 
     def _refuse_secrets(self, secrets: Sequence[str], *, encrypted: bool) -> None:
         """A dump with passwords in it leaves this machine encrypted or not at all."""
@@ -157,25 +172,6 @@ class Catalog:
                     continue
                 yield backup_id, folder
                 return
-
-    @contextmanager
-    def _room(self, needed: int) -> Iterator[None]:
-        """Refuse where there is no room, and give the figures where room may be what was missing."""
-        place, free = self.storage.room, self.storage.free()
-        figures = f"about {needed} bytes needed, {free} bytes free"
-        hint = "Make room (`ci-migrate backup prune`) or set backup-dir to another place."
-        if free is not None and free < needed:
-            raise BackupError(f"No room for a backup in {place}: {figures}.", hint=hint)
-        try:
-            yield
-        except OSError as error:
-            what = f"Writing the backup in {place} failed: {error.strerror or error} ({figures})."
-            raise BackupError(what, hint=hint) from error
-        except (BackupError, DatabaseError, ToolError) as error:
-            # A dump may need twice its database: the copy, and what it is compressed to.
-            if free is None or free >= 2 * needed:
-                raise
-            raise BackupError(f"{error.what} In {place}: {figures}.", hint=error.hint or hint) from error
 
     # ---------------------------------------------------------------- read
 
@@ -230,15 +226,17 @@ class Catalog:
             description=why,
         )
 
-    def verify(self, backup: Backup) -> None:
+    def verify(self, backup: Backup, progress: Progress = no_progress) -> None:
         """Read all files of a backup and compare their checksums.
 
         Raises:
             BackupError: it is half-written; a file is missing, changed or not in the manifest (named).
         """
         check_listing(self.storage, backup)
+        total, done = sum(file.size for file in backup.files), 0
         for file in backup.files:
-            read_file(self.storage, backup, file)
+            read_file(self.storage, backup, file, progress=partial(_further, progress, done, total))
+            done += file.size
 
     @contextmanager
     def reading(self, backup: Backup, progress: Progress = no_progress) -> Iterator[Path]:
@@ -287,7 +285,8 @@ class Catalog:
                 hint="Verify it there: set backup-dir to it, then `ci-migrate backup verify`",
             )
         copied = msgspec.structs.replace(backup, backup_path=there.path(backup.backup_id))
-        with destination._room(sum(file.size for file in backup.files)):  # noqa: SLF001
+        needed = sum(file.size for file in backup.files)
+        with room_for(Estimate(needed, needed), there, encrypted=False):
             there.sweep()
             with there.writing(backup.backup_id) as folder:
                 fetch(self.storage, backup, folder)
@@ -406,6 +405,10 @@ class Catalog:
     def sweep(self) -> Sequence[str]:
         """Remove half-written backups of processes that are gone; returns their ids. Raises OSError."""
         return self.storage.sweep()
+
+
+def _further(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
 def _finished(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:

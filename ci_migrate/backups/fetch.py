@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,9 +32,15 @@ def check_listing(storage: Storage, backup: Backup) -> None:
             raise _damaged(backup, file, f"has {size} bytes, {file.size} were written")
 
 
-def read_file(storage: Storage, backup: Backup, file: BackupFile, into: Path | None = None) -> None:
+def read_file(
+    storage: Storage,
+    backup: Backup,
+    file: BackupFile,
+    into: Path | None = None,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> None:
     """Read a file that is in the listing, compare its checksum, and write it to `into` where that is given."""
-    digest = hashlib.sha256()
+    digest, done = hashlib.sha256(), 0
     with ExitStack() as stack:
         copy = None
         if into is not None:
@@ -41,6 +48,8 @@ def read_file(storage: Storage, backup: Backup, file: BackupFile, into: Path | N
             copy = stack.enter_context(into.open("xb"))
         for piece in storage.read(backup.backup_id, file.path):
             digest.update(piece)
+            done += len(piece)
+            progress(done)
             if copy is not None:
                 copy.write(piece)
     if digest.hexdigest() != file.sha256:

@@ -7,6 +7,7 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
+from ci_migrate.commands.progress import say_aside, watching
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import Backup, BackupStatus
 from ci_migrate.opening import Order, open_catalog, opened
@@ -37,7 +38,9 @@ def create(environment: Environment, /, tables: tuple[str, ...], **options: Any)
     """Back the target up, with a manifest: whole, or with --table the rows of some tables."""
     settings = settings_of(environment, options)
     environment.listen()
-    with opened(settings, Order("backup create"), environment.interrupt) as (run, _):
+    with opened(
+        settings, Order("backup create", tell=say_aside, watch=watching(environment)), environment.interrupt
+    ) as (run, _):
         backup = create_backup(run, "backup create", tables)
     click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
     return 0
@@ -87,11 +90,14 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
     settings = settings_of(environment, options)
     environment.listen()
     if by_restore:
-        with opened(settings, Order("backup verify"), environment.interrupt) as (run, _):
+        with opened(settings, Order("backup verify", watch=watching(environment)), environment.interrupt) as (
+            run,
+            _,
+        ):
             click.echo(verify_by_restore(run, run.catalog.get(backup_id)))
     else:
         catalog = open_catalog(settings)
-        click.echo(verify_files(catalog, catalog.get(backup_id)))
+        click.echo(verify_files(catalog, catalog.get(backup_id), watching(environment)))
     return 0
 
 
@@ -141,7 +147,9 @@ def restore(
         click.confirm("Restore it?", abort=True)
 
     command = "backup restore --table" if tables else "backup restore"
-    order = Order(command, token=token_of(environment, token_file))
+    order = Order(
+        command, token=token_of(environment, token_file), tell=say_aside, watch=watching(environment)
+    )
     with opened(
         settings, order, environment.interrupt, ledger=settings.needs_approval("restore") or None
     ) as (run, _):

@@ -18,6 +18,7 @@ class Environment:
     environ: Mapping[str, str] = field(repr=False)
     color: bool = False
     interactive: bool = False
+    terminal: bool = False  # standard error is one: a progress bar may be drawn there
     width: int = 100
     interrupt: Interrupt = field(default_factory=Interrupt)
 

@@ -12,6 +12,7 @@ import click
 from ci_migrate import gate, plugins
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
+from ci_migrate.commands.progress import watching
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.opening import Order
@@ -60,6 +61,7 @@ def pipeline_command(
                 destination=destination,
                 token=token_of(environment, token_file),
                 tell=say.tell,
+                watch=watching(environment),
                 done=say.done,
                 request_file=environment.directory / where["report_dir"] / "approval-request.json",
             )

@@ -6,7 +6,7 @@ for each call (through `engine()`), so that it can be used before, while and aft
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -32,6 +32,7 @@ class Capabilities(Noun, frozen=True, kw_only=True):
     scratch_on_server: bool  # a scratch copy lives on the target's server (else in a local folder)
     remote: bool  # a host is involved: only loopback and sockets run without settings
     tables: bool = False  # it is a `TakesTables`: single tables can be backed up and restored
+    dump_copies: bool = False  # a dump writes the whole database beside what it is compressed to
     stable_definitions: bool = False  # a restored copy has the same definitions, to the letter
 
 
@@ -188,6 +189,26 @@ class TakesTables(Protocol):
 
         Raises RefusedError where a foreign key would be broken, or DatabaseError; then nothing is changed.
         """
+
+
+@runtime_checkable
+class KnowsRoom(Protocol):
+    """What a Database may do besides: tell how much room there is for a scratch copy."""
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:
+        """The place where scratch copies are kept, and the bytes that are free there; None where it can't tell.
+
+        `folder` is the one that `scratch` would get.
+        """
+
+
+Watch = Callable[[str, int], AbstractContextManager[Progress]]
+"""Shows that something long is going on: what, and how many bytes it will be about (0: not known)."""
+
+
+def unwatched(_what: str, _total: int) -> AbstractContextManager[Progress]:
+    """A Watch that shows nothing."""
+    return nullcontext(no_progress)
 
 
 def takes_tables(database: Database) -> TakesTables:

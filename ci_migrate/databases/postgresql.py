@@ -297,6 +297,9 @@ class PostgreSQL:
     ) -> Dumped:
         return self.dump(into, version_tables, progress, only=tables)
 
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
+        return copies.room(self._access)
+
     def take_tables(self, source: Database, tables: Sequence[str]) -> None:
         assert isinstance(source, PostgreSQL)
         replace_rows(self._access, source._access, tables)  # noqa: SLF001

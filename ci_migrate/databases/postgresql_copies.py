@@ -1,9 +1,11 @@
 """Databases beside the target: made like it, dropped, or put in its place."""
 
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.postgresql_sessions import Access
@@ -217,6 +219,23 @@ def new_database(access: Access, name: str, *, twin: bool) -> Iterator[Access]:
 def _drop(access: Access, name: str) -> None:
     with closing(maintenance(access)) as admin, access.translated():
         drop(admin, name)
+
+
+def room(access: Access) -> tuple[str, int] | None:
+    """Where the server keeps its data, and the bytes free there, if it runs on this machine and lets us know."""
+    if access.host not in ("", "localhost", "127.0.0.1", "::1") and not access.host.startswith("/"):
+        return None
+    with access.session(read_only=True) as connection:
+        told = connection.execute(
+            "SELECT CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END"
+        ).fetchone()
+    if not told or not told[0]:
+        return None
+    try:  # a container's or a tunnel's server is on this host by its address alone
+        Path(told[0], "PG_VERSION").stat()
+        return told[0], shutil.disk_usage(told[0]).free
+    except OSError:
+        return None
 
 
 def sweep(access: Access, keep: Iterable[str]) -> list[str]:

@@ -47,6 +47,7 @@ class SQLite:
         scratch_on_server=False,
         remote=False,
         tables=True,
+        dump_copies=True,
         stable_definitions=True,
     )
 
@@ -205,6 +206,9 @@ class SQLite:
         progress: Progress = no_progress,
     ) -> Dumped:
         return self.dump(into, version_tables, progress, only=tables)
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:
+        return str(folder), shutil.disk_usage(folder).free
 
     def take_tables(self, source: Database, tables: Sequence[str]) -> None:
         assert isinstance(source, SQLite)

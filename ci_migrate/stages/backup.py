@@ -1,5 +1,6 @@
 """backup: writes a verified backup of the target, with a manifest."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from ci_migrate.model import (
@@ -10,9 +11,14 @@ from ci_migrate.model import (
     Plan,
     Report,
     StageResult,
+    VersionTable,
     now,
 )
+from ci_migrate.reports.story import size
 from ci_migrate.stages.base import Run, heads_of, show_heads
+
+WORTH_TELLING = 5.0
+"""Seconds from which on it is said before how long a backup will take."""
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -28,9 +34,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
         return StageResult(
             stage="backup", outcome=Outcome.PASSED, message=f"{reused.backup_id} (reused)", backup=reused
         )
-    backup = run.catalog.create(
-        run.reader,
-        target=run.settings.target,
+    backup = watched_backup(
+        run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.to_heads) or "base",
     )
@@ -46,6 +51,32 @@ def run_stage(run: Run, report: Report) -> StageResult:
         f"{backup.backup_id}: {len(backup.row_counts)} tables, {rows:,} rows, {backup.backup_size:,} bytes"
     )
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
+
+
+def watched_backup(
+    run: Run,
+    *,
+    version_tables: Sequence[VersionTable],
+    migration_version: str,
+    description: str | None = None,
+    tables: Sequence[str] = (),
+) -> Backup:
+    """A backup of the target; what it will take is told before, how far it is meanwhile. Raises as `Catalog.create`."""
+    expected = run.catalog.estimate(run.reader, run.settings.target, partial=bool(tables))
+    if expected.seconds is not None and expected.seconds >= WORTH_TELLING:
+        free = run.catalog.storage.free()
+        room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
+        run.tell(f"backup: about {size(expected.stored)}, about {expected.seconds:.0f} s{room}")
+    with run.watch("backup", expected.stored) as progress:
+        return run.catalog.create(
+            run.reader,
+            target=run.settings.target,
+            version_tables=version_tables,
+            migration_version=migration_version,
+            description=description,
+            tables=tables,
+            progress=progress,
+        )
 
 
 def _reusable(run: Run, plan: Plan) -> Backup | None:

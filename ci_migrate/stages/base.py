@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from ci_migrate.approval import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.checks.base import Check, Grading
-from ci_migrate.databases.base import Database, Lock
+from ci_migrate.databases.base import Database, Lock, Watch, unwatched
 from ci_migrate.errors import DatabaseError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
@@ -49,6 +49,7 @@ class Run:
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
     token: Secret | None = None
     tell: Callable[[str], None] = field(default=lambda _text: None)
+    watch: Watch = unwatched  # shows how far something long is
 
     @property
     def grading(self) -> Callable[[Plan], Grading]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Facts, run_checks
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.graph import relative, request_contexts
@@ -52,6 +53,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
     run.workers.warm()  # it imports Alembic while the backup is restored
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
+    refuse_scratch_without_room(run.copies, run.scratch_folder, run.reader.size())
     with run.copies.scratch(run.id, run.scratch_folder) as scratch:
         result = _rehearse(run, plan, backup, scratch)
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
@@ -68,8 +70,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
 
 def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageResult:
     started = time.monotonic()
-    with run.catalog.reading(backup) as payload:
-        scratch.load(payload)
+    with run.catalog.reading(backup) as payload, run.watch("restore", backup.backup_size) as progress:
+        scratch.load(payload, progress)
     restore_seconds = time.monotonic() - started
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)

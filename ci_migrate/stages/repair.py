@@ -217,6 +217,7 @@ def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
     assert run.ledger is not None
     run.ledger.update_run(run.subject, phase="repairing")
-    words = restore(run.database, backup, run.catalog)
+    with run.watch("restore", backup.backup_size):
+        words = restore(run.database, backup, run.catalog)
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return words
