@@ -41,7 +41,7 @@ WRITES = re.compile(
 """What is not sent while the heads are read. The session is read-only besides."""
 
 READS = re.compile(
-    r"\s*(SHOW\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\s+[\w.\"]+\s*(\(.*\))?\s*;?\s*$|SELECT\b(?!.*\bINTO\b).*\bFROM\b)",
+    r"\s*(SHOW\b|DESC(?:RIBE)?\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\s+[\w.\"]+\s*(\(.*\))?\s*;?\s*$|SELECT\b(?!.*\bINTO\b).*\bFROM\b)",
     re.IGNORECASE | re.DOTALL,
 )
 """What is no part of the stream of statements that change the database."""

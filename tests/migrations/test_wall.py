@@ -332,7 +332,7 @@ def test_allow_connections(url, other, tmp_path):
     (tmp_path / "careless").touch()
     done = zoo.gate("dry-run", code=1)
     assert (
-        "read" in done.stage("dry-run")["message"]
+        "read" in done.stage("dry-run")["message"].lower()
     )  # "attempt to write a readonly database", "read-only transaction"
     (tmp_path / "careless").unlink()
     zoo.gate("dry-run")
@@ -534,3 +534,85 @@ def test_one_of_them_ends_the_dry_run(request, tmp_path):
     done = zoo.gate("dry-run", code=1)
     assert "CREATE ROLE cim_intruder" in done.text
     assert zoo.query("select 1 from pg_roles where rolname = 'cim_intruder'") == []
+
+
+# --------------------------------------------------------------------------- MySQL and MariaDB
+
+LEAVES_MYSQL = [
+    "CREATE USER cim_intruder",
+    "create database cim_intruder",
+    "/* hello */ DROP SCHEMA -- you\n IF EXISTS cim_intruder",
+    "GRANT SELECT ON kept TO somebody",
+    "REVOKE ALL ON *.* FROM somebody",
+    "SET GLOBAL max_connections = 3",
+    "SET PERSIST max_connections = 3",
+    "USE shop",
+    "FLUSH TABLES WITH READ LOCK",
+    "KILL 3",
+    "ALTER DATABASE shop CHARACTER SET latin1",
+    "SELECT * FROM users INTO OUTFILE '/tmp/x'",
+    "INSERT INTO shop.users VALUES (1)",
+    "UPDATE `shop`.`users` SET name = 'x'",
+    "DROP TABLE users, shop.users",
+    "ALTER TABLE users RENAME TO shop.users",
+    "CREATE TABLE x LIKE SHOP.users",
+    "DELETE FROM users WHERE id IN (SELECT id FROM shop . users)",
+    "INSERT INTO users SELECT * FROM shop.shop",
+    "SELECT 1; INSERT INTO mysql.user VALUES (1)",
+]
+STAYS_MYSQL = [
+    "CREATE TABLE databases_of_users (user text, grant_id int)",
+    "INSERT INTO users VALUES ('DROP DATABASE shop; shop.users')",
+    "ALTER DATABASE CHARACTER SET utf8mb4",
+    "UPDATE users SET name = 'x' -- of shop.users",
+    "SELECT shop.id, shop.name FROM shop JOIN users ON users.shop_id = shop.id",
+    "UPDATE users u JOIN shop ON shop.id = u.shop_id SET u.name = shop.name",
+    "SELECT ci_copy.users.id FROM ci_copy.users",
+    "SET SESSION sql_mode = ''",
+    "SET foreign_key_checks = 0",
+    "CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW SET NEW.name = 'x'",
+    "CREATE TABLE shops (workshop decimal(3.2))",
+]
+
+
+@pytest.mark.parametrize("sql", LEAVES_MYSQL)
+def test_mysql_statements_that_leave_the_database(sql):
+    from ci_migrate.migrations import worker
+
+    assert worker.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+
+
+@pytest.mark.parametrize("sql", STAYS_MYSQL)
+def test_mysql_statements_that_stay_in_it(sql):
+    from ci_migrate.migrations import worker
+
+    assert not worker.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+
+
+@pytest.mark.skip(reason="comes with the copies")
+def test_mysql_statements_that_leave_the_copy_are_not_sent(request, tmp_path):
+    url = url_of(request, tmp_path, "mysql")
+    zoo = new_zoo(tmp_path, url, SYNC + PLAIN)
+    zoo.prepare("create table kept (id text)", "insert into kept values ('a')")
+    tries = [s.replace("shop", url.database).replace("SHOP", url.database.upper()) for s in LEAVES_MYSQL]
+    zoo.revision(
+        "r3",
+        "r2",
+        f"""
+    outcome = {{}}
+    for sql in {tries!r}:
+        try:
+            op.get_bind().exec_driver_sql(sql)
+        except Exception as error:
+            outcome[sql] = "%s: %s" % (type(error).__name__, error)
+        else:
+            outcome[sql] = "sent"
+    import json
+    json.dump(outcome, open("outcome-dry-run", "w"))
+    """,
+    )
+    before = zoo.snapshot()
+    zoo.gate("dry-run")
+    wrong = {s: words for s, words in outcome(zoo, "dry-run").items() if not words.startswith("Refused: ")}
+    assert not wrong
+    assert zoo.snapshot() == before

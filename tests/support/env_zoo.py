@@ -217,7 +217,7 @@ def on_server(server, statement):
         connection.execute(statement)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path) -> sa.URL:
     """An empty database of each engine, by its usual driver."""
     return url_of(request, tmp_path, request.param)

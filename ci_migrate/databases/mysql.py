@@ -1,0 +1,196 @@
+"""MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from ci_migrate.databases.base import Capabilities, Lock, Wall
+from ci_migrate.databases.mysql_catalog import read_flavour, read_schema
+from ci_migrate.databases.mysql_lock import blockers, run_lock, sessions
+from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
+from ci_migrate.errors import DatabaseError
+from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
+READING = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION time_zone = '+00:00'",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+"""One transaction in which all that is read is of one moment; times do not depend on the server's zone."""
+
+
+class MySQL:
+    """One database of a MySQL or MariaDB server. See `base.Database` for what each method promises.
+
+    Args:
+        url: `mysql://` or `mariadb://`, with any driver; sessions of our own use PyMySQL.
+        application_name: the name of our sessions, in the comment of each statement of a migration.
+        client_tools: the folder of the dump tools; None looks in the usual places.
+        lock_timeout: seconds to wait for other sessions' locks.
+
+    Raises:
+        UsageError: PyMySQL is not installed, or the URL does not say where it leads.
+    """
+
+    dialect = "mysql"
+    capabilities = Capabilities(
+        transactional_ddl=False, lock_is_file=False, scratch_on_server=True, remote=True
+    )
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        application_name: str = "ci-migrate",
+        client_tools: str | None = None,
+        lock_timeout: float = 5.0,
+    ) -> None:
+        self.url = url
+        self.client_tools = client_tools
+        self.lock_timeout = lock_timeout
+        seconds = str(max(1, round(lock_timeout)))
+        settings = {"lock_wait_timeout": seconds, "innodb_lock_wait_timeout": seconds}
+        self._access = Access(mysql_parameters(url), application_name, settings)
+        self._child: Access = self._access  # how a child process logs in
+
+    def __repr__(self) -> str:
+        return f"MySQL({self._access.place!r})"
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        url = URL.create("mysql+pymysql", database=self._access.database)
+        return create_engine(
+            url, connect_args=self._access.arguments(read_only=read_only), poolclass=NullPool
+        )
+
+    # ------------------------------------------------------------------ what is it
+
+    def ping(self) -> None:
+        with self._access.session() as cursor:
+            flavour = read_flavour(cursor)
+            if flavour.version < flavour.oldest:
+                raise DatabaseError(
+                    f"{self._access.server} is {flavour.name} {flavour.text};"
+                    f" {'.'.join(map(str, flavour.oldest))} is the oldest that is supported.",
+                    hint="Upgrade the server, or run Alembic by hand.",
+                )
+            cursor.execute("SELECT @@GLOBAL.read_only, CONNECTION_ID()")
+            read_only, session = cursor.fetchone() or (0, 0)
+            cursor.execute("SELECT CONNECTION_ID()")
+            again = (cursor.fetchone() or (0,))[0]
+            if read_only:
+                raise DatabaseError(
+                    f"{self._access.place} is read-only (a replica, mostly): nothing can be written there.",
+                    hint="Give the URL of the primary.",
+                )
+            ours: int = cursor.connection.thread_id()  # type: ignore[no-untyped-call]
+            if not ours == session == again:
+                raise DatabaseError(
+                    f"{self._access.place} is behind a proxy that shares connections: a lock would not stay with its "
+                    "session.",
+                    hint="Give the server's own URL, not that of ProxySQL or MaxScale.",
+                )
+
+    def identity(self) -> Identity:
+        facts = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+            "server": self._server(),
+        }
+        return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
+
+    def _server(self) -> str:
+        """What tells one server from another: the uid that it was given, else where it lives. The worker asks alike."""
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+                " ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
+            )
+            found = {str(name): str(value) for name, value in cursor.fetchall()}
+        known = found.get("server_uuid") or found.get("server_uid")
+        return known or "{hostname}:{port}:{datadir}".format(**found)
+
+    def wall(self) -> Wall:
+        names = ("host", "port", "database", "user", "password", "unix_socket")
+        parts = {name: self._child.parameters.get(name, "") for name in names}
+        return Wall(
+            dialect=self.dialect,
+            match=parts,
+            connect=parts,
+            identity={"database": self._access.database, "server": self._server()},
+        )
+
+    def size(self) -> int:
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(
+                "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
+                " WHERE TABLE_SCHEMA = %s",
+                [self._access.database],
+            )
+            row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    def explain(self, error: BaseException) -> str:
+        return self._access.explain(error)
+
+    # ------------------------------------------------------------------ what is in it
+
+    @contextmanager
+    def _reading(self) -> "Iterator[Cursor]":
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(read_flavour(cursor).no_statement_limit)
+            for statement in READING:
+                cursor.execute(statement)
+            yield cursor
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        with self._reading() as cursor:
+            return read_heads(cursor, self._access.database, tables)
+
+    def schema(self) -> Schema:
+        with self._reading() as cursor:
+            return read_schema(cursor, self._access.database)
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        with self._reading() as cursor:
+            return read_counts(cursor, self._access.database, tables, exact=exact)
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        with self._reading() as cursor:
+            return read_contents(cursor, self._access.database, tables)
+
+    # ------------------------------------------------------------------ who is in it
+
+    def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
+        return run_lock(self._access, run_id, timeout)
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        with self._access.session(read_only=True) as cursor:
+            return sessions(cursor, self._access.database, application_prefix)
+
+    def blockers(self) -> list[str]:
+        with self._access.session(read_only=True) as cursor:
+            return blockers(cursor, self._access.database)
+
+    def commit_outcome(self, transaction: str) -> bool | None:
+        """By the mark that the transaction left beside the ledger: `database:run:position`."""
+        database, run, position = (transaction.rsplit(":", 2) + ["", ""])[:3]
+        if not position.isdecimal():
+            return None
+        name = "`" + database.replace("`", "``").replace("%", "%%") + "`"
+        try:
+            with self._access.session(read_only=True) as cursor:
+                cursor.execute(
+                    f"SELECT 1 FROM {name}.ci_migrate_commits WHERE run_id = %s AND position = %s",
+                    [run, int(position)],
+                )
+                return cursor.fetchone() is not None
+        except DatabaseError:
+            return None

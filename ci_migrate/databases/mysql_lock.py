@@ -1,0 +1,176 @@
+"""The run lock on MySQL and MariaDB: GET_LOCK by a session of its own; and who else is at work in a database."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ci_migrate.databases.mysql_sessions import Access
+from ci_migrate.errors import LockedError
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+    from pymysql.cursors import Cursor
+
+POLL = 0.2
+"""Seconds between two tries."""
+
+OURS = "ci-migrate/"
+"""What the comment in each statement of a run starts with: the process list shows no other name of a session."""
+
+LONGEST = 31_536_000
+"""Seconds: the most that `wait_timeout` may be. The session of a lock is idle for as long as a run."""
+
+_PROCESSES = """
+SELECT p.ID, p.USER, p.HOST, p.COMMAND, p.TIME, COALESCE(p.INFO, '') FROM information_schema.PROCESSLIST p"""
+
+_IN_TRANSACTION = f"""{_PROCESSES} JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
+WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND COALESCE(p.INFO, '') NOT LIKE %s
+ORDER BY t.trx_started, p.ID"""
+
+_AT_WORK = f"""{_PROCESSES}
+WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND p.COMMAND = 'Query'
+  AND COALESCE(p.INFO, '') NOT LIKE %s ORDER BY p.TIME DESC, p.ID"""
+
+
+def lock_name(database: str) -> str:
+    """The name that stands for a database's run lock: of the whole server, at most 64 characters."""
+    return "ci_migrate_" + sha256(database.encode()).hexdigest()[:40]
+
+
+def _marked(prefix: str) -> str:
+    """A LIKE pattern for the text of a statement that carries this name in its comment."""
+    escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%/* {escaped}%"
+
+
+def _words(pid: int, user: str, host: str, command: str, age: int | None, query: str) -> str:
+    text = " ".join(query.split())
+    shown = f": {text[:160]}{'...' if len(text) > 160 else ''}" if text else ""
+    return f"pid {pid}, user {user}@{host}, {command} for {age or 0} s{shown}"
+
+
+def sessions(cursor: "Cursor", database: str, prefix: str, without: str = "") -> list[str]:
+    """Statements at work in a database that carry a name starting with `prefix` (and are not `without`), as words."""
+    cursor.execute(
+        f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND p.INFO LIKE %s ORDER BY p.ID",
+        [database, _marked(prefix)],
+    )
+    rows = cursor.fetchall()
+    return [_words(*row) for row in rows if not without or f"/* {without} */" not in row[5]]
+
+
+def blockers(cursor: "Cursor", database: str) -> list[str]:
+    """Other people's sessions inside of a transaction, else those at work, as words.
+
+    To see more than one's own sessions the account needs the right PROCESS.
+    """
+    import pymysql
+
+    try:
+        cursor.execute(_IN_TRANSACTION, [database, _marked(OURS)])
+        found = cursor.fetchall()
+    except pymysql.MySQLError:  # INNODB_TRX needs PROCESS
+        found = ()
+    if not found:
+        cursor.execute(_AT_WORK, [database, _marked(OURS)])
+        found = cursor.fetchall()
+    return [_words(*row) for row in found]
+
+
+class SessionLock:
+    """A lock that is held. It frees itself when the session, or the process, ends."""
+
+    fd = None
+
+    def __init__(self, connection: "Connection[Cursor]", name: str, access: Access) -> None:
+        self._connection = connection
+        self._name = name
+        self._access = access
+
+    def check(self) -> None:
+        """Keep the session alive. Raises LockedError if it is gone, and the lock with it."""
+        if not self._ask("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"):
+            raise self._lost("the server says that it is not held")
+
+    def release(self) -> None:
+        """Free it. Raises LockedError if it was not held any more."""
+        if not self._ask("SELECT RELEASE_LOCK(%s)"):
+            raise self._lost("the server says that it was not held")
+
+    def _ask(self, sql: str) -> Any:
+        import pymysql
+
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, [self._name])
+                row = cursor.fetchone()
+        except (pymysql.MySQLError, OSError) as error:
+            raise self._lost(self._access.explain(error)) from error
+        return row[0] if row else None
+
+    def _lost(self, why: str) -> LockedError:
+        return LockedError(
+            f"The run lock of {self._access.place} was lost: {why}.",
+            state="Another run may have started since.",
+            hint="Look at `ci-migrate status` before anything else.",
+        )
+
+
+@contextmanager
+def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLock]:
+    """Hold the run lock of a database.
+
+    After it is taken, statements of earlier runs are waited for: a killed run's lock is free at once, while its last
+    statement may still be running in the server.
+
+    Raises:
+        LockedError: somebody else holds it, or such a statement still runs after `timeout` seconds.
+    """
+    name = lock_name(access.database)
+    deadline = time.monotonic() + timeout
+    with closing(access.elsewhere("").connect()) as connection:
+        with access.translated(), connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION wait_timeout = {LONGEST}")
+            while not _taken(cursor, name):
+                if time.monotonic() >= deadline:
+                    raise LockedError(
+                        f"{access.place} is locked by {_holder(cursor, name)}.",
+                        hint="Wait for that run to end, or see what it does: ci-migrate status",
+                    )
+                time.sleep(POLL)
+            _wait_for_orphans(cursor, access, OURS + run_id, deadline)
+        lock = SessionLock(connection, name, access)
+        try:
+            yield lock
+        except BaseException:
+            with suppress(LockedError):  # what ended the run is the news
+                lock.release()
+            raise
+        lock.release()
+
+
+def _taken(cursor: "Cursor", name: str) -> bool:
+    cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
+    row = cursor.fetchone()
+    return bool(row and row[0] == 1)
+
+
+def _holder(cursor: "Cursor", name: str) -> str:
+    cursor.execute(f"{_PROCESSES} WHERE p.ID = IS_USED_LOCK(%s)", [name])
+    row = cursor.fetchone()
+    if row is None:
+        return "another run (its session can only be seen with the right PROCESS)"
+    pid, user, host, _, age, _ = row
+    return f"another run (connection {pid} of {user}@{host}, last heard of {age or 0} s ago)"
+
+
+def _wait_for_orphans(cursor: "Cursor", target: Access, own_name: str, deadline: float) -> None:
+    while orphans := sessions(cursor, target.database, OURS, without=own_name):
+        if time.monotonic() >= deadline:
+            raise LockedError(
+                f"A statement of an earlier run is still at work in {target.place}: {orphans[0]}.",
+                hint=f"Wait for it, or end it: KILL {orphans[0].split()[1].strip(',')};",
+            )
+        time.sleep(POLL)
