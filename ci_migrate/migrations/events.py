@@ -1,5 +1,7 @@
 """The typed events that the child sends, a mirror of the messages in `worker.py` (a test holds the two together)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -208,6 +210,17 @@ decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 WAITING = (StatementStarted, Committing, Committed)
 
 
-def waits(event: AnyEvent) -> bool:
+ASKED = ("statement", "committing", "committed")
+"""The tags of `WAITING`: what a request's `asks` says where it does not say it."""
+
+AHEAD = ("committed",)
+"""On a scratch copy nothing is written down before a statement is sent: the child runs ahead to the next commit."""
+
+JOURNALLED = ("statement", "committing")
+"""On the target: what must be durable before it happens. After a commit the child need not wait: it asks again before
+it can commit once more."""
+
+
+def waits(event: AnyEvent, asked: Sequence[str] = ASKED) -> bool:
     """Whether the child stands still until the parent answers this event."""
-    return isinstance(event, WAITING)
+    return isinstance(event, WAITING) and event.__struct_config__.tag in asked

@@ -117,7 +117,10 @@ class Workers:
         self._spare = None
         assert child.stderr is not None
         output = process.Tail(child.stderr)
-        conversation = _Conversation(child, handle, self.interrupt, self.launch.stall_timeout, urgent=urgent)
+        asked = request.get("asks", events.ASKED)
+        conversation = _Conversation(
+            child, handle, self.interrupt, self.launch.stall_timeout, asked=asked, urgent=urgent
+        )
         try:
             _write(child, msgspec.json.encode(request) + b"\n")
             conversation.run()
@@ -178,12 +181,14 @@ class _Conversation:
         interrupt: Interrupt,
         stall_timeout: float,
         *,
+        asked: Sequence[str],
         urgent: bool,
     ) -> None:
         self.child = child
         self.handle = handle
         self.interrupt = interrupt
         self.stall_timeout = stall_timeout
+        self.asked = asked
         self.urgent = urgent
         self.hello: events.Hello | None = None
         self.last: events.Finished | events.Failed | None = None
@@ -199,9 +204,11 @@ class _Conversation:
             if isinstance(event, events.Finished | events.Failed):
                 self.last = event
                 return
-            if events.waits(event):
-                if self.interrupt.number is not None and not isinstance(event, events.Committed):
-                    word = "stop"
+            if self.interrupt.number is not None and isinstance(
+                event, events.StatementStarted | events.Committing
+            ):
+                _write(self.child, b"stop\n")  # one that runs ahead hears it before its next statement
+            elif events.waits(event, self.asked):
                 _write(self.child, (word or "go").encode() + b"\n")
 
     def _events(self) -> Iterator[events.AnyEvent]:
@@ -209,13 +216,14 @@ class _Conversation:
         fd = self.child.stdout.fileno()
         buffer = b""
         heard = time.monotonic()
+        gone = False
         while True:
-            gone = self.child.poll() is not None
             ready, _, _ = select.select([fd], [], [], POLL)
             if not ready:
                 # a process forked by env.py may still hold the other end of the pipe
                 if gone or self._must_end(time.monotonic() - heard):
                     return
+                gone = self.child.poll() is not None  # what it sent last may still come
                 continue
             data = os.read(fd, 1 << 20)
             if not data:

@@ -24,8 +24,10 @@ import sys
 import threading
 import time
 import traceback
+from _thread import start_new_thread
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from select import select
 from typing import Any, ClassVar, NoReturn
 
 READ, DRY_RUN, MIGRATE = "read", "dry-run", "migrate"
@@ -149,10 +151,26 @@ class Stopped(BaseException):
 # ------------------------------------------------------------------------------- talking to the parent
 
 
+HELD = ("revision", "done", "stamped")
+"""Nothing is decided by them: they go out with the next event, or after `HOLD` seconds."""
+
+HOLD = 0.05
+
+ASKED = ("statement", "committing", "committed")
+
+json_text = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
+
 class Channel:
-    """Events out, words in. Duplicates the standard streams first, so that env.py can't write into them."""
+    """Events out, words in. Duplicates the standard streams first, so that env.py can't write into them.
+
+    A switch from one process to the other costs more than most statements: what needs no answer goes out in bundles.
+    """
 
     def __init__(self) -> None:
+        self._unsent: list[bytes] = []
+        self._asked: Sequence[str] = ASKED
+        self._held: Sequence[str] = HELD
         self._in = os.dup(0)
         self._out = os.dup(1)
         null = os.open(os.devnull, os.O_RDONLY)
@@ -162,6 +180,21 @@ class Channel:
         self._buffer = b""
         self._pid = os.getpid()
         self._lock = threading.RLock()
+
+    def agree(self, asked: Sequence[str]) -> None:
+        """Which events wait for a word. Without "statement" among them this process runs ahead of its parent."""
+        self._asked = asked
+        if "statement" not in asked:
+            self._held = (*HELD, *(name for name in ASKED if name not in asked))
+        # `_thread`: an application that waits for all threads that it sees, or patches them, has no part in this
+        start_new_thread(self._send_later, (time.sleep,))
+
+    def _send_later(self, sleep: Callable[[float], None]) -> None:
+        while True:
+            sleep(HOLD)
+            if self._unsent:
+                with self._lock:
+                    self._flush()
 
     def line(self) -> bytes:
         """The parent's next word."""
@@ -179,13 +212,20 @@ class Channel:
             return
         fields["event"] = event
         # "replace": a name of a file that is no UTF-8 may be in it, and half of a surrogate pair is no JSON
-        data = json.dumps(fields, default=str, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        data = json_text(fields).encode("utf-8", "replace") + b"\n"
         with self._lock:
-            try:
-                while data:
-                    data = data[os.write(self._out, data) :]
-            except OSError:
-                os._exit(70)
+            self._unsent.append(data)
+            if event not in self._held or len(self._unsent) > 50:
+                self._flush()
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        try:
+            while data:
+                data = data[os.write(self._out, data) :]
+        except OSError:
+            os._exit(70)
 
     def ask(self, event: str, **fields: Any) -> None:
         """Tell the parent and wait for its word: "go", "stop" or "refuse <why>"."""
@@ -193,6 +233,8 @@ class Channel:
             raise Refused("a process forked by env.py may not use the database")
         with self._lock:
             self.send(event, **fields)
+            if event not in self._asked and not self._buffer and not select([self._in], [], [], 0)[0]:
+                return  # neither a word to stop nor the end of the parent
             word = self.line()
         if word == b"stop":
             raise Stopped
@@ -1522,6 +1564,7 @@ def main() -> None:
     request = json.loads(channel.line().decode("utf-8"))
     os.environ.update(request.get("environ", {}))
     sys.argv = ["alembic", request["direction"], request["destination"]]
+    channel.agree(request.get("asks", ASKED))
     State.wall = Wall(channel, request)
     State.marker = request.get("marker") or {}
     try:

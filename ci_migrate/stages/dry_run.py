@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Facts, run_checks
 from ci_migrate.databases.base import Database
+from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative, request_contexts
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
 from ci_migrate.migrations.runner import Ended
@@ -94,7 +95,13 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageR
     request = child_request(run, "dry-run", scratch)
     started = time.monotonic()
     ended = run.workers.run(
-        {**request, "action": "run", "mode": "dry-run", "contexts": request_contexts(plan)},
+        {
+            **request,
+            "action": "run",
+            "mode": "dry-run",
+            "asks": events.AHEAD,
+            "contexts": request_contexts(plan),
+        },
         recorder.handle,
         urgent=True,
     )

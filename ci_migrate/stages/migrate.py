@@ -86,7 +86,7 @@ def _with_retries(
     for attempt in range(1, run.settings.lock_tries + 1):
         watcher = Watcher(run, plan, rest.rehearsed, journal, started)
         request = child_request(run, "migrate")
-        request.update(action="run", mode="migrate", contexts=rest.contexts)
+        request.update(action="run", mode="migrate", asks=events.JOURNALLED, contexts=rest.contexts)
         ended = watcher.unmasked(run.workers.run(request, watcher.handle))
         watcher.flush()
         failed = ended.failed

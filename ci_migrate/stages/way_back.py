@@ -31,7 +31,11 @@ def try_way_back(
         return WayBack(tried=False, reason=f"revision {missing[-1]} has no downgrade")
     request = child_request(run, "dry-run", scratch)
     request.update(
-        action="run", mode="dry-run", direction="downgrade", contexts=request_contexts(plan, back=True)
+        action="run",
+        mode="dry-run",
+        asks=(),  # nothing is measured on the way
+        direction="downgrade",
+        contexts=request_contexts(plan, back=True),
     )
     started = time.monotonic()
     ended = run.workers.run(request, lambda _event: None, urgent=True)
