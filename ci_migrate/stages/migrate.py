@@ -5,6 +5,7 @@ import time
 
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
+from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.runner import Ended
