@@ -155,6 +155,7 @@ HELD = ("revision", "done", "stamped")
 """Nothing is decided by them: they go out with the next event, or after `HOLD` seconds."""
 
 HOLD = 0.05
+BUNDLE = 50
 
 ASKED = ("statement", "committing", "committed")
 
@@ -192,9 +193,11 @@ class Channel:
     def _send_later(self, sleep: Callable[[float], None]) -> None:
         while True:
             sleep(HOLD)
-            if self._unsent:
-                with self._lock:
+            with self._lock:
+                try:
                     self._flush()
+                except OSError:
+                    return  # the parent is gone: that is dealt with before the next statement, not in between
 
     def line(self) -> bytes:
         """The parent's next word."""
@@ -215,17 +218,18 @@ class Channel:
         data = json_text(fields).encode("utf-8", "replace") + b"\n"
         with self._lock:
             self._unsent.append(data)
-            if event not in self._held or len(self._unsent) > 50:
+            if event in self._held and len(self._unsent) < BUNDLE:
+                return
+            try:
                 self._flush()
+            except OSError:
+                os._exit(70)
 
     def _flush(self) -> None:
         data = b"".join(self._unsent)
         self._unsent.clear()
-        try:
-            while data:
-                data = data[os.write(self._out, data) :]
-        except OSError:
-            os._exit(70)
+        while data:
+            data = data[os.write(self._out, data) :]
 
     def ask(self, event: str, **fields: Any) -> None:
         """Tell the parent and wait for its word: "go", "stop" or "refuse <why>"."""

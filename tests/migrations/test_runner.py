@@ -268,6 +268,64 @@ Workers(Launch(python=sys.executable, directory=Path.cwd(), environ=dict(os.envi
 """
 
 
+def test_a_child_that_runs_ahead_asks_at_commits_alone(zoo):
+    def word(event):
+        return None if isinstance(event, events.Committed) else "refuse it was not asked"
+
+    seen = []
+    ended = workers(zoo).run(request(zoo, asks=events.AHEAD), lambda e: seen.append(e) or word(e))
+    assert ended.ok, ended
+    alike = []
+    (zoo.folder / "app.db").unlink()
+    assert workers(zoo).run(request(zoo), alike.append).ok
+    assert [type(e) for e in seen] == [type(e) for e in alike]
+    assert [e.sql for e in seen if isinstance(e, events.StatementStarted)] == [
+        e.sql for e in alike if isinstance(e, events.StatementStarted)
+    ]
+
+
+LOOP = "import time\nfor n in range(2000):\n    op.execute('create table t%d (id integer)' % n)\n    time.sleep(0.01)"
+
+
+@pytest.mark.parametrize("asks", [events.AHEAD, ()])
+def test_a_child_that_runs_ahead_stops_before_its_next_statement(zoo, asks):
+    zoo.revision("r1", None, LOOP)
+    interrupt = Interrupt()
+
+    def handle(event):
+        if isinstance(event, events.StatementStarted) and "t3 " in event.sql:
+            interrupt.number = 2
+
+    ended = workers(zoo, interrupt).run(request(zoo, asks=asks), handle)
+    assert ended.failed is not None, ended
+    assert ended.failed.kind == "stopped"
+    assert tables(zoo) == set()
+
+
+@pytest.mark.parametrize("asks", [events.AHEAD, ()])
+def test_a_child_that_runs_ahead_ends_when_its_parent_is_killed(zoo, asks):
+    zoo.revision("r1", None, LOOP)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, json.dumps(request(zoo, asks=asks)), "StatementStarted create table t3 (id integer)", "answers"],
+        cwd=zoo.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    child = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "here\n"
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_until(lambda: not alive(child), seconds=8)  # left alone it would go on for 20 seconds
+    assert tables(zoo) == set()
+
+
+def test_what_is_held_back_is_sent_while_the_child_is_busy(zoo):
+    zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(600)")
+    ended = workers(zoo, stall_timeout=1.0).run(request(zoo, asks=events.AHEAD), lambda _event: None)
+    assert "stall-timeout" in ended.died  # no statement is in flight: the parent was told that it is done
+
+
 @pytest.mark.parametrize(
     "at", ["StatementStarted create table two (id integer)", "Committing ", "Committed "]
 )
