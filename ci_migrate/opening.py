@@ -104,6 +104,7 @@ def opened(
             lock_timeout=settings.lock_timeout,
             statement_timeout=settings.statement_timeout,
             client_tools=str(settings.client_tools) if settings.client_tools else None,
+            jobs=settings.jobs,
         )
         database, reader, copies = _databases(settings, manager, url, options, order.command)
         if order.command not in WITHOUT_TARGET:

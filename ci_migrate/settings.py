@@ -67,6 +67,7 @@ class Settings:
     backup_recipients: tuple[str, ...]
     backup_identity: Secret | None
     client_tools: Path | None
+    jobs: int | None
     scratch: str | None = field(repr=False)
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str

@@ -290,6 +290,9 @@ KEYS: tuple[Key, ...] = (
         "The private key that encrypted backups are read with; its file has mode 0600.", secret=True),
     Key("client-tools", PATH, None, BOTH,
         "Folder with pg_dump and the like. Not set: PATH, then the places where systems install them."),
+    Key("jobs", _whole(1, 64), None, BOTH,
+        "How many tables of a database server are dumped and restored at a time. Not set: the number of cores, "
+        "at most 4."),
     Key("scratch", SCRATCH, "server", BOTH,
         "Where scratch copies live: the target's server, or another by its URL. No default on production, "
         "SQLite apart.", secret=True),

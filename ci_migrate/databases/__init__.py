@@ -23,6 +23,7 @@ def _postgresql(url: URL, options: SessionOptions) -> Database:
         client_tools=options.client_tools,
         lock_timeout=options.lock_timeout,
         statement_timeout=options.statement_timeout,
+        jobs=options.jobs,
     )
 
 

@@ -253,6 +253,7 @@ class SessionOptions:
     lock_timeout: float = 5.0
     statement_timeout: float | None = None
     client_tools: str | None = None
+    jobs: int | None = None  # tables that are dumped and restored at a time; None leaves it to the engine
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from io import BufferedWriter
+from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
 
 from ci_migrate.databases.base import Progress, no_progress
@@ -45,6 +45,11 @@ def decompress(source: Path, target: Path, mode: int = 0o600, progress: Progress
             file.write(chunk)
             progress(packed.tell(), total)
         flush(file)
+
+
+def decompressing(source: Path) -> BufferedIOBase:
+    """The decompressed bytes of a file; reading raises OSError, or one of `DecompressionError`."""
+    return zstd.ZstdFile(source, "rb")
 
 
 def flush(file: BufferedWriter) -> None:

@@ -1,7 +1,5 @@
 """PostgreSQL 13 and later: the catalog by SQL, copies by pg_dump and pg_restore, restores by rename."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,14 +9,15 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import postgresql_copies as copies
-from ci_migrate.databases import postgresql_tools as tools
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
-from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema, users_schema
+from ci_migrate.databases.postgresql_archive import default_jobs
+from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema
+from ci_migrate.databases.postgresql_dump import Job, load_dump, write_dump
 from ci_migrate.databases.postgresql_lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql_sessions import Access, libpq_parameters
-from ci_migrate.databases.postgresql_tables import NOT_WITHOUT_ALL_ROWS, replace_rows, without_rows_of_others
-from ci_migrate.errors import BackupError, DatabaseError, UsageError
+from ci_migrate.databases.postgresql_tables import replace_rows
+from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -26,20 +25,6 @@ if TYPE_CHECKING:
 
 OLDEST = 13
 """The oldest major version of the server."""
-
-NOT_INTO_A_COPY = ("USER MAPPING", "SUBSCRIPTION")
-"""What would let a scratch copy reach another database. Foreign servers without a user mapping can't be used."""
-
-_ROLES = """
-SELECT s.deptype = 'o', pg_get_userbyid(s.refobjid)
-FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid AND d.datname = current_database()
-WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype IN ('o', 'a', 'r', 'i')
-UNION SELECT true, pg_get_userbyid(owner) FROM (
-  SELECT relowner AS owner FROM pg_class WHERE oid >= 16384 UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384
-  UNION SELECT proowner FROM pg_proc WHERE oid >= 16384 UNION SELECT typowner FROM pg_type WHERE oid >= 16384
-  UNION SELECT defaclrole FROM pg_default_acl) o"""
-"""Roles that the database's objects name: owners (true) and those with grants or policies. The role that made the
-cluster is in no dependency, hence the second half."""
 
 
 class PostgreSQL:
@@ -53,6 +38,7 @@ class PostgreSQL:
         statement_timeout: seconds that a statement may take; None for no limit.
         lock_url: a database to hold the run lock in, in the place of `postgres` on the target's server. All runners
             must name the same one, and it must exist: two that lock in different databases don't see each other.
+        jobs: how many tables are dumped and restored at a time; None for as many as there are cores, at most 4.
 
     Raises:
         UsageError: psycopg 3 is not installed.
@@ -72,6 +58,7 @@ class PostgreSQL:
         lock_timeout: float = 5.0,
         statement_timeout: float | None = None,
         lock_url: URL | None = None,
+        jobs: int | None = None,
     ) -> None:
         self.url = url
         self.client_tools = client_tools
@@ -80,6 +67,7 @@ class PostgreSQL:
             **({"statement_timeout": f"{statement_timeout * 1000:.0f}"} if statement_timeout else {}),
         }
         self._lock_timeout = lock_timeout
+        self._jobs = jobs or default_jobs()
         self._access = Access(libpq_parameters(url), application_name, settings)
         self._lock_access = (
             Access(libpq_parameters(lock_url), application_name, settings) if lock_url else None
@@ -244,49 +232,9 @@ class PostgreSQL:
         progress: Progress = no_progress,
         only: Sequence[str] | None = None,
     ) -> Dumped:
-        archive = into / tools.ARCHIVE
+        job = self._job()
         with self._reading() as connection:
-            major = connection.info.server_version // 10000
-            tool = tools.find_tool("pg_dump", at_least=major, like=major, folder=self.client_tools)
-            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-            assert row is not None
-            arguments = [
-                "--format=directory",
-                "--jobs=2",
-                tools.compression(tool),
-                f"--snapshot={row[0]}",
-                f"--exclude-schema={LEDGER_SCHEMA}",
-                f"--lock-wait-timeout={self._lock_timeout * 1000:.0f}",
-                f"--file={archive}",
-                *([] if only is None else without_rows_of_others(connection, only, version_tables)),
-            ]
-            try:
-                access = self._access.same_server(connection)
-                tools.run_client(tool, arguments, access, lambda: progress(_bytes_in(archive), 0))
-            except BackupError as error:
-                free = shutil.disk_usage(into).free
-                raise BackupError(error.what, hint=f"{free:,} bytes are free in {into}.") from error
-            heads = read_heads(connection, version_tables)
-            pin(connection)
-            roles = connection.execute(_ROLES).fetchall()
-            tools.About(
-                dumped_by=tool.major,
-                owners=tuple(sorted({role for owns, role in roles if owns})),
-                grantees=tuple(sorted({role for owns, role in roles if not owns})),
-                partial=only is not None,
-            ).write(into)
-            return Dumped(
-                schema=read_schema(connection),
-                row_counts=read_counts(connection, only, exact=False),
-                heads=heads,
-                engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
-                tool_version=tool.words,
-                secrets=_secrets(connection),
-                how_to_restore=(
-                    f"createdb --template=template0 NEW_DATABASE && pg_restore --jobs=2 --exit-on-error"
-                    f" --dbname=NEW_DATABASE {tools.ARCHIVE}"
-                ),
-            )
+            return write_dump(connection, job, into, version_tables, progress, only)
 
     def dump_tables(
         self,
@@ -305,54 +253,10 @@ class PostgreSQL:
         replace_rows(self._access, source._access, tables)  # noqa: SLF001
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
-        self._load(payload, progress, owners_needed=False)
+        load_dump(self._job(), payload, progress, copy=self._is_copy)
 
-    def _load(self, payload: Path, progress: Progress, *, owners_needed: bool) -> None:
-        about = tools.About.read(payload)
-        with self._access.session() as connection:
-            self._must_be_empty(connection)
-            major = connection.info.server_version // 10000
-            access = self._access.same_server(connection)
-            missing_owners = _not_ours(connection, about.owners)
-            missing_grantees = _unknown(connection, about.grantees)
-        if owners_needed and missing_owners:
-            raise BackupError(
-                f"Role {self._access.user} can't restore what belongs to {', '.join(missing_owners)}.",
-                hint=f"GRANT {', '.join(missing_owners)} TO {self._access.user};  (or restore as a superuser)",
-            )
-        tool = tools.find_tool("pg_restore", at_least=about.dumped_by, like=major, folder=self.client_tools)
-        left_out = [
-            *(NOT_INTO_A_COPY if self._is_copy else ()),
-            *(("DEFAULT ACL",) if missing_owners else ()),
-            *(NOT_WITHOUT_ALL_ROWS if about.partial else ()),
-        ]
-        with tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as chosen:
-            for line in tools.table_of_contents(tool, payload):
-                entry = line.split(" ", 3)[
-                    3:
-                ]  # `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`
-                if not line.startswith(";") and not (entry and entry[0].startswith(tuple(left_out))):
-                    chosen.write(line + "\n")
-            chosen.flush()
-            options = [
-                *(["--no-owner"] if missing_owners else []),
-                *(["--no-privileges"] if missing_grantees else []),
-                f"--use-list={chosen.name}",
-            ]
-            tools.restore(tool, payload, options, access, server=major, watch=lambda: progress(0, 0))
-        with self._access.session() as connection:
-            connection.execute("ANALYZE")
-
-    def _must_be_empty(self, connection: "psycopg.Connection[Any]") -> None:
-        row = connection.execute(
-            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            f" WHERE {users_schema('n')} LIMIT 1"
-        ).fetchone()
-        if row is not None:
-            raise BackupError(
-                f"{self._access.place} is not empty ({row[0]} is there): a backup is never restored over it.",
-                hint="Restore it into a fresh database.",
-            )
+    def _job(self) -> Job:
+        return Job(self._access, self.client_tools, self._jobs, self._lock_timeout)
 
     def _at(self, access: Access) -> "PostgreSQL":
         """The same, for another database on this server."""
@@ -360,6 +264,7 @@ class PostgreSQL:
             self.url.set(database=access.database),
             application_name=access.application_name,
             client_tools=self.client_tools,
+            jobs=self._jobs,
         )
         other._access = access
         other._lock_timeout = self._lock_timeout
@@ -387,38 +292,8 @@ class PostgreSQL:
         )
         with copies.new_database(self._access, new, twin=True) as access:
             restored = self._at(access)
-            restored._load(payload, no_progress, owners_needed=True)  # noqa: SLF001
+            load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
             check(restored)
             copies.swap(self._access, new, kept)
         server = self._access.server
         return f'The replaced database is kept as "{kept}" on {server}. To drop it: DROP DATABASE "{kept}";'
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*") if path.exists())
-
-
-def _secrets(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
-    """What of a dump by this role holds passwords: it gets only those that the role may see."""
-    counted = connection.execute(
-        "SELECT (SELECT count(*) FROM pg_user_mappings WHERE umoptions IS NOT NULL), (SELECT count(subname)"
-        " FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-    ).fetchone()
-    kinds = ("user mappings", "subscriptions")
-    return tuple(f"{count} {kind}" for count, kind in zip(counted or (), kinds, strict=False) if count)
-
-
-def _not_ours(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
-    """Those of these roles that don't exist, or that this session may not give objects to."""
-    # until 15 a member may always SET ROLE
-    privilege = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-    rows = connection.execute(
-        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(oid, %s)",
-        [list(roles), privilege],
-    )
-    return sorted(set(roles) - {row[0] for row in rows})
-
-
-def _unknown(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(roles)])
-    return sorted(set(roles) - {row[0] for row in rows})

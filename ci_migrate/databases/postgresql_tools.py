@@ -13,13 +13,15 @@ from pathlib import Path
 
 import msgspec
 
+from ci_migrate.databases import postgresql_archive as archives
+from ci_migrate.databases.postgresql_archive import ARCHIVE
 from ci_migrate.databases.postgresql_sessions import Access
 from ci_migrate.errors import BackupError, ToolError
 from ci_migrate.model import Noun, canonical_json
 from ci_migrate.process import Popen, Tail, end_group, run_tool, running
 
-ARCHIVE = "dump"
-"""The folder inside a payload that pg_dump writes."""
+ZLIB = "--compress=1"
+"""The fastest that pg_dump knows until version 15."""
 
 ABOUT = "about.json"
 """The file beside it: which version wrote it, and the roles that it names."""
@@ -102,7 +104,7 @@ def _probe(path: Path) -> Tool | None:
 def compression(tool: Tool) -> str:
     """The fastest compression that this pg_dump can do: its default costs five sixths of a backup's time."""
     if tool.major < 16:  # before, it knew zlib only
-        return "--compress=1"
+        return ZLIB
     # A build without zstd refuses the option before it connects: then the two complaints differ.
     said = [_complaint(tool, f"--compress={method}:1") for method in ("gzip", "zstd")]
     return "--compress=zstd:1" if said[0] == said[1] else "--compress=gzip:1"
@@ -148,7 +150,7 @@ def run_client(
 
 def restore(
     tool: Tool,
-    payload: Path,
+    archive: Path,
     options: Sequence[str],
     access: Access,
     *,
@@ -159,8 +161,8 @@ def restore(
 
     Args:
         tool: pg_restore.
-        payload: the folder that `dump` wrote into.
-        options: more arguments.
+        archive: the folder that pg_dump wrote.
+        options: more arguments; `--jobs` counts only where pg_restore itself connects.
         access: the database.
         server: its major version.
         watch: called a few times a second.
@@ -168,15 +170,15 @@ def restore(
     Raises:
         BackupError: it failed, the database is half filled.
     """
-    archive = str(payload / ARCHIVE)
     if tool.major < UNKNOWN_SETTING_SINCE or server >= UNKNOWN_SETTING_SINCE:
-        run_client(tool, ["--jobs=2", "--exit-on-error", *options, archive], access, watch)
+        run_client(tool, ["--exit-on-error", *options, str(archive)], access, watch)
         return
     psql = tool.path.with_name("psql")
+    script = [option for option in options if not option.startswith("--jobs=")]
     target = [str(psql), "-X", "-q", "--set=ON_ERROR_STOP=1", "--no-password", "-d", access.conninfo()]
     with (
         _secret_file(access) as environment,
-        running([str(tool.path), *options, "--file=-", archive], env={"LC_ALL": "C"}) as source,
+        running([str(tool.path), *script, "--file=-", str(archive)], env={"LC_ALL": "C"}) as source,
         running(target, env={**environment, "LC_ALL": "C"}) as sink,
     ):
         _pipe(source, sink, watch)
@@ -273,6 +275,7 @@ class About(Noun, frozen=True, kw_only=True):
     owners: tuple[str, ...]
     grantees: tuple[str, ...]
     partial: bool = False  # the rows of some tables alone
+    unpacked: int = 0  # bytes of the archive before it was packed; 0 where any pg_restore reads it as it is
 
     def write(self, payload: Path) -> None:
         """Keep it in the payload."""
@@ -300,7 +303,4 @@ def decode(payload: Path, *, client_tools: str | None = None) -> None:
     """
     dumped_by = About.read(payload).dumped_by
     tool = find_tool("pg_restore", at_least=dumped_by, like=dumped_by, folder=client_tools)
-    try:
-        _run([str(tool.path), "-f", os.devnull, str(payload / ARCHIVE)], {}, lambda: None)
-    except BackupError as error:
-        raise BackupError(f"The dump in {payload.name} is damaged: {error.what}") from error
+    archives.prove(payload / ARCHIVE, table_of_contents(tool, payload), archives.default_jobs())

@@ -13,7 +13,7 @@ from ci_migrate.errors import BackupError, ToolError
 
 
 def fake(folder, version, name="pg_dump"):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
     program.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] && echo "{name} (PostgreSQL) {version}" && exit\nexit 9\n'
@@ -30,6 +30,16 @@ def test_B11_a_program_older_than_the_server(postgresql_url, tmp_path):
         PostgreSQL(postgresql_url, client_tools=str(tools)).dump(into, [])
     assert "apt install postgresql-client-1" in raised.value.hint
     assert "client-tools" in raised.value.hint
+    assert list(into.iterdir()) == []
+
+
+def test_B11_a_dump_that_nothing_can_read_again_is_not_begun(postgresql_url, postgresql_bin, tmp_path):
+    tools, into = tmp_path / "half", tmp_path / "into"
+    for folder in (tools, into):
+        folder.mkdir()
+    (tools / "pg_dump").symlink_to(postgresql_bin / "pg_dump")
+    with pytest.raises(ToolError, match="pg_restore was not found in"):
+        PostgreSQL(postgresql_url, client_tools=str(tools)).dump(into, [])
     assert list(into.iterdir()) == []
 
 
@@ -59,6 +69,7 @@ def test_a_program_that_does_not_run_is_passed_over(tmp_path):
 
 def test_a_failing_program_is_told_by_its_first_error(postgresql_url, tmp_path):
     tools = fake(tmp_path / "bad", "99.0")
+    fake(tools, "99.0", "pg_restore")
     (tools / "pg_dump").write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.0" && exit\n'
         'echo "pg_dump: error: the cause" >&2\necho "DETAIL:  canary" >&2\n'
