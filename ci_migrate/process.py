@@ -130,10 +130,14 @@ def run_tool(
 
 @contextmanager
 def running(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """A child that is ended, with all that it started, however the block is left."""
-    child = spawn(argv, env={**os.environ, **(env or {})}, cwd=cwd)
+    child = spawn(argv, env={**os.environ, **(env or {})}, cwd=cwd, pass_fds=pass_fds)
     try:
         yield child
     finally:

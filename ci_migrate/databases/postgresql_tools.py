@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,21 +120,40 @@ def _complaint(tool: Tool, option: str) -> str:
         return error.what
 
 
+@dataclass(frozen=True)
+class _Secret:
+    """What leads a program to the password: its environment, and the descriptors that it inherits."""
+
+    environment: Mapping[str, str]
+    pass_fds: tuple[int, ...] = ()
+
+
 @contextmanager
-def _secret_file(access: Access) -> Iterator[Mapping[str, str]]:
-    """The environment that leads a program to the password: a file that only this user reads, gone at the end."""
+def _secret(access: Access) -> Iterator[_Secret]:
+    """A password file that only this user reads: on Linux in memory alone, so that no kill leaves it behind.
+
+    It can't be unlinked early, nor be a pipe: each worker of the program reads it when it connects.
+    """
     password = access.parameters.get("password")
     if not password:
-        yield {}
+        yield _Secret({})
         return
-    descriptor, name = tempfile.mkstemp(prefix="ci-migrate-")  # mode 0600
+    line = "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password) + "\n"
+    in_memory = sys.platform == "linux" and Path("/proc/self/fd").exists()
+    if in_memory:
+        descriptor, name = os.memfd_create("ci-migrate"), ""
+    else:
+        descriptor, name = tempfile.mkstemp(prefix="ci-migrate-")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password) + "\n")
+        os.fchmod(descriptor, 0o600)  # libpq ignores one that others may read
+        os.write(descriptor, line.encode())
         # an empty PGPASSWORD counts as none; one that is set would win over the file
-        yield {"PGPASSFILE": name, "PGPASSWORD": ""}
+        leads = {"PGPASSFILE": name or f"/proc/self/fd/{descriptor}", "PGPASSWORD": ""}
+        yield _Secret(leads, (descriptor,) if in_memory else ())
     finally:
-        Path(name).unlink(missing_ok=True)
+        os.close(descriptor)
+        if name:
+            Path(name).unlink(missing_ok=True)
 
 
 def run_client(
@@ -144,8 +164,8 @@ def run_client(
     Raises:
         BackupError: it failed; with its first error, without the server's detail lines.
     """
-    with _secret_file(access) as environment:
-        _run([str(tool.path), *arguments, "--no-password", "-d", access.conninfo()], environment, watch)
+    with _secret(access) as secret:
+        _run([str(tool.path), *arguments, "--no-password", "-d", access.conninfo()], secret, watch)
 
 
 def restore(
@@ -177,9 +197,9 @@ def restore(
     script = [option for option in options if not option.startswith("--jobs=")]
     target = [str(psql), "-X", "-q", "--set=ON_ERROR_STOP=1", "--no-password", "-d", access.conninfo()]
     with (
-        _secret_file(access) as environment,
+        _secret(access) as secret,
         running([str(tool.path), *script, "--file=-", str(archive)], env={"LC_ALL": "C"}) as source,
-        running(target, env={**environment, "LC_ALL": "C"}) as sink,
+        running(target, env={**secret.environment, "LC_ALL": "C"}, pass_fds=secret.pass_fds) as sink,
     ):
         _pipe(source, sink, watch)
 
@@ -218,8 +238,8 @@ def _pipe(source: "Popen[bytes]", sink: "Popen[bytes]", watch: Callable[[], None
         raise BackupError(f"The restore {_ended(code)}: {_first_error(printed)}")
 
 
-def _run(argv: Sequence[str], environment: Mapping[str, str], watch: Callable[[], None]) -> None:
-    with running(argv, env={**environment, "LC_ALL": "C"}) as child:
+def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> None:
+    with running(argv, env={**secret.environment, "LC_ALL": "C"}, pass_fds=secret.pass_fds) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
