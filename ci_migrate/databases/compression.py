@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
 
@@ -47,9 +49,25 @@ def decompress(source: Path, target: Path, mode: int = 0o600, progress: Progress
         flush(file)
 
 
+@contextmanager
+def compressing(target: Path) -> "Iterator[zstd.ZstdFile]":
+    """A stream into the new file `target`, mode 0600, flushed to disk at the end. Raises OSError."""
+    with _new(target, 0o600) as file:
+        with zstd.ZstdFile(file, "wb", options=_OPTIONS) as writer:
+            yield writer
+        flush(file)
+
+
 def decompressing(source: Path) -> BufferedIOBase:
     """The decompressed bytes of a file; reading raises OSError, or one of `DecompressionError`."""
     return zstd.ZstdFile(source, "rb")
+
+
+def chunks(source: Path) -> Iterator[bytes]:
+    """The same in pieces."""
+    with decompressing(source) as reader:
+        while chunk := reader.read(_CHUNK):
+            yield chunk
 
 
 def flush(file: BufferedWriter) -> None:

@@ -64,8 +64,9 @@ SELECT ROUTINE_TYPE, SPECIFIC_NAME, PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFI
 FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = %s AND ORDINAL_POSITION > 0
 ORDER BY ROUTINE_TYPE, SPECIFIC_NAME, ORDINAL_POSITION"""
 
+# without STATUS: the events of copies are disabled
 _EVENTS = """
-SELECT EVENT_NAME, EVENT_TYPE, INTERVAL_VALUE, INTERVAL_FIELD, STATUS, ON_COMPLETION,
+SELECT EVENT_NAME, EVENT_TYPE, INTERVAL_VALUE, INTERVAL_FIELD, ON_COMPLETION,
        EVENT_DEFINITION, SQL_MODE, EVENT_COMMENT
 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"""
 
@@ -118,6 +119,14 @@ def read_schema(cursor: "Cursor", database: str) -> Schema:
     return dict(sorted(found.items()))
 
 
+def own_name(database: str) -> "re.Pattern[str]":
+    """Finds the database's name where it qualifies another (group `own`), and what it may stand in without doing so."""
+    own = rf"(?<![\w`.$@])(?:`{re.escape(database.replace('`', '``'))}`|{re.escape(database)})\.(?=[\w`])"
+    names, text, double = r"`(?:[^`]|``)*`", r"'(?:[^'\\]|\\.|'')*'", r'"(?:[^"\\]|\\.|"")*"'
+    comments = r"/\*.*?\*/|--\s[^\n]*|\#[^\n]*"
+    return re.compile(rf"(?P<own>{own})|{names}|{text}|{double}|{comments}", re.DOTALL)
+
+
 def _joined(*parts: Any) -> str:
     return "; ".join(str(p) for p in parts if p not in (None, ""))
 
@@ -129,9 +138,7 @@ class _Reader:
         self.cursor = cursor
         self.database = database
         self.flavour = read_flavour(cursor)
-        # `shop`.`users`, and in what a client wrote also shop.users
-        quoted, bare = re.escape(f"`{database.replace('`', '``')}`."), re.escape(f"{database}.")
-        self.own_name = re.compile(rf"{quoted}|(?<![\w`.]){bare}(?=[\w`])")
+        self.own_name = own_name(database)
 
     def rows(self, query: str, times: int = 1) -> list[tuple[Any, ...]]:
         self.cursor.execute(query, [self.database] * times)
@@ -139,7 +146,7 @@ class _Reader:
 
     def bare(self, sql: str | None) -> str:
         """A definition without the database's own name."""
-        return self.own_name.sub("", sql or "").strip()
+        return self.own_name.sub(lambda found: "" if found["own"] else found[0], sql or "").strip()
 
     def database_defaults(self) -> Iterator[tuple[str, str]]:
         for charset, collation in self.rows(_DATABASE):
@@ -187,7 +194,7 @@ class _Reader:
                     kind,
                     f"collate {collation}" if collation else "",
                     "not null" if nullable == "NO" else "",
-                    f"default {default}" if default is not None and not generated else "",
+                    f"default {self.bare(default)}" if default is not None and not generated else "",
                     (extra or "").replace("DEFAULT_GENERATED", "").strip().lower(),
                     f"as ({self.bare(generated)})" if generated else "",
                     f"comment {comment}" if comment else "",
