@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -17,6 +17,7 @@ from ci_migrate import plugins
 from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
 from ci_migrate.errors import RefusedError, SettingsError, UsageError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -154,6 +155,9 @@ def opened(
                 token=order.token,
                 tell=order.tell,
                 watch=order.watch,
+                open_database=lambda clone: plugins.make_database(
+                    manager, clone, replace(options, application_name=f"clone/{run_id}")
+                ),
             ),
             manager,
         )
@@ -189,6 +193,15 @@ def _catalog(settings: Settings, manager: pluggy.PluginManager) -> Catalog:
     return Catalog(
         plugins.make_storage(manager, settings.backup_dir, settings.project_dir),
         Encryption(settings.backup_recipients, settings.resolve_backup_identity),
+        Provider(
+            create=settings.provider_create,
+            restore=settings.provider_restore,
+            delete=settings.provider_delete,
+            clone=settings.provider_clone,
+            drop=settings.provider_drop,
+            directory=settings.project_dir,
+        ),
+        takes=settings.provider == "command",
     )
 
 

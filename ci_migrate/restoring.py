@@ -8,7 +8,6 @@ import msgspec
 from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
-from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.databases.base import Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
@@ -17,7 +16,7 @@ from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.settings import Settings
 from ci_migrate.stages.backup import watched_backup
-from ci_migrate.stages.base import Run, bare_schema, words_of
+from ci_migrate.stages.base import Run, bare_schema, restored_copy, words_of
 from ci_migrate.stages.dry_run import compare_with_backup
 from ci_migrate.status import current_plan, proven_backups
 
@@ -83,10 +82,7 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     """
     _complete(backup)
     plan = current_plan(run)
-    refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
-    with run.catalog.reading(backup) as payload, run.copies.scratch(run.id, run.scratch_folder) as copy:
-        with run.watch("restore", backup.backup_size) as progress:
-            copy.load(payload, progress)
+    with restored_copy(run, backup) as copy:
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
     if wrong:
         raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
@@ -130,9 +126,8 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         claim(run.ledger, approval.approval_id, run.id)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
-        refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
-        with run.copies.scratch(run.id, run.scratch_folder) as copy, run.watch("restore", backup.backup_size):
-            words = restore_tables(run.database, copy, backup, run.catalog, tables)
+        with restored_copy(run, backup) as copy, run.watch("restore", 0):
+            words = restore_tables(run.database, copy, backup, tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"

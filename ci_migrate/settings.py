@@ -66,6 +66,12 @@ class Settings:
     reuse_backup: float
     backup_recipients: tuple[str, ...]
     backup_identity: Secret | None
+    provider: str
+    provider_create: tuple[str, ...]
+    provider_restore: tuple[str, ...]
+    provider_delete: tuple[str, ...]
+    provider_clone: tuple[str, ...]
+    provider_drop: tuple[str, ...]
     client_tools: Path | None
     jobs: int | None
     scratch: str | None = field(repr=False)
@@ -318,6 +324,11 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(
             f'{where} is "off", and target {settings.target} is production ({settings.production_reason}).',
             hint='Set dry-run = "backup".',
+        )
+    if settings.provider == "command" and not settings.provider_create:
+        raise SettingsError(
+            f'provider ({settings.sources["provider"]}) is "command", and there is no provider-create.',
+            hint='Set provider-create = ["PROGRAM", "ARGUMENT", ...].',
         )
     if settings.scratch == "embedded":
         raise SettingsError(

@@ -251,6 +251,7 @@ RECIPIENTS = _texts(
     r"age1[a-z0-9]+|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?",
 )
 IDENTITY = Kind('"env:NAME" or "file:PATH"', _identity)
+ARGUMENTS = _texts("a list of a program and its arguments; no shell is involved")
 NAMES = _texts("a list of texts")
 PAIRS = _texts('a list of "key=value"')
 
@@ -288,6 +289,17 @@ KEYS: tuple[Key, ...] = (
         "Backups are encrypted for these public keys. None: they are not encrypted.", secret=True),
     Key("backup-identity", IDENTITY, None, BOTH,
         "The private key that encrypted backups are read with; its file has mode 0600.", secret=True),
+    Key("provider", _choice("built-in", "command"), "built-in", BOTH,
+        "Who takes backups: we, or commands of yours (docs/backups.md)."),
+    Key("provider-create", ARGUMENTS, [], BOTH,
+        "Takes a backup; the last line that it prints is its id. For all of them: `{id}`, `{target}` and `{folder}` "
+        "are filled in, and the target's URL is in `CI_MIGRATE_PROVIDER_URL`."),
+    Key("provider-restore", ARGUMENTS, [], BOTH, "Restores the backup `{id}` over the target."),
+    Key("provider-delete", ARGUMENTS, [], BOTH, "Deletes the backup `{id}`."),
+    Key("provider-clone", ARGUMENTS, [], BOTH,
+        "Makes a database of its own from the backup `{id}` for the dry run; the last line that it prints is its URL."),
+    Key("provider-drop", ARGUMENTS, [], BOTH,
+        "Takes that database away again; its URL is in `CI_MIGRATE_PROVIDER_CLONE_URL`."),
     Key("client-tools", PATH, None, BOTH,
         "Folder with pg_dump and the like. Not set: PATH, then the places where systems install them."),
     Key("jobs", _whole(1, 64), None, BOTH,

@@ -14,6 +14,7 @@ import msgspec
 
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
 from ci_migrate.backups.fetch import LIST, check_listing, fetch, read_file
+from ci_migrate.backups.provider import Provider
 from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
@@ -49,10 +50,21 @@ class Catalog:
     Args:
         storage: where they are.
         encryption: who can read them; by default nothing is encrypted, and nothing that is can be read.
+        provider: the user's commands; None where there are none.
+        takes: whether new backups are taken by the provider.
     """
 
-    def __init__(self, storage: Storage, encryption: Encryption | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        encryption: Encryption | None = None,
+        provider: Provider | None = None,
+        *,
+        takes: bool = False,
+    ) -> None:
         self.storage = storage
+        self.provider = provider
+        self._takes = takes
         self.encryption = encryption or Encryption()
 
     # ---------------------------------------------------------------- create
@@ -92,6 +104,10 @@ class Catalog:
                 with self.encryption.sealing(folder) as plain:
                     if tables:
                         dumped = takes_tables(database).dump_tables(plain, version_tables, tables, progress)
+                    elif self.provider is not None and self._takes:
+                        dumped = self.provider.dump(
+                            database, plain, version_tables, target=target, backup_id=backup_id
+                        )
                     else:
                         dumped = database.dump(plain, version_tables, progress)
                     self._refuse_secrets(dumped.secrets, encrypted=bool(self.encryption.recipients))
@@ -120,6 +136,8 @@ class Catalog:
 
     def estimate(self, database: Database, target: str, *, partial: bool = False) -> Estimate:
         """How large a backup of this target would be, and how long it would take. Raises BackupError."""
+        if self._takes and not partial:
+            return Estimate(stored=0, needed=0)  # the provider's own affair
         try:
             earlier = self.list(target)
         except OSError as error:
@@ -154,6 +172,7 @@ class Catalog:
             row_counts=dumped.row_counts,
             fingerprint=Fingerprint.of(dumped.schema),
             encryption=AGE if encrypted else None,
+            provider_id=dumped.provider_id,
             secrets=dumped.secrets,
             how_to_restore=how_to_restore(dumped.how_to_restore) if encrypted else dumped.how_to_restore,
         )
@@ -342,6 +361,8 @@ class Catalog:
         backup = self.get(backup_id)
         if self.storage.busy(backup_id):
             raise BackupError(f"{backup_id} is being written by another process.", hint="Wait for its end.")
+        if backup.provider_id is not None:
+            self.provider_of(backup).remove(None, backup)
         try:
             self.storage.delete(backup.backup_id)
         except OSError as error:
@@ -349,6 +370,15 @@ class Catalog:
                 f"{backup_id} could not be removed: {error.strerror or error} ({error.filename}).",
                 hint="Remove what hinders it, then run again.",
             ) from error
+
+    def provider_of(self, backup: Backup) -> Provider:
+        """The commands that can restore, clone or delete a provider's backup. Raises RefusedError without any."""
+        if self.provider is None:
+            raise RefusedError(
+                f"{backup.backup_id} is the provider's {backup.provider_id}, and no provider's commands are set.",
+                hint="Set provider-create and its companions, or use the provider's own tools.",
+            )
+        return self.provider
 
     def prune(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import Database, takes_tables
-from ci_migrate.errors import BackupError, RefusedError
+from ci_migrate.errors import BackupError, DirtyError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, now
 
 
@@ -32,6 +32,8 @@ def restore(
             f"{backup.backup_id} has the rows of {len(backup.tables)} tables alone: {', '.join(backup.tables[:5])}.",
             hint=f"ci-migrate backup restore {backup.backup_id} --table {backup.tables[0] if backup.tables else 'T'}",
         )
+    if backup.provider_id is not None:
+        return _by_provider(database, backup, catalog, expected or backup.fingerprint)
     notes: list[str] = []
 
     def check(copy: Database) -> None:
@@ -42,16 +44,28 @@ def restore(
     return " ".join([words, *notes])
 
 
-def restore_tables(
-    database: Database, copy: Database, backup: Backup, catalog: Catalog, tables: Sequence[str]
-) -> str:
+def _by_provider(database: Database, backup: Backup, catalog: Catalog, expected: Fingerprint | None) -> str:
+    provider = catalog.provider_of(backup)
+    catalog.verify(backup)
+    provider.bring_back(database, backup)
+    try:
+        notes = _compared(database, backup, expected)
+    except BackupError as error:
+        raise DirtyError(
+            error.what, state="The provider has restored it over the database.", hint=error.hint
+        ) from error
+    return " ".join(
+        [f"By provider-restore, from {backup.provider_id}; nothing is kept of what it replaced.", *notes]
+    )
+
+
+def restore_tables(database: Database, copy: Database, backup: Backup, tables: Sequence[str]) -> str:
     """Put the rows that tables have in a backup in the place of those in the live database, in one transaction.
 
     Args:
         database: the target; untouched until the backup is restored into `copy`.
-        copy: an empty scratch copy.
+        copy: a scratch copy with the backup in it.
         backup: of the whole database or of these tables.
-        catalog: where it is.
         tables: as `named_tables` gives them.
 
     Returns:
@@ -63,8 +77,6 @@ def restore_tables(
         BackupError: the backup is damaged.
     """
     refuse_other_tables(database, backup, tables)
-    with catalog.reading(backup) as folder:
-        copy.load(folder)
     wrong = _other_counts(copy, backup, tables)
     if wrong:
         raise BackupError(f"{backup.backup_id} restores to something else than was backed up: {wrong[0]}.")

@@ -43,7 +43,11 @@ def estimate(database: Database, earlier: Iterable[Backup], *, partial: bool = F
     known = [
         b
         for b in earlier
-        if b.status is BackupStatus.SUCCESS and b.database_size and b.backup_size and not b.partial
+        if b.status is BackupStatus.SUCCESS
+        and b.database_size
+        and b.backup_size
+        and not b.partial
+        and b.provider_id is None
     ][-_LAST:]
     if not known:
         return Estimate(stored=size, needed=size)

@@ -72,6 +72,7 @@ class Dumped(Noun, frozen=True, kw_only=True):
     tool_version: str
     how_to_restore: str
     heads: tuple[tuple[str, ...], ...] = ()
+    provider_id: str | None = None  # what a provider's command called it; then it keeps the data
     secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
 
 

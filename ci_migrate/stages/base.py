@@ -1,7 +1,7 @@
 """What all stages share: the Run, and how a child process is asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.approval import Approver
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.provider import OpenDatabase, refuse_same
+from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Check, Grading
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
-from ci_migrate.errors import DatabaseError
+from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.runner import Workers, base_request, wall_entry
-from ci_migrate.model import Direction, Plan, Report, Schema, StageResult
+from ci_migrate.model import Backup, Direction, Plan, Report, Schema, StageResult
 from ci_migrate.repairs.base import Repair
 from ci_migrate.settings import Secret, Settings
 
@@ -49,12 +51,44 @@ class Run:
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
     token: Secret | None = None
     tell: Callable[[str], None] = field(default=lambda _text: None)
+    open_database: OpenDatabase | None = None  # a provider's clone, by its URL
     watch: Watch = unwatched  # shows how far something long is
 
     @property
     def grading(self) -> Callable[[Plan], Grading]:
         """How findings are graded: settings, flags, revision files."""
         return lambda plan: Grading.of(self.settings.checks, self.settings.allow, plan)
+
+
+@contextmanager
+def restored_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]:
+    """A backup, restored into a scratch copy; or the clone that its provider makes.
+
+    Args:
+        run: this run.
+        backup: what is restored, verified on the way.
+        name: the scratch copy's; the run's id by default.
+
+    Raises:
+        CiMigrateError: there is no room, the backup is damaged, or the provider can't.
+    """
+    if backup.provider_id is None:
+        refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
+        with run.copies.scratch(name or run.id, run.scratch_folder) as copy:
+            with run.catalog.reading(backup) as payload, run.watch("restore", backup.backup_size) as progress:
+                copy.load(payload, progress)
+            yield copy
+        return
+    provider = run.catalog.provider_of(backup)
+    if not provider.clone or run.open_database is None:
+        raise RefusedError(
+            f"{backup.backup_id} is the provider's {backup.provider_id}: without provider-clone it is unproven."
+        )
+    with ExitStack() as stack:
+        with run.watch("clone", 0):
+            clone = run.open_database(stack.enter_context(provider.cloned(run.database.url, backup)))
+        refuse_same(run.database, clone)
+        yield clone
 
 
 RunStage = Callable[[Run, Report], StageResult]

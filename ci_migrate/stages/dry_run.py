@@ -7,7 +7,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Facts, run_checks
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
@@ -32,7 +31,16 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, schema_of, show_heads, words_of
+from ci_migrate.stages.base import (
+    Run,
+    bare_schema,
+    child_request,
+    heads_of,
+    restored_copy,
+    schema_of,
+    show_heads,
+    words_of,
+)
 from ci_migrate.stages.way_back import try_way_back
 
 WHOLE_LIMIT = 1_000_000_000
@@ -51,12 +59,19 @@ def run_stage(run: Run, report: Report) -> StageResult:
         return StageResult(
             stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on."
         )
+    if backup.provider_id is not None and not run.settings.provider_clone:
+        return StageResult(
+            stage="dry-run",
+            outcome=Outcome.FAILED if run.settings.production else Outcome.SKIPPED,
+            message=f"{backup.backup_id} is unproven, and nothing was rehearsed: the provider makes no clone of it "
+            "(provider-clone).",
+        )
     run.workers.warm()  # it imports Alembic while the backup is restored
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
-    refuse_scratch_without_room(run.copies, run.scratch_folder, run.reader.size())
-    with run.copies.scratch(run.id, run.scratch_folder) as scratch:
-        result = _rehearse(run, plan, backup, scratch)
+    started = time.monotonic()
+    with restored_copy(run, backup) as scratch:
+        result = _rehearse(run, plan, backup, scratch, time.monotonic() - started)
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(
             stage="dry-run",
@@ -69,11 +84,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
     return result
 
 
-def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database) -> StageResult:
-    started = time.monotonic()
-    with run.catalog.reading(backup) as payload, run.watch("restore", backup.backup_size) as progress:
-        scratch.load(payload, progress)
-    restore_seconds = time.monotonic() - started
+def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_seconds: float) -> StageResult:
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)
     unproven = compare_with_backup(backup, plan, schema, scratch)

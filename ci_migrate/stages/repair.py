@@ -21,7 +21,7 @@ from ci_migrate.model import (
     delta,
 )
 from ci_migrate.repairs.base import Repair, Repaired, Situation
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, restored_copy, show_heads
 from ci_migrate.stages.watch import diagnosis_of
 
 ORPHAN_SECONDS = 30.0
@@ -197,9 +197,7 @@ def _others_wrote(
     """Compare every row with the backup and, for tables that the run touched, with the rehearsal."""
     if backup is None or evidence is None or rung is None:
         return "it can't be told whether somebody else wrote since the backup"
-    with run.copies.scratch(f"{run.id}_cmp", run.scratch_folder) as copy:
-        with run.catalog.reading(backup) as payload:
-            copy.load(payload)
+    with restored_copy(run, backup, f"{run.id}_cmp") as copy:
         then = copy.contents(copy.counts())
     now = run.database.contents(run.database.counts())
     rehearsed = evidence.rungs[rung - 1].contents if rung else {}

@@ -75,7 +75,9 @@ class Place:
     def restore(self, backup: Backup, *tables: str) -> str:
         names = named_tables(self.database, tables)
         with self.database.scratch("tables_1", self.folder / "scratch") as copy:
-            return restore_tables(self.database, copy, backup, self.catalog, names)
+            with self.catalog.reading(backup) as folder:
+                copy.load(folder)
+            return restore_tables(self.database, copy, backup, names)
 
     def name(self, table: str) -> str:
         return table if self.database.dialect == "sqlite" else f"public.{table}"

@@ -1,0 +1,192 @@
+"""Backups by commands of the user's: pgBackRest, a snapshot of the storage, a cloud's. We keep the manifest."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ci_migrate.databases.base import Database, Dumped
+from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
+from ci_migrate.model import Backup, VersionTable, canonical_json
+from ci_migrate.process import run_tool
+
+URL_VARIABLE = "CI_MIGRATE_PROVIDER_URL"
+CLONE_VARIABLE = "CI_MIGRATE_PROVIDER_CLONE_URL"
+
+FILE = "provider.json"
+"""What lies in the backup's folder in the place of the data."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The user's commands, each a list of arguments; () where there is none.
+
+    In arguments `{id}` is the provider's id of the backup (for `create` ours), `{target}` the target's name,
+    `{folder}` an empty private folder that is gone afterwards. The target's URL is in CI_MIGRATE_PROVIDER_URL,
+    never in an argument.
+    """
+
+    create: Sequence[str]
+    restore: Sequence[str]
+    delete: Sequence[str]
+    clone: Sequence[str]
+    drop: Sequence[str]
+    directory: Path
+
+    def dump(
+        self,
+        database: Database,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        *,
+        target: str,
+        backup_id: str,
+    ) -> Dumped:
+        """Let the provider take a backup; the last line that it prints is its id.
+
+        Raises:
+            BackupError: it failed, printed nothing, or the schema changed meanwhile.
+        """
+        schema = database.schema()
+        lines = self._run("create", self.create, database.url, {"id": backup_id, "target": target}).split(
+            "\n"
+        )
+        provider_id = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if not provider_id or len(provider_id) > 1000 or not provider_id.isprintable():
+            raise BackupError(
+                "provider-create did not print an id as its last line.", hint="See docs/backups.md"
+            )
+        if database.schema() != schema:
+            raise BackupError(
+                f"The schema changed while provider-create ran (it made {provider_id}).",
+                hint="Somebody else migrates it. Wait for the end, then run again.",
+            )
+        (into / FILE).write_bytes(canonical_json({"id": provider_id}))
+        estimated = {
+            table: msgspec.structs.replace(count, exact=False) for table, count in database.counts().items()
+        }
+        return Dumped(
+            schema=schema,
+            row_counts=estimated,  # of now, not of the moment that the backup shows
+            engine_version="",
+            tool_version=f"provider command {Path(self.create[0]).name}",
+            how_to_restore=f"With what provider-create calls {provider_id}: the setting provider-restore.",
+            heads=database.heads(version_tables),
+            provider_id=provider_id,
+        )
+
+    def bring_back(self, database: Database, backup: Backup) -> None:
+        """Let the provider restore a backup over the database, in place.
+
+        Raises:
+            RefusedError: there is no command for it.
+            DirtyError: it failed, and nobody knows how far it got.
+        """
+        if not self.restore:
+            raise RefusedError(
+                f"{backup.backup_id} is the provider's {backup.provider_id}, and no provider-restore is set.",
+                hint="Set provider-restore, or restore it by the provider's own tools.",
+            )
+        try:
+            self._run("restore", self.restore, database.url, self._of(backup))
+        except BackupError as error:
+            raise DirtyError(
+                error.what, state="The provider restores in place: look at the database.", hint=error.hint
+            ) from error
+
+    def remove(self, url: URL | None, backup: Backup) -> None:
+        """Let the provider delete a backup. Raises BackupError; RefusedError where there is no command for it."""
+        if not self.delete:
+            raise RefusedError(
+                f"{backup.backup_id} is the provider's {backup.provider_id}, and no provider-delete is set.",
+                hint="Set provider-delete; without it the provider's data would be left behind.",
+            )
+        self._run("delete", self.delete, url, self._of(backup))
+
+    @contextmanager
+    def cloned(self, url: URL, backup: Backup) -> Iterator[URL]:
+        """A clone of a backup: its URL is the last line that the command prints; `provider-drop` takes it away.
+
+        Raises:
+            BackupError: the command failed, or printed no URL.
+        """
+        printed = self._run("clone", self.clone, url, self._of(backup)).strip().split("\n")[-1].strip()
+        try:
+            clone = make_url(printed)
+        except (ArgumentError, ValueError):
+            # the cause is left out on purpose: it may quote the URL
+            raise BackupError(
+                "provider-clone did not print a URL as its last line.", hint="See docs/backups.md"
+            ) from None
+        try:
+            yield clone
+        finally:
+            if self.drop:
+                self._run("drop", self.drop, url, self._of(backup), clone)
+
+    def _of(self, backup: Backup) -> dict[str, str]:
+        return {"id": backup.provider_id or "", "target": backup.target}
+
+    def _run(
+        self, name: str, argv: Sequence[str], url: URL | None, given: dict[str, str], clone: URL | None = None
+    ) -> str:
+        environ = {
+            variable: place.render_as_string(hide_password=False)
+            for variable, place in ((URL_VARIABLE, url), (CLONE_VARIABLE, clone))
+            if place is not None
+        }
+        with TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as folder:
+            filled = [_filled(argument, {**given, "folder": folder}) for argument in argv]
+            try:
+                return run_tool(filled, env=environ, cwd=self.directory)
+            except ToolError as error:
+                what = error.what
+                for place in (url, clone):
+                    if place is not None and place.password:
+                        what = what.replace(str(place.password), "***")
+                raise BackupError(f"provider-{name}: {what}", hint=error.hint) from error
+
+
+def _filled(argument: str, given: dict[str, str]) -> str:
+    for name, value in given.items():
+        argument = argument.replace(f"{{{name}}}", value)
+    return argument
+
+
+OpenDatabase = Callable[[URL], Database]
+"""The database behind a URL."""
+
+
+def refuse_same(target: Database, clone: Database) -> None:
+    """Raise RefusedError if a clone is the target itself: the dry run would migrate it."""
+    ours, theirs = target.identity(), clone.identity()
+    same = ours.facts == theirs.facts or ours.place == theirs.place
+    if "file" in ours.facts and "file" in theirs.facts:
+        files = (Path(ours.facts["file"]), Path(theirs.facts["file"]))
+        same = same or (all(file.exists() for file in files) and files[0].samefile(files[1]))
+    if ours.dialect != theirs.dialect or same or _seen_from(target, clone):
+        raise RefusedError(
+            f"provider-clone answered with {theirs.place}, which is "
+            + (
+                "the target itself."
+                if ours.dialect == theirs.dialect
+                else f"{theirs.dialect}, not {ours.dialect}."
+            ),
+            hint="It must make a database of its own and print its URL.",
+        )
+
+
+def _seen_from(target: Database, clone: Database) -> bool:
+    """Whether a session on the target shows among those of the clone: a physical clone has its identifiers too."""
+    engine = target.engine(read_only=True)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            return any("ci-migrate" in words for words in clone.sessions_of("ci-migrate"))
+    finally:
+        engine.dispose()
