@@ -33,7 +33,7 @@ from ci_migrate.stages.base import Run
 WRITES = ("run", "migrate", "rollback", "repair")
 """Commands that create the ledger."""
 
-LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table")
+LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table", "backup restore --drop-old")
 """Commands that hold the run lock from their beginning to their end."""
 
 

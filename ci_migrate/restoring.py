@@ -8,7 +8,7 @@ import msgspec
 from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
-from ci_migrate.databases.base import Watch, named_tables, takes_tables, unwatched
+from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
@@ -144,6 +144,22 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def drop_old(run: Run, *, sure: bool) -> list[str]:
+    """Drop what restores of the target kept under another name; returns the names. Only tells if not `sure`.
+
+    Raises:
+        DatabaseError: one could not be dropped; those before it are.
+    """
+    if not isinstance(run.database, KeepsReplaced):
+        return []
+    names = run.database.replaced()
+    for name in names if sure else []:
+        run.database.drop_replaced(name)
+        if run.ledger is not None:
+            run.ledger.audit("replaced database dropped", run.id, name=name)
+    return names
 
 
 def _refuse_version_tables(run: Run, tables: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.commands.progress import say_aside, watching
-from ci_migrate.errors import RefusedError
+from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.model import Backup, BackupStatus
 from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.reports.story import size
@@ -20,6 +20,10 @@ from ci_migrate.restoring import (
     verify_by_restore,
     verify_files,
 )
+from ci_migrate.restoring import (
+    drop_old as drop_replaced,
+)
+from ci_migrate.settings import Settings
 from ci_migrate.status import proven_backups
 
 
@@ -102,7 +106,8 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
 
 
 @command.command("restore")
-@click.argument("backup_id")
+@click.argument("backup_id", required=False)
+@click.option("--drop-old", is_flag=True, help="Instead: drop what earlier restores kept of this target.")
 @click.option(
     "--table", "tables", multiple=True, metavar="NAME", help="The rows of this table alone; several times."
 )
@@ -114,7 +119,8 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
 def restore(
     environment: Environment,
     /,
-    backup_id: str,
+    backup_id: str | None,
+    drop_old: bool,
     tables: tuple[str, ...],
     yes: bool,
     no_safety_backup: bool,
@@ -122,8 +128,12 @@ def restore(
     **options: Any,
 ) -> int:
     """Put a backup in the place of the target: shows what that loses, asks, keeps what it replaces."""
+    if (backup_id is None) != drop_old or (drop_old and tables):
+        raise UsageError("Name either a backup or --drop-old.", hint="ci-migrate backup list")
     settings = settings_of(environment, options)
     environment.listen()
+    if backup_id is None:
+        return _drop_old(environment, settings, yes=yes)
 
     def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]] | None) -> None:
         place = run.database.identity().place
@@ -159,6 +169,16 @@ def restore(
             Restoring(sure, safety_backup=not no_safety_backup, tables=tables),
         )
     click.echo(words)
+    return 0
+
+
+def _drop_old(environment: Environment, settings: Settings, *, yes: bool) -> int:
+    with opened(settings, Order("backup restore --drop-old"), environment.interrupt) as (run, _):
+        names = drop_replaced(run, sure=yes)
+    for name in names:
+        click.echo(f"{'Dropped' if yes else 'Would drop (add --yes)'}: {name}")
+    if not names:
+        click.echo("No restore kept anything.")
     return 0
 
 

@@ -203,6 +203,17 @@ class KnowsRoom(Protocol):
         """
 
 
+@runtime_checkable
+class KeepsReplaced(Protocol):
+    """What a Database may do besides: drop what its `replace` kept under another name."""
+
+    def replaced(self) -> list[str]:
+        """The names of what restores of this database kept, the oldest first."""
+
+    def drop_replaced(self, name: str) -> None:
+        """Drop one of them. Raises DatabaseError, also where somebody uses it."""
+
+
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """Shows that something long is going on: what, and how many bytes it will be about (0: not known)."""
 

@@ -284,8 +284,14 @@ class PostgreSQL:
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)
 
+    def replaced(self) -> list[str]:
+        return copies.replaced(self._access)
+
+    def drop_replaced(self, name: str) -> None:
+        copies.drop_replaced(self._access, name)
+
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        kept = copies.fitting(self._access.database, f"_before_{label}")
+        kept = copies.fitting(self._access.database, f"{copies.BEFORE}{label}")
         new = copies.fitting(self._access.database, f"{copies.NEW}{label}")
         copies.refuse_swap(
             self._access, ledger_schema=LEDGER_SCHEMA, lock_key=lock_key(self._access.database)
@@ -295,5 +301,5 @@ class PostgreSQL:
             load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
             check(restored)
             copies.swap(self._access, new, kept)
-        server = self._access.server
-        return f'The replaced database is kept as "{kept}" on {server}. To drop it: DROP DATABASE "{kept}";'
+        place = f'"{kept}" on {self._access.server}'
+        return f"The replaced database is kept as {place}. To drop it: ci-migrate backup restore --drop-old"

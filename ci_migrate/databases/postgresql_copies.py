@@ -1,5 +1,6 @@
 """Databases beside the target: made like it, dropped, or put in its place."""
 
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,9 @@ SCRATCH = "ci_migrate_scratch_"
 
 NEW = "_ci_migrate_new_"
 """What stands between a database's name and the label, while a restore builds its successor."""
+
+BEFORE = "_before_"
+"""What stands between a database's name and the label, where a restore keeps what it replaced."""
 
 LONGEST_NAME = 63
 """Bytes of a name; the server cuts longer ones off without a word."""
@@ -262,6 +266,27 @@ def sweep(access: Access, keep: Iterable[str]) -> list[str]:
                 drop(admin, name, force=False)
                 swept.append(name)
     return swept
+
+
+def replaced(access: Access) -> list[str]:
+    """The databases that restores of this one kept and that this role may drop, the oldest first."""
+    label = "00000000_000000"
+    start = fitting(access.database, BEFORE + label)[: -len(label)]
+    with closing(maintenance(access)) as admin, access.translated():
+        found = admin.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')"
+            " ORDER BY datname",
+            [start],
+        ).fetchall()
+    return [name for (name,) in found if re.fullmatch("[0-9]{8}_[0-9]{6}", name[len(start) :])]
+
+
+def drop_replaced(access: Access, name: str) -> None:
+    """Drop one of them; not where somebody is connected to it. Raises DatabaseError."""
+    if name not in replaced(access):
+        raise DatabaseError(f"No restore of {access.place} kept a database {name}.")
+    with closing(maintenance(access)) as admin, access.translated():
+        drop(admin, name, force=False)
 
 
 # --------------------------------------------------------------------------- the swap

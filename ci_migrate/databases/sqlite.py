@@ -294,6 +294,19 @@ class SQLite:
             self._take(copied)
         return f"{self.file} was restored; its content before is in {kept}."
 
+    def replaced(self) -> list[str]:
+        pattern = re.compile(re.escape(f"{self.file.name}.before_") + r"[0-9]{8}_[0-9]{6}(_[0-9]+)?")
+        return sorted(p.name for p in self.file.parent.iterdir() if p.is_file() and pattern.fullmatch(p.name))
+
+    def drop_replaced(self, name: str) -> None:
+        if name not in self.replaced():
+            raise DatabaseError(f"No restore of {self.file} kept {name}.")
+        with self._explained():
+            try:
+                sqlite_files.remove(self.file.with_name(name))
+            except OSError as error:
+                raise DatabaseError(f"{name} could not be removed: {error.strerror or error}.") from error
+
     def _keep(self, label: str) -> Path:
         """Copy the current content to a new file beside; what is no database any more is moved there."""
         name = f"{self.file.name}.before_{re.sub(r'[^A-Za-z0-9_.-]', '_', label)[:100]}"
