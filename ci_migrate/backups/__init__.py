@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 
-from ci_migrate.backups.storage import BUILT_IN, StorageFactory
+from ci_migrate.backups.s3 import make_s3
+from ci_migrate.backups.storage import StorageFactory, make_local
 from ci_migrate.markers import hookimpl
+
+STORAGES = (
+    StorageFactory(schemes=("", "file"), make=make_local),
+    StorageFactory(schemes=("s3",), make=make_s3),
+)
 
 
 @hookimpl
 def ci_migrate_storages() -> Sequence[StorageFactory]:
-    """The built-in storage: a folder."""
-    return BUILT_IN
+    """The built-in storages: a folder, and a bucket."""
+    return STORAGES

@@ -21,7 +21,7 @@ from ci_migrate.model import Backup, BackupFile
 MANIFEST = "manifest.json"
 
 _CHUNK = 1 << 20
-_WRITING = ".writing"
+WRITING = ".writing"
 _DELETED = ".deleted-"
 _YOUNG = 60.0
 """Seconds in which a folder without a lock may belong to a process that is about to lock it."""
@@ -164,11 +164,11 @@ class LocalStorage:
             for p in folder.rglob("*")
             if p.is_symlink() or not p.is_dir()
         )
-        return sorted((name, path) for name, path in found if name not in (MANIFEST, _WRITING))
+        return sorted((name, path) for name, path in found if name not in (MANIFEST, WRITING))
 
     def busy(self, backup_id: str) -> bool:
         try:
-            with (self._folder / backup_id / _WRITING).open("r+b") as file:
+            with (self._folder / backup_id / WRITING).open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -187,7 +187,7 @@ class LocalStorage:
         folder.mkdir(mode=0o700)
         try:
             with os.fdopen(
-                os.open(folder / _WRITING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b"
+                os.open(folder / WRITING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b"
             ) as lock:
                 with suppress(OSError):  # a file system without locks: its age alone protects the folder
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,7 +215,7 @@ class LocalStorage:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(folder / MANIFEST)
-        (folder / _WRITING).unlink(missing_ok=True)
+        (folder / WRITING).unlink(missing_ok=True)
         _flush(folder)
         _flush(self._folder)
         return backup
@@ -242,7 +242,7 @@ class LocalStorage:
         for backup_id in self.ids():
             folder = self._folder / backup_id
             # A folder without the mark lost its manifest in another way: that is for a person to look at.
-            ours = (folder / _WRITING).exists() or not any(folder.iterdir())
+            ours = (folder / WRITING).exists() or not any(folder.iterdir())
             old = time.time() - folder.stat().st_mtime > _YOUNG
             if self.manifest(backup_id) is None and ours and old and not self.busy(backup_id):
                 self.delete(backup_id)
@@ -284,10 +284,8 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _local(place: str, base: Path) -> Storage:
+def make_local(place: str, base: Path) -> LocalStorage:
+    """The storage for a folder, relative to `base`, or a `file://` URL."""
     if "://" in place:
         return LocalStorage(Path(unquote(urlsplit(place).path)))
     return LocalStorage(base / Path(place).expanduser())
-
-
-BUILT_IN = (StorageFactory(schemes=("", "file"), make=_local),)

@@ -17,9 +17,10 @@ import msgspec
 import pytest
 from sqlalchemy import URL
 
+from ci_migrate.backups import STORAGES
 from ci_migrate.backups import storage as storage_module
 from ci_migrate.backups.catalog import Catalog, check_id, revision_words
-from ci_migrate.backups.storage import BUILT_IN, LocalStorage, open_storage
+from ci_migrate.backups.storage import LocalStorage, open_storage
 from ci_migrate.databases.sqlite import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, CiMigrateError, SettingsError, UsageError
 from ci_migrate.model import Backup, BackupStatus, RowCount, VersionTable
@@ -607,11 +608,11 @@ def test_R11_what_can_not_be_removed_is_named_and_the_rest_stays_listed(
 
 
 def test_open_storage(tmp_path: Path) -> None:
-    assert open_storage("./backups", tmp_path, BUILT_IN).place == str(tmp_path / "backups")
-    assert open_storage(str(tmp_path / "b"), Path("/"), BUILT_IN).place == str(tmp_path / "b")
-    assert open_storage(f"file://{tmp_path}/my%20b", Path("/"), BUILT_IN).place == f"{tmp_path}/my b"
+    assert open_storage("./backups", tmp_path, STORAGES).place == str(tmp_path / "backups")
+    assert open_storage(str(tmp_path / "b"), Path("/"), STORAGES).place == str(tmp_path / "b")
+    assert open_storage(f"file://{tmp_path}/my%20b", Path("/"), STORAGES).place == f"{tmp_path}/my b"
     with pytest.raises(SettingsError) as caught:
-        open_storage("s3://KEY:SECRET@bucket/prefix", tmp_path, BUILT_IN)
+        open_storage("s3://KEY:SECRET@bucket/prefix", tmp_path, STORAGES)
     assert "s3" in caught.value.what
     assert "SECRET" not in " ".join(caught.value.lines)
 
