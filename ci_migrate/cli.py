@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
     "When it failed": (
         ("repair", "Say what state an unfinished run left, mend it, prove it."),
         ("rollback", "Go back to a revision, rehearsed first."),
-        ("backup", "Create, list, show, verify, restore, delete, prune backups."),
+        ("backup", "Create, list, show, verify, copy, restore, delete, prune backups."),
     ),
     "Approval": (("token", "Generate, validate, list, revoke approval tokens."),),
     "Set-up": (

@@ -184,14 +184,14 @@ def _databases(
     return database, reader, copies
 
 
-def open_catalog(settings: Settings) -> Catalog:
-    """The backups alone: neither the target nor its ledger is needed to look at them."""
-    return _catalog(settings, plugins.create_manager(settings.plugins, settings.project_dir))
+def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
+    """The backups alone, in `backup-dir` or another place: neither the target nor its ledger is needed for it."""
+    return _catalog(settings, plugins.create_manager(settings.plugins, settings.project_dir), place)
 
 
-def _catalog(settings: Settings, manager: pluggy.PluginManager) -> Catalog:
+def _catalog(settings: Settings, manager: pluggy.PluginManager, place: str | None = None) -> Catalog:
     return Catalog(
-        plugins.make_storage(manager, settings.backup_dir, settings.project_dir),
+        plugins.make_storage(manager, place or settings.backup_dir, settings.project_dir),
         Encryption(settings.backup_recipients, settings.resolve_backup_identity),
         Provider(
             create=settings.provider_create,

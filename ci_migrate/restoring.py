@@ -67,7 +67,7 @@ def verify_files(catalog: Catalog, backup: Backup, watch: Watch = unwatched) -> 
         RefusedError: it was never finished.
         BackupError: a file is missing or damaged.
     """
-    _complete(backup)
+    complete(backup)
     with watch("verify", backup.backup_size) as progress:
         catalog.verify(backup, progress)
     return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
@@ -80,7 +80,7 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
         RefusedError: it was never finished.
         BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
     """
-    _complete(backup)
+    complete(backup)
     plan = current_plan(run)
     with restored_copy(run, backup) as copy:
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
@@ -108,7 +108,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         NotApprovedError: a production-tagged target, and no token for this restore.
         RefusedError, BackupError: it can't or may not be restored; the target is untouched.
     """
-    _complete(backup)
+    complete(backup)
     run.catalog.check_readable(backup)
     tables = named_tables(run.database, how.tables) if how.tables else []
     if tables:
@@ -204,9 +204,11 @@ def _reserved(run: Run, backup: Backup) -> Approval:
     return reserve(run.ledger, run.token.reveal(), restore_plan(run, backup.backup_id), run.id)
 
 
-def _complete(backup: Backup) -> None:
+def complete(backup: Backup) -> Backup:
+    """The backup, if it was finished. Raises RefusedError if it was not."""
     if backup.status is not BackupStatus.SUCCESS:
         raise RefusedError(
             f"{backup.backup_id} was never finished: it can't be restored.",
             hint=f"ci-migrate backup delete {backup.backup_id} --yes",
         )
+    return backup

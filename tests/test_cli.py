@@ -288,7 +288,7 @@ def test_no_such_backup(alembic_project, name):
         three_lines(done)
 
 
-def test_delete_and_prune_show_first(migrated):
+def test_R10_delete_and_prune_show_first(migrated):
     first = backups(migrated)[0]["backupId"]
     second = ended(migrated.run("backup", "create"), 0).split()[0]
     ended(migrated.run("backup", "delete", second), 0, "Would delete")

@@ -1,5 +1,6 @@
 """What a bucket's refusals mean, in words. Nothing of the server's own text is shown, nor of an endpoint's URL."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,6 @@ _MEANING = {
     ),
     "SlowDown": ("the server is too busy", _AGAIN),
     "ServiceUnavailable": ("the server is not available", _AGAIN),
-    "503": ("the server is not available", _AGAIN),
     "InternalError": ("the server had an error of its own", _AGAIN),
 }
 
@@ -64,6 +64,8 @@ def _words(error: BaseException) -> tuple[str, str]:
     match error:
         case exceptions.ClientError():
             code = code_of(error)
+            if re.fullmatch("5[0-9][0-9]", code):  # of an answer that had no code of its own
+                code = "ServiceUnavailable"
             why, hint = _MEANING.get(code, (f"refused by {code or 'an error without a code'}", _RIGHTS))
             return f"{why} ({error.operation_name})", hint
         case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():

@@ -1,4 +1,4 @@
-"""`ci-migrate backup create|list|show|verify|restore|delete|prune`."""
+"""`ci-migrate backup create|list|show|verify|copy|restore|delete|prune`."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.reports.story import size
 from ci_migrate.restoring import (
     Restoring,
+    complete,
     create_backup,
     listed,
     restore_backup,
@@ -102,6 +103,20 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
     else:
         catalog = open_catalog(settings)
         click.echo(verify_files(catalog, catalog.get(backup_id), watching(environment)))
+    return 0
+
+
+@command.command("copy")
+@click.argument("backup_id")
+@click.argument("url")
+@settings_options
+@click.pass_obj
+def copy(environment: Environment, /, backup_id: str, url: str, **options: Any) -> int:
+    """Copy a complete backup to another folder or s3://bucket/prefix, verified on both sides."""
+    settings = settings_of(environment, options)
+    catalog = open_catalog(settings)
+    copied = catalog.copy(complete(catalog.get(backup_id)), open_catalog(settings, url))
+    click.echo(f"{copied.backup_id}  {size(copied.backup_size)}  verified in {copied.backup_path}")
     return 0
 
 
