@@ -1,453 +1,115 @@
-"""Copies of a MySQL or MariaDB database: rows by its dump program, everything else by the server's own statements.
+"""Databases beside the target on a MySQL or MariaDB server: scratch copies, and what killed runs leave."""
 
-A payload is `about.json`, `objects.json.zst` (what `load` reads), `tables.sql.zst` and `programs.sql.zst` (the same for
-people) and `rows-N.sql.zst`, which are loaded side by side.
-"""
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from shutil import disk_usage
-from typing import TYPE_CHECKING
-
-import msgspec
-
-from ci_migrate.databases import mysql_objects as objects
-from ci_migrate.databases import mysql_tools as tools
-from ci_migrate.databases.base import Dumped, Progress, no_progress
-from ci_migrate.databases.compression import DecompressionError, chunks, compressing
-from ci_migrate.databases.mysql_catalog import part, read_flavour, read_schema
-from ci_migrate.databases.mysql_rows import read_counts, read_heads
-from ci_migrate.databases.mysql_rows_stream import RowStream
+from ci_migrate.databases.mysql_dump import dump
+from ci_migrate.databases.mysql_load import SCRATCH, load
+from ci_migrate.databases.mysql_objects import quoted
+from ci_migrate.databases.mysql_replace import NEW, finish_swap, in_use, making, replace
 from ci_migrate.databases.mysql_sessions import Access
-from ci_migrate.errors import BackupError, DatabaseError
-from ci_migrate.model import Noun, RowCount, Schema, VersionTable, canonical_json
+from ci_migrate.errors import CiMigrateError, DatabaseError, UsageError
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-ABOUT = "about.json"
-OBJECTS = "objects.json.zst"
-SCRATCH = "ci_migrate_scratch_"
-"""What the name of each scratch copy starts with; the run id follows."""
+__all__ = ["dump", "load", "replace", "scratch", "sweep"]
 
-SIDE_BY_SIDE = 2
-"""Files of rows, and clients that load them at once."""
-
-SAFE_ENGINES = ("InnoDB", "SEQUENCE", "ROCKSDB")
-"""Whose rows a transaction shows as they were at its start."""
-
-ROW_ARGUMENTS = (
-    "--single-transaction",
-    "--skip-lock-tables",
-    "--skip-add-locks",  # under LOCK TABLES a default can't ask its sequence
-    "--no-create-info",
-    "--skip-triggers",
-    "--hex-blob",
-    "--no-tablespaces",
-    "--quick",
-    "--default-character-set=utf8mb4",
-    "--max-allowed-packet=1G",
-)
-MYSQL_ARGUMENTS = ("--set-gtid-purged=OFF", "--column-statistics=0")
-CLIENT_ARGUMENTS = (
-    "--batch",
-    "--binary-mode",
-    "--no-auto-rehash",
-    "--default-character-set=utf8mb4",
-    "--max-allowed-packet=1G",
-    # one commit per table (ENABLE KEYS makes one); MariaDB fills an empty table in bulk when nothing is checked
-    "--init-command=SET SESSION autocommit = 0, unique_checks = 0, foreign_key_checks = 0",
-)
+LONGEST_NAME = 64
+"""Characters of a database's name."""
 
 
-class About(Noun, frozen=True, kw_only=True):
-    """What stands beside a dump: where it comes from, and what must be in it."""
+@contextmanager
+def scratch(access: Access, run_id: str) -> Iterator[Access]:
+    """An empty database like the target's, dropped when the block is left.
 
-    flavour: str
-    version: tuple[int, int]
-    database: str
-    charset: str
-    collation: str
-    rows: tuple[str, ...]
-    objects: int
-
-
-class Objects(Noun, frozen=True, kw_only=True):
-    """The statements that make the database's objects."""
-
-    tables: tuple[objects.Stored, ...]
-    programs: tuple[objects.Stored, ...]
-
-
-# --------------------------------------------------------------------------- dump
-
-
-def dump(
-    access: Access,
-    into: Path,
-    version_tables: Sequence[VersionTable],
-    progress: Progress = no_progress,
-    *,
-    client_tools: str | None = None,
-    lock_timeout: float = 5.0,
-) -> Dumped:
-    """Write a consistent copy as files into the empty folder `into`. See `base.Database.dump`.
-
-    Args:
-        access: the database.
-        into: an empty folder.
-        version_tables: whose heads are told.
-        progress: called with bytes.
-        client_tools: the folder of the programs, if configured.
-        lock_timeout: seconds to wait for another session's lock.
+    Yields:
+        how the child reaches it: by an account of its own that may nothing elsewhere, where this one can make
+        accounts; else by this one (its `user` is the same).
 
     Raises:
-        BackupError: the schema changed meanwhile, a table's engine has no snapshots, or the disk is full.
-        ToolError: there is no program that can dump this server.
-        DatabaseError: the server said no, or cut the connection.
+        DatabaseError: this account may not create it; with the GRANT.
+        UsageError: the run id is too long.
     """
-    with held_off(access, lock_timeout) as held:
-        with reading(access) as cursor:
-            flavour = read_flavour(cursor)
-            tool = tools.find_tool(tools.DUMP, flavour, client_tools)
-            if not held:
-                _refuse_without_snapshot(cursor, access)
-            sizes = _sizes(cursor, access.database)
-            before = (
-                read_schema(cursor, access.database),
-                read_heads(cursor, access.database, version_tables),
-            )
-        rows = _dump_rows(access, into, tool, sizes, progress, lock_timeout)
-        with reading(access) as cursor:
-            # after the rows: sequences may be ahead of them, never behind
-            stored = Objects(
-                tables=objects.read_tables(cursor, access.database),
-                programs=objects.read_programs(cursor, access.database),
-            )
-            after = (
-                read_schema(cursor, access.database),
-                read_heads(cursor, access.database, version_tables),
-            )
-            if before != after:
-                raise _changed(access, before[0], after[0])
-            cursor.execute("SELECT @@character_set_database, @@collation_database")
-            charset, collation = cursor.fetchone() or ("", "")
-            versioned = _versioned(cursor, access.database)
-            counted = read_counts(cursor, access.database, versioned, exact=True) if versioned else {}
-    about = About(
-        flavour=flavour.name,
-        version=flavour.version,
-        database=access.database,
-        charset=str(charset),
-        collation=str(collation),
-        rows=tuple(f"rows-{n}.sql.zst" for n in range(SIDE_BY_SIDE)),
-        objects=len(stored.tables) + len(stored.programs),
-    )
-    with _room(into):
-        _write_objects(into, stored)
-        (into / ABOUT).write_bytes(canonical_json(about))
-    zero = dict.fromkeys((s.name for s in stored.tables if s.kind == "TABLE"), 0)
-    return Dumped(
-        schema=after[0],
-        heads=after[1],
-        row_counts=dict(
-            sorted({**{part(n): RowCount(rows=r) for n, r in {**zero, **rows}.items()}, **counted}.items())
-        ),
-        engine_version=f"{flavour.name} {flavour.text}",
-        tool_version=tool.words,
-        how_to_restore=(
-            f"{'mariadb' if flavour.mariadb else 'mysql'} -e 'CREATE DATABASE NEW_DATABASE CHARACTER SET {charset}"
-            f" COLLATE {collation}' && zstd -dc tables.sql.zst rows-*.sql.zst programs.sql.zst"
-            f" | {'mariadb' if flavour.mariadb else 'mysql'} NEW_DATABASE"
-        ),
-    )
-
-
-@contextmanager
-def reading(access: Access) -> "Iterator[Cursor]":
-    """A session without a limit on statements, in the settings of `objects.SETTINGS`."""
-    with access.session() as cursor:
-        cursor.execute(read_flavour(cursor).no_statement_limit)
-        cursor.execute(f"SET SESSION {objects.SETTINGS}")
-        yield cursor
-
-
-@contextmanager
-def held_off(access: Access, lock_timeout: float) -> Iterator[bool]:
-    """DDL of others waits meanwhile, on the whole server; yields whether it does.
-
-    It does not where this account lacks the right (RELOAD on MariaDB, BACKUP_ADMIN on MySQL), or another backup holds
-    it off already: then whoever asked compares the schema before with the one after. On MariaDB writes to tables
-    without transactions wait too.
-    """
-    with closing(access.connect()) as connection:
-        cursor = connection.cursor()
-        with access.translated():
-            mariadb = read_flavour(cursor).mariadb
-            cursor.execute(
-                f"SET SESSION lock_wait_timeout = {max(1, round(lock_timeout))}, wait_timeout = 31536000"
-            )
-        steps = ("START", "FLUSH", "BLOCK_DDL") if mariadb else ()
-        statements = [f"BACKUP STAGE {step}" for step in steps] or ["LOCK INSTANCE FOR BACKUP"]
-        held = True
-        import pymysql
-
+    name = SCRATCH + run_id
+    if len(name) > LONGEST_NAME:
+        raise UsageError(f"The run id {run_id} is too long for a database's name.")
+    with making(access, name):
         try:
-            for statement in statements:
-                cursor.execute(statement)
-        except pymysql.MySQLError as error:
-            held = False
-            if error.args[0] not in (1205, 1227, 1064):  # busy, not allowed, not known
-                raise DatabaseError(f"{access.place}: {access.explain(error)}.") from error
-            connection.close()  # whatever stage it reached
-            connection.connect()
-        yield held
-
-
-def _refuse_without_snapshot(cursor: "Cursor", access: Access) -> None:
-    cursor.execute(
-        "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-        " AND TABLE_TYPE <> 'VIEW' AND ENGINE NOT IN %s ORDER BY 1",
-        [access.database, SAFE_ENGINES],
-    )
-    if found := cursor.fetchall():
-        named = ", ".join(f"{name} ({engine})" for name, engine in found[:10])
-        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        raise BackupError(
-            f"These tables have no transactions, so a dump can't show them as of one moment: {named}{more}.",
-            hint=f"ALTER TABLE ... ENGINE=InnoDB, or on MariaDB: GRANT RELOAD ON *.* TO {access.user};",
-        )
-
-
-def _versioned(cursor: "Cursor", database: str) -> list[str]:
-    """System-versioned tables: a dump holds the rows of now, and older ones."""
-    cursor.execute(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SYSTEM VERSIONED'",
-        [database],
-    )
-    return [part(str(name)) for (name,) in cursor.fetchall()]
-
-
-def _sizes(cursor: "Cursor", database: str) -> dict[str, int]:
-    cursor.execute(
-        "SELECT TABLE_NAME, COALESCE(DATA_LENGTH, 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-        " AND TABLE_TYPE <> 'VIEW' ORDER BY 2 DESC",
-        [database],
-    )
-    return {str(name): int(size) for name, size in cursor.fetchall()}
-
-
-def _changed(access: Access, before: Schema, after: Schema) -> BackupError:
-    names = sorted({name for name, _ in before.items() ^ after.items()}) or ["the version table"]
-    return BackupError(
-        f"{access.place} was changed while it was dumped: {', '.join(names[:5])}.",
-        hint=f"Try again, or let changes wait meanwhile: GRANT RELOAD ON *.* TO {access.user};  (MySQL: BACKUP_ADMIN)",
-    )
-
-
-@contextmanager
-def _room(into: Path) -> Iterator[None]:
-    """A full disk leaves the block as BackupError."""
-    try:
-        yield
-    except OSError as error:
-        free = disk_usage(into).free
-        raise BackupError(
-            f"The backup could not be written: {error.strerror}.", hint=f"{free:,} bytes are free in {into}."
-        ) from error
-
-
-def _dump_rows(
-    access: Access,
-    into: Path,
-    tool: tools.Tool,
-    sizes: dict[str, int],
-    progress: Progress,
-    lock_timeout: float,
-) -> dict[str, int]:
-    """Write the rows, and return how many there are in each table."""
-    filled = [0] * SIDE_BY_SIDE
-    places = {}
-    for table, size in sizes.items():  # biggest first
-        places[table] = filled.index(min(filled))
-        filled[places[table]] += size
-    total = sum(filled)
-    arguments = [*ROW_ARGUMENTS, *(() if tool.mariadb else MYSQL_ARGUMENTS), "--", access.database]
-    with _room(into), ExitStack() as stack:
-        files = [stack.enter_context(compressing(into / f"rows-{n}.sql.zst")) for n in range(SIDE_BY_SIDE)]
-        stream = RowStream([file.write for file in files], places)
-
-        def sink(data: bytes) -> None:
-            stream.feed(data)
-            progress(stream.bytes, total)
-
-        tools.read_from(tool, arguments, access, sink, _StuckWatch(access, stream, lock_timeout))
-        if not stream.finish():
-            raise BackupError(f"{tool.path.name} ended well, but its dump of {access.place} has no end.")
-    return stream.rows
-
-
-class _StuckWatch:
-    """Raises if the dump waits longer than the lock timeout for a table that somebody has locked."""
-
-    def __init__(self, access: Access, stream: RowStream, lock_timeout: float) -> None:
-        self._access = access
-        self._stream = stream
-        self._seen = -1
-        self._calls = 0
-        self._limit = lock_timeout
-
-    def __call__(self) -> None:
-        if self._seen != self._stream.bytes:
-            self._seen, self._calls = self._stream.bytes, 0
-        self._calls += 1
-        if self._calls * tools.WATCH_SECONDS < self._limit:
-            return
-        self._calls = 0
-        with self._access.session() as cursor:
-            cursor.execute(
-                "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock'"
-                " AND TIME >= %s AND DB = %s AND INFO LIKE 'SELECT /*!40001 SQL_NO_CACHE */%%'",
-                [int(self._limit), self._access.database],
-            )
-            row = cursor.fetchone()
-            cursor.execute(
-                "SELECT ID, USER, TIME FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID()"
-                " AND (STATE IS NULL OR STATE <> 'Waiting for table metadata lock') ORDER BY TIME DESC LIMIT 3",
-                [self._access.database],
-            )
-            others = [f"{pid} of {user} ({seconds} s)" for pid, user, seconds in cursor.fetchall()]
-        if row:
-            table = str(row[0]).rpartition(" FROM ")[2].strip()
-            raise BackupError(
-                f"Table {table} of {self._access.place} is locked by another session, for longer than"
-                f" {self._limit:g} s. Sessions there: {', '.join(others) or 'none that this account sees'}.",
-                hint="Wait for it or end it, or set a longer `lock-timeout`.",
-            )
-
-
-def _write_objects(into: Path, stored: Objects) -> None:
-    with compressing(into / OBJECTS) as file:
-        file.write(canonical_json(stored))
-    for name, some in (("tables", stored.tables), ("programs", stored.programs)):
-        with compressing(into / f"{name}.sql.zst") as file:
-            for text in objects.as_script(some):
-                file.write(text)
-
-
-# --------------------------------------------------------------------------- load
-
-
-def read_payload(payload: Path) -> tuple[About, Objects]:
-    """What a payload is of. Raises BackupError if that is missing or damaged."""
-    try:
-        about = msgspec.json.decode((payload / ABOUT).read_bytes(), type=About)
-        stored = msgspec.json.decode(b"".join(chunks(payload / OBJECTS)), type=Objects)
-    except (OSError, msgspec.MsgspecError, *DecompressionError) as error:
-        raise BackupError(
-            f"{ABOUT} or {OBJECTS} of the dump in {payload.name} is missing or damaged."
-        ) from error
-    return about, stored
-
-
-def load(
-    access: Access,
-    payload: Path,
-    progress: Progress = no_progress,
-    *,
-    client_tools: str | None = None,
-    programs_as: Access | None = None,
-    events: bool = True,
-) -> None:
-    """Restore a dump into a database, which must be empty.
-
-    Args:
-        access: the database.
-        payload: the folder that `dump` wrote into.
-        progress: called with compressed bytes.
-        client_tools: the folder of the client, if configured.
-        programs_as: who makes routines, views, triggers and events, and so whose rights they run with. None keeps
-            their definers; in a scratch copy, whose programs must not have anybody else's rights, it is `access`.
-        events: events may run; never in a scratch copy.
-
-    Raises:
-        BackupError: the database is not empty, the dump is damaged or of another engine, or a statement was refused.
-        ToolError: there is no client for this server.
-    """
-    about, stored = read_payload(payload)
-    copy = access.database.startswith(SCRATCH)
-    with access.session() as cursor:
-        flavour = read_flavour(cursor)
-        _must_be_empty(cursor, access)
-    if (about.flavour, *about.version) > (flavour.name, *flavour.version) or about.flavour != flavour.name:
-        raise BackupError(
-            f"The backup is of {about.flavour} {about.version[0]}.{about.version[1]}, and {access.server} is"
-            f" {flavour.name} {flavour.text}.",
-            hint="Restore it on a server of the same kind that is not older.",
-        )
-    client = tools.find_tool(tools.CLIENT, flavour, client_tools)
-    objects.create_tables(access, stored.tables, named=about.database)
-    _load_rows(access, payload, about, client, progress)
-    objects.create_programs(
-        programs_as or access,
-        stored.programs,
-        named=about.database,
-        definers=programs_as is None and not copy,
-        events=events and not copy,
-    )
-
-
-def _must_be_empty(cursor: "Cursor", access: Access) -> None:
-    cursor.execute(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s UNION ALL SELECT ROUTINE_NAME FROM"
-        " information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s LIMIT 1",
-        [access.database, access.database],
-    )
-    if row := cursor.fetchone():
-        raise BackupError(
-            f"{access.place} is not empty ({row[0]} is there): a backup is never restored over it.",
-            hint="Restore it into a fresh database.",
-        )
-
-
-def _load_rows(access: Access, payload: Path, about: About, client: tools.Tool, progress: Progress) -> None:
-    stop = threading.Event()
-    done = dict.fromkeys(about.rows, 0)
-    files = {name: payload / name for name in about.rows}
-    total = sum(path.stat().st_size for path in files.values() if path.exists())
-
-    def pieces(name: str) -> Iterator[bytes]:
-        for piece in chunks(files[name]):
-            if stop.is_set():
-                raise _StoppedError("The restore was stopped.")
-            done[name] += len(piece)
-            yield piece
-
-    def run(name: str) -> None:
-        try:
-            tools.write_to(client, [*CLIENT_ARGUMENTS, "--", access.database], access, pieces(name))
-        except (OSError, *DecompressionError) as error:
-            raise BackupError(
-                f"{name} of the dump in {payload.name} is missing or damaged: {error}."
-            ) from error
-
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        jobs = [pool.submit(run, name) for name in files]
-        try:
-            while (waiting := wait(jobs, 0.25, FIRST_EXCEPTION)).not_done:
-                progress(sum(done.values()), 0)
-                if any(job.exception() for job in waiting.done):
-                    break
+            yield _own_account(access, name) or access.elsewhere(name)
         finally:
-            stop.set()
-    failed = [error for job in jobs if (error := job.exception()) is not None]
-    if failed:
-        raise next((error for error in failed if not isinstance(error, _StoppedError)), failed[0])
-    progress(total, total)
+            with access.elsewhere("").session() as cursor:
+                _drop(cursor, name)
 
 
-class _StoppedError(BackupError):
-    """The other client has failed."""
+def account_of(name: str) -> str:
+    """The account that may nothing but use the scratch copy of this name."""
+    return f"ci_migrate_{sha256(name.encode()).hexdigest()[:16]}"
+
+
+def _own_account(access: Access, name: str) -> Access | None:
+    """An account for this database alone; None where this one may not make it, or the server does not let it in."""
+    password = f"aA1!{secrets.token_urlsafe(24)}"
+    pattern = name.replace("_", r"\_").replace("%", r"\%")
+    with access.elsewhere("").session() as cursor:
+        whom = (account_of(name), _host(cursor))
+        try:
+            with access.translated():
+                cursor.execute("DROP USER IF EXISTS %s@%s", whom)
+                cursor.execute("CREATE USER %s@%s IDENTIFIED BY %s", (*whom, password))
+                cursor.execute(f"GRANT ALL ON {quoted(pattern).replace('%', '%%')}.* TO %s@%s", whom)
+            child = access.elsewhere(name).login(whom[0], password)
+            child.connect().close()
+        except DatabaseError:
+            with suppress(CiMigrateError), access.translated():
+                cursor.execute("DROP USER IF EXISTS %s@%s", whom)
+            return None
+    return child
+
+
+def _host(cursor: "Cursor") -> str:
+    """The host that the server knows this account by: a scratch copy's account comes from there too."""
+    cursor.execute("SELECT CURRENT_USER()")
+    row: tuple[Any, ...] = cursor.fetchone() or ("",)
+    return str(row[0]).rpartition("@")[2]
+
+
+def _drop(cursor: "Cursor", name: str) -> None:
+    """Drop a copy: its account first, its sessions, then itself."""
+    import pymysql
+
+    if name.startswith(SCRATCH):
+        with suppress(pymysql.MySQLError):  # no right to: then there is none
+            cursor.execute("DROP USER IF EXISTS %s@%s", (account_of(name), _host(cursor)))
+    cursor.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", [name])
+    for (session,) in cursor.fetchall():
+        with suppress(pymysql.MySQLError):  # gone by itself
+            cursor.execute(f"KILL {int(session)}")
+    cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+
+
+def sweep(access: Access, keep: Iterable[str] = ()) -> list[str]:
+    """Drop what killed runs left, and return the names.
+
+    That is scratch copies of runs that are not in `keep`, with their accounts, and half-restored successors of this
+    database; a swap that was begun is finished or taken back. What somebody uses stays.
+    """
+    kept = {SCRATCH + run_id for run_id in keep}
+    swept = []
+    with closing(access.elsewhere("").connect()) as connection, access.translated():
+        cursor = connection.cursor()
+        cursor.execute("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1")
+        for (name,) in cursor.fetchall():
+            if (
+                not str(name).startswith((SCRATCH, access.database + NEW))
+                or name in kept
+                or in_use(cursor, name)
+            ):
+                continue
+            if str(name).startswith(SCRATCH) or finish_swap(access, str(name)) is None:
+                _drop(cursor, str(name))
+            swept.append(str(name))
+    return swept

@@ -1,81 +1,11 @@
 """Copies on MariaDB for real: what goes into a dump, comes out of it, and what happens when that is disturbed."""
 
-import re
-from pathlib import Path
-
-import pymysql
 import pytest
+from mysql_support import contents, counts, databases, execute, schema
 
 from ci_migrate.databases import mysql_copies as copies
-from ci_migrate.databases.mysql_catalog import read_schema
-from ci_migrate.databases.mysql_rows import read_contents, read_counts
-from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
-from ci_migrate.errors import BackupError
+from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable, schema_changes
-
-RICH = (Path(__file__).parent / "rich_mysql.sql").read_text(encoding="utf-8")
-
-
-def statements(script):
-    """Split at semicolons that end a line of their own statement; bodies of programs are kept whole."""
-    found, kept = [], ""
-    for line in script.splitlines(keepends=True):
-        kept += line
-        inside = re.search(r"\bBEGIN\b", kept) and not re.search(r"\bEND;\s*$", kept)
-        if line.rstrip().endswith(";") and not inside:
-            found.append(kept.strip().rstrip(";"))
-            kept = ""
-    return found
-
-
-@pytest.fixture
-def access(mysql_url):
-    return Access(mysql_parameters(mysql_url), "ci-migrate/test")
-
-
-def execute(access, *sql):
-    with access.session() as cursor:
-        for one in sql:
-            cursor.execute(one)
-        return cursor.fetchall()
-
-
-@pytest.fixture
-def rich(access):
-    execute(access, *statements(RICH.replace("THISDB", access.database)))
-    return access
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def fresh(access):
-    """An empty database beside."""
-    name = access.database + "_fresh"
-    execute(access, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    yield access.elsewhere(name)
-    execute(access, f"DROP DATABASE {name}")
-
-
-def schema(access):
-    with access.session() as cursor:
-        return read_schema(cursor, access.database)
-
-
-def counts(access):
-    with access.session() as cursor:
-        return read_counts(cursor, access.database, None, exact=True)
-
-
-def contents(access):
-    tables = counts(access)
-    with access.session() as cursor:
-        return read_contents(cursor, access.database, tables)
 
 
 def test_V13_everything_comes_back(rich, fresh, payload):
@@ -97,3 +27,29 @@ def test_V13_everything_comes_back(rich, fresh, payload):
     body = execute(fresh, "SHOW CREATE PROCEDURE clean")[0][2]
     assert f"FROM `{fresh.database}`.log" in body
     assert f"what = '{rich.database}.log'" in body
+
+
+# --------------------------------------------------------------------------- scratch copies
+
+
+def test_a_scratch_copy_can_reach_nothing_else(rich, payload):
+    copies.dump(rich, payload, [])
+    with copies.scratch(rich, "run1") as child:
+        assert child.database == "ci_migrate_scratch_run1"
+        assert child.user != rich.user
+        copies.load(rich.elsewhere(child.database), payload, programs_as=child)
+        assert schema_changes(schema(rich), schema(child)) == ()
+        assert contents(child) == contents(rich)
+        with pytest.raises(DatabaseError, match="denied"):
+            execute(child, f"DELETE FROM {rich.database}.authors")
+        definers = execute(child, "SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()"
+                           " UNION SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+                           " UNION SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"
+                           " UNION SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()")  # fmt: skip
+        assert [definer.split("@")[0] for (definer,) in definers] == [child.user]
+        status = execute(
+            child, "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"
+        )
+        assert status == (("DISABLED",),)
+    assert "ci_migrate_scratch_run1" not in databases(rich)
+    assert execute(rich, "SELECT User FROM mysql.user WHERE User LIKE 'ci_migrate_%'") == ()

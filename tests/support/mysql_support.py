@@ -1,0 +1,78 @@
+"""Fixtures of the tests of copies on MariaDB: a database with a bit of everything, and what is in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ci_migrate.databases.mysql_catalog import read_schema
+from ci_migrate.databases.mysql_rows import read_contents, read_counts
+from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
+
+RICH = (Path(__file__).parents[1] / "databases/rich_mysql.sql").read_text(encoding="utf-8")
+
+
+def statements(script):
+    """Split at semicolons that end a line of their own statement; bodies of programs are kept whole."""
+    found, kept = [], ""
+    for line in script.splitlines(keepends=True):
+        kept += line
+        inside = re.search(r"\bBEGIN\b", kept) and not re.search(r"\bEND;\s*$", kept)
+        if line.rstrip().endswith(";") and not inside:
+            found.append(kept.strip().rstrip(";"))
+            kept = ""
+    return found
+
+
+@pytest.fixture
+def access(mysql_url):
+    return Access(mysql_parameters(mysql_url), "ci-migrate/test")
+
+
+def execute(access, *sql):
+    with access.session() as cursor:
+        for one in sql:
+            cursor.execute(one)
+        return cursor.fetchall()
+
+
+@pytest.fixture
+def rich(access):
+    execute(access, *statements(RICH.replace("THISDB", access.database)))
+    return access
+
+
+@pytest.fixture
+def payload(tmp_path):
+    folder = tmp_path / "payload"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def fresh(access):
+    """An empty database beside."""
+    name = access.database + "_fresh"
+    execute(access, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield access.elsewhere(name)
+    execute(access, f"DROP DATABASE {name}")
+
+
+def schema(access):
+    with access.session() as cursor:
+        return read_schema(cursor, access.database)
+
+
+def counts(access):
+    with access.session() as cursor:
+        return read_counts(cursor, access.database, None, exact=True)
+
+
+def contents(access):
+    tables = counts(access)
+    with access.session() as cursor:
+        return read_contents(cursor, access.database, tables)
+
+
+def databases(access):
+    return {name for (name,) in execute(access, "SHOW DATABASES")}
