@@ -84,7 +84,10 @@ class MySQL:
             read_only, session = cursor.fetchone() or (0, 0)
             cursor.execute("SELECT CONNECTION_ID()")
             again = (cursor.fetchone() or (0,))[0]
-            if read_only:
+            if str(read_only) not in (
+                "0",
+                "OFF",
+            ):  # newer MariaDB has words: OFF, ON, NO_LOCK, NO_LOCK_NO_ADMIN
                 raise DatabaseError(
                     f"{self._access.place} is read-only (a replica, mostly): nothing can be written there.",
                     hint="Give the URL of the primary.",
@@ -181,7 +184,7 @@ class MySQL:
 
     def commit_outcome(self, transaction: str) -> bool | None:
         """By the mark that the transaction left beside the ledger: `database:run:position`."""
-        database, run, position = (transaction.rsplit(":", 2) + ["", ""])[:3]
+        database, run, position = [*transaction.rsplit(":", 2), "", ""][:3]
         if not position.isdecimal():
             return None
         name = "`" + database.replace("`", "``").replace("%", "%%") + "`"

@@ -10,13 +10,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql_flavours import Flavour, flavour_of
+from ci_migrate.errors import DatabaseError
 from ci_migrate.model import Schema
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
+ACCESS_DENIED = 1044
+"""The server's number for a missing right to a database."""
+
 PLAIN = re.compile(r"[a-z_][a-z0-9_$]*", re.ASCII)
 
+# names are sorted as bytes: to the catalog's own collation T and t are equal, and their rows would come mixed
 _DATABASE = """
 SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"""
 
@@ -28,7 +33,7 @@ _PARTITIONS = """
 SELECT TABLE_NAME, PARTITION_METHOD, PARTITION_EXPRESSION, SUBPARTITION_METHOD, SUBPARTITION_EXPRESSION,
        PARTITION_NAME, PARTITION_DESCRIPTION
 FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = %s AND PARTITION_NAME IS NOT NULL
-ORDER BY TABLE_NAME, PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION"""
+ORDER BY CAST(TABLE_NAME AS BINARY), PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION"""
 
 _COLUMNS = """
 SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA,
@@ -44,7 +49,7 @@ JOIN information_schema.REFERENTIAL_CONSTRAINTS r
  AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME
 WHERE k.CONSTRAINT_SCHEMA = %s AND r.CONSTRAINT_SCHEMA = %s AND k.TABLE_SCHEMA = %s
   AND k.REFERENCED_TABLE_NAME IS NOT NULL
-ORDER BY k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"""
+ORDER BY CAST(k.TABLE_NAME AS BINARY), CAST(k.CONSTRAINT_NAME AS BINARY), k.ORDINAL_POSITION"""
 
 _VIEWS = """
 SELECT TABLE_NAME, VIEW_DEFINITION, CHECK_OPTION, SECURITY_TYPE
@@ -62,7 +67,7 @@ FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s"""
 _PARAMETERS = """
 SELECT ROUTINE_TYPE, SPECIFIC_NAME, PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER
 FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = %s AND ORDINAL_POSITION > 0
-ORDER BY ROUTINE_TYPE, SPECIFIC_NAME, ORDINAL_POSITION"""
+ORDER BY ROUTINE_TYPE, CAST(SPECIFIC_NAME AS BINARY), ORDINAL_POSITION"""
 
 # without STATUS: the events of copies are disabled
 _EVENTS = """
@@ -100,7 +105,11 @@ def read_flavour(cursor: "Cursor") -> Flavour:
 
 
 def read_schema(cursor: "Cursor", database: str) -> Schema:
-    """All objects of a database with their definitions."""
+    """All objects of a database with their definitions.
+
+    Raises:
+        DatabaseError: the account may not see all of a definition; with the GRANT.
+    """
     reader = _Reader(cursor, database)
     found: Schema = {}
     for kind in (
@@ -131,6 +140,11 @@ def _joined(*parts: Any) -> str:
     return "; ".join(str(p) for p in parts if p not in (None, ""))
 
 
+def _default(text: str, extra: str) -> str:
+    """MySQL shows texts without quotes, and marks expressions; on MariaDB each is as it would be written."""
+    return f"default ({text})" if "DEFAULT_GENERATED" in extra else f"default {text}"
+
+
 class _Reader:
     """One pass over information_schema."""
 
@@ -147,6 +161,24 @@ class _Reader:
     def bare(self, sql: str | None) -> str:
         """A definition without the database's own name."""
         return self.own_name.sub(lambda found: "" if found["own"] else found[0], sql or "").strip()
+
+    def visible(self, kind: str, name: str, definition: str | None, grant: str) -> str:
+        """A definition without the database's own name. The server leaves out what an account may not see."""
+        if not definition:
+            raise self._hidden(f"the definition of {kind.lower()} {name}", grant)
+        return self.bare(definition)
+
+    def _hidden(self, what: str, grant: str) -> DatabaseError:
+        self.cursor.execute("SELECT CURRENT_USER()")
+        user, _, host = str((self.cursor.fetchone() or ("",))[0]).rpartition("@")
+        return DatabaseError(
+            f"The account {user}@{host} may not see {what}: a change of it would go unnoticed.",
+            hint=f"GRANT {grant} TO '{user}'@'{host}';",
+        )
+
+    def on_database(self, right: str) -> str:
+        """What a GRANT of a right to this database names."""
+        return f"{right} ON `{self.database.replace('`', '``')}`.*"
 
     def database_defaults(self) -> Iterator[tuple[str, str]]:
         for charset, collation in self.rows(_DATABASE):
@@ -194,7 +226,9 @@ class _Reader:
                     kind,
                     f"collate {collation}" if collation else "",
                     "not null" if nullable == "NO" else "",
-                    f"default {self.bare(default)}" if default is not None and not generated else "",
+                    _default(self.bare(default), extra or "")
+                    if default is not None and not generated
+                    else "",
                     (extra or "").replace("DEFAULT_GENERATED", "").strip().lower(),
                     f"as ({self.bare(generated)})" if generated else "",
                     f"comment {comment}" if comment else "",
@@ -238,18 +272,17 @@ class _Reader:
     def views(self) -> Iterator[tuple[str, str]]:
         for name, definition, check, security in self.rows(_VIEWS):
             option = f"with {check.lower()} check option" if check != "NONE" else ""
+            text = self.visible("view", name, definition, self.on_database("SHOW VIEW"))
             yield (
                 named("view", name),
-                _joined(self.bare(definition), option, f"sql security {security.lower()}"),
+                _joined(text, option, f"sql security {security.lower()}"),
             )
 
     def triggers(self) -> Iterator[tuple[str, str]]:
         for name, timing, event, table, order, statement, mode in self.rows(_TRIGGERS):
             when = f"{timing.lower()} {event.lower()} on {part(table)}"
-            yield (
-                named("trigger", name),
-                _joined(when, order if order != 1 else "", self.bare(statement), mode),
-            )
+            body = self.visible("trigger", name, statement, self.on_database("TRIGGER"))
+            yield named("trigger", name), _joined(when, order if order != 1 else "", body, mode)
 
     def routines(self) -> Iterator[tuple[str, str]]:
         parameters = {
@@ -265,13 +298,21 @@ class _Reader:
                     "deterministic" if fixed == "YES" else "",
                     access.lower(),
                     f"sql security {security.lower()}",
-                    self.bare(body),
+                    self.visible(kind, name, body, self.flavour.sees_routines),
                     mode,
                     comment and f"comment {comment}",
                 ),
             )
 
     def events(self) -> Iterator[tuple[str, str]]:
+        import pymysql
+
+        try:  # information_schema leaves out in silence what SHOW refuses
+            self.cursor.execute(f"SHOW EVENTS FROM `{self.database.replace('`', '``')}`")
+        except pymysql.MySQLError as error:
+            if error.args[0] != ACCESS_DENIED:
+                raise
+            raise self._hidden(f"the events of {self.database}", self.on_database("EVENT")) from error
         for name, *rest in self.rows(_EVENTS):
             *schedule, body, mode, comment = rest
             when = " ".join(str(s).lower() for s in schedule if s is not None)

@@ -57,8 +57,19 @@ class Flavour:
         return (
             "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, INDEX_COMMENT,"
             f" {hidden} FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s"
-            " ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+            " ORDER BY CAST(TABLE_NAME AS BINARY), CAST(INDEX_NAME AS BINARY), SEQ_IN_INDEX"
         )
+
+    @property
+    def sees_routines(self) -> str:
+        """The grant by which an account sees the text of routines that others defined.
+
+        https://mariadb.com/kb/en/grant/#database-privileges (SHOW CREATE ROUTINE, 11.3),
+        https://dev.mysql.com/doc/refman/8.0/en/privileges-provided.html#priv_show-routine (8.0.20)
+        """
+        if not self.mariadb:
+            return "SHOW_ROUTINE ON *.*"
+        return "SHOW CREATE ROUTINE ON *.*" if self.version >= (11, 3) else "SELECT ON mysql.proc"
 
     @property
     def no_statement_limit(self) -> str:

@@ -25,24 +25,32 @@ LONGEST = 31_536_000
 _PROCESSES = """
 SELECT p.ID, p.USER, p.HOST, p.COMMAND, p.TIME, COALESCE(p.INFO, '') FROM information_schema.PROCESSLIST p"""
 
-_IN_TRANSACTION = f"""{_PROCESSES} JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
-WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND COALESCE(p.INFO, '') NOT LIKE %s
-ORDER BY t.trx_started, p.ID"""
+_OTHERS = "p.ID <> CONNECTION_ID() AND LOCATE(%(ours)s, COALESCE(p.INFO, '')) <> 1"
 
-_AT_WORK = f"""{_PROCESSES}
-WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND p.COMMAND = 'Query'
-  AND COALESCE(p.INFO, '') NOT LIKE %s ORDER BY p.TIME DESC, p.ID"""
+BLOCKERS = (
+    # both flavours, where performance_schema is on
+    f"""{_PROCESSES} WHERE {_OTHERS} AND p.ID IN (
+  SELECT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m
+  JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
+  WHERE m.OBJECT_TYPE = 'TABLE' AND m.OBJECT_SCHEMA = %(database)s AND m.LOCK_STATUS = 'GRANTED')
+ORDER BY p.TIME DESC, p.ID""",
+    # MariaDB with its plugin metadata_lock_info
+    f"""{_PROCESSES} WHERE {_OTHERS} AND p.ID IN (
+  SELECT m.THREAD_ID FROM information_schema.METADATA_LOCK_INFO m WHERE m.TABLE_SCHEMA = %(database)s)
+ORDER BY p.TIME DESC, p.ID""",
+    # whoever is in a transaction: those in this database first, a transaction begun elsewhere can lock tables here
+    f"""{_PROCESSES} JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
+WHERE {_OTHERS} ORDER BY COALESCE(p.DB, '') = %(database)s DESC, t.trx_started, p.ID""",
+    f"""{_PROCESSES} WHERE {_OTHERS} AND COALESCE(p.DB, '') = %(database)s AND p.COMMAND = 'Query'
+ORDER BY p.TIME DESC, p.ID""",
+)
+"""Who may hold the locks that we wait for, by what each server can tell; the first that names somebody counts."""
 
 
 def lock_name(database: str) -> str:
     """The name that stands for a database's run lock: of the whole server, at most 64 characters."""
-    return "ci_migrate_" + sha256(database.encode()).hexdigest()[:40]
-
-
-def _marked(prefix: str) -> str:
-    """A LIKE pattern for the text of a statement that carries this name in its comment."""
-    escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%/* {escaped}%"
+    # lower case: where the server does not tell Shop from shop, two URLs may write one database differently
+    return "ci_migrate_" + sha256(database.lower().encode()).hexdigest()[:40]
 
 
 def _words(pid: int, user: str, host: str, command: str, age: int | None, query: str) -> str:
@@ -54,29 +62,29 @@ def _words(pid: int, user: str, host: str, command: str, age: int | None, query:
 def sessions(cursor: "Cursor", database: str, prefix: str, without: str = "") -> list[str]:
     """Statements at work in a database that carry a name starting with `prefix` (and are not `without`), as words."""
     cursor.execute(
-        f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s AND p.INFO LIKE %s ORDER BY p.ID",
-        [database, _marked(prefix)],
+        f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s"
+        " AND LOCATE(%s, p.INFO) = 1 ORDER BY p.ID",
+        [database, f"/* {prefix}"],
     )
     rows = cursor.fetchall()
     return [_words(*row) for row in rows if not without or f"/* {without} */" not in row[5]]
 
 
 def blockers(cursor: "Cursor", database: str) -> list[str]:
-    """Other people's sessions inside of a transaction, else those at work, as words.
+    """Other people's sessions that hold locks, else those inside of a transaction, else those at work, as words.
 
     To see more than one's own sessions the account needs the right PROCESS.
     """
     import pymysql
 
-    try:
-        cursor.execute(_IN_TRANSACTION, [database, _marked(OURS)])
-        found = cursor.fetchall()
-    except pymysql.MySQLError:  # INNODB_TRX needs PROCESS
-        found = ()
-    if not found:
-        cursor.execute(_AT_WORK, [database, _marked(OURS)])
-        found = cursor.fetchall()
-    return [_words(*row) for row in found]
+    for query in BLOCKERS:
+        try:
+            cursor.execute(query, {"database": database, "ours": f"/* {OURS}"})
+        except pymysql.MySQLError:  # no such table, or no right to it
+            continue
+        if found := cursor.fetchall():
+            return [_words(*row) for row in found]
+    return []
 
 
 class SessionLock:
