@@ -292,9 +292,14 @@ class Catalog:
             The copy: the same backup in another place.
 
         Raises:
-            RefusedError: it is there already.
+            RefusedError: it is there already, or is kept by a provider.
             BackupError: it is damaged here, or did not arrive there as it is; then nothing is left there.
         """
+        if backup.provider_id is not None:
+            raise RefusedError(
+                f"{backup.backup_id} is the provider's {backup.provider_id}: there are no files of it to copy.",
+                hint="Use the provider's own tools.",
+            )
         check_listing(self.storage, backup)
         destination._refuse_secrets(backup.secrets, encrypted=backup.encryption is not None)  # noqa: SLF001
         there = destination.storage
