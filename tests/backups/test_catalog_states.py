@@ -165,7 +165,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_any_order_of_events() -> None:
-    run(examples=25, steps=20)
+    run(examples=15, steps=20)
 
 
 @pytest.mark.long
