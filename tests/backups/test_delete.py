@@ -1,0 +1,33 @@
+"""What is never deleted, and what is only told, by the command line."""
+
+from sqlalchemy import URL
+
+from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.place import ledger_url
+from ci_migrate.model import RunRecord, now
+
+
+def test_R6_R10_the_backup_of_an_unfinished_run_stays(alembic_project):
+    assert alembic_project.run("run", "--to", "r1").code == 0
+    name, other = (alembic_project.run("backup", "create").out.split()[0] for _ in range(2))
+    ledger = open_ledger(
+        ledger_url(URL.create("sqlite", database=str(alembic_project.database)), None), create=False
+    )
+    assert ledger is not None
+    with ledger:
+        ledger.begin_run(
+            RunRecord(run_id="killed", target="dev", command="run", started=now(), backup_id=name)
+        )
+        ledger.update_run("killed", phase="migrating")
+    folder = alembic_project.folder / "backups"
+    for arguments in (("delete", name), ("delete", name, "--yes")):
+        done = alembic_project.run("backup", *arguments)
+        assert (done.code, "unfinished run killed" in done.text) == (1, True), done.text
+    assert (folder / name / "manifest.json").exists()
+    done = alembic_project.run("backup", "delete", other)  # R10: without --yes nothing is deleted
+    assert (done.code, "Would delete (add --yes)" in done.text) == (0, True), done.text
+    assert (folder / other / "manifest.json").exists()
+    done = alembic_project.run("backup", "delete", other, "--yes")
+    assert (done.code, (folder / other).exists()) == (0, False), done.text
+    done = alembic_project.run("backup", "prune", "--keep", "1", "--yes")
+    assert (done.code, (folder / name).exists()) == (0, True), done.text
