@@ -214,6 +214,14 @@ class KeepsReplaced(Protocol):
         """Drop one of them. Raises DatabaseError, also where somebody uses it."""
 
 
+@runtime_checkable
+class KnowsRights(Protocol):
+    """What a Database may do besides: tell before anything starts that its role can't have a scratch copy."""
+
+    def refuse_scratch(self) -> None:
+        """Raise DatabaseError naming the missing right and the statement that gives it."""
+
+
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """Shows that something long is going on: what, and how many bytes it will be about (0: not known)."""
 

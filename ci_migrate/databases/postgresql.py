@@ -248,6 +248,9 @@ class PostgreSQL:
     def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
         return copies.room(self._access)
 
+    def refuse_scratch(self) -> None:
+        copies.refuse_scratch(self._access)
+
     def take_tables(self, source: Database, tables: Sequence[str]) -> None:
         assert isinstance(source, PostgreSQL)
         replace_rows(self._access, source._access, tables)  # noqa: SLF001

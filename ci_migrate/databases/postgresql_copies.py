@@ -68,6 +68,19 @@ def _sql(text: str, *names: str) -> "Composed":
     return sql.SQL(text).format(*(sql.Identifier(name) for name in names))
 
 
+def refuse_scratch(access: Access) -> None:
+    """Raise DatabaseError where this role may not make databases; with both ways out."""
+    with closing(maintenance(access)) as admin, access.translated():
+        may = admin.execute(
+            "SELECT FROM pg_roles WHERE rolname = current_user AND (rolcreatedb OR rolsuper)"
+        ).fetchone()
+    if may is None:
+        raise DatabaseError(
+            f"Role {access.user} may not make the database of a scratch copy at {access.server}.",
+            hint=f'ALTER ROLE {_sql("{}", access.user).as_string()} CREATEDB;  or another server: scratch = "URL"',
+        )
+
+
 # --------------------------------------------------------------------------- making and dropping
 
 

@@ -2,7 +2,7 @@
 
 from ci_migrate.approval import reserve
 from ci_migrate.checks.base import Facts, run_checks
-from ci_migrate.databases.base import Database
+from ci_migrate.databases.base import Database, KnowsRights
 from ci_migrate.errors import RefusedError
 from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
@@ -66,6 +66,8 @@ def run_stage(run: Run, _report: Report) -> StageResult:
             plan=plan,
             state=TargetState.UNTOUCHED,
         )
+    if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
+        run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
     approval = None
     if run.token is not None and run.ledger is not None and plan.pending and needed(run):
         approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
@@ -83,6 +85,16 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         plan=plan,
         approval=approval,
         state=TargetState.UNTOUCHED,
+    )
+
+
+def _rehearses(run: Run) -> bool:
+    """Whether a scratch copy will be made, in which a backup of our own is restored."""
+    return (
+        run.command in ("run", "dry-run")
+        and run.settings.dry_run == "backup"
+        and run.settings.auto_backup
+        and run.settings.provider != "command"
     )
 
 

@@ -160,3 +160,29 @@ def test_check_backup_and_dry_run_do_with_a_role_that_may_not_write(
     finally:
         with psycopg.connect(url) as connection:
             connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_role_that_may_not_make_databases_is_told_before_a_backup_is_taken(
+    project: AlembicProject, postgresql_url: URL
+) -> None:
+    url = on(project, postgresql_url, extra='read-url = "env:READ_URL"')
+    role = f"poor_{postgresql_url.database}"
+    server = postgresql_url.set(database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'r'; GRANT CREATE ON SCHEMA public TO {role}")
+    poor = postgresql_url.set(username=role, password="r", drivername="postgresql+psycopg")
+    project.environ["DATABASE_URL"] = project.environ["READ_URL"] = poor.render_as_string(hide_password=False)
+    project.revision("0001", None, "CREATE TABLE t (id integer)", "DROP TABLE t")
+    try:
+        refused = project.run("dry-run")
+        assert refused.code == 8, refused.text
+        assert f'ALTER ROLE "{role}" CREATEDB' in refused.text
+        assert "scratch = " in refused.text
+        assert refused.outcomes["check"] == "error"
+        assert "_0001_" not in project.run("backup", "list").out
+        assert project.run("check").code == 0  # nothing is rehearsed there
+        done = project.run("dry-run", env={"CI_MIGRATE_SCRATCH": server})
+        assert done.code == 0, done.text
+    finally:
+        with psycopg.connect(url) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
