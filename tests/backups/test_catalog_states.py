@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
@@ -38,8 +38,8 @@ def in_a_child_that_is_killed(action, owner, name: str) -> None:
 class Catalogs(RuleBasedStateMachine):
     backups = Bundle("backups")
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(target=backups)
+    def start(self) -> object:
         self.folder = Path(tempfile.mkdtemp(prefix="cim-states-"))
         self.file = self.folder / "app.db"
         self.catalog = Catalog(LocalStorage(self.folder / "backups"))
@@ -48,6 +48,13 @@ class Catalogs(RuleBasedStateMachine):
         self.proven: list[str] = []
         self.number = 0
         self.sql("CREATE TABLE alembic_version (version_num)", "INSERT INTO alembic_version VALUES ('r0')")
+        return multiple(
+            *(self.migrate_and_create(1, "v1") for _ in range(4))
+        )  # enough for a prune to remove some
+
+    def migrate_and_create(self, rows: int, version: str) -> str:
+        self.migrate(rows)
+        return self.create(version)
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -69,6 +76,9 @@ class Catalogs(RuleBasedStateMachine):
         )
 
     @rule(rows=st.integers(0, 3))
+    def migration(self, rows: int) -> None:
+        self.migrate(rows)
+
     def migrate(self, rows: int) -> None:
         self.number += 1
         self.sql(
@@ -78,6 +88,9 @@ class Catalogs(RuleBasedStateMachine):
         )
 
     @rule(target=backups, version=st.sampled_from(["v1", "v2"]))
+    def creation(self, version: str) -> str:
+        return self.create(version)
+
     def create(self, version: str) -> str:
         backup = self.take(version)
         self.there[backup.backup_id] = backup, self.dump()
