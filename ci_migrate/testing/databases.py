@@ -5,6 +5,7 @@ See `database_samples.DatabaseUnderTest` for what to override.
 
 import os
 import re
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -287,6 +288,22 @@ class DatabaseConformance(CopiesConformance):
                 pass
         with self.open(url).lock("run-two", 0) as lock:
             lock.check()
+
+    def test_the_lock_waits_for_its_turn(self, database: Database, url: URL) -> None:
+        """As long as it was told to."""
+        order = []
+
+        def wait() -> None:
+            with self.open(url).lock("second", 30):
+                order.append("second")
+
+        thread = threading.Thread(target=wait)
+        with database.lock("first", 0):
+            thread.start()
+            time.sleep(0.5)
+            order.append("first")
+        thread.join(30)
+        assert order == ["first", "second"]
 
     def test_L3_the_lock_of_a_killed_process_is_free(self, database: Database, url: URL) -> None:
         """As soon as it is dead, and not before."""

@@ -54,35 +54,6 @@ def test_L1_of_two_processes_one_runs_and_the_other_is_told_who_does(postgresql_
     assert 0.6 <= time.monotonic() - started < 5
 
 
-def test_L3_a_killed_holder_frees_the_lock(postgresql_url, holder):
-    holder.kill()
-    with PostgreSQL(postgresql_url).lock("second", 5) as lock:
-        lock.check()
-        assert lock.fd is None
-
-
-def test_the_lock_waits_for_its_turn(postgresql_url):
-    database = PostgreSQL(postgresql_url)
-    order = []
-
-    def second():
-        with database.lock("second", 10):
-            order.append("second")
-
-    thread = threading.Thread(target=second)
-    with database.lock("first", 0):
-        thread.start()
-        time.sleep(0.5)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-
-
-def test_other_databases_are_not_locked(postgresql_url, postgresql_server):
-    with PostgreSQL(postgresql_url).lock("a", 0), PostgreSQL(postgresql_server.admin_url).lock("b", 0):
-        pass
-
-
 def test_two_that_lock_in_different_databases_still_see_each_other(postgresql_url, postgresql_server):
     """One runner may connect to `postgres`, the other may not (or was told to lock elsewhere)."""
     elsewhere = PostgreSQL(postgresql_url, lock_url=postgresql_server.url("template1"))
@@ -129,16 +100,6 @@ def test_L5_the_lock_does_not_hold_up_an_index_that_is_built_concurrently(postgr
         session.execute("CREATE TABLE t (a int)")
         session.execute("SET statement_timeout = '5s'")
         session.execute("CREATE INDEX CONCURRENTLY ix ON t (a)")
-
-
-def test_L6_a_lock_session_that_is_cut_is_noticed(postgresql_url, postgresql_server):
-    with pytest.raises(LockedError, match="was lost"), PostgreSQL(postgresql_url).lock("cut", 0) as lock:
-        lock.check()
-        with psycopg.connect(plain(postgresql_server.admin_url)) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ci-migrate lock cut'"
-            )
-        lock.check()
 
 
 def test_a_release_that_fails_is_an_error(postgresql_url, postgresql_server):

