@@ -279,6 +279,8 @@ def mariadb_template() -> Iterator[Path]:
             [install, "--no-defaults", f"--datadir={folder / 'data'}", f"--user={user}", "--skip-test-db",
              "--auth-root-authentication-method=normal", "--innodb-log-file-size=32M"],
             capture_output=True, text=True, check=False,
+            # a server that starts takes away the temporary tables that it finds there, another's too
+            env={**os.environ, "TMPDIR": str(folder)},
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{install}: {done.stdout}{done.stderr}")
@@ -289,7 +291,13 @@ def mariadb_template() -> Iterator[Path]:
             f"CREATE USER admin@localhost IDENTIFIED BY '{secret}';"
             "GRANT ALL ON *.* TO admin@localhost WITH GRANT OPTION;"
         )
-        arguments = [server, "--no-defaults", f"--datadir={folder / 'data'}", "--bootstrap"]
+        arguments = [
+            server,
+            "--no-defaults",
+            f"--datadir={folder / 'data'}",
+            "--bootstrap",
+            f"--tmpdir={folder}",
+        ]
         arguments += ["--user=root"] if os.getuid() == 0 else []
         done = subprocess.run(
             arguments,

@@ -82,8 +82,9 @@ def load(
 def _must_be_empty(cursor: "Cursor", access: Access) -> None:
     cursor.execute(
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s UNION ALL SELECT ROUTINE_NAME FROM"
-        " information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s LIMIT 1",
-        [access.database, access.database],
+        " information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s UNION ALL SELECT EVENT_NAME FROM"
+        " information_schema.EVENTS WHERE EVENT_SCHEMA = %s LIMIT 1",
+        [access.database] * 3,
     )
     if row := cursor.fetchone():
         raise BackupError(
