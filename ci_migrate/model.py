@@ -454,7 +454,8 @@ class RunRecord(Noun, frozen=True, kw_only=True):
 class JournalEntry(Noun, frozen=True, kw_only=True):
     """One line of the statement journal: the intent before, or the outcome after, of something on the target.
 
-    `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped" or "finished".
+    `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped", "finished" or "resumed"
+    (then `position` counts the statements of its revision that are committed and left out).
     `position` counts statements from 1, `context` the plan's version tables from 0, `digest` is the statement's,
     `prefix` a hash over the stream so far. `sequence` is given by the ledger and grows from entry to entry.
     """

@@ -67,6 +67,7 @@ class Order:
     token: Secret | None = None
     tell: Callable[[str], None] = field(default=lambda _text: None)
     watch: Watch = unwatched
+    forward: bool = False  # repair: run what is left
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
 
@@ -158,6 +159,7 @@ def opened(
                 open_database=lambda clone: plugins.make_database(
                     manager, clone, replace(options, application_name=f"clone/{run_id}")
                 ),
+                forward=order.forward,
             ),
             manager,
         )

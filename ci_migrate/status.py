@@ -47,8 +47,11 @@ def status(run: Run) -> Status:
     if run.ledger is not None:
         last = next((r for r in run.ledger.runs() if r.target == target), None)
         unfinished = run.ledger.unfinished(target)
+    goes_on = False
     if unfinished is not None:
-        diagnosis = situation_of(*resumed(run, unfinished)).diagnosis
+        situation = situation_of(*resumed(run, unfinished))
+        diagnosis = situation.diagnosis
+        goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
     return Status(
         place=plan.identity.place,
         plan=plan,
@@ -57,7 +60,7 @@ def status(run: Run) -> Status:
         unfinished=unfinished,
         diagnosis=diagnosis,
         proven=_proven(run),
-        advice=_advice(plan, unfinished, target),
+        advice=_advice(plan, unfinished, target, goes_on=goes_on),
     )
 
 
@@ -96,7 +99,9 @@ def _proven(run: Run) -> Backup | None:
     return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
 
 
-def _advice(plan: Plan, unfinished: RunRecord | None, target: str) -> str:
+def _advice(plan: Plan, unfinished: RunRecord | None, target: str, *, goes_on: bool) -> str:
+    if goes_on:
+        return f"ci-migrate repair --forward --target {target}   (shows first: --dry-run)"
     if unfinished is not None:
         return f"ci-migrate repair --target {target}   (shows first: --dry-run)"
     if plan.pending:

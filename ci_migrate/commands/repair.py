@@ -1,5 +1,6 @@
 """`ci-migrate repair`."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,14 +13,19 @@ from ci_migrate.commands.show import pipeline_command
 
 @click.command("repair")
 @click.option("--dry-run", "only_show", is_flag=True, help="Say what is found and what would be done.")
+@click.option(
+    "--forward", is_flag=True, help="Run what is left of the migration, as rehearsed, instead of going back."
+)
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, /, only_show: bool, **options: Any) -> int:
+def command(environment: Environment, /, only_show: bool, forward: bool, **options: Any) -> int:
     """Say what state an unfinished run left the target in, mend it, prove it."""
     return pipeline_command(
         environment,
         "repair",
         options,
-        work=lambda settings, order: gate.repair(settings, order, environment.interrupt, only_show=only_show),
+        work=lambda settings, order: gate.repair(
+            settings, replace(order, forward=forward), environment.interrupt, only_show=only_show
+        ),
     )

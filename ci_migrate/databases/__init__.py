@@ -27,9 +27,21 @@ def _postgresql(url: URL, options: SessionOptions) -> Database:
     )
 
 
+def _mysql(url: URL, options: SessionOptions) -> Database:
+    from ci_migrate.databases.mysql import MySQL
+
+    return MySQL(
+        url,
+        application_name=options.application_name,
+        client_tools=options.client_tools,
+        lock_timeout=options.lock_timeout,
+    )
+
+
 BUILT_IN = (
     DatabaseFactory(backends=("sqlite",), make=_sqlite),
     DatabaseFactory(backends=("postgresql",), make=_postgresql),
+    DatabaseFactory(backends=("mysql", "mariadb"), make=_mysql),
 )
 
 

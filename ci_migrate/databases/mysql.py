@@ -1,13 +1,15 @@
 """MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from ci_migrate.databases.base import Capabilities, Lock, Wall
+from ci_migrate.databases import mysql_copies as copies
+from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.mysql_catalog import read_flavour, read_schema
 from ci_migrate.databases.mysql_lock import blockers, run_lock, sessions
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
@@ -184,8 +186,9 @@ class MySQL:
 
     def commit_outcome(self, transaction: str) -> bool | None:
         """By the mark that the transaction left beside the ledger: `database:run:position`."""
-        database, run, position = [*transaction.rsplit(":", 2), "", ""][:3]
-        if not position.isdecimal():
+        database, _, run = transaction.rpartition(":")[0].rpartition(":")
+        position = transaction.rpartition(":")[2]
+        if not database or not position.isdecimal():
             return None
         name = "`" + database.replace("`", "``").replace("%", "%%") + "`"
         try:
@@ -197,3 +200,54 @@ class MySQL:
                 return cursor.fetchone() is not None
         except DatabaseError:
             return None
+
+    # ------------------------------------------------------------------ copies
+
+    @classmethod
+    def _copy(cls, original: "MySQL", own: Access, child: Access) -> "MySQL":
+        """A scratch copy: sessions of our own use `own`, the child's the account that may go nowhere else."""
+        url = original.url.set(database=child.database, username=child.user)
+        made = cls(
+            url.set(password=child.parameters["password"]),
+            application_name=own.application_name,
+            client_tools=original.client_tools,
+            lock_timeout=original.lock_timeout,
+        )
+        made._child = made._access
+        made._access = own
+        return made
+
+    def dump(
+        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+    ) -> Dumped:
+        return copies.dump(
+            self._access,
+            into,
+            version_tables,
+            progress,
+            client_tools=self.client_tools,
+            lock_timeout=self.lock_timeout,
+        )
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        copies.load(
+            self._access,
+            payload,
+            progress,
+            client_tools=self.client_tools,
+            programs_as=self._child if self._child is not self._access else None,
+        )
+
+    @contextmanager
+    def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002
+        with copies.scratch(self._access, run_id) as child:
+            yield MySQL._copy(self, self._access.elsewhere(child.database), child)
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        return copies.sweep(self._access, keep)
+
+    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+        def checked(copy: Access) -> None:
+            check(MySQL._copy(self, copy, copy))
+
+        return copies.replace(self._access, payload, checked, label, client_tools=self.client_tools)

@@ -236,8 +236,11 @@ class _Reader:
                 yield named("column", table, name), " ".join(word for word in words if word)
 
     def indexes(self) -> Iterator[tuple[str, str]]:
+        made_for = self._made_for_foreign_keys()
         for (table, index), group in groupby(self.rows(self.flavour.indexes), lambda r: (r[0], r[1])):
             members = list(group)
+            if members[0][2] and (table, index, tuple(m[3] for m in members)) in made_for:
+                continue
             _, _, repeats, _, _, _, kind, comment, hidden, _ = members[0]
             columns = [
                 (part(column) if column is not None else f"({self.bare(expression)})")
@@ -250,6 +253,18 @@ class _Reader:
             notes = "" if repeats or index == "PRIMARY" else "unique", "ignored" if hidden else ""
             text = _joined(what, *notes, comment and f"comment {comment}")
             yield key, f"({', '.join(columns)}){' ' + text if text else ''}"
+
+    def _made_for_foreign_keys(self) -> set[tuple[str, str, tuple[str, ...]]]:
+        """Indexes as InnoDB makes them for foreign keys: of their columns, named like them or like the first column.
+
+        It drops them in silence when another index can do their work, but not those that a restored dump has made:
+        they are the engine's own, and no part of the schema.
+        """
+        made = set()
+        for (table, name), group in groupby(self.rows(_FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):
+            columns = tuple(member[2] for member in group)
+            made |= {(table, name, columns), (table, columns[0], columns)}
+        return made
 
     def foreign_keys(self) -> Iterator[tuple[str, str]]:
         for (table, name), group in groupby(self.rows(_FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):

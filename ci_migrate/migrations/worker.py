@@ -895,6 +895,9 @@ class State:
     revision_file: str | None = None
     stamped = True
     marker: ClassVar[dict[str, str]] = {}  # MySQL: where a commit leaves its mark
+    skip: ClassVar[
+        dict[str, list[str]]
+    ] = {}  # by revision: digests of statements that an earlier run has committed
     started: ClassVar[dict[int, tuple[int, float]]] = {}
     internal = False
     loading = False  # the revision scripts
@@ -1104,6 +1107,13 @@ def before_execute(
     if READS.match(statement):
         return statement, parameters
     file, line = site()
+    digest = sha256(statement.encode("utf-8", "replace")).hexdigest()
+    committed_before = State.skip.get(State.revision or "")
+    if committed_before:
+        if committed_before.pop(0) != digest:
+            raise Refused("what is committed of the revision begins otherwise: " + words_of(statement))
+        nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
+        return (statement, []) if executemany else (nothing, ())
     State.channel.ask(
         "statement",
         position=State.position + 1,
@@ -1112,7 +1122,7 @@ def before_execute(
         file=file,
         line=line,
         sql=statement[:20000],
-        digest=sha256(statement.encode("utf-8", "replace")).hexdigest(),
+        digest=digest,
     )
     State.position += 1
     if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
@@ -1571,6 +1581,9 @@ def main() -> None:
     channel.agree(request.get("asks", ASKED))
     State.wall = Wall(channel, request)
     State.marker = request.get("marker") or {}
+    if State.marker:  # positions begin anew in each try
+        State.marker["run"] += "-" + os.urandom(4).hex()
+    State.skip = {revision: list(digests) for revision, digests in (request.get("skip") or {}).items()}
     try:
         obey(request)
     except BaseException as error:  # env.py may raise anything, SystemExit and KeyboardInterrupt included

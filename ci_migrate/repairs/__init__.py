@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from ci_migrate.markers import hookimpl
-from ci_migrate.repairs import downgrade, finished, restore, rolled_back
+from ci_migrate.repairs import downgrade, finished, forward, restore, rolled_back
 from ci_migrate.repairs.base import Repair
 
 BUILT_IN: tuple[Repair, ...] = (
+    forward.REPAIR,
     rolled_back.REPAIR,
     finished.REPAIR,
     downgrade.KEEP,

@@ -21,7 +21,9 @@ class Situation:
     `proved_as_before` compares the target with how it was before the run and returns the differences in words;
     `downgrade` runs the way back from the rung where the target is; `others_wrote` returns in words what somebody
     else wrote since the backup ("" for nothing, and not being able to tell counts as something); `restore` puts the
-    backup in place of the target and returns where the replaced data is.
+    backup in place of the target and returns where the replaced data is. `forward` says that somebody asked for the
+    rest to be run; `why_not_forward` returns why that can't be done ("" where it can), `resume` does it and returns
+    what is not as rehearsed then, in words.
     """
 
     plan: Plan
@@ -35,6 +37,9 @@ class Situation:
     downgrade: Callable[[], Ended]
     others_wrote: Callable[[], str]
     restore: Callable[[], str]
+    forward: bool = False
+    why_not_forward: Callable[[], str] = lambda: "nothing is known of how to go on"
+    resume: Callable[[], list[str]] = list
 
 
 @dataclass(frozen=True)

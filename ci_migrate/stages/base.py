@@ -53,6 +53,7 @@ class Run:
     tell: Callable[[str], None] = field(default=lambda _text: None)
     open_database: OpenDatabase | None = None  # a provider's clone, by its URL
     watch: Watch = unwatched  # shows how far something long is
+    forward: bool = False  # a repair shall run what is left, rather than lead back
 
     @property
     def grading(self) -> Callable[[Plan], Grading]:

@@ -22,6 +22,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.base import Repair, Repaired, Situation
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, restored_copy, show_heads
+from ci_migrate.stages.resume import resume, why_not
 from ci_migrate.stages.watch import diagnosis_of
 
 ORPHAN_SECONDS = 30.0
@@ -41,7 +42,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
         if repaired.state is not TargetState.UNKNOWN:
             return _result(run, diagnosis, repaired)
         return _dirty(situation, repaired.words)
-    return _dirty(situation, "No repair fits.")
+    why_not = situation.why_not_forward() if run.forward else ""
+    return _dirty(situation, f"It can't go on: {why_not}." if why_not else "No repair fits.")
 
 
 def wait_for_orphans(run: Run, seconds: float = ORPHAN_SECONDS) -> str:
@@ -80,6 +82,11 @@ def situation_of(run: Run, report: Report) -> Situation:
         downgrade=lambda: _downgrade(run, plan, evidence, diagnosis),
         others_wrote=lambda: _others_wrote(run, plan, evidence, backup, diagnosis.rung),
         restore=lambda: _restore(run, backup),
+        forward=run.forward,
+        why_not_forward=lambda: why_not(run, plan, evidence, diagnosis),
+        resume=lambda: (
+            resume(run, plan, evidence, diagnosis, before) if evidence else ["there is no evidence"]
+        ),
     )
 
 
@@ -148,6 +155,8 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
     target = f"--target {situation.target}"
     found, backup = situation.diagnosis.found, situation.backup
     commands = []
+    if not situation.why_not_forward():
+        commands.append(f"ci-migrate repair --forward {target}   (runs what is left; loses nothing)")
     if found == "revision committed":
         commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
     if backup is not None:

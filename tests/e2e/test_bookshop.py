@@ -1,4 +1,4 @@
-"""The bookshop, through the gate: the demo in four acts, and the same history on PostgreSQL."""
+"""The bookshop, through the gate: the demo in four acts, and the same history on the servers."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from alembic_project import AlembicProject
 from junitparser import JUnitXml
 from sqlalchemy import URL
@@ -30,10 +31,19 @@ def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
     assert (report.failures, report.errors) == (0, 0)
 
 
-def test_on_postgresql(tmp_path: Path, postgresql_url: URL) -> None:
+SERVERS = {
+    "postgresql": ("postgresql_url", "postgresql+psycopg"),
+    "mariadb": ("mysql_url", "mysql+pymysql"),
+}
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+def test_on_a_server(tmp_path: Path, request: pytest.FixtureRequest, engine: str) -> None:
+    fixture, driver = SERVERS[engine]
     folder = tmp_path / "shop"
     shutil.copytree(BOOKSHOP, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "backups"))
-    url = postgresql_url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    empty: URL = request.getfixturevalue(fixture)
+    url = empty.set(drivername=driver).render_as_string(hide_password=False)
     (folder / "pyproject.toml").write_text(
         '[tool.ci-migrate.targets.dev]\nurl = "env:BOOKSHOP_DATABASE_URL"\n'
     )

@@ -217,7 +217,7 @@ def on_server(server, statement):
         connection.execute(statement)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.long)])
 def url(request, tmp_path) -> sa.URL:
     """An empty database of each engine, by its usual driver."""
     return url_of(request, tmp_path, request.param)

@@ -42,7 +42,9 @@ def strike(kind):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-engine = create_engine(os.environ["DATABASE_URL"], poolclass=pool.NullPool)
+url = os.environ["DATABASE_URL"]
+pipes = {"init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT')"}
+engine = create_engine(url, poolclass=pool.NullPool, connect_args=pipes if url.startswith("mysql") else {})
 do_execute, do_commit = engine.dialect.do_execute, engine.dialect.do_commit
 
 
@@ -211,13 +213,15 @@ def new_shop(folder: Path, url: URL | None = None, *, mode: str = "default", set
 
     Args:
         folder: an empty one.
-        url: PostgreSQL; None is SQLite in the folder.
+        url: PostgreSQL or MariaDB; None is SQLite in the folder.
         mode: "default" (on PostgreSQL one transaction), "per-migration", or "autocommit" (r2 has a block).
         settings: further lines of the target.
     """
     url = url or make_url(f"sqlite:///{folder}/app.db")
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "mysql":
+        url = url.set(drivername="mysql+pymysql")
     written = url.render_as_string(hide_password=False)
     shop = Shop(folder, environ={"DATABASE_URL": written}, url=written)
     (folder / "migrations" / "versions").mkdir(parents=True)

@@ -30,5 +30,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_reviews_book_id", "reviews")
     op.drop_table("reviews")

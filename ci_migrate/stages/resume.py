@@ -1,0 +1,123 @@
+"""Going on with a migration that stopped: what is committed is left out, the rest runs as it was rehearsed."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.verify import differs_from_rehearsal
+from ci_migrate.stages.watch import Rest, Watcher
+
+
+def why_not(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosis) -> str:
+    """Why the rest can't be run; "" where it can.
+
+    A revision of which a part is committed is run again with that part left out, statement by statement compared with
+    the journal. A loop over rows may have been cut in two: what it still has to do can't be told from its statements.
+    """
+    if evidence is None or diagnosis.rung is None:
+        return "it is not known how far the migration got"
+    changed = [r.file for r in plan.revisions if _sha256(run.settings.project_dir / r.file) != r.sha256]
+    if changed:
+        return f"{changed[0]} is not the file that was rehearsed"
+    revision, count = _committed_part(evidence, diagnosis.rung)
+    if not count:
+        return ""
+    if len(_digests(run, revision, count)) < count:
+        return f"the journal does not hold what was sent of revision {revision}"
+    part = [s for s in _of(evidence, revision) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
+    if part and max(part, key=lambda s: s.position).repeats > 1:
+        return f"revision {revision} stopped after a loop over rows, which may not have come to its end"
+    return ""
+
+
+def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, before: Fingerprint) -> list[str]:
+    """Run the rest, journalled as before; returns in words what is not as rehearsed then."""
+    assert run.ledger is not None
+    assert diagnosis.rung is not None
+    rung = diagnosis.rung
+    rest = Rest.of(plan, evidence, rung)
+    revision, count = _committed_part(evidence, rung)
+    rehearsed = rest.rehearsed
+    if count and rehearsed is not None:
+        done = evidence.rungs[rung - 1].statements
+        rehearsed = tuple(
+            s for s in rehearsed if s.revision != revision or s.position > done or s.repeats > 1
+        )
+    request = child_request(run, "migrate")
+    skip = {revision: _digests(run, revision, count)} if count else {}
+    request.update(action="run", mode="migrate", contexts=rest.contexts, skip=skip)
+    journal = run.ledger.journal(run.subject)
+    try:
+        resumed = JournalEntry(
+            kind="resumed", position=count, context=0, revision=revision or None, at=datetime.now(UTC)
+        )
+        journal.append(*_lost_commits(run, evidence, rung), resumed)
+        watcher = Watcher(run, plan, rehearsed, journal, time.monotonic())
+        ended = watcher.unmasked(run.workers.run(request, watcher.handle))
+        watcher.flush()
+    finally:
+        journal.close()
+    if not ended.ok:
+        return [ended.words]
+    heads, planned = heads_of(run.database, plan), tuple(c.to_heads for c in plan.contexts)
+    if heads != planned:
+        return [f"the target is at {show_heads(heads)} instead of {show_heads(planned)}"]
+    return differs_from_rehearsal(before, Fingerprint.of(bare_schema(run.database, plan)), evidence)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
+def _of(evidence: Evidence, revision: str | None) -> list[Statement]:
+    return [s for s in evidence.statements if s.revision == revision]
+
+
+def _committed_part(evidence: Evidence, rung: int) -> tuple[str, int]:
+    """The revision of which a part is committed, and how many statements that is."""
+    if not rung or evidence.rungs[rung - 1].complete or evidence.rungs[rung - 1].revision is None:
+        return "", 0
+    here = evidence.rungs[rung - 1]
+    earlier = [r.statements for r in evidence.rungs[: rung - 1] if r.complete]
+    return str(here.revision), here.statements - max(earlier, default=0)
+
+
+def _digests(run: Run, revision: str, count: int) -> list[str]:
+    """What the journal says was sent first of a revision, in its last try."""
+    assert run.ledger is not None
+    with run.ledger.journal(run.subject) as journal:
+        entries = journal.entries()
+    sent: list[str] = []
+    resumed = False
+    for entry in entries:
+        if entry.kind == "resumed":
+            sent, resumed = sent[: entry.position] if entry.revision == revision else sent, True
+        elif entry.kind == "statement":
+            if entry.position == 1 and not resumed:  # a try that began at the beginning
+                sent = []
+            resumed = False
+            if entry.revision == revision:
+                sent.append(entry.digest)
+    return sent[:count]
+
+
+def _lost_commits(run: Run, evidence: Evidence, rung: int) -> Sequence[JournalEntry]:
+    """Commits that happened and were never written down: with them the journal fits the ladder again."""
+    assert run.ledger is not None
+    with run.ledger.journal(run.subject) as journal:
+        known = sum(e.kind == "committed" for e in journal.entries())
+    return [
+        JournalEntry(
+            kind="committed",
+            position=r.statements,
+            context=r.context,
+            revision=r.revision,
+            note="complete" if r.complete else "partial",
+            at=datetime.now(UTC),
+        )
+        for r in evidence.rungs[known:rung]
+    ]
