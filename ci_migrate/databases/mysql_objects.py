@@ -24,9 +24,6 @@ SETTINGS = (
 PROGRAMS = ("FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY", "VIEW", "TRIGGER", "EVENT")
 """What is made after the rows, in this order; it runs with rights, and names databases."""
 
-_UNKNOWN = (1146, 1305, 1356, 1370, 1142, 1143)
-"""What a view says whose tables, views or functions are not there yet."""
-
 _DEFINER = re.compile(
     r"\A(CREATE (?:ALGORITHM=\w+ )?)DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)? ", re.IGNORECASE
 )
@@ -117,7 +114,25 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
             kept = ("sql_mode", "time_zone", "character_set_client", "collation_connection")
             settings = {k: str(row[k]) for k in kept if row.get(k) is not None}
             found.append(Stored(kind=kind, name=str(name), create=str(text), settings=settings))
-    return tuple(found)
+    return tuple(_ordered(found))
+
+
+def _ordered(programs: list[Stored]) -> Iterator[Stored]:
+    """The same, views after those that they are made of."""
+    views = {program.name for program in programs if program.kind == "VIEW"}
+    waiting = [(program, _views_in(program, views)) for program in programs]
+    while waiting:
+        undone = {program.name for program, _ in waiting if program.kind == "VIEW"}
+        ready = [program for program, needs in waiting if not needs & undone]
+        yield from ready or (program for program, _ in waiting)  # a circle can't be made in any order
+        waiting = [(program, needs) for program, needs in waiting if needs & undone] if ready else []
+
+
+def _views_in(program: Stored, views: set[str]) -> set[str]:
+    if program.kind != "VIEW":
+        return set()
+    named = {name.replace("``", "`") for name in re.findall(r"`((?:[^`]|``)+)`", program.create)}
+    return (named & views) - {program.name}
 
 
 def _hidden(kind: str, name: str, database: str) -> BackupError:
@@ -176,23 +191,12 @@ def create_programs(
     Raises:
         BackupError: one was refused; with its name.
     """
-    made = [
-        (stored, renamed(stored.create if definers else without_definer(stored), named, access.database))
-        for stored in programs
-    ]
     with closing(access.connect()) as connection, access.translated():
-        while made:
-            later, refusals = [], []
-            for stored, sql in made:
-                refusal = _make(access, connection, stored, sql if events else disabled(sql))
-                if refusal is not None and not (stored.kind == "VIEW" and refusal[0] in _UNKNOWN):
-                    raise _refused(access, stored, *refusal)
-                if refusal is not None:  # a view of views that come later
-                    later.append((stored, sql))
-                    refusals.append(refusal)
-            if len(later) == sum(stored.kind == "VIEW" for stored, _ in made) and later:
-                raise _refused(access, later[0][0], *refusals[0])
-            made = later
+        for stored in programs:
+            sql = renamed(stored.create if definers else without_definer(stored), named, access.database)
+            refusal = _make(access, connection, stored, sql if events else disabled(sql))
+            if refusal is not None:
+                raise _refused(access, stored, *refusal)
 
 
 def _make(

@@ -1,7 +1,10 @@
 """A dump takes the place of a live database on MariaDB: what moves, what stays, what a kill leaves."""
 
+import signal
+import time
+
 import pytest
-from mysql_support import contents, databases, execute, schema
+from mysql_support import another_process, contents, databases, execute, schema
 
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.errors import BackupError, DatabaseError
@@ -96,3 +99,59 @@ def test_a_foreign_key_from_elsewhere_is_refused(rich, payload, dumped):
     with pytest.raises(DatabaseError, match=f"foreign key of {other}.t"):
         copies.replace(rich, payload, nothing, "r1")
     assert beside(rich) == {"_other"}
+
+
+# what the child is about to send when it is killed, and whether the restore is over then
+KILLED_AT = {
+    "CREATE TABLE `[^`]+` \\(": False,
+    "CREATE TABLE .*ci_migrate_swap": False,
+    "INSERT INTO .*ci_migrate_swap": False,
+    "CREATE DATABASE IF NOT EXISTS": False,
+    "DROP TRIGGER": False,
+    "RENAME TABLE": False,
+    "DROP VIEW": True,
+    "ALTER DATABASE": True,
+    "DROP DATABASE": True,
+}
+
+
+QUICK = ("INSERT INTO", "RENAME TABLE", "DROP VIEW")
+CASES = [
+    pytest.param(at, resume, marks=() if resume == "sweep" and at.startswith(QUICK) else pytest.mark.long)
+    for resume in ("sweep", "replace")
+    for at in KILLED_AT
+]
+
+
+@pytest.mark.parametrize(("at", "resume"), CASES)
+def test_V10_a_swap_that_is_killed_is_taken_back_or_finished(rich, payload, dumped, at, resume):
+    old = schema(rich), contents(rich)
+    script = f"""
+        import re
+        execute = pymysql.cursors.Cursor.execute
+        seen = []
+        def killing(self, query, args=None):
+            if re.match({at!r}, query) and (seen.append(1) or len(seen) == 2 or not re.match("DROP (TRIGGER|DATABASE)", query)):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return execute(self, query, args)
+        pymysql.cursors.Cursor.execute = killing
+        copies.replace(access, Path({str(payload)!r}), lambda copy: None, "r1")
+        """
+    with another_process(rich, script) as child:
+        assert child.wait(60) == -signal.SIGKILL, child.stderr.read().decode()
+    if not KILLED_AT[at] and "TRIGGER" not in at and "RENAME" not in at:
+        assert (schema(rich), contents(rich)) == old  # untouched, whatever comes next
+    if resume == "replace":
+        copies.replace(rich, payload, nothing, "r1")
+        finished = True
+    else:
+        deadline = time.monotonic() + 10
+        while any("_new_" in name for name in beside(rich)) and time.monotonic() < deadline:
+            copies.sweep(rich)
+        finished = KILLED_AT[at]
+    assert beside(rich) == ({"_before_r1"} if finished else set())
+    assert schema_changes(dumped[0] if finished else old[0], schema(rich)) == ()
+    assert contents(rich) == (dumped[1] if finished else old[1])
+    if finished:
+        kept = rich.elsewhere(rich.database + "_before_r1")
+        assert schema_changes(old[0], schema(kept)) == ()

@@ -1,6 +1,10 @@
 """Fixtures of the tests of copies on MariaDB: a database with a bit of everything, and what is in it."""
 
 import re
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,3 +80,25 @@ def contents(access):
 
 def databases(access):
     return {name for (name,) in execute(access, "SHOW DATABASES")}
+
+
+@contextmanager
+def another_process(access, script):
+    """A process with the access as `access`; `running` is printed when the script says so."""
+    head = f"""
+        import os, signal, sys, pymysql
+        from pathlib import Path
+        from ci_migrate.databases import mysql_copies as copies
+        from ci_migrate.databases.mysql_sessions import Access
+        access = Access({dict(access.parameters)!r}, "ci-migrate/child")
+        """
+    code = textwrap.dedent(head) + textwrap.dedent(script)
+    with subprocess.Popen(
+        [sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        child.stdin.write(code.encode())
+        child.stdin.close()
+        try:
+            yield child
+        finally:
+            child.kill()
