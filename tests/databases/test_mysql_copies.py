@@ -139,7 +139,7 @@ def lesser(access):
 
 def test_a_program_that_may_not_be_read_is_named(rich, payload, lesser):
     execute(rich, "DROP TABLE old_engine")
-    with pytest.raises(BackupError, match="can't be read by this account") as caught:
+    with pytest.raises((BackupError, DatabaseError), match="procedure clean") as caught:
         copies.dump(lesser("SELECT, EXECUTE, TRIGGER, EVENT, SHOW VIEW"), payload, [])
     assert "GRANT" in caught.value.hint
 
