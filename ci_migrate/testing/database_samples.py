@@ -221,7 +221,7 @@ class DatabaseUnderTest:
     factory: ClassVar[DatabaseFactory]
     """The one that the plugin returns from `ci_migrate_databases`; other processes import its `make`."""
 
-    kinds: ClassVar[AbstractSet[str]] = frozenset({"table", "column", "index", "constraint"})
+    kinds: ClassVar[AbstractSet[str]] = frozenset({"table", "column", "index"})
     """The kinds of objects that `prepare` makes: the words that names in a schema begin with."""
 
     changes: ClassVar[Mapping[str, AbstractSet[str]]] = {
@@ -253,7 +253,10 @@ class DatabaseUnderTest:
     """Names of tables that are hard, and allowed."""
 
     slow_statement: ClassVar[str | None] = None
-    """A statement that takes a minute, such as `SELECT pg_sleep(60)`; None where sessions can't be seen."""
+    """A statement that takes a minute, such as `SELECT pg_sleep(60)`; None where sessions can't be seen.
+
+    `NAME` in it becomes the name of the session, for engines that know it from the statement alone.
+    """
 
     @pytest.fixture
     def url(self) -> URL:

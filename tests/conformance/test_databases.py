@@ -1,17 +1,22 @@
 """The databases that we ship keep what every database must keep."""
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
 import psycopg
+import pymysql
 import pytest
+from mysql_support import RICH as RICH_MYSQL
+from mysql_support import statements
 from sqlalchemy import URL
 
 from ci_migrate.databases import BUILT_IN
 from ci_migrate.databases.base import DatabaseFactory
-from ci_migrate.testing.database_samples import SECRET, execute, fill
+from ci_migrate.databases.mysql_lock import lock_name
+from ci_migrate.testing.database_samples import SECRET, execute, fill, query
 from ci_migrate.testing.databases import DatabaseConformance
 
 ROLES = """DO $$ BEGIN
@@ -52,7 +57,7 @@ WEIRD = '"we.ird ""q"""."ta:ble\nnew%line"'
 
 class TestPostgreSQL(DatabaseConformance):
     factory = built_in("postgresql")
-    kinds = frozenset({"table", "column", "index", "constraint", "view", "function", "type", "trigger"})
+    kinds = DatabaseConformance.kinds | {"constraint", "view", "function", "type", "trigger"}
     slow_statement = "SELECT pg_sleep(60)"
     changes: ClassVar = {
         **DatabaseConformance.changes,
@@ -144,3 +149,86 @@ class TestPostgreSQL(DatabaseConformance):
 
 def plain(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class TestMariaDB(DatabaseConformance):
+    factory = built_in("mysql")
+    slow_statement = "/* NAME */ SELECT SLEEP(60)"
+    kinds = frozenset({"table", "column", "index", "primary", "foreign", "check", "view", "trigger", "function",
+                       "procedure", "event", "sequence"})  # fmt: skip
+    changes: ClassVar = {
+        **DatabaseConformance.changes,
+        "ALTER TABLE authors MODIFY price DECIMAL(11, 2)": {"column authors.price"},
+        "ALTER TABLE authors COMMENT 'others'": {"table authors"},
+        "ALTER TABLE old_engine ENGINE=InnoDB": {"table old_engine"},
+        "ALTER TABLE authors DROP CONSTRAINT priced": {"check authors.priced"},
+        "ALTER TABLE books DROP FOREIGN KEY written": {"foreign key books.written", "index books.written"},
+        "ALTER TABLE log REORGANIZE PARTITION old INTO (PARTITION older VALUES LESS THAN (10))": {"table log"},
+        "ALTER SEQUENCE numbers INCREMENT BY 4": {"sequence numbers"},
+        "CREATE OR REPLACE VIEW z_base AS SELECT id, 2 AS doubled, 'x' AS text FROM authors": {"view z_base"},
+        "CREATE OR REPLACE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 3": {"function twice"},
+        "DROP TRIGGER second_one": {"trigger second_one"},
+        "DROP PROCEDURE clean": {"procedure clean"},
+        "ALTER EVENT nightly ON SCHEDULE EVERY 2 DAY": {"event nightly"},
+        # nothing that a migration declares
+        "INSERT INTO empty_one VALUES (7)": set(),
+        "ALTER TABLE books AUTO_INCREMENT = 5000": set(),
+        "SELECT NEXT VALUE FOR numbers": set(),
+        "ANALYZE TABLE authors": set(),
+    }  # fmt: skip
+    names = tuple(name for name in DatabaseConformance.names if name.isascii() or name.isalpha())
+    """Without those outside of Unicode's basic plane, which MariaDB does not take."""
+
+    @pytest.fixture
+    def new_url(self, mariadb_server):
+        """Makes databases; they go with all that was made of them."""
+        names = []
+
+        @contextmanager
+        def admin():
+            with (
+                pymysql.connect(
+                    host="127.0.0.1",
+                    port=mariadb_server.port,
+                    user="admin",
+                    password=mariadb_server.url("x").password,
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
+                yield cursor
+
+        def new() -> URL:
+            names.append(f"test_{uuid4().hex[:12]}")
+            with admin() as cursor:
+                cursor.execute(f"CREATE DATABASE {names[-1]} CHARACTER SET utf8mb4")
+            return mariadb_server.url(names[-1])
+
+        yield new
+        with admin() as cursor:
+            cursor.execute("SHOW DATABASES")
+            for (name,) in cursor.fetchall():
+                if name.startswith(tuple(names)):
+                    cursor.execute(f"DROP DATABASE `{name}`")
+
+    @pytest.fixture
+    def url(self, new_url):
+        return new_url()
+
+    @pytest.fixture
+    def other_url(self, new_url):
+        return new_url()
+
+    @pytest.fixture
+    def unreachable_url(self, mariadb_server):
+        return mariadb_server.url("mysql").set(password=SECRET)
+
+    def lose_lock(self, database, run_id):
+        ((session,),) = query(database, f"SELECT IS_USED_LOCK('{lock_name(database.url.database)}')")
+        execute(database, f"KILL {session}")
+
+    def prepare(self, database):
+        fill(database)
+        execute(database, *statements(RICH_MYSQL.replace("THISDB", database.url.database)))
+
+    def replaced(self, database, words):
+        return self.open(database.url.set(database=words.split("`")[1]))

@@ -73,10 +73,6 @@ def test_sessions_have_the_timeouts_that_were_asked_for(mysql_url):
             connection.exec_driver_sql("CREATE TABLE t (a int)")
 
 
-def test_a_server_that_is_fine_answers(database):
-    database.ping()
-
-
 def test_a_read_only_server_is_refused(start_mariadb):
     with start_mariadb(settings=("--read-only=ON",)) as server:
         with pytest.raises(DatabaseError, match="is read-only") as raised:
@@ -153,11 +149,6 @@ def test_heads_of_several_version_tables(database, mysql_url):
     )
     tables = [VersionTable(), VersionTable(name="we`ird %s"), VersionTable(name="missing")]
     assert database.heads(tables) == (("a", "b"), ("c",), ())
-
-
-def test_reading_heads_makes_nothing(database):
-    assert database.heads([VersionTable()]) == ((),)
-    assert set(database.schema()) == {"database defaults"}
 
 
 def test_counts_are_exact_for_small_tables_and_only_of_those_asked_for(database, mysql_url):

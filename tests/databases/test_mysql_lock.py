@@ -98,30 +98,6 @@ def test_L1_of_two_processes_one_runs_and_the_other_is_told_who_does(mysql_url, 
     assert 0.6 <= time.monotonic() - started < 5
 
 
-def test_L3_a_killed_holder_frees_the_lock(mysql_url, holder):
-    holder.kill()
-    with MySQL(mysql_url).lock("second", 5) as lock:
-        lock.check()
-        assert lock.fd is None
-
-
-def test_the_lock_waits_for_its_turn(mysql_url):
-    database = MySQL(mysql_url)
-    order = []
-
-    def second():
-        with database.lock("second", 10):
-            order.append("second")
-
-    thread = threading.Thread(target=second)
-    with database.lock("first", 0):
-        thread.start()
-        time.sleep(0.5)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-
-
 def test_other_databases_are_not_locked_and_the_name_fits(mysql_url, mariadb_server):
     with MySQL(mysql_url).lock("a", 0), MySQL(mariadb_server.admin_url).lock("b", 0):
         pass
@@ -166,13 +142,6 @@ def test_L2_a_procedure_that_a_killed_run_called_is_waited_for(mysql_url):
         pass
 
 
-def test_L6_a_lock_session_that_is_cut_is_noticed(mysql_url):
-    with pytest.raises(LockedError, match="was lost"), MySQL(mysql_url).lock("cut", 0) as lock:
-        lock.check()
-        cut_lock(mysql_url)
-        lock.check()
-
-
 def test_a_release_that_fails_is_an_error(mysql_url):
     def run(fail):
         with MySQL(mysql_url).lock("cut", 0):
@@ -214,6 +183,7 @@ def test_L9_who_is_idle_in_a_transaction_is_named(mysql_url):
     database = MySQL(mysql_url, lock_timeout=1)
     assert not any(mysql_url.database in words for words in database.blockers())
     with idle_in_transaction(mysql_url, mysql_url.database) as pid:
+        time.sleep(0.2)  # INNODB_TRX is as old as the last look at it if that was less than 0.1 s ago
         assert database.blockers()[0].startswith(f"pid {pid}, user admin@127.0.0.1")
         started = time.monotonic()
         engine = database.engine()
