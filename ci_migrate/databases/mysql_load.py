@@ -27,8 +27,8 @@ CLIENT_ARGUMENTS = (
     "--no-auto-rehash",
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
-    # one commit per table (ENABLE KEYS makes one); MariaDB fills an empty table in bulk when nothing is checked
-    "--init-command=SET SESSION autocommit = 0, unique_checks = 0, foreign_key_checks = 0",
+    # one commit per table (ENABLE KEYS makes one). Without unique_checks MariaDB fills tables in bulk: no gain measured
+    "--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0",
 )
 
 
