@@ -36,6 +36,9 @@ ROW_ARGUMENTS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
+HISTORY = ("--dump-history",)
+"""Older rows of system-versioned tables, which servers from MariaDB 10.11 on take back."""
+
 MYSQL_ARGUMENTS = ("--set-gtid-purged=OFF", "--column-statistics=0")
 
 
@@ -70,11 +73,13 @@ def dump(
             if not held:
                 _refuse_without_snapshot(cursor, access)
             sizes = _sizes(cursor, access.database)
+            versioned = _versioned(cursor, access.database)
             before = (
                 read_schema(cursor, access.database),
                 read_heads(cursor, access.database, version_tables),
             )
-        rows = _dump_rows(access, into, tool, sizes, progress, lock_timeout)
+        history = HISTORY if versioned and tool.mariadb and tool.version >= (10, 11) else ()
+        rows = _dump_rows(access, into, tool, history, sizes, progress, lock_timeout)
         with reading(access) as cursor:
             # after the rows: sequences may be ahead of them, never behind
             stored = Objects(
@@ -89,7 +94,6 @@ def dump(
                 raise _changed(access, before[0], after[0])
             cursor.execute("SELECT @@character_set_database, @@collation_database")
             charset, collation = cursor.fetchone() or ("", "")
-            versioned = _versioned(cursor, access.database)
             counted = read_counts(cursor, access.database, versioned, exact=True) if versioned else {}
     about = About(
         flavour=flavour.name,
@@ -217,6 +221,7 @@ def _dump_rows(
     access: Access,
     into: Path,
     tool: tools.Tool,
+    more: Sequence[str],
     sizes: dict[str, int],
     progress: Progress,
     lock_timeout: float,
@@ -228,7 +233,7 @@ def _dump_rows(
         places[table] = filled.index(min(filled))
         filled[places[table]] += size
     total = sum(filled)
-    arguments = [*ROW_ARGUMENTS, *(() if tool.mariadb else MYSQL_ARGUMENTS), "--", access.database]
+    arguments = [*ROW_ARGUMENTS, *more, *(() if tool.mariadb else MYSQL_ARGUMENTS), "--", access.database]
     with _room(into), ExitStack() as stack:
         files = [stack.enter_context(compressing(into / f"rows-{n}.sql.zst")) for n in range(SIDE_BY_SIDE)]
         stream = RowStream([file.write for file in files], places)

@@ -28,7 +28,9 @@ CLIENT_ARGUMENTS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
     # one commit per table (ENABLE KEYS makes one). Without unique_checks MariaDB fills tables in bulk: no gain measured
-    "--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0",
+    # the dump program says the last for one table, and another file may have the next
+    "--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0"
+    + " /*M!101100 , system_versioning_insert_history = 1 */",
 )
 
 

@@ -264,7 +264,8 @@ def drop_programs(cursor: "Cursor", database: str) -> None:
 
 def as_script(stored: Iterable[Stored]) -> Iterator[bytes]:
     """The statements as the command line client takes them."""
-    yield f"SET SESSION {SETTINGS};\nDELIMITER ;;\n".encode()
+    history = "/*M!101100 SET SESSION system_versioning_insert_history = 1 */"
+    yield f"SET SESSION {SETTINGS};\n{history};\nDELIMITER ;;\n".encode()
     for one in stored:
         for name, value in one.settings.items():
             if name in ("sql_mode", "time_zone"):

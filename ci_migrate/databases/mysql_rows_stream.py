@@ -14,8 +14,10 @@ commands either."""
 
 _NEXT = re.compile(
     rb"\n(?:/\*!40000 ALTER TABLE `(?P<start>(?:[^`]|``)+)` DISABLE KEYS \*/;"
-    rb"|INSERT INTO `(?P<into>(?:[^`]|``)+)` (?:\((?:`(?:[^`]|``)+`(?:, ?)?)+\) )?VALUES(?P<end>[ \n]))"
+    rb"|INSERT INTO `(?P<into>(?:[^`]|``)+)` (?:\((?:(?:`(?:[^`]|``)+`|\w+)(?:, ?)?)+\) )?VALUES(?P<end>[ \n]))"
 )
+# said before one table and taken back after another, which may be in different files: who loads them says it
+_HISTORY = re.compile(rb"/\*M!\d+ SET [^\n]*system_versioning_insert_history[^\n]*")
 _STRING = re.compile(rb"'(?:[^'\\]|\\.)*'", re.DOTALL)
 
 
@@ -78,8 +80,8 @@ class RowStream:
         table = _name(found["into"])
         self.rows.setdefault(table, 0)
         if found["end"] == b"\n":
-            self._table = table
             self._write(data[start : found.end() - 1])
+            self._table = table
             return found.end() - 1
         end = data.find(b";\n", found.end())
         if end < 0:
@@ -89,6 +91,8 @@ class RowStream:
         return end + 1
 
     def _write(self, data: bytes) -> None:
+        if not self._table:
+            data = _HISTORY.sub(b"", data)
         if self._at >= 0:
             self._sinks[self._at](data)
             return

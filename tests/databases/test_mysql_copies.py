@@ -36,6 +36,23 @@ def test_V13_everything_comes_back(rich, fresh, payload):
     assert f"what = '{rich.database}.log'" in body
 
 
+def test_V13_the_history_of_versioned_tables_comes_back(access, fresh, payload):
+    execute(
+        access,
+        "CREATE TABLE plain (x INT)",
+        "CREATE TABLE versioned (x INT) WITH SYSTEM VERSIONING",
+        "INSERT INTO versioned VALUES (1), (2)",
+        "UPDATE versioned SET x = 3 WHERE x = 1",
+        "INSERT INTO plain VALUES (1)",
+    )
+    dumped = copies.dump(access, payload, [])
+    assert dumped.row_counts == counts(access)
+    copies.load(fresh, payload)
+    everything = "SELECT x, row_start, row_end FROM versioned FOR SYSTEM_TIME ALL ORDER BY 1"
+    assert execute(fresh, everything) == execute(access, everything)
+    assert counts(fresh) == dumped.row_counts
+
+
 # --------------------------------------------------------------------------- scratch copies
 
 
