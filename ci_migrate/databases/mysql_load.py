@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SCRATCH = "ci_migrate_scratch_"
 """What the name of each scratch copy starts with; the run id follows."""
 
+HISTORY = "/*M!101100 , system_versioning_insert_history = 1 */"
+
 CLIENT_ARGUMENTS = (
     "--batch",
     "--binary-mode",
@@ -29,8 +31,7 @@ CLIENT_ARGUMENTS = (
     "--max-allowed-packet=1G",
     # one commit per table (ENABLE KEYS makes one). Without unique_checks MariaDB fills tables in bulk: no gain measured
     # the dump program says the last for one table, and another file may have the next
-    "--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0"
-    + " /*M!101100 , system_versioning_insert_history = 1 */",
+    f"--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0 {HISTORY}",
 )
 
 
