@@ -14,11 +14,21 @@ from kill_support import OTHER_CLIENT, Shop, new_shop
 EVENTS, STATEMENTS, COMMITS = 27, 15, 4
 """Of an undisturbed migration: what the parent hears of, what the child sends, what it commits by COMMIT."""
 
-QUICK = {"child:after:1", "both:before:10", "child:execute:2", "both:execute:10", "parent:after:16", "both:commit:3", "parent:after:23"}
+QUICK = {
+    "child:after:1",
+    "both:before:10",
+    "child:execute:2",
+    "both:execute:10",
+    "parent:after:16",
+    "both:commit:3",
+    "parent:after:23",
+}
 
 
 def every_point() -> list:
-    found = [f"{who}:{n}" for who in ("child:after", "parent:after", "both:before") for n in range(1, EVENTS + 1)]
+    found = [
+        f"{who}:{n}" for who in ("child:after", "parent:after", "both:before") for n in range(1, EVENTS + 1)
+    ]
     for who in ("child", "both"):
         found += [f"{who}:execute:{number}" for number in range(1, STATEMENTS + 1)]
         found += [f"{who}:commit:{number}" for number in range(1, COMMITS + 1)]
@@ -79,5 +89,8 @@ def test_M1_kill(point: str, shop, undisturbed, record_property) -> None:
         typed.append([c for c in command if c not in ("--target", "dev")])
         answer = shop.here(*command)
         assert answer.code == 0, f"{typed}\n{done.text}\n{answer.text}"
-    record_property("kill", ("mariadb", point.split(":")[0], ", ".join(" ".join(command) for command in typed)))
+    record_property(
+        "kill",
+        ("mariadb", point.split(":", maxsplit=1)[0], ", ".join(" ".join(command) for command in typed)),
+    )
     assert shop.everything_in_it() == undisturbed
