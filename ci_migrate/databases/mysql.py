@@ -206,7 +206,9 @@ class MySQL:
     @classmethod
     def _copy(cls, original: "MySQL", own: Access, child: Access) -> "MySQL":
         """A scratch copy: sessions of our own use `own`, the child's the account that may go nowhere else."""
-        url = original.url.set(database=child.database, username=child.user)
+        # a login in the query would win over this one
+        url = original.url.difference_update_query(("user", "password", "passwd"))
+        url = url.set(database=child.database, username=child.user)
         made = cls(
             url.set(password=child.parameters["password"]),
             application_name=own.application_name,

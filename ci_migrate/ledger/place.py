@@ -168,7 +168,8 @@ def _mysql(url: URL) -> URL:
         raise LedgerError(
             "The URL names no database.", hint="Write the database's name into it, or set `state`."
         )
-    query = {key: value for key, value in url.query.items() if key in MYSQL_ARGUMENTS}
+    kept = {*MYSQL_ARGUMENTS, "user", "password", "passwd"}
+    query = {key: value for key, value in url.query.items() if key in kept}
     return url.set(drivername="mysql+pymysql", query=query)
 
 
