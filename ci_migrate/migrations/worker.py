@@ -1227,13 +1227,13 @@ def site() -> tuple[str | None, int | None]:
 
 def sqlstate(error: Any) -> str | None:
     error = getattr(error, "orig", None) or error
+    number = error.args[0] if getattr(error, "args", ()) else None
+    if isinstance(number, int):
+        return str(number)  # MySQL and MariaDB: the server's own number says more than the SQLSTATE
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         value = getattr(error, name, None)
         if value:
             return str(value)
-    number = error.args[0] if getattr(error, "args", ()) else None
-    if isinstance(number, int):
-        return str(number)  # MySQL and MariaDB: the server's own number says more than the SQLSTATE
     return "SQLITE_BUSY" if "database is locked" in str(error) else None
 
 

@@ -222,3 +222,21 @@ def test_what_is_read_is_bound_by_no_limit_of_the_server(start_mariadb):
     ):
         cursor.execute("SELECT SLEEP(0.8)")
         assert cursor.fetchone() == (0,)  # 1 where it was cut short
+
+
+def test_a_copy_on_a_server_with_a_binlog_can_have_triggers(start_mariadb, tmp_path):
+    """There an account without SUPER may make neither trigger nor function: the copy's own account could do nothing."""
+    with start_mariadb(settings=("--log-bin",)) as server:
+        admin = MySQL(server.admin_url)._access
+        with admin.session() as cursor:
+            cursor.execute("CREATE DATABASE shop CHARACTER SET utf8mb4")
+            cursor.execute("CREATE TABLE shop.users (id int)")
+            cursor.execute("CREATE TRIGGER shop.one BEFORE INSERT ON shop.users FOR EACH ROW SET NEW.id = 1")
+        shop = MySQL(server.url("shop"))
+        shop.dump(tmp_path, [])
+        with shop.scratch("r1", tmp_path) as copy:
+            copy.load(tmp_path)
+            assert copy.schema() == shop.schema()
+            with MySQL(copy.url)._access.session() as child:
+                child.execute("CREATE TRIGGER two BEFORE DELETE ON users FOR EACH ROW SET @x = 1")
+            assert "trigger two" in copy.schema()

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from kill_support import OTHER_CLIENT, Shop, new_shop
+from sqlalchemy import create_engine
 
 EVENTS, STATEMENTS, COMMITS = 27, 15, 4
 """Of an undisturbed migration: what the parent hears of, what the child sends, what it commits by COMMIT."""
@@ -94,3 +95,21 @@ def test_M1_kill(point: str, shop, undisturbed, record_property) -> None:
         ("mariadb", point.split(":", maxsplit=1)[0], ", ".join(" ".join(command) for command in typed)),
     )
     assert shop.everything_in_it() == undisturbed
+
+
+def test_L9_a_lock_that_goes_is_outlived(tmp_path, mysql_url) -> None:
+    """ALTER TABLE waits for whoever reads the table in an open transaction; it gives up in time and tries again."""
+    shop = new_shop(tmp_path, mysql_url, settings="lock-timeout = 1\nlock-tries = 20")
+    engine = create_engine(shop.url)
+    with engine.connect() as reader:
+        reader.exec_driver_sql("SELECT * FROM customers")
+        running = shop.start("run")
+        lines: list[str] = []
+        while "lock timeout in r1 (try 1 of 20)" not in "".join(lines):
+            line = running.stdout.readline()
+            assert line, f"{lines} {running.stderr.read()}"
+            lines.append(line)
+    engine.dispose()
+    out, error = running.communicate(timeout=120)
+    assert running.returncode == 0, "".join(lines) + out + error
+    assert shop.heads_now() == ["r3"]
