@@ -253,3 +253,9 @@ class MySQL:
             check(MySQL._copy(self, copy, copy))
 
         return copies.replace(self._access, payload, checked, label, client_tools=self.client_tools)
+
+    def replaced(self) -> list[str]:
+        return copies.replaced(self._access)
+
+    def drop_replaced(self, name: str) -> None:
+        copies.drop_replaced(self._access, name)

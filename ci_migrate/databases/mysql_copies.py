@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Any
 from ci_migrate.databases.mysql_dump import dump
 from ci_migrate.databases.mysql_load import SCRATCH, load
 from ci_migrate.databases.mysql_objects import quoted
-from ci_migrate.databases.mysql_replace import NEW, finish_swap, in_use, making, replace
+from ci_migrate.databases.mysql_replace import (
+    NEW,
+    drop_replaced,
+    finish_swap,
+    in_use,
+    making,
+    replace,
+    replaced,
+)
 from ci_migrate.databases.mysql_sessions import Access
 from ci_migrate.errors import CiMigrateError, DatabaseError, UsageError
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-__all__ = ["dump", "load", "replace", "scratch", "sweep"]
+__all__ = ["drop_replaced", "dump", "load", "replace", "replaced", "scratch", "sweep"]
 
 LONGEST_NAME = 64
 """Characters of a database's name."""

@@ -25,7 +25,7 @@ from ci_migrate.databases.mysql_objects import (
 )
 from ci_migrate.databases.mysql_payload import read_payload
 from ci_migrate.databases.mysql_sessions import Access
-from ci_migrate.databases.postgresql_copies import fitting
+from ci_migrate.databases.names import BEFORE, fitting, is_kept
 from ci_migrate.errors import BackupError, DatabaseError, DirtyError
 from ci_migrate.model import Noun, canonical_json
 
@@ -68,11 +68,11 @@ def replace(
             In all these cases the original is as it was.
         DirtyError: the tables were swapped, and something after it failed; the next try goes on from there.
     """
-    side, kept = fitting(access.database, NEW + label), fitting(access.database, f"_before_{label}")
+    side, kept = fitting(access.database, NEW + label), fitting(access.database, BEFORE + label)
     about, stored = read_payload(payload)
     words = (
         f"The replaced database is kept as {quoted(kept)} on {access.server}."
-        f" To drop it: DROP DATABASE {quoted(kept)};"
+        " To drop it: ci-migrate backup restore --drop-old"
     )
     for begun in begun_swaps(access):
         if finish_swap(access, begun) == kept:
@@ -150,6 +150,25 @@ def making(access: Access, name: str, like: tuple[str, str] | None = None) -> It
                     hint=f"GRANT ALL ON {like_it}.* TO '{user}'@'{host}';",
                 ) from error
         yield
+
+
+def replaced(access: Access) -> list[str]:
+    """The databases that restores of this one kept, the oldest first."""
+    with access.elsewhere("").session(read_only=True) as cursor:
+        cursor.execute("SHOW DATABASES")
+        return sorted(str(name) for (name,) in cursor.fetchall() if is_kept(str(name), access.database))
+
+
+def drop_replaced(access: Access, name: str) -> None:
+    """Drop one of them; not where somebody is in it. Raises DatabaseError."""
+    if name not in replaced(access):
+        raise DatabaseError(f"No restore of {access.place} kept a database {name}.")
+    with access.elsewhere("").session() as cursor:
+        if in_use(cursor, name):
+            raise DatabaseError(
+                f"Somebody is using the database {name} on {access.server}.", hint="End that session."
+            )
+        cursor.execute(f"DROP DATABASE {quoted(name)}")
 
 
 def drop_unused(access: Access, name: str) -> None:
@@ -305,6 +324,7 @@ def _after(access: Access, side: str, swap: Swap) -> None:
     """All tables have moved: what stands on them is made again on both sides."""
     kept = access.elsewhere(swap.kept)
     with reading(access) as cursor:
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(swap.kept)}")  # where there was no table to move
         drop_programs(cursor, access.database)
         _move_defaults(cursor, side, access.database)
         cursor.execute(

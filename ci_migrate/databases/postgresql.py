@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import postgresql_copies as copies
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
+from ci_migrate.databases.names import BEFORE, fitting
 from ci_migrate.databases.postgresql_archive import default_jobs
 from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema
 from ci_migrate.databases.postgresql_dump import Job, load_dump, write_dump
@@ -277,7 +278,7 @@ class PostgreSQL:
     @contextmanager
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002 - no files of its own
         name = copies.SCRATCH + run_id
-        if copies.fitting(name) != name:
+        if fitting(name) != name:
             raise UsageError(f"The run id {run_id} is too long for a database's name.")
         with copies.new_database(self._access, name, twin=False) as access:
             copy = self._at(access)
@@ -294,8 +295,8 @@ class PostgreSQL:
         copies.drop_replaced(self._access, name)
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        kept = copies.fitting(self._access.database, f"{copies.BEFORE}{label}")
-        new = copies.fitting(self._access.database, f"{copies.NEW}{label}")
+        kept = fitting(self._access.database, f"{BEFORE}{label}")
+        new = fitting(self._access.database, f"{copies.NEW}{label}")
         copies.refuse_swap(
             self._access, ledger_schema=LEDGER_SCHEMA, lock_key=lock_key(self._access.database)
         )

@@ -1,14 +1,13 @@
 """Databases beside the target: made like it, dropped, or put in its place."""
 
-import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ci_migrate.databases.names import fitting, is_kept, kept_of
 from ci_migrate.databases.postgresql_sessions import Access
 from ci_migrate.errors import CiMigrateError, DatabaseError
 
@@ -22,23 +21,8 @@ SCRATCH = "ci_migrate_scratch_"
 NEW = "_ci_migrate_new_"
 """What stands between a database's name and the label, while a restore builds its successor."""
 
-BEFORE = "_before_"
-"""What stands between a database's name and the label, where a restore keeps what it replaced."""
-
-LONGEST_NAME = 63
-"""Bytes of a name; the server cuts longer ones off without a word."""
-
 MAINTENANCE = ("postgres", "template1")
 """Where to stand while a database is made, renamed or dropped: as PostgreSQL's own `createdb` does."""
-
-
-def fitting(name: str, suffix: str = "") -> str:
-    """`name` with `suffix`, the name shortened (and told apart by a hash) where both don't fit."""
-    if len((name + suffix).encode()) <= LONGEST_NAME:
-        return name + suffix
-    mark = "_" + sha256(name.encode()).hexdigest()[:8]
-    room = LONGEST_NAME - len((mark + suffix).encode())
-    return name.encode()[: max(room, 0)].decode(errors="ignore") + mark + suffix
 
 
 def maintenance(access: Access, *, other_than: str | None = None) -> "psycopg.Connection[Any]":
@@ -283,15 +267,13 @@ def sweep(access: Access, keep: Iterable[str]) -> list[str]:
 
 def replaced(access: Access) -> list[str]:
     """The databases that restores of this one kept and that this role may drop, the oldest first."""
-    label = "00000000_000000"
-    start = fitting(access.database, BEFORE + label)[: -len(label)]
     with closing(maintenance(access)) as admin, access.translated():
         found = admin.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')"
             " ORDER BY datname",
-            [start],
+            [kept_of(access.database)],
         ).fetchall()
-    return [name for (name,) in found if re.fullmatch("[0-9]{8}_[0-9]{6}", name[len(start) :])]
+    return [name for (name,) in found if is_kept(name, access.database)]
 
 
 def drop_replaced(access: Access, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore
 from ci_migrate.backups.storage import LocalStorage
+from ci_migrate.databases.mysql import MySQL
 from ci_migrate.databases.postgresql import PostgreSQL
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable
@@ -53,3 +54,16 @@ def test_postgresql(postgresql_url, tmp_path):
     database.drop_replaced(kept)
     assert database.replaced() == []
     database.ping()
+
+
+def test_mysql_keeps_what_a_restore_replaced_until_it_is_dropped(mysql_url, tmp_path) -> None:
+    database = MySQL(mysql_url)
+    database.dump(tmp_path, [])
+    assert database.replaced() == []
+    words = database.replace(tmp_path, lambda _copy: None, "20261122_101500")
+    assert "--drop-old" in words
+    (kept,) = database.replaced()
+    with pytest.raises(DatabaseError, match="kept a database mysql"):
+        database.drop_replaced("mysql")
+    database.drop_replaced(kept)
+    assert database.replaced() == []

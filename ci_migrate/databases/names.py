@@ -1,0 +1,33 @@
+"""Names of databases beside the target: as long as the engine lets them be, and known again."""
+
+import re
+from hashlib import sha256
+
+LONGEST_NAME = 63
+"""Bytes of a PostgreSQL identifier; MySQL's have 64 characters."""
+
+BEFORE = "_before_"
+"""What stands between a database's name and the label, where a restore has kept what it replaced."""
+
+LABEL = "00000000_000000"
+"""What a label looks like: date and time."""
+
+
+def fitting(name: str, suffix: str = "") -> str:
+    """`name` with `suffix`, the name shortened (and told apart by a hash) where both don't fit."""
+    if len((name + suffix).encode()) <= LONGEST_NAME:
+        return name + suffix
+    mark = "_" + sha256(name.encode()).hexdigest()[:8]
+    room = LONGEST_NAME - len((mark + suffix).encode())
+    return name.encode()[: max(room, 0)].decode(errors="ignore") + mark + suffix
+
+
+def kept_of(database: str) -> str:
+    """What the names begin with that restores of a database keep its predecessors under."""
+    return fitting(database, BEFORE + LABEL)[: -len(LABEL)]
+
+
+def is_kept(name: str, database: str) -> bool:
+    """Whether this is the name of what a restore of a database kept."""
+    start = kept_of(database)
+    return name.startswith(start) and re.fullmatch("[0-9]{8}_[0-9]{6}", name[len(start) :]) is not None
