@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-long lint bench clean
+.PHONY: demo test test-long lint bench bench-backup clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/gate.py
+
+bench-backup: .venv/.installed
+	$(BIN)/python benchmarks/backup.py
 
 clean:
 	rm -rf .venv build dist

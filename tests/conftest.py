@@ -265,10 +265,9 @@ def _wait_until_mariadb_is_up(server: MariaDBServer, process: "subprocess.Popen[
             return
 
 
-@pytest.fixture(scope="session")
-def mariadb_template() -> Iterator[Path]:
+@contextmanager
+def installed_mariadb() -> Iterator[Path]:
     """An installed data folder with an account `admin` that may do anything."""
-    pytest.importorskip("pymysql")
     server, install = mariadb_binary("mariadbd"), mariadb_binary("mariadb-install-db")
     if server is None or install is None:
         require("mariadb", "no MariaDB server is installed (Debian: mariadb-server)")
@@ -311,6 +310,14 @@ def mariadb_template() -> Iterator[Path]:
         yield folder / "data"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb_template() -> Iterator[Path]:
+    """The same, once per test process."""
+    pytest.importorskip("pymysql")
+    with installed_mariadb() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,15 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+WORKERS = min(os.cpu_count() or 1, 4)
+"""Threads that compress one file."""
+
 _CHUNK = 1 << 20
 _OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 1,
     zstd.CompressionParameter.checksum_flag: 1,
+    # beside the thread that reads: it waits for neither codec nor disk. A zstd built without threads has 0 here
+    zstd.CompressionParameter.nb_workers: min(zstd.CompressionParameter.nb_workers.bounds()[1], WORKERS),
 }
 
 DecompressionError = (zstd.ZstdError, EOFError)
