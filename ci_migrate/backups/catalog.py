@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore
-from ci_migrate.backups.fetch import LIST, check_listing, fetch, read_file
+from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore, refuse_secrets
+from ci_migrate.backups.fetch import LIST, check_id, check_listing, fetch, read_file
 from ci_migrate.backups.provider import Provider
 from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
@@ -25,18 +25,6 @@ FORMAT = 1
 
 Backups = list[Backup]
 _REVISION_LENGTH = 90
-_SHOWN = 120
-
-
-def check_id(backup_id: str) -> str:
-    """Give a backup id back if it is one; nothing else is ever made part of a path.
-
-    Raises:
-        UsageError: it is not written like a backup id.
-    """
-    if written_at(backup_id) is None:
-        raise UsageError(f"{backup_id[:_SHOWN]!r} is no backup id.", hint=LIST)
-    return backup_id
 
 
 def revision_words(heads: Sequence[Sequence[str]]) -> str:
@@ -110,7 +98,7 @@ class Catalog:
                         )
                     else:
                         dumped = database.dump(plain, version_tables, progress)
-                    self._refuse_secrets(dumped.secrets, encrypted=bool(self.encryption.recipients))
+                    refuse_secrets(dumped.secrets, self.storage, encrypted=bool(self.encryption.recipients))
                 if (dumped.heads or heads) != heads:
                     raise BackupError(
                         f"The revision of {identity.place} changed while the backup began:"
@@ -146,14 +134,6 @@ class Catalog:
                 hint="Look at backup-dir.",
             ) from error
         return estimate(database, earlier, partial=partial)
-
-    def _refuse_secrets(self, secrets: Sequence[str], *, encrypted: bool) -> None:
-        """A dump with passwords in it leaves this machine encrypted or not at all."""
-        if not encrypted and secrets and self.storage.remote:
-            raise BackupError(
-                f"The dump holds {', '.join(secrets)} and would go to {self.storage.place} unencrypted.",
-                hint='Set backup-recipients = ["age1..."], or backup-dir to a local folder.',
-            )
 
     def _described(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
         tables = tuple(sorted(dumped.row_counts))
@@ -284,43 +264,6 @@ class Catalog:
         with tempfile.TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as temporary:
             fetch(self.storage, backup, Path(temporary))
             yield Path(temporary)
-
-    def copy(self, backup: Backup, destination: "Catalog") -> Backup:
-        """Copy a complete backup to another storage, verified on both sides.
-
-        Returns:
-            The copy: the same backup in another place.
-
-        Raises:
-            RefusedError: it is there already, or is kept by a provider.
-            BackupError: it is damaged here, or did not arrive there as it is; then nothing is left there.
-        """
-        if backup.provider_id is not None:
-            raise RefusedError(
-                f"{backup.backup_id} is the provider's {backup.provider_id}: there are no files of it to copy.",
-                hint="Use the provider's own tools.",
-            )
-        check_listing(self.storage, backup)
-        destination._refuse_secrets(backup.secrets, encrypted=backup.encryption is not None)  # noqa: SLF001
-        there = destination.storage
-        if backup.backup_id in there.ids():
-            raise RefusedError(
-                f"{backup.backup_id} is in {there.place} already.",
-                hint="Verify it there: set backup-dir to it, then `ci-migrate backup verify`",
-            )
-        copied = msgspec.structs.replace(backup, backup_path=there.path(backup.backup_id))
-        needed = sum(file.size for file in backup.files)
-        with room_for(Estimate(needed, needed), there, encrypted=False):
-            there.sweep()
-            with there.writing(backup.backup_id) as folder:
-                fetch(self.storage, backup, folder)
-                there.publish(backup.backup_id, lambda _files: copied)
-        try:
-            destination.verify(copied)
-        except BackupError:
-            there.delete(backup.backup_id)
-            raise
-        return copied
 
     def check_readable(self, backup: Backup) -> None:
         """Raise SettingsError or BackupError if an encrypted backup can't be opened by our identity."""

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ci_migrate.backups.storage import Storage
 from ci_migrate.databases.base import Progress, no_progress
 from ci_migrate.errors import BackupError, SettingsError
 from ci_migrate.model import BackupFile
@@ -18,6 +19,15 @@ AGE = "age"
 """What `encryption` in a manifest says, and what the name of an encrypted file ends with."""
 
 _SUFFIX = f".{AGE}"
+
+
+def refuse_secrets(secrets: Sequence[str], storage: Storage, *, encrypted: bool) -> None:
+    """A dump with passwords in it leaves this machine encrypted or not at all: raises BackupError."""
+    if not encrypted and secrets and storage.remote:
+        raise BackupError(
+            f"The dump holds {', '.join(secrets)} and would go to {storage.place} unencrypted.",
+            hint='Set backup-recipients = ["age1..."], or backup-dir to a local folder.',
+        )
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,24 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ci_migrate.backups.storage import Storage
-from ci_migrate.errors import BackupError
+from ci_migrate.backups.storage import Storage, written_at
+from ci_migrate.errors import BackupError, UsageError
 from ci_migrate.model import Backup, BackupFile, BackupStatus
 
 LIST = "See what there is: `ci-migrate backup list`"
+
+_SHOWN = 120
+
+
+def check_id(backup_id: str) -> str:
+    """Give a backup id back if it is one; nothing else is ever made part of a path.
+
+    Raises:
+        UsageError: it is not written like a backup id.
+    """
+    if written_at(backup_id) is None:
+        raise UsageError(f"{backup_id[:_SHOWN]!r} is no backup id.", hint=LIST)
+    return backup_id
 
 
 def check_listing(storage: Storage, backup: Backup) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from ci_migrate.backups.copying import copy as copy_backup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.commands.progress import say_aside, watching
@@ -115,7 +116,7 @@ def copy(environment: Environment, /, backup_id: str, url: str, **options: Any) 
     """Copy a complete backup to another folder or s3://bucket/prefix, verified on both sides."""
     settings = settings_of(environment, options)
     catalog = open_catalog(settings)
-    copied = catalog.copy(complete(catalog.get(backup_id)), open_catalog(settings, url))
+    copied = copy_backup(complete(catalog.get(backup_id)), catalog, open_catalog(settings, url))
     click.echo(f"{copied.backup_id}  {size(copied.backup_size)}  verified in {copied.backup_path}")
     return 0
 

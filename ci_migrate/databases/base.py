@@ -49,7 +49,8 @@ class Wall:
     match: Mapping[str, str] = field(repr=False)
     connect: Mapping[str, str] = field(repr=False)
     identity: Mapping[str, str] = field(default_factory=dict)
-    """What a session on it answers: SQLite `file`; PostgreSQL `database`, `oid`."""
+    """What a session on it answers: SQLite `file`; PostgreSQL `database`, `oid`; MySQL `database`, `server`, and
+    `marks`, the names of locks that its sessions take so that others see them."""
 
 
 class Lock(Protocol):

@@ -11,10 +11,11 @@ from sqlalchemy.pool import NullPool
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.mysql_catalog import read_flavour, read_schema
-from ci_migrate.databases.mysql_lock import blockers, run_lock, sessions
+from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
-from ci_migrate.errors import DatabaseError
+from ci_migrate.databases.mysql_tables import replace_rows
+from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class MySQL:
 
     dialect = "mysql"
     capabilities = Capabilities(
-        transactional_ddl=False, lock_is_file=False, scratch_on_server=True, remote=True
+        transactional_ddl=False, lock_is_file=False, scratch_on_server=True, remote=True, tables=True
     )
 
     def __init__(
@@ -129,7 +130,11 @@ class MySQL:
             dialect=self.dialect,
             match=parts,
             connect=parts,
-            identity={"database": self._access.database, "server": self._server()},
+            identity={
+                "database": self._access.database,
+                "server": self._server(),
+                "marks": " ".join(session_marks(self._access.database)),
+            },
         )
 
     def size(self) -> int:
@@ -220,7 +225,12 @@ class MySQL:
         return made
 
     def dump(
-        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        progress: Progress = no_progress,
+        *,
+        only: Sequence[str] = (),
     ) -> Dumped:
         return copies.dump(
             self._access,
@@ -229,7 +239,26 @@ class MySQL:
             progress,
             client_tools=self.client_tools,
             lock_timeout=self.lock_timeout,
+            only=only,
         )
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        return self.dump(into, version_tables, progress, only=tables)
+
+    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+        here, there = self.identity(), source.identity()
+        if here.facts["server"] != there.facts["server"]:
+            raise RefusedError(
+                f"The scratch copy is {there.place}, and rows are only taken from one on the target's own server.",
+                hint='Set scratch = "server", or restore the whole backup.',
+            )
+        replace_rows(self._access, there.facts["database"], tables)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         copies.load(
@@ -244,6 +273,9 @@ class MySQL:
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002
         with copies.scratch(self._access, run_id) as child:
             yield MySQL._copy(self, self._access.elsewhere(child.database), child)
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
+        return copies.room(self._access)
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)

@@ -1,9 +1,12 @@
 """Databases beside the target on a MySQL or MariaDB server: scratch copies, and what killed runs leave."""
 
 import secrets
+import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql_dump import dump
@@ -24,7 +27,7 @@ from ci_migrate.errors import CiMigrateError, DatabaseError, UsageError
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-__all__ = ["drop_replaced", "dump", "load", "replace", "replaced", "scratch", "sweep"]
+__all__ = ["drop_replaced", "dump", "load", "replace", "replaced", "room", "scratch", "sweep"]
 
 LONGEST_NAME = 64
 """Characters of a database's name."""
@@ -51,6 +54,23 @@ def scratch(access: Access, run_id: str) -> Iterator[Access]:
         finally:
             with access.elsewhere("").session() as cursor:
                 _drop(cursor, name)
+
+
+def room(access: Access) -> tuple[str, int] | None:
+    """Where the server keeps its data, and the bytes free there, if it runs on this machine and lets us know."""
+    if access.host not in ("", "localhost", "127.0.0.1", "::1"):
+        return None
+    with access.session(read_only=True) as cursor:
+        cursor.execute("SELECT @@hostname, @@datadir")
+        hostname, folder = cursor.fetchone() or ("", "")
+    # a container's or a tunnel's server is on this host by its address alone
+    if hostname != socket.gethostname() or not folder:
+        return None
+    try:
+        Path(folder, "ibdata1").stat()
+        return str(folder), shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def account_of(name: str) -> str:

@@ -50,6 +50,7 @@ def dump(
     *,
     client_tools: str | None = None,
     lock_timeout: float = 5.0,
+    only: Sequence[str] = (),
 ) -> Dumped:
     """Write a consistent copy as files into the empty folder `into`. See `base.Database.dump`.
 
@@ -60,6 +61,7 @@ def dump(
         progress: called with bytes.
         client_tools: the folder of the programs, if configured.
         lock_timeout: seconds to wait for another session's lock.
+        only: the tables whose rows are kept, beside the version tables'; () for all.
 
     Raises:
         BackupError: the schema changed meanwhile, a table's engine has no snapshots, or the disk is full.
@@ -73,13 +75,18 @@ def dump(
             if not held:
                 _refuse_without_snapshot(cursor, access)
             sizes = _sizes(cursor, access.database)
+            versions = {table.name for table in version_tables if table.schema in (None, access.database)}
+            named = [name for name in sizes if part(name) in only or name in versions] if only else []
             versioned = _versioned(cursor, access.database)
             before = (
                 read_schema(cursor, access.database),
                 read_heads(cursor, access.database, version_tables),
             )
         history = HISTORY if versioned and tool.mariadb and tool.version >= (10, 11) else ()
-        rows = _dump_rows(access, into, tool, history, sizes, progress, lock_timeout)
+        arguments = [*ROW_ARGUMENTS, *history, *(() if tool.mariadb else MYSQL_ARGUMENTS)]
+        arguments += ["--", access.database, *named]
+        sizes = {name: sizes[name] for name in named or sizes}
+        rows = _dump_rows(access, into, tool, arguments, sizes, progress, lock_timeout)
         with reading(access) as cursor:
             # after the rows: sequences may be ahead of them, never behind
             stored = Objects(
@@ -107,12 +114,11 @@ def dump(
     with _room(into):
         write_payload(into, about, stored)
     zero = dict.fromkeys((s.name for s in stored.tables if s.kind == "TABLE"), 0)
+    found = {**{part(n): RowCount(rows=r) for n, r in {**zero, **rows}.items()}, **counted}
     return Dumped(
         schema=after[0],
         heads=after[1],
-        row_counts=dict(
-            sorted({**{part(n): RowCount(rows=r) for n, r in {**zero, **rows}.items()}, **counted}.items())
-        ),
+        row_counts={name: count for name, count in sorted(found.items()) if not only or name in only},
         engine_version=f"{flavour.name} {flavour.text}",
         tool_version=tool.words,
         how_to_restore=(
@@ -221,7 +227,7 @@ def _dump_rows(
     access: Access,
     into: Path,
     tool: tools.Tool,
-    more: Sequence[str],
+    arguments: Sequence[str],
     sizes: dict[str, int],
     progress: Progress,
     lock_timeout: float,
@@ -233,7 +239,6 @@ def _dump_rows(
         places[table] = filled.index(min(filled))
         filled[places[table]] += size
     total = sum(filled)
-    arguments = [*ROW_ARGUMENTS, *more, *(() if tool.mariadb else MYSQL_ARGUMENTS), "--", access.database]
     with _room(into), ExitStack() as stack:
         files = [stack.enter_context(compressing(into / f"rows-{n}.sql.zst")) for n in range(SIDE_BY_SIDE)]
         stream = RowStream([file.write for file in files], places)

@@ -19,6 +19,9 @@ POLL = 0.2
 OURS = "ci-migrate/"
 """What the comment in each statement of a run starts with: the process list shows no other name of a session."""
 
+MARKS = 8
+"""Sessions of one migration that can be seen at the same time, whatever they do."""
+
 LONGEST = 31_536_000
 """Seconds: the most that `wait_timeout` may be. The session of a lock is idle for as long as a run."""
 
@@ -53,6 +56,12 @@ def lock_name(database: str) -> str:
     return "ci_migrate_" + sha256(database.lower().encode()).hexdigest()[:40]
 
 
+def session_marks(database: str) -> list[str]:
+    """Names of locks: each session of a migration takes the first that is free, so that others can see it."""
+    digest = sha256(database.lower().encode()).hexdigest()[:40]
+    return [f"ci_migrate_at_{digest}_{number}" for number in range(MARKS)]
+
+
 def _words(pid: int, user: str, host: str, command: str, age: int | None, query: str) -> str:
     text = " ".join(query.split())
     shown = f": {text[:160]}{'...' if len(text) > 160 else ''}" if text else ""
@@ -60,14 +69,28 @@ def _words(pid: int, user: str, host: str, command: str, age: int | None, query:
 
 
 def sessions(cursor: "Cursor", database: str, prefix: str, without: str = "") -> list[str]:
-    """Statements at work in a database that carry a name starting with `prefix` (and are not `without`), as words."""
+    """Who is at work in a database by a name starting with `prefix` (and is not `without`), as words.
+
+    That is statements that carry it, and, where runs are asked for, sessions that a run has marked: inside of a
+    procedure that was called, the process list shows a statement without the name.
+    """
+    marked = _marked(cursor, database) if prefix.startswith(OURS) else []
     cursor.execute(
-        f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND COALESCE(p.DB, '') = %s"
-        " AND LOCATE(%s, p.INFO) = 1 ORDER BY p.ID",
-        [database, f"/* {prefix}"],
+        f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND (p.ID IN %s OR COALESCE(p.DB, '') = %s"
+        " AND LOCATE(%s, p.INFO) = 1) ORDER BY p.ID",
+        [marked or [0], database, f"/* {prefix}"],
     )
     rows = cursor.fetchall()
-    return [_words(*row) for row in rows if not without or f"/* {without} */" not in row[5]]
+    hidden = sorted(set(marked) - {row[0] for row in rows})
+    found = [_words(*row) for row in rows if not without or f"/* {without} */" not in row[5]]
+    return found + [f"pid {pid}, which can only be seen with the right PROCESS" for pid in hidden]
+
+
+def _marked(cursor: "Cursor", database: str) -> list[int]:
+    """The sessions of migrations in a database."""
+    marks = session_marks(database)
+    cursor.execute(f"SELECT {', '.join(['IS_USED_LOCK(%s)'] * len(marks))}", marks)
+    return [int(pid) for pid in cursor.fetchone() or () if pid is not None]
 
 
 def blockers(cursor: "Cursor", database: str) -> list[str]:

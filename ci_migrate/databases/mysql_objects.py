@@ -25,7 +25,10 @@ PROGRAMS = ("FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY", "VIEW", "TRIGGER
 """What is made after the rows, in this order; it runs with rights, and names databases."""
 
 _DEFINER = re.compile(
-    r"\A(CREATE (?:ALGORITHM=\w+ )?)DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)? ", re.IGNORECASE
+    # in double quotes where it was made under ANSI_QUOTES
+    r"\A(CREATE (?:ALGORITHM=\w+ )?)"
+    r"DEFINER=([`\"])(?:(?!\2).|\2\2)*\2(?:@([`\"])(?:(?!\3).|\3\3)*\3)? ",
+    re.IGNORECASE | re.DOTALL,
 )
 
 _ENABLED = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE) ENABLE\b")

@@ -449,6 +449,8 @@ class Wall:
                 server,
             ):
                 found = str(entry["name"])
+                if self.mode == MIGRATE:
+                    mark_mysql(cursor, wanted.get("marks", "").split())
         allowed = any(name.endswith("/" + database) for name in self.allowed)
         if found is None and not allowed:
             self.refuse("a session on the MySQL database {}".format(database))
@@ -620,6 +622,14 @@ def mysql_server(cursor: Any) -> str:
     found = {text_of(name): text_of(value) for name, value in cursor.fetchall()}
     known = found.get("server_uuid") or found.get("server_uid")
     return known or "{hostname}:{port}:{datadir}".format(**found)
+
+
+def mark_mysql(cursor: Any, names: list[str]) -> None:
+    """Take the first of these locks that is free: the next run sees by it that this session is still there."""
+    for name in names:
+        cursor.execute("SELECT GET_LOCK('{}', 0)".format(name))
+        if cursor.fetchone()[0] == 1:
+            return
 
 
 # ------------------------------------------------------------------------------- the drivers

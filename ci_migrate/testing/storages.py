@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.copying import copy
 from ci_migrate.backups.storage import LocalStorage, Storage
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Backup, BackupFile
@@ -245,10 +246,10 @@ class StorageConformance:
         """A backup that is copied to a folder and back is the same."""
         backup = publish(storage, ID)
         here, there = Catalog(storage), Catalog(LocalStorage(tmp_path / "copies"))
-        copied = here.copy(backup, there)
+        copied = copy(backup, here, there)
         with there.reading(copied) as folder:
             assert {name: (folder / name).read_bytes() for name in FILES} == FILES
         storage.delete(ID)
-        assert there.copy(copied, here) == backup
+        assert copy(copied, there, here) == backup
         with here.reading(backup) as folder:
             assert {name: (folder / name).read_bytes() for name in FILES} == FILES

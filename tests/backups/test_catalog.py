@@ -19,7 +19,8 @@ from sqlalchemy import URL
 
 from ci_migrate.backups import STORAGES
 from ci_migrate.backups import storage as storage_module
-from ci_migrate.backups.catalog import Catalog, check_id, revision_words
+from ci_migrate.backups.catalog import Catalog, revision_words
+from ci_migrate.backups.fetch import check_id
 from ci_migrate.backups.storage import LocalStorage, open_storage
 from ci_migrate.databases.sqlite import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, CiMigrateError, SettingsError, UsageError

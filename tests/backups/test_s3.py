@@ -16,6 +16,7 @@ from sqlalchemy import URL
 
 from ci_migrate.backups import s3
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.copying import copy
 from ci_migrate.backups.restore import restore
 from ci_migrate.backups.s3 import S3Storage
 from ci_migrate.backups.storage import LocalStorage
@@ -409,18 +410,18 @@ def test_copies_between_a_folder_and_a_bucket(
 ) -> None:
     local = Catalog(LocalStorage(tmp_path / "backups"))
     backup = create(local, database)
-    copied = local.copy(backup, catalog)
+    copied = copy(backup, local, catalog)
     assert copied.backup_path == catalog.storage.path(backup.backup_id)
     assert catalog.list() == [copied]
     with pytest.raises(RefusedError, match="already"):
-        local.copy(backup, catalog)
+        copy(backup, local, catalog)
     local.delete(backup.backup_id)
-    assert catalog.copy(copied, local) == backup == local.get(backup.backup_id)
+    assert copy(copied, catalog, local) == backup == local.get(backup.backup_id)
     restore(database, local.get(backup.backup_id), local)
     (Path(backup.backup_path) / PAYLOAD).write_bytes(b"x" * backup.backup_size)
     catalog.delete(backup.backup_id)
     with pytest.raises(BackupError, match="checksum"):
-        local.copy(backup, catalog)
+        copy(backup, local, catalog)
     assert catalog.list() == []
 
 

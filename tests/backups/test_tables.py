@@ -1,4 +1,4 @@
-"""Backups and restores of single tables, on both engines that can."""
+"""Backups and restores of single tables, on every engine."""
 
 import json
 import sqlite3
@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+import pymysql
 import pytest
 from sqlalchemy import URL
 
@@ -13,6 +14,7 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore, restore_tables
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.base import named_tables, takes_tables
+from ci_migrate.databases.mysql import MySQL
 from ci_migrate.databases.postgresql import PostgreSQL
 from ci_migrate.databases.sqlite import SQLite
 from ci_migrate.errors import DatabaseError, RefusedError, UsageError
@@ -30,6 +32,8 @@ SCHEMA = [
     "CREATE TABLE log (what TEXT)",
 ]
 TRIGGERS = {
+    # one that a restore would fire is refused: they can't be switched off
+    "mysql": ["CREATE TRIGGER told AFTER UPDATE ON users FOR EACH ROW INSERT INTO log VALUES ('updated')"],
     "sqlite": ["CREATE TRIGGER told AFTER DELETE ON users BEGIN INSERT INTO log VALUES ('deleted'); END"],
     "postgresql": [
         "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (TG_OP); RETURN NULL; END'",
@@ -53,13 +57,24 @@ class Place:
     def sql(self, *statements: str) -> list:
         if self.database.dialect == "sqlite":
             connection = sqlite3.connect(self.database.file)
+        elif self.database.dialect == "mysql":
+            url = self.database.url
+            connection = pymysql.connect(
+                host=url.host,
+                port=url.port,
+                user=url.username,
+                password=url.password,
+                database=url.database,
+                init_command="SET SESSION sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
+            )
         else:
             url = self.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
             connection = psycopg.connect(url)
         with closing(connection):
+            cursor = connection.cursor()
             for statement in statements:
-                cursor = connection.execute(statement)
-            found = cursor.fetchall() if cursor.description else []
+                cursor.execute(statement)
+            found = list(cursor.fetchall()) if cursor.description else []
             connection.commit()
         return found
 
@@ -80,13 +95,15 @@ class Place:
             return restore_tables(self.database, copy, backup, names)
 
     def name(self, table: str) -> str:
-        return table if self.database.dialect == "sqlite" else f"public.{table}"
+        return f"public.{table}" if self.database.dialect == "postgresql" else table
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def place(request, tmp_path) -> Place:
     if request.param == "sqlite":
         database = SQLite(URL.create("sqlite", database=str(tmp_path / "app.db")))
+    elif request.param == "mysql":
+        database = MySQL(request.getfixturevalue("mysql_url"))
     else:
         database = PostgreSQL(request.getfixturevalue("postgresql_url"))
     place = Place(database, tmp_path)
@@ -130,7 +147,8 @@ def test_rows_come_back_and_nothing_else_changes(place, tables):
     assert place.sql("SELECT id, user_id FROM orders ORDER BY id") == [(10, 1), (20, 2), (30, 1)]
     assert place.sql("SELECT * FROM log") == [], "no trigger fired"
     assert place.database.schema() == schema
-    place.sql("DELETE FROM users WHERE id = 2")
+    mysql = place.database.dialect == "mysql"
+    place.sql(f"{'UPDATE users SET name = NULL' if mysql else 'DELETE FROM users'} WHERE id = 2")
     assert place.sql("SELECT count(*) FROM log") == [(1,)], "triggers fire again"
 
 
@@ -224,6 +242,76 @@ def test_an_owner_without_superuser_can_restore(postgresql_url, tmp_path):
     finally:
         place = Place(PostgreSQL(postgresql_url), tmp_path)
         place.sql(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
+
+
+@pytest.fixture
+def mysql_place(mysql_url, tmp_path) -> Place:
+    place = Place(MySQL(mysql_url), tmp_path)
+    place.sql(*SCHEMA)
+    return place
+
+
+def test_mysql_refuses_what_would_not_roll_back(mysql_place):
+    """A trigger can't be switched off, a table without transactions not be changed at once."""
+    backup = mysql_place.backup("users", "log")
+    mysql_place.sql(
+        "CREATE TRIGGER told BEFORE DELETE ON users FOR EACH ROW INSERT INTO log VALUES (OLD.name)",
+        "UPDATE users SET name = 'changed'",
+        "INSERT INTO log VALUES ('kept')",
+        "ALTER TABLE log ENGINE = MyISAM",
+    )
+    with pytest.raises(RefusedError, match="Table users has the trigger told"):
+        mysql_place.restore(backup, "users")
+    with pytest.raises(RefusedError, match=r"Table log \(MyISAM\) has no transactions"):
+        takes_tables(mysql_place.database).take_tables(mysql_place.database, ["log"])
+    assert mysql_place.sql("SELECT * FROM log") == [("kept",)]
+    assert mysql_place.sql("SELECT DISTINCT name FROM users") == [("changed",)]
+
+
+def test_mysql_looks_at_foreign_keys_of_other_databases_and_of_several_columns(mysql_place, mysql_url):
+    mysql_place.sql(
+        "CREATE TABLE parent (a INT, b INT, PRIMARY KEY (a, b))",
+        "INSERT INTO parent VALUES (1, 1), (1, 2)",
+        "CREATE TABLE child (a INT, b INT, FOREIGN KEY (a, b) REFERENCES parent (a, b))",
+        "INSERT INTO child VALUES (1, 2), (1, NULL), (NULL, 7)",
+    )
+    backup = mysql_place.backup("parent", "child")
+    mysql_place.restore(backup, "child", "parent")
+    assert len(mysql_place.sql("SELECT * FROM child")) == 3, "NULL refers to nothing"
+    elsewhere = f"{mysql_url.database}_two"
+    mysql_place.sql(
+        "INSERT INTO parent VALUES (2, 2)",
+        f"CREATE DATABASE {elsewhere}",
+        f"CREATE TABLE {elsewhere}.child (a INT, b INT,"
+        f" FOREIGN KEY (a, b) REFERENCES {mysql_url.database}.parent (a, b))",
+        f"INSERT INTO {elsewhere}.child VALUES (2, 2), (1, 1)",
+    )
+    try:
+        with pytest.raises(RefusedError, match="1 rows would refer to others"):
+            mysql_place.restore(backup, "parent")
+        assert mysql_place.sql("SELECT count(*) FROM parent") == [(3,)]
+    finally:
+        mysql_place.sql(f"DROP DATABASE {elsewhere}")
+
+
+def test_mysql_waits_for_whoever_changes_a_row_that_is_referred_to(mysql_place, mysql_url):
+    """Foreign keys are not enforced meanwhile: somebody may be about to delete what these rows refer to."""
+    backup = mysql_place.backup("orders")
+    mysql_place.sql("DELETE FROM orders WHERE id = 20")
+    mysql_place.database = MySQL(mysql_url, lock_timeout=1)
+    with mysql_place.database.engine().connect() as other:
+        other.exec_driver_sql("DELETE FROM users WHERE id = 2")
+        with pytest.raises(DatabaseError, match="1205"):
+            mysql_place.restore(backup, "orders")
+        other.rollback()
+    assert mysql_place.sql("SELECT id FROM orders") == [(10,)]
+    mysql_place.restore(backup, "orders")
+    assert mysql_place.sql("SELECT id FROM orders ORDER BY id") == [(10,), (20,)]
+
+
+def test_mysql_takes_rows_from_a_copy_on_its_own_server_alone(mysql_place, start_mariadb):
+    with start_mariadb() as server, pytest.raises(RefusedError, match="on the target's own server"):
+        takes_tables(mysql_place.database).take_tables(MySQL(server.admin_url), ["users"])
 
 
 # ------------------------------------------------------------------ by the command line

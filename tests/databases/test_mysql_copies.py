@@ -1,9 +1,12 @@
 """Copies on MariaDB for real: what goes into a dump, comes out of it, and what happens when that is disturbed."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from mysql_support import another_process, contents, counts, databases, execute, schema
@@ -11,6 +14,7 @@ from mysql_support import another_process, contents, counts, databases, execute,
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.databases.compression import chunks
 from ci_migrate.databases.mysql_rows_stream import RowStream
+from ci_migrate.databases.mysql_sessions import Access
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import VersionTable, schema_changes
 
@@ -255,3 +259,12 @@ def test_B18_a_dump_without_an_end_is_noticed(cut):
     stream = RowStream([bytes], {})
     stream.feed(MARIADB[:cut])
     assert not stream.finish()
+
+
+def test_room_is_known_of_a_server_on_this_machine(access, monkeypatch):
+    place, free = copies.room(access)
+    assert Path(place, access.database).is_dir()
+    assert 0 < free <= shutil.disk_usage(place).total
+    assert copies.room(Access({**access.parameters, "host": "db.example.com"}, "x")) is None
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")  # a container, or the far end of a tunnel
+    assert copies.room(access) is None

@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager, suppress
 
 import pymysql
 import pytest
+from kill_support import new_shop, only_for_real
 
 from ci_migrate.databases.mysql import MySQL
-from ci_migrate.databases.mysql_lock import lock_name
+from ci_migrate.databases.mysql_lock import lock_name, session_marks
 from ci_migrate.errors import LockedError
 
 HOLD = """
@@ -101,7 +102,7 @@ def test_L1_of_two_processes_one_runs_and_the_other_is_told_who_does(mysql_url, 
 def test_other_databases_are_not_locked_and_the_name_fits(mysql_url, mariadb_server):
     with MySQL(mysql_url).lock("a", 0), MySQL(mariadb_server.admin_url).lock("b", 0):
         pass
-    assert len(lock_name("x" * 64)) <= 64
+    assert max(map(len, [lock_name("x" * 64), *session_marks("x" * 64)])) <= 64
     assert lock_name("Shop") == lock_name("shop")  # where the server does not tell them apart
 
 
@@ -129,17 +130,46 @@ def test_a_statement_that_only_quotes_our_name_is_nobody_of_ours(mysql_url):
             pass
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the process list shows the statement inside of the procedure, without the name"
-)
-def test_L2_a_procedure_that_a_killed_run_called_is_waited_for(mysql_url):
+ASLEEP = """
+SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s AND INFO LIKE %s AND ID <> CONNECTION_ID()"""
+
+
+def test_L2_a_procedure_that_a_killed_run_called_is_waited_for(mysql_url, tmp_path):
+    """The process list shows the statement inside of the procedure, without the name."""
     one(mysql_url, "CREATE PROCEDURE slow() DO SLEEP(60)")
-    with (
-        running(mysql_url, "/* ci-migrate/killed */ CALL slow()"),
-        pytest.raises(LockedError),
-        MySQL(mysql_url).lock("next", 0.4),
-    ):
-        pass
+    shop = new_shop(tmp_path, mysql_url)
+    shop.revision("r1", "r0", only_for_real('op.execute("CALL slow()")'))
+    with shop.start("migrate") as run:
+        while not (pid := one(mysql_url, ASLEEP, mysql_url.database, "DO SLEEP(60)%")):
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.05)
+        run.kill()
+    database = MySQL(mysql_url)
+    try:
+        with (
+            pytest.raises(LockedError, match=f"still at work .*pid {pid}, user admin"),
+            database.lock("next", 0.4),
+        ):
+            pytest.fail("ran beside an orphan")
+        assert len(database.sessions_of("ci-migrate/")) == 1
+        assert MySQL(mysql_url.set(database="mysql")).sessions_of("ci-migrate/") == []
+    finally:
+        one(mysql_url, f"KILL {pid}")
+    with database.lock("next", 10):
+        assert database.sessions_of("ci-migrate/") == []
+
+
+def test_L2_a_marked_session_that_may_not_be_seen_counts_too(mysql_url):
+    name = f"w_{mysql_url.database[5:]}"
+    one(mysql_url, f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY 'x'")
+    try:
+        one(mysql_url, f"GRANT SELECT ON {mysql_url.database}.* TO {name}@'127.0.0.1'")
+        with closing(connect(mysql_url)) as connection:
+            connection.cursor().execute("SELECT GET_LOCK(%s, 0)", [session_marks(mysql_url.database)[-1]])
+            (words,) = MySQL(mysql_url.set(username=name, password="x")).sessions_of("ci-migrate/")
+            assert words == f"pid {connection.thread_id()}, which can only be seen with the right PROCESS"
+    finally:
+        one(mysql_url, f"DROP USER {name}@'127.0.0.1'")
 
 
 def test_a_release_that_fails_is_an_error(mysql_url):
