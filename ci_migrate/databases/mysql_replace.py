@@ -324,7 +324,8 @@ def _after(access: Access, side: str, swap: Swap) -> None:
     """All tables have moved: what stands on them is made again on both sides."""
     kept = access.elsewhere(swap.kept)
     with reading(access) as cursor:
-        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(swap.kept)}")  # where there was no table to move
+        # where there was no table to move
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(swap.kept)}")
         drop_programs(cursor, access.database)
         _move_defaults(cursor, side, access.database)
         cursor.execute(
