@@ -21,19 +21,24 @@ _CHUNK = 1 << 20
 _OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 1,
     zstd.CompressionParameter.checksum_flag: 1,
-    # beside the thread that reads: it waits for neither codec nor disk. A zstd built without threads has 0 here
-    zstd.CompressionParameter.nb_workers: min(zstd.CompressionParameter.nb_workers.bounds()[1], WORKERS),
 }
+
+
+def _options(threads: int) -> dict[int, int]:
+    """With threads beside the one that reads; a zstd built without them knows 0 only, and one alone is no gain."""
+    most = zstd.CompressionParameter.nb_workers.bounds()[1]
+    return {**_OPTIONS, zstd.CompressionParameter.nb_workers: min(most, threads if threads > 1 else 0)}
+
 
 DecompressionError = (zstd.ZstdError, EOFError)
 """What `decompress` raises for a payload that is damaged or cut short."""
 
 
-def compress(source: Path, target: Path, progress: Progress = no_progress) -> None:
+def compress(source: Path, target: Path, progress: Progress = no_progress, *, threads: int = WORKERS) -> None:
     """Compress `source` into the new file `target`, mode 0600, flushed to disk. Raises OSError."""
     total, done = source.stat().st_size, 0
     with source.open("rb") as reader, _new(target, 0o600) as file:
-        with zstd.ZstdFile(file, "wb", options=_OPTIONS) as writer:
+        with zstd.ZstdFile(file, "wb", options=_options(threads)) as writer:
             while chunk := reader.read(_CHUNK):
                 writer.write(chunk)
                 done += len(chunk)
@@ -58,7 +63,7 @@ def decompress(source: Path, target: Path, mode: int = 0o600, progress: Progress
 def compressing(target: Path) -> "Iterator[zstd.ZstdFile]":
     """A stream into the new file `target`, mode 0600, flushed to disk at the end. Raises OSError."""
     with _new(target, 0o600) as file:
-        with zstd.ZstdFile(file, "wb", options=_OPTIONS) as writer:
+        with zstd.ZstdFile(file, "wb", options=_options(WORKERS)) as writer:
             yield writer
         flush(file)
 

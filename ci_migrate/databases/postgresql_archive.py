@@ -14,7 +14,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from ci_migrate.databases.base import Progress, no_progress
-from ci_migrate.databases.compression import DecompressionError, compress, decompressing
+from ci_migrate.databases.compression import WORKERS, DecompressionError, compress, decompressing
 from ci_migrate.errors import BackupError
 
 ARCHIVE = "dump"
@@ -27,6 +27,7 @@ END_OF_ROWS = b"\\.\n\n\n"
 """What each table's file ends with, written when its last row was."""
 
 _CHUNK = 1 << 20
+_THREADS = 8
 _DAMAGED = (*DecompressionError, gzip.BadGzipFile, zlib.error)
 
 
@@ -41,14 +42,16 @@ def pack(archive: Path, jobs: int, progress: Progress = no_progress) -> None:
     # an empty one (a large object can be) would become no zstd frame, but nothing
     files = _largest_first(p for p in archive.glob("*.dat") if p.name != "toc.dat" and p.stat().st_size)
     total, done = sum(path.stat().st_size for path in files), 0
-    for size in _each(_pack, files, jobs):
+    # one table is often most of the database; each thread takes some megabytes, hence not more of them than these
+    threads = min(WORKERS, _THREADS // jobs)
+    for size in _each(partial(_pack, threads=threads), files, jobs):
         done += size
         progress(done, total)
 
 
-def _pack(path: Path) -> int:
+def _pack(path: Path, threads: int) -> int:
     size = path.stat().st_size
-    compress(path, path.with_name(path.name + PACKED))
+    compress(path, path.with_name(path.name + PACKED), threads=threads)
     path.unlink()
     return size
 
