@@ -465,11 +465,15 @@ class Wall:
                 else "SET SESSION max_execution_time={}".format(int(limit))
             )
         if self.mode == DRY_RUN:
-            cursor.execute("SHOW DATABASES")
-            self.others = {text_of(row[0]) for row in cursor.fetchall()} - {database}
-            self.others |= {
-                str(e["match"].get("database")) for e in self.entries if e["dialect"] == "mysql"
-            } - {database}
+            cursor.execute("SHOW DATABASES")  # only those that this account may see
+            targets = {str(e["match"].get("database")) for e in self.entries if e["dialect"] == "mysql"}
+            self.others = {text_of(row[0]) for row in cursor.fetchall()} | targets | {"mysql"}
+            self.others -= {
+                database,
+                "information_schema",
+                "performance_schema",
+                "sys",
+            }  # nobody writes there
         return found
 
     def sqlite_opened(self, cursor: Any) -> str | None:
