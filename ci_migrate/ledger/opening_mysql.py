@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
-from ci_migrate.ledger.tables import metadata
+from ci_migrate.ledger.tables import approvals, audit, metadata, runs
 
 UNKNOWN_DATABASE, EXISTS, DENIED = 1049, 1007, 1044
 """Numbers of the server's errors. A database that this account may not see is DENIED, be it there or not."""
@@ -72,7 +72,7 @@ def making(engine: Engine, timeout: float) -> Iterator[Connection]:
     DDL commits by itself here: tables that a killed process left without a version are taken away first.
     """
     name = "ci_migrate_ledger_" + hashlib.sha256(str(engine.url.database).encode()).hexdigest()[:32]
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         held = connection.execute(
             text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": int(timeout)}
         ).scalar_one()
@@ -83,10 +83,23 @@ def making(engine: Engine, timeout: float) -> Iterator[Connection]:
             )
         try:
             yield connection
+            connection.commit()  # before the lock goes: whoever has it next must see the version, and clears nothing
         finally:
+            connection.rollback()
             connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
 def clear(connection: Connection) -> None:
-    """Take away tables that never got their version."""
+    """Take away tables that never got their version.
+
+    Raises:
+        LedgerError: somebody has used them; then their version was taken away, and they stay as they are.
+    """
+    there = set(inspect(connection).get_table_names())
+    for table in (audit, approvals, runs):
+        if table.name in there and connection.execute(select(table.c[0]).limit(1)).first() is not None:
+            raise LedgerError(
+                f"The ledger ({place(connection.engine.url)}) has records, and nothing says of which version they are.",
+                hint="Look who emptied ci_migrate_version there, and put back what was in it.",
+            )
     metadata.drop_all(connection)

@@ -46,7 +46,8 @@ def test_it_says_which_database_it_is_and_no_secret(database, mysql_url):
     assert len(identity.facts["server"]) > 10
     wall = database.wall()
     assert wall.connect["password"] == mysql_url.password
-    assert wall.identity == {"database": mysql_url.database, "server": identity.facts["server"]}
+    assert wall.identity["database"] == mysql_url.database
+    assert wall.identity["server"] == identity.facts["server"]
     assert (
         mysql_url.password
         not in f"{database!r} {wall!r} {identity!r} {database._access!r} {database.engine()!r}"

@@ -13,6 +13,7 @@ from ledger_support import finish, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
 from ci_migrate.errors import LedgerError
+from ci_migrate.ledger import opening_mysql
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.opening import MIGRATIONS
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
@@ -125,6 +126,34 @@ def test_mysql_tables_without_a_version_are_made_anew(mysql_url):
     with open_ledger(url, create=True) as ledger:
         ledger.audit("something")
         assert ledger.verify_audit() == []
+
+
+def test_mysql_whoever_makes_it_next_sees_that_it_is_made(mysql_url):
+    """The lock under which tables are made is only given back when their version can be seen by others."""
+    url = ledger_url(mysql_url, None)
+    open_ledger(url, create=True).close()
+    engine, other = create_engine(url), create_engine(url)
+    with opening_mysql.making(engine, 5) as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
+        with pytest.raises(LedgerError, match="Another process"):
+            opening_mysql.making(other, 0).__enter__()
+    with opening_mysql.making(other, 5) as connection:
+        found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
+    assert found == "0000"
+    engine.dispose()
+    other.dispose()
+
+
+def test_mysql_a_used_ledger_without_a_version_is_refused_and_kept(mysql_url, tamper_with):
+    url = ledger_url(mysql_url, None)
+    with open_ledger(url, create=True) as ledger:
+        ledger.audit("something")
+    tamper_with(url, f"DELETE FROM {VERSION_TABLE}")
+    with pytest.raises(LedgerError, match="has records"):
+        open_ledger(url, create=True)
+    tamper_with(url, f"INSERT INTO {VERSION_TABLE} VALUES ('{LEDGER_REVISION}')")
+    with open_ledger(url, create=False) as ledger:
+        assert len(ledger.audit_records()) == 1
 
 
 def test_mysql_an_account_that_may_not_create_it_is_told_the_grant(mysql_url, tamper_with):
