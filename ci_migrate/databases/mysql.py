@@ -5,15 +5,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
-from ci_migrate.databases.mysql_catalog import read_flavour, read_schema
+from ci_migrate.databases.mysql_catalog import quoted, read_flavour, read_schema
 from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
-from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
+from ci_migrate.databases.mysql_sessions import READ_ONLY, Access, mysql_parameters
 from ci_migrate.databases.mysql_tables import replace_rows
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
@@ -68,9 +68,12 @@ class MySQL:
 
     def engine(self, *, read_only: bool = False) -> Engine:
         url = URL.create("mysql+pymysql", database=self._access.database)
-        return create_engine(
-            url, connect_args=self._access.arguments(read_only=read_only), poolclass=NullPool
-        )
+        engine = create_engine(url, connect_args=self._access.arguments(), poolclass=NullPool)
+        if read_only:
+            event.listen(
+                engine, "connect", lambda connection, _record: connection.cursor().execute(READ_ONLY)
+            )
+        return engine
 
     # ------------------------------------------------------------------ what is it
 
@@ -195,7 +198,7 @@ class MySQL:
         position = transaction.rpartition(":")[2]
         if not database or not position.isdecimal():
             return None
-        name = "`" + database.replace("`", "``").replace("%", "%%") + "`"
+        name = quoted(database).replace("%", "%%")
         try:
             with self._access.session(read_only=True) as cursor:
                 cursor.execute(

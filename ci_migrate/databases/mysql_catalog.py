@@ -81,6 +81,11 @@ def part(name: str) -> str:
     return name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
+def quoted(*names: str) -> str:
+    """An identifier in SQL, for a statement without arguments: with them PyMySQL takes a % for a mark."""
+    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
 def named(kind: str, *names: str) -> str:
     """`column users.email`."""
     return f"{kind} {'.'.join(part(name) for name in names)}"
@@ -213,7 +218,7 @@ class _Reader:
         return f"partition by {method} ({expression or ''}){sub}: {', '.join(each)}"
 
     def _sequence(self, name: str) -> str:
-        self.cursor.execute(f"SHOW CREATE SEQUENCE `{name.replace('`', '``')}`")
+        self.cursor.execute(f"SHOW CREATE SEQUENCE {quoted(name)}")
         row = self.cursor.fetchone()
         assert row is not None
         return self.bare(str(row[1]).partition("` ")[2].partition(" ENGINE=")[0])

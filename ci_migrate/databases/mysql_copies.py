@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ci_migrate.databases.mysql_catalog import quoted
 from ci_migrate.databases.mysql_dump import dump
 from ci_migrate.databases.mysql_load import SCRATCH, load
-from ci_migrate.databases.mysql_objects import quoted
 from ci_migrate.databases.mysql_replace import (
     NEW,
     drop_replaced,

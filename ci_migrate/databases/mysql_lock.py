@@ -1,20 +1,23 @@
 """The run lock on MySQL and MariaDB: GET_LOCK by a session of its own; and who else is at work in a database."""
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql_sessions import Access
-from ci_migrate.errors import LockedError
+from ci_migrate.databases.session_lock import (
+    SessionLock,
+    lost,
+    released,
+    wait_for_lock,
+    wait_for_orphans,
+)
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
     from pymysql.cursors import Cursor
-
-POLL = 0.2
-"""Seconds between two tries."""
 
 OURS = "ci-migrate/"
 """What the comment in each statement of a run starts with: the process list shows no other name of a session."""
@@ -110,82 +113,52 @@ def blockers(cursor: "Cursor", database: str) -> list[str]:
     return []
 
 
-class SessionLock:
-    """A lock that is held. It frees itself when the session, or the process, ends."""
-
-    fd = None
-
-    def __init__(self, connection: "Connection[Cursor]", name: str, access: Access) -> None:
-        self._connection = connection
-        self._name = name
-        self._access = access
-
-    def check(self) -> None:
-        """Keep the session alive. Raises LockedError if it is gone, and the lock with it."""
-        if not self._ask("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"):
-            raise self._lost("the server says that it is not held")
-
-    def release(self) -> None:
-        """Free it. Raises LockedError if it was not held any more."""
-        if not self._ask("SELECT RELEASE_LOCK(%s)"):
-            raise self._lost("the server says that it was not held")
-
-    def _ask(self, sql: str) -> Any:
-        import pymysql
-
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql, [self._name])
-                row = cursor.fetchone()
-        except (pymysql.MySQLError, OSError) as error:
-            raise self._lost(self._access.explain(error)) from error
-        return row[0] if row else None
-
-    def _lost(self, why: str) -> LockedError:
-        return LockedError(
-            f"The run lock of {self._access.place} was lost: {why}.",
-            state="Another run may have started since.",
-            hint="Look at `ci-migrate status` before anything else.",
-        )
-
-
 @contextmanager
 def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLock]:
-    """Hold the run lock of a database.
-
-    After it is taken, statements of earlier runs are waited for: a killed run's lock is free at once, while its last
-    statement may still be running in the server.
+    """Hold the run lock of a database, once nothing of an earlier run is at work in it.
 
     Raises:
-        LockedError: somebody else holds it, or such a statement still runs after `timeout` seconds.
+        LockedError: somebody else holds it, or such a session is still there after `timeout` seconds.
     """
     name = lock_name(access.database)
     deadline = time.monotonic() + timeout
     with closing(access.elsewhere("").connect()) as connection:
         with access.translated(), connection.cursor() as cursor:
             cursor.execute(f"SET SESSION wait_timeout = {LONGEST}")
-            while not _taken(cursor, name):
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        f"{access.place} is locked by {_holder(cursor, name)}.",
-                        hint="Wait for that run to end, or see what it does: ci-migrate status",
-                    )
-                time.sleep(POLL)
-            _wait_for_orphans(cursor, access, OURS + run_id, deadline)
-        lock = SessionLock(connection, name, access)
-        try:
+            wait_for_lock(
+                lambda: _one(cursor, f"SELECT GET_LOCK('{name}', 0)") == 1,
+                lambda: _holder(cursor, name),
+                access.place,
+                deadline,
+            )
+            wait_for_orphans(
+                lambda: sessions(cursor, access.database, OURS, without=OURS + run_id),
+                access.place,
+                lambda pid: f"KILL {pid};",
+                deadline,
+            )
+        alive, free = f"SELECT IS_USED_LOCK('{name}') = CONNECTION_ID()", f"SELECT RELEASE_LOCK('{name}')"
+        with released(SessionLock(_asking(connection, access), access.place, alive, free)) as lock:
             yield lock
-        except BaseException:
-            with suppress(LockedError):  # what ended the run is the news
-                lock.release()
-            raise
-        lock.release()
 
 
-def _taken(cursor: "Cursor", name: str) -> bool:
-    cursor.execute("SELECT GET_LOCK(%s, 0)", [name])
+def _one(cursor: "Cursor", sql: str) -> Any:
+    cursor.execute(sql)
     row = cursor.fetchone()
-    return bool(row and row[0] == 1)
+    return row[0] if row else None
+
+
+def _asking(connection: "Connection[Cursor]", access: Access) -> Callable[[str], Any]:
+    import pymysql
+
+    def ask(sql: str) -> Any:
+        try:
+            with connection.cursor() as cursor:
+                return _one(cursor, sql)
+        except (pymysql.MySQLError, OSError) as error:
+            raise lost(access.place, access.explain(error)) from error
+
+    return ask
 
 
 def _holder(cursor: "Cursor", name: str) -> str:
@@ -195,13 +168,3 @@ def _holder(cursor: "Cursor", name: str) -> str:
         return "another run (its session can only be seen with the right PROCESS)"
     pid, user, host, _, age, _ = row
     return f"another run (connection {pid} of {user}@{host}, last heard of {age or 0} s ago)"
-
-
-def _wait_for_orphans(cursor: "Cursor", target: Access, own_name: str, deadline: float) -> None:
-    while orphans := sessions(cursor, target.database, OURS, without=own_name):
-        if time.monotonic() >= deadline:
-            raise LockedError(
-                f"A statement of an earlier run is still at work in {target.place}: {orphans[0]}.",
-                hint=f"Wait for it, or end it: KILL {orphans[0].split()[1].strip(',')};",
-            )
-        time.sleep(POLL)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.mysql_catalog import own_name
+from ci_migrate.databases.mysql_catalog import own_name, quoted
 from ci_migrate.databases.mysql_sessions import Access
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Noun
@@ -42,11 +42,6 @@ class Stored(Noun, frozen=True, kw_only=True):
     create: str
     settings: dict[str, str]
     next_value: str | None = None  # of a sequence
-
-
-def quoted(*names: str) -> str:
-    """An identifier in SQL, for a statement without arguments."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
 def _rows(cursor: "Cursor", query: str, *values: str) -> list[tuple[Any, ...]]:

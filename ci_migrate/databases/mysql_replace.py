@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ci_migrate.databases.mysql_catalog import own_name
+from ci_migrate.databases.mysql_catalog import own_name, quoted
 from ci_migrate.databases.mysql_dump import reading
 from ci_migrate.databases.mysql_load import load
 from ci_migrate.databases.mysql_objects import (
     Stored,
     create_programs,
     drop_programs,
-    quoted,
     read_programs,
     renamed,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql_catalog import tables_of
+from ci_migrate.databases.mysql_catalog import quoted, tables_of
 from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ AT_ONCE = 50
 """Tables counted in one statement."""
 
 _TEXT = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
-
-
-def quoted(*names: str) -> str:
-    """An identifier in SQL, for a statement with arguments."""
-    return ".".join("`" + name.replace("`", "``").replace("%", "%%") + "`" for name in names)
 
 
 def read_counts(
@@ -44,7 +39,7 @@ def read_counts(
     for start in range(0, len(to_count), AT_ONCE):
         some = to_count[start : start + AT_ONCE]
         each = ", ".join(f"(SELECT COUNT(*) FROM {quoted(database, name)})" for _, name in some)
-        cursor.execute(f"SELECT {each}", [])
+        cursor.execute(f"SELECT {each}")
         found.update(
             {key: RowCount(rows=int(n)) for (key, _), n in zip(some, cursor.fetchone() or (), strict=True)}
         )
@@ -64,7 +59,7 @@ def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dic
             [database, table],
         )
         columns = sorted((str(name), str(kind).lower()) for name, kind in cursor.fetchall())
-        cursor.execute(_content_query(database, table, columns), [])
+        cursor.execute(_content_query(database, table, columns))
         rows, whole, *each = cursor.fetchone() or (0, 0)
         contents[key] = TableContent(
             rows=int(rows),
@@ -110,6 +105,6 @@ def read_heads(
         if cursor.fetchone() is None:
             heads.append(())
             continue
-        cursor.execute(f"SELECT version_num FROM {quoted(schema, table.name)}", [])
+        cursor.execute(f"SELECT version_num FROM {quoted(schema, table.name)}")
         heads.append(tuple(sorted(str(version) for (version,) in cursor.fetchall())))
     return tuple(heads)

@@ -29,6 +29,8 @@ QUERY = {
 }
 """Arguments in a URL that say how to reach the server, and PyMySQL's names for them. Others are a driver's own."""
 
+READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
+
 CONNECT_TIMEOUT = 10
 """Seconds; what the URL says wins."""
 
@@ -125,7 +127,7 @@ class Access:
         """The same database with another account."""
         return replace(self, parameters={**self.parameters, "user": user, "password": password})
 
-    def arguments(self, *, read_only: bool = False) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Arguments of `pymysql.connect`. The name of the session is in its connection attributes."""
         given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **self.parameters}
         for name in ("port", "connect_timeout"):
@@ -135,14 +137,12 @@ class Access:
                 given[name] = str(given[name]).lower() in ("1", "true", "yes", "on")
         if not given["database"]:
             del given["database"]
-        commands = [f"SET SESSION {name} = {value}" for name, value in self.settings.items()]
-        commands += ["SET SESSION TRANSACTION READ ONLY"] if read_only else []
+        settings = ", SESSION ".join(f"{name} = {value}" for name, value in self.settings.items())
         return {
             **given,
             "charset": "utf8mb4",
             "program_name": self.application_name,
-            "init_command": "; ".join(commands) or None,
-            "client_flag": _pymysql().constants.CLIENT.MULTI_STATEMENTS if len(commands) > 1 else 0,
+            "init_command": f"SET SESSION {settings}" if settings else None,
         }
 
     @contextmanager
@@ -165,9 +165,9 @@ class Access:
         """A session in autocommit. Raises DatabaseError that says what is wrong and what to look at."""
         driver = _pymysql()
         try:
-            connection: Connection[Cursor] = driver.connect(
-                **self.arguments(read_only=read_only), autocommit=True
-            )
+            connection: Connection[Cursor] = driver.connect(**self.arguments(), autocommit=True)
+            if read_only:
+                connection.cursor().execute(READ_ONLY)
         except (driver.MySQLError, OSError) as error:
             raise self._unreachable(error) from error
         return connection

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql_catalog import read_flavour, tables_of
-from ci_migrate.databases.mysql_objects import SETTINGS, quoted
+from ci_migrate.databases.mysql_catalog import quoted, read_flavour, tables_of
+from ci_migrate.databases.mysql_objects import SETTINGS
 from ci_migrate.databases.mysql_sessions import Access
 from ci_migrate.errors import BackupError, DatabaseError, RefusedError
 

@@ -2,19 +2,23 @@
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.postgresql_sessions import Access
-from ci_migrate.errors import LockedError
+from ci_migrate.databases.session_lock import (
+    POLL,
+    SessionLock,
+    lost,
+    released,
+    wait_for_lock,
+    wait_for_orphans,
+)
 
 if TYPE_CHECKING:
     import psycopg
-
-POLL = 0.2
-"""Seconds between two tries."""
 
 NO_LIMITS = """
 SELECT set_config(name, '0', false) FROM pg_settings
@@ -87,48 +91,9 @@ def _words(pid: int, application: str, user: str, state: str, age: float | None,
     return f"pid {pid}, {application}, user {user}, {state}{since}{shown}"
 
 
-class SessionLock:
-    """A lock that is held. It frees itself when the session, or the process, ends."""
-
-    fd = None
-
-    def __init__(self, connection: "psycopg.Connection[Any]", key: int, access: Access) -> None:
-        self._connection = connection
-        self._key = key
-        self._access = access
-
-    def check(self) -> None:
-        """Keep the session busy enough to live. Raises LockedError if it is gone, and the lock with it."""
-        self._ask("SELECT 1")
-
-    def release(self) -> None:
-        """Free it. Raises LockedError if it was not held any more."""
-        if not self._ask(f"SELECT pg_advisory_unlock({self._key})"):
-            raise self._lost("the server says that it was not held")
-
-    def _ask(self, sql: str) -> Any:
-        import psycopg
-
-        try:
-            row = self._connection.execute(sql).fetchone()
-        except psycopg.Error as error:
-            raise self._lost(self._access.explain(error)) from error
-        return row[0] if row else None
-
-    def _lost(self, why: str) -> LockedError:
-        return LockedError(
-            f"The run lock in {self._access.place} was lost: {why}.",
-            state="Another run may have started since.",
-            hint="Look at `ci-migrate status` before anything else.",
-        )
-
-
 @contextmanager
 def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Iterator[SessionLock]:
-    """Hold the run lock of `target` in the database of `access`.
-
-    After it is taken, sessions of earlier runs in the target are waited for: a killed run's lock is free at once,
-    while its last statement may still be running in the server.
+    """Hold the run lock of `target` in the database of `access`, once no session of an earlier run is in the target.
 
     Raises:
         LockedError: somebody else holds it, or such a session is still there after `timeout` seconds.
@@ -139,23 +104,34 @@ def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Ite
         key = lock_key(target.database)
         with access.translated():
             connection.execute(NO_LIMITS)
-            while not _taken(connection, key):
-                if time.monotonic() >= deadline:
-                    who = holder(connection, key) or "another run"
-                    raise LockedError(
-                        f"{target.place} is locked by {who}.",
-                        hint="Wait for that run to end, or see what it does: ci-migrate status",
-                    )
-                time.sleep(POLL)
-            _wait_for_orphans(connection, target, OURS + run_id, deadline)
-        lock = SessionLock(connection, key, access)
-        try:
+            wait_for_lock(
+                lambda: _taken(connection, key),
+                lambda: holder(connection, key) or "another run",
+                target.place,
+                deadline,
+            )
+            wait_for_orphans(
+                lambda: sessions(connection, target.database, OURS, without=OURS + run_id),
+                target.place,
+                lambda pid: f"SELECT pg_terminate_backend({pid});",
+                deadline,
+            )
+        free = f"SELECT pg_advisory_unlock({key})"
+        with released(SessionLock(_asking(connection, access), access.place, "SELECT 1", free)) as lock:
             yield lock
-        except BaseException:
-            with suppress(LockedError):  # what ended the run is the news
-                lock.release()
-            raise
-        lock.release()
+
+
+def _asking(connection: "psycopg.Connection[Any]", access: Access) -> Callable[[str], Any]:
+    import psycopg
+
+    def ask(sql: str) -> Any:
+        try:
+            row = connection.execute(sql).fetchone()
+        except psycopg.Error as error:
+            raise lost(access.place, access.explain(error)) from error
+        return row[0] if row else None
+
+    return ask
 
 
 def _taken(connection: "psycopg.Connection[Any]", key: int) -> bool:
@@ -167,15 +143,3 @@ def _taken(connection: "psycopg.Connection[Any]", key: int) -> bool:
     connection.execute(f"SELECT pg_advisory_unlock({key})")
     time.sleep(random.uniform(0, POLL))  # noqa: S311 - two that meet like this must not stay in step
     return False
-
-
-def _wait_for_orphans(
-    connection: "psycopg.Connection[Any]", target: Access, own_name: str, deadline: float
-) -> None:
-    while orphans := sessions(connection, target.database, OURS, without=own_name):
-        if time.monotonic() >= deadline:
-            raise LockedError(
-                f"A session of an earlier run is still at work in {target.place}: {orphans[0]}.",
-                hint=f"Wait for it, or end it: SELECT pg_terminate_backend({orphans[0].split()[1].strip(',')});",
-            )
-        time.sleep(POLL)

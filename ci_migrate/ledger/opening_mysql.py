@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
+from ci_migrate.databases.mysql_catalog import quoted
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
 from ci_migrate.ledger.tables import approvals, audit, metadata, runs
@@ -46,7 +47,7 @@ def create_database(connection: Connection, url: URL) -> None:
     Raises:
         LedgerError: this account may not.
     """
-    name = "`" + str(url.database).replace("`", "``") + "`"
+    name = quoted(str(url.database))
     try:
         connection.exec_driver_sql(
             f"CREATE DATABASE {name.replace('%', '%%')} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"

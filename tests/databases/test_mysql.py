@@ -4,31 +4,13 @@ import socket
 import threading
 from contextlib import closing, contextmanager, suppress
 
-import pymysql
 import pytest
+from mysql_support import execute_at as execute
 from sqlalchemy import make_url, text
 
 from ci_migrate.databases.mysql import MySQL
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable
-
-
-def execute(url, *statements):
-    with closing(
-        pymysql.connect(
-            host=url.host,
-            port=url.port,
-            user=url.username,
-            password=url.password,
-            database=url.database,
-            charset="utf8mb4",
-            autocommit=True,
-        )
-    ) as connection:
-        cursor = connection.cursor()
-        for statement in statements:
-            cursor.execute(statement)
-        return cursor.fetchall()
 
 
 @pytest.fixture

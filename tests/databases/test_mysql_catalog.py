@@ -1,11 +1,10 @@
 """The catalog of MariaDB for real: every kind of object, each change of one, names that hurt."""
 
 import time
-from contextlib import closing
 from pathlib import Path
 
-import pymysql
 import pytest
+from mysql_support import execute_at as execute
 
 from ci_migrate.databases.mysql import MySQL
 from ci_migrate.databases.mysql_flavours import flavour_of
@@ -13,25 +12,6 @@ from ci_migrate.errors import DatabaseError
 from ci_migrate.model import schema_changes
 
 RICH = (Path(__file__).parent / "catalog_mysql.sql").read_text(encoding="utf-8").split("\n//\n")
-
-
-def execute(url, *statements):
-    with closing(
-        pymysql.connect(
-            host=url.host,
-            port=url.port,
-            user=url.username,
-            password=url.password,
-            database=url.database,
-            charset="utf8mb4",
-            autocommit=True,
-        )
-    ) as connection:
-        cursor = connection.cursor()
-        for statement in statements:
-            if statement.strip():
-                cursor.execute(statement)
-        return cursor.fetchall()
 
 
 @pytest.fixture

@@ -11,36 +11,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from mysql_support import contents, execute
 
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.databases.mysql_catalog import read_schema
-from ci_migrate.databases.mysql_rows import read_contents, read_counts
-from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
+from ci_migrate.databases.mysql_rows import read_counts
 from ci_migrate.errors import BackupError
 
 FILL = "INSERT INTO {} SELECT seq, MD5(seq), REPEAT(MD5(seq + 1), 20) FROM seq_1_to_{}"
 TABLE = "CREATE TABLE {} (id INT PRIMARY KEY, a VARCHAR(40), b TEXT)"
-
-
-@pytest.fixture
-def access(mysql_url):
-    return Access(mysql_parameters(mysql_url), "ci-migrate/test")
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def fresh(access):
-    """An empty database beside."""
-    name = access.database + "_fresh"
-    execute(access, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    yield access.elsewhere(name)
-    execute(access, f"DROP DATABASE IF EXISTS {name}")
 
 
 @pytest.fixture
@@ -54,19 +33,6 @@ def limited(access):
     )
     yield access.login(name, "canary-77")
     execute(access, f"DROP USER {name}@'127.0.0.1'")
-
-
-def execute(access, *sql):
-    with access.session() as cursor:
-        for one in sql:
-            cursor.execute(one)
-        return cursor.fetchall()
-
-
-def contents(access):
-    with access.session() as cursor:
-        tables = read_counts(cursor, access.database, None, exact=True)
-        return read_contents(cursor, access.database, tables)
 
 
 def dumping(access):

@@ -1,7 +1,4 @@
-"""kill -9 on MariaDB, which commits at each DDL statement: what `status` names brings every point to the same end.
-
-Plain Alembic, killed at these points and run again, ends well in few of them: it stumbles over what is already there.
-"""
+"""kill -9 on MariaDB, which commits at each DDL statement: what `status` names brings every point to the same end."""
 
 import re
 import subprocess

@@ -40,6 +40,11 @@ def execute(access, *sql):
         return cursor.fetchall()
 
 
+def execute_at(url, *sql):
+    """The same by a URL."""
+    return execute(Access(mysql_parameters(url), "ci-migrate/test"), *(one for one in sql if one.strip()))
+
+
 @pytest.fixture
 def rich(access):
     execute(access, *statements(RICH.replace("THISDB", access.database)))
@@ -59,7 +64,7 @@ def fresh(access):
     name = access.database + "_fresh"
     execute(access, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     yield access.elsewhere(name)
-    execute(access, f"DROP DATABASE {name}")
+    execute(access, f"DROP DATABASE IF EXISTS {name}")
 
 
 def schema(access):
