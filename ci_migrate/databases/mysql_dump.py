@@ -78,10 +78,7 @@ def dump(
             versions = {table.name for table in version_tables if table.schema in (None, access.database)}
             named = [name for name in sizes if part(name) in only or name in versions] if only else []
             versioned = _versioned(cursor, access.database)
-            before = (
-                read_schema(cursor, access.database),
-                read_heads(cursor, access.database, version_tables),
-            )
+            before = _state(cursor, access, version_tables)
         history = HISTORY if versioned and tool.mariadb and tool.version >= (10, 11) else ()
         arguments = [*ROW_ARGUMENTS, *history, *(() if tool.mariadb else MYSQL_ARGUMENTS)]
         arguments += ["--", access.database, *named]
@@ -93,10 +90,7 @@ def dump(
                 tables=objects.read_tables(cursor, access.database),
                 programs=objects.read_programs(cursor, access.database),
             )
-            after = (
-                read_schema(cursor, access.database),
-                read_heads(cursor, access.database, version_tables),
-            )
+            after = _state(cursor, access, version_tables)
             if before != after:
                 raise _changed(access, before[0], after[0])
             cursor.execute("SELECT @@character_set_database, @@collation_database")
@@ -113,6 +107,7 @@ def dump(
     )
     with _room(into):
         write_payload(into, about, stored)
+    client = "mariadb" if flavour.mariadb else "mysql"
     zero = dict.fromkeys((s.name for s in stored.tables if s.kind == "TABLE"), 0)
     found = {**{part(n): RowCount(rows=r) for n, r in {**zero, **rows}.items()}, **counted}
     return Dumped(
@@ -122,11 +117,18 @@ def dump(
         engine_version=f"{flavour.name} {flavour.text}",
         tool_version=tool.words,
         how_to_restore=(
-            f"{'mariadb' if flavour.mariadb else 'mysql'} -e 'CREATE DATABASE NEW_DATABASE CHARACTER SET {charset}"
-            f" COLLATE {collation}' && zstd -dc tables.sql.zst rows-*.sql.zst programs.sql.zst"
-            f" | {'mariadb' if flavour.mariadb else 'mysql'} NEW_DATABASE"
+            f"{client} -e 'CREATE DATABASE NEW_DATABASE CHARACTER SET {charset} COLLATE {collation}' &&"
+            f" zstd -dc tables.sql.zst rows-*.sql.zst programs.sql.zst | {client} NEW_DATABASE"
         ),
     )
+
+
+def _state(
+    cursor: "Cursor", access: Access, version_tables: Sequence[VersionTable]
+) -> tuple[Schema, tuple[tuple[str, ...], ...]]:
+    """What must be the same before the rows are read and after it."""
+    heads = read_heads(cursor, access.database, version_tables)
+    return read_schema(cursor, access.database), heads
 
 
 @contextmanager

@@ -42,8 +42,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
         if repaired.state is not TargetState.UNKNOWN:
             return _result(run, diagnosis, repaired)
         return _dirty(situation, repaired.words)
-    why_not = situation.why_not_forward() if run.forward else ""
-    return _dirty(situation, f"It can't go on: {why_not}." if why_not else "No repair fits.")
+    reason = situation.why_not_forward() if run.forward else ""
+    return _dirty(situation, f"It can't go on: {reason}." if reason else "No repair fits.")
 
 
 def wait_for_orphans(run: Run, seconds: float = ORPHAN_SECONDS) -> str:

@@ -26,7 +26,7 @@ def why_not(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosi
     revision, count = _committed_part(evidence, diagnosis.rung)
     if not count:
         return ""
-    if len(_digests(run, revision, count)) < count:
+    if len(_digests(_journalled(run), revision, count)) < count:
         return f"the journal does not hold what was sent of revision {revision}"
     part = [s for s in _of(evidence, revision) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
     if part and max(part, key=lambda s: s.position).repeats > 1:
@@ -48,14 +48,15 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
             s for s in rehearsed if s.revision != revision or s.position > done or s.repeats > 1
         )
     request = child_request(run, "migrate")
-    skip = {revision: _digests(run, revision, count)} if count else {}
+    entries = _journalled(run)
+    skip = {revision: _digests(entries, revision, count)} if count else {}
     request.update(action="run", mode="migrate", contexts=rest.contexts, skip=skip)
     journal = run.ledger.journal(run.subject)
     try:
         resumed = JournalEntry(
             kind="resumed", position=count, context=0, revision=revision or None, at=datetime.now(UTC)
         )
-        journal.append(*_lost_commits(run, evidence, rung), resumed)
+        journal.append(*_lost_commits(entries, evidence, rung), resumed)
         watcher = Watcher(run, plan, rehearsed, journal, time.monotonic())
         ended = watcher.unmasked(run.workers.run(request, watcher.handle))
         watcher.flush()
@@ -86,11 +87,14 @@ def _committed_part(evidence: Evidence, rung: int) -> tuple[str, int]:
     return str(here.revision), here.statements - max(earlier, default=0)
 
 
-def _digests(run: Run, revision: str, count: int) -> list[str]:
-    """What the journal says was sent first of a revision, in its last try."""
+def _journalled(run: Run) -> tuple[JournalEntry, ...]:
     assert run.ledger is not None
     with run.ledger.journal(run.subject) as journal:
-        entries = journal.entries()
+        return journal.entries()
+
+
+def _digests(entries: Sequence[JournalEntry], revision: str, count: int) -> list[str]:
+    """What the journal says was sent first of a revision, in its last try."""
     sent: list[str] = []
     resumed = False
     for entry in entries:
@@ -105,11 +109,9 @@ def _digests(run: Run, revision: str, count: int) -> list[str]:
     return sent[:count]
 
 
-def _lost_commits(run: Run, evidence: Evidence, rung: int) -> Sequence[JournalEntry]:
+def _lost_commits(entries: Sequence[JournalEntry], evidence: Evidence, rung: int) -> Sequence[JournalEntry]:
     """Commits that happened and were never written down: with them the journal fits the ladder again."""
-    assert run.ledger is not None
-    with run.ledger.journal(run.subject) as journal:
-        known = sum(e.kind == "committed" for e in journal.entries())
+    known = sum(e.kind == "committed" for e in entries)
     return [
         JournalEntry(
             kind="committed",

@@ -23,11 +23,8 @@ LOCK_CHECK_SECONDS = 5.0
 def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint) -> Diagnosis:
     """How far the migration got."""
     assert run.ledger is not None
-    journal = run.ledger.journal(run.subject)
-    try:
+    with run.ledger.journal(run.subject) as journal:
         entries = journal.entries()
-    finally:
-        journal.close()
     now = Fingerprint.of(bare_schema(run.database, plan))
     witness = Witness(committed=run.database.commit_outcome, contents=run.database.contents)
     return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries, witness)
