@@ -89,6 +89,12 @@ IMPLICIT_COMMIT = re.compile(
 https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html, https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
 """
 
+OF_SESSION = re.compile(
+    COMMENTS + r"(?:SET|RESET|PRAGMA)\b|" + COMMENTS + r"SELECT\s+(?:pg_catalog\.)?set_config\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What no commit keeps: where a revision goes on, the new session needs it again."""
+
 NO_CHANGE = re.compile(COMMENTS + r"(?:SET|USE|SHOW|DESCRIBE|DO|EXPLAIN)\b", re.IGNORECASE | re.DOTALL)
 LEAVES_MYSQL = re.compile(
     r"(?:^|;|\bBEGIN|\bTHEN|\bELSE|\bLOOP|\bDO)\s*(?:"
@@ -578,9 +584,6 @@ def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:
         and str(one.get("port") or 5432) == str(other.get("port") or 5432)
         and one.get("database") == other.get("database")
     )
-
-
-MYSQL_SOCKETS = ("", "localhost")
 
 
 def mysql_defaults(arguments: dict[str, Any]) -> dict[str, str]:
@@ -1126,6 +1129,8 @@ def before_execute(
     if committed_before:
         if committed_before.pop(0) != digest:
             raise Refused("what is committed of the revision begins otherwise: " + words_of(statement))
+        if OF_SESSION.match(statement):
+            return statement, parameters  # it went with the session that sent it
         nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
         return (statement, []) if executemany else (nothing, ())
     State.channel.ask(

@@ -107,3 +107,27 @@ def test_mariadb_going_on_can_fail_and_be_tried_again(tmp_path, mysql_url) -> No
     done = shop.here("repair", "--forward")
     assert done.code == 0, done.text
     assert shop.heads_now() == ["r1"]
+
+
+def test_mariadb_what_was_set_for_the_session_is_set_again(tmp_path, mysql_url) -> None:
+    """Without that the table could not be dropped: another one refers to it."""
+    shop = new_shop(tmp_path, mysql_url)
+    shop.query(
+        "CREATE TABLE notes (id INT PRIMARY KEY, customer INT, FOREIGN KEY (customer) REFERENCES customers (id))"
+    )
+    shop.revision(
+        "r1",
+        "r0",
+        """
+        op.execute("SET foreign_key_checks = 0")
+        op.create_index("ix_points", "customers", ["points"])
+        op.execute("DROP TABLE customers")
+        """,
+    )
+    done = shop.gate("run", "--to", "r1", "--allow", "CM201@r1=meant", fault="both:before:4")
+    assert done.code == -9, done.text
+    assert len(shop.query("SHOW INDEX FROM customers WHERE Key_name = 'ix_points'")) == 1
+    done = shop.here("repair", "--forward")
+    assert done.code == 0, done.text
+    assert shop.heads_now() == ["r1"]
+    assert shop.query("SHOW TABLES LIKE 'customers'") == []
