@@ -16,9 +16,21 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from alembic_project import AlembicProject, new_project
 from sqlalchemy import URL
+
+# the quick part always tries the same inputs: what it finds is found before a change lands, not by chance after it;
+# `make test-long` looks for new ones
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("new")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the inputs of hypothesis."""
+    hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
+
 
 PASSWORD = "p@ss:w/rd%#'\\"
 """Hostile to URLs, connection strings and password files."""
