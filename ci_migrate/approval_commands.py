@@ -12,6 +12,8 @@ def generate_command(plan: Plan) -> list[str]:
         return [*command, "--restore", plan.destination]
     if plan.direction is Direction.DOWNGRADE:
         return [*command, "--rollback", "--to", plan.destination]
+    if plan.direction is Direction.STAMP:
+        return [*command, "--stamp", "--to", plan.destination]
     return command if plan.destination in NEWEST else [*command, "--to", plan.destination]
 
 
@@ -22,5 +24,7 @@ def go_on_command(plan: Plan) -> list[str]:
         return ["ci-migrate", "backup", "restore", plan.destination, *target]
     if plan.direction is Direction.DOWNGRADE:
         return ["ci-migrate", "rollback", "--to", plan.destination, *target]
+    if plan.direction is Direction.STAMP:
+        return ["ci-migrate", "stamp", plan.destination, *target, "--reason", "why"]
     to = [] if plan.destination in NEWEST else ["--to", plan.destination]
     return ["ci-migrate", "run", *to, *target]

@@ -33,6 +33,8 @@ STAGES = {
     "run": ALL,
     "rollback": ALL,
     "migrate": tuple(name for name in ALL if name != "dry-run"),
+    # a stamp's old version rows stand in the plan and in the audit trail: no backup holds more of what it changes
+    "stamp": ("check", "approve", "migrate", "verify", "repair"),
 }
 """Which stages a command consists of."""
 
@@ -59,7 +61,7 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
                 refuse_unfinished(run_)
             report = _empty(run_, order)
             if run_.lock is not None:
-                _begin(run_)
+                _begin(run_, order)
             report = walk(run_, report, manager, order, STAGES[order.command])
             report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
             if run_.lock is not None:
@@ -225,7 +227,7 @@ def _empty(run_: Run, order: Order) -> Report:
     )
 
 
-def _begin(run_: Run) -> None:
+def _begin(run_: Run, order: Order) -> None:
     assert run_.ledger is not None
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
@@ -241,6 +243,8 @@ def _begin(run_: Run) -> None:
             actor=actor(run_.settings),
         )
     )
+    if order.reason:
+        run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)
 
 
 def _refuse_other_database(run_: Run) -> None:

@@ -126,6 +126,13 @@ class Plan(Noun, frozen=True, kw_only=True):
         return sum(len(context.revisions) for context in self.contexts)
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether the target is there already: nothing would run, no version row would change."""
+        return not self.pending and (
+            self.direction is not Direction.STAMP or all(c.from_heads == c.to_heads for c in self.contexts)
+        )
+
+    @property
     def from_heads(self) -> tuple[str, ...]:
         """All heads that the target is at now, sorted."""
         return tuple(sorted({head for context in self.contexts for head in context.from_heads}))

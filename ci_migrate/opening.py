@@ -30,7 +30,7 @@ from ci_migrate.settings import Secret, Settings
 from ci_migrate.settings_urls import variable_of
 from ci_migrate.stages.base import Run
 
-WRITES = ("run", "migrate", "rollback", "repair")
+WRITES = ("run", "migrate", "rollback", "repair", "stamp")
 """Commands that create the ledger."""
 
 LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table", "backup restore --drop-old")
@@ -53,7 +53,10 @@ WITHOUT_TARGET = (
 """Commands that do not need a target that answers: it may be what is broken."""
 
 
-STARTS_CHILDREN = (*REHEARSES, "plan", "check", "migrate", "status", "token generate", "backup create")
+STARTS_CHILDREN = (
+    *(*REHEARSES, "plan", "check", "migrate", "stamp", "status"),
+    *("token generate", "backup create"),
+)
 """Commands that run Alembic sooner or later."""
 
 
@@ -68,6 +71,8 @@ class Order:
     tell: Callable[[str], None] = field(default=lambda _text: None)
     watch: Watch = unwatched
     forward: bool = False  # repair: run what is left
+    purge: bool = False  # stamp: take all version rows away first
+    reason: str = ""  # why; for the audit trail
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
 
@@ -160,6 +165,7 @@ def opened(
                     manager, clone, replace(options, application_name=f"clone/{run_id}")
                 ),
                 forward=order.forward,
+                purge=order.purge,
             ),
             manager,
         )

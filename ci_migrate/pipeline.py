@@ -99,7 +99,7 @@ def _skip(name: str, report: Report, wanted: Collection[str], run: Run) -> str |
         return f"{bad.stage} {'failed' if bad.outcome is Outcome.FAILED else 'could not tell'}."
     if name not in wanted:
         return f"Not part of `ci-migrate {report.command}`."
-    if report.plan is not None and not report.plan.pending:
+    if report.plan is not None and report.plan.changes_nothing:
         return "Nothing pending."
     return None
 

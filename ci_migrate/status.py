@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
+from ci_migrate.errors import RefusedError
 from ci_migrate.gate import resumed
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.migrations.graph import inspect, make_plan
+from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.model import (
     Backup,
     BackupStatus,
     Diagnosis,
-    Evidence,
+    Direction,
     Fingerprint,
-    Outcome,
     Plan,
     RunRecord,
     TargetState,
@@ -19,6 +19,7 @@ from ci_migrate.model import (
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.repair import situation_of
 from ci_migrate.stages.verify import differs_from_rehearsal
+from ci_migrate.stages.version_rows import evidence_of, explained, refuse_rows
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Status:
     diagnosis: Diagnosis | None
     proven: Backup | None
     advice: str
+    trouble: RefusedError | None = None  # version rows that make no sense
 
 
 def status(run: Run) -> Status:
@@ -41,7 +43,8 @@ def status(run: Run) -> Status:
     Raises:
         CiMigrateError: the scripts or the target can't be read.
     """
-    plan = current_plan(run)
+    plan, looked = _looked(run)
+    troubles = looked.row_troubles
     target = run.settings.target
     last = unfinished = diagnosis = None
     if run.ledger is not None:
@@ -61,21 +64,40 @@ def status(run: Run) -> Status:
         diagnosis=diagnosis,
         proven=_proven(run),
         advice=_advice(plan, unfinished, target, goes_on=goes_on),
+        trouble=explained(run, troubles[0], plan) if troubles else None,
     )
 
 
 def current_plan(run: Run) -> Plan:
-    """The plan as it would be now."""
+    """The plan as it would be now; where version rows make no sense, nothing is pending."""
+    return _looked(run)[0]
+
+
+def sound_plan(run: Run) -> Plan:
+    """The plan as it would be now.
+
+    Raises:
+        RefusedError: version rows make no sense to the scripts.
+    """
+    plan, found = _looked(run)
+    refuse_rows(run, found, plan)
+    return plan
+
+
+def _looked(run: Run) -> tuple[Plan, Inspection]:
     request = child_request(run, "check")
-    request["destination"] = "heads" if run.destination == "head" else run.destination
-    return make_plan(
-        inspect(run.workers, request),
+    upgrade = run.direction is Direction.UPGRADE
+    request["destination"] = "heads" if run.destination == "head" and upgrade else run.destination
+    found = inspect(run.workers, request)
+    plan = make_plan(
+        found,
         target=run.settings.target,
         identity=run.reader.identity(),
         direction=run.direction,
         destination=run.destination,
         project=run.settings.project_dir,
     )
+    return plan, found
 
 
 def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
@@ -127,14 +149,8 @@ def verify(run: Run) -> tuple[RunRecord | None, list[str]]:
         return record, [
             f"it is at {show_heads(heads)}, the last run left it at {show_heads(planned)}: applied outside"
         ]
-    evidence = _evidence(run, record)
+    evidence = evidence_of(run, record)
     if evidence is None or record.before is None:
         return record, []
     now = Fingerprint.of(bare_schema(run.reader, plan))
     return record, differs_from_rehearsal(record.before, now, evidence)
-
-
-def _evidence(run: Run, record: RunRecord) -> Evidence | None:
-    assert run.ledger is not None
-    stages = run.ledger.stages(record.run_id)
-    return next((s.evidence for s in stages if s.stage == "dry-run" and s.outcome is Outcome.PASSED), None)

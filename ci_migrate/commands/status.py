@@ -22,7 +22,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     width = 12
     for name, value in _rows(found, settings.target):
         click.echo(f"{name:<{width}} {value}")
-    return 7 if found.unfinished is not None else 0
+    return 7 if found.unfinished is not None else 1 if found.trouble is not None else 0
 
 
 def _rows(found: Status, target: str) -> list[tuple[str, str]]:
@@ -47,5 +47,7 @@ def _rows(found: Status, target: str) -> list[tuple[str, str]]:
         )
     backup = found.proven
     rows.append(("last proven", f"{backup.backup_id}" if backup is not None else "no backup was proven yet"))
-    rows.append(("next", found.advice))
+    if found.trouble is not None:
+        rows.append(("TROUBLE", found.trouble.what))
+    rows.append(("next", found.trouble.hint if found.trouble is not None else found.advice))
     return rows

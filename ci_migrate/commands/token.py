@@ -16,11 +16,11 @@ from ci_migrate.commands.options import Function, settings_of, settings_options,
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Direction
+from ci_migrate.model import Direction, Plan
 from ci_migrate.opening import Order, opened
 from ci_migrate.restoring import restore_plan
 from ci_migrate.stages.base import Run, show_heads
-from ci_migrate.status import current_plan
+from ci_migrate.status import current_plan, sound_plan
 
 
 def plan_options(function: Function) -> Function:
@@ -30,6 +30,7 @@ def plan_options(function: Function) -> Function:
             "--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`."
         ),
         click.option("--rollback", is_flag=True, help="For `ci-migrate rollback --to`."),
+        click.option("--stamp", is_flag=True, help="For `ci-migrate stamp`; --to says what it marks."),
         click.option(
             "--to", "destination", metavar="REVISION", help="Destination, as in the run that it is for."
         ),
@@ -38,10 +39,12 @@ def plan_options(function: Function) -> Function:
     return function
 
 
-def _order(command: str, destination: str | None, *, rollback: bool) -> Order:
-    if rollback and destination is None:
-        raise UsageError("--rollback needs --to REVISION.")
-    direction = Direction.DOWNGRADE if rollback else Direction.UPGRADE
+def _order(command: str, destination: str | None, *, rollback: bool, stamp: bool) -> Order:
+    if (rollback or stamp) and destination is None:
+        raise UsageError(f"{'--rollback' if rollback else '--stamp'} needs --to REVISION.")
+    if rollback and stamp:
+        raise UsageError("A token is either for --rollback or for --stamp.")
+    direction = Direction.STAMP if stamp else Direction.DOWNGRADE if rollback else Direction.UPGRADE
     return Order(command, direction=direction, destination=destination)
 
 
@@ -64,16 +67,17 @@ def generate(
     by: str | None,
     destination: str | None,
     rollback: bool,
+    stamp: bool,
     backup_id: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
     """Make a token for what is pending now. It is shown once and kept nowhere."""
     settings = settings_of(environment, options)
-    order = _order("token generate", destination, rollback=rollback)
+    order = _order("token generate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
-        plan = restore_plan(run, backup_id) if backup_id else current_plan(run)
-        if not plan.pending and not backup_id:
+        plan = _plan(run, backup_id, stamp=stamp)
+        if plan.changes_nothing and not backup_id:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         token, approval = make_token(
             _ledger(run),
@@ -85,7 +89,8 @@ def generate(
         )
     if not quiet:
         at = show_heads([c.from_heads for c in plan.contexts])
-        what = f"restore of {backup_id}" if backup_id else f"{plan.pending} revisions"
+        what = "stamp" if stamp else f"{plan.pending} revisions"
+        what = f"restore of {backup_id}" if backup_id else what
         to = "" if backup_id else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
         click.echo(
             f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
@@ -111,15 +116,16 @@ def validate(
     token_file: str | None,
     destination: str | None,
     rollback: bool,
+    stamp: bool,
     backup_id: str | None,
     **options: Any,
 ) -> int:
     """Say whether a token could be used now, or why not (exit 4)."""
     settings = settings_of(environment, options)
     token = token_of(environment, token_file)
-    order = _order("token validate", destination, rollback=rollback)
+    order = _order("token validate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=False) as (run, _):
-        plan = restore_plan(run, backup_id) if backup_id else current_plan(run)
+        plan = _plan(run, backup_id, stamp=stamp)
         approval = look_at(_ledger(run), token.reveal() if token else "", plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
@@ -160,6 +166,13 @@ def revoke(
         revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
     click.echo(f"Revoked: {', '.join(revoked) or 'none'}.")
     return 0
+
+
+def _plan(run: Run, backup_id: str | None, *, stamp: bool) -> Plan:
+    """What is approved: rows that make no sense are no hindrance to what takes them away."""
+    if backup_id:
+        return restore_plan(run, backup_id)
+    return current_plan(run) if stamp else sound_plan(run)
 
 
 def _ledger(run: Run) -> Ledger:

@@ -77,13 +77,20 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Context(WireEvent, frozen=True, tag="context"):
-    """env.py configured a version table; `revisions` is what is pending (inspect) or about to run."""
+    """env.py configured a version table; `revisions` is what is pending (inspect) or about to run.
+
+    When a stamp is inspected: `to_heads` are the rows that it would leave, `purged` those that it would leave if all
+    rows were taken away first. `error` is what Alembic says where it can't tell.
+    """
 
     key: str
     number: int
     table: Table
     heads: tuple[str, ...]
     revisions: tuple[str, ...]
+    to_heads: tuple[str, ...] = ()
+    purged: tuple[str, ...] = ()
+    error: str = ""
 
 
 class RevisionStarted(WireEvent, frozen=True, tag="revision"):

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from ci_migrate.errors import CiMigrateError, RefusedError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.runner import Ended, Workers
+from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
 from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
 
 READ = "read"
@@ -27,6 +28,11 @@ class Inspection:
     refused: list[str] = field(default_factory=list)
     writes_at_load: list[str] = field(default_factory=list)
     ended: Ended | None = None
+
+    @property
+    def row_troubles(self) -> list[RowTrouble]:
+        """Version rows that make no sense to the scripts."""
+        return row_troubles(self.graph.revisions, self.contexts) if self.graph is not None else []
 
     def handle(self, event: events.AnyEvent) -> None:
         """Sort the events."""
@@ -48,6 +54,8 @@ class Inspection:
 def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     """Load scripts and env.py in a child that may only read.
 
+    Version rows that make no sense (`Inspection.row_troubles`) raise nothing here: then nothing is pending.
+
     Raises:
         RefusedError: the scripts or the destination make no sense, or env.py connects to another database.
         WorkerError: env.py could not be run.
@@ -63,6 +71,9 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
             "env.py ended without configuring a migration context on this database.",
             hint="Run `alembic current` in the project: does it print a revision? See `configure` in the settings.",
         )
+    error = next((c.error for c in found.contexts if c.error), "")
+    if error and not found.row_troubles:
+        raise RefusedError(f"Alembic says: {error.rstrip('.')}.")
     return found
 
 
@@ -161,7 +172,11 @@ def make_plan(
                 search_path=c.table.search_path,
             ),
             from_heads=tuple(sorted(c.heads)),
-            to_heads=heads_after(by_id, c.heads, c.revisions, direction),
+            to_heads=(
+                _stamped(graph.revisions, c)
+                if direction is Direction.STAMP
+                else heads_after(by_id, c.heads, c.revisions, direction)
+            ),
             revisions=c.revisions,
         )
         for c in inspection.contexts
@@ -177,6 +192,11 @@ def make_plan(
         env_sha256=_sha256(Path(graph.env_file)),
         script_heads=tuple(sorted(graph.heads)),
     )
+
+
+def _stamped(revisions: Sequence[events.GraphRevision], context: events.Context) -> tuple[str, ...]:
+    """The rows after a stamp; where those of now make no sense, all of them are taken away first."""
+    return context.purged if row_troubles(revisions, [context]) else context.to_heads
 
 
 def context_key(context: PlannedContext) -> str:

@@ -1414,18 +1414,16 @@ class Contexts:
         if key in self.seen:  # env.py comes back to a version table: all of it has run
             return []
         inspect = self.request["action"] == "inspect"
-        revisions = self.pending(tuple(heads)) if inspect else self.agreed(key, table, heads)
+        found = self.outlook(tuple(heads)) if inspect else {"revisions": self.agreed(key, table, heads)}
         number = len(self.seen) if inspect else list(self.planned).index(key)
         self.seen.append(key)
         State.context = number
-        State.channel.send("context", key=key, number=number, table=table, heads=heads, revisions=revisions)
+        State.channel.send("context", key=key, number=number, table=table, heads=heads, **found)
         if inspect:
             return []
         if self.request["direction"] == "stamp":
-            return wrap_steps(
-                self.script._stamp_revs(self.request["destination"], tuple(heads)), context, number
-            )
-        return wrap_steps(self.steps(revisions), context, number)
+            return wrap_steps(self.stamps(tuple(heads)), context, number)
+        return wrap_steps(self.steps(found["revisions"]), context, number)
 
     def agreed(self, key: str, table: dict[str, str | None], heads: Sequence[str]) -> list[str]:
         """What the plan says for this version table; refused where it says nothing, or something else by now."""
@@ -1433,18 +1431,39 @@ class Contexts:
         name = ".".join(part for part in (table["schema"] or table["search_path"], table["name"]) if part)
         if planned is None:
             raise Refused("a version table that is not in the plan: " + name)
-        if sorted(planned["from_heads"]) != list(heads):
+        if sorted(planned["from_heads"]) != list(heads) and not self.request.get("purge"):
             at, wanted = (", ".join(h) or "base" for h in (heads, planned["from_heads"]))
             raise Refused("the plan is stale: {} is at {}, planned was {}".format(name, at, wanted))
         return list(planned["revisions"])
 
+    def outlook(self, heads: tuple[str, ...]) -> dict[str, Any]:
+        """Alembic's own answer to what would run, or where a stamp would lead (`purged`: from no rows at all).
+
+        What it says against that is an event too: the parent knows rows that make no sense when it sees them.
+        """
+        from alembic.util import CommandError
+
+        try:
+            if self.request["direction"] != "stamp":
+                return {"revisions": self.pending(heads)}
+            found: dict[str, Any] = {"revisions": [], "purged": stamped_heads(self.stamps(()), ())}
+        except CommandError as error:
+            return {"revisions": [], "error": str(error).splitlines()[0]}
+        try:
+            return {**found, "to_heads": stamped_heads(self.stamps(heads), heads)}
+        except (CommandError, AssertionError) as error:  # two rows, one of which builds on the other
+            return {**found, "error": str(error).splitlines()[0] if str(error) else "the rows do not fit"}
+
     def pending(self, heads: tuple[str, ...]) -> list[str]:
-        """Alembic's own answer to what would run. Its private names: here and for stamp, nowhere else."""
-        destination, direction = self.request["destination"], self.request["direction"]
-        if direction == "stamp":
-            return []
-        function = self.script._upgrade_revs if direction == "upgrade" else self.script._downgrade_revs
-        return [step.revision.revision for step in function(destination, heads)]
+        """What would run. Alembic's private names: here and in `stamps`, nowhere else."""
+        upgrade = self.request["direction"] == "upgrade"
+        function = self.script._upgrade_revs if upgrade else self.script._downgrade_revs
+        return [step.revision.revision for step in function(self.request["destination"], heads)]
+
+    def stamps(self, heads: tuple[str, ...]) -> list[Any]:
+        """The steps of a stamp."""
+        steps: list[Any] = self.script._stamp_revs(self.request["destination"], heads)
+        return steps
 
     def steps(self, revisions: Iterable[str]) -> list[Any]:
         from alembic.runtime.migration import MigrationStep
@@ -1453,6 +1472,14 @@ class Contexts:
         upgrade = self.request["direction"] == "upgrade"
         make = MigrationStep.upgrade_from_script if upgrade else MigrationStep.downgrade_from_script
         return [make(map_, map_.get_revision(revision)) for revision in revisions]
+
+
+def stamped_heads(steps: Iterable[Any], heads: Iterable[str]) -> list[str]:
+    """The version rows after a stamp."""
+    rows = set(heads)
+    for step in steps:
+        rows = (rows - set(step.from_revisions)) | set(step.to_revisions)
+    return sorted(rows)
 
 
 def wrap_steps(steps: Iterable[Any], context: Any, number: int) -> list[Any]:
@@ -1492,6 +1519,7 @@ def run_env(config: Any, script: Any, request: dict[str, Any]) -> None:
         as_sql=False,
         destination_rev=request["destination"],
         dont_mutate=request["mode"] == READ,
+        purge=request["mode"] != READ and bool(request.get("purge")),
     )
     original = environment.configure
 

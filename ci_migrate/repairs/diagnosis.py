@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ci_migrate.model import (
     Delta,
     Diagnosis,
+    Direction,
     Evidence,
     Fingerprint,
     JournalEntry,
@@ -62,6 +63,12 @@ def diagnose(
     start = tuple(c.from_heads for c in plan.contexts)
     changed = delta(before, now)
     candidates = [0] if not changed and heads == start else []
+    if (
+        plan.direction is Direction.STAMP
+        and not changed
+        and heads == tuple(c.to_heads for c in plan.contexts)
+    ):
+        return Diagnosis(found="finished", words="the version rows are written", last_statement=last)
     if evidence is None:
         return _without_rehearsal(plan, heads, journal, last, untouched=bool(candidates))
     ladder = _Ladder(plan, evidence)

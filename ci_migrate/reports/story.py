@@ -83,11 +83,12 @@ def headline(report: Report) -> str:
         reason = first_line(report.first_bad) if report.first_bad else ""
         return reason or EXIT_CODE_MEANING[report.exit_code]
     plan = report.plan
-    if plan is not None and not plan.pending:
+    if plan is not None and plan.changes_nothing:
         return "nothing to migrate"
     if plan is not None and report.state is TargetState.MIGRATED:
         way = f"{heads(plan.from_heads)} -> {heads(plan.to_heads)}"
-        return f"{report.target} {way} ({plural(plan.pending, 'revision')})"
+        ran = "stamped" if plan.direction is Direction.STAMP else plural(plan.pending, "revision")
+        return f"{report.target} {way} ({ran})"
     return f"{report.command} passed"
 
 

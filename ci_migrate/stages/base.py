@@ -54,6 +54,7 @@ class Run:
     open_database: OpenDatabase | None = None  # a provider's clone, by its URL
     watch: Watch = unwatched  # shows how far something long is
     forward: bool = False  # a repair shall run what is left, rather than lead back
+    purge: bool = False  # a stamp takes all version rows away first
 
     @property
     def grading(self) -> Callable[[Plan], Grading]:

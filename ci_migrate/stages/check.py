@@ -2,8 +2,7 @@
 
 from ci_migrate.approval import reserve
 from ci_migrate.checks.base import Facts, run_checks
-from ci_migrate.databases.base import Database, KnowsRights
-from ci_migrate.errors import RefusedError
+from ci_migrate.databases.base import KnowsRights
 from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
@@ -19,6 +18,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.stages.approve import needed
 from ci_migrate.stages.base import Run, child_request, show_heads
+from ci_migrate.stages.version_rows import refuse_rows
 
 
 def run_stage(run: Run, _report: Report) -> StageResult:
@@ -31,7 +31,6 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         )
     found = inspect(run.workers, request)
     assert found.graph is not None
-    _known_heads(found, run.database)
     identity = run.reader.identity()
     plan = make_plan(
         found,
@@ -41,6 +40,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         destination=run.destination,
         project=run.settings.project_dir,
     )
+    refuse_rows(run, found, plan)
     applied = applied_files(run.ledger) if run.ledger is not None else {}
     facts = Facts(
         plan=plan,
@@ -69,13 +69,15 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
         run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
     approval = None
-    if run.token is not None and run.ledger is not None and plan.pending and needed(run):
+    if run.token is not None and run.ledger is not None and not plan.changes_nothing and needed(run):
         approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
-    what = f"{plan.pending} revisions" if plan.pending != 1 else "1 revision"
+    what = f"{plan.pending} revisions to run" if plan.pending != 1 else "1 revision to run"
+    if run.direction is Direction.STAMP:
+        what = "Version rows to write"
     message = (
-        f"{what} to run: {at} -> {show_heads([c.to_heads for c in plan.contexts])}"
-        if plan.pending
-        else f"Nothing to do: {identity.place} is at {at}."
+        f"Nothing to do: {identity.place} is at {at}."
+        if plan.changes_nothing
+        else f"{what}: {at} -> {show_heads([c.to_heads for c in plan.contexts])}"
     )
     return StageResult(
         stage="check",
@@ -96,20 +98,6 @@ def _rehearses(run: Run) -> bool:
         and run.settings.auto_backup
         and run.settings.provider != "command"
     )
-
-
-def _known_heads(found: Inspection, database: Database) -> None:
-    """A version row that no script has: Alembic could not even say what is pending."""
-    assert found.graph is not None
-    known = {r.id for r in found.graph.revisions}
-    for context in found.contexts:
-        for head in context.heads:
-            if head not in known:
-                raise RefusedError(
-                    f"{database.identity().place} is at revision {head}, which the scripts do not have.",
-                    hint="Check out the branch that has it, or see `alembic history`; never stamp it away "
-                    "without knowing what it did.",
-                )
 
 
 def _script_files(run: Run, graph: events.Graph, wanted: set[str]) -> dict[str, tuple[str, str]]:

@@ -11,6 +11,7 @@ from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
+    Direction,
     Evidence,
     Fingerprint,
     Outcome,
@@ -46,6 +47,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
             backup_id=report.backup.backup_id if report.backup else None,
             needs_repair=True,
         )
+        if plan.direction is Direction.STAMP:
+            run.ledger.audit("stamp begun", run.id, rows=[c.from_heads for c in plan.contexts])
         journal = run.ledger.journal(run.id)
     except CiMigrateError as error:  # no child was started: nothing needs a repair
         return StageResult(
@@ -88,6 +91,7 @@ def _with_retries(
         watcher = Watcher(run, plan, rest.rehearsed, journal, started)
         request = child_request(run, "migrate")
         request.update(action="run", mode="migrate", asks=events.JOURNALLED, contexts=rest.contexts)
+        request["purge"] = run.purge
         ended = watcher.unmasked(run.workers.run(request, watcher.handle))
         watcher.flush()
         failed = ended.failed
@@ -123,7 +127,8 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
     planned = tuple(c.to_heads for c in plan.contexts)
     failed = ended.failed
     if ended.ok and heads == planned:
-        message = f"{plan.pending} revisions run, now at {show_heads(heads)}"
+        ran = "Nothing was run" if plan.direction is Direction.STAMP else f"{plan.pending} revisions run"
+        message = f"{ran}, now at {show_heads(heads)}"
         return StageResult(
             stage="migrate", outcome=Outcome.PASSED, message=message, state=TargetState.MIGRATED
         )

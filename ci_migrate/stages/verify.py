@@ -2,9 +2,11 @@
 
 from ci_migrate.model import (
     Diagnosis,
+    Direction,
     Evidence,
     Fingerprint,
     Outcome,
+    Plan,
     Report,
     StageResult,
     TargetState,
@@ -22,6 +24,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if heads != planned:
         message = f"The target is at {show_heads(heads)} instead of {show_heads(planned)}."
         return _failed(message)
+    if plan.direction is Direction.STAMP and run.ledger is not None:
+        return _stamped(run, plan)
     if evidence is None or run.ledger is None:
         return StageResult(
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
@@ -41,6 +45,24 @@ def run_stage(run: Run, report: Report) -> StageResult:
         stage="verify",
         outcome=Outcome.PASSED,
         message=f"At {show_heads(heads)}; {len(evidence.changes)} schema objects changed as rehearsed",
+        state=TargetState.MIGRATED,
+    )
+
+
+def _stamped(run: Run, plan: Plan) -> StageResult:
+    """A stamp leaves the schema as it was; and what it wrote can be written back by another one."""
+    assert run.ledger is not None
+    record = run.ledger.run(run.id)
+    assert record is not None
+    assert record.before is not None
+    changed = sorted(delta(record.before, Fingerprint.of(bare_schema(run.database, plan))))
+    if changed:
+        return _failed(f"A stamp changes no schema, but something did: {', '.join(changed[:3])}.")
+    was = show_heads([c.from_heads for c in plan.contexts])
+    return StageResult(
+        stage="verify",
+        outcome=Outcome.PASSED,
+        message=f"At {show_heads([c.to_heads for c in plan.contexts])}, the schema is untouched; it was at {was}",
         state=TargetState.MIGRATED,
     )
 

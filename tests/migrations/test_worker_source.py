@@ -81,10 +81,14 @@ def test_fields(tag):
     names, waits = sent()[tag]
     fields = fields_of(tag)
     if None in names:  # sent as **mapping
-        made = {"graph": worker.describe_graph, "failed": worker.failure, "committing": worker.before_commit}[
-            tag
-        ]
-        keys = {n.value for n in ast.walk(ast.parse(inspect.getsource(made))) if isinstance(n, ast.Constant)}
+        made = {
+            "graph": worker.describe_graph,
+            "failed": worker.failure,
+            "committing": worker.before_commit,
+            "context": worker.Contexts.outlook,
+        }[tag]
+        source = textwrap.dedent(inspect.getsource(made))
+        keys = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
         names = (names - {None}) | {name for name in fields if name in keys}
     assert {name for name, required in fields.items() if required} <= names
     assert names <= fields.keys()
