@@ -261,7 +261,8 @@ class Rung(Noun, frozen=True, kw_only=True):
     """The target after one commit point of the dry run.
 
     `delta` is against the rung before. `heads` are the rows of each version table. `statements` is how many had
-    run. `complete` is False for a commit in the middle of a revision.
+    run. `complete` is False for a commit in the middle of a revision; where that one left the schema as it was,
+    `changed` is what those tables hold whose rows are not those of the start.
     """
 
     position: int
@@ -272,6 +273,7 @@ class Rung(Noun, frozen=True, kw_only=True):
     heads: tuple[tuple[str, ...], ...]
     delta: Delta
     contents: dict[str, TableContent] = {}
+    changed: dict[str, TableContent] | None = None
 
 
 class TableEvidence(Noun, frozen=True, kw_only=True):
@@ -461,8 +463,9 @@ class RunRecord(Noun, frozen=True, kw_only=True):
 class JournalEntry(Noun, frozen=True, kw_only=True):
     """One line of the statement journal: the intent before, or the outcome after, of something on the target.
 
-    `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped", "finished" or "resumed"
-    (then `position` counts the statements of its revision that are committed and left out).
+    `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped", "finished", "resumed"
+    (then `position` counts the statements of its revision that are committed and left out), "restoring" or "restored"
+    (rows that came after the first `position` commits are put back as they were in the backup).
     `position` counts statements from 1, `context` the plan's version tables from 0, `digest` is the statement's,
     `prefix` a hash over the stream so far. `sequence` is given by the ledger and grows from entry to entry.
     """

@@ -1,6 +1,7 @@
 """Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +11,7 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
+from ci_migrate.gate import resumed
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
 from ci_migrate.opening import Order, open_catalog, opened
@@ -18,6 +20,8 @@ from ci_migrate.settings import Settings
 from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.base import Run, bare_schema, restored_copy, words_of
 from ci_migrate.stages.dry_run import compare_with_backup
+from ci_migrate.stages.repair import situation_of
+from ci_migrate.stages.restore_rows import noted
 from ci_migrate.status import current_plan, proven_backups
 
 
@@ -126,7 +130,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         claim(run.ledger, approval.approval_id, run.id)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
-        with restored_copy(run, backup) as copy, run.watch("restore", 0):
+        with restored_copy(run, backup) as copy, run.watch("restore", 0), _noted(run, backup, tables):
             words = restore_tables(run.database, copy, backup, tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
@@ -144,6 +148,17 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
+    """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
+    record = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    if run.ledger is None or record is None or record.backup_id != backup.backup_id or record.before is None:
+        return nullcontext()
+    half = situation_of(*resumed(run, record)).half
+    if half is None or not half.tables or not half.tables.keys() <= set(tables):
+        return nullcontext()
+    return noted(run.ledger, record.run_id, half.rung)
 
 
 def drop_old(run: Run, *, sure: bool) -> list[str]:

@@ -61,13 +61,17 @@ def _key(event: events.StatementStarted, file: str | None) -> Key:
 class Recorder:
     """Collects what a dry run does. A loop over rows is one statement with `repeats`.
 
-    `measure` returns the whole schema at a commit point; `contents` the rows of the tables, where they are wanted.
+    `measure` returns the whole schema at a commit point, `contents` the rows of the tables. Those are kept at each
+    commit point if `keep` says so; else only what was changed since `start` by half a revision that left the schema
+    as it was.
     """
 
     project: Path
     plan: Plan
     measure: Callable[[], Schema]
-    contents: Callable[[], dict[str, TableContent]] | None = None
+    contents: Callable[[], dict[str, TableContent]] = dict
+    keep: bool = False
+    start: dict[str, TableContent] = field(default_factory=dict)
     statements: dict[Key, Statement] = field(default_factory=dict)
     rungs: list[Rung] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -132,6 +136,9 @@ class Recorder:
     def _committed(self, event: events.Committed) -> None:
         schema = self.measure()
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
+        changes = without_version_tables(schema_delta(self.last, schema), self.plan)
+        only_rows = bool(event.revision) and not event.complete and not changes
+        rows = self.contents() if self.keep or only_rows else {}
         self.rungs.append(
             Rung(
                 position=len(self.rungs) + 1,
@@ -140,8 +147,9 @@ class Recorder:
                 complete=event.complete,
                 statements=event.statements,
                 heads=heads,
-                delta=without_version_tables(schema_delta(self.last, schema), self.plan),
-                contents=self.contents() if self.contents else {},
+                delta=changes,
+                contents=rows if self.keep else {},
+                changed={t: c for t, c in rows.items() if c != self.start.get(t)} if only_rows else None,
             )
         )
         self.last = schema

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ci_migrate.markers import hookimpl
-from ci_migrate.repairs import downgrade, finished, forward, restore, rolled_back
+from ci_migrate.repairs import downgrade, finished, forward, restore, restore_tables, rolled_back
 from ci_migrate.repairs.base import Repair
 
 BUILT_IN: tuple[Repair, ...] = (
@@ -12,6 +12,7 @@ BUILT_IN: tuple[Repair, ...] = (
     finished.REPAIR,
     downgrade.KEEP,
     downgrade.BACK,
+    restore_tables.REPAIR,
     restore.REPAIR,
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Backup, Diagnosis, Evidence, Noun, Plan, TargetState
+from ci_migrate.model import Backup, Diagnosis, Evidence, Noun, Plan, TableContent, TargetState
 
 
 class Repaired(Noun, frozen=True, kw_only=True):
@@ -12,6 +12,17 @@ class Repaired(Noun, frozen=True, kw_only=True):
 
     state: TargetState
     words: str
+
+
+class HalfDone(Noun, frozen=True, kw_only=True):
+    """Half a revision that left nothing behind but rows.
+
+    `rung` is the last complete one below it, `tables` are those whose rows it changed (they are in the backup as they
+    were on that rung), with what they hold after it.
+    """
+
+    rung: int
+    tables: dict[str, TableContent]
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,9 @@ class Situation:
     else wrote since the backup ("" for nothing, and not being able to tell counts as something); `restore` puts the
     backup in place of the target and returns where the replaced data is. `forward` says that somebody asked for the
     rest to be run; `why_not_forward` returns why that can't be done ("" where it can), `resume` does it and returns
-    what is not as rehearsed then, in words.
+    what is not as rehearsed then, in words. `half` is what half a revision left, where that is rows alone; of its
+    tables `others_wrote_to` tells as `others_wrote`, `would_lose` what a restore of them loses, and `restore_tables`
+    puts their rows back as they were in the backup and returns what is not as it should be then.
     """
 
     plan: Plan
@@ -40,6 +53,10 @@ class Situation:
     forward: bool = False
     why_not_forward: Callable[[], str] = lambda: "nothing is known of how to go on"
     resume: Callable[[], list[str]] = list
+    half: HalfDone | None = None
+    others_wrote_to: Callable[[HalfDone], str] = lambda _half: "nobody looked"
+    would_lose: Callable[[HalfDone], str] = lambda _half: "nobody looked what it loses"
+    restore_tables: Callable[[HalfDone], list[str]] = lambda _half: ["nothing is known of how to do it"]
 
 
 @dataclass(frozen=True)

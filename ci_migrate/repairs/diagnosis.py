@@ -106,7 +106,7 @@ def _without_rehearsal(
     plan: Plan, heads: Heads, journal: Sequence[JournalEntry], last: int, *, untouched: bool
 ) -> Diagnosis:
     """Only the start and the end can be told, and only where no commit fell into the middle of a revision."""
-    commits = _commits(journal)
+    commits = standing_commits(journal)
     partly = any(e.note != "complete" for e in commits)
     if untouched and not commits:
         return _start(last)
@@ -193,14 +193,15 @@ class _Ladder:
         looped = any(s.repeats > 1 for s in between) or len(between) != rung.statements - below
         return not looped and sent < len(between)
 
-    def contents(self, number: int) -> Mapping[str, TableContent | None]:
-        """The rows on a rung; {} where the dry run did not keep them."""
-        if number:
-            return self.rungs[number - 1].contents
-        if not self.rungs or not self.rungs[-1].contents:
-            return {}
-        ground: dict[str, TableContent | None] = dict(self.rungs[-1].contents)
-        return ground | {table: e.before for table, e in self.evidence.tables.items()}
+
+def rows_on(evidence: Evidence, number: int) -> Mapping[str, TableContent | None]:
+    """The rows on a rung of the ladder, 0 being the ground; {} where the dry run did not keep them."""
+    if number:
+        return evidence.rungs[number - 1].contents
+    if not evidence.rungs or not evidence.rungs[-1].contents:
+        return {}
+    ground: dict[str, TableContent | None] = dict(evidence.rungs[-1].contents)
+    return ground | {table: e.before for table, e in evidence.tables.items()}
 
 
 def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed_before: Fingerprint) -> bool:
@@ -214,8 +215,15 @@ def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed
     )
 
 
-def _commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
-    return [e for e in journal if e.kind == "committed"]
+def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """The commits whose work is there: not those after which rows were put back."""
+    found: list[JournalEntry] = []
+    for entry in journal:
+        if entry.kind == "committed":
+            found.append(entry)
+        elif entry.kind == "restored":
+            del found[entry.position :]
+    return found
 
 
 def _decide(
@@ -233,7 +241,7 @@ def _decide(
 
 def _possible(ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness) -> set[int] | None:
     """The rungs where the journal allows the target to be; None where it does not fit the dry run."""
-    reached = ladder.reached(_commits(journal))
+    reached = ladder.reached(standing_commits(journal))
     if reached is None:
         return None
     after = _since_last_commit(journal)
@@ -241,19 +249,20 @@ def _possible(ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness
     here, next_ = {ladder.ground(reached)}, set[int]()
     if reached < len(ladder.rungs) and not ladder.too_far(reached + 1, sent):
         next_ = {ladder.ground(reached + 1)}
+    back = {ladder.ground(e.position) for e in after if e.kind == "restoring"}  # begun: done or not
     asked = [e for e in after if e.kind == "committing"]
     if asked:  # the answer to a commit was lost: the engine knows
         told = witness.committed(asked[-1].note) if asked[-1].note else None
         if told is not None:
-            return next_ if told else here
-    return here | next_
+            return back | (next_ if told else here)
+    return back | here | next_
 
 
 def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry]:
     """What the last try wrote after its last commit. A try begins with statement 1."""
     for number in range(len(journal) - 1, -1, -1):
         entry = journal[number]
-        if entry.kind == "committed":
+        if entry.kind in ("committed", "restored"):
             return journal[number + 1 :]
         if entry.kind == "statement" and entry.position == 1:
             return journal[number:]
@@ -262,7 +271,7 @@ def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry
 
 def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[int]:
     """The candidates whose rows, in the tables where they differ, are those of the target."""
-    expected = {c: ladder.contents(c) for c in candidates}
+    expected = {c: rows_on(ladder.evidence, c) for c in candidates}
     if not all(expected.values()):
         return candidates
     tables = {

@@ -100,7 +100,9 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_s
         project=run.settings.project_dir,
         plan=plan,
         measure=lambda: schema_of(scratch),
-        contents=rows if run.settings.restore == "auto" else None,
+        contents=rows,
+        keep=run.settings.restore == "auto",
+        start=contents,
         last=whole,
     )
     request = child_request(run, "dry-run", scratch)

@@ -1,12 +1,12 @@
 """repair: says what state the target is in, brings it to a known good one, and proves it."""
 
+import shlex
 import time
 from collections.abc import Sequence
 
 from ci_migrate.backups.restore import restore
-from ci_migrate.errors import CiMigrateError, ExitCode
+from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
 from ci_migrate.migrations.graph import context_key
-from ci_migrate.migrations.record import version_table_names
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -21,7 +21,10 @@ from ci_migrate.model import (
     delta,
 )
 from ci_migrate.repairs.base import Repair, Repaired, Situation
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, restored_copy, show_heads
+from ci_migrate.repairs.restore_tables import half_done
+from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
+from ci_migrate.stages.restore_rows import restore_rows
 from ci_migrate.stages.resume import resume, why_not
 from ci_migrate.stages.watch import diagnosis_of
 
@@ -36,14 +39,20 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if orphan:
         return _dirty(situation, f"A session of this run is still at work in the database: {orphan}.")
     diagnosis = situation.diagnosis
+    refused = ""
     for repair, plan in fitting(run.repairs, situation):
         run.tell(f"{diagnosis.words}; {plan}")
-        repaired = _mend(repair, situation)
+        try:
+            repaired = _mend(repair, situation)
+        except RefusedError as error:  # nothing was done: the next one may fit
+            refused = refused or f"{error.what} "
+            run.tell(f"the repair {repair.name} does not fit after all: {error.what}")
+            continue
         if repaired.state is not TargetState.UNKNOWN:
             return _result(run, diagnosis, repaired)
-        return _dirty(situation, repaired.words)
+        return _dirty(situation, f"{refused}{repaired.words}")
     reason = situation.why_not_forward() if run.forward else ""
-    return _dirty(situation, f"It can't go on: {reason}." if reason else "No repair fits.")
+    return _dirty(situation, f"{refused}It can't go on: {reason}." if reason else f"{refused}No repair fits.")
 
 
 def wait_for_orphans(run: Run, seconds: float = ORPHAN_SECONDS) -> str:
@@ -66,6 +75,7 @@ def situation_of(run: Run, report: Report) -> Situation:
     assert record.before is not None
     before = record.before
     diagnosis = diagnosis_of(run, plan, evidence, before)
+    half = half_done(evidence, diagnosis.rung) if evidence is not None and diagnosis.rung else None
 
     def proved_as_before() -> list[str]:
         return _not_as_before(run, plan, before)
@@ -80,12 +90,20 @@ def situation_of(run: Run, report: Report) -> Situation:
         target=run.settings.target,
         proved_as_before=proved_as_before,
         downgrade=lambda: _downgrade(run, plan, evidence, diagnosis),
-        others_wrote=lambda: _others_wrote(run, plan, evidence, backup, diagnosis.rung),
+        others_wrote=lambda: others_wrote(run, plan, evidence, backup, diagnosis.rung),
         restore=lambda: _restore(run, backup),
         forward=run.forward,
         why_not_forward=lambda: why_not(run, plan, evidence, diagnosis),
         resume=lambda: (
             resume(run, plan, evidence, diagnosis, before) if evidence else ["there is no evidence"]
+        ),
+        half=half,
+        others_wrote_to=lambda half: others_wrote_to(run, half.tables),
+        would_lose=lambda half: would_lose(run, half.tables),
+        restore_tables=lambda half: (
+            restore_rows(run, plan, evidence, backup, half, before)
+            if evidence and backup
+            else ["there is no backup"]
         ),
     )
 
@@ -106,6 +124,8 @@ def fitting(repairs: Sequence[Repair], situation: Situation) -> list[tuple[Repai
 def _mend(repair: Repair, situation: Situation) -> Repaired:
     try:
         return repair.mend(situation)
+    except RefusedError:
+        raise
     except CiMigrateError as error:
         return Repaired(state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {error.what}")
     except Exception as error:  # noqa: BLE001 - from migrate to the end of repair nothing gets in between
@@ -159,6 +179,10 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
         commands.append(f"ci-migrate repair --forward {target}   (runs what is left; loses nothing)")
     if found == "revision committed":
         commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
+    if backup is not None and situation.half is not None and situation.half.tables:
+        tables = " ".join(f"--table {shlex.quote(table)}" for table in sorted(situation.half.tables))
+        loses = situation.would_lose(situation.half)
+        commands.append(f"ci-migrate backup restore {backup.backup_id} {tables} {target}   ({loses})")
     if backup is not None:
         loses = f"   (loses what was written since {backup.backup_time:%Y-%m-%d %H:%M} UTC)"
         commands.append(f"ci-migrate backup restore {backup.backup_id} {target}{loses}")
@@ -198,26 +222,6 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     request = child_request(run, "repair")
     request.update(action="run", mode="migrate", direction="downgrade", contexts=contexts)
     return run.workers.run(request, lambda _event: None)
-
-
-def _others_wrote(
-    run: Run, plan: Plan, evidence: Evidence | None, backup: Backup | None, rung: int | None
-) -> str:
-    """Compare every row with the backup and, for tables that the run touched, with the rehearsal."""
-    if backup is None or evidence is None or rung is None:
-        return "it can't be told whether somebody else wrote since the backup"
-    with restored_copy(run, backup, f"{run.id}_cmp") as copy:
-        then = copy.contents(copy.counts())
-    now = run.database.contents(run.database.counts())
-    rehearsed = evidence.rungs[rung - 1].contents if rung else {}
-    for table in sorted((then.keys() | now.keys()) - version_table_names(plan)):
-        expected = rehearsed.get(table, then.get(table))
-        found = now.get(table)
-        if found is not None and expected is not None and found.rows and found.digest is None:
-            return f"table {table} is too large to tell whether somebody else wrote"
-        if found != expected:
-            return f"table {table} has other rows than the backup and the rehearsal"
-    return ""
 
 
 def _restore(run: Run, backup: Backup | None) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
+from ci_migrate.repairs.diagnosis import standing_commits
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.verify import differs_from_rehearsal
 from ci_migrate.stages.watch import Rest, Watcher
@@ -106,12 +107,16 @@ def _digests(entries: Sequence[JournalEntry], revision: str, count: int) -> list
             resumed = False
             if entry.revision == revision:
                 sent.append(entry.digest)
+        elif entry.kind == "restored":  # what half a revision had changed is not there any more
+            sent = []
     return sent[:count]
 
 
 def _lost_commits(entries: Sequence[JournalEntry], evidence: Evidence, rung: int) -> Sequence[JournalEntry]:
-    """Commits that happened and were never written down: with them the journal fits the ladder again."""
-    known = sum(e.kind == "committed" for e in entries)
+    """Commits that happened, or were taken back, and were never written down: with them the journal fits again."""
+    known, at = len(standing_commits(entries)), datetime.now(UTC)
+    if known > rung:
+        return [JournalEntry(kind="restored", position=rung, context=0, at=at)]
     return [
         JournalEntry(
             kind="committed",
@@ -119,7 +124,7 @@ def _lost_commits(entries: Sequence[JournalEntry], evidence: Evidence, rung: int
             context=r.context,
             revision=r.revision,
             note="complete" if r.complete else "partial",
-            at=datetime.now(UTC),
+            at=at,
         )
         for r in evidence.rungs[known:rung]
     ]
