@@ -217,7 +217,6 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.url is not None:
         return make_url(settings.resolve_url())
-    workers = Workers(_launch(settings, None, None), interrupt)
     request = base_request(
         ini=settings.alembic_config,
         toml=settings.alembic_toml,
@@ -225,7 +224,8 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
         x=settings.x,
         configure=settings.configure,
     )
-    return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
+    with Workers(_launch(settings, None, None), interrupt) as workers:
+        return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
 
 
 def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:

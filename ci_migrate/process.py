@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
 from typing import IO
 
 from ci_migrate.errors import ToolError
@@ -53,11 +56,23 @@ def spawn(
     Raises:
         ToolError: the program could not be started.
     """
+    return _popen(argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _popen(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    pass_fds: Sequence[int],
+    stdin: int,
+    stdout: int,
+) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             list(argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env=dict(env),
             cwd=cwd,
@@ -72,7 +87,148 @@ def spawn(
         ) from error
 
 
-def end_group(child: "subprocess.Popen[bytes]", grace: float = 3.0) -> None:
+class Forked:
+    """A child that a `ForkServer` forked; as `subprocess.Popen`, as far as it goes."""
+
+    def __init__(self, server: "ForkServer", pid: int, streams: Sequence[int]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._server = server
+        self.stdin = open(streams[0], "wb", buffering=0)  # noqa: SIM115 - the caller's to close
+        self.stdout, self.stderr = (open(fd, "rb", buffering=0) for fd in streams[1:])  # noqa: SIM115
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._server.ended(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises TimeoutExpired after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise subprocess.TimeoutExpired(f"child {self.pid}", timeout or 0)
+            self._server.listen(left)
+        assert self.returncode is not None
+        return self.returncode
+
+    def close(self) -> None:
+        """Close its pipes."""
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            with suppress(OSError):
+                pipe.close()
+
+
+class ForkServer:
+    """A program that forks a child for each byte that comes with three descriptors on its standard input, a socket.
+
+    It answers `<pid>`, and `<pid> <exit code>` when the child ends; and it ends when the socket does. Each child is
+    in a process group of its own.
+
+    Raises:
+        ToolError: the program could not be started.
+    """
+
+    UNKNOWN = 255
+    """The exit code of a child that outlived its server."""
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, pass_fds: Sequence[int]
+    ) -> None:
+        self._control, theirs = socket.socketpair()
+        self._heard = b""
+        self._born: list[int] = []
+        self._ended: dict[int, int] = {}
+        self._gone = False
+        try:
+            with theirs:
+                self._process = _popen(
+                    argv,
+                    env=env,
+                    cwd=cwd,
+                    pass_fds=pass_fds,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                )
+        except ToolError:
+            self._control.close()
+            raise
+        assert self._process.stderr is not None
+        self._complaints = Tail(self._process.stderr)
+
+    def send(self, data: bytes) -> None:
+        """Send what the program reads before its first byte with descriptors."""
+        with suppress(BrokenPipeError):  # it is gone: `spawn` says why
+            self._control.sendall(data)
+
+    def spawn(self) -> Forked:
+        """A child of its own.
+
+        Raises:
+            ToolError: the server ended; with the last line that it printed.
+        """
+        (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = os.pipe(), os.pipe(), os.pipe()
+        theirs, ours = (stdin, stdout, stderr), (ours_in, ours_out, ours_err)
+        try:
+            with suppress(BrokenPipeError):
+                socket.send_fds(self._control, [b"."], theirs)
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        while not self._born and not self._gone:
+            self.listen(None)
+        if not self._born:
+            for fd in ours:
+                os.close(fd)
+            code, lines = self._process.wait(), self._complaints.text().strip().splitlines()
+            raise ToolError(f"the child process ended with {code}" + (f": {lines[-1]}" if lines else ""))
+        return Forked(self, self._born.pop(), ours)
+
+    def listen(self, timeout: float | None) -> None:
+        """Wait for news, at most `timeout` seconds."""
+        if self._gone:
+            time.sleep(min(timeout or 0.05, 0.05))
+            return
+        if not select([self._control], [], [], timeout)[0]:
+            return
+        try:
+            data = self._control.recv(4096)
+        except ConnectionError:
+            data = b""
+        self._gone = not data
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for line in lines:
+            pid, *code = (int(word) for word in line.split())
+            if code:
+                self._ended[pid] = code[0]
+            else:
+                self._born.append(pid)
+
+    def ended(self, pid: int) -> int | None:
+        """How a child ended; None while it runs."""
+        if pid not in self._ended:
+            self.listen(0)
+        if pid not in self._ended and self._gone:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return self.UNKNOWN
+        return self._ended.get(pid)
+
+    def close(self) -> None:
+        """End the program. Its children are the caller's affair."""
+        self._control.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        end_group(self._process, grace=0.2)
+        self._complaints.text(1.0)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+
+def end_group(child: "subprocess.Popen[bytes] | Forked", grace: float = 3.0) -> None:
     """End a child and all that it started: SIGTERM to its process group, SIGKILL after `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from ci_migrate import process
 from ci_migrate.databases.base import Wall
-from ci_migrate.errors import WorkerError
+from ci_migrate.errors import ToolError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
 
@@ -73,36 +73,40 @@ class Ended:
 
 
 class Workers:
-    """Starts children. `warm()` starts the next one early, so that it imports Alembic while others work."""
+    """Starts children: the project's interpreter imports Alembic once, and is forked for each of them."""
 
     def __init__(self, launch: Launch, interrupt: Interrupt | None = None) -> None:
         self.launch = launch
         self.interrupt = interrupt or Interrupt()
-        self._spare: process.Popen[bytes] | None = None
+        self._server: process.ForkServer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def warm(self) -> None:
-        """Start the next child now."""
-        if self._spare is None:
-            self._spare = self._spawn()
+        """Start the interpreter now, so that it imports Alembic while others work. Raises ToolError."""
+        self._started()
 
-    def _spawn(self) -> "process.Popen[bytes]":
-        launch = self.launch
-        fds = [] if launch.lock_fd is None else [launch.lock_fd]
-        # sets are walked in the same order in the dry run and in the migration
-        environ = {"PYTHONHASHSEED": "0", **launch.environ}
-        child = process.spawn(
-            [launch.python, "-c", BOOTSTRAP], env=environ, cwd=launch.directory, pass_fds=fds
-        )
-        source = worker_source()
-        _write(child, f"{len(source):<10}".encode() + source)
-        return child
+    def _started(self) -> process.ForkServer:
+        if self._server is None:
+            launch = self.launch
+            fds = [] if launch.lock_fd is None else [launch.lock_fd]
+            # sets are walked in the same order in the dry run and in the migration
+            environ = {"PYTHONHASHSEED": "0", **launch.environ}
+            argv = [launch.python, "-c", BOOTSTRAP]
+            self._server = process.ForkServer(argv, env=environ, cwd=launch.directory, pass_fds=fds)
+            source = worker_source()
+            self._server.send(f"{len(source):<10}".encode() + source)
+        return self._server
 
     def close(self) -> None:
-        """End the child that was started early and is not needed."""
-        if self._spare is not None:
-            process.end_group(self._spare, grace=0.2)
-            _close_pipes(self._spare)
-            self._spare = None
+        """End the interpreter. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def run(self, request: Mapping[str, Any], handle: Handle, *, urgent: bool = False) -> Ended:
         """Run one request in a fresh child and answer its questions until it ends.
@@ -113,9 +117,12 @@ class Workers:
             urgent: an interrupt ends the child at once instead of at a statement boundary (nothing of value
                 can be half-done: dry run, reading).
         """
-        child = self._spare or self._spawn()
-        self._spare = None
-        assert child.stderr is not None
+        server = self._started()
+        try:
+            child = server.spawn()
+        except ToolError as error:
+            self.close()
+            return Ended(hello=None, finished=None, failed=None, died=self.redact(error.what), output="")
         output = process.Tail(child.stderr)
         asked = request.get("asks", events.ASKED)
         conversation = _Conversation(
@@ -126,7 +133,6 @@ class Workers:
             conversation.run()
         finally:
             with suppress(OSError):
-                assert child.stdin is not None
                 child.stdin.close()
             if conversation.last is not None:
                 with suppress(process.TimeoutExpired):
@@ -135,8 +141,8 @@ class Workers:
                 child
             )  # whatever env.py started and left behind goes too: it may hold the lock's file
             text = output.text(timeout=1.0)
-            _close_pipes(child)
-        return self._ended(conversation, child.returncode, text)
+            child.close()
+        return self._ended(conversation, child.wait(), text)
 
     def _ended(self, conversation: "_Conversation", code: int, output: str) -> Ended:
         last = conversation.last
@@ -176,7 +182,7 @@ class _Conversation:
 
     def __init__(
         self,
-        child: "process.Popen[bytes]",
+        child: process.Forked,
         handle: Handle,
         interrupt: Interrupt,
         stall_timeout: float,
@@ -212,7 +218,6 @@ class _Conversation:
                 _write(self.child, (word or "go").encode() + b"\n")
 
     def _events(self) -> Iterator[events.AnyEvent]:
-        assert self.child.stdout is not None
         fd = self.child.stdout.fileno()
         buffer = b""
         heard = time.monotonic()
@@ -249,19 +254,11 @@ class _Conversation:
         return False
 
 
-def _write(child: "process.Popen[bytes]", data: bytes) -> None:
-    assert child.stdin is not None
+def _write(child: process.Forked, data: bytes) -> None:
     view = memoryview(data)
     with suppress(BrokenPipeError):  # the child is gone: its end is read from the other pipe
         while view:
             view = view[os.write(child.stdin.fileno(), view) :]
-
-
-def _close_pipes(child: "process.Popen[bytes]") -> None:
-    for pipe in (child.stdin, child.stdout, child.stderr):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
 
 
 def wall_entry(name: str, target: Wall, other: Wall | None = None) -> dict[str, Any]:

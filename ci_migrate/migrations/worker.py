@@ -20,6 +20,8 @@ import importlib.util
 import json
 import os
 import re
+import signal
+import socket
 import sys
 import threading
 import time
@@ -1648,5 +1650,59 @@ def main() -> None:
     os._exit(0)  # threads and atexit handlers of the application have no say
 
 
+def serve() -> None:
+    """Fork a child for each that the parent asks for, so that Python and Alembic start once; returns in each child.
+
+    Nothing of the project is imported before the fork: no child sees what another one did. The parent sends a byte
+    with the child's three standard streams, and is told the child's pid, later with how it ended. Ends with the parent.
+    """
+    try:
+        import alembic.command  # noqa: F401 - and with it SQLAlchemy
+    except Exception:  # each child meets it again, and tells
+        sys.exc_info()
+    control = socket.socket(fileno=os.dup(0))
+    ended, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wakes)
+    while True:
+        ready = select([control.fileno(), ended], [], [])[0]
+        if ended in ready:
+            os.read(ended, 4096)
+            tell_ended(control)
+        if control.fileno() in ready:
+            word, streams, _, _ = socket.recv_fds(control, 1, 3)
+            if not word:
+                os._exit(0)
+            pid = os.fork()
+            if not pid:
+                break
+            for fd in streams:
+                os.close(fd)
+            control.sendall(b"%d\n" % pid)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    control.close()
+    os.close(ended)
+    os.close(wakes)
+    os.setsid()
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+        os.close(fd)
+
+
+def tell_ended(control: socket.socket) -> None:
+    """Tell which children ended, and how: the exit code, or minus the signal."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        control.sendall(b"%d %d\n" % (pid, os.waitstatus_to_exitcode(status)))
+
+
 if __name__ == "__main__":  # so it is for `python -c` too
+    serve()
     main()

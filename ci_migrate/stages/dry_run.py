@@ -66,7 +66,6 @@ def run_stage(run: Run, report: Report) -> StageResult:
             message=f"{backup.backup_id} is unproven, and nothing was rehearsed: the provider makes no clone of it "
             "(provider-clone).",
         )
-    run.workers.warm()  # it imports Alembic while the backup is restored
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     started = time.monotonic()
@@ -119,7 +118,6 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_s
         urgent=True,
     )
     migrate_seconds = time.monotonic() - started
-    run.workers.warm()  # for the way back, while this is measured
     with words_of(scratch):
         counts_after = _counts(scratch, plan)
         after = bare_schema(scratch, plan)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -224,17 +225,29 @@ def test_secrets_are_taken_out_of_all_that_is_kept(zoo):
     assert "***" in ended.output
 
 
-def test_a_child_that_was_started_early_is_used_and_closed(zoo):
-    some = workers(zoo)
-    some.warm()
-    early = some._spare.pid
-    seen = Seen()
-    assert some.run(request(zoo), seen).ok
-    assert seen.events[0].pid == early
-    some.warm()
-    unused = some._spare.pid
-    some.close()
-    assert not alive(unused)
+def test_the_interpreter_starts_once_and_each_child_is_a_fork_that_knows_nothing_of_the_others(zoo):
+    env = zoo.folder / "migrations" / "env.py"
+    env.write_text(
+        "import sys, os\nassert not hasattr(sys, 'seen'), 'seen'\nsys.seen = 1\nprint(os.getppid())"
+    )
+    with workers(zoo) as some:
+        some.warm()
+        ended = [some.run(request(zoo), Seen()) for _ in range(3)]
+    assert [e.words for e in ended] == [""] * 3
+    (server,) = {int(e.output) for e in ended}
+    assert not alive(server)
+
+
+def test_a_server_that_is_killed_fails_the_next_child_and_not_the_one_after(zoo):
+    with workers(zoo) as some:
+        seen = Seen("two", lambda _: os.kill(ppid(seen.events[0].pid), signal.SIGKILL))
+        assert some.run(request(zoo), seen).ok  # the child goes on: its conversation is with its grandparent
+        assert "the child process ended with -9" in some.run(request(zoo), Seen()).died
+        assert some.run(request(zoo), Seen()).ok
+
+
+def ppid(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_sets_are_walked_alike_in_all_children(zoo):

@@ -38,7 +38,8 @@ def strike(kind):
         if who == "raise":
             raise engine.dialect.dbapi.ProgrammingError("injected")
         if who == "both":
-            os.kill(os.getppid(), signal.SIGKILL)
+            server = open(f"/proc/{os.getppid()}/stat").read()  # the gate is the parent of what forked this child
+            os.kill(int(server.rpartition(")")[2].split()[1]), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
