@@ -22,7 +22,7 @@ from ci_migrate.opening import Order, opened
 from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
-from ci_migrate.stages.repair import fitting, situation_of
+from ci_migrate.stages.repair import fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
 
 ALL = tuple(name for name, _ in PIPELINE)
@@ -204,9 +204,8 @@ def _shown(run_: Run, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
     situation = situation_of(run_, report)
     plans = [words for _, words in fitting(run_.repairs, situation)]
-    message = (
-        f"Found: {situation.diagnosis.words}. Repair would {plans[0] if plans else 'find nothing that fits'}."
-    )
+    found = f"Found: {situation.diagnosis.words}."
+    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {none_fits(situation)}"
     return StageResult(
         stage="repair",
         outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved

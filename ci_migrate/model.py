@@ -465,7 +465,8 @@ class JournalEntry(Noun, frozen=True, kw_only=True):
 
     `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped", "finished", "resumed"
     (then `position` counts the statements of its revision that are committed and left out), "restoring" or "restored"
-    (rows that came after the first `position` commits are put back as they were in the backup).
+    (rows that came after the first `position` commits are put back as they were in the backup), "undo" (a statement of
+    a repair, in `note`) or "undone" (what came after the first `position` commits is dropped).
     `position` counts statements from 1, `context` the plan's version tables from 0, `digest` is the statement's,
     `prefix` a hash over the stream so far. `sequence` is given by the ledger and grows from entry to entry.
     """

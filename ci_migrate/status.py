@@ -16,6 +16,7 @@ from ci_migrate.model import (
     RunRecord,
     TargetState,
 )
+from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.repair import situation_of
 from ci_migrate.stages.verify import differs_from_rehearsal
@@ -50,11 +51,12 @@ def status(run: Run) -> Status:
     if run.ledger is not None:
         last = next((r for r in run.ledger.runs() if r.target == target), None)
         unfinished = run.ledger.unfinished(target)
-    goes_on = False
+    goes_on = undoes = False
     if unfinished is not None:
         situation = situation_of(*resumed(run, unfinished))
         diagnosis = situation.diagnosis
         goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
+        undoes = diagnosis.found in UNDONE and not situation.additions().why_not
     return Status(
         place=plan.identity.place,
         plan=plan,
@@ -63,7 +65,7 @@ def status(run: Run) -> Status:
         unfinished=unfinished,
         diagnosis=diagnosis,
         proven=_proven(run),
-        advice=_advice(plan, unfinished, target, goes_on=goes_on),
+        advice=_advice(plan, unfinished, target, goes_on=goes_on, undoes=undoes),
         trouble=explained(run, troubles[0], plan) if troubles else None,
     )
 
@@ -121,9 +123,13 @@ def _proven(run: Run) -> Backup | None:
     return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
 
 
-def _advice(plan: Plan, unfinished: RunRecord | None, target: str, *, goes_on: bool) -> str:
+def _advice(plan: Plan, unfinished: RunRecord | None, target: str, *, goes_on: bool, undoes: bool) -> str:
+    back = f"ci-migrate repair --target {target} drops what was added"
     if goes_on:
-        return f"ci-migrate repair --forward --target {target}   (shows first: --dry-run)"
+        also = f"; or back: {back}" if undoes else ""
+        return f"ci-migrate repair --forward --target {target}   (shows first: --dry-run{also})"
+    if undoes:
+        return f"ci-migrate repair --target {target}   (drops what was added; shows first: --dry-run)"
     if unfinished is not None:
         return f"ci-migrate repair --target {target}   (shows first: --dry-run)"
     if plan.pending:

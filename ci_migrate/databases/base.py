@@ -5,7 +5,7 @@ for each call (through `engine()`), so that it can be used before, while and aft
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,6 +221,37 @@ class KnowsRights(Protocol):
 
     def refuse_scratch(self) -> None:
         """Raise DatabaseError naming the missing right and the statement that gives it."""
+
+
+@runtime_checkable
+class UndoesAdditions(Protocol):
+    """What a Database may do besides: drop what a migration that stopped half-way has made, and nothing else."""
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        """The statements that drop these objects of `schema()`, in their order; nothing is run.
+
+        Objects that came at a time stand together, the newest first. What goes with another object that is dropped
+        (the columns of a table) needs no statement of its own. No statement names the database.
+
+        Raises RefusedError naming an object that can't be dropped alone.
+        """
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        """Run them: in one transaction where DDL can be rolled back, else one by one.
+
+        `before` is called ahead of each. `check` gets the schema that they led to and raises to stop: where there is
+        a transaction, before it is committed.
+
+        Raises DatabaseError naming the statement that failed.
+        """
+
+    def beyond_default(self, table: str, column: str) -> int:
+        """Rows that hold something else in a column than its default (NULL where it has none); 0 if it is computed.
+
+        Names are those of `contents`. Raises DatabaseError where the default can't be evaluated.
+        """
 
 
 Watch = Callable[[str, int], AbstractContextManager[Progress]]

@@ -1,6 +1,6 @@
 """MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import mysql_copies as copies
+from ci_migrate.databases import mysql_undo
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.mysql_catalog import quoted, read_flavour, read_schema
 from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, sessions
@@ -262,6 +263,19 @@ class MySQL:
                 hint='Set scratch = "server", or restore the whole backup.',
             )
         replace_rows(self._access, there.facts["database"], tables)
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        with self._reading() as cursor:
+            return mysql_undo.undo_statements(cursor, self._access.database, added)
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        mysql_undo.run(self._access, statements, before, check)
+
+    def beyond_default(self, table: str, column: str) -> int:
+        with self._reading() as cursor:
+            return mysql_undo.beyond_default(cursor, self._access.database, table, column)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         copies.load(

@@ -40,7 +40,7 @@ SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE, COLUMN
        GENERATION_EXPRESSION, COLUMN_COMMENT
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s"""
 
-_FOREIGN_KEYS = """
+FOREIGN_KEYS = """
 SELECT k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME,
        k.REFERENCED_COLUMN_NAME, r.UPDATE_RULE, r.DELETE_RULE
 FROM information_schema.KEY_COLUMN_USAGE k
@@ -266,13 +266,13 @@ class _Reader:
         they are the engine's own, and no part of the schema.
         """
         made = set()
-        for (table, name), group in groupby(self.rows(_FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):
+        for (table, name), group in groupby(self.rows(FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):
             columns = tuple(member[2] for member in group)
             made |= {(table, name, columns), (table, columns[0], columns)}
         return made
 
     def foreign_keys(self) -> Iterator[tuple[str, str]]:
-        for (table, name), group in groupby(self.rows(_FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):
+        for (table, name), group in groupby(self.rows(FOREIGN_KEYS, 3), lambda r: (r[0], r[1])):
             members = list(group)
             _, _, _, schema, other, _, on_update, on_delete = members[0]
             there = part(other) if schema == self.database else f"{part(schema)}.{part(other)}"

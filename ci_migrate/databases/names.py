@@ -1,4 +1,4 @@
-"""Names of databases beside the target: as long as the engine lets them be, and known again."""
+"""Names: of databases beside the target, and of the objects that the keys of a schema name."""
 
 import re
 from hashlib import sha256
@@ -31,3 +31,18 @@ def is_kept(name: str, database: str) -> bool:
     """Whether this is the name of what a restore of a database kept."""
     start = kept_of(database)
     return name.startswith(start) and re.fullmatch("[0-9]{8}_[0-9]{6}", name[len(start) :]) is not None
+
+
+_PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """A dotted name, as the keys of a schema write it, in its parts without quotes: `shop."Odd one"`."""
+    return tuple(p[1:-1].replace('""', '"') if p.startswith('"') else p for p in _PART.findall(name))
+
+
+def column_of(key: str) -> tuple[str, str]:
+    """The table, as `counts` calls it, and the bare column of the key `column shop.users."Odd one"`."""
+    name = key.partition(" ")[2]
+    last = list(_PART.finditer(name))[-1]
+    return name[: last.start() - 1], parts(last[0])[0]

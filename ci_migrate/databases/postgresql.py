@@ -1,6 +1,6 @@
 """PostgreSQL 13 and later: the catalog by SQL, copies by pg_dump and pg_restore, restores by rename."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import postgresql_copies as copies
+from ci_migrate.databases import postgresql_undo
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.names import BEFORE, fitting
 from ci_migrate.databases.postgresql_archive import default_jobs
@@ -255,6 +256,20 @@ class PostgreSQL:
     def take_tables(self, source: Database, tables: Sequence[str]) -> None:
         assert isinstance(source, PostgreSQL)
         replace_rows(self._access, source._access, tables)  # noqa: SLF001
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        return postgresql_undo.undo_statements(self.schema(), added)
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        with self._access.session() as connection:
+            postgresql_undo.run(connection, statements, before, lambda: check(read_schema(connection)))
+
+    def beyond_default(self, table: str, column: str) -> int:
+        with self._reading() as connection:
+            pin(connection)
+            return postgresql_undo.beyond_default(connection, table, column)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         load_dump(self._job(), payload, progress, copy=self._is_copy)

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables
+from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables, sqlite_undo
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock
@@ -214,6 +214,19 @@ class SQLite:
         assert isinstance(source, SQLite)
         with self._explained(), closing(self._open(read_only=False)) as connection:
             sqlite_tables.replace_rows(connection, source.file, tables)
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        return sqlite_undo.undo_statements(added)
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        with self._explained(), closing(self._open(read_only=False)) as connection:
+            sqlite_undo.run(connection, statements, before, lambda: check(Catalog().schema(connection, None)))
+
+    def beyond_default(self, table: str, column: str) -> int:
+        with self._reading() as connection:
+            return sqlite_undo.beyond_default(connection, table, column)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         if self.schema():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ci_migrate.markers import hookimpl
-from ci_migrate.repairs import downgrade, finished, forward, restore, restore_tables, rolled_back
+from ci_migrate.repairs import downgrade, finished, forward, restore, restore_tables, rolled_back, undo
 from ci_migrate.repairs.base import Repair
 
 BUILT_IN: tuple[Repair, ...] = (
@@ -11,6 +11,7 @@ BUILT_IN: tuple[Repair, ...] = (
     rolled_back.REPAIR,
     finished.REPAIR,
     downgrade.KEEP,
+    undo.REPAIR,
     downgrade.BACK,
     restore_tables.REPAIR,
     restore.REPAIR,

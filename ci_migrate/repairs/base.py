@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Backup, Diagnosis, Evidence, Noun, Plan, TableContent, TargetState
+from ci_migrate.repairs.additions import Additions
 
 
 class Repaired(Noun, frozen=True, kw_only=True):
-    """What a repair did. `state` is only AS_BEFORE or MIGRATED where that was proved."""
+    """What a repair did. `state` is only AS_BEFORE, MIGRATED or KEPT_PREFIX where that was proved."""
 
     state: TargetState
     words: str
+    goes_on: bool = (
+        False  # the state that was reached is only on the way: the next repair that fits comes after it
+    )
 
 
 class HalfDone(Noun, frozen=True, kw_only=True):
@@ -36,7 +40,9 @@ class Situation:
     rest to be run; `why_not_forward` returns why that can't be done ("" where it can), `resume` does it and returns
     what is not as rehearsed then, in words. `half` is what half a revision left, where that is rows alone; of its
     tables `others_wrote_to` tells as `others_wrote`, `would_lose` what a restore of them loses, and `restore_tables`
-    puts their rows back as they were in the backup and returns what is not as it should be then.
+    puts their rows back as they were in the backup and returns what is not as it should be then. `additions` says what
+    would be dropped to take back what a half-done revision made (and why that can't be done); `undo` drops it and
+    returns what is not as it must be then, in words.
     """
 
     plan: Plan
@@ -57,6 +63,8 @@ class Situation:
     others_wrote_to: Callable[[HalfDone], str] = lambda _half: "nobody looked"
     would_lose: Callable[[HalfDone], str] = lambda _half: "nobody looked what it loses"
     restore_tables: Callable[[HalfDone], list[str]] = lambda _half: ["nothing is known of how to do it"]
+    additions: Callable[[], Additions] = lambda: Additions("nothing is known of what was added")
+    undo: Callable[[Additions], list[str]] = lambda _additions: ["nothing is known of how to undo it"]
 
 
 @dataclass(frozen=True)

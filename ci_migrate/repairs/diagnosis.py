@@ -16,6 +16,7 @@ from ci_migrate.model import (
     Fingerprint,
     JournalEntry,
     Plan,
+    Rung,
     TableContent,
     delta,
 )
@@ -85,21 +86,54 @@ def diagnose(
 def _on_rung(plan: Plan, evidence: Evidence, rung: int, heads: Heads, last: int) -> Diagnosis:
     found = evidence.rungs[rung - 1]
     what = f"revision {found.revision}" if found.revision else "what env.py itself sends"
+    at = ", ".join(" + ".join(h) or "base" for h in found.heads)
     if rung == len(evidence.rungs) and heads == tuple(c.to_heads for c in plan.contexts):
         state, words = "finished", "the migration ran to its end and was committed"
     elif found.complete:
         state, words = "revision committed", f"{what} was committed, what came after it was rolled back"
+    elif not begun(evidence, found):
+        state, words = "revision committed", f"{at} was committed, what came after it was rolled back"
     else:
         state = "half a revision"
-        words = f"{what} was committed up to its statement {_within(evidence, rung)}, not to its end"
+        words = f"{what} was committed up to its statement {within(evidence, rung)}, not to its end"
     return Diagnosis(found=state, words=words, rung=rung, last_statement=last)
 
 
-def _within(evidence: Evidence, rung: int) -> int:
+def within(evidence: Evidence, rung: int) -> int:
     """How many statements of its own revision a rung stands after."""
     here = evidence.rungs[rung - 1]
+    ours = [
+        s.position for s in evidence.statements if (s.context, s.revision) == (here.context, here.revision)
+    ]
     earlier = [r.statements for r in evidence.rungs[: rung - 1] if r.complete]
-    return here.statements - (earlier[-1] if earlier else 0)
+    return here.statements - max([*earlier, min(ours, default=1) - 1])
+
+
+def begun(evidence: Evidence, rung: Rung) -> bool:
+    """Whether something of a rung's revision had been sent by then.
+
+    A block that commits by itself commits the revisions before it: where it comes first, nothing of its own.
+    """
+    ours = [
+        s.position for s in evidence.statements if (s.context, s.revision) == (rung.context, rung.revision)
+    ]
+    return rung.revision is None or not ours or min(ours) <= rung.statements
+
+
+def revisions_done(plan: Plan, evidence: Evidence, number: int) -> tuple[tuple[str, ...], ...]:
+    """The revisions that a rung has behind it, in each version table of the plan."""
+    if not number:
+        return tuple(() for _ in plan.contexts)
+    heads = evidence.rungs[number - 1].heads
+    complete = {(r.context, r.revision) for r in evidence.rungs[:number] if r.complete}
+    up = plan.direction is Direction.UPGRADE  # then the last one that ran is a head
+    found = []
+    for n, context in enumerate(plan.contexts):
+        behind = [
+            i for i, r in enumerate(context.revisions, 1) if (n, r) in complete or (up and r in heads[n])
+        ]
+        found.append(context.revisions[: max(behind, default=0)])
+    return tuple(found)
 
 
 def _without_rehearsal(
@@ -216,12 +250,12 @@ def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed
 
 
 def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
-    """The commits whose work is there: not those after which rows were put back."""
+    """The commits whose work is there: not those after which rows were put back, or objects dropped again."""
     found: list[JournalEntry] = []
     for entry in journal:
         if entry.kind == "committed":
             found.append(entry)
-        elif entry.kind == "restored":
+        elif entry.kind in ("restored", "undone"):
             del found[entry.position :]
     return found
 
@@ -262,7 +296,7 @@ def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry
     """What the last try wrote after its last commit. A try begins with statement 1."""
     for number in range(len(journal) - 1, -1, -1):
         entry = journal[number]
-        if entry.kind in ("committed", "restored"):
+        if entry.kind in ("committed", "restored", "undone"):
             return journal[number + 1 :]
         if entry.kind == "statement" and entry.position == 1:
             return journal[number:]

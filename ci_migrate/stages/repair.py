@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Sequence
+from functools import cache
 
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
@@ -20,12 +21,16 @@ from ci_migrate.model import (
     TargetState,
     delta,
 )
+from ci_migrate.repairs.additions import Additions
 from ci_migrate.repairs.base import Repair, Repaired, Situation
+from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.repairs.restore_tables import half_done
+from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
 from ci_migrate.stages.restore_rows import restore_rows
 from ci_migrate.stages.resume import resume, why_not
+from ci_migrate.stages.undo import Undo
 from ci_migrate.stages.watch import diagnosis_of
 
 ORPHAN_SECONDS = 30.0
@@ -39,20 +44,37 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if orphan:
         return _dirty(situation, f"A session of this run is still at work in the database: {orphan}.")
     diagnosis = situation.diagnosis
+    repaired, refused = _first_that_mends(run, situation)
+    if repaired is not None and repaired.goes_on:
+        situation = situation_of(run, report)
+        repaired = _first_that_mends(run, situation)[0] or repaired
+    if repaired is None:
+        return _dirty(situation, f"{refused}{none_fits(situation)}")
+    if repaired.state is not TargetState.UNKNOWN:
+        return _result(run, diagnosis, repaired)
+    return _dirty(situation, f"{refused}{repaired.words}")
+
+
+def _first_that_mends(run: Run, situation: Situation) -> tuple[Repaired | None, str]:
+    """What the first repair did that fits, and why those before it did not fit after all, in words."""
     refused = ""
     for repair, plan in fitting(run.repairs, situation):
-        run.tell(f"{diagnosis.words}; {plan}")
+        run.tell(f"{situation.diagnosis.words}; {plan}")
         try:
-            repaired = _mend(repair, situation)
+            return _mend(repair, situation), refused
         except RefusedError as error:  # nothing was done: the next one may fit
             refused = refused or f"{error.what} "
             run.tell(f"the repair {repair.name} does not fit after all: {error.what}")
-            continue
-        if repaired.state is not TargetState.UNKNOWN:
-            return _result(run, diagnosis, repaired)
-        return _dirty(situation, f"{refused}{repaired.words}")
-    reason = situation.why_not_forward() if run.forward else ""
-    return _dirty(situation, f"{refused}It can't go on: {reason}." if reason else f"{refused}No repair fits.")
+    return None, refused
+
+
+def none_fits(situation: Situation) -> str:
+    """Why nothing is done."""
+    reason = situation.why_not_forward() if situation.forward else ""
+    if reason:
+        return f"It can't go on: {reason}."
+    undo = situation.additions().why_not if situation.diagnosis.found in UNDONE else ""
+    return f"No repair fits; what was added is not dropped: {undo}." if undo else "No repair fits."
 
 
 def wait_for_orphans(run: Run, seconds: float = ORPHAN_SECONDS) -> str:
@@ -75,10 +97,18 @@ def situation_of(run: Run, report: Report) -> Situation:
     assert record.before is not None
     before = record.before
     diagnosis = diagnosis_of(run, plan, evidence, before)
-    half = half_done(evidence, diagnosis.rung) if evidence is not None and diagnosis.rung else None
+    half = None
+    if evidence is not None and diagnosis.rung and diagnosis.found == "half a revision":
+        half = half_done(evidence, diagnosis.rung)
+
+    undo = Undo(run, plan, evidence, diagnosis, before) if evidence is not None else None
 
     def proved_as_before() -> list[str]:
         return _not_as_before(run, plan, before)
+
+    @cache
+    def additions() -> Additions:
+        return undo.additions() if undo is not None else Additions("there was no dry run to compare with")
 
     return Situation(
         plan=plan,
@@ -105,6 +135,8 @@ def situation_of(run: Run, report: Report) -> Situation:
             if evidence and backup
             else ["there is no backup"]
         ),
+        additions=additions,
+        undo=lambda added: undo.drop(added) if undo is not None else ["there is no evidence"],
     )
 
 
@@ -177,6 +209,8 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
     commands = []
     if not situation.why_not_forward():
         commands.append(f"ci-migrate repair --forward {target}   (runs what is left; loses nothing)")
+    if not situation.additions().why_not and found in UNDONE:
+        commands.append(f"ci-migrate repair {target}   (drops what was added, and nothing else)")
     if found == "revision committed":
         commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
     if backup is not None and situation.half is not None and situation.half.tables:
@@ -209,14 +243,9 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     assert evidence is not None
     assert diagnosis.rung is not None
     heads = evidence.rungs[diagnosis.rung - 1].heads
-    done: dict[int, list[str]] = {}
-    for rung in evidence.rungs[: diagnosis.rung]:
-        context = plan.contexts[rung.context]
-        if rung.complete and rung.revision in context.revisions:
-            upto = context.revisions.index(rung.revision) + 1
-            done[rung.context] = list(context.revisions[:upto])
+    done = revisions_done(plan, evidence, diagnosis.rung)
     contexts = [
-        {"key": context_key(c), "from_heads": heads[n], "revisions": done.get(n, [])[::-1]}
+        {"key": context_key(c), "from_heads": heads[n], "revisions": done[n][::-1]}
         for n, c in enumerate(plan.contexts)
     ]
     request = child_request(run, "repair")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
-from ci_migrate.repairs.diagnosis import standing_commits
+from ci_migrate.repairs.diagnosis import begun, standing_commits, within
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.verify import differs_from_rehearsal
 from ci_migrate.stages.watch import Rest, Watcher
@@ -24,10 +24,14 @@ def why_not(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosi
     changed = [r.file for r in plan.revisions if _sha256(run.settings.project_dir / r.file) != r.sha256]
     if changed:
         return f"{changed[0]} is not the file that was rehearsed"
+    entries = _journalled(run)
+    undoing = [e.kind for e in entries if e.kind in ("statement", "undo", "undone")]
+    if undoing and undoing[-1] == "undo":
+        return "what it added is being dropped again"
     revision, count = _committed_part(evidence, diagnosis.rung)
     if not count:
         return ""
-    if len(_digests(_journalled(run), revision, count)) < count:
+    if len(_digests(entries, revision, count)) < count:
         return f"the journal does not hold what was sent of revision {revision}"
     part = [s for s in _of(evidence, revision) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
     if part and max(part, key=lambda s: s.position).repeats > 1:
@@ -81,11 +85,12 @@ def _of(evidence: Evidence, revision: str | None) -> list[Statement]:
 
 def _committed_part(evidence: Evidence, rung: int) -> tuple[str, int]:
     """The revision of which a part is committed, and how many statements that is."""
-    if not rung or evidence.rungs[rung - 1].complete or evidence.rungs[rung - 1].revision is None:
+    if not rung:
         return "", 0
     here = evidence.rungs[rung - 1]
-    earlier = [r.statements for r in evidence.rungs[: rung - 1] if r.complete]
-    return str(here.revision), here.statements - max(earlier, default=0)
+    if here.complete or here.revision is None or not begun(evidence, here):
+        return "", 0
+    return here.revision, within(evidence, rung)
 
 
 def _journalled(run: Run) -> tuple[JournalEntry, ...]:
@@ -94,7 +99,13 @@ def _journalled(run: Run) -> tuple[JournalEntry, ...]:
         return journal.entries()
 
 
-def _digests(entries: Sequence[JournalEntry], revision: str, count: int) -> list[str]:
+def sent_of(run: Run, revision: str | None) -> list[str]:
+    """The digests of all that was sent of a revision in its last try; those of None are env.py's own."""
+    entries = _journalled(run)
+    return _digests(entries, revision, len(entries))
+
+
+def _digests(entries: Sequence[JournalEntry], revision: str | None, count: int) -> list[str]:
     """What the journal says was sent first of a revision, in its last try."""
     sent: list[str] = []
     resumed = False

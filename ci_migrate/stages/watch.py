@@ -14,7 +14,7 @@ from ci_migrate.migrations.graph import context_key, request_contexts
 from ci_migrate.migrations.record import Follower
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement, sha256_hex
-from ci_migrate.repairs.diagnosis import Witness, diagnose
+from ci_migrate.repairs.diagnosis import Witness, diagnose, revisions_done
 from ci_migrate.stages.base import Run, bare_schema, heads_of
 
 LOCK_CHECK_SECONDS = 5.0
@@ -42,7 +42,7 @@ class Rest:
         """The rest of the plan above a rung of the ladder; 0 is all of it."""
         if evidence is None or not rung:
             return cls(request_contexts(plan), evidence.statements if evidence else None)
-        done = {(r.context, r.revision) for r in evidence.rungs[:rung] if r.complete}
+        done = {(n, r) for n, some in enumerate(revisions_done(plan, evidence, rung)) for r in some}
         heads = evidence.rungs[rung - 1].heads
         contexts = [
             {

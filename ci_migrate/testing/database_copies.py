@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ci_migrate.databases.base import Database, Dumped, TakesTables
+from ci_migrate.databases.base import Database, Dumped, TakesTables, UndoesAdditions
 from ci_migrate.errors import BackupError, CiMigrateError, DatabaseError, ToolError
-from ci_migrate.model import Fingerprint, delta
+from ci_migrate.model import Fingerprint, Schema, delta
 from ci_migrate.testing.database_samples import (
     VERSION_TABLES,
     DatabaseUnderTest,
@@ -34,6 +34,20 @@ def assert_same_schema(database: Database, copy: Database) -> None:
     assert theirs.keys() == ours.keys()
     if database.capabilities.stable_definitions:
         assert theirs == ours
+
+
+def says_no(_: Schema) -> None:
+    """A check that is not content."""
+    raise ZeroDivisionError
+
+
+ADDITIONS = (
+    "CREATE TABLE extra (id INTEGER NOT NULL PRIMARY KEY, label VARCHAR(20))",
+    "CREATE UNIQUE INDEX ux_extra ON extra (label)",
+    "ALTER TABLE item ADD COLUMN more INTEGER DEFAULT 7",
+    "CREATE INDEX ix_more ON item (more)",
+    "CREATE VIEW extra_view AS SELECT id, more FROM item",
+)
 
 
 class CopiesConformance(DatabaseUnderTest):
@@ -251,3 +265,46 @@ class CopiesConformance(DatabaseUnderTest):
             database.take_tables(copy, [item])
         assert database.contents([item]) == before
         assert database.counts(exact=True)[team].rows == 3
+
+    # -------------------------------------------------------------- undoing additions
+
+    def test_additions_are_undone(self, database: Database) -> None:
+        """If it can: what was added goes, the newest first, and nothing else; a check that says no keeps it all."""
+        if not isinstance(database, UndoesAdditions):
+            return
+        fill(database)
+        before = database.schema(), all_contents(database)
+        added: list[set[str]] = []
+        for statement in ADDITIONS:
+            shown = database.schema()
+            execute(database, statement)
+            added.insert(0, set(database.schema()) - set(shown))
+        (item,) = (name for name in database.counts() if name.endswith("item"))
+        assert database.beyond_default(item, "more") == 0
+        execute(
+            database,
+            "UPDATE item SET more = 8 WHERE id = (SELECT low FROM (SELECT MIN(id) AS low FROM item) x)",
+        )
+        assert database.beyond_default(item, "more") == 1
+        statements = database.undo_statements(added)
+        if database.capabilities.transactional_ddl:
+            left = database.schema(), all_contents(database)
+            with pytest.raises(ZeroDivisionError):
+                database.undo(statements, lambda _: None, says_no)
+            assert (database.schema(), all_contents(database)) == left
+        told: list[str] = []
+        shown_to_check: list[Schema] = []
+        database.undo(statements, told.append, shown_to_check.append)
+        assert told == statements
+        assert shown_to_check == [before[0]]
+        assert (database.schema(), all_contents(database)) == before
+
+    def test_an_undo_that_fails_names_its_statement(self, database: Database) -> None:
+        """And changes nothing, where that can be had."""
+        if not isinstance(database, UndoesAdditions):
+            return
+        fill(database)
+        before = database.schema()
+        with pytest.raises(DatabaseError, match="none_such"):
+            database.undo(["DROP TABLE none_such"], lambda _: None, lambda _: None)
+        assert database.schema() == before

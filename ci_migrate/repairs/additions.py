@@ -1,0 +1,245 @@
+"""What a revision that stopped half-way has added, and whether it did nothing else.
+
+Only additions can be taken back by difference: a column that was dropped or renamed would come back empty, and the
+schema would look right.
+"""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from ci_migrate.databases.names import column_of, parts
+from ci_migrate.model import (
+    Delta,
+    Diagnosis,
+    Evidence,
+    Fingerprint,
+    Plan,
+    Rung,
+    Schema,
+    Statement,
+    delta,
+    sha256_hex,
+)
+from ci_migrate.repairs.diagnosis import Heads, begun, same_change
+from ci_migrate.repairs.statements import writes_to
+
+UNFINISHED = " INVALID"
+"""How the definition of an index ends that was never completed (PostgreSQL, CREATE INDEX CONCURRENTLY)."""
+
+TEMPORARY = "_alembic_tmp_"
+"""What Alembic's batch mode calls the table that it copies another one into."""
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What is to be dropped, and where that leads; or why not.
+
+    `rung` is the rung that is reached (0: the start), `batches` the objects that came at a time, the newest first.
+    """
+
+    why_not: str = ""
+    rung: int = 0
+    batches: tuple[tuple[str, ...], ...] = ()
+    statements: tuple[str, ...] = ()  # that do it, once an engine has been asked
+
+    @property
+    def names(self) -> set[str]:
+        """All objects."""
+        return {name for batch in self.batches for name in batch}
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables, as `counts` calls them."""
+        return {name.partition(" ")[2] for name in self.names if name.startswith("table ")}
+
+    @property
+    def columns(self) -> dict[str, set[str]]:
+        """The columns of other tables, bare, by table."""
+        found: dict[str, set[str]] = {}
+        for table, column in (column_of(name) for name in self.names if name.startswith("column ")):
+            if table not in self.tables:
+                found.setdefault(table, set()).add(column)
+        return found
+
+
+@dataclass(frozen=True)
+class Found:
+    """The target as it stands, beside what is known of it.
+
+    `before` is F_0, `now` the schema without version tables, `sent` tells the digests of the statements that a revision
+    had sent in its last try, in their order.
+    """
+
+    plan: Plan
+    evidence: Evidence
+    diagnosis: Diagnosis
+    before: Fingerprint
+    now: Schema
+    heads: Heads
+    sent: Callable[[str | None], Sequence[str]] = lambda _revision: ()
+
+
+def base_of(plan: Plan, evidence: Evidence, heads: Heads, limit: int) -> int | None:
+    """The highest rung, `limit` at most, where these heads stand and no revision is half done; None: there is none."""
+    for number in range(limit, 0, -1):
+        rung = evidence.rungs[number - 1]
+        if rung.heads == heads and (rung.complete or not begun(evidence, rung)):
+            return number
+    return 0 if heads == tuple(c.from_heads for c in plan.contexts) else None
+
+
+def changed_until(evidence: Evidence, number: int) -> Delta:
+    """What the rungs up to one changed in the schema."""
+    total: Delta = {}
+    for rung in evidence.rungs[:number]:
+        total.update(rung.delta)
+    return total
+
+
+def differences(found: Found, number: int, now: Schema) -> list[str]:
+    """In words, what keeps the target from standing on a rung."""
+    changed = delta(found.before, Fingerprint.of(now))
+    wanted = changed_until(found.evidence, number)
+    if same_change(changed, wanted, found.before, found.evidence.before):
+        return []
+    effective = {n: text for n, text in wanted.items() if found.evidence.before.objects.get(n) != text}
+    names = [n for n in sorted(changed.keys() | effective.keys()) if changed.get(n) != effective.get(n)]
+    return [f"{name} is not as it was" for name in names] or ["the schema is not as it was"]
+
+
+def additions(found: Found) -> Additions:
+    """What is to be dropped so that the target stands on a rung again where no revision is half done."""
+    evidence, known = found.evidence, found.diagnosis.rung
+    base = base_of(found.plan, evidence, found.heads, known if known is not None else len(evidence.rungs))
+    if base is None:
+        return Additions("the revision was half done when those before it were committed")
+    done = evidence.rungs[base - 1].statements if base else 0
+    reach = _reach(found, base, done)
+    rungs = _rungs_until(evidence, base, reach)
+    batches = tuple(
+        batch
+        for number in range(len(rungs) - 1, -1, -1)
+        if (batch := tuple(sorted(_newest(found, rungs, number))))
+    )
+    added = Additions(rung=base, batches=batches)
+    why_not = _changed_otherwise(found, base, rungs, added) or _writes(found, added, done, reach)
+    if not why_not and not batches:
+        why_not = "nothing that it added is found"
+    return Additions(why_not) if why_not else added
+
+
+def _reach(found: Found, base: int, done: int) -> int:
+    """The position in the rehearsal of the last statement that may have left something."""
+    evidence, known = found.evidence, found.diagnosis.rung
+    if known is not None:
+        return evidence.rungs[known - 1].statements if known else 0
+    revision = evidence.rungs[base].revision if base < len(evidence.rungs) else None
+    sent = found.sent(revision)
+    if not sent:
+        return done
+    ours = [s for s in evidence.statements if s.position > done and s.revision == revision]
+    last = [s.position for s in ours if sha256_hex(s.sql.encode("utf-8", "replace")) == sent[-1]]
+    return max(last or [s.position for s in ours], default=done)
+
+
+def _rungs_until(evidence: Evidence, base: int, reach: int) -> Sequence[Rung]:
+    """The rungs above `base` that statements up to `reach` lead to."""
+    below, found = evidence.rungs[base - 1].statements if base else 0, []
+    for rung in evidence.rungs[base:]:
+        if below >= reach:
+            break
+        found.append(rung)
+        below = rung.statements
+    return found
+
+
+def _newest(found: Found, rungs: Sequence[Rung], number: int) -> set[str]:
+    """The objects that this rung was the last to make, that are there, and that were not before."""
+    later: set[str] = set()
+    for rung in rungs[number + 1 :]:
+        later |= rung.delta.keys()
+    return {
+        name
+        for name, text in rungs[number].delta.items()
+        if text is not None and name not in later and name in found.now and name not in found.before.objects
+    }
+
+
+def _changed_otherwise(found: Found, base: int, rungs: Sequence[Rung], added: Additions) -> str:
+    """What is more than an addition, in words; "" for nothing."""
+    evidence = found.evidence
+    there = changed_until(evidence, base)
+    old = {n for n in evidence.before.objects if n not in there} | {
+        n for n, t in there.items() if t is not None
+    }
+    for rung in rungs:
+        for name, text in sorted(rung.delta.items()):
+            if name in old:
+                return f"{name} was {'dropped' if text is None else 'changed'} by it"
+    wrong = differences(found, base, {n: text for n, text in found.now.items() if n not in added.names})
+    if wrong:
+        return f"{wrong[0]} before it, and the dry run does not explain why"
+    made = {name: text for rung in rungs for name, text in rung.delta.items() if text is not None}
+    for name in sorted(added.names):
+        text = found.now[name].removesuffix(UNFINISHED)
+        hashes = {sha256_hex(t.encode())[:16] for t in (found.now[name], text)}
+        if made[name] not in hashes:
+            return f"{name} is not what the dry run made"
+    return ""
+
+
+def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
+    """Which statement of the half-done part wrote into what was there before; "" for none."""
+    new = {parts(table) for table in added.tables}
+    kept = {parts(n.partition(" ")[2]) for n in found.now if n.startswith("table ")} - new
+    columns = {parts(table): names for table, names in added.columns.items()}
+    for statement in sorted(evidence_between(found.evidence, done, reach), key=lambda s: s.position):
+        what = writes_to(statement.sql)
+        if what is None:
+            return f"what `{_short(statement)}` did can't be taken back"
+        for table, changed in what:
+            if _names(table, new) and not _names(table, kept - new):
+                continue
+            mine = [names for key, names in columns.items() if _names(table, {key})]
+            if (
+                len(mine) != 1
+                or changed is None
+                or not {c.lower() for c in changed} <= {c.lower() for c in mine[0]}
+            ):
+                return f"rows of {'.'.join(table)} were written by `{_short(statement)}`"
+            if other := _other_columns(found, table, mine[0]):
+                return other
+    return ""
+
+
+def evidence_between(evidence: Evidence, done: int, reach: int) -> list[Statement]:
+    """The rehearsed statements after one position, up to another."""
+    return [s for s in evidence.statements if done < s.position <= reach]
+
+
+def _names(table: Sequence[str], tables: Collection[tuple[str, ...]]) -> bool:
+    """Whether a name in SQL, with a schema or without, means one of these tables."""
+    wanted = [p.lower() for p in table]
+    return any([p.lower() for p in known][-len(wanted) :] == wanted for known in tables)
+
+
+def _other_columns(found: Found, table: Sequence[str], ours: Collection[str]) -> str:
+    """A trigger, or a column that changes with its row, may have written more than the statement says."""
+    word = re.compile(rf"\b{re.escape(table[-1])}\b", re.IGNORECASE)
+    for name, text in found.now.items():
+        if name.startswith("trigger ") and word.search(f"{name} {text}"):
+            return f"{name} may have written other rows"
+    measured = [content for name, content in found.evidence.tables.items() if _names(table, {parts(name)})]
+    if len(measured) != 1 or measured[0].before is None or measured[0].after is None:
+        return f"it can't be told what else changed in {'.'.join(table)}"
+    before, after = measured[0].before, measured[0].after
+    for column, content in before.columns.items():
+        if column not in ours and (content.digest is None or content != after.columns.get(column)):
+            return f"column {column} of {'.'.join(table)} may have changed with it"
+    return "" if before.rows == after.rows else f"rows of {'.'.join(table)} came or went"
+
+
+def _short(statement: Statement) -> str:
+    text = " ".join(statement.sql.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
