@@ -1,5 +1,6 @@
 """Restore this run's backup: only if the settings allow it, and only if nobody else wrote since."""
 
+from ci_migrate.errors import CiMigrateError, DirtyError, RefusedError
 from ci_migrate.model import TargetState
 from ci_migrate.repairs.base import Repair, Repaired, Situation
 
@@ -16,13 +17,18 @@ def fits(situation: Situation) -> str | None:
 
 def mend(situation: Situation) -> Repaired:
     """Look whether somebody else wrote; restore; prove."""
-    written = situation.others_wrote()
-    if written:
-        return Repaired(
-            state=TargetState.UNKNOWN,
-            words=f"Not restored: {written}. A restore would lose that.",
-        )
-    where = situation.restore()
+    try:
+        written = situation.others_wrote()
+        if written:
+            return Repaired(
+                state=TargetState.UNKNOWN,
+                words=f"Not restored: {written}. A restore would lose that.",
+            )
+        where = situation.restore()
+    except RefusedError:
+        raise
+    except CiMigrateError as error:
+        return failed(situation, error)
     differences = situation.proved_as_before()
     if differences:
         return Repaired(
@@ -32,6 +38,19 @@ def mend(situation: Situation) -> Repaired:
     return Repaired(
         state=TargetState.AS_BEFORE,
         words=f"The target is as it was before: restored from the backup. {where}",
+    )
+
+
+def failed(situation: Situation, error: CiMigrateError) -> Repaired:
+    """A restore that did not come to its end: what is where now."""
+    assert situation.backup is not None
+    kept = f"{situation.plan.identity.place} is kept as the failed migration left it."
+    if isinstance(error, DirtyError):
+        kept = error.state
+    what = error.what.rstrip(".")
+    return Repaired(
+        state=TargetState.UNKNOWN,
+        words=f"The restore from {situation.backup.backup_id} failed: {what}. {kept}",
     )
 
 

@@ -1,8 +1,10 @@
 """Half a revision left nothing but rows: the tables that hold them come back from the backup, and no other."""
 
+from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.model import Evidence, TableContent, TargetState
 from ci_migrate.repairs.base import HalfDone, Repair, Repaired, Situation
 from ci_migrate.repairs.diagnosis import rows_on
+from ci_migrate.repairs.restore import failed
 
 
 def half_done(evidence: Evidence, rung: int) -> HalfDone | None:
@@ -56,12 +58,17 @@ def mend(situation: Situation) -> Repaired:
     half, backup = situation.half, situation.backup
     assert half is not None
     assert backup is not None
-    written = situation.others_wrote_to(half)
-    if written:
-        return Repaired(
-            state=TargetState.UNKNOWN, words=f"Not restored: {written}. A restore would lose that."
-        )
-    differences = situation.restore_tables(half)
+    try:
+        written = situation.others_wrote_to(half)
+        if written:
+            return Repaired(
+                state=TargetState.UNKNOWN, words=f"Not restored: {written}. A restore would lose that."
+            )
+        differences = situation.restore_tables(half)
+    except RefusedError:
+        raise
+    except CiMigrateError as error:
+        return failed(situation, error)
     tables = ", ".join(sorted(half.tables))
     if differences:
         words = f"The rows of {tables} were put back, but: {'; '.join(differences[:3])}."

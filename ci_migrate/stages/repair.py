@@ -28,7 +28,7 @@ from ci_migrate.repairs.restore_tables import half_done
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
-from ci_migrate.stages.restore_rows import restore_rows
+from ci_migrate.stages.restore_rows import noted, restore_rows
 from ci_migrate.stages.resume import resume, why_not
 from ci_migrate.stages.undo import Undo
 from ci_migrate.stages.watch import diagnosis_of
@@ -215,7 +215,10 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
         commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
     if backup is not None and situation.half is not None and situation.half.tables:
         tables = " ".join(f"--table {shlex.quote(table)}" for table in sorted(situation.half.tables))
-        loses = situation.would_lose(situation.half)
+        try:
+            loses = situation.would_lose(situation.half)
+        except CiMigrateError:  # what can be typed is shown all the same
+            loses = "loses what was written to them since"
         commands.append(f"ci-migrate backup restore {backup.backup_id} {tables} {target}   ({loses})")
     if backup is not None:
         loses = f"   (loses what was written since {backup.backup_time:%Y-%m-%d %H:%M} UTC)"
@@ -257,7 +260,7 @@ def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
     assert run.ledger is not None
     run.ledger.update_run(run.subject, phase="repairing")
-    with run.watch("restore", backup.backup_size):
+    with run.watch("restore", backup.backup_size), noted(run.ledger, run.subject, 0):
         words = restore(run.database, backup, run.catalog)
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return words

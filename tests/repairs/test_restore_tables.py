@@ -1,83 +1,67 @@
 """Half a revision left nothing but rows: its tables come back from the backup, and what others wrote elsewhere stays."""
 
-from collections.abc import Callable
-
 import pytest
-from kill_support import Shop, new_shop, only_for_real
+from half_shop import MakeShop, shop_maker
+from kill_support import Shop
 
-BOOM = only_for_real('raise ValueError("boom")')
+from ci_migrate.model import Evidence, Fingerprint, Rung, TableContent, TableEvidence, WayBack
+from ci_migrate.repairs.base import HalfDone
+from ci_migrate.repairs.restore_tables import half_done
 
-BLOCK_R1 = """
-with op.get_context().autocommit_block():
-    op.execute("UPDATE customers SET points = points + 1")
-    op.execute("INSERT INTO log SELECT id, points FROM customers WHERE id <= 3")
-"""
-MARIADB_R1 = """
-op.execute("UPDATE customers SET points = points + 1")
-op.execute("INSERT INTO log SELECT id, points FROM customers WHERE id <= 3")
-"""
-THEN = """
-op.create_index("ix_log", "log", ["points"])
-"""
+ROWS = "ci_migrate.stages.restore_rows"
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def make_shop(request, tmp_path) -> Callable[..., Shop]:
-    """A shop with two more tables, whose r1 changes rows of `customers` and `log` and commits them, and then fails."""
-
-    def make(settings: str = 'restore = "auto"') -> Shop:
-        fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(request.param)
-        url = request.getfixturevalue(fixture) if fixture else None
-        shop = new_shop(tmp_path, url, mode="per-migration", settings=settings)
-        for revision in ("r2", "r3"):
-            (shop.folder / "migrations" / "versions" / f"{revision}.py").unlink()
-        shop.query("CREATE TABLE log (id INTEGER NOT NULL, points INTEGER)")
-        shop.query("CREATE TABLE orders (id INTEGER NOT NULL PRIMARY KEY, total INTEGER)")
-        shop.query("INSERT INTO log VALUES (100, 1)")
-        shop.query("INSERT INTO orders VALUES (1, 5)")
-        shop.revision("r1", "r0", rows_then(request.param, BOOM + THEN))
-        return shop
-
-    return make
+def make_shop(request, tmp_path) -> MakeShop:
+    return shop_maker(request, tmp_path)
 
 
-def rows_then(engine: str, rest: str) -> str:
-    """Rows that are committed before the rest runs: MariaDB commits them before a statement of DDL."""
-    if engine == "mariadb":
-        return MARIADB_R1 + rest.replace(
-            BOOM, only_for_real('op.execute("ALTER TABLE log ADD CONSTRAINT c CHECK (nosuch > 1)")')
-        )
-    return BLOCK_R1 + rest
+def killed(shop: Shop, call: str) -> None:
+    done = shop.gate("repair", env={"FAULT_CALL": call})
+    assert done.code == -9, done.text
 
 
-WROTE = (
-    "INSERT INTO orders VALUES (2, 7)",
-    "UPDATE orders SET total = 6 WHERE id = 1",
-)
-
-
-def test_M3_rows_of_half_a_revision_go_back_and_no_others(make_shop) -> None:
-    shop = make_shop('auto-rollback = false\nrestore = "auto"')
+def test_rows_of_half_a_revision_go_back_and_no_others_whenever_the_repair_is_killed(make_shop) -> None:
+    shop = make_shop()
     before = shop.everything_in_it()
     done = shop.here("run")
     assert done.code == 7, done.text
-    assert shop.query("SELECT count(*) FROM log") == [(4,)]
-    for statement in WROTE:
-        shop.query(statement)
-    shown = shop.here("repair", "--dry-run")
-    assert "put the rows of" in " ".join(shown.text.split()), shown.text
+    half = shop.everything_in_it()
+    assert len(half["log"]["rows"]) == 4
+    shop.query("INSERT INTO orders VALUES (2, 7)")
+    shop.query("UPDATE orders SET total = 6 WHERE id = 1")
+    theirs = {"orders": shop.everything_in_it()["orders"]}
+    assert "put the rows of" in " ".join(shop.here("repair", "--dry-run").text.split())
+    killed(shop, f"{ROWS}:restore_tables:before")
+    assert shop.everything_in_it() == half | theirs
+    killed(shop, f"{ROWS}:restore_tables:after")  # done, and nobody was told
+    assert shop.everything_in_it() == before | theirs
     repaired = shop.here("repair")
     assert repaired.code == 0, repaired.text
     assert repaired.stage("repair")["state"] == "as before, proved"
-    assert shop.query("SELECT id, total FROM orders ORDER BY id") == [(1, 6), (2, 7)]
-    left = shop.everything_in_it()
-    assert {t: c for t, c in left.items() if t != "orders"} == {
-        t: c for t, c in before.items() if t != "orders"
-    }
+    assert shop.everything_in_it() == before | theirs
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "call", [f"{ROWS}:_tried:before", f"{ROWS}:_tried:after", "ci_migrate.stages.repair:_result:before"]
+)
+@pytest.mark.parametrize("then", [["repair"], ["repair", "--forward"]])
+def test_a_repair_that_is_killed_is_gone_on_with_by_the_next(make_shop, call: str, then: list[str]) -> None:
+    shop = make_shop(fails=False)
+    point = "both:before:5" if "mysql" in shop.url else "both:before:9"
+    assert shop.gate("run", fault=point).code == -9
+    killed(shop, call)
+    repaired = shop.here(*then)
+    assert repaired.code == 0, repaired.text
+    assert shop.here("run").code == 0
+    assert shop.query("SELECT count(*) FROM log") == [(4,)]
+    assert shop.query("SELECT points FROM customers WHERE id = 1") == [(2,)]
+    assert shop.heads_now() == ["r1"]
 
 
 def test_M15_rows_that_somebody_else_wrote_there_are_counted_and_not_restored_over(make_shop) -> None:
-    shop = make_shop('auto-rollback = false\nrestore = "auto"')
+    shop = make_shop()
     before = shop.everything_in_it()
     assert shop.here("run").code == 7
     shop.query("INSERT INTO log VALUES (200, 1), (201, 1)")
@@ -97,3 +81,107 @@ def test_M15_rows_that_somebody_else_wrote_there_are_counted_and_not_restored_ov
     assert repaired.code == 0, repaired.text
     assert repaired.stage("repair")["state"] == "as before, proved"
     assert shop.everything_in_it() == before
+
+
+def test_without_leave_to_restore_the_exact_command_is_shown(tmp_path, request) -> None:
+    request.param = "sqlite"
+    shop = shop_maker(request, tmp_path)()
+    text = (shop.folder / "ci-migrate.toml").read_text()
+    (shop.folder / "ci-migrate.toml").write_text(text.replace('restore = "auto"', 'restore = "never"'))
+    before = shop.everything_in_it()
+    done = shop.here("run")
+    refused = shop.here("repair")
+    assert (done.code, refused.code) == (7, 7), refused.text
+    command = next(c for c in refused.stage("repair")["diagnosis"]["nextCommands"] if "--table" in c)
+    assert " --table customers --table log --target dev   (loses nothing)" in command
+    assert shop.here(*command.split("   ")[0].split()[1:], "--yes").code == 0
+    assert shop.here("repair").code == 0
+    assert shop.everything_in_it() == before
+
+
+@pytest.mark.parametrize(
+    ("point", "then"),
+    [
+        pytest.param(n, then, marks=() if n == 5 else pytest.mark.long)
+        for n in range(1, 11)
+        for then in (["repair"], ["repair", "--forward"])
+    ],
+)
+@pytest.mark.parametrize("engine", ["mariadb"])
+def test_M3_rows_before_ddl_are_never_there_twice(
+    engine: str, request, tmp_path, point: int, then: list[str]
+) -> None:
+    """Killed where MariaDB has committed the rows and not begun the DDL (5), and at each other point."""
+    request.param = engine
+    shop = shop_maker(request, tmp_path)(fails=False)
+    done = shop.gate("run", fault=f"both:before:{point}")
+    assert done.code == -9, done.text
+    repaired = shop.here(*then)
+    assert repaired.code == 0, repaired.text
+    if point == 5:
+        assert len(shop.query("SELECT 1 FROM log")) == (1 if then == ["repair"] else 4)
+    assert shop.here("run").code == 0
+    assert shop.query("SELECT count(*) FROM log") == [(4,)]
+    assert shop.query("SELECT points FROM customers WHERE id = 1") == [(2,)]
+    assert shop.heads_now() == ["r1"]
+
+
+# --------------------------------------------------------------------------- when it fits
+
+
+def content(rows: int) -> TableContent:
+    return TableContent(rows=rows, digest=str(rows))
+
+
+def ladder(*rungs: tuple[bool, dict, dict, dict | None]) -> Evidence:
+    """Rungs as (complete, what changed in the schema, rows, rows that are not those of the start)."""
+    nothing = Fingerprint(objects={"table a": "1"})
+    return Evidence(
+        proven=True,
+        before=nothing,
+        after=nothing,
+        way_back=WayBack(tried=False),
+        tables={"a": TableEvidence(before=content(1), after=content(9))},
+        rungs=tuple(
+            Rung(position=n, context=0, revision="r", complete=complete, statements=n, heads=(("r",),),
+                 delta=changes, contents=rows, changed=changed)
+            for n, (complete, changes, rows, changed) in enumerate(rungs, start=1)
+        ),
+    )  # fmt: skip
+
+
+END = (True, {}, {"a": content(9), "b": content(2)}, None)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"),
+    [
+        pytest.param(
+            [(False, {}, {}, {"a": content(3)})], HalfDone(rung=0, tables={"a": content(3)}), id="rows"
+        ),
+        pytest.param([(False, {}, {}, None)], None, id="nobody looked"),
+        pytest.param([(False, {"table b": "2"}, {}, None)], None, id="schema"),
+        pytest.param([(True, {}, {}, None)], None, id="a whole revision"),
+        pytest.param(
+            [
+                (True, {}, {"a": content(1), "b": content(2)}, None),
+                (False, {}, {"a": content(3), "b": content(2)}, {}),
+            ],
+            HalfDone(rung=1, tables={"a": content(3)}),
+            id="others were written before",
+        ),
+        pytest.param(
+            [
+                (True, {}, {"a": content(2), "b": content(2)}, None),
+                (False, {}, {"a": content(3), "b": content(2)}, {}),
+            ],
+            None,
+            id="the same was written before",
+        ),
+        pytest.param(
+            [(True, {}, {}, None), (False, {}, {}, {"a": content(3)})], None, id="rows were not kept"
+        ),
+    ],
+)
+def test_when_tables_alone_can_come_back(rungs, expected) -> None:
+    assert half_done(ladder(*rungs, END), len(rungs)) == expected

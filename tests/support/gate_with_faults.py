@@ -2,9 +2,11 @@
 
 FAULT is `<who>:<moment>:<number>`: who is killed (child, parent, both), whether before or after the journal has
 taken the event in, and at which event of the migration. FAULT_EVENTS names a file that gets one event a line.
+FAULT_CALL is `<module>:<function>:<before or after>`: this process is killed before or after that call.
 FAULT_WRITE is Python that plays another client of the database; it runs just before the migration's first statement.
 """
 
+import importlib
 import os
 import signal
 import subprocess
@@ -55,5 +57,20 @@ def run(self, request, *arguments, **keywords):
     return original_run(self, request, *arguments, **keywords)
 
 
+def kill_at_call(module: str, name: str, when: str) -> None:
+    place = importlib.import_module(module)
+    real = getattr(place, name)
+
+    def killing(*arguments, **keywords):
+        if when == "after":
+            real(*arguments, **keywords)
+        open(os.environ["FAULT_STRUCK"], "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(place, name, killing)
+
+
 Watcher.handle, Workers.run = handle, run
+if "FAULT_CALL" in os.environ:
+    kill_at_call(*os.environ["FAULT_CALL"].split(":"))
 main()

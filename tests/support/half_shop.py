@@ -1,0 +1,48 @@
+"""A shop whose only pending revision commits rows half-way and then fails: on MariaDB before DDL, elsewhere in a block."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kill_support import Shop, new_shop, only_for_real
+
+ROWS = """
+op.execute("UPDATE customers SET points = points + 1")
+op.execute("INSERT INTO log SELECT id, points FROM customers WHERE id <= 3")
+"""
+INDEX = 'op.create_index("ix_log", "log", ["points"])'
+EARLY = 'op.create_index("ix_early", "customers", ["points"])'
+FAILS = only_for_real('raise ValueError("boom")')
+MARIADB_FAILS = only_for_real('op.execute("ALTER TABLE log ADD CONSTRAINT c CHECK (nosuch > 1)")')
+
+MakeShop = Callable[..., Shop]
+
+
+def shop_maker(request: Any, folder: Path) -> MakeShop:
+    """Makes the shop on the engine that a fixture's parameter names.
+
+    The maker takes further settings of the target, `early`: an index is committed with the rows, so that more than
+    rows is left, and `fails`: False for a revision in which nothing fails.
+    """
+    mariadb = request.param == "mariadb"
+    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(request.param)
+
+    def make(settings: str = "", *, early: bool = False, fails: bool = True) -> Shop:
+        url = request.getfixturevalue(fixture) if fixture else None
+        settings = f'auto-rollback = false\nrestore = "auto"\n{settings}'
+        shop = new_shop(folder, url, mode="per-migration", settings=settings)
+        for revision in ("r2", "r3"):
+            (shop.folder / "migrations" / "versions" / f"{revision}.py").unlink()
+        shop.query("CREATE TABLE log (id INTEGER NOT NULL, points INTEGER)")
+        shop.query("CREATE TABLE orders (id INTEGER NOT NULL PRIMARY KEY, total INTEGER)")
+        shop.query("INSERT INTO log VALUES (100, 1)")
+        shop.query("INSERT INTO orders VALUES (1, 5)")
+        rows = ROWS + (EARLY if early else "")
+        if not mariadb:
+            inside = "".join(f"    {line}\n" for line in rows.strip().splitlines())
+            rows = f"with op.get_context().autocommit_block():\n{inside}"
+        broken = (MARIADB_FAILS if mariadb else FAILS) if fails else ""
+        shop.revision("r1", "r0", f"{rows}\n{broken}\n{INDEX}")
+        return shop
+
+    return make
