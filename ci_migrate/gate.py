@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import msgspec
-import pluggy
 
 from ci_migrate import __version__, plugins
 from ci_migrate.approval_commands import go_on_command
@@ -88,7 +87,7 @@ def words_of_error(error: BaseException) -> str:
 
 
 def walk(
-    run_: Run, report: Report, manager: pluggy.PluginManager, order: Order, wanted: Collection[str]
+    run_: Run, report: Report, manager: plugins.Manager, order: Order, wanted: Collection[str]
 ) -> Report:
     """The pipeline with plugins and ledger around it."""
 

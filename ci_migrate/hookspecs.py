@@ -2,7 +2,8 @@
 
 A plugin is a module or object with functions of these names, marked with `ci_migrate.hookimpl`. It is found by
 the setting `plugins` (a module name or a file) or by the entry point group `ci_migrate`. A hook that raises spoils
-only itself: the run goes on to a finding with the plugin's name, except where the docstring says otherwise.
+only itself: the run goes on to a finding with the plugin's name, except where the docstring says otherwise. One that
+takes longer than `hook-timeout` counts as one that raised. It gets copies: what it changes in them changes nothing.
 """
 
 from collections.abc import Sequence

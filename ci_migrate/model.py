@@ -262,7 +262,9 @@ class Rung(Noun, frozen=True, kw_only=True):
 
     `delta` is against the rung before. `heads` are the rows of each version table. `statements` is how many had
     run. `complete` is False for a commit in the middle of a revision; where that one left the schema as it was,
-    `changed` is what those tables hold whose rows are not those of the start.
+    `changed` is what those tables hold whose rows are not those of the start. `announced`: somebody asked for the
+    commit, so that the child said so before; without one nobody can stand here. False where a statement commits by
+    itself.
     """
 
     position: int
@@ -270,6 +272,7 @@ class Rung(Noun, frozen=True, kw_only=True):
     revision: str | None
     complete: bool
     statements: int
+    announced: bool = False
     heads: tuple[tuple[str, ...], ...]
     delta: Delta
     contents: dict[str, TableContent] = {}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-import pluggy
 from sqlalchemy import URL, make_url
 
 from ci_migrate import plugins
@@ -85,7 +84,7 @@ def new_run_id() -> str:
 @contextmanager
 def opened(
     settings: Settings, order: Order, interrupt: Interrupt | None = None, *, ledger: bool | None = None
-) -> Iterator[tuple[Run, pluggy.PluginManager]]:
+) -> Iterator[tuple[Run, plugins.Manager]]:
     """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
 
     Args:
@@ -99,7 +98,7 @@ def opened(
     """
     run_id = new_run_id()
     interrupt = interrupt or Interrupt()
-    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
     locks = order.command in LOCKS
     catalog = _catalog(settings, manager)
     if order.command in REHEARSES and settings.auto_backup:
@@ -172,7 +171,7 @@ def opened(
 
 
 def _databases(
-    settings: Settings, manager: pluggy.PluginManager, url: URL, options: SessionOptions, command: str
+    settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
 ) -> tuple[Database, Database, Database]:
     """The target, the target as it is read, and the database on whose server scratch copies live."""
     database = plugins.make_database(manager, url, options)
@@ -194,10 +193,14 @@ def _databases(
 
 def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
     """The backups alone, in `backup-dir` or another place: neither the target nor its ledger is needed for it."""
-    return _catalog(settings, plugins.create_manager(settings.plugins, settings.project_dir), place)
+    return _catalog(
+        settings,
+        plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout),
+        place,
+    )
 
 
-def _catalog(settings: Settings, manager: pluggy.PluginManager, place: str | None = None) -> Catalog:
+def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = None) -> Catalog:
     return Catalog(
         plugins.make_storage(manager, place or settings.backup_dir, settings.project_dir),
         Encryption(settings.backup_recipients, settings.resolve_backup_identity),

@@ -3,7 +3,7 @@
 import copy
 import importlib
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ import pluggy
 
 from ci_migrate import backups, checks, databases, hookspecs, repairs
 from ci_migrate.backups.storage import Storage, open_storage
+from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
 from ci_migrate.errors import SettingsError, UsageError
 from ci_migrate.markers import PROJECT_NAME
@@ -22,17 +23,40 @@ BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_i
 """Registered by the same hooks as anybody's."""
 
 
-def create_manager(plugins: Sequence[str], folder: Path) -> pluggy.PluginManager:
+class Manager(pluggy.PluginManager):
+    """pluggy's, with the seconds that a hook may take."""
+
+    def __init__(self, hook_timeout: float) -> None:
+        super().__init__(PROJECT_NAME)
+        self.hook_timeout = hook_timeout
+
+    def ask(self, implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+        """What one implementation of a hook returns.
+
+        It gets copies: there are dicts within the nouns and the settings, and what a hook changes in them must not
+        change what others decide by. click's group is there to be changed.
+
+        Raises:
+            BaseException: what it raised; TimeoutError where it took too long.
+        """
+        copies = {
+            n: arguments[n] if n == "cli" else copy.deepcopy(arguments[n]) for n in implementation.argnames
+        }
+        return bounded(lambda: implementation.function(**copies), self.hook_timeout)
+
+
+def create_manager(plugins: Sequence[str], folder: Path, hook_timeout: float = HOOK_TIMEOUT) -> Manager:
     """A manager with all plugins registered.
 
     Args:
         plugins: module names or files (`checks.py`, relative to `folder`) from the settings.
         folder: the project.
+        hook_timeout: seconds that each call of a hook may take.
 
     Raises:
         SettingsError: a plugin can't be imported.
     """
-    manager = pluggy.PluginManager(PROJECT_NAME)
+    manager = Manager(hook_timeout)
     manager.add_hookspecs(hookspecs)
     for module in BUILT_IN:
         manager.register(module, name=f"built-in {module.__name__.rpartition('.')[2]}")
@@ -89,7 +113,7 @@ def _load(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def collected(manager: pluggy.PluginManager, hook: str, **arguments: Any) -> list[Any]:
+def collected(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
     """What all plugins return from a hook that gives a list, as one list.
 
     Raises:
@@ -98,7 +122,7 @@ def collected(manager: pluggy.PluginManager, hook: str, **arguments: Any) -> lis
     found: list[Any] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            found += implementation.function(**{n: arguments[n] for n in implementation.argnames}) or ()
+            found += manager.ask(implementation, arguments) or ()
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"Plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}.",
@@ -107,7 +131,7 @@ def collected(manager: pluggy.PluginManager, hook: str, **arguments: Any) -> lis
     return found
 
 
-def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptions) -> Database:
+def make_database(manager: Manager, url: Any, options: SessionOptions) -> Database:
     """The Database for a URL.
 
     Raises:
@@ -126,7 +150,7 @@ def make_database(manager: pluggy.PluginManager, url: Any, options: SessionOptio
     return fitting[0].make(url, options)
 
 
-def make_storage(manager: pluggy.PluginManager, place: str, folder: Path) -> Storage:
+def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
     """The storage for the setting `backup-dir`. Raises as `open_storage`."""
     return open_storage(place, folder, collected(manager, "ci_migrate_storages"))
 
@@ -146,12 +170,11 @@ def unique(items: Iterable[Any], key: str) -> list[Any]:
     return [found[value] for value in sorted(found)]
 
 
-def ask_before(manager: pluggy.PluginManager, stage: str, plan: Plan | None) -> str | None:
+def ask_before(manager: Manager, stage: str, plan: Plan | None) -> str | None:
     """The first veto against a stage; a plugin that raises vetoes."""
     for implementation in manager.hook.ci_migrate_before_stage.get_hookimpls():
-        arguments = {"stage": stage, "plan": copy.deepcopy(plan)}
         try:
-            words = implementation.function(**{n: arguments[n] for n in implementation.argnames})
+            words = manager.ask(implementation, {"stage": stage, "plan": plan})
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a veto, see the hook
             words = f"{type(error).__name__}: {error}"
         if words:
@@ -159,14 +182,12 @@ def ask_before(manager: pluggy.PluginManager, stage: str, plan: Plan | None) -> 
     return None
 
 
-def show_after(manager: pluggy.PluginManager, result: StageResult, plan: Plan | None) -> list[Finding]:
+def show_after(manager: Manager, result: StageResult, plan: Plan | None) -> list[Finding]:
     """What observers add; one that raises becomes a finding and changes nothing else."""
     findings: list[Finding] = []
     for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
-        # copies: dicts within the nouns can be changed, and an observer must not
-        arguments: dict[str, Any] = {"result": copy.deepcopy(result), "plan": copy.deepcopy(plan)}
         try:
-            finding = implementation.function(**{n: arguments[n] for n in implementation.argnames})
+            finding = manager.ask(implementation, {"result": result, "plan": plan})
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer spoils only itself
             finding = _observer_failed(
                 implementation.plugin_name, result.stage, f"{type(error).__name__}: {error}"

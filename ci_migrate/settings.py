@@ -91,6 +91,7 @@ class Settings:
     run_lock_timeout: float
     statement_timeout: float | None
     stall_timeout: float
+    hook_timeout: float
     max_duration: float | None
     state: Secret | None
 

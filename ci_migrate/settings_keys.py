@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ci_migrate.bounded import HOOK_TIMEOUT
+
 
 @dataclass(frozen=True)
 class Secret:
@@ -331,6 +333,8 @@ KEYS: tuple[Key, ...] = (
     Key("statement-timeout", _seconds(zero=False), None, BOTH, "Limit for one statement. Not set: none."),
     Key("stall-timeout", _seconds(zero=False), "10min", BOTH,
         "A child process without an event and without activity on the server is ended after that."),
+    Key("hook-timeout", _seconds(zero=False), HOOK_TIMEOUT, BOTH,
+        "How long a hook, a check, an approver or a reporter of a plugin may take; then it counts as failed."),
     Key("max-duration", _seconds(zero=False), None, BOTH,
         "A migration stops at a statement boundary after that. Not set: no limit."),
     Key("state", URL, None, BOTH, "Where the ledger lives. Not set: beside the target.", secret=True),

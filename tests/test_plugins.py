@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from ci_migrate import plugins
 from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.stages import approve
 
 HEAD = """
 import sys
@@ -61,7 +64,7 @@ def test_a_check_refuses_in_its_stage(alembic_project, measured, stage):
 @pytest.mark.parametrize(
     "body", ["raise KeyError('ours')", "sys.exit(0)", "return [17]", "return None"], ids=str
 )
-def test_a_check_that_breaks_refuses(alembic_project, body):
+def test_M18_a_check_that_breaks_refuses(alembic_project, body):
     plugged(alembic_project, A_CHECK.format(body=body, code="ZZ100", measured=False))
     ended(alembic_project.run("check"), 1, "ZZ100 ours: The check ZZ100 could not tell")
 
@@ -114,7 +117,7 @@ def test_a_veto_of_verify_leaves_it_migrated(alembic_project):
 
 
 @pytest.mark.parametrize("body", ["raise OSError('ours')", "sys.exit(0)", "1 / 0"])
-def test_a_veto_by_breaking(alembic_project, body):
+def test_M18_a_veto_by_breaking(alembic_project, body):
     plugged(alembic_project, BEFORE.format(stage="migrate", body=body))
     ended(alembic_project.run("run"), 1, "Plugin ours.py says no to migrate", "untouched")
     assert alembic_project.heads == []
@@ -129,7 +132,7 @@ def test_repair_has_no_veto(alembic_project):
     ended(alembic_project.run("run"), 6, "as it was before")
 
 
-def test_observers(alembic_project):
+def test_M18_observers(alembic_project):
     """What they return is reported; what they raise, return or change besides changes nothing."""
     plugged(
         alembic_project,
@@ -152,6 +155,67 @@ def test_observers(alembic_project):
     assert done.codes() == {"ZZ200", "CM901"}
     assert alembic_project.heads == ["r2"]
     assert done.report["results"][0]["plan"]["revisions"][0]["allow"] == {}
+
+
+SLEEP = "import time; time.sleep(600)"
+
+
+def test_M18_what_hangs_counts_as_failed(alembic_project):
+    """An observer is a warning, a reporter too; a check, a veto and an approver refuse."""
+    slow = 'hook-timeout = 0.5\n[targets.dev]\nurl = "sqlite:///app.db"\n'
+    words = "no answer within 0.5 s (hook-timeout)"
+    observer = f"@hookimpl\ndef ci_migrate_after_stage(result):\n    if result.stage == 'backup': {SLEEP}\n"
+    plugged(alembic_project, A_CHECK.format(body=SLEEP, code="ZZ100", measured=False), slow)
+    started = time.monotonic()
+    refused = alembic_project.gate("check")
+    assert refused.exit_code == 1
+    assert words in refused.results[0].message
+    plugged(alembic_project, BEFORE.format(stage="migrate", body=SLEEP) + REPORTER.format(body=SLEEP), slow)
+    done = alembic_project.run("run")
+    ended(
+        done, 1, f"Plugin ours.py says no to migrate: TimeoutError: {words}", "ours.txt could not be written"
+    )
+    plugged(alembic_project, observer, slow)
+    seen = alembic_project.gate("run")
+    assert seen.exit_code == 0
+    assert words in seen.findings[0].message
+    assert time.monotonic() - started < 300, "a process that ends does not wait for what hangs"
+    plugged(alembic_project, f"@hookimpl\ndef ci_migrate_checks():\n    {SLEEP}\n", slow)
+    with pytest.raises(UsageError, match=r"ours\.py failed in ci_migrate_checks: TimeoutError"):
+        alembic_project.gate("check")
+
+
+def test_M18_an_approver_that_hangs_denies():
+    asked = SimpleNamespace(decide=lambda _plan: time.sleep(600))
+    decision = approve._ask(asked, None, 0.2)
+    assert decision.granted is False
+    assert "hook-timeout" in decision.reason
+
+
+def test_M18_what_a_hook_changes_changes_nothing(alembic_project):
+    """A reason for a finding, written into the plan; a grade, written into the settings."""
+    alembic_project.revision("r3", "r2", "drop table users", "pass")
+    changing = """
+    from ci_migrate import hookimpl
+
+    @hookimpl
+    def ci_migrate_before_stage(stage, plan):
+        for revision in plan.revisions if plan else ():
+            revision.allow["CM201"] = revision.allow["CM401"] = "never mind"
+
+    @hookimpl
+    def ci_migrate_reporters():
+        return []
+    """
+    body = "facts.plan.revisions[-1].allow['CM401'] = 'never mind'; return []"
+    hook = "settings.checks['CM401'] = 'ignore'; settings.environ.clear()"
+    text = A_CHECK.format(body=body, code="AA100", measured=False).replace(
+        "    return [Check", f"    {hook}\n    return [Check"
+    )
+    plugged(alembic_project, text + textwrap.dedent(changing), "require-downgrade = true\n" + TARGET)
+    done = alembic_project.gate("check")
+    assert done.exit_code == 1
+    assert [(f.code, f.acknowledged) for f in done.findings] == [("CM401", None)]
 
 
 # --------------------------------------------------------------------------- approvers
@@ -224,13 +288,13 @@ def test_a_reporter(alembic_project):
 
 
 @pytest.mark.parametrize("body", ["raise OSError('ours')", "sys.exit(3)", "return None", "return 1 / 0"])
-def test_a_reporter_that_breaks_is_a_warning(alembic_project, body):
+def test_M18_a_reporter_that_breaks_is_a_warning(alembic_project, body):
     plugged(alembic_project, REPORTER.format(body=body))
     ended(alembic_project.run("plan"), 0, "WARNING", "ours.txt")
     assert (alembic_project.reports / "junit.xml").exists()
 
 
-def test_what_a_plugin_prints_is_not_in_the_json(alembic_project):
+def test_M18_what_a_plugin_prints_is_not_in_the_json(alembic_project):
     plugged(alembic_project, 'print("at import")' + BEFORE.format(stage="check", body='print("at work")'))
     done = alembic_project.run("plan", "--json")
     assert json.loads(done.out)["exitCode"] == 0

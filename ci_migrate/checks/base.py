@@ -1,10 +1,13 @@
 """The contract of a check, and what it may look at."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
+from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Evidence, Finding, Plan, RowCount, Severity
 
@@ -100,17 +103,32 @@ class Grading:
         return finding
 
 
+def _list(check: Check, facts: Facts) -> list[Finding]:
+    return list(check.find(check, facts))
+
+
 def run_checks(
-    checks: Iterable[Check], facts: Facts, grading: Grading, *, measured: bool
+    checks: Iterable[Check],
+    facts: Facts,
+    grading: Grading,
+    *,
+    measured: bool,
+    timeout: float = HOOK_TIMEOUT,
 ) -> tuple[Finding, ...]:
-    """Run all checks of one kind, sorted by code; one that raises spoils only itself."""
+    """Run all checks of one kind, sorted by code.
+
+    One that raises, takes longer than `timeout` seconds, or changes what it looks at spoils only itself.
+    """
 
     def found() -> Iterator[Finding]:
         for check in sorted(checks, key=lambda c: c.code):
             if check.measured is not measured:
                 continue
             try:
-                yield from [f for f in map(grading.apply, check.find(check, facts)) if f is not None]
+                # a copy: there are dicts within the facts, the reasons of acknowledged findings among them
+                looked_at = copy.deepcopy(facts)
+                seen = bounded(partial(_list, check, looked_at), timeout)
+                yield from [f for f in map(grading.apply, seen) if f is not None]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything
                 yield check.finding(
                     f"The check {check.code} could not tell: {type(error).__name__}: {error}",

@@ -15,7 +15,7 @@ from ci_migrate.commands.options import settings_of, settings_options
 def command(environment: Environment, /, **options: Any) -> int:
     """All hooks and who implements them, then the checks."""
     settings = settings_of(environment, options)
-    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
     for name in sorted(n for n in dir(hookspecs) if n.startswith("ci_migrate_")):
         found = [i.plugin_name for i in getattr(manager.hook, name).get_hookimpls()]
         click.echo(f"{name:<24} {', '.join(sorted(found)) or '-'}")

@@ -4,12 +4,14 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ci_migrate import gate, plugins
+from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.commands.progress import watching
@@ -72,7 +74,8 @@ def pipeline_command(
             traceback.print_exc()
         environment.interrupt.protected = True
         report = gate.error_report(command, settings.target if settings else "", error)
-    report = gate.warned(report, *_write(report, reporters, environment.directory, where))
+    timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
+    report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
     say.end(report)
     return int(report.exit_code)
 
@@ -111,8 +114,14 @@ class Say:
             click.echo(JsonReporter().render(report).rstrip("\n"))
 
 
-def _write(report: Report, reporters: list[Reporter], directory: Path, where: dict[str, Any]) -> list[str]:
-    """Write all reports. One that fails is a warning; the exit code stays what it is."""
+def _write(
+    report: Report,
+    reporters: list[Reporter],
+    directory: Path,
+    where: dict[str, Any],
+    timeout: float = HOOK_TIMEOUT,
+) -> list[str]:
+    """Write all reports. One that fails, or takes too many seconds, is a warning; the exit code stays what it is."""
     if not directory.is_dir():
         return []
     paths = [(r, directory / where["report_dir"] / r.file) for r in reporters]
@@ -124,7 +133,7 @@ def _write(report: Report, reporters: list[Reporter], directory: Path, where: di
     warnings = []
     for reporter, path in paths:
         try:
-            write(path, reporter.render(report))
+            write(path, bounded(partial(reporter.render, report), timeout))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")
@@ -137,7 +146,7 @@ def _reporters(settings: Settings, wanted: Sequence[str]) -> list[Reporter]:
     Raises:
         UsageError: a plugin's reporter is none, or `--report` names a format that nobody writes.
     """
-    manager = plugins.create_manager(settings.plugins, settings.project_dir)
+    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
     found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
     for reporter in found:
         if not isinstance(reporter, Reporter):

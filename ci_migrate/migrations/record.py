@@ -80,6 +80,7 @@ class Recorder:
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _open: Key | None = None
+    _announced: bool = False
 
     def handle(self, event: events.AnyEvent) -> str | None:
         """Take one event in; the answer is always to go on."""
@@ -94,8 +95,11 @@ class Recorder:
                 self._done(event.seconds, None)
             case events.Stamped():
                 self._heads[event.context] = event.heads
+            case events.Committing():
+                self._announced = True
             case events.Committed():
                 self._committed(event)
+                self._announced = False
             case events.RefusedConnection():
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
@@ -106,6 +110,7 @@ class Recorder:
 
     def _started(self, event: events.StatementStarted) -> None:
         file = relative(event.file, self.project) if event.file else None
+        self._announced = False  # a commit that failed
         self._open = key = _key(event, file)
         seen = self.statements.get(key)
         self.statements[key] = (
@@ -146,6 +151,7 @@ class Recorder:
                 revision=event.revision,
                 complete=event.complete,
                 statements=event.statements,
+                announced=self._announced,
                 heads=heads,
                 delta=changes,
                 contents=rows if self.keep else {},

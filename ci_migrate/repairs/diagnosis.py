@@ -280,11 +280,11 @@ def _possible(ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness
         return None
     after = _since_last_commit(journal)
     sent = sum(e.kind == "statement" for e in after)
+    asked = [e for e in after if e.kind == "committing"]
     here, next_ = {ladder.ground(reached)}, set[int]()
     if reached < len(ladder.rungs) and not ladder.too_far(reached + 1, sent):
-        next_ = {ladder.ground(reached + 1)}
+        next_ = {ladder.ground(reached + 1)} if asked or not ladder.rungs[reached].announced else set()
     back = {ladder.ground(e.position) for e in after if e.kind == "restoring"}  # begun: done or not
-    asked = [e for e in after if e.kind == "committing"]
     if asked:  # the answer to a commit was lost: the engine knows
         told = witness.committed(asked[-1].note) if asked[-1].note else None
         if told is not None:

@@ -1,9 +1,12 @@
 """approve: a production-tagged target asks every approver; any denial wins; no grant means stop."""
 
+import copy
 import shlex
+from functools import partial
 
 from ci_migrate.approval import Approver, Decision, claim
 from ci_migrate.approval_commands import generate_command
+from ci_migrate.bounded import bounded
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Direction, Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.stages.base import Run
@@ -21,7 +24,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if not needed(run):
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
     try:
-        decisions = [_ask(approver, plan) for approver in run.approvers(plan)]
+        decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in run.approvers(plan)]
     except CiMigrateError as error:  # a plugin that can't even name its approvers denies
         return _stop(run, plan, [error.what])
     denied = [d.reason or "denied" for d in decisions if d.granted is False]
@@ -41,10 +44,10 @@ def run_stage(run: Run, report: Report) -> StageResult:
     )
 
 
-def _ask(approver: Approver, plan: Plan) -> Decision:
+def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
     """What an approver says; one that breaks, or answers with something else than a decision, denies."""
     try:
-        decision = approver.decide(plan)
+        decision = bounded(partial(approver.decide, copy.deepcopy(plan)), seconds)
     except NotApprovedError as error:
         return Decision(granted=False, reason=error.what)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an approver that breaks is a denial

@@ -13,14 +13,14 @@ from ci_migrate.approval import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
-from ci_migrate.checks.base import Check, Grading
+from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.runner import Workers, base_request, wall_entry
-from ci_migrate.model import Backup, Direction, Plan, Report, Schema, StageResult
+from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
 from ci_migrate.repairs.base import Repair
 from ci_migrate.settings import Secret, Settings
 
@@ -56,10 +56,10 @@ class Run:
     forward: bool = False  # a repair shall run what is left, rather than lead back
     purge: bool = False  # a stamp takes all version rows away first
 
-    @property
-    def grading(self) -> Callable[[Plan], Grading]:
-        """How findings are graded: settings, flags, revision files."""
-        return lambda plan: Grading.of(self.settings.checks, self.settings.allow, plan)
+    def look(self, facts: Facts, *, measured: bool) -> tuple[Finding, ...]:
+        """Run the checks of one kind; findings are graded by settings, flags and revision files."""
+        grading = Grading.of(self.settings.checks, self.settings.allow, facts.plan)
+        return run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
 
 
 @contextmanager

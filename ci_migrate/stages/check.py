@@ -1,7 +1,7 @@
 """check: reads the revision graph and the target read-only, builds the Plan, runs every static check."""
 
 from ci_migrate.approval import reserve
-from ci_migrate.checks.base import Facts, run_checks
+from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
 from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
@@ -49,7 +49,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         require_downgrade=run.settings.require_downgrade,
     )
     findings = (
-        *run_checks(run.checks, facts, run.grading(plan), measured=False),
+        *run.look(facts, measured=False),
         *_writes_at_load(found),
     )
     refused = [f for f in findings if f.refuses]

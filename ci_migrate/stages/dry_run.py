@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ci_migrate.checks.base import Facts, run_checks
+from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative, request_contexts
@@ -186,7 +186,7 @@ def _judge(
         target_rows=backup.row_counts,
         require_downgrade=run.settings.require_downgrade,
     )
-    findings = (*run_checks(run.checks, facts, run.grading(plan), measured=True), *_pragmas(recorder, plan))
+    findings = (*run.look(facts, measured=True), *_pragmas(recorder, plan))
     refused = [f for f in findings if f.refuses]
     if refused:
         first = refused[0]

@@ -162,6 +162,15 @@ def test_too_few_statements_for_the_next_commit() -> None:
     assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).rung is None
 
 
+def test_a_commit_that_nobody_asked_for_was_not_made() -> None:
+    """MySQL: a change of rows, committed when the next DDL statement asks for it; that one was never sent."""
+    first = rung(1, "r1", "r0", 1, complete=False, announced=True)
+    ladder = evidence(first, rung(2, "r1", "r1", 2), statements=(statement(1, "r1"), statement(2, "r1")))
+    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), sent(1)).rung == 0
+    asked = [*sent(1), entry("committing", 1)]
+    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), asked).rung is None
+
+
 def test_loops_of_any_length_tell_nothing() -> None:
     looped = evidence(
         rung(1, "r1", "r0", 1, complete=False), rung(2, "r1", "r0", 5, complete=False), rung(3, "r1", "r1", 6),
