@@ -1,0 +1,122 @@
+"""The envelope of a signed token: DSSE (https://github.com/secure-systems-lab/dsse, protocol.md and envelope.md).
+
+A token is the base64url of the envelope's JSON, without padding. Each envelope has exactly one text: what decodes to
+the same but is written in another way (white space, a key twice, other padding) is refused.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import msgspec
+
+from ci_migrate.errors import NotApprovedError
+from ci_migrate.model import canonical_json
+
+PAYLOAD_TYPE = "application/vnd.ci-migrate.approval.v1+json"
+TOKEN_LIMIT = 32 * 1024
+PAYLOAD_LIMIT = 16 * 1024
+SIGNATURES_LIMIT = 8
+SIGNATURE_LIMIT = 4 * 1024
+
+HINT = "Pass exactly what `ci-migrate approve` printed: CI_MIGRATE_TOKEN, or --token-file FILE."
+
+
+class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sig: str
+
+
+class _Envelope(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    payload: str
+    payload_type: str
+    signatures: tuple[_Signature, ...]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A payload, its type, and signatures over both; nothing of it is verified."""
+
+    payload: bytes
+    payload_type: str = PAYLOAD_TYPE
+    signatures: tuple[bytes, ...] = ()
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What each signature is over."""
+        return pae(self.payload_type, self.payload)
+
+    def encode(self) -> str:
+        """The token."""
+        signatures = tuple(_Signature(base64.b64encode(s).decode()) for s in self.signatures)
+        envelope = _Envelope(base64.b64encode(self.payload).decode(), self.payload_type, signatures)
+        return base64.urlsafe_b64encode(canonical_json(envelope)).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, token: str) -> "Envelope":
+        """The envelope of a token; white space around it is no harm.
+
+        Raises:
+            NotApprovedError: it is empty, several, too long, malformed, or carries too much.
+        """
+        words = token.split(None, 2) if len(token) <= TOKEN_LIMIT else [token]
+        if not words:
+            raise NotApprovedError("The token is empty.", hint=HINT)
+        if len(words) > 1:
+            raise NotApprovedError("More than one token was given, or one with white space in it.", hint=HINT)
+        if len(words[0]) > TOKEN_LIMIT:
+            raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=HINT)
+        found = _decoded(words[0])
+        if found is None or found.encode() != words[0]:
+            raise NotApprovedError("The token is malformed: ci-migrate makes no such tokens.", hint=HINT)
+        if len(found.payload) > PAYLOAD_LIMIT:
+            raise NotApprovedError(f"The token's payload is too long: {len(found.payload)} bytes.", hint=HINT)
+        if not found.signatures:
+            raise NotApprovedError("The token is not signed.", hint=HINT)
+        if len(found.signatures) > SIGNATURES_LIMIT:
+            raise NotApprovedError(f"The token has too many signatures: {len(found.signatures)}.", hint=HINT)
+        if any(len(signature) > SIGNATURE_LIMIT for signature in found.signatures):
+            raise NotApprovedError("The token has a signature that is too long.", hint=HINT)
+        return found
+
+
+def _decoded(token: str) -> Envelope | None:
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        envelope = msgspec.json.decode(data, type=_Envelope)
+        return Envelope(
+            payload=base64.b64decode(envelope.payload, validate=True),
+            payload_type=envelope.payload_type,
+            signatures=tuple(base64.b64decode(s.sig, validate=True) for s in envelope.signatures),
+        )
+    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
+        return None
+
+
+def looks_signed(token: str) -> bool:
+    """Whether this is an envelope rather than a confirmation token; says nothing of whether it is any good."""
+    found = _decoded(token.strip()) if len(token) <= TOKEN_LIMIT else None
+    return found is not None
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed, so that no payload can pass for one of another type."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def merge(tokens: Sequence[str]) -> str:
+    """One token with the signatures of several over the same payload.
+
+    Raises:
+        NotApprovedError: one is malformed, or they are not over the same payload.
+    """
+    envelopes = [Envelope.decode(token) for token in tokens]
+    first = envelopes[0]
+    if any((e.payload, e.payload_type) != (first.payload, first.payload_type) for e in envelopes):
+        raise NotApprovedError(
+            "These tokens say different things: only signatures under the same payload go together.",
+            hint="Let the second approver sign the first one's token: ci-migrate approve --token-file TOKEN.",
+        )
+    signatures = tuple(dict.fromkeys(s for e in envelopes for s in e.signatures))
+    merged = msgspec.structs.replace(first, signatures=signatures).encode()
+    Envelope.decode(merged)  # not more than anybody would accept
+    return merged

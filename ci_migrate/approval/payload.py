@@ -1,0 +1,156 @@
+"""What an approver signs: one plan on one database, in fields that can be told apart when one does not fit."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from ci_migrate.errors import NotApprovedError
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Finding,
+    Fingerprint,
+    Identity,
+    Noun,
+    Plan,
+    canonical_json,
+    sha256_hex,
+)
+
+FORMAT = 1
+
+WAYS_BACK = ("undo", "downgrade", "restore")
+"""What an approval to go forward may name besides: how the same run may lead back."""
+
+
+class ApprovalPayload(Noun, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The signed part of a token. Times are UTC; `requester` is who asked for the approval.
+
+    `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
+    may be done: "migrate", and the ways back that it includes. `nonce` makes each token one of its own.
+    """
+
+    format: int = FORMAT
+    target: str
+    target_uuid: str
+    identity: Identity
+    plan_digest: str
+    direction: Direction
+    from_heads: tuple[str, ...]
+    destination: str
+    files_digest: str
+    commit: str | None = None
+    evidence_digest: str | None = None
+    stages: tuple[str, ...]
+    requester: str
+    reason: str
+    issued: datetime
+    not_before: datetime
+    expires: datetime
+    nonce: str
+    tool_version: str
+
+    def encode(self) -> bytes:
+        """The bytes that are signed."""
+        return canonical_json(self)
+
+
+class Facts(Noun, frozen=True, kw_only=True):
+    """What is true here and now, to hold a payload against. None: it can't be told (yet), and is not compared."""
+
+    plan: Plan
+    target_uuid: str
+    commit: str | None = None
+    evidence_digest: str | None = None
+
+
+def new_nonce() -> str:
+    """128 bits of chance, as 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def decode_payload(data: bytes) -> ApprovalPayload:
+    """The payload of a token whose signatures were verified.
+
+    Raises:
+        NotApprovedError: it says something that this version does not understand, or says it twice.
+    """
+    try:
+        payload = msgspec.json.decode(data, type=ApprovalPayload)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise NotApprovedError(
+            "The token's payload can't be read by this version of ci-migrate.",
+            hint="Approve with the version that runs: the request names it.",
+        ) from error
+    if payload.format != FORMAT or payload.encode() != data:
+        raise NotApprovedError("The token's payload is not in the one form that it can have.")
+    for name in ("issued", "not_before", "expires"):
+        if getattr(payload, name).tzinfo is None:
+            raise NotApprovedError(f"The token's field {name} has no time zone.")
+    if not payload.reason.strip() or not payload.requester.strip():
+        raise NotApprovedError("The token gives no reason, or does not say who asked for it.")
+    return payload
+
+
+def files_digest(plan: Plan) -> str:
+    """sha256 over the list of a plan's revision files and env.py, in the order in which they run."""
+    files = [(revision.id, revision.file, revision.sha256) for revision in plan.revisions]
+    return sha256_hex(canonical_json((files, plan.env_sha256)))
+
+
+def evidence_digest(plan: Plan, before: Fingerprint, evidence: Evidence, findings: Sequence[Finding]) -> str:
+    """What a repeated dry run must give again: plan, F_0, the statement stream, the findings; never times or counts."""
+    found = sorted({(f.code, f.severity.value, f.revision or "", f.acknowledged or "") for f in findings})
+    return sha256_hex(canonical_json((plan.digest, before.digest, evidence.stream_digest, found)))
+
+
+def differences(payload: ApprovalPayload, facts: Facts) -> list[str]:
+    """The fields of a payload that do not fit, each by its name, in words; [] where all do."""
+    plan = facts.plan
+    compared: list[tuple[str, object, object]] = [
+        ("target", payload.target, plan.target),
+        ("target's UUID", payload.target_uuid, facts.target_uuid),
+        ("database", payload.identity.place, plan.identity.place),
+        ("database's identity", payload.identity, plan.identity),
+        ("direction", payload.direction.value, plan.direction.value),
+        ("heads before", " + ".join(payload.from_heads), " + ".join(plan.from_heads)),
+        ("destination", payload.destination, plan.destination),
+        ("revision files", payload.files_digest, files_digest(plan)),
+        ("plan", payload.plan_digest, plan.digest),
+    ]
+    if facts.commit is not None and payload.commit is not None:
+        compared.append(("commit", payload.commit, facts.commit))
+    if facts.evidence_digest is not None:
+        compared.append(("evidence", payload.evidence_digest, facts.evidence_digest))
+    return [_words(name, approved, now) for name, approved, now in compared if approved != now]
+
+
+def _words(name: str, approved: object, now: object) -> str:
+    if isinstance(approved, Identity) or isinstance(now, Identity):
+        return f"{name}: not the one that was approved"
+    return f"{name}: approved was {_short(approved)}, here it is {_short(now)}"
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value) or "base"
+    hexadecimal = len(text) >= 40 and all(c in "0123456789abcdef" for c in text)
+    return text[:12] if hexadecimal else text[:120]
+
+
+def lifetime_refusal(payload: ApprovalPayload, now: datetime, longest: timedelta) -> str:
+    """Why a token can't be used at a time of the database's clock; "" where it can."""
+    if payload.not_before > now:
+        return f"The token is not valid before {_time(payload.not_before)}; the clock says {_time(now)}."
+    if payload.issued > now:
+        return f"The token was made in the future, at {_time(payload.issued)}; the clock says {_time(now)}."
+    if payload.expires - payload.issued > longest or payload.expires <= payload.not_before:
+        return f"The token is valid for {payload.expires - payload.issued}; allowed is {longest}."
+    if now >= payload.expires:
+        return f"The token expired at {_time(payload.expires)}; the clock says {_time(now)}."
+    return ""
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
