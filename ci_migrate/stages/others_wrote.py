@@ -59,7 +59,7 @@ def _words(table: str, then: TableContent | None, now: TableContent | None) -> s
     if now.rows > then.rows:
         return f"table {table}: {rows(now.rows - then.rows)} that the backup and the rehearsal do not explain"
     if now.rows < then.rows:
-        return f"table {table}: {rows(then.rows - now.rows)} of the backup and the rehearsal gone"
+        return f"table {table} lacks {rows(then.rows - now.rows)} of the backup and the rehearsal"
     if now.rows and now.digest is None:
         return f"table {table} is too large to tell whether somebody else wrote"
     if now == then:

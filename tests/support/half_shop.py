@@ -21,13 +21,13 @@ MakeShop = Callable[..., Shop]
 def shop_maker(request: Any, folder: Path) -> MakeShop:
     """Makes the shop on the engine that a fixture's parameter names.
 
-    The maker takes further settings of the target, `early`: an index is committed with the rows, so that more than
+    The maker takes further settings of the target, `early`: what is committed after the rows, so that more than
     rows is left, and `fails`: False for a revision in which nothing fails.
     """
     mariadb = request.param == "mariadb"
     fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(request.param)
 
-    def make(settings: str = "", *, early: bool = False, fails: bool = True) -> Shop:
+    def make(settings: str = "", *, early: str = "", fails: bool = True) -> Shop:
         url = request.getfixturevalue(fixture) if fixture else None
         settings = f'auto-rollback = false\nrestore = "auto"\n{settings}'
         shop = new_shop(folder, url, mode="per-migration", settings=settings)
@@ -37,7 +37,7 @@ def shop_maker(request: Any, folder: Path) -> MakeShop:
         shop.query("CREATE TABLE orders (id INTEGER NOT NULL PRIMARY KEY, total INTEGER)")
         shop.query("INSERT INTO log VALUES (100, 1)")
         shop.query("INSERT INTO orders VALUES (1, 5)")
-        rows = ROWS + (EARLY if early else "")
+        rows = ROWS + early
         if not mariadb:
             inside = "".join(f"    {line}\n" for line in rows.strip().splitlines())
             rows = f"with op.get_context().autocommit_block():\n{inside}"
