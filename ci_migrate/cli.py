@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "When it failed": (
         ("repair", "Say what state an unfinished run left, mend it, prove it."),
-        ("rollback", "Go back to a revision, rehearsed first."),
+        ("rollback", "Go back to a revision by downgrade or by its backup; says what that loses."),
         ("stamp", "Mark a revision without running anything; the schema is proved untouched."),
         ("backup", "Create, list, show, verify, copy, restore, delete, prune backups."),
     ),

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ci_migrate.errors import ExitCode
+from ci_migrate.schema_words import changed
 
 
 class Noun(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
@@ -175,9 +176,9 @@ Delta = dict[str, str | None]
 
 def delta(before: Fingerprint, after: Fingerprint) -> Delta:
     """What must be changed in `before` to get `after`."""
-    changed: Delta = dict.fromkeys(before.objects.keys() - after.objects.keys())
-    changed.update({name: after.objects[name] for name, _ in after.objects.items() - before.objects.items()})
-    return changed
+    found: Delta = dict.fromkeys(before.objects.keys() - after.objects.keys())
+    found.update({name: after.objects[name] for name, _ in after.objects.items() - before.objects.items()})
+    return found
 
 
 class SchemaChange(Noun, frozen=True, kw_only=True):
@@ -189,12 +190,8 @@ class SchemaChange(Noun, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """`column users.email added`, `index users.ix_email changed: ... -> ...`."""
-        if self.before is None:
-            return f"{self.name} added"
-        if self.after is None:
-            return f"{self.name} removed"
-        return f"{self.name} changed: {self.before} -> {self.after}"
+        """`column users.email added`, `column users.email: type was varchar(255), is varchar(64)`."""
+        return changed(self.name, self.before, self.after)
 
 
 def schema_changes(before: Schema, after: Schema) -> tuple[SchemaChange, ...]:

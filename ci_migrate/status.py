@@ -1,8 +1,10 @@
 """Where a target is: what `status`, `history` and `verify` tell. Reads only."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from ci_migrate.errors import RefusedError
+import msgspec
+
+from ci_migrate.errors import ExitCode, RefusedError
 from ci_migrate.gate import resumed
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan
@@ -11,31 +13,43 @@ from ci_migrate.model import (
     BackupStatus,
     Diagnosis,
     Direction,
-    Fingerprint,
+    Noun,
     Plan,
     RunRecord,
-    TargetState,
+    now,
 )
 from ci_migrate.repairs.undo import UNDONE
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.base import Run, child_request
+from ci_migrate.stages.left import left_by_last_run
 from ci_migrate.stages.repair import situation_of
-from ci_migrate.stages.verify import differs_from_rehearsal
-from ci_migrate.stages.version_rows import evidence_of, explained, refuse_rows
+from ci_migrate.stages.version_rows import explained, refuse_rows, unstamped_tables
 
 
-@dataclass(frozen=True)
-class Status:
-    """All of `ci-migrate status`."""
+class Status(Noun, frozen=True, kw_only=True):
+    """All of `ci-migrate status`. Runs and backups without what fills screens: plan, fingerprints, files."""
 
+    target: str
     place: str
-    plan: Plan
+    heads: tuple[tuple[str, ...], ...]  # the version rows, per version table
+    script_heads: tuple[str, ...]
+    pending: tuple[str, ...]
+    tables: int | None = None  # how many there are, where there is no version row
     production: str  # why it is a production target, "" where it is not
     last: RunRecord | None
     unfinished: RunRecord | None
     diagnosis: Diagnosis | None
+    outside: tuple[str, ...]  # what is not as the last run left it, in words
     proven: Backup | None
-    advice: str
-    trouble: RefusedError | None = None  # version rows that make no sense
+    proven_age: float | None  # seconds
+    trouble: str  # version rows that make no sense, in words
+    next: str  # what to type
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """7 for a run that was left unfinished, 1 for version rows with which nothing can be migrated."""
+        if self.unfinished is not None:
+            return ExitCode.FAILED_DIRTY
+        return ExitCode.REFUSED if self.trouble else ExitCode.OK
 
 
 def status(run: Run) -> Status:
@@ -44,12 +58,11 @@ def status(run: Run) -> Status:
     Raises:
         CiMigrateError: the scripts or the target can't be read.
     """
-    plan, looked = _looked(run)
-    troubles = looked.row_troubles
+    plan, seen = looked(run)
     target = run.settings.target
     last = unfinished = diagnosis = None
     if run.ledger is not None:
-        last = next((r for r in run.ledger.runs() if r.target == target), None)
+        last = next((r for r in run.ledger.runs(limit=200) if r.target == target), None)
         unfinished = run.ledger.unfinished(target)
     goes_on = undoes = False
     if unfinished is not None:
@@ -57,22 +70,48 @@ def status(run: Run) -> Status:
         diagnosis = situation.diagnosis
         goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
         undoes = diagnosis.found in UNDONE and not situation.additions().why_not
+    trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
+    outside = [] if unfinished is not None else left_by_last_run(run)[1]
+    proven = _proven(run)
+    advice = trouble.hint if trouble else _advice(plan, unfinished, outside, goes_on=goes_on, undoes=undoes)
     return Status(
+        target=target,
         place=plan.identity.place,
-        plan=plan,
+        heads=tuple(c.from_heads for c in plan.contexts),
+        script_heads=plan.script_heads,
+        pending=tuple(r for c in plan.contexts for r in c.revisions),
+        tables=tables,
         production=run.settings.production_reason,
-        last=last,
-        unfinished=unfinished,
+        last=_short(last),
+        unfinished=_short(unfinished),
         diagnosis=diagnosis,
-        proven=_proven(run),
-        advice=_advice(plan, unfinished, target, goes_on=goes_on, undoes=undoes),
-        trouble=explained(run, troubles[0], plan) if troubles else None,
+        outside=tuple(outside),
+        proven=proven
+        and msgspec.structs.replace(proven, fingerprint=None, row_counts={}, files=(), tables=()),
+        proven_age=(now() - proven.backup_time).total_seconds() if proven else None,
+        trouble=trouble.what if trouble else "",
+        next=advice,
     )
+
+
+def _short(record: RunRecord | None) -> RunRecord | None:
+    return record and msgspec.structs.replace(record, plan=None, before=None)
+
+
+def _trouble(run: Run, plan: Plan, seen: Inspection) -> tuple[RefusedError | None, int | None]:
+    """Version rows with which nothing can be migrated; and the tables that stand there without any."""
+    troubles = seen.row_troubles
+    if troubles:
+        return explained(run, troubles[0], plan), None
+    try:
+        return None, unstamped_tables(run, plan) or None
+    except RefusedError as error:
+        return error, None
 
 
 def current_plan(run: Run) -> Plan:
     """The plan as it would be now; where version rows make no sense, nothing is pending."""
-    return _looked(run)[0]
+    return looked(run)[0]
 
 
 def sound_plan(run: Run) -> Plan:
@@ -81,12 +120,13 @@ def sound_plan(run: Run) -> Plan:
     Raises:
         RefusedError: version rows make no sense to the scripts.
     """
-    plan, found = _looked(run)
+    plan, found = looked(run)
     refuse_rows(run, found, plan)
     return plan
 
 
-def _looked(run: Run) -> tuple[Plan, Inspection]:
+def looked(run: Run) -> tuple[Plan, Inspection]:
+    """The plan as it would be now, and what scripts and version tables told."""
     request = child_request(run, "check")
     upgrade = run.direction is Direction.UPGRADE
     request["destination"] = "heads" if run.destination == "head" and upgrade else run.destination
@@ -123,40 +163,24 @@ def _proven(run: Run) -> Backup | None:
     return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
 
 
-def _advice(plan: Plan, unfinished: RunRecord | None, target: str, *, goes_on: bool, undoes: bool) -> str:
-    back = f"ci-migrate repair --target {target} drops what was added"
+def _advice(
+    plan: Plan, unfinished: RunRecord | None, outside: Sequence[str], *, goes_on: bool, undoes: bool
+) -> str:
+    target = f"--target {plan.target}"
     if goes_on:
-        also = f"; or back: {back}" if undoes else ""
-        return f"ci-migrate repair --forward --target {target}   (shows first: --dry-run{also})"
+        also = f"; or back: ci-migrate repair {target} drops what was added" if undoes else ""
+        return f"ci-migrate repair --forward {target}   (shows first: --dry-run{also})"
     if undoes:
-        return f"ci-migrate repair --target {target}   (drops what was added; shows first: --dry-run)"
+        return f"ci-migrate repair {target}   (drops what was added; shows first: --dry-run)"
     if unfinished is not None:
-        return f"ci-migrate repair --target {target}   (shows first: --dry-run)"
+        return f"ci-migrate repair {target}   (shows first: --dry-run)"
+    if len(plan.script_heads) > 1 and plan.destination == "head":
+        return f"alembic merge heads   (or: ci-migrate run --to heads {target})"
     if plan.pending:
-        return f"ci-migrate run --target {target}"
-    return "nothing to do"
+        return f"ci-migrate run {target}"
+    return f"ci-migrate verify {target}   (names what is different)" if outside else "nothing to do"
 
 
 def verify(run: Run) -> tuple[RunRecord | None, list[str]]:
     """Compare the target with what the last migration by ci-migrate left. Returns that run and the differences."""
-    if run.ledger is None:
-        return None, []
-    migrated = (
-        r
-        for r in run.ledger.runs(limit=200)
-        if r.target == run.settings.target and r.state == TargetState.MIGRATED.value and r.plan is not None
-    )
-    record = next(migrated, None)
-    if record is None or record.plan is None:
-        return None, []
-    plan = record.plan
-    heads, planned = heads_of(run.reader, plan), tuple(c.to_heads for c in plan.contexts)
-    if heads != planned:
-        return record, [
-            f"it is at {show_heads(heads)}, the last run left it at {show_heads(planned)}: applied outside"
-        ]
-    evidence = evidence_of(run, record)
-    if evidence is None or record.before is None:
-        return record, []
-    now = Fingerprint.of(bare_schema(run.reader, plan))
-    return record, differs_from_rehearsal(record.before, now, evidence)
+    return left_by_last_run(run)

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 
+import click
 import pytest
 from junitparser import JUnitXml
 from sqlalchemy import create_engine
@@ -60,7 +61,8 @@ def test_each_command_has_help(name):
     assert command is not None
     assert command.help
     for parameter in command.params:
-        assert getattr(parameter, "help", "x"), f"{name} {parameter.name}"
+        if isinstance(parameter, click.Option):  # arguments are told in the command's own help
+            assert parameter.help, f"{name} {parameter.name}"
 
 
 def test_no_command_is_a_question_for_help(alembic_project):
@@ -190,8 +192,8 @@ def test_settings_never_show_a_password(alembic_project):
 
 
 def test_rollback(migrated):
-    done = migrated.run("rollback", "--to", "r1")
-    ended(done, 0, "now at r1")
+    done = migrated.run("rollback", "--to", "r1", "--yes")
+    ended(done, 0, "now at r1", "accepted: The downgrade loses column users.email with 1 value")
     assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run", "migrate", "verify"), "passed")
     assert migrated.heads == ["r1"]
     assert migrated.sql("select name from users") == [("ana",)]

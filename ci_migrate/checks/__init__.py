@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from ci_migrate.checks import (
+    changed_outside,
+    downgrade_loses,
     dropped_with_rows,
     edited_after_applied,
     missing_downgrade,
+    never_stamped,
     rows_lost,
     single_head,
     way_back,
@@ -16,10 +19,14 @@ from ci_migrate.markers import hookimpl
 BUILT_IN: tuple[Check, ...] = (
     single_head.CHECK,
     edited_after_applied.CHECK,
+    never_stamped.CHECK,
     dropped_with_rows.TABLE_DROPPED,
     dropped_with_rows.COLUMN_DROPPED,
     missing_downgrade.CHECK,
     way_back.CHECK,
+    downgrade_loses.LOSSES,
+    downgrade_loses.ELSEWHERE,
+    changed_outside.CHECK,
     rows_lost.ROWS_LOST,
     rows_lost.VALUES_LOST,
 )

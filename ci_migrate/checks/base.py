@@ -9,7 +9,7 @@ import msgspec
 
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Evidence, Finding, Plan, RowCount, Severity
+from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class Facts:
 
     `script_files` has the sha256 and the relative file of every revision script that is there; `applied_files` the
     sha256 of each revision as it was when ci-migrate applied it; `target_rows` the rows per table of the target,
-    as counted for the backup.
+    as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows;
+    `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
+    otherwise than it was at its destination.
     """
 
     plan: Plan
@@ -27,6 +29,10 @@ class Facts:
     applied_files: Mapping[str, str] = field(default_factory=dict)
     target_rows: Mapping[str, RowCount] = field(default_factory=dict)
     require_downgrade: bool = False
+    unstamped_tables: int = 0
+    outside: Sequence[str] = ()
+    outside_since: str = ""
+    not_as_it_was: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ class Grading:
                     f"--allow {text}: it needs a reason, as in {code}@REVISION='moved to profile'."
                 )
             allowed.append((code.strip(), revision.strip() or None, reason.strip()))
-        for r in plan.revisions:
+        # what a revision's file says is meant of its upgrade
+        for r in plan.revisions if plan.direction is Direction.UPGRADE else ():
             allowed += [(code, r.id, reason) for code, reason in r.allow.items() if reason.strip()]
         return cls(severities=dict(severities), allowed=tuple(allowed))
 

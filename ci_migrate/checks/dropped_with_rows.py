@@ -46,36 +46,28 @@ def _appeared(evidence: Evidence, content: ColumnContent) -> list[tuple[str, str
     ]
 
 
-def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
-    """Tables that had rows before the dry run and do not exist after it, unless they were renamed."""
+def tables_gone(facts: Facts) -> Iterator[tuple[str, int, Statement | None]]:
+    """Tables that had rows before the dry run and do not exist after it, with their rows; not those renamed."""
     evidence = facts.evidence
     assert evidence is not None
-    for table in _gone(evidence, "table") if facts.plan.direction is Direction.UPGRADE else ():
+    for table in _gone(evidence, "table"):
         found = evidence.tables.get(table)
         before = found.before if found else None
         count = facts.target_rows.get(table)
         rows = count.rows if count else before.rows if before else 0
-        if not rows or (before is not None and _moved_table(evidence, before)):
-            continue
-        statement = _culprit(evidence, f"table {table}", table.rpartition(".")[2])
-        yield check.finding(
-            f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
-            f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
-            revision=statement.revision if statement else None,
-            file=statement.file if statement else None,
-            line=statement.line if statement else None,
-        )
+        if rows and (before is None or not _moved_table(evidence, before)):
+            yield table, rows, _culprit(evidence, f"table {table}", table.rpartition(".")[2])
 
 
-def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
-    """Columns that had values before the dry run and do not exist after it.
+def columns_gone(facts: Facts) -> Iterator[tuple[str, int, list[str], Statement | None]]:
+    """Columns that had values before the dry run and do not exist after it, with their values; not those renamed.
 
-    Nothing to say of a rename; a warning where the very same values appeared in another table: nothing is lost.
+    The third is where in other tables the very same values appeared: then nothing is lost.
     """
     evidence = facts.evidence
     assert evidence is not None
     gone_tables = set(_gone(evidence, "table"))
-    for name in _gone(evidence, "column") if facts.plan.direction is Direction.UPGRADE else ():
+    for name in _gone(evidence, "column"):
         table, _, column = name.rpartition(".")
         found = evidence.tables.get(table)
         if table in gone_tables or found is None or found.before is None:
@@ -89,13 +81,35 @@ def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
         short = table.rpartition(".")[2]
         statement = _culprit(evidence, f"column {name}", short, column)
         statement = statement or _culprit(evidence, f"column {name}", short)
+        yield name, content.values, [".".join(place) for place in places], statement
+
+
+def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Tables that go away with rows in them. What a downgrade loses is CM403."""
+    for table, rows, statement in tables_gone(facts) if facts.plan.direction is Direction.UPGRADE else ():
+        yield check.finding(
+            f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
+            f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
+
+
+def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Columns that go away with values in them.
+
+    Nothing to say of a rename; a warning where the very same values appeared in another table: nothing is lost.
+    """
+    gone = columns_gone(facts) if facts.plan.direction is Direction.UPGRADE else ()
+    for name, values, places, statement in gone:
         message = (
-            f"Column {name} goes away with {content.values} values in it. Keep it one release longer, or "
+            f"Column {name} goes away with {values} values in it. Keep it one release longer, or "
             f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).'
         )
         if places:
             message = (
-                f"Column {name} goes away; its {content.values} values now stand in {'.'.join(places[0])}. "
+                f"Column {name} goes away; its {values} values now stand in {places[0]}. "
                 "Code that still reads the old column fails."
             )
         yield check.finding(

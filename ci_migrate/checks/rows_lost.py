@@ -13,19 +13,34 @@ def _culprit(evidence: Evidence, table: str, verbs: str) -> Statement | None:
     return next((s for s in reversed(evidence.statements) if verb.search(s.sql) and name.search(s.sql)), None)
 
 
-def find_rows(check: Check, facts: Facts) -> Iterator[Finding]:
-    """Tables that have fewer rows after the dry run than before it."""
-    evidence = facts.evidence
-    assert evidence is not None
-    if facts.plan.direction is not Direction.UPGRADE:
-        return
+def rows_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:
+    """Tables that have fewer rows after the dry run than before it, with both counts."""
     for table, before in sorted(evidence.row_counts_before.items()):
         after = evidence.row_counts_after.get(table)
-        if after is None or after.rows >= before.rows or not (before.exact and after.exact):
+        if after is not None and after.rows < before.rows and before.exact and after.exact:
+            yield table, before.rows, after.rows, _culprit(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
+
+
+def values_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:
+    """Columns that have fewer values after the dry run than before it, in tables that kept their rows."""
+    for table, found in sorted(evidence.tables.items()):
+        if found.before is None or found.after is None or found.after.rows < found.before.rows:
             continue
-        statement = _culprit(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
+        for column, before in sorted(found.before.columns.items()):
+            after = found.after.columns.get(column)
+            if after is not None and after.values < before.values:
+                statement = _culprit(evidence, table, "UPDATE|INSERT|ALTER")
+                yield f"{table}.{column}", before.values, after.values, statement
+
+
+def find_rows(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Tables that have fewer rows after the dry run than before it. What a downgrade loses is CM403."""
+    assert facts.evidence is not None
+    if facts.plan.direction is not Direction.UPGRADE:
+        return
+    for table, before, after, statement in rows_gone(facts.evidence):
         yield check.finding(
-            f"Table {table} had {before.rows} rows before and has {after.rows} after: {before.rows - after.rows} "
+            f"Table {table} had {before} rows before and has {after} after: {before - after} "
             "rows are lost. On SQLite look for a rebuild with foreign keys on (ON DELETE CASCADE).",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
@@ -35,24 +50,16 @@ def find_rows(check: Check, facts: Facts) -> Iterator[Finding]:
 
 def find_nulls(check: Check, facts: Facts) -> Iterator[Finding]:
     """Columns that have fewer values after the dry run than before it, in tables that kept their rows."""
-    evidence = facts.evidence
-    assert evidence is not None
+    assert facts.evidence is not None
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for table, found in sorted(evidence.tables.items()):
-        if found.before is None or found.after is None or found.after.rows < found.before.rows:
-            continue
-        for column, before in sorted(found.before.columns.items()):
-            after = found.after.columns.get(column)
-            if after is not None and after.values < before.values:
-                statement = _culprit(evidence, table, "UPDATE|INSERT|ALTER")
-                yield check.finding(
-                    f"Column {table}.{column} had {before.values} values before and has {after.values} after: "
-                    f"{before.values - after.values} became NULL.",
-                    revision=statement.revision if statement else None,
-                    file=statement.file if statement else None,
-                    line=statement.line if statement else None,
-                )
+    for column, before, after, statement in values_gone(facts.evidence):
+        yield check.finding(
+            f"Column {column} had {before} values before and has {after} after: {before - after} became NULL.",
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
 
 
 ROWS_LOST = Check("CM601", "rows-lost", Severity.ERROR, measured=True, find=find_rows)

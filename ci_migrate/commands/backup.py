@@ -9,6 +9,7 @@ from ci_migrate.backups.copying import copy as copy_backup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.commands.progress import say_aside, watching
+from ci_migrate.commands.sure import Lost, sure_of_restore
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.model import Backup, BackupStatus
 from ci_migrate.opening import Order, open_catalog, opened
@@ -151,26 +152,8 @@ def restore(
     if backup_id is None:
         return _drop_old(environment, settings, yes=yes)
 
-    def sure(backup: Backup, lost: dict[str, tuple[int | None, int | None]] | None) -> None:
-        place = run.database.identity().place
-        what = f"{', '.join(tables)} from " if tables else ""
-        click.echo(
-            f"Restore {what}{backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC over {place}."
-        )
-        if lost is None:
-            click.echo("  What is there now can't be read: how much would be lost is not known.")
-        for table, (now, then) in (lost or {}).items():
-            rows, kept = ("no table" if count is None else f"{count} rows" for count in (now, then))
-            click.echo(f"  {table}: {rows} now, {kept} in the backup")
-        if lost == {}:
-            click.echo(
-                "  All tables have as many rows as in the backup; changes within rows since then would be lost."
-            )
-        if yes:
-            return
-        if not environment.interactive:
-            raise RefusedError("A restore asks first, and there is no terminal to ask on.", hint="Add --yes.")
-        click.confirm("Restore it?", abort=True)
+    def sure(backup: Backup, lost: Lost) -> None:
+        sure_of_restore(environment, run, backup, lost, yes=yes, tables=tables)
 
     command = "backup restore --table" if tables else "backup restore"
     order = Order(

@@ -3,39 +3,54 @@
 from typing import Any
 
 import click
+import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.opening import Order, opened
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import show_heads
 from ci_migrate.status import Status, status
 
+WIDTH = 12
+SHOWN = 3
+
 
 @click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 @settings_options
 @click.pass_obj
-def command(environment: Environment, /, **options: Any) -> int:
-    """Where the target is, the last run, and what to do. Reads only; 7 if a run was left unfinished."""
+def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
+    """Where the target is, the last run, and what to do. Reads only.
+
+    7 if a run was left unfinished, 1 if the version rows make no sense.
+    """
     settings = settings_of(environment, options)
     with opened(settings, Order("status"), environment.interrupt) as (run, _):
         found = status(run)
-    width = 12
-    for name, value in _rows(found, settings.target):
-        click.echo(f"{name:<{width}} {value}")
-    return 7 if found.unfinished is not None else 1 if found.trouble is not None else 0
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    for name, value in () if as_json else _rows(found):
+        click.echo(f"{name:<{WIDTH}} {value}".rstrip())
+    return int(found.exit_code)
 
 
-def _rows(found: Status, target: str) -> list[tuple[str, str]]:
-    plan = found.plan
+def _rows(found: Status) -> list[tuple[str, str]]:
+    at = show_heads(found.heads)
+    if found.tables:
+        at += f"   (no version row, and {plural(found.tables, 'table')})"
+    pending = (
+        f"{plural(len(found.pending), 'revision')}: {_some(found.pending)}" if found.pending else "nothing"
+    )
     rows = [
-        ("target", f"{target}  {found.place}"),
-        ("is at", show_heads([c.from_heads for c in plan.contexts])),
-        ("scripts at", " + ".join(plan.script_heads) or "base"),
-        ("pending", f"{plan.pending} revisions" if plan.pending else "nothing"),
+        ("target", f"{found.target}  {found.place}"),
+        ("is at", at),
+        ("scripts at", " + ".join(found.script_heads) or "base"),
+        ("pending", pending),
         ("production", f"yes ({found.production})" if found.production else "no"),
     ]
-    if found.last is not None:
-        last = found.last
+    last = found.last
+    if last is not None:
         code = "" if last.exit_code is None else f"exit {last.exit_code}, "
         ended = f"{code}{last.state or 'did not end'}"
         rows.append(
@@ -45,9 +60,27 @@ def _rows(found: Status, target: str) -> list[tuple[str, str]]:
         rows.append(
             ("UNFINISHED", f"{found.unfinished.run_id}: {found.diagnosis.found}: {found.diagnosis.words}")
         )
-    backup = found.proven
-    rows.append(("last proven", f"{backup.backup_id}" if backup is not None else "no backup was proven yet"))
-    if found.trouble is not None:
-        rows.append(("TROUBLE", found.trouble.what))
-    rows.append(("next", found.trouble.hint if found.trouble is not None else found.advice))
-    return rows
+    if found.outside:
+        rows.append(("outside", "not as the last run left it:"))
+        rows += [("", words) for words in found.outside[:SHOWN]]
+        if len(found.outside) > SHOWN:
+            rows.append(("", f"and {len(found.outside) - SHOWN} more"))
+    backup, age = found.proven, found.proven_age
+    proven = "no backup was proven yet" if backup is None else f"{backup.backup_id}  {_ago(age or 0)}"
+    rows.append(("last proven", proven))
+    if found.trouble:
+        rows.append(("TROUBLE", found.trouble))
+    return [*rows, ("next", found.next)]
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """`r3, r4, ... r9`."""
+    return ", ".join(names if len(names) <= 2 * SHOWN else (*names[:SHOWN], "...", names[-1]))
+
+
+def _ago(seconds: float) -> str:
+    """`just now`, `5 min ago`, `3 h ago`, `12 days ago`."""
+    for size, word in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size or (word == "min" and seconds >= size):
+            return f"{int(seconds // size)} {word} ago"
+    return "just now"

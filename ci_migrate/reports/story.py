@@ -111,7 +111,11 @@ def state_sentence(report: Report) -> str:
         case TargetState.AS_BEFORE:
             return "The database is as it was before, proved" + (f": at {before}." if before else ".")
         case TargetState.MIGRATED if report.exit_code is ExitCode.OK:
-            verb = {Direction.DOWNGRADE: "downgraded", Direction.STAMP: "stamped"}
+            verb = {
+                Direction.DOWNGRADE: "downgraded",
+                Direction.STAMP: "stamped",
+                Direction.RESTORE: "restored",
+            }
             done = verb.get(plan.direction, "migrated") if plan else "migrated"
             return f"The database is {done}" + (f": now at {after}." if after else ".")
         case TargetState.MIGRATED:
@@ -170,7 +174,8 @@ def _allow_command(report: Report) -> tuple[str, ...]:
         return ()
     names = dict.fromkeys(f"{f.code}@{f.revision}" for f in refusing)
     flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
-    return (shlex.join(["ci-migrate", report.command, "--target", report.target, *flags]),)
+    to = ["--to", report.plan.destination] if report.plan and report.command == "rollback" else []
+    return (shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags]),)
 
 
 def proofs(report: Report) -> Iterator[tuple[bool, str]]:

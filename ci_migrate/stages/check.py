@@ -17,8 +17,10 @@ from ci_migrate.model import (
     sha256_hex,
 )
 from ci_migrate.stages.approve import needed
+from ci_migrate.stages.back import with_other_way
 from ci_migrate.stages.base import Run, child_request, show_heads
-from ci_migrate.stages.version_rows import refuse_rows
+from ci_migrate.stages.left import left_by_last_run
+from ci_migrate.stages.version_rows import refuse_rows, unstamped_tables
 
 
 def run_stage(run: Run, _report: Report) -> StageResult:
@@ -42,8 +44,12 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     )
     refuse_rows(run, found, plan)
     applied = applied_files(run.ledger) if run.ledger is not None else {}
+    since, outside = left_by_last_run(run)
     facts = Facts(
         plan=plan,
+        unstamped_tables=unstamped_tables(run, plan),
+        outside=outside,
+        outside_since=since.run_id if since is not None else "",
         script_files=_script_files(run, found.graph, set(applied)),
         applied_files=applied,
         require_downgrade=run.settings.require_downgrade,
@@ -56,7 +62,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     at = show_heads([c.from_heads for c in plan.contexts])
     if refused:
         first = refused[0]
-        return StageResult(
+        result = StageResult(
             stage="check",
             outcome=Outcome.FAILED,
             message=f"{first.code} {first.name}: {first.message}",
@@ -66,6 +72,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
             plan=plan,
             state=TargetState.UNTOUCHED,
         )
+        return with_other_way(run, plan, result)
     if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
         run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
     approval = None

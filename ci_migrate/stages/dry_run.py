@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from ci_migrate.migrations.record import Recorder, version_table_names, without_
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
+    Direction,
     Evidence,
     Finding,
     Fingerprint,
@@ -31,6 +32,7 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
+from ci_migrate.stages.back import not_as_it_was, with_other_way
 from ci_migrate.stages.base import (
     Run,
     bare_schema,
@@ -80,7 +82,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
             evidence=result.evidence,
             state=TargetState.UNKNOWN,
         )
-    return result
+    return with_other_way(run, plan, result)
 
 
 def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_seconds: float) -> StageResult:
@@ -145,7 +147,10 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_s
         alembic_version=recorder.hello.alembic if recorder.hello else "",
         sqlalchemy_version=recorder.hello.sqlalchemy if recorder.hello else "",
     )
-    return _judge(run, plan, backup, evidence, ended, heads, recorder)
+    elsewhere = []
+    if plan.direction is Direction.DOWNGRADE and ended.ok:
+        elsewhere = not_as_it_was(run, plan, evidence.before, after)
+    return _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere)
 
 
 def _judge(
@@ -156,6 +161,7 @@ def _judge(
     ended: Ended,
     heads: tuple[tuple[str, ...], ...],
     recorder: Recorder,
+    elsewhere: Sequence[str],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
     base = StageResult(
@@ -185,6 +191,7 @@ def _judge(
         evidence=evidence,
         target_rows=backup.row_counts,
         require_downgrade=run.settings.require_downgrade,
+        not_as_it_was=elsewhere,
     )
     findings = (*run.look(facts, measured=True), *_pragmas(recorder, plan))
     refused = [f for f in findings if f.refuses]
@@ -200,6 +207,9 @@ def _judge(
             findings=findings,
         )
     back = "way back proven" if evidence.way_back.proven else "way back: only the backup"
+    if plan.direction is Direction.DOWNGRADE:
+        lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
+        back = f"accepted: {'; '.join(lost)}" if lost else "it loses nothing"
     message = (
         f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), {plan.pending} revisions rehearsed on it "
         f"({evidence.migrate_seconds:.1f} s), {back}"

@@ -19,7 +19,6 @@ from ci_migrate.model import (
     Report,
     StageResult,
     TargetState,
-    delta,
 )
 from ci_migrate.repairs.additions import Additions
 from ci_migrate.repairs.base import Repair, Repaired, Situation
@@ -27,6 +26,7 @@ from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.repairs.restore_tables import half_done
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.left import definitions_of, differences
 from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
 from ci_migrate.stages.restore_rows import noted, restore_rows
 from ci_migrate.stages.resume import resume, why_not
@@ -104,7 +104,7 @@ def situation_of(run: Run, report: Report) -> Situation:
     undo = Undo(run, plan, evidence, diagnosis, before) if evidence is not None else None
 
     def proved_as_before() -> list[str]:
-        return _not_as_before(run, plan, before)
+        return _not_as_before(run, plan, before, evidence)
 
     @cache
     def additions() -> Additions:
@@ -227,18 +227,14 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
     return tuple(commands)
 
 
-def _not_as_before(run: Run, plan: Plan, before: Fingerprint) -> list[str]:
+def _not_as_before(run: Run, plan: Plan, before: Fingerprint, evidence: Evidence | None) -> list[str]:
     """Differences of heads and fingerprint to those before the run, in words."""
     words = []
     heads = heads_of(run.database, plan)
     start = tuple(c.from_heads for c in plan.contexts)
     if heads != start:
         words.append(f"it is at {show_heads(heads)} instead of {show_heads(start)}")
-    words += [
-        f"{name} {'is gone' if text is None else 'is new' if name not in before.objects else 'is different'}"
-        for name, text in sorted(delta(before, Fingerprint.of(bare_schema(run.database, plan))).items())
-    ]
-    return words
+    return words + differences(before, bare_schema(run.database, plan), definitions_of(evidence))
 
 
 def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosis) -> Ended:

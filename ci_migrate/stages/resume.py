@@ -9,7 +9,7 @@ from pathlib import Path
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
 from ci_migrate.repairs.diagnosis import begun, standing_commits, within
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
-from ci_migrate.stages.verify import differs_from_rehearsal
+from ci_migrate.stages.left import differs_from_rehearsal
 from ci_migrate.stages.watch import Rest, Watcher
 
 
@@ -72,7 +72,7 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
     heads, planned = heads_of(run.database, plan), tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         return [f"the target is at {show_heads(heads)} instead of {show_heads(planned)}"]
-    return differs_from_rehearsal(before, Fingerprint.of(bare_schema(run.database, plan)), evidence)
+    return differs_from_rehearsal(before, bare_schema(run.database, plan), evidence)
 
 
 def _sha256(file: Path) -> str:

@@ -3,16 +3,14 @@
 from ci_migrate.model import (
     Diagnosis,
     Direction,
-    Evidence,
-    Fingerprint,
     Outcome,
     Plan,
     Report,
     StageResult,
     TargetState,
-    delta,
 )
 from ci_migrate.stages.base import Run, bare_schema, heads_of, show_heads
+from ci_migrate.stages.left import differences, differs_from_rehearsal
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -33,12 +31,11 @@ def run_stage(run: Run, report: Report) -> StageResult:
         )  # fmt: skip
     record = run.ledger.run(run.id)
     before = record.before if record is not None and record.before is not None else evidence.before
-    now = Fingerprint.of(bare_schema(run.database, plan))
-    differences = differs_from_rehearsal(before, now, evidence)
-    if differences:
+    found = differs_from_rehearsal(before, bare_schema(run.database, plan), evidence)
+    if found:
         message = (
-            f"The schema did not change as rehearsed: {'; '.join(differences[:3])}"
-            f"{f' and {len(differences) - 3} more' if len(differences) > 3 else ''}."
+            f"The schema did not change as rehearsed: {'; '.join(found[:3])}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
         )
         return _failed(message)
     return StageResult(
@@ -55,9 +52,9 @@ def _stamped(run: Run, plan: Plan) -> StageResult:
     record = run.ledger.run(run.id)
     assert record is not None
     assert record.before is not None
-    changed = sorted(delta(record.before, Fingerprint.of(bare_schema(run.database, plan))))
+    changed = differences(record.before, bare_schema(run.database, plan), {})
     if changed:
-        return _failed(f"A stamp changes no schema, but something did: {', '.join(changed[:3])}.")
+        return _failed(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
     was = show_heads([c.from_heads for c in plan.contexts])
     return StageResult(
         stage="verify",
@@ -65,25 +62,6 @@ def _stamped(run: Run, plan: Plan) -> StageResult:
         message=f"At {show_heads([c.to_heads for c in plan.contexts])}, the schema is untouched; it was at {was}",
         state=TargetState.MIGRATED,
     )
-
-
-def differs_from_rehearsal(before: Fingerprint, now: Fingerprint, evidence: Evidence) -> list[str]:
-    """In words, what is not as in the dry run; [] where the deltas agree.
-
-    Texts may differ between a database and its restored copy, so changes are compared: what changed in the one
-    must have changed in the other, and what differs after must already have differed before.
-    """
-    ours = delta(before, now)
-    rehearsed = delta(evidence.before, evidence.after)
-    words = [f"{name} changed, but not in the dry run" for name in sorted(ours.keys() - rehearsed.keys())]
-    words += [
-        f"{name} did not change, but in the dry run it did" for name in sorted(rehearsed.keys() - ours.keys())
-    ]
-    for name in sorted(ours.keys() & rehearsed.keys()):
-        same_before = before.objects.get(name) == evidence.before.objects.get(name)
-        if ours[name] != rehearsed[name] and same_before:
-            words.append(f"{name} is not what it became in the dry run")
-    return words
 
 
 def _failed(message: str) -> StageResult:

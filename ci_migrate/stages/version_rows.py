@@ -20,6 +20,7 @@ from ci_migrate.model import (
     delta,
 )
 from ci_migrate.repairs.diagnosis import same_change
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import Run, bare_schema
 
 Heads = tuple[tuple[str, ...], ...]
@@ -99,6 +100,27 @@ def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
         f"{what} Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC applied it from {script.file} "
         f"(sha256 {script.sha256[:12]}).",
         hint=hint,
+    )
+
+
+def unstamped_tables(run: Run, plan: Plan) -> int:
+    """How many tables there are in a database without version rows; 0 where it has some.
+
+    Raises:
+        RefusedError: they are those of a revision that an earlier run left: the version rows were lost.
+    """
+    if plan.from_heads or plan.direction is not Direction.UPGRADE:
+        return 0
+    tables = sum(name.startswith("table ") for name in bare_schema(run.reader, plan))
+    fits = fitting_heads(run, plan) if tables else None
+    lost = sorted(revision for heads in fits or () for revision in heads)
+    if not lost:
+        return tables
+    stamps = [shlex.join(stamp_command(run, revision, purge=False)) for revision in lost]
+    raise RefusedError(
+        f"{plan.identity.place} has {plural(tables, 'table')} and no version row, but its schema is the one of "
+        f"{' + '.join(lost)}, as an earlier run measured it: its version rows were lost.",
+        hint="; ".join(stamps),
     )
 
 

@@ -1,0 +1,22 @@
+"""CM501: the schema is not as the last run left it, though the version rows are."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Finding, Severity
+
+SHOWN = 3
+
+
+def find(check: Check, facts: Facts) -> Iterator[Finding]:
+    """A warning: whether the pending revisions fit what is there now, the dry run shows."""
+    if facts.outside:
+        more = len(facts.outside) - SHOWN
+        words = "; ".join(facts.outside[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        yield check.finding(
+            f"The target is not as run {facts.outside_since} left it: {words}. "
+            f"All of it: ci-migrate verify --target {facts.plan.target}"
+        )
+
+
+CHECK = Check("CM501", "changed-outside", Severity.WARNING, measured=False, find=find)

@@ -1,0 +1,55 @@
+"""CM403 and CM404: what a downgrade loses, and whether it leads to where its revision was."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.dropped_with_rows import columns_gone, tables_gone
+from ci_migrate.checks.rows_lost import rows_gone, values_gone
+from ci_migrate.model import Direction, Finding, Severity, Statement
+
+SHOWN = 3
+
+
+def find_losses(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Tables and columns that go with what is in them, rows and values that go out of those that stay."""
+    if facts.plan.direction is not Direction.DOWNGRADE:
+        return
+    assert facts.evidence is not None
+    for words, statement in _losses(facts):
+        yield check.finding(
+            f"The downgrade loses {words}.",
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
+
+
+def _losses(facts: Facts) -> Iterator[tuple[str, Statement | None]]:
+    assert facts.evidence is not None
+    for table, rows, statement in tables_gone(facts):
+        yield f"table {table} with {_plural(rows, 'row')}", statement
+    for column, values, places, statement in columns_gone(facts):
+        if not places:
+            yield f"column {column} with {_plural(values, 'value')}", statement
+    for table, before, after, statement in rows_gone(facts.evidence):
+        yield f"{before - after:,} of {_plural(before, 'row')} of table {table}", statement
+    for column, before, after, statement in values_gone(facts.evidence):
+        yield f"{before - after:,} of {_plural(before, 'value')} of column {column}", statement
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def find_elsewhere(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Objects that are not as they were at that revision, by the ladder of the run that left it."""
+    if facts.plan.direction is Direction.DOWNGRADE and facts.not_as_it_was:
+        more = len(facts.not_as_it_was) - SHOWN
+        words = "; ".join(facts.not_as_it_was[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        yield check.finding(
+            f"The downgrade does not lead back to the schema of {facts.plan.destination}: {words}."
+        )
+
+
+LOSSES = Check("CM403", "downgrade-loses", Severity.ERROR, measured=True, find=find_losses)
+ELSEWHERE = Check("CM404", "downgrade-leads-elsewhere", Severity.ERROR, measured=True, find=find_elsewhere)

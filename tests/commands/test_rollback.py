@@ -1,0 +1,167 @@
+"""`ci-migrate rollback`: which way back, what it loses, and that it says so before it does it."""
+
+import pytest
+from alembic_project import AlembicProject, new_project
+
+from ci_migrate.gate import run
+from ci_migrate.model import Direction, Outcome, Report
+from ci_migrate.opening import Order
+from ci_migrate.settings import load
+
+LIVE = '[targets.dev]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
+
+
+@pytest.fixture
+def filled(alembic_project) -> AlembicProject:
+    """At r2, with rows that a downgrade to base or r1 would lose; a backup was taken at base and at r1."""
+    assert alembic_project.gate("run", "r1").exit_code == 0
+    alembic_project.sql("insert into users values (1, 'ana'), (2, 'bo')")
+    assert alembic_project.gate("run").exit_code == 0
+    alembic_project.sql("insert into users values (3, 'cy', 'cy@x'), (4, 'di', 'di@x')")
+    return alembic_project
+
+
+def downgrade(project: AlembicProject, destination: str, **flags) -> Report:
+    settings = load(project.folder, project.environment(), flags)
+    return run(settings, Order("rollback", direction=Direction.DOWNGRADE, destination=destination))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def findings(report: Report) -> list[tuple[str, str]]:
+    return [(f.code, f.message) for f in report.findings]
+
+
+def test_M19_a_downgrade_that_loses_values_is_refused_with_both_ways(filled):
+    done = filled.run("rollback", "--to", "r1")
+    assert done.code == 1, done.text
+    said = words(done.text)
+    assert "The downgrade loses column users.email with 2 values. --yes accepts that." in said
+    assert "ci-migrate rollback --to r1 --by restore --target dev (backup_r1_" in said
+    assert "users has 4 rows now, 2 rows in it" in said
+    assert done.outcomes == {"check": "passed", "backup": "passed", "dry-run": "failed"}
+    assert filled.heads == ["r2"]
+
+    accepted = filled.run("rollback", "--to", "r1", "--yes")
+    assert accepted.code == 0, accepted.text
+    assert "accepted: The downgrade loses column users.email with 2 values" in words(accepted.text)
+    assert filled.heads == ["r1"]
+    assert filled.sql("select count(*) from users") == [(4,)], "what others wrote stays"
+
+
+def test_all_that_goes_is_named(filled):
+    filled.revision(
+        "r3",
+        "r2",
+        "create table notes (id integer primary key, word text); insert into notes values (1, 'a'), (2, 'b'), (3, 'c')",
+        "drop table notes; delete from users where id = 4; update users set name = null where id < 3",
+    )
+    assert filled.gate("run").exit_code == 0
+    report = downgrade(filled, "r2")
+    assert report.exit_code == 1
+    lost = {message for code, message in findings(report) if code == "CM403"}
+    assert lost == {
+        "The downgrade loses table notes with 3 rows.",
+        "The downgrade loses 1 of 4 rows of table users.",
+    }
+    filled.revision("r3", "r2", "pass", "drop table notes; update users set name = null where id < 3")
+    report = downgrade(filled, "r2", checks={"CM102": "ignore"})
+    assert "The downgrade loses 2 of 4 values of column users.name." in {m for _, m in findings(report)}
+
+
+def test_one_that_loses_nothing_says_so_and_is_done(alembic_project):
+    assert alembic_project.gate("run").exit_code == 0
+    alembic_project.sql("insert into users (name) values ('ana')")
+    report = downgrade(alembic_project, "r1")
+    assert report.exit_code == 0
+    assert "it loses nothing" in report.result("dry-run").message
+    assert alembic_project.heads == ["r1"]
+
+
+def test_one_that_leads_elsewhere_is_refused(alembic_project):
+    alembic_project.revision(
+        "r3",
+        "r2",
+        "create table extra (id integer primary key); create index ix on users (name)",
+        "drop table extra",
+    )
+    assert alembic_project.gate("run").exit_code == 0
+    alembic_project.sql("create table by_hand (id integer primary key)")
+    report = downgrade(alembic_project, "r2")
+    assert report.exit_code == 1
+    (found,) = [m for code, m in findings(report) if code == "CM404"]
+    assert "does not lead back to the schema of r2: index users.ix added" in found
+    assert "by_hand" not in found, "what others made is no fault of the downgrade"
+    assert "No backup was taken at r2" in report.result("dry-run").message
+    assert alembic_project.heads == ["r3"]
+    report = downgrade(alembic_project, "r2", allow=["CM404=seen"])
+    assert report.exit_code == 0
+
+
+def test_a_revision_without_downgrade_is_refused_before_the_backup(alembic_project):
+    alembic_project.revision("r3", "r2", "create table extra (id integer primary key)", "pass")
+    assert alembic_project.gate("run").exit_code == 0
+    report = downgrade(alembic_project, "r2")
+    assert report.exit_code == 1
+    check = report.result("check")
+    assert check.outcome is Outcome.FAILED
+    assert "r3.py has no downgrade: the version row would go" in check.message
+    assert alembic_project.heads == ["r3"]
+
+
+def test_back_by_restore_says_what_was_written_since_and_asks(filled):
+    asked = filled.run("rollback", "--to", "r1", "--by", "restore")
+    assert asked.code == 1, asked.text
+    assert "users: 4 rows now, 2 rows in the backup" in words(asked.text)
+    assert "Add --yes, or: ci-migrate rollback --to r1 --by downgrade --target dev" in words(asked.text)
+    assert filled.heads == ["r2"]
+    done = filled.run("rollback", "--to", "r1", "--by", "restore", "--yes", "--json")
+    assert done.code == 0, done.text
+    assert '"direction": "restore"' in done.out
+    assert "The database is restored: now at r1." in done.err
+    assert filled.heads == ["r1"]
+    assert filled.sql("select name from users") == [("ana",), ("bo",)]
+    assert filled.run("status").code == 0
+    assert "outside" not in filled.run("status").out, "what a restore left is no surprise"
+    again = filled.run("rollback", "--to", "r1", "--by", "restore", "--yes")
+    assert (again.code, "Nothing to do" in again.text) == (0, True)
+
+
+def test_no_backup_there_names_the_other_way(alembic_project):
+    assert alembic_project.gate("run").exit_code == 0
+    done = alembic_project.run("rollback", "--to", "r1", "--by", "restore", "--yes")
+    assert done.code == 1, done.text
+    assert "No whole backup of target dev was taken at r1" in words(done.text)
+    assert "ci-migrate rollback --to r1 --by downgrade --target dev" in words(done.text)
+    assert alembic_project.heads == ["r2"]
+
+
+def test_production_needs_an_approval_of_each_way(filled):
+    filled.settings(LIVE)
+    done = filled.run("rollback", "--to", "r1", "--by", "restore", "--yes")
+    assert done.code == 4, done.text
+    assert "--restore backup_r1_" in words(done.text)
+    made = filled.run("token", "generate", "--rollback", "--to", "r1", "--quiet", "--reason", "x")
+    done = filled.run(
+        "rollback", "--to", "r1", "--by", "restore", "--yes", env={"CI_MIGRATE_TOKEN": made.out.strip()}
+    )
+    assert done.code == 4, "an approval of the downgrade is none of the restore"
+    assert filled.heads == ["r2"]
+
+
+def test_on_postgresql(tmp_path, postgresql_url):
+    """Definitions that a restore writes anew are no difference to where the revision was."""
+    project = new_project(tmp_path)
+    project.environ["DATABASE_URL"] = postgresql_url.render_as_string(hide_password=False)
+    project.settings('[targets.dev]\nurl = "env:DATABASE_URL"\n')
+    project.revision(
+        "r2",
+        "r1",
+        "alter table users add email text check (email in ('a', 'b')); create view v as select id from users where name in ('x', 'y')",
+        "drop view v; alter table users drop email",
+    )
+    assert project.gate("run").exit_code == 0
+    report = downgrade(project, "r1")
+    assert report.exit_code == 0, report.first_bad
