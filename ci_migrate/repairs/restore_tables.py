@@ -1,16 +1,18 @@
 """Half a revision left nothing but rows: the tables that hold them come back from the backup, and no other."""
 
 from ci_migrate.errors import CiMigrateError, RefusedError
-from ci_migrate.model import Evidence, TableContent, TargetState
+from ci_migrate.model import Evidence, Plan, TableContent, TargetState
+from ci_migrate.repairs.additions import base_of
 from ci_migrate.repairs.base import HalfDone, Repair, Repaired, Situation
 from ci_migrate.repairs.diagnosis import rows_on
 from ci_migrate.repairs.restore import failed
 
 
-def half_done(evidence: Evidence, rung: int) -> HalfDone | None:
+def half_done(plan: Plan, evidence: Evidence, rung: int) -> HalfDone | None:
     """What half a revision left, if that is rows alone and the backup has them as they were before it.
 
     Args:
+        plan: what was to run.
         evidence: what the dry run measured.
         rung: where the target stands, from 1.
 
@@ -21,8 +23,8 @@ def half_done(evidence: Evidence, rung: int) -> HalfDone | None:
     here = evidence.rungs[rung - 1]
     if here.complete or here.revision is None:
         return None
-    below = max((n for n in range(1, rung) if evidence.rungs[n - 1].complete), default=0)
-    if _schema_on(evidence, below) != _schema_on(evidence, rung):
+    below = base_of(plan, evidence, here.heads, rung - 1)
+    if below is None or _schema_on(evidence, below) != _schema_on(evidence, rung):
         return None
     if not below:
         return None if here.changed is None else HalfDone(rung=0, tables=here.changed)

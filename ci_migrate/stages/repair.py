@@ -99,7 +99,7 @@ def situation_of(run: Run, report: Report) -> Situation:
     diagnosis = diagnosis_of(run, plan, evidence, before)
     half = None
     if evidence is not None and diagnosis.rung and diagnosis.found == "half a revision":
-        half = half_done(evidence, diagnosis.rung)
+        half = half_done(plan, evidence, diagnosis.rung)
 
     undo = Undo(run, plan, evidence, diagnosis, before) if evidence is not None else None
 

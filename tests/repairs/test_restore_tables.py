@@ -4,7 +4,19 @@ import pytest
 from half_shop import MakeShop, shop_maker
 from kill_support import Shop
 
-from ci_migrate.model import Evidence, Fingerprint, Rung, TableContent, TableEvidence, WayBack
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Fingerprint,
+    Identity,
+    Plan,
+    PlannedContext,
+    Rung,
+    TableContent,
+    TableEvidence,
+    VersionTable,
+    WayBack,
+)
 from ci_migrate.repairs.base import HalfDone
 from ci_migrate.repairs.restore_tables import half_done
 
@@ -126,6 +138,22 @@ def test_M3_rows_before_ddl_are_never_there_twice(
     assert shop.heads_now() == ["r1"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_what_was_committed_before_half_a_revision_stays(engine: str, request, tmp_path) -> None:
+    """On PostgreSQL the block commits the revision before it, and nothing of its own yet."""
+    request.param = engine
+    shop = shop_maker(request, tmp_path)(before='op.execute("UPDATE orders SET total = total + 1")')
+    start = shop.everything_in_it()
+    assert shop.here("run").code == 7
+    repaired = shop.here("repair")
+    assert repaired.code == 0, repaired.text
+    assert repaired.stage("repair")["state"] == "partly migrated"
+    assert shop.heads_now() == ["r1"]
+    left = shop.everything_in_it()
+    assert left["orders"]["rows"] == [(1, 6)]
+    assert (left["log"], left["customers"]) == (start["log"], start["customers"])
+
+
 # --------------------------------------------------------------------------- when it fits
 
 
@@ -150,6 +178,17 @@ def ladder(*rungs: tuple[bool, dict, dict, dict | None]) -> Evidence:
     )  # fmt: skip
 
 
+TABLE = VersionTable()
+PLAN = Plan(
+    target="dev",
+    identity=Identity(dialect="sqlite", place="app.db", facts={}),
+    direction=Direction.UPGRADE,
+    destination="head",
+    contexts=(PlannedContext(version_table=TABLE, from_heads=("r",), to_heads=("s",), revisions=("s",)),),
+    revisions=(),
+    env_sha256="",
+    script_heads=("s",),
+)
 END = (True, {}, {"a": content(9), "b": content(2)}, None)
 
 
@@ -184,4 +223,4 @@ END = (True, {}, {"a": content(9), "b": content(2)}, None)
     ],
 )
 def test_when_tables_alone_can_come_back(rungs, expected) -> None:
-    assert half_done(ladder(*rungs, END), len(rungs)) == expected
+    assert half_done(PLAN, ladder(*rungs, END), len(rungs)) == expected

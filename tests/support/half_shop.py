@@ -22,15 +22,16 @@ def shop_maker(request: Any, folder: Path) -> MakeShop:
     """Makes the shop on the engine that a fixture's parameter names.
 
     The maker takes further settings of the target, `early`: what is committed after the rows, so that more than
-    rows is left, and `fails`: False for a revision in which nothing fails.
+    rows is left, and `fails`: False for a revision in which nothing fails, and `before`: a revision that comes
+    before it, then all are one transaction on PostgreSQL.
     """
     mariadb = request.param == "mariadb"
     fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(request.param)
 
-    def make(settings: str = "", *, early: str = "", fails: bool = True) -> Shop:
+    def make(settings: str = "", *, early: str = "", fails: bool = True, before: str = "") -> Shop:
         url = request.getfixturevalue(fixture) if fixture else None
         settings = f'auto-rollback = false\nrestore = "auto"\n{settings}'
-        shop = new_shop(folder, url, mode="per-migration", settings=settings)
+        shop = new_shop(folder, url, mode="default" if before else "per-migration", settings=settings)
         for revision in ("r2", "r3"):
             (shop.folder / "migrations" / "versions" / f"{revision}.py").unlink()
         shop.query("CREATE TABLE log (id INTEGER NOT NULL, points INTEGER)")
@@ -42,7 +43,9 @@ def shop_maker(request: Any, folder: Path) -> MakeShop:
             inside = "".join(f"    {line}\n" for line in rows.strip().splitlines())
             rows = f"with op.get_context().autocommit_block():\n{inside}"
         broken = (MARIADB_FAILS if mariadb else FAILS) if fails else ""
-        shop.revision("r1", "r0", f"{rows}\n{broken}\n{INDEX}")
+        if before:
+            shop.revision("r1", "r0", before)
+        shop.revision(*(("r2", "r1") if before else ("r1", "r0")), f"{rows}\n{broken}\n{INDEX}")
         return shop
 
     return make
