@@ -10,6 +10,8 @@ def generate_command(plan: Plan) -> list[str]:
     command = ["ci-migrate", "token", "generate", "--target", plan.target]
     if plan.direction is Direction.RESTORE:
         return [*command, "--restore", plan.destination]
+    if plan.direction is Direction.PROTECTION:
+        return [*command, "--protection", plan.destination]
     if plan.direction is Direction.DOWNGRADE:
         return [*command, "--rollback", "--to", plan.destination]
     if plan.direction is Direction.STAMP:
@@ -22,6 +24,11 @@ def go_on_command(plan: Plan) -> list[str]:
     target = ["--target", plan.target]
     if plan.direction is Direction.RESTORE:
         return ["ci-migrate", "backup", "restore", plan.destination, *target]
+    if plan.direction is Direction.PROTECTION:
+        if plan.destination == "unprotect":
+            return ["ci-migrate", "unprotect", *target]
+        flag = [] if plan.destination.startswith("rules-") else [f"--{plan.destination}"]
+        return ["ci-migrate", "protect", *flag, *target]
     if plan.direction is Direction.DOWNGRADE:
         return ["ci-migrate", "rollback", "--to", plan.destination, *target]
     if plan.direction is Direction.STAMP:

@@ -33,11 +33,15 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("stamp", "Mark a revision without running anything; the schema is proved untouched."),
         ("backup", "Create, list, show, verify, copy, restore, delete, prune backups."),
     ),
-    "Approval": (("token", "Generate, validate, list, revoke approval tokens."),),
+    "Approval": (
+        ("token", "Generate, validate, list, revoke approval tokens."),
+        ("protect", "The database knows that it is production, and who approves."),
+        ("unprotect", "Take the protection away; needs an approval itself."),
+    ),
     "Set-up": (
         ("settings", "Each setting with its value and where it comes from."),
         ("plugins", "All hooks and who implements them."),
-        ("audit", "Show or verify the audit trail."),
+        ("audit", "Show, verify or export the audit trail."),
     ),
 }
 """Literal, so that `--help` imports no command."""

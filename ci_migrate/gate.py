@@ -21,6 +21,7 @@ from ci_migrate.opening import Order, opened
 from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
+from ci_migrate.stages.gatekeeper import protection, refuse_frozen, refuse_other_database
 from ci_migrate.stages.repair import fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
 
@@ -40,24 +41,18 @@ STAGES = {
 
 def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) -> Report:
     """Walk the pipeline for a command and return the finished report. Raises CiMigrateError before the first stage."""
-    if order.command == "migrate" and settings.production:
-        raise RefusedError(
-            f"`migrate` leaves out the dry run; target {settings.target} is a production one "
-            f"({settings.production_reason}).",
-            hint="Use `ci-migrate run`.",
-        )
-    if settings.production and not settings.auto_backup and order.command in ("run", "rollback"):
-        raise RefusedError(
-            f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
-            f"one ({settings.production_reason}): there would be nothing to rehearse on, and no way back.",
-            hint="Set auto-backup = true.",
-        )
+    if settings.production:
+        _refuse_careless(settings, order, settings.production_reason)
     started = time.monotonic()
     report: Report | None = None
     try:
         with opened(settings, order, interrupt) as (run_, manager):
             if run_.ledger is not None and run_.lock is not None:
+                refuse_frozen(run_)
                 refuse_unfinished(run_)
+                found = protection(run_)
+                if found.protected:
+                    _refuse_careless(settings, order, f"protected since {found.since[:10]}")
             report = _empty(run_, order)
             if run_.lock is not None:
                 _begin(run_, order)
@@ -66,6 +61,8 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
             if run_.lock is not None:
                 report = _finish(run_, report)
             approve = report.result("approve")
+            if approve is not None and approve.outcome is Outcome.FAILED:
+                report = _tell_request(run_, report)
             if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
                 report = _write_request(report, order)
     except Exception as error:
@@ -74,6 +71,27 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
         # the stages have ended: what fails in giving lock, ledger and copies back does not change what they did
         return warned(report, f"Not all was given back at the end: {words_of_error(error)}")
     return report
+
+
+def _refuse_careless(settings: Settings, order: Order, why: str) -> None:
+    """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
+    if order.command == "migrate":
+        raise RefusedError(
+            f"`migrate` leaves out the dry run; target {settings.target} is a production one ({why}).",
+            hint="Use `ci-migrate run`.",
+        )
+    if settings.dry_run == "off" and order.command in ("run", "rollback"):
+        raise RefusedError(
+            f"dry-run is off ({settings.sources['dry-run']}), and target {settings.target} is a production one "
+            f"({why}).",
+            hint='Set dry-run = "backup".',
+        )
+    if not settings.auto_backup and order.command in ("run", "rollback"):
+        raise RefusedError(
+            f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
+            f"one ({why}): there would be nothing to rehearse on, and no way back.",
+            hint="Set auto-backup = true.",
+        )
 
 
 def warned(report: Report, *words: str) -> Report:
@@ -180,7 +198,7 @@ def repair(
         if (
             record.phase != "repairing"
         ):  # then a restore may have swapped the database and died before it said so
-            _refuse_other_database(run_)
+            refuse_other_database(run_)
         run_.interrupt.protected = True  # from here on a signal waits for a statement boundary
         result = repair_stage(run_, report)
         order.done(result)
@@ -229,7 +247,7 @@ def _begin(run_: Run, order: Order) -> None:
     assert run_.ledger is not None
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
-    _refuse_other_database(run_)
+    refuse_other_database(run_)
     run_.ledger.begin_run(
         RunRecord(
             run_id=run_.id,
@@ -243,16 +261,6 @@ def _begin(run_: Run, order: Order) -> None:
     )
     if order.reason:
         run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)
-
-
-def _refuse_other_database(run_: Run) -> None:
-    assert run_.ledger is not None
-    differences = run_.ledger.identity_differences(run_.database.identity())
-    if differences:
-        raise RefusedError(
-            f"This ledger belongs to another database: {'; '.join(differences)}.",
-            hint="Is the URL right? If the database was moved on purpose, give it a ledger of its own (`state`).",
-        )
 
 
 def _finish(run_: Run, report: Report) -> Report:
@@ -270,6 +278,18 @@ def _finish(run_: Run, report: Report) -> Report:
         )
     except CiMigrateError as error:
         return warned(report, f"The ledger could not be closed: {error.what}")
+    return report
+
+
+def _tell_request(run_: Run, report: Report) -> Report:
+    """That an approval was asked for, and for what, in the audit trail."""
+    assert report.plan is not None
+    assert run_.ledger is not None
+    facts = {"planDigest": report.plan.digest, "direction": report.plan.direction, "by": actor(run_.settings)}
+    try:
+        run_.ledger.audit("approval requested", run_.id, **facts)
+    except CiMigrateError as error:
+        return warned(report, error.what)
     return report
 
 

@@ -75,6 +75,7 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     RESTORE = "restore"  # `destination` is the backup's id
+    PROTECTION = "protection"  # `destination` says what becomes of the protection
 
 
 class Revision(Noun, frozen=True, kw_only=True):

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ci_migrate.approval import claim, reserve
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_tables, would_lose
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
-from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
+from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
 from ci_migrate.gate import resumed
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Approval, Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
 from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.settings import Settings
 from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.base import Run, bare_schema, restored_copy, words_of
 from ci_migrate.stages.dry_run import compare_with_backup
+from ci_migrate.stages.gatekeeper import claimed, refuse_frozen, reserved, why_needed
 from ci_migrate.stages.repair import situation_of
 from ci_migrate.stages.restore_rows import noted
 from ci_migrate.status import current_plan, proven_backups
@@ -118,7 +118,10 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     if tables:
         _refuse_version_tables(run, tables)
         refuse_other_tables(run.database, backup, tables)
-    approval = _reserved(run, backup) if run.settings.needs_approval("restore") else None
+    refuse_frozen(run)
+    why = why_needed(run, Direction.RESTORE)
+    what = f"A restore over target {run.settings.target} ({why})"
+    approval = reserved(run, restore_plan(run, backup.backup_id), what) if why else None
     how.sure(backup, _would_lose(run, backup, tables or None))
     safety = _safety_backup(run, backup) if how.safety_backup else None
     run.interrupt.protected = (
@@ -127,7 +130,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     if run.interrupt.number is not None:
         raise Interrupted(run.interrupt.number)
     if approval is not None and run.ledger is not None:
-        claim(run.ledger, approval.approval_id, run.id)
+        claimed(run, approval)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
         with restored_copy(run, backup) as copy, run.watch("restore", 0), _noted(run, backup, tables):
@@ -206,17 +209,6 @@ def _safety_backup(run: Run, backup: Backup) -> Backup:
             f"What is there now can't be backed up: {error.what}",
             hint=f"If it may be lost: ci-migrate backup restore {backup.backup_id} --no-safety-backup",
         ) from error
-
-
-def _reserved(run: Run, backup: Backup) -> Approval:
-    """The approval of this restore; it is used up only when the restore begins."""
-    target = run.settings.target
-    if run.token is None or run.ledger is None:
-        raise NotApprovedError(
-            f"A restore over target {target} needs an approval ({run.settings.production_reason}).",
-            hint=f"ci-migrate token generate --target {target} --restore {backup.backup_id} --reason 'why'",
-        )
-    return reserve(run.ledger, run.token.reveal(), restore_plan(run, backup.backup_id), run.id)
 
 
 def complete(backup: Backup) -> Backup:

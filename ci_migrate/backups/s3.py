@@ -30,6 +30,7 @@ _PIECE = 8 << 20
 _AT_ONCE = 4
 _WRITING = ".ci-migrate/writing/"
 _DELETED = ".ci-migrate/deleted/"
+_CLAIMS = ".ci-migrate/claims/"
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9!_.*'()=+-]+)*)/?")
 
 
@@ -288,6 +289,9 @@ class S3Storage:
         client, config = self._client, TransferConfig(multipart_chunksize=_PIECE, max_concurrency=_AT_ONCE)
         with told(self.place):
             client.upload_file(str(path), self._bucket, key, Config=config)
+
+    def claim(self, name: str, owner: bytes) -> bool:
+        return self._create(f"{self._prefix}{_CLAIMS}{name}", owner)
 
     # ---------------------------------------------------------------- remove
 

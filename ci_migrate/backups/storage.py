@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from ci_migrate.model import Backup, BackupFile
 MANIFEST = "manifest.json"
 
 _CHUNK = 1 << 20
+CLAIMS = "claims"
 WRITING = ".writing"
 _DELETED = ".deleted-"
 _YOUNG = 60.0
@@ -95,6 +97,9 @@ class Storage(Protocol):
 
     def sweep(self) -> list[str]:
         """Remove what killed processes left behind, and nothing else; returns the ids."""
+
+    def claim(self, name: str, owner: bytes) -> bool:
+        """Note for good, create-only, who has used an approval: whether it is this owner's. Nothing removes it."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,27 @@ class LocalStorage:
             shutil.rmtree(doomed)
             swept.append(doomed.name.removeprefix(_DELETED))
         return swept
+
+    def claim(self, name: str, owner: bytes) -> bool:
+        self._prepare()
+        folder = self._folder / CLAIMS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # Written whole and then linked, which fails where the name is taken: nobody ever reads half a note.
+        path, own = folder / name, folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
+        try:
+            with os.fdopen(
+                os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+            ) as file:
+                file.write(owner)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                path.hardlink_to(own)
+        finally:
+            own.unlink(missing_ok=True)
+        _flush(folder)
+        _flush(self._folder)
+        return path.read_bytes() == owner
 
 
 def manifest_text(backup: Backup) -> bytes:

@@ -1,5 +1,6 @@
-"""`ci-migrate audit show|verify`."""
+"""`ci-migrate audit show|verify|export`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.errors import UsageError
 from ci_migrate.opening import Order, opened
 
 
@@ -27,6 +29,29 @@ def show(environment: Environment, /, limit: int, **options: Any) -> int:
         for record in run.ledger.audit_records(limit) if run.ledger is not None else ():
             click.echo(msgspec.json.encode(record).decode())
     return 0
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@settings_options
+@click.pass_obj
+def export(environment: Environment, /, file: Path, **options: Any) -> int:
+    """Write the whole trail to FILE, one JSON object a line; - for standard output. Keep it elsewhere.
+
+    A trail that is broken is exported all the same, and the exit code is 1.
+    """
+    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+        records = run.ledger.audit_records(10**9) if run.ledger is not None else ()
+        wrong = run.ledger.verify_audit() if run.ledger is not None else []
+    try:
+        with click.open_file(str(file if str(file) == "-" else environment.directory / file), "w") as out:
+            for record in records:
+                out.write(msgspec.json.encode(record).decode() + "\n")
+    except OSError as error:
+        raise UsageError(f"{file} can't be written: {error.strerror}.") from error
+    for words in wrong:
+        click.echo(words, err=True)
+    return 1 if wrong else 0
 
 
 @command.command("verify")

@@ -18,8 +18,10 @@ from ci_migrate.gate import actor
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Direction, Plan
 from ci_migrate.opening import Order, opened
+from ci_migrate.protecting import protection_plan
 from ci_migrate.restoring import restore_plan
 from ci_migrate.stages.base import Run, show_heads
+from ci_migrate.stages.gatekeeper import refuse_confirmation
 from ci_migrate.status import current_plan, sound_plan
 
 
@@ -28,6 +30,12 @@ def plan_options(function: Function) -> Function:
     for option in (
         click.option(
             "--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`."
+        ),
+        click.option(
+            "--protection",
+            "change",
+            metavar="CHANGE",
+            help="For `ci-migrate protect|unprotect`: unprotect, unfreeze, accept-identity, or what protect printed.",
         ),
         click.option("--rollback", is_flag=True, help="For `ci-migrate rollback --to`."),
         click.option("--stamp", is_flag=True, help="For `ci-migrate stamp`; --to says what it marks."),
@@ -69,6 +77,7 @@ def generate(
     rollback: bool,
     stamp: bool,
     backup_id: str | None,
+    change: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -76,8 +85,9 @@ def generate(
     settings = settings_of(environment, options)
     order = _order("token generate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
-        plan = _plan(run, backup_id, stamp=stamp)
-        if plan.changes_nothing and not backup_id:
+        refuse_confirmation(run)
+        plan = _plan(run, backup_id, change, stamp=stamp)
+        if plan.changes_nothing and not backup_id and not change:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         token, approval = make_token(
             _ledger(run),
@@ -90,8 +100,8 @@ def generate(
     if not quiet:
         at = show_heads([c.from_heads for c in plan.contexts])
         what = "stamp" if stamp else f"{plan.pending} revisions"
-        what = f"restore of {backup_id}" if backup_id else what
-        to = "" if backup_id else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
+        what = f"restore of {backup_id}" if backup_id else change or what
+        to = "" if backup_id or change else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
         click.echo(
             f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
@@ -118,6 +128,7 @@ def validate(
     rollback: bool,
     stamp: bool,
     backup_id: str | None,
+    change: str | None,
     **options: Any,
 ) -> int:
     """Say whether a token could be used now, or why not (exit 4)."""
@@ -125,7 +136,7 @@ def validate(
     token = token_of(environment, token_file)
     order = _order("token validate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=False) as (run, _):
-        plan = _plan(run, backup_id, stamp=stamp)
+        plan = _plan(run, backup_id, change, stamp=stamp)
         approval = look_at(_ledger(run), token.reveal() if token else "", plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
@@ -168,8 +179,10 @@ def revoke(
     return 0
 
 
-def _plan(run: Run, backup_id: str | None, *, stamp: bool) -> Plan:
+def _plan(run: Run, backup_id: str | None, change: str | None, *, stamp: bool) -> Plan:
     """What is approved: rows that make no sense are no hindrance to what takes them away."""
+    if change:
+        return protection_plan(run, change)
     if backup_id:
         return restore_plan(run, backup_id)
     return current_plan(run) if stamp else sound_plan(run)

@@ -214,6 +214,9 @@ class Ledger:
                     result=result,
                 )
             )
+            if result.outcome is not Outcome.SKIPPED:
+                facts = {"stage": result.stage, "outcome": result.outcome.value, "exitCode": result.exit_code}
+                audit.append(connection, "stage", run_id, facts)
 
     def stages(self, run_id: str) -> tuple[StageResult, ...]:
         """What the stages of a run did, in the order in which it was written."""

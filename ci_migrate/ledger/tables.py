@@ -32,7 +32,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0001"
+LEDGER_REVISION = "0002"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
 
 VERSION_TABLE = "ci_migrate_version"
@@ -212,6 +212,42 @@ commits = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
 )
 """MySQL and MariaDB: written by a migration's own transaction, so that a row is there if, and only if, it committed."""
+
+protection = Table(
+    "ci_migrate_protection",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("protected", Boolean, nullable=False),
+    Column("since", Utc),
+    Column("protected_by", Text),
+    Column("min_approvals", Integer, nullable=False),
+    Column("forbid_self_approval", Boolean, nullable=False),
+    Column("frozen", Text),  # why; NULL where it is not
+)
+
+signers = Table(
+    "ci_migrate_signers",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("line", Text, nullable=False),  # of OpenSSH's allowed-signers format
+    Column("emergency", Boolean, nullable=False),
+    Column("added", Utc, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("revoked", Utc),
+)
+
+nonces = Table(
+    "ci_migrate_nonces",
+    metadata,
+    Column("approval_id", String(32), primary_key=True),  # the nonce of a signed token
+    Column("payload", Text, nullable=False),  # what was signed
+    Column("approved_by", Text, nullable=False),  # JSON
+    Column("emergency", Boolean, nullable=False),
+    Column("seen", Utc, nullable=False),
+    Column("claimed_by", String(255)),
+    Column("claimed", Utc),
+    Column("revoked", Utc),
+)
 
 _CLOCKS = {
     "sqlite": text("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"),

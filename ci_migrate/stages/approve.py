@@ -4,38 +4,35 @@ import copy
 import shlex
 from functools import partial
 
-from ci_migrate.approval import Approver, Decision, claim
+from ci_migrate.approval import Approver, Decision
 from ci_migrate.approval_commands import generate_command
 from ci_migrate.bounded import bounded
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
-from ci_migrate.model import Direction, Outcome, Plan, Report, StageResult, TargetState
+from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.stages.base import Run
-
-
-def needed(run: Run) -> bool:
-    """Whether this run needs an approval; going back has tags of its own."""
-    return run.settings.needs_approval("rollback" if run.direction is Direction.DOWNGRADE else "migrate")
+from ci_migrate.stages.gatekeeper import claimed, why_needed
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
     """Ask, and claim the approval that this run reserved."""
     plan = report.plan
     assert plan is not None
-    if not needed(run):
+    why = why_needed(run, run.direction)
+    if not why:
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
     try:
         decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in run.approvers(plan)]
     except CiMigrateError as error:  # a plugin that can't even name its approvers denies
-        return _stop(run, plan, [error.what])
+        return _stop(plan, why, [error.what])
     denied = [d.reason or "denied" for d in decisions if d.granted is False]
     granted = any(d.granted is True for d in decisions)
     approval = report.approval
     if denied or not granted or approval is None or run.ledger is None:
-        return _stop(run, plan, denied)
+        return _stop(plan, why, denied)
     try:
-        claim(run.ledger, approval.approval_id, run.id)
+        claimed(run, approval)
     except NotApprovedError as error:
-        return _stop(run, plan, [error.what])
+        return _stop(plan, why, [error.what])
     return StageResult(
         stage="approve",
         outcome=Outcome.PASSED,
@@ -59,10 +56,9 @@ def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
     return Decision(granted=False, reason=f"{type(approver).__name__} answered with no decision")
 
 
-def _stop(run: Run, plan: Plan, denied: list[str]) -> StageResult:
-    why = denied[0] if denied else run.settings.production_reason or "this stage needs an approval"
+def _stop(plan: Plan, why: str, denied: list[str]) -> StageResult:
     message = (
-        f"Not approved: {why}\n"
+        f"Not approved: {denied[0] if denied else why}\n"
         f"Approve with: {shlex.join(generate_command(plan))} --reason 'why'\n"
         "then run again with CI_MIGRATE_TOKEN or --token-file."
     )

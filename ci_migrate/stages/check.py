@@ -1,6 +1,5 @@
 """check: reads the revision graph and the target read-only, builds the Plan, runs every static check."""
 
-from ci_migrate.approval import reserve
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
 from ci_migrate.ledger.applied import applied_files
@@ -16,9 +15,9 @@ from ci_migrate.model import (
     TargetState,
     sha256_hex,
 )
-from ci_migrate.stages.approve import needed
 from ci_migrate.stages.back import with_other_way
 from ci_migrate.stages.base import Run, child_request, show_heads
+from ci_migrate.stages.gatekeeper import reserved, why_needed
 from ci_migrate.stages.left import left_by_last_run
 from ci_migrate.stages.version_rows import refuse_rows, unstamped_tables
 
@@ -76,8 +75,8 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
         run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
     approval = None
-    if run.token is not None and run.ledger is not None and not plan.changes_nothing and needed(run):
-        approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
+    if run.token is not None and run.ledger is not None and not plan.changes_nothing:
+        approval = reserved(run, plan) if why_needed(run, run.direction) else None
     what = f"{plan.pending} revisions to run" if plan.pending != 1 else "1 revision to run"
     if run.direction is Direction.STAMP:
         what = "Version rows to write"

@@ -41,6 +41,7 @@ class Shelf:
     """What a MemoryStorage holds; several of them can share one."""
 
     backups: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    claims: dict[str, bytes] = field(default_factory=dict)
     writing: dict[str, Path | None] = field(default_factory=dict)
     """Who is being written, and where; None: its process is dead."""
 
@@ -112,6 +113,9 @@ class MemoryStorage:
     def delete(self, backup_id: str) -> None:
         self.shelf.writing.pop(backup_id, None)
         self.shelf.backups.pop(backup_id, None)
+
+    def claim(self, name: str, owner: bytes) -> bool:
+        return self.shelf.claims.setdefault(name, owner) == owner
 
     def sweep(self) -> list[str]:
         dead = sorted(backup_id for backup_id, folder in self.shelf.writing.items() if folder is None)

@@ -242,6 +242,19 @@ class StorageConformance:
         with pytest.raises(BackupError, match=name), catalog.reading(backup):
             pytest.fail("it was given out")
 
+    def test_a_claim_is_had_once(self, storage: Storage, opener: Callable[[], Storage]) -> None:
+        """Of several owners one has it, for good; asking again changes nothing."""
+        storages = [opener() for _ in range(4)]
+        owners = [f"run {number}".encode() for number in range(len(storages))]
+        with ThreadPoolExecutor(len(storages)) as pool:
+            had = list(pool.map(lambda one, owner: one.claim("a0", owner), storages, owners))
+        assert sum(had) == 1
+        assert [one.claim("a0", owner) for one, owner in zip(storages, owners, strict=True)] == had
+        assert storage.claim("a1", owners[0])
+        assert storage.ids() == []
+        assert storage.sweep() == []
+        assert not storage.claim("a1", owners[1])
+
     def test_a_copy_arrives(self, storage: Storage, tmp_path: Path) -> None:
         """A backup that is copied to a folder and back is the same."""
         backup = publish(storage, ID)

@@ -13,7 +13,7 @@ from ledger_support import finish, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import opening_mysql
+from ci_migrate.ledger import opening_mysql, protection
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.opening import MIGRATIONS
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
@@ -375,3 +375,28 @@ def test_postgresql_a_server_that_does_not_answer(create):
     assert "127.0.0.1:1/shop_ci_migrate" in caught.value.what
     assert "s3cret" not in " ".join(caught.value.lines)
     assert len(caught.value.lines) == 3
+
+
+# --------------------------------------------------------------------------- upgrades
+
+
+def test_one_of_the_first_version_is_upgraded_in_place(url):
+    """What is in it stays; many may find it at once; on MySQL an upgrade that was killed half-way is begun anew."""
+    engine = create_engine(url) if url.get_backend_name() == "sqlite" else None
+    with open_ledger(url, create=True) as made:
+        made.audit("something")
+        uuid = made.uuid
+    engine = engine or create_engine(url)
+    with engine.begin() as connection:
+        for table in ("ci_migrate_protection", "ci_migrate_signers", "ci_migrate_nonces"):
+            if table == "ci_migrate_nonces" and url.get_backend_name() == "mysql":
+                continue
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    engine.dispose()
+    processes = [start_process(url, OPEN + "ledger.audit('opened'); print(ledger.uuid)") for _ in range(3)]
+    assert set(finish(processes)) == {uuid + "\n"}
+    with open_ledger(url, create=False) as upgraded:
+        assert protection.read(upgraded) == protection.UNPROTECTED
+        assert [record.kind for record in upgraded.audit_records()] == ["something"] + ["opened"] * 3
+        assert upgraded.verify_audit() == []

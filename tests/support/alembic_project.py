@@ -1,5 +1,7 @@
 """Small Alembic projects on the disk, and the command that is run in them as a user runs it."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -12,7 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from ci_migrate.cli import run as run_command
 from ci_migrate.gate import run
 from ci_migrate.model import Report
 from ci_migrate.opening import Order
@@ -197,6 +201,22 @@ class AlembicProject:
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr, self.folder)
+
+    def call(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:
+        """As `run`, in this process: no start of Python, where the process itself is not what is looked at."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            with (
+                patch.dict(os.environ, self.environment(env), clear=True),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
+                code = run_command(["-C", str(self.folder), *arguments])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return Done(code, out.getvalue(), err.getvalue(), self.folder)
 
     def gate(self, command: str, destination: str | None = None, **flags: Any) -> Report:
         """The report of a command, without a process for it: quicker, and all nouns to look at."""

@@ -1,0 +1,101 @@
+"""`ci-migrate protect`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import Function, settings_of, target_option, token_of
+from ci_migrate.errors import UsageError
+from ci_migrate.gate import actor
+from ci_migrate.ledger.protection import Rules
+from ci_migrate.opening import Order, opened
+from ci_migrate.protecting import Change, accept_identity, freeze, protect, unfreeze
+
+
+def change_options(function: Function) -> Function:
+    """Who changes the protection, and by which approval."""
+    for option in (
+        click.option("--token-file", metavar="FILE", help="The approval token; - for standard input."),
+        click.option("--by", help="Who does it; by default the user of this machine or the CI's actor."),
+        target_option,
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("protect")
+@click.option(
+    "--approver",
+    "approvers",
+    multiple=True,
+    metavar="KEYLINE",
+    help="Who may approve: 'NAME ssh-ed25519 AAAA...', as in OpenSSH's allowed signers; several times.",
+)
+@click.option("--emergency", multiple=True, metavar="KEYLINE", help="A key that suffices alone.")
+@click.option(
+    "--min-approvals", type=click.IntRange(1, 16), default=1, show_default=True, help="How many people."
+)
+@click.option(
+    "--forbid-self-approval", is_flag=True, help="Who asks, and the CI's actor, may not be among them."
+)
+@click.option("--freeze", "reason", metavar="REASON", help="Instead: no run may write, until --unfreeze.")
+@click.option("--unfreeze", "thaw", is_flag=True, help="Instead: runs may write again.")
+@click.option("--accept-identity", is_flag=True, help="Instead: the database was moved or failed over.")
+@change_options
+@click.pass_obj
+def command(
+    environment: Environment,
+    /,
+    approvers: tuple[str, ...],
+    emergency: tuple[str, ...],
+    min_approvals: int,
+    forbid_self_approval: bool,
+    reason: str | None,
+    thaw: bool,
+    by: str | None,
+    token_file: str | None,
+    **options: Any,
+) -> int:
+    """Write into the ledger that the target is protected, and who approves, whatever the repository says.
+
+    The options are the whole of it: approvers that are not named again are revoked. What is protected already is
+    changed by an approval only.
+    """
+    accept = bool(options.pop("accept_identity"))
+    if sum((reason is not None, thaw, accept, bool(approvers or emergency))) > 1:
+        raise UsageError("--freeze, --unfreeze, --accept-identity and --approver are for one call each.")
+    rules = Rules(
+        approvers=tuple(" ".join(line.split()) for line in approvers),
+        emergency=tuple(" ".join(line.split()) for line in emergency),
+        min_approvals=min_approvals,
+        forbid_self_approval=forbid_self_approval,
+    )
+
+    def change(who: str) -> Change:
+        if reason is not None:
+            return lambda run: freeze(run, reason, who)
+        if thaw:
+            return lambda run: unfreeze(run, who)
+        if accept:
+            return lambda run: accept_identity(run, who)
+        return lambda run: protect(run, rules, who)
+
+    return changed(environment, "protect", options, change, by, token_file)
+
+
+def changed(
+    environment: Environment,
+    command: str,
+    options: dict[str, Any],
+    change: Callable[[str], Change],
+    by: str | None,
+    token_file: str | None,
+) -> int:
+    """Change the protection and say so."""
+    settings = settings_of(environment, options)
+    order = Order(command, token=token_of(environment, token_file))
+    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+        click.echo(change(by or actor(settings))(run))
+    return 0

@@ -1,0 +1,19 @@
+"""`ci-migrate unprotect`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.protect import change_options, changed
+from ci_migrate.protecting import unprotect
+
+
+@click.command("unprotect")
+@change_options
+@click.pass_obj
+def command(environment: Environment, /, by: str | None, token_file: str | None, **options: Any) -> int:
+    """Take the protection away; needs an approval itself."""
+    return changed(
+        environment, "unprotect", options, lambda who: lambda run: unprotect(run, who), by, token_file
+    )
