@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("unprotect", "Take the protection away; needs an approval itself."),
     ),
     "Set-up": (
+        ("doctor", "What stands in the gate's way or weakens it, each with its fix."),
         ("settings", "Each setting with its value and where it comes from."),
         ("plugins", "All hooks and who implements them."),
         ("audit", "Show, verify or export the audit trail."),

@@ -254,6 +254,14 @@ class UndoesAdditions(Protocol):
         """
 
 
+@runtime_checkable
+class KnowsTools(Protocol):
+    """What a Database may do besides: say which client programs it would use."""
+
+    def client_programs(self) -> str:
+        """The programs for this server, in words. Raises ToolError where one is missing or too old."""
+
+
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """Shows that something long is going on: what, and how many bytes it will be about (0: not known)."""
 

@@ -16,6 +16,7 @@ from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, s
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.mysql_sessions import READ_ONLY, Access, mysql_parameters
 from ci_migrate.databases.mysql_tables import replace_rows
+from ci_migrate.databases.mysql_tools import CLIENT, DUMP, find_tool
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -227,6 +228,11 @@ class MySQL:
         made._child = made._access
         made._access = own
         return made
+
+    def client_programs(self) -> str:
+        with self._reading() as cursor:
+            flavour = read_flavour(cursor)
+        return ", ".join(find_tool(kind, flavour, self.client_tools).words for kind in (DUMP, CLIENT))
 
     def dump(
         self,

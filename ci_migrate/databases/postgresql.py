@@ -19,6 +19,7 @@ from ci_migrate.databases.postgresql_lock import NO_LIMITS, blockers, lock_key, 
 from ci_migrate.databases.postgresql_rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql_sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql_tables import replace_rows
+from ci_migrate.databases.postgresql_tools import find_tool
 from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -249,6 +250,13 @@ class PostgreSQL:
 
     def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
         return copies.room(self._access)
+
+    def client_programs(self) -> str:
+        with self._reading() as connection:
+            major = connection.info.server_version // 10000
+        dump = find_tool("pg_dump", at_least=major, like=major, folder=self.client_tools)
+        restore = find_tool("pg_restore", at_least=dump.major, like=major, folder=self.client_tools)
+        return f"{dump.words}, {restore.words}"
 
     def refuse_scratch(self) -> None:
         copies.refuse_scratch(self._access)
