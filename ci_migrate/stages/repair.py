@@ -12,6 +12,7 @@ from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
     Diagnosis,
+    Direction,
     Evidence,
     Fingerprint,
     Outcome,
@@ -211,6 +212,9 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
         commands.append(f"ci-migrate repair --forward {target}   (runs what is left; loses nothing)")
     if not situation.additions().why_not and found in UNDONE:
         commands.append(f"ci-migrate repair {target}   (drops what was added, and nothing else)")
+    if situation.plan.direction is Direction.STAMP:
+        revisions = " ".join(sorted({r for c in situation.plan.contexts for r in c.to_heads})) or "base"
+        commands.append(f"alembic stamp --purge {revisions}   (then: ci-migrate repair {target})")
     if found == "revision committed":
         commands.append(f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair {target}   (loses nothing)")
     if backup is not None and situation.half is not None and situation.half.tables:

@@ -1,0 +1,94 @@
+"""`ci-migrate status`: one screen, whatever state the target is in, and what to type next."""
+
+import json
+
+import pytest
+from alembic_project import AlembicProject, new_project
+from sqlalchemy import make_url
+
+from ci_migrate.cli import run as command_line
+from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.place import ledger_url
+
+
+@pytest.fixture
+def status(monkeypatch, capsys, alembic_project):
+    """Run the command here; returns its exit code and its rows by name."""
+    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "CI_ENVIRONMENT_TIER", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def look(*arguments: str, project: AlembicProject = alembic_project) -> tuple[int, dict[str, str], str]:
+        code = command_line(["-C", str(project.folder), "status", *arguments])
+        said = capsys.readouterr()
+        text = said.out + said.err
+        assert "Traceback" not in text
+        assert "--json" in arguments or len(text.splitlines()) <= 20, "one screen"
+        return code, {line[:12].strip(): line[13:] for line in said.out.splitlines()}, text
+
+    return look
+
+
+def unfinished(project: AlembicProject, run_id: str) -> None:
+    """As if the run had been killed after its last commit."""
+    ledger = open_ledger(ledger_url(make_url(f"sqlite:///{project.database}"), None), create=False)
+    ledger.update_run(run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True)
+    ledger.close()
+
+
+def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
+    code, rows, _ = status()
+    assert (code, rows["is at"], rows["scripts at"]) == (0, "base", "r2")
+    assert rows["pending"] == "2 revisions: r1, r2"
+    assert rows["last proven"] == "no backup was proven yet"
+    assert rows["next"] == "ci-migrate run --target dev"
+    assert not alembic_project.database.exists(), "it only looks"
+
+    report = alembic_project.gate("run")
+    code, rows, _ = status()
+    assert (code, rows["is at"], rows["pending"], rows["next"]) == (0, "r2", "nothing", "nothing to do")
+    assert rows["last run"].startswith(f"{report.run_id}  run  ")
+    assert rows["last run"].endswith("exit 0, migrated")
+    assert rows["last proven"] == f"{report.backup.backup_id}  just now"
+    assert "outside" not in rows
+
+    for number in range(5):
+        alembic_project.sql(f"create index ix{number} on users (name)")
+    code, rows, text = status()
+    assert (code, rows["outside"]) == (0, "not as the last run left it:")
+    assert "index users.ix0 added, but not in the dry run" in text
+    assert "ix3" not in text
+    assert "and 2 more" in text
+    assert rows["next"].startswith("ci-migrate verify --target dev")
+    for number in range(5):
+        alembic_project.sql(f"drop index ix{number}")
+
+    code, _, text = status("--json")
+    found = json.loads(text)
+    assert (code, found["heads"], found["pending"], found["next"]) == (0, [["r2"]], [], "nothing to do")
+    assert found["last"]["runId"] == report.run_id
+    assert found["proven"]["backupId"] == report.backup.backup_id
+    assert found["provenAge"] < 600
+
+    unfinished(alembic_project, report.run_id)
+    code, rows, _ = status()
+    assert code == 7
+    assert rows["UNFINISHED"].startswith(f"{report.run_id}: finished: ")
+    assert rows["next"].startswith("ci-migrate repair --target dev")
+
+
+def test_several_heads_and_tables_without_a_version_row(alembic_project, status):
+    alembic_project.sql("create table others (id integer primary key)")
+    alembic_project.revision("r2b", "r1", "pass")
+    code, rows, _ = status()
+    assert code == 0
+    assert rows["is at"] == "base   (no version row, and 1 table)"
+    assert rows["scripts at"] == "r2 + r2b"
+    assert rows["next"] == "alembic merge heads   (or: ci-migrate run --to heads --target dev)"
+
+
+def test_a_server_that_is_down(tmp_path, status):
+    project = new_project(tmp_path)
+    project.settings('[targets.dev]\nurl = "postgresql://me@127.0.0.1:1/shop"\n')
+    code, rows, text = status(project=project)
+    assert (code, rows) == (8, {})
+    assert 1 <= len(text.splitlines()) <= 3
