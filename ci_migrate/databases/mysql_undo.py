@@ -139,7 +139,7 @@ def beyond_default(cursor: "Cursor", database: str, table: str, column: str) -> 
     row = cursor.fetchone()
     if row is None or row[0]:
         return 0
-    cursor.execute(
-        f"SELECT COUNT(*) FROM {quoted(database, name)} WHERE NOT ({quoted(column)} <=> DEFAULT({quoted(column)}))"
-    )
+    # as bytes: to the column's own collation a and A may be equal
+    here, default = (f"CAST({value} AS BINARY)" for value in (quoted(column), f"DEFAULT({quoted(column)})"))
+    cursor.execute(f"SELECT COUNT(*) FROM {quoted(database, name)} WHERE NOT ({here} <=> {default})")
     return int((cursor.fetchone() or (0,))[0])

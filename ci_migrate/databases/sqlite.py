@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -58,7 +57,7 @@ class SQLite:
         application_name: str = "ci-migrate",
         lock_timeout: float = 5.0,
     ) -> None:
-        self.file = _file_of(url)
+        self.file = sqlite_files.file_of(url)
         """The file, absolute, without symbolic links."""
         self.url = URL.create(
             url.drivername, database=str(self.file)
@@ -349,26 +348,6 @@ class SQLite:
         cause = getattr(error, "orig", None) or error  # SQLAlchemy's own text has the bound values in it
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         return lines[0].rstrip(".")
-
-
-def _file_of(url: URL) -> Path:
-    if url.get_backend_name() != "sqlite" or "cipher" in url.drivername:
-        raise UsageError(
-            f"{url.drivername} is not a URL of a plain SQLite file.", hint="Write sqlite:///FILE."
-        )
-    name = url.database or ""
-    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-    if name.startswith("file:") and query.get("uri", "").lower() in ("true", "1", "yes", "on", "t", "y"):
-        parts = urlsplit(name)
-        name = unquote(parts.path)
-        if "mode=memory" in parts.query or query.get("mode") == "memory":
-            name = ""
-    if name in ("", ":memory:"):
-        raise UsageError(
-            "A SQLite database in memory ends with its process: there is nothing to migrate.",
-            hint="Write sqlite:///FILE as the target's url.",
-        )
-    return Path(os.path.realpath(name))
 
 
 def _heads(connection: sqlite3.Connection, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:

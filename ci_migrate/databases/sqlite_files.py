@@ -8,12 +8,35 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
-from ci_migrate.errors import BackupError, DatabaseError
+from sqlalchemy import URL
+
+from ci_migrate.errors import BackupError, DatabaseError, UsageError
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+def file_of(url: URL) -> Path:
+    """The file that a URL names, absolute, without symbolic links. Raises UsageError if it names none."""
+    if url.get_backend_name() != "sqlite" or "cipher" in url.drivername:
+        raise UsageError(
+            f"{url.drivername} is not a URL of a plain SQLite file.", hint="Write sqlite:///FILE."
+        )
+    name = url.database or ""
+    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+    if name.startswith("file:") and query.get("uri", "").lower() in ("true", "1", "yes", "on", "t", "y"):
+        parts = urlsplit(name)
+        name = unquote(parts.path)
+        if "mode=memory" in parts.query or query.get("mode") == "memory":
+            name = ""
+    if name in ("", ":memory:"):
+        raise UsageError(
+            "A SQLite database in memory ends with its process: there is nothing to migrate.",
+            hint="Write sqlite:///FILE as the target's url.",
+        )
+    return Path(os.path.realpath(name))
 
 
 def open_file(path: Path, *, read_only: bool, timeout: float) -> sqlite3.Connection:

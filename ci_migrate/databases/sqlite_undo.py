@@ -65,5 +65,6 @@ def beyond_default(connection: sqlite3.Connection, table: str, column: str) -> i
     ).fetchone()
     if row is None or row[1]:
         return 0
-    query = f"SELECT count(*) FROM main.{quoted(table)} WHERE {quoted(column)} IS NOT ({row[0] or 'NULL'})"
+    here = f"{quoted(column)} COLLATE BINARY"
+    query = f"SELECT count(*) FROM main.{quoted(table)} WHERE {here} IS NOT ({row[0] or 'NULL'})"
     return int(connection.execute(query).fetchone()[0])
