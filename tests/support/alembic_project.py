@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import forked_command
+from forked_command import NEEDS_A_START
+
 from ci_migrate.cli import run as run_command
 from ci_migrate.gate import run
 from ci_migrate.model import Report
@@ -190,16 +193,22 @@ class AlembicProject:
         timeout: float = 120,
     ) -> Done:
         """Run `ci-migrate ...` here to its end."""
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environment(env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        environ = self.environment(env)
+        if any(name.startswith(NEEDS_A_START) for name in {**self.environ, **(env or {})}):
+            done = subprocess.run(
+                [*COMMAND, *arguments],
+                cwd=self.folder,
+                env=environ,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        else:
+            done = forked_command.run(
+                arguments, folder=self.folder, environ=environ, stdin=stdin, timeout=timeout
+            )
         return Done(done.returncode, done.stdout, done.stderr, self.folder)
 
     def call(self, *arguments: str, env: Mapping[str, str] | None = None) -> Done:

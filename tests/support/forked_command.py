@@ -1,0 +1,76 @@
+"""`ci-migrate` in a process of its own without the second that its start takes: one that has imported all forks it.
+
+As a program it is that one; imported, it is the way to ask for a command.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from ci_migrate.process import ForkServer
+
+NEEDS_A_START = ("PYTHON", "LC_", "LANG")
+"""Variables that an interpreter reads when it starts."""
+
+
+@cache
+def _server() -> ForkServer:
+    return ForkServer([sys.executable, __file__], env=os.environ, cwd=None, pass_fds=())
+
+
+def run(
+    arguments: Sequence[str], *, folder: Path, environ: Mapping[str, str], stdin: str, timeout: float
+) -> "subprocess.CompletedProcess[str]":
+    """As `subprocess.run` with captured text."""
+    child = _server().spawn()
+    asked = {"argv": list(arguments), "cwd": str(folder), "env": dict(environ)}
+    with ThreadPoolExecutor(3) as threads:
+        streams = [threads.submit(pipe.readall) for pipe in (child.stdout, child.stderr)]
+        threads.submit(_feed, child.stdin, json.dumps(asked).encode() + b"\n" + stdin.encode())
+        try:
+            code = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 9)
+            raise
+        out, err = (stream.result(5).decode() for stream in streams)
+    child.close()
+    return subprocess.CompletedProcess(list(arguments), code, out, err)
+
+
+def _feed(pipe, data: bytes) -> None:
+    while data:
+        data = data[os.write(pipe.fileno(), data) :]
+    pipe.close()
+
+
+def main() -> None:
+    import ci_migrate.cli
+    import ci_migrate.commands.run
+    from ci_migrate.migrations.worker import serve
+
+    serve()
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1)
+    asked = json.loads(line)
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))
+    code = 1
+    try:
+        code = ci_migrate.cli.run(asked["argv"])
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
