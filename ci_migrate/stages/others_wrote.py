@@ -1,8 +1,9 @@
 """Did somebody else write since the backup? Told from every row; what can't be told counts as written.
 
-PostgreSQL, MySQL and MariaDB read a table of any size by one query of their own. No engine counts what was written to
-a table in a way that can be trusted here: PostgreSQL's statistics come seconds late (and by datagrams, before 15),
-MySQL and MariaDB have none for one table, SQLite's data_version is moved by the migration itself.
+PostgreSQL, MySQL and MariaDB read a table of any size by one query of their own. No engine's own count of what was
+written to a table can be trusted here: PostgreSQL's comes up to ten seconds late from a session that stays (before 15
+it may get lost), and counts what was rolled back; MariaDB's is off by default, MySQL's can be emptied and ends with the
+server; SQLite's data_version is moved by the migration itself.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Rows of single tables put back from this run's backup: noted in the journal, tried on a copy, done, proved."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from ci_migrate.backups.restore import refuse_other_tables, restore_tables
@@ -39,14 +39,16 @@ def restore_rows(
     differences: list[str] = []
     if tables:
         with restored_copy(run, backup, f"{run.id}_rows") as source:
-            _refuse_unseen_changes(run, plan, evidence, source)
+            _refuse_unseen_changes(
+                run, source, version_table_names(plan) | rows_on(evidence, 0).keys() | set(tables)
+            )
             expected = source.contents(tables)
             wrong = _tried(run, plan, backup, source, expected)
             if wrong:
                 raise RefusedError(f"On a copy of the target it did not lead back: {'; '.join(wrong[:3])}.")
             written = others_wrote_to(run, half.tables)  # once more: the copies took their time
             if written:
-                return [f"nothing was changed, {written}"]
+                raise RefusedError(f"Somebody wrote while it was tried: {written}.")
             with noted(run.ledger, run.subject, half.rung):
                 restore_tables(run.database, source, backup, tables)
             differences = other_rows(expected, run.database.contents(tables))
@@ -73,10 +75,9 @@ def _tried(
     return rehearsed(run, plan, mend, lambda copy: other_rows(expected, copy.contents(expected)))
 
 
-def _refuse_unseen_changes(run: Run, plan: Plan, evidence: Evidence, source: Database) -> None:
+def _refuse_unseen_changes(run: Run, source: Database, seen: Collection[str]) -> None:
     """Of a large database the dry run reads only the tables that revisions name: the others must be as backed up."""
-    seen = set(rows_on(evidence, 0)) | version_table_names(plan)
-    unseen = sorted(source.counts().keys() - seen)
+    unseen = sorted(source.counts().keys() - set(seen))
     wrong = unexplained(source.contents(unseen), run.database.contents(unseen)) if unseen else ""
     if wrong:
         raise RefusedError(f"Not by tables: it is not known who wrote there: {wrong}.")

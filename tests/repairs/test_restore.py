@@ -14,7 +14,7 @@ REPAIR = "ci_migrate.stages.repair"
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def make_shop(request, tmp_path) -> MakeShop:
-    return shop_maker(request, tmp_path)
+    return shop_maker(request, tmp_path, request.param)
 
 
 @contextmanager
@@ -111,8 +111,7 @@ def test_a_restore_that_is_killed_is_done_by_the_next_repair(make_shop, call: st
 
 def test_where_single_tables_cannot_come_back_the_whole_backup_does(tmp_path, request) -> None:
     """MariaDB can't switch a trigger off."""
-    request.param = "mariadb"
-    shop = shop_maker(request, tmp_path)()
+    shop = shop_maker(request, tmp_path, "mariadb")()
     shop.query("CREATE TRIGGER twice BEFORE INSERT ON log FOR EACH ROW SET NEW.points = NEW.points * 2")
     before = shop.everything_in_it()
     assert shop.here("run").code == 7
@@ -125,8 +124,7 @@ def test_where_single_tables_cannot_come_back_the_whole_backup_does(tmp_path, re
 
 def test_where_neither_can_come_back_both_reasons_are_told(tmp_path, request) -> None:
     """A row of somebody else's refers to one that the half revision made: without that one it would be an orphan."""
-    request.param = "sqlite"
-    shop = shop_maker(request, tmp_path)()
+    shop = shop_maker(request, tmp_path, "sqlite")()
     shop.query("DROP TABLE log")
     shop.query("CREATE TABLE log (id INTEGER NOT NULL PRIMARY KEY, points INTEGER)")
     shop.query("CREATE TABLE notes (log INTEGER REFERENCES log (id))")
@@ -142,8 +140,7 @@ def test_where_neither_can_come_back_both_reasons_are_told(tmp_path, request) ->
 
 
 def test_a_table_that_half_a_revision_dropped_comes_back(tmp_path, request) -> None:
-    request.param = "sqlite"
-    shop = shop_maker(request, tmp_path)(early='op.execute("DROP TABLE orders")')
+    shop = shop_maker(request, tmp_path, "sqlite")(early='op.execute("DROP TABLE orders")')
     before = shop.everything_in_it()
     assert shop.here("run", "--allow", "CM201@r1=meant").code == 7
     repaired = shop.here("repair")

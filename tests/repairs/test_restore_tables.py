@@ -19,13 +19,14 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.base import HalfDone
 from ci_migrate.repairs.restore_tables import half_done
+from ci_migrate.stages import restore_rows
 
 ROWS = "ci_migrate.stages.restore_rows"
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def make_shop(request, tmp_path) -> MakeShop:
-    return shop_maker(request, tmp_path)
+    return shop_maker(request, tmp_path, request.param)
 
 
 def killed(shop: Shop, call: str) -> None:
@@ -54,16 +55,38 @@ def test_rows_of_half_a_revision_go_back_and_no_others_whenever_the_repair_is_ki
     assert shop.everything_in_it() == before | theirs
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-    "call", [f"{ROWS}:_tried:before", f"{ROWS}:_tried:after", "ci_migrate.stages.repair:_result:before"]
+KILLS = [
+    f"{ROWS}:_tried:before",
+    f"{ROWS}:_tried:after",
+    f"{ROWS}:restore_tables:before",
+    f"{ROWS}:restore_tables:after",
+    "ci_migrate.stages.repair:_result:before",
+]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((engine, call), marks=() if (engine, call) == ("sqlite", KILLS[3]) else pytest.mark.long)
+        for engine in ("sqlite", "postgresql", "mariadb")
+        for call in KILLS
+    ],
+    ids=lambda both: f"{both[0]}-{both[1].partition(':')[2]}",
 )
-@pytest.mark.parametrize("then", [["repair"], ["repair", "--forward"]])
-def test_a_repair_that_is_killed_is_gone_on_with_by_the_next(make_shop, call: str, then: list[str]) -> None:
-    shop = make_shop(fails=False)
-    point = "both:before:5" if "mysql" in shop.url else "both:before:9"
-    assert shop.gate("run", fault=point).code == -9
+def killed_in_repair(request, tmp_path) -> Shop:
+    """A migration that was killed where its rows were committed, and then its repair."""
+    engine, call = request.param
+    shop = shop_maker(request, tmp_path, engine)(fails=False)
+    assert shop.gate("run", fault="both:before:5").code == -9
     killed(shop, call)
+    return shop
+
+
+@pytest.mark.parametrize("then", [["repair"], ["repair", "--forward"]])
+def test_rows_are_there_once_whatever_follows_a_repair_that_was_killed(
+    killed_in_repair, then: list[str]
+) -> None:
+    """Going on, too, knows whether the rows are there or were put back."""
+    shop = killed_in_repair
     repaired = shop.here(*then)
     assert repaired.code == 0, repaired.text
     assert shop.here("run").code == 0
@@ -96,8 +119,7 @@ def test_M15_rows_that_somebody_else_wrote_there_are_counted_and_not_restored_ov
 
 
 def test_without_leave_to_restore_the_exact_command_is_shown(tmp_path, request) -> None:
-    request.param = "sqlite"
-    shop = shop_maker(request, tmp_path)()
+    shop = shop_maker(request, tmp_path, "sqlite")()
     text = (shop.folder / "ci-migrate.toml").read_text()
     (shop.folder / "ci-migrate.toml").write_text(text.replace('restore = "auto"', 'restore = "never"'))
     before = shop.everything_in_it()
@@ -119,13 +141,9 @@ def test_without_leave_to_restore_the_exact_command_is_shown(tmp_path, request) 
         for then in (["repair"], ["repair", "--forward"])
     ],
 )
-@pytest.mark.parametrize("engine", ["mariadb"])
-def test_M3_rows_before_ddl_are_never_there_twice(
-    engine: str, request, tmp_path, point: int, then: list[str]
-) -> None:
+def test_M3_rows_before_ddl_are_never_there_twice(request, tmp_path, point: int, then: list[str]) -> None:
     """Killed where MariaDB has committed the rows and not begun the DDL (5), and at each other point."""
-    request.param = engine
-    shop = shop_maker(request, tmp_path)(fails=False)
+    shop = shop_maker(request, tmp_path, "mariadb")(fails=False)
     done = shop.gate("run", fault=f"both:before:{point}")
     assert done.code == -9, done.text
     repaired = shop.here(*then)
@@ -141,8 +159,7 @@ def test_M3_rows_before_ddl_are_never_there_twice(
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_what_was_committed_before_half_a_revision_stays(engine: str, request, tmp_path) -> None:
     """On PostgreSQL the block commits the revision before it, and nothing of its own yet."""
-    request.param = engine
-    shop = shop_maker(request, tmp_path)(before='op.execute("UPDATE orders SET total = total + 1")')
+    shop = shop_maker(request, tmp_path, engine)(before='op.execute("UPDATE orders SET total = total + 1")')
     start = shop.everything_in_it()
     assert shop.here("run").code == 7
     repaired = shop.here("repair")
@@ -152,6 +169,44 @@ def test_what_was_committed_before_half_a_revision_stays(engine: str, request, t
     left = shop.everything_in_it()
     assert left["orders"]["rows"] == [(1, 6)]
     assert (left["log"], left["customers"]) == (start["log"], start["customers"])
+
+
+def test_who_writes_while_it_is_tried_loses_nothing(request, tmp_path, monkeypatch) -> None:
+    shop = shop_maker(request, tmp_path, "sqlite")()
+    assert shop.here("run").code == 7
+    tried = restore_rows._tried
+
+    def busy(*arguments):
+        found = tried(*arguments)
+        shop.query("INSERT INTO log VALUES (200, 1)")
+        return found
+
+    monkeypatch.setattr(restore_rows, "_tried", busy)
+    refused = shop.here("repair")
+    assert refused.code == 7, refused.text
+    message = refused.stage("repair")["message"]
+    assert "Somebody wrote while it was tried: table log: 1 row that the backup" in message
+    assert shop.query("SELECT points FROM log WHERE id = 200") == [(1,)]
+    assert shop.query("SELECT count(*) FROM log") == [(5,)]
+
+
+def test_rows_that_the_dry_run_of_a_large_database_did_not_look_at_count_as_written(
+    request, tmp_path, monkeypatch
+) -> None:
+    """A trigger writes to a table that no revision names."""
+    monkeypatch.setattr("ci_migrate.stages.dry_run.WHOLE_LIMIT", 0)
+    shop = shop_maker(request, tmp_path, "sqlite")()
+    shop.query("CREATE TABLE trail (id INTEGER)")
+    shop.query("CREATE TRIGGER t AFTER INSERT ON log BEGIN INSERT INTO trail VALUES (NEW.id); END")
+    assert shop.here("run").code == 7
+    left = shop.everything_in_it()
+    refused = shop.here("repair")
+    assert refused.code == 7, refused.text
+    assert (
+        "table trail: 3 rows that the backup and the rehearsal do not explain"
+        in refused.stage("repair")["message"]
+    )
+    assert shop.everything_in_it() == left
 
 
 # --------------------------------------------------------------------------- when it fits

@@ -18,15 +18,15 @@ MARIADB_FAILS = only_for_real('op.execute("ALTER TABLE log ADD CONSTRAINT c CHEC
 MakeShop = Callable[..., Shop]
 
 
-def shop_maker(request: Any, folder: Path) -> MakeShop:
-    """Makes the shop on the engine that a fixture's parameter names.
+def shop_maker(request: Any, folder: Path, engine: str) -> MakeShop:
+    """Makes the shop on sqlite, postgresql or mariadb.
 
     The maker takes further settings of the target, `early`: what is committed after the rows, so that more than
     rows is left, and `fails`: False for a revision in which nothing fails, and `before`: a revision that comes
     before it, then all are one transaction on PostgreSQL.
     """
-    mariadb = request.param == "mariadb"
-    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(request.param)
+    mariadb = engine == "mariadb"
+    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(engine)
 
     def make(settings: str = "", *, early: str = "", fails: bool = True, before: str = "") -> Shop:
         url = request.getfixturevalue(fixture) if fixture else None
