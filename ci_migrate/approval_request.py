@@ -4,13 +4,15 @@ import os
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from ci_migrate import __version__
+from ci_migrate.approval.payload import ApprovalPayload, files_digest, new_nonce
 from ci_migrate.approval_commands import generate_command
-from ci_migrate.errors import CiMigrateError
+from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.ledger.tables import printable
 from ci_migrate.model import Evidence, Finding, Noun, Plan, TableEvidence, now
 
@@ -31,6 +33,7 @@ class EvidenceSummary(Noun, frozen=True, kw_only=True):
     unproven_reason: str
     statements: int
     stream_digest: str
+    before_digest: str = ""
     restore_seconds: float
     migrate_seconds: float
     changes: tuple[str, ...]
@@ -40,7 +43,10 @@ class EvidenceSummary(Noun, frozen=True, kw_only=True):
 
 
 class ApprovalRequest(Noun, frozen=True, kw_only=True):
-    """What a run that lacks an approval asks for. `how_to_approve`: the commands, in order."""
+    """What a run that lacks an approval asks for. `how_to_approve`: the commands, in order.
+
+    `target_uuid` is "" where no ledger has given the target one; then nothing can be signed. `stages` may be done.
+    """
 
     format: int = 1
     created: datetime
@@ -51,6 +57,84 @@ class ApprovalRequest(Noun, frozen=True, kw_only=True):
     evidence: EvidenceSummary | None
     findings: tuple[Finding, ...]
     how_to_approve: tuple[str, ...]
+    target_uuid: str = ""
+    commit: str | None = None
+    evidence_digest: str | None = None
+    requester: str = ""
+    stages: tuple[str, ...] = ("migrate",)
+    validity_minutes: int = 30
+    tool_version: str = __version__
+
+
+REQUEST_LIMIT = 64 * 1024 * 1024
+
+
+def read_request(path: Path) -> ApprovalRequest:
+    """The request in a file.
+
+    Raises:
+        UsageError: it can't be read, or its plan is not the one that its digest names.
+    """
+    try:
+        with path.open("rb") as file:
+            request = msgspec.json.decode(file.read(REQUEST_LIMIT), type=ApprovalRequest)
+    except OSError as error:
+        raise UsageError(f"The request {path} can't be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."
+        ) from error
+    if request.plan.digest != request.plan_digest:
+        raise UsageError(
+            f"{path}: the plan in it is not the one that its digest {request.plan_digest[:12]} names.",
+            hint="Somebody edited it, or another version of ci-migrate wrote it. Run again.",
+        )
+    if not request.target_uuid or not request.requester:
+        raise UsageError(
+            f"{path} can't be signed: it does not say which ledger's target it is for, or who asks.",
+            hint="Run again with this version of ci-migrate.",
+        )
+    return request
+
+
+def payload_of(
+    request: ApprovalRequest, *, reason: str, stages: Sequence[str], minutes: int, moment: datetime
+) -> ApprovalPayload:
+    """What an approver signs.
+
+    Args:
+        request: what is asked for.
+        reason: why it is approved.
+        stages: what may be done: "migrate", and ways back.
+        minutes: how long it counts.
+        moment: now, UTC. A minute earlier is written: the database's clock may be a little behind.
+
+    Raises:
+        UsageError: there is no reason.
+    """
+    if not reason.strip():
+        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
+    plan, issued = request.plan, moment - timedelta(minutes=1)
+    return ApprovalPayload(
+        target=request.target,
+        target_uuid=request.target_uuid,
+        identity=plan.identity,
+        plan_digest=plan.digest,
+        direction=plan.direction,
+        from_heads=plan.from_heads,
+        destination=plan.destination,
+        files_digest=files_digest(plan),
+        commit=request.commit,
+        evidence_digest=request.evidence_digest,
+        stages=tuple(stages),
+        requester=request.requester,
+        reason=reason.strip(),
+        issued=issued,
+        not_before=issued,
+        expires=moment + timedelta(minutes=minutes),
+        nonce=new_nonce(),
+        tool_version=__version__,
+    )
 
 
 def approval_request(
@@ -108,6 +192,7 @@ def _summary(evidence: Evidence) -> EvidenceSummary:
         unproven_reason=evidence.unproven_reason,
         statements=sum(statement.repeats for statement in evidence.statements),
         stream_digest=evidence.stream_digest,
+        before_digest=evidence.before.digest,
         restore_seconds=evidence.restore_seconds,
         migrate_seconds=evidence.migrate_seconds,
         changes=tuple(change.words for change in evidence.changes),

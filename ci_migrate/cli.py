@@ -34,7 +34,8 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("backup", "Create, list, show, verify, copy, restore, delete, prune backups."),
     ),
     "Approval": (
-        ("token", "Generate, validate, list, revoke approval tokens."),
+        ("approve", "Sign an approval request with an SSH key; reaches no database."),
+        ("token", "Generate, validate, list, revoke, merge, show approval tokens."),
         ("protect", "The database knows that it is production, and who approves."),
         ("unprotect", "Take the protection away; needs an approval itself."),
     ),

@@ -93,8 +93,7 @@ def _decoded(token: str) -> Envelope | None:
 
 def looks_signed(token: str) -> bool:
     """Whether this is an envelope rather than a confirmation token; says nothing of whether it is any good."""
-    found = _decoded(token.strip()) if len(token) <= TOKEN_LIMIT else None
-    return found is not None
+    return len(token) <= TOKEN_LIMIT and _decoded(token.strip()) is not None
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -110,11 +109,13 @@ def merge(tokens: Sequence[str]) -> str:
         NotApprovedError: one is malformed, or they are not over the same payload.
     """
     envelopes = [Envelope.decode(token) for token in tokens]
+    if not envelopes:
+        raise NotApprovedError("There is no token to merge.", hint=HINT)
     first = envelopes[0]
     if any((e.payload, e.payload_type) != (first.payload, first.payload_type) for e in envelopes):
         raise NotApprovedError(
             "These tokens say different things: only signatures under the same payload go together.",
-            hint="Let the second approver sign the first one's token: ci-migrate approve --token-file TOKEN.",
+            hint="Let the second approver sign the first one's token: ci-migrate approve --token-file FILE.",
         )
     signatures = tuple(dict.fromkeys(s for e in envelopes for s in e.signatures))
     merged = msgspec.structs.replace(first, signatures=signatures).encode()

@@ -1,7 +1,8 @@
 """What an approver signs: one plan on one database, in fields that can be told apart when one does not fit."""
 
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,9 +10,7 @@ import msgspec
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import (
     Direction,
-    Evidence,
     Finding,
-    Fingerprint,
     Identity,
     Noun,
     Plan,
@@ -23,6 +22,16 @@ FORMAT = 1
 
 WAYS_BACK = ("undo", "downgrade", "restore")
 """What an approval to go forward may name besides: how the same run may lead back."""
+
+STAGE_OF = {
+    Direction.UPGRADE: "migrate",
+    Direction.DOWNGRADE: "rollback",
+    Direction.STAMP: "stamp",
+    Direction.RESTORE: "restore",
+}
+"""What each direction is called among a payload's stages."""
+
+_NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class ApprovalPayload(Noun, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +71,8 @@ class Facts(Noun, frozen=True, kw_only=True):
 
     plan: Plan
     target_uuid: str
-    commit: str | None = None
+    stage: str | None = None  # what is about to be done, if it is not the plan's direction
+    commit: str | None = None  # an approval that names one is for this one alone, so None fits none then
     evidence_digest: str | None = None
 
 
@@ -91,6 +101,8 @@ def decode_payload(data: bytes) -> ApprovalPayload:
             raise NotApprovedError(f"The token's field {name} has no time zone.")
     if not payload.reason.strip() or not payload.requester.strip():
         raise NotApprovedError("The token gives no reason, or does not say who asked for it.")
+    if not _NONCE.fullmatch(payload.nonce):
+        raise NotApprovedError("The token's nonce is none.")
     return payload
 
 
@@ -100,10 +112,19 @@ def files_digest(plan: Plan) -> str:
     return sha256_hex(canonical_json((files, plan.env_sha256)))
 
 
-def evidence_digest(plan: Plan, before: Fingerprint, evidence: Evidence, findings: Sequence[Finding]) -> str:
-    """What a repeated dry run must give again: plan, F_0, the statement stream, the findings; never times or counts."""
+def evidence_digest(
+    plan_digest: str, before_digest: str, stream_digest: str, findings: Iterable[Finding]
+) -> str:
+    """What a repeated dry run must give again; never times or counts.
+
+    Args:
+        plan_digest: the plan's.
+        before_digest: of the schema's fingerprint before the dry run (F_0).
+        stream_digest: of the statements that ran.
+        findings: of all checks, acknowledged ones included; their messages, which hold counts, don't matter.
+    """
     found = sorted({(f.code, f.severity.value, f.revision or "", f.acknowledged or "") for f in findings})
-    return sha256_hex(canonical_json((plan.digest, before.digest, evidence.stream_digest, found)))
+    return sha256_hex(canonical_json((plan_digest, before_digest, stream_digest, found)))
 
 
 def differences(payload: ApprovalPayload, facts: Facts) -> list[str]:
@@ -120,11 +141,15 @@ def differences(payload: ApprovalPayload, facts: Facts) -> list[str]:
         ("revision files", payload.files_digest, files_digest(plan)),
         ("plan", payload.plan_digest, plan.digest),
     ]
-    if facts.commit is not None and payload.commit is not None:
+    if payload.commit is not None:
         compared.append(("commit", payload.commit, facts.commit))
     if facts.evidence_digest is not None:
         compared.append(("evidence", payload.evidence_digest, facts.evidence_digest))
-    return [_words(name, approved, now) for name, approved, now in compared if approved != now]
+    found = [_words(name, approved, now) for name, approved, now in compared if approved != now]
+    stage = facts.stage or STAGE_OF[plan.direction]
+    if stage not in payload.stages:
+        found.append(_words("stages", ", ".join(payload.stages), stage))
+    return found
 
 
 def _words(name: str, approved: object, now: object) -> str:

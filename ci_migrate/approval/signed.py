@@ -10,7 +10,7 @@ import msgspec
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import HINT, PAYLOAD_TYPE, Envelope
 from ci_migrate.approval.payload import ApprovalPayload, decode_payload
-from ci_migrate.approval.signers import Signer, distinct_people
+from ci_migrate.approval.signers import Signer, people_of
 from ci_migrate.approval.sshsig import NAMESPACE, BadSignatureError
 from ci_migrate.errors import NotApprovedError
 
@@ -71,14 +71,15 @@ def _signer(data: bytes, message: bytes, trust: Trust, now: datetime) -> Signer:
         signature = sshsig.parse(data)
     except BadSignatureError:
         _refuse(_BAD)
-    lines = [s for s in trust.signers if hmac.compare_digest(s.key, signature.key)]
-    name = sshsig.fingerprint(signature.key)
-    if not lines:
-        _refuse(f"The token is signed by a key that is no approver's: {name}.")
+    # whoever it is by: a bit that flips in the key, too, is a bad signature, in the same time and words
     try:
         sshsig.verify(signature, message)
     except BadSignatureError:
         _refuse(_BAD)
+    lines = [s for s in trust.signers if hmac.compare_digest(s.key, signature.key)]
+    name = sshsig.fingerprint(signature.key)
+    if not lines:
+        _refuse(f"The token is signed by a key that is no approver's: {name}.")
     if name in trust.revoked:
         _refuse(f"The token is signed by a revoked key of {lines[0].principals[0]}: {name}.")
     if signature.namespace != NAMESPACE:
@@ -88,7 +89,8 @@ def _signer(data: bytes, message: bytes, trust: Trust, now: datetime) -> Signer:
     refusals = [line.refusal(NAMESPACE, now) for line in lines]
     if all(refusals):
         _refuse(f"The token does not count: {refusals[0]}.")
-    return next(line for line, refusal in zip(lines, refusals, strict=True) if not refusal)
+    good = [line for line, refusal in zip(lines, refusals, strict=True) if not refusal]
+    return max(good, key=lambda line: line.emergency)
 
 
 def refuse_too_few(verified: Verified, trust: Trust, asking: Collection[str]) -> None:
@@ -97,22 +99,43 @@ def refuse_too_few(verified: Verified, trust: Trust, asking: Collection[str]) ->
     Args:
         verified: the token.
         trust: how many it takes, and whether who asks may approve.
-        asking: the names of who started this run, case folded; the payload's requester counts too.
+        asking: the names of who started this run; the payload's requester counts too.
     """
     if verified.emergency:
         return
-    names = {*asking, verified.payload.requester.casefold()}
-    if trust.forbid_self_approval:
-        own = [s for s in verified.signers if names & {p.casefold() for p in s.principals}]
-        if own:
-            _refuse(f"{own[0].principals[0]} asks and approves: on this target that takes two people.")
-    people = distinct_people(verified.signers)
-    if people < trust.min_approvals:
+    people = [p for p in people_of(trust.signers) if any(s.key in p for s in verified.signers)]
+    names = {name.casefold() for name in (*asking, verified.payload.requester)}
+    own = sorted(name for name in names if any(name in person for person in people))
+    if trust.forbid_self_approval and own:
+        _refuse(f"{own[0]} asks and approves: on this target that takes two people.")
+    if len(people) < trust.min_approvals:
         who = ", ".join(verified.approved_by)
         _refuse(
-            f"{trust.min_approvals} people must approve; there is {people}: {who}.",
-            "Let another one sign too: ci-migrate approve --token-file TOKEN, or ci-migrate token merge.",
+            f"{trust.min_approvals} people must approve; there is {len(people)}: {who}.",
+            "Let another one sign too: ci-migrate approve --token-file FILE --key KEY.",
         )
+
+
+def told(token: str) -> str:
+    """What a token says, for people: each field on a line, and the keys whose signatures fit.
+
+    Raises:
+        NotApprovedError: it is malformed, or a signature does not fit.
+    """
+    envelope = Envelope.decode(token)
+    keys = []
+    for data in envelope.signatures:
+        try:
+            signature = sshsig.parse(data)
+            sshsig.verify(signature, envelope.signed_bytes)
+        except BadSignatureError:
+            _refuse(_BAD)
+        keys.append(f"{sshsig.fingerprint(signature.key)} ({signature.namespace})")
+    fields = msgspec.to_builtins(decode_payload(envelope.payload))
+    fields["identity"] = fields["identity"]["place"]
+    shown = {name: ", ".join(v) if isinstance(v, list) else v for name, v in fields.items() if v is not None}
+    lines = [f"{name:<14} {value}" for name, value in [*shown.items(), *(("signed by", key) for key in keys)]]
+    return "\n".join(lines)
 
 
 def _refuse(what: str, hint: str = HINT) -> NoReturn:

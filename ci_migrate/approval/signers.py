@@ -6,19 +6,19 @@ certificate authorities; a line with an option that is not known here is refused
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from ci_migrate.approval.sshsig import KEY_TYPES, BadSignatureError, fingerprint, key_type
+from ci_migrate.approval.sshsig import KEY_TYPES, fingerprint, well_formed
 from ci_migrate.errors import NotApprovedError
 
 LINE_LIMIT = 16 * 1024
 LINES_LIMIT = 1000
 
-_TIME = re.compile(r"(\d{8})(\d{4})?(\d{2})?(Z?)", re.ASCII)
+_TIME = re.compile(r"(\d{8})(?:(\d{4})(\d{2})?)?(Z?)", re.ASCII)
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="([^"]*)")?(?:,|(?=\s)|$)', re.ASCII)
 _WILD = re.compile(r"[*?!]")
 
@@ -71,14 +71,25 @@ def parse_signers(lines: Iterable[str], *, emergency: bool = False) -> tuple[Sig
     Raises:
         NotApprovedError: a line is no such line, or names more than one person could be; nobody is trusted then.
     """
-    found = []
+    found: list[Signer] = []
     for number, line in enumerate(lines, start=1):
         if number > LINES_LIMIT:
             raise _refused(number, "there are too many lines")
         text = line.strip()
         if text and not text.startswith("#"):
-            found.append(_parse(number, text, emergency=emergency))
+            signer = _parse(number, text, emergency=emergency)
+            _refuse_borrowed(number, signer, found)
+            found.append(signer)
     return tuple(found)
+
+
+def _refuse_borrowed(number: int, signer: Signer, earlier: Iterable[Signer]) -> None:
+    """One key under two names is one person who could pass as two."""
+    for other in earlier:
+        if other.key == signer.key and not {p.casefold() for p in other.principals} & {
+            p.casefold() for p in signer.principals
+        }:
+            raise _refused(number, f"{signer.principals[0]}'s key is {other.principals[0]}'s too")
 
 
 def _refused(number: int, why: str) -> NotApprovedError:
@@ -94,18 +105,21 @@ def _parse(number: int, text: str, *, emergency: bool) -> Signer:
     principals, rest = _principals(number, text)
     options, kind, rest = _options(number, rest)
     words = rest.split(None, 1)
+    namespaces = tuple(p for p in options.get("namespaces", "any").split(",") if p)
+    if not namespaces:
+        raise _refused(number, "namespaces names nothing")
     if kind not in KEY_TYPES:
         raise _refused(number, f"keys of the type {kind[:40]!r} are not accepted")
     try:
         key = base64.b64decode(words[0] if words else "", validate=True)
-        if base64.b64encode(key).decode() != words[0] or key_type(key) != kind:
+        if base64.b64encode(key).decode() != words[0] or not well_formed(key, kind):
             raise _refused(number, "its key is damaged")
-    except (ValueError, IndexError, BadSignatureError):
+    except (ValueError, IndexError):
         raise _refused(number, "its key is damaged") from None
     return Signer(
         principals=principals,
         key=key,
-        namespaces=tuple(p for p in options.get("namespaces", "").split(",") if p),
+        namespaces=namespaces if "namespaces" in options else (),
         valid_after=_time(number, options.get("valid-after")),
         valid_before=_time(number, options.get("valid-before")),
         emergency=emergency,
@@ -118,7 +132,7 @@ def _principals(number: int, text: str) -> tuple[tuple[str, ...], str]:
         if not quote:
             raise _refused(number, "a quote is not closed")
     else:
-        quoted, _, rest = text.partition(" ") if " " in text else text.partition("\t")
+        quoted, rest = (*text.split(None, 1), "")[:2]
     principals = tuple(quoted.split(","))
     if any(_WILD.search(p) for p in principals):
         raise _refused(number, f"{quoted[:60]!r} is a pattern, and would let a key pass as anyone")
@@ -138,7 +152,11 @@ def _options(number: int, rest: str) -> tuple[dict[str, str], str, str]:
             if match is None:
                 break
             name = match[1].lower()
-            if name not in ("namespaces", "valid-after", "valid-before") or match[2] is None:
+            if name == "cert-authority":
+                raise _refused(number, "certificate authorities are not accepted: each approver has a line")
+            if match[2] is None:
+                break
+            if name not in ("namespaces", "valid-after", "valid-before"):
                 raise _refused(number, f"{match[1][:40]!r} is no option that is known here")
             if name in options:
                 raise _refused(number, f"{name} is there twice")
@@ -154,7 +172,7 @@ def _time(number: int, text: str | None) -> datetime | None:
     if text is None:
         return None
     match = _TIME.fullmatch(text)
-    if match is None or (match[3] and not match[2]):
+    if match is None:
         raise _refused(number, f"{text[:40]!r} is no time")
     day, minute, second, utc = match.groups()
     try:
@@ -164,11 +182,11 @@ def _time(number: int, text: str | None) -> datetime | None:
         raise _refused(number, f"{text[:40]!r} is no time") from None
 
 
-def distinct_people(signers: Sequence[Signer]) -> int:
-    """How many people these lines can be at least: lines with a name or a key in common are one person's."""
-    people: list[set[object]] = []
-    for signer in signers:
-        marks: set[object] = {signer.key, *(p.casefold() for p in signer.principals)}
+def people_of(lines: Iterable[Signer]) -> list[frozenset[object]]:
+    """Keys and case-folded names of each person: lines with a name or a key in common are one person's."""
+    people: list[frozenset[object]] = []
+    for line in lines:
+        marks = frozenset((line.key, *(p.casefold() for p in line.principals)))
         apart = [p for p in people if not p & marks]
         people = [*apart, marks.union(*(p for p in people if p & marks))]
-    return len(people)
+    return people

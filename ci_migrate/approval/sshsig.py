@@ -129,6 +129,17 @@ def key_type(key: bytes) -> str:
     return _Reader(key).text()
 
 
+def well_formed(key: bytes, kind: str) -> bool:
+    """Whether a public key has the fields that keys of this type have; not whether it can verify anything."""
+    reader, fields = _Reader(key), _FIELDS.get(kind, 0)
+    try:
+        found = [reader.string() for _ in range(fields)]
+        reader.end()
+    except BadSignatureError:
+        return False
+    return found[:1] == [kind.encode()]
+
+
 def _signed_data(namespace: str, hash_name: str, message: bytes) -> bytes:
     digest = _HASHES[hash_name](message).digest()
     return _MAGIC + b"".join(map(_string, (namespace.encode(), b"", hash_name.encode(), digest)))
@@ -232,6 +243,12 @@ _CHECKS: Mapping[str, Callable[[_Reader, str, _Reader, bytes], None]] = {
     "sk-ecdsa-sha2-nistp256@openssh.com": _check_sk_ecdsa,
 }
 KEY_TYPES = tuple(_CHECKS)
+_FIELDS = {
+    "ssh-ed25519": 2,
+    **dict.fromkeys(("ssh-rsa", "sk-ssh-ed25519@openssh.com"), 3),
+    **dict.fromkeys((f"ecdsa-sha2-{curve}" for curve in _CURVES), 3),
+    "sk-ecdsa-sha2-nistp256@openssh.com": 4,
+}
 
 
 def _expect(found: str, wanted: str) -> None:
@@ -324,6 +341,11 @@ def sign(
     private = _private_key(key_file, text, passphrase)
     if private is None:  # a hardware key: its file only says where the key is
         return _sign_with_ssh_keygen(key_file, message, namespace)
+    return sign_with(private, message, namespace)
+
+
+def sign_with(private: Any, message: bytes, namespace: str = NAMESPACE) -> bytes:
+    """Sign with a private key of `cryptography`'s. Returns the signature in its binary form."""
     key = _public_blob(private)
     value = _sign(private, key_type(key), _signed_data(namespace, "sha512", message))
     fields = (key, namespace.encode(), b"", b"sha512", value)
@@ -349,8 +371,12 @@ def _private_key(key_file: Path, text: bytes, passphrase: Callable[[], str] | No
     try:
         return load(None)
     except (ValueError, TypeError) as error:
-        if passphrase is None or "password" not in str(error).lower():
+        if "password" not in str(error).lower():
             _no_key(key_file, error)
+        if passphrase is None:
+            raise UsageError(
+                f"The key {key_file} has a passphrase.", hint="Type it, or use ssh-agent."
+            ) from error
     try:
         return load(passphrase().encode())
     except (ValueError, TypeError) as error:

@@ -10,6 +10,8 @@ from ci_migrate.approval import generate as make_token
 from ci_migrate.approval import list_tokens
 from ci_migrate.approval import revoke as take_back
 from ci_migrate.approval import validate as look_at
+from ci_migrate.approval.envelope import merge as merged
+from ci_migrate.approval.signed import told
 from ci_migrate.approval_commands import go_on_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
@@ -186,6 +188,28 @@ def _plan(run: Run, backup_id: str | None, change: str | None, *, stamp: bool) -
     if backup_id:
         return restore_plan(run, backup_id)
     return current_plan(run) if stamp else sound_plan(run)
+
+
+@command.command("merge")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.pass_obj
+def merge(environment: Environment, /, files: tuple[str, ...]) -> int:
+    """One token with the signatures of several, under the same payload. Reaches no database."""
+    tokens = [token_of(environment, file) for file in files]
+    click.echo(merged([token.reveal() for token in tokens if token is not None]))
+    return 0
+
+
+@command.command("show")
+@click.option(
+    "--token-file", metavar="FILE", help="The token; - for standard input. Default: CI_MIGRATE_TOKEN."
+)
+@click.pass_obj
+def show(environment: Environment, /, token_file: str | None) -> int:
+    """What a signed token says, and whose keys signed it. Whether they may approve is not looked at."""
+    token = token_of(environment, token_file)
+    click.echo(told(token.reveal() if token else ""))
+    return 0
 
 
 def _ledger(run: Run) -> Ledger:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from ledger_support import a_plan, finish, ledger, plan, start_process, tamper, url
 
-from ci_migrate.approval import (
+from ci_migrate.approval.confirmation import (
     MAX_VALIDITY_MINUTES,
     TOKEN_LIMIT,
     ConfirmationApprover,
@@ -26,7 +26,7 @@ __all__ = ["ledger", "plan", "tamper", "url"]
 
 RUN = """
 import msgspec
-from ci_migrate.approval import claim, reserve
+from ci_migrate.approval.confirmation import claim, reserve
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.model import Plan
@@ -483,7 +483,7 @@ def test_looking_at_a_token_does_not_use_it(ledger, url, plan, token):
 
 
 LOOK = """
-from ci_migrate.approval import validate
+from ci_migrate.approval.confirmation import validate
 from ci_migrate.ledger.ledger import open_ledger
 print(validate(open_ledger(url, create=False), args[0], None).target == "production")
 """

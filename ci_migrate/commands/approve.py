@@ -1,0 +1,106 @@
+"""`ci-migrate approve`: on the approver's own machine, with nothing but the request and a key."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ci_migrate.approval import sshsig
+from ci_migrate.approval.envelope import Envelope
+from ci_migrate.approval.payload import WAYS_BACK
+from ci_migrate.approval.signed import told
+from ci_migrate.approval_request import FILE_NAME, ApprovalRequest, payload_of, read_request
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import token_of
+from ci_migrate.errors import UsageError
+from ci_migrate.model import now
+from ci_migrate.stages.base import show_heads
+
+_DEFAULT_BACK = ("undo", "downgrade")
+_SHOWN = 20
+
+
+@click.command("approve")
+@click.argument("request", default=f"ci-migrate-reports/{FILE_NAME}", metavar="[REQUEST]")
+@click.option(
+    "--key",
+    required=True,
+    metavar="FILE",
+    help="Your SSH key: a private one, or a public one (.pub) whose private half an agent or hardware key holds.",
+)
+@click.option("--reason", help="Why; stands in the audit trail.")
+@click.option("--minutes", type=click.IntRange(1, 7 * 24 * 60), help="How long it counts.")
+@click.option(
+    "--back",
+    multiple=True,
+    type=click.Choice([*WAYS_BACK, "none"]),
+    help=f"How the same run may lead back if it fails; several times. Default: {' and '.join(_DEFAULT_BACK)}.",
+)
+@click.option("--token-file", metavar="FILE", help="Sign this token too, instead of a request: N of M.")
+@click.pass_obj
+def command(environment: Environment, /, key: str, token_file: str | None, **options: Any) -> int:
+    """Sign an approval request; prints the token, which is no secret. Reaches no database.
+
+    REQUEST is the file approval-request.json of the run that stopped, ci-migrate-reports/approval-request.json by
+    default.
+    """
+    if token_file is not None:
+        if options["reason"] is not None or options["minutes"] is not None or options["back"]:
+            raise UsageError("What a token says can't be changed: --token-file goes alone.")
+        token = token_of(environment, token_file)
+        envelope = Envelope.decode(token.reveal() if token else "")
+        click.echo(told(envelope.encode()), err=True)
+    else:
+        envelope = _envelope(environment, **options)
+    signature = sshsig.sign(
+        environment.directory / Path(key).expanduser(),
+        envelope.signed_bytes,
+        lambda: str(click.prompt(f"Passphrase of {key}", hide_input=True, err=True)),
+    )
+    signed = Envelope(
+        payload=envelope.payload,
+        payload_type=envelope.payload_type,
+        signatures=(*envelope.signatures, signature),
+    ).encode()
+    Envelope.decode(signed)  # not more than anybody would accept
+    click.echo(signed)
+    return 0
+
+
+def _envelope(
+    environment: Environment, *, request: str, reason: str | None, minutes: int | None, back: tuple[str, ...]
+) -> Envelope:
+    if reason is None:
+        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
+    found = read_request(environment.directory / request)
+    click.echo(_words(found), err=True)
+    stages = found.stages
+    if "migrate" in stages:
+        ways = back or _DEFAULT_BACK
+        stages = (*stages, *(way for way in WAYS_BACK if way in ways))
+    payload = payload_of(
+        found, reason=reason, stages=stages, minutes=minutes or found.validity_minutes, moment=now()
+    )
+    return Envelope(payload=payload.encode())
+
+
+def _words(request: ApprovalRequest) -> str:
+    """What is about to be approved, for the one who signs it."""
+    plan, evidence = request.plan, request.evidence
+    lines = [
+        f"{plan.direction.value} of {plan.identity.place} (target {request.target}), asked for by {request.requester}:",
+        f"  {show_heads([c.from_heads for c in plan.contexts])} -> {show_heads([c.to_heads for c in plan.contexts])}",
+        *(f"  {r.id}  {r.message}  {r.file}" for r in plan.revisions[:_SHOWN]),
+    ]
+    if len(plan.revisions) > _SHOWN:
+        lines.append(f"  and {len(plan.revisions) - _SHOWN} more")
+    if evidence is None:
+        lines.append("  There was no dry run.")
+    else:
+        proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"
+        lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
+        lines += [f"  {name}: {rows.before} -> {rows.after} rows" for name, rows in evidence.rows.items()][
+            :_SHOWN
+        ]
+    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in request.findings[:_SHOWN]]
+    return "\n".join(lines)
