@@ -10,7 +10,13 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.approval.payload import ApprovalPayload, files_digest, new_nonce
+from ci_migrate.approval.payload import (
+    STAGE_OF,
+    ApprovalPayload,
+    evidence_digest,
+    files_digest,
+    new_nonce,
+)
 from ci_migrate.approval_commands import generate_command
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.ledger.tables import printable
@@ -73,7 +79,7 @@ def read_request(path: Path) -> ApprovalRequest:
     """The request in a file.
 
     Raises:
-        UsageError: it can't be read, or its plan is not the one that its digest names.
+        UsageError: it can't be read, or its plan or evidence is not what its digests name.
     """
     try:
         with path.open("rb") as file:
@@ -84,11 +90,14 @@ def read_request(path: Path) -> ApprovalRequest:
         raise UsageError(
             f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."
         ) from error
-    if request.plan.digest != request.plan_digest:
+    digest = _evidence_digest(request.plan, request.evidence, request.findings)
+    if request.plan.digest != request.plan_digest or request.evidence_digest != digest:
         raise UsageError(
-            f"{path}: the plan in it is not the one that its digest {request.plan_digest[:12]} names.",
+            f"{path}: its plan or its evidence is not the one that its digests name.",
             hint="Somebody edited it, or another version of ci-migrate wrote it. Run again.",
         )
+    if (request.target, request.stages) != (request.plan.target, (STAGE_OF[request.plan.direction],)):
+        raise UsageError(f"{path}: target or stages are not those of its plan.", hint="Run again.")
     if not request.target_uuid or not request.requester:
         raise UsageError(
             f"{path} can't be signed: it does not say which ledger's target it is for, or who asks.",
@@ -138,7 +147,16 @@ def payload_of(
 
 
 def approval_request(
-    plan: Plan, evidence: Evidence | None, findings: Sequence[Finding], target: str, command_line: str
+    plan: Plan,
+    evidence: Evidence | None,
+    findings: Sequence[Finding],
+    target: str,
+    command_line: str,
+    *,
+    target_uuid: str = "",
+    requester: str = "",
+    commit: str | None = None,
+    validity_minutes: int = 30,
 ) -> ApprovalRequest:
     """The request of a run.
 
@@ -148,19 +166,30 @@ def approval_request(
         findings: of all checks, acknowledged ones included: the approver sees what was waved through.
         target: its name in the settings.
         command_line: the command that goes on, once there is a token.
+        target_uuid: what the ledger calls the target; "" where there is none, and nothing can be signed.
+        requester: who asks.
+        commit: what is checked out, if that is known: then the approval is for this commit alone.
+        validity_minutes: how long a token counts, unless its signer says otherwise.
     """
+    summary = None if evidence is None else _summary(evidence)
     return ApprovalRequest(
         created=now(),
         target=target,
         place=plan.identity.place,
         plan_digest=plan.digest,
         plan=plan,
-        evidence=None if evidence is None else _summary(evidence),
+        evidence=summary,
         findings=tuple(findings),
         how_to_approve=(
             f"{shlex.join(generate_command(plan))} --reason '...'",
             f"CI_MIGRATE_TOKEN=TOKEN {command_line}",
         ),
+        target_uuid=target_uuid,
+        commit=commit,
+        evidence_digest=_evidence_digest(plan, summary, findings),
+        requester=requester,
+        stages=(STAGE_OF[plan.direction],),
+        validity_minutes=validity_minutes,
     )
 
 
@@ -184,6 +213,12 @@ def write_request(request: ApprovalRequest, path: Path) -> Path:
             hint="Make the folder of the reports writable.",
         ) from error
     return path
+
+
+def _evidence_digest(plan: Plan, evidence: EvidenceSummary | None, findings: Sequence[Finding]) -> str | None:
+    if evidence is None:
+        return None
+    return evidence_digest(plan.digest, evidence.before_digest, evidence.stream_digest, findings)
 
 
 def _summary(evidence: Evidence) -> EvidenceSummary:

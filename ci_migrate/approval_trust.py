@@ -27,6 +27,11 @@ def actors(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(environ[name].strip().casefold() for name in _ACTORS if environ.get(name, "").strip())
 
 
+def commit_of(environ: Mapping[str, str]) -> str | None:
+    """The commit that this job has checked out, as GitHub and GitLab tell; None where neither does."""
+    return environ.get("GITHUB_SHA") or environ.get("CI_COMMIT_SHA") or None
+
+
 def trust_lines(environ: Mapping[str, str], project: Path) -> tuple[str, ...]:
     """The allowed-signers lines of `CI_MIGRATE_TRUST`; () where it is not set.
 

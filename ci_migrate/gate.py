@@ -14,6 +14,7 @@ import msgspec
 from ci_migrate import __version__, plugins
 from ci_migrate.approval_commands import go_on_command
 from ci_migrate.approval_request import approval_request, write_request
+from ci_migrate.approval_trust import commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
@@ -64,7 +65,7 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
             if approve is not None and approve.outcome is Outcome.FAILED:
                 report = _tell_request(run_, report)
             if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
-                report = _write_request(report, order)
+                report = _write_request(run_, report, order)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -293,13 +294,23 @@ def _tell_request(run_: Run, report: Report) -> Report:
     return report
 
 
-def _write_request(report: Report, order: Order) -> Report:
+def _write_request(run_: Run, report: Report, order: Order) -> Report:
     """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
     assert report.plan is not None
     assert order.request_file is not None
     command = shlex.join(go_on_command(report.plan))
-    request = approval_request(report.plan, report.evidence, report.findings, report.target, command)
     try:
+        request = approval_request(
+            report.plan,
+            report.evidence,
+            report.findings,
+            report.target,
+            command,
+            target_uuid="" if run_.ledger is None else run_.ledger.uuid,
+            requester=actor(run_.settings),
+            commit=commit_of(run_.settings.environ),
+            validity_minutes=run_.settings.token_validity_minutes,
+        )
         write_request(request, order.request_file)
     except CiMigrateError as error:
         return warned(report, error.what)

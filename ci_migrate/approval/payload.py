@@ -28,6 +28,7 @@ STAGE_OF = {
     Direction.DOWNGRADE: "rollback",
     Direction.STAMP: "stamp",
     Direction.RESTORE: "restore",
+    Direction.PROTECTION: "protection",
 }
 """What each direction is called among a payload's stages."""
 

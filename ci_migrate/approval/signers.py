@@ -6,7 +6,7 @@ certificate authorities; a line with an option that is not known here is refused
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -77,19 +77,8 @@ def parse_signers(lines: Iterable[str], *, emergency: bool = False) -> tuple[Sig
             raise _refused(number, "there are too many lines")
         text = line.strip()
         if text and not text.startswith("#"):
-            signer = _parse(number, text, emergency=emergency)
-            _refuse_borrowed(number, signer, found)
-            found.append(signer)
+            found.append(_parse(number, text, emergency=emergency))
     return tuple(found)
-
-
-def _refuse_borrowed(number: int, signer: Signer, earlier: Iterable[Signer]) -> None:
-    """One key under two names is one person who could pass as two."""
-    for other in earlier:
-        if other.key == signer.key and not {p.casefold() for p in other.principals} & {
-            p.casefold() for p in signer.principals
-        }:
-            raise _refused(number, f"{signer.principals[0]}'s key is {other.principals[0]}'s too")
 
 
 def _refused(number: int, why: str) -> NotApprovedError:
@@ -186,7 +175,21 @@ def people_of(lines: Iterable[Signer]) -> list[frozenset[object]]:
     """Keys and case-folded names of each person: lines with a name or a key in common are one person's."""
     people: list[frozenset[object]] = []
     for line in lines:
-        marks = frozenset((line.key, *(p.casefold() for p in line.principals)))
+        marks = frozenset((line.key, *_names(line)))
         apart = [p for p in people if not p & marks]
         people = [*apart, marks.union(*(p for p in people if p & marks))]
     return people
+
+
+def borrowed_keys(lines: Sequence[Signer]) -> tuple[str, ...]:
+    """Keys that stand under names with nothing in common, in words: one person, who must not count as two."""
+    return tuple(
+        f"{line.principals[0]}'s key is {other.principals[0]}'s too: {line.fingerprint}"
+        for number, line in enumerate(lines)
+        for other in lines[:number]
+        if other.key == line.key and not _names(other) & _names(line)
+    )
+
+
+def _names(line: Signer) -> frozenset[str]:
+    return frozenset(p.casefold() for p in line.principals)

@@ -52,6 +52,18 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
         click.echo(told(envelope.encode()), err=True)
     else:
         envelope = _envelope(environment, **options)
+    click.echo(signed_token(environment, envelope, key))
+    return 0
+
+
+def approved(environment: Environment, request: str, key: str, reason: str) -> str:
+    """The token of a request, signed with a key; what is approved goes to standard error."""
+    envelope = _envelope(environment, request=request, reason=reason, minutes=None, back=())
+    return signed_token(environment, envelope, key)
+
+
+def signed_token(environment: Environment, envelope: Envelope, key: str) -> str:
+    """The envelope with one signature more, as a token. Asks for the key's passphrase where it has one."""
     signature = sshsig.sign(
         environment.directory / Path(key).expanduser(),
         envelope.signed_bytes,
@@ -63,8 +75,7 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
         signatures=(*envelope.signatures, signature),
     ).encode()
     Envelope.decode(signed)  # not more than anybody would accept
-    click.echo(signed)
-    return 0
+    return signed
 
 
 def _envelope(

@@ -13,6 +13,7 @@ from ci_migrate.approval import validate as look_at
 from ci_migrate.approval.envelope import merge as merged
 from ci_migrate.approval.signed import told
 from ci_migrate.approval_commands import go_on_command
+from ci_migrate.commands.approve import approved
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError, UsageError
@@ -66,6 +67,8 @@ def command() -> None:
 @command.command("generate")
 @click.option("--reason", required=True, help="Why; stands in the audit trail.")
 @click.option("--by", help="Who approves; by default the user of this machine or the CI's actor.")
+@click.option("--request", metavar="FILE", help="Sign this approval request, as `ci-migrate approve` does.")
+@click.option("--key", metavar="FILE", help="With --request: your SSH key.")
 @plan_options
 @click.option("--quiet", is_flag=True, help="Print the token alone.")
 @settings_options
@@ -74,6 +77,8 @@ def generate(
     environment: Environment,
     /,
     reason: str,
+    request: str | None,
+    key: str | None,
     by: str | None,
     destination: str | None,
     rollback: bool,
@@ -83,7 +88,17 @@ def generate(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Make a token for what is pending now. It is shown once and kept nowhere."""
+    """Make a token for what is pending now. It is shown once and kept nowhere.
+
+    With --request and --key it is signed, and neither database nor ledger is reached.
+    """
+    if (request is None) != (key is None):
+        raise UsageError("--request and --key go together.")
+    if request is not None and key is not None:
+        if by or destination or rollback or stamp or backup_id or change:
+            raise UsageError("What is approved stands in the request: --request and --key go alone.")
+        click.echo(approved(environment, request, key, reason))
+        return 0
     settings = settings_of(environment, options)
     order = _order("token generate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
