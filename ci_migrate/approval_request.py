@@ -79,13 +79,24 @@ def read_request(path: Path) -> ApprovalRequest:
     """The request in a file.
 
     Raises:
-        UsageError: it can't be read, or its plan or evidence is not what its digests name.
+        UsageError: it can't be read, or is not what a run wrote.
     """
     try:
         with path.open("rb") as file:
-            request = msgspec.json.decode(file.read(REQUEST_LIMIT), type=ApprovalRequest)
+            data = file.read(REQUEST_LIMIT)
     except OSError as error:
         raise UsageError(f"The request {path} can't be read: {error.strerror}.") from error
+    return decode_request(data, path)
+
+
+def decode_request(data: bytes, path: Path) -> ApprovalRequest:
+    """The request that a file holds, if it can be signed.
+
+    Raises:
+        UsageError: it is none, or its plan or evidence is not the one that its digests name.
+    """
+    try:
+        request = msgspec.json.decode(data, type=ApprovalRequest)
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."

@@ -1,0 +1,125 @@
+"""What must hold for any input to the parsers of approvals; hypothesis and atheris feed it."""
+
+import base64
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from approval_support import KINDS, NOW, a_payload, a_plan, public_line, signature, touched_signature
+
+from ci_migrate.approval import Trust, parse_signers, sshsig, verify
+from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
+from ci_migrate.approval.signed import told
+from ci_migrate.approval_request import approval_request, decode_request, payload_of
+from ci_migrate.errors import NotApprovedError, UsageError
+from ci_migrate.model import Finding, Severity
+
+SECONDS = 0.05
+SIGNED = a_payload().encode()
+MESSAGE = pae(PAYLOAD_TYPE, SIGNED)
+SK = "sk-ssh-ed25519@openssh.com"
+MODES = ("token", "envelope", "payload", "signature", "payload type", "signers", "request", "armor")
+
+
+@cache
+def signatures() -> tuple[bytes, ...]:
+    """Good ones over `MESSAGE`, by an approver's key of each kind."""
+    return (*(signature(MESSAGE, kind=kind) for kind in KINDS), touched_signature(MESSAGE, SK)[0])
+
+
+@cache
+def lines() -> tuple[str, ...]:
+    """Of these approvers."""
+    return (*(f"alice {public_line(kind=kind)}" for kind in KINDS), f"alice {touched_signature(b'', SK)[1]}")
+
+
+@cache
+def trust() -> Trust:
+    return Trust(signers=parse_signers(lines()))
+
+
+def token(payload: bytes = SIGNED, kind: str = PAYLOAD_TYPE, *signed: bytes) -> str:
+    return Envelope(payload=payload, payload_type=kind, signatures=signed or signatures()[:1]).encode()
+
+
+@cache
+def seeds() -> tuple[bytes, ...]:
+    """Inputs that are good, each led by its mode."""
+    request = approval_request(
+        a_plan(),
+        None,
+        (Finding(code="CM201", name="x", severity=Severity.INFO, message="m"),),
+        "production",
+        "ci-migrate run",
+        target_uuid="u-1",
+        requester="bob",
+    )
+    options = 'namespaces="git,ci-*",valid-after="20260101",valid-before="20271231235959Z"'
+    texts: list[tuple[str, bytes]] = [
+        ("token", token().encode()),
+        ("token", token(SIGNED, PAYLOAD_TYPE, *signatures()[:3]).encode()),
+        ("envelope", base64.urlsafe_b64decode(token() + "==")),
+        ("payload", SIGNED),
+        ("payload type", PAYLOAD_TYPE.encode()),
+        *(("signature", s) for s in signatures()),
+        ("signers", "\n".join(lines()).encode()),
+        ("signers", f'# x\n"alice smith,a@b" {options} {public_line()} her laptop'.encode()),
+        ("request", msgspec.json.encode(request)),
+        ("armor", sshsig.to_armor(signatures()[0]).encode()),
+    ]
+    return tuple(bytes([MODES.index(mode)]) + data for mode, data in texts)
+
+
+def one_input(data: bytes) -> bool:
+    """Feed one input to the parser that its first byte names. Returns whether it was accepted.
+
+    Raises:
+        AssertionError: what was not signed is accepted, or it takes too long; anything else is a traceback.
+    """
+    mode, data = MODES[data[0] % len(MODES)] if data else "token", data[1:]
+    trust()
+    begun = time.thread_time()
+    try:
+        accepted = _fed(mode, data)
+    except (NotApprovedError, UsageError) as error:
+        assert error.what
+        accepted = False
+    took = time.thread_time() - begun
+    assert took < SECONDS, f"{mode}: {took:.3f} s for {data!r}"
+    return accepted
+
+
+def _fed(mode: str, data: bytes) -> bool:
+    text = data.decode("utf-8", "surrogateescape")
+    if mode == "signers":
+        for signer in parse_signers(text.splitlines()):
+            signer.refusal(sshsig.NAMESPACE, NOW)
+            assert all(p and not set(p) & set("*?!") for p in signer.principals)
+        return True
+    if mode == "request":
+        request = decode_request(data, Path("request"))
+        payload = payload_of(request, reason="why", stages=request.stages, minutes=30, moment=NOW)
+        assert payload.plan_digest == request.plan.digest
+        return True
+    if mode == "armor":
+        try:
+            sshsig.parse(sshsig.from_armor(text))
+        except sshsig.BadSignatureError:
+            return False
+        return True
+    if mode == "envelope":
+        text = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    elif mode == "payload":
+        text = token(data)
+    elif mode == "payload type":
+        text = token(SIGNED, data.decode("utf-8", "replace"))
+    elif mode == "signature":
+        text = token(SIGNED, PAYLOAD_TYPE, data)
+    with suppress(NotApprovedError):
+        told(text)
+    verified = verify(text, trust(), NOW)
+    assert verified.payload.encode() == SIGNED, "what nobody signed is accepted"
+    assert verified.approved_by == ("alice",)
+    return True
