@@ -39,7 +39,9 @@ def row_troubles(
 
 
 def _of_table(by_id: Mapping[str, events.GraphRevision], context: events.Context) -> Iterator[RowTrouble]:
-    table, rows = context.table.name, tuple(sorted(context.heads))
+    where = context.table.schema or context.table.search_path
+    table = f"{where}.{context.table.name}" if where else context.table.name
+    rows = tuple(sorted(context.heads))
     for row, times in sorted(Counter(rows).items()):
         if row not in by_id:
             yield RowTrouble(kind="unknown", table=table, rows=rows, row=row)

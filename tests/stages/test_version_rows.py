@@ -7,6 +7,7 @@ import pytest
 from alembic_project import AlembicProject
 
 from ci_migrate.gate import run
+from ci_migrate.going_back import back_by_restore
 from ci_migrate.model import Direction, Report
 from ci_migrate.opening import Order
 from ci_migrate.settings import load
@@ -91,8 +92,15 @@ def test_M9_an_unknown_revision_that_the_ledger_knows(alembic_project):
     assert status.code == 1, status.text
     assert "TROUBLE" in status.out
     assert done.backup.backup_id in status.out
+    settings = load(alembic_project.folder, alembic_project.environment(), {})
+    order = Order("rollback", direction=Direction.DOWNGRADE, destination="r2")
+    shown = []
+    restored = back_by_restore(settings, order, None, sure=lambda _run, backup, lost: shown.append(lost))
+    assert restored.exit_code == 0
+    assert shown == [{"other": (0, None)}]
+    assert alembic_project.heads == ["r2"]
     # taken back by hand, but not in the version table
-    alembic_project.sql("drop table other")
+    alembic_project.sql("update alembic_version set version_num = 'other'")
     message = refused(alembic_project.gate("run"))
     assert "Its schema is the one of r2, as an earlier run measured it." in message
     assert stamp(alembic_project, message).exit_code == 0
