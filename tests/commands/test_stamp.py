@@ -138,7 +138,7 @@ def test_a_stamp_whose_end_was_not_recorded_is_found_complete(alembic_project):
     )
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+@pytest.mark.parametrize("engine", ["postgresql", pytest.param("mysql", marks=pytest.mark.long)])
 def test_on_a_server(tmp_path, request, engine):
     url = request.getfixturevalue(f"{engine}_url").render_as_string(hide_password=False)
     project = new_project(tmp_path)

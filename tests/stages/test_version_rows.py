@@ -3,7 +3,6 @@
 import re
 import shlex
 
-import pytest
 from alembic_project import AlembicProject
 
 from ci_migrate.gate import run
@@ -126,12 +125,11 @@ def test_a_database_that_was_never_stamped_is_a_warning_with_the_command(alembic
     assert "ci-migrate stamp REVISION --target dev --reason why" in found.message
 
 
-@pytest.mark.parametrize("change", ["create index ix on users (name)", "alter table users add column x text"])
-def test_what_was_changed_outside_is_a_warning_in_words(alembic_project, change):
+def test_what_was_changed_outside_is_a_warning_in_words(alembic_project):
     assert alembic_project.gate("run", "r1").exit_code == 0
-    alembic_project.sql(change)
+    alembic_project.sql("create index ix on users (name)")
+    alembic_project.sql("alter table users add column x text")
     report = alembic_project.gate("check")
     (found,) = [f for f in report.findings if f.code == "CM501"]
-    name = "index users.ix" if "index" in change else "column users.x"
-    assert f"{name} added, but not in the dry run" in found.message
+    assert "column users.x added, but not in the dry run; index users.ix added, but not in" in found.message
     assert "ci-migrate verify --target dev" in found.message
