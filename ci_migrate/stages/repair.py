@@ -109,7 +109,12 @@ def situation_of(run: Run, report: Report) -> Situation:
 
     @cache
     def additions() -> Additions:
-        return undo.additions() if undo is not None else Additions("there was no dry run to compare with")
+        if undo is None:
+            return Additions("there was no dry run to compare with")
+        try:
+            return undo.additions()
+        except CiMigrateError as error:
+            return Additions(error.what.rstrip("."))
 
     return Situation(
         plan=plan,
@@ -210,7 +215,7 @@ def next_commands(situation: Situation) -> tuple[str, ...]:
     commands = []
     if not situation.why_not_forward():
         commands.append(f"ci-migrate repair --forward {target}   (runs what is left; loses nothing)")
-    if not situation.additions().why_not and found in UNDONE:
+    if found in UNDONE and not situation.additions().why_not:
         commands.append(f"ci-migrate repair {target}   (drops what was added, and nothing else)")
     if situation.plan.direction is Direction.STAMP:
         revisions = " ".join(sorted({r for c in situation.plan.contexts for r in c.to_heads})) or "base"

@@ -75,6 +75,8 @@ class Undo:
             run.tell("rehearsing that on a copy of the target as it is")
             if wrong := self._rehearsed(added):
                 return [f"on a copy of the target {words}" for words in wrong]
+            if unexplained := _unexplained(run.database, self.evidence, added):  # that took its time
+                return [unexplained]
         kept = {table: content for table, content in then.items() if table not in added.tables}
         with run.ledger.journal(run.subject) as journal:
             run.database.undo(added.statements, _written_down(journal), self._check(added.rung))
