@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from ci_migrate import checks, hookspecs
+from ci_migrate.approval import ApprovalPayload
 from ci_migrate.cli import COMMANDS
 from ci_migrate.errors import EXIT_CODE_MEANING
 
@@ -60,3 +61,10 @@ def test_links_lead_somewhere() -> None:
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_field_that_is_signed_is_documented() -> None:
+    text = (ROOT / "docs" / "approval.md").read_text()
+    cells = [row[0] for row in rows(text.split("The payload is canonical JSON")[1].split("## ")[0])]
+    documented = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert documented == list(ApprovalPayload.__struct_encode_fields__)

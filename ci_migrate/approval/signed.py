@@ -135,7 +135,12 @@ def told(token: str) -> str:
     fields["identity"] = fields["identity"]["place"]
     shown = {name: ", ".join(v) if isinstance(v, list) else v for name, v in fields.items() if v is not None}
     lines = [f"{name:<14} {value}" for name, value in [*shown.items(), *(("signed by", key) for key in keys)]]
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
+
+
+def plain(line: str) -> str:
+    """A line in which nothing can turn, hide or add to what an approver sees: each unfit character as its escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _refuse(what: str, hint: str = HINT) -> NoReturn:

@@ -8,12 +8,12 @@ import click
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import Envelope
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.approval.signed import told
+from ci_migrate.approval.signed import plain, told
 from ci_migrate.approval_request import FILE_NAME, ApprovalRequest, payload_of, read_request
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
-from ci_migrate.model import now
+from ci_migrate.model import Severity, now
 from ci_migrate.stages.base import show_heads
 
 _DEFAULT_BACK = ("undo", "downgrade")
@@ -113,5 +113,8 @@ def _words(request: ApprovalRequest) -> str:
         lines += [f"  {name}: {rows.before} -> {rows.after} rows" for name, rows in evidence.rows.items()][
             :_SHOWN
         ]
-    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in request.findings[:_SHOWN]]
-    return "\n".join(lines)
+    findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
+    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
+    if len(findings) > _SHOWN:
+        lines.append(f"  and {len(findings) - _SHOWN} more findings")
+    return "\n".join(map(plain, lines))

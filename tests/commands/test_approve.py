@@ -98,6 +98,18 @@ def test_T1_T4_a_request_is_signed_far_from_the_database(laptop, tmp_path):
         done = laptop.call("approve", "edited.json", "--key", str(key), "--reason", "why")
         assert (done.code, done.out) == (2, ""), field
         assert "Traceback" not in done.text
+    # what is approved can't hide behind what a terminal makes of it
+    hidden = {"code": "CM999", "name": "x", "severity": "error", "message": "rows lost\x1b[2K\r\n  ok \u202e"}
+    findings = [{**hidden, "severity": "info", "message": "m"}] * 30 + [hidden]
+    edited = {**request, "evidence": None, "evidenceDigest": None, "findings": findings}
+    (laptop.folder / "edited.json").write_text(json.dumps(edited))
+    done = laptop.call("approve", "edited.json", "--key", str(key), "--reason", "why\n\x1b[2J")
+    assert done.code == 0, done.text
+    assert "  error CM999 x: rows lost\\x1b[2K\\r\\n  ok \\u202e\n" in done.err
+    assert "and 11 more findings" in done.err
+    (laptop.folder / "first").write_text(done.out)
+    shown = laptop.call("token", "show", "--token-file", "first")
+    assert "why\\n\\x1b[2J\n" in shown.out
     for text in ("", "{}", "[" * 100_000, "\x00"):
         (laptop.folder / "edited.json").write_text(text)
         assert laptop.call("approve", "edited.json", "--key", str(key), "--reason", "why").code == 2
