@@ -13,13 +13,12 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import URL, make_url
 
 from ci_migrate import plugins
-from ci_migrate.approval import ConfirmationApprover
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
-from ci_migrate.errors import RefusedError, SettingsError, UsageError
-from ci_migrate.ledger.ledger import Ledger, open_ledger
+from ci_migrate.errors import RefusedError, SettingsError
+from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
@@ -153,10 +152,9 @@ def opened(
                 repairs=plugins.unique(
                     plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"
                 ),
-                approvers=lambda plan: [
-                    ConfirmationApprover(_need(book), order.token.reveal() if order.token else None, run_id),
-                    *plugins.collected(manager, "ci_migrate_approvals", plan=plan, settings=settings),
-                ],
+                approvers=lambda plan: plugins.collected(
+                    manager, "ci_migrate_approvals", plan=plan, settings=settings
+                ),
                 token=order.token,
                 tell=order.tell,
                 watch=order.watch,
@@ -272,9 +270,3 @@ def refuse_unknown_host(settings: Settings, database: Database) -> None:
         f"env.py connects to host {host}, and no settings say what that database is.",
         hint='Define a target: [tool.ci-migrate.targets.NAME] url = "env:DATABASE_URL", tags = [...]',
     )
-
-
-def _need(ledger: Ledger | None) -> Ledger:
-    if ledger is None:
-        raise UsageError("There is no ledger yet.", hint="ci-migrate run makes it.")
-    return ledger

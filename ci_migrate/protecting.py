@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 
-from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.approval.signers import parse_signers
+from ci_migrate.errors import NotApprovedError, RefusedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Rules
@@ -13,10 +14,6 @@ from ci_migrate.stages.gatekeeper import claimed, protection, refuse_other_datab
 
 UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
 """The destinations of plans of this direction; RULES is followed by the digest of the new rules."""
-
-_LINE = re.compile(
-    r"(?P<people>\S+)\s+(?:\S+\s+)*?(?P<type>(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+)\s+[A-Za-z0-9+/=]{16,}(?:\s.*)?"
-)
 
 
 def protection_plan(run: Run, destination: str) -> Plan:
@@ -48,9 +45,13 @@ def protect(run: Run, rules: Rules, by: str) -> str:
         NotApprovedError: it is protected already, and nobody approved the change.
         RefusedError: the ledger belongs to another database.
     """
-    for line in (*rules.approvers, *rules.emergency):
-        _check_line(line)
-    if rules.min_approvals > max(1, len(rules.approvers)):
+    try:
+        approvers = parse_signers((*rules.approvers, *rules.emergency))
+    except NotApprovedError as error:
+        raise UsageError(error.what, hint=error.hint) from error
+    if len(approvers) < len(rules.approvers) + len(rules.emergency):
+        raise UsageError("An approver is empty.", hint="Write: --approver 'NAME ssh-ed25519 AAAA...'")
+    if rules.min_approvals > max(1, len({a.key for a in approvers[: len(rules.approvers)]})):
         raise UsageError(
             f"{rules.min_approvals} approvals of {len(rules.approvers)} approvers can't be had.",
             hint="Name more: --approver 'KEYLINE'",
@@ -117,15 +118,6 @@ def _approved(run: Run, destination: str) -> str:
     approval = reserved(run, plan, f"A change of the protection of target {run.settings.target}")
     claimed(run, approval)
     return approval.approval_id
-
-
-def _check_line(line: str) -> None:
-    match = _LINE.fullmatch(line.strip())
-    if match is None or set(match["people"]) & set("*?!") or "cert-authority" in line.split():
-        raise UsageError(
-            f"This is no approver: {line[:80]}",
-            hint="Write: NAME ssh-ed25519 AAAA... (OpenSSH's allowed-signers format, no wildcards).",
-        )
 
 
 def _ledger(run: Run) -> Ledger:

@@ -104,7 +104,7 @@ def test_rules_of_a_protected_database_are_changed_by_an_approval_only(shop):
     ],
 )
 def test_a_line_that_names_no_one_is_refused(shop, line):
-    refused(shop.call("protect", "--approver", line), "no approver", code=2)
+    refused(shop.call("protect", "--approver", line), "approver", code=2)
 
 
 def test_more_approvals_than_approvers(shop):

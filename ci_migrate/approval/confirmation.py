@@ -210,6 +210,11 @@ def claim(ledger: Ledger, approval_id: str, run_id: str) -> None:
             _refuse_gone(row)
 
 
+def looks_confirming(token: str) -> bool:
+    """Whether this has the form of a confirmation token; says nothing of whether it is any good."""
+    return _CONFIRMATION.fullmatch(token.strip()) is not None
+
+
 def _well_formed(token: str) -> str:
     if len(token) > TOKEN_LIMIT:
         raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=_HINT)

@@ -35,6 +35,7 @@ class Protection(Noun, frozen=True, kw_only=True):
     by: str = ""
     frozen: str = ""
     rules: Rules = Rules()
+    revoked: tuple[str, ...] = ()  # lines of those who may approve no more
 
 
 UNPROTECTED = Protection()
@@ -55,11 +56,8 @@ def read(ledger: Ledger | None) -> Protection:
 def of(connection: Connection) -> Protection:
     """As `read`, within a transaction."""
     row = connection.execute(select(tables.protection)).one()
-    lines = connection.execute(
-        select(tables.signers.c.line, tables.signers.c.emergency)
-        .where(tables.signers.c.revoked.is_(None))
-        .order_by(tables.signers.c.sequence)
-    ).all()
+    rows = connection.execute(select(tables.signers).order_by(tables.signers.c.sequence)).all()
+    lines = [line for line in rows if line.revoked is None]
     return Protection(
         protected=row.protected,
         since=tables.utc_text(row.since) if row.since else "",
@@ -71,6 +69,7 @@ def of(connection: Connection) -> Protection:
             min_approvals=row.min_approvals,
             forbid_self_approval=row.forbid_self_approval,
         ),
+        revoked=tuple(line.line for line in rows if line.revoked is not None),
     )
 
 

@@ -10,7 +10,7 @@ from ci_migrate.bounded import bounded
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import claimed, why_needed
+from ci_migrate.stages.gatekeeper import TokenApprover, claimed, why_needed
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -21,7 +21,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if not why:
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
     try:
-        decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in run.approvers(plan)]
+        approvers = (TokenApprover(run), *run.approvers(plan))
+        decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in approvers]
     except CiMigrateError as error:  # a plugin that can't even name its approvers denies
         return _stop(plan, why, [error.what])
     denied = [d.reason or "denied" for d in decisions if d.granted is False]

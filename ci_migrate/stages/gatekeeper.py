@@ -4,10 +4,16 @@ Settings can only tighten what stands here. Every refusal is put into the audit 
 """
 
 import shlex
+from dataclasses import dataclass
 
-from ci_migrate.approval import claim, reserve
+from ci_migrate.approval import Decision, claim, nonces, reserve
+from ci_migrate.approval.confirmation import looks_confirming
+from ci_migrate.approval.envelope import looks_signed
+from ci_migrate.approval.payload import Facts, differences
+from ci_migrate.approval.signed import Trust
+from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval_commands import generate_command
-from ci_migrate.approval_trust import actors, trust_lines
+from ci_migrate.approval_trust import actors, commit_of, trust_lines
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.protection import Protection
@@ -41,7 +47,7 @@ def refuse_frozen(run: Run) -> None:
             f"Target {run.settings.target} is frozen: {frozen}.",
             hint=f"ci-migrate protect --target {run.settings.target} --unfreeze",
         )
-        _tell(run, error)
+        tell_refused(run, error)
         raise error
 
 
@@ -56,46 +62,131 @@ def refuse_other_database(run: Run) -> None:
             hint="Is the URL right? If the database was moved or failed over: "
             f"ci-migrate protect --target {run.settings.target} --accept-identity",
         )
-        _tell(run, error)
+        tell_refused(run, error)
         raise error
 
 
-def reserved(run: Run, plan: Plan, what: str = "This run") -> Approval:
+@dataclass(frozen=True)
+class TokenApprover:
+    """Grants what this run's token was made for; the built-in approver."""
+
+    run: Run
+
+    def decide(self, plan: Plan) -> Decision:
+        """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
+        if self.run.token is None:
+            return Decision(granted=None, reason="no token was given")
+        approval = reserved(self.run, plan)
+        return Decision(
+            granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
+        )
+
+
+def first_look(run: Run) -> CiMigrateError | None:
+    """Verify and reserve a signed token, before anything of the repository runs; what is wrong with it, if it is.
+
+    It is told, not raised: a run that has nothing to do needs no token, and nobody knows that yet.
+    """
+    if run.token is None or run.ledger is None or not why_needed(run, run.direction):
+        return None
+    try:
+        trusted = trust(run)
+        _refuse_wrong_kind(run, trusted)
+        if trusted is not None:
+            nonces.look_at(
+                run.ledger, run.token.reveal(), trusted, asking=actors(run.settings.environ), run_id=run.id
+            )
+    except CiMigrateError as error:
+        return error
+    return None
+
+
+def trust(run: Run) -> Trust | None:
+    """Who may approve: whom the ledger names, else `CI_MIGRATE_TRUST`; None where confirmation tokens do.
+
+    Raises:
+        NotApprovedError: lines that can't be used; then nobody is trusted.
+    """
+    found = protection(run)
+    rules = found.rules
+    signers = (*parse_signers(rules.approvers), *parse_signers(rules.emergency, emergency=True))
+    signers = signers or parse_signers(trust_lines(run.settings.environ, run.settings.project_dir))
+    if not signers:
+        return None
+    active = {signer.key for signer in signers}
+    return Trust(
+        signers=(*signers, *(s for s in parse_signers(found.revoked) if s.key not in active)),
+        revoked=frozenset(s.fingerprint for s in parse_signers(found.revoked) if s.key not in active),
+        min_approvals=rules.min_approvals,
+        forbid_self_approval=rules.forbid_self_approval,
+    )
+
+
+def reserved(run: Run, plan: Plan, what: str = "This run", evidence: str | None = None) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
     Args:
         run: this run, with its token.
         plan: what is to be approved.
         what: needs the approval, in words.
+        evidence: the digest of what the dry run gave; None where there was none yet.
 
     Raises:
         NotApprovedError: there is no token, or why it is of no use.
     """
     try:
-        return _reserved(run, plan, what)
+        return _reserved(run, plan, what, evidence)
     except CiMigrateError as error:
-        _tell(run, error)
+        tell_refused(run, error)
         raise
 
 
-def _reserved(run: Run, plan: Plan, what: str) -> Approval:
+def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval:
     if run.token is None or run.ledger is None:
         command = shlex.join(generate_command(plan))
         raise NotApprovedError(
             f"{what} needs an approval.", hint=f"{command} --reason 'why', then again with CI_MIGRATE_TOKEN"
         )
-    rules = protection(run).rules
-    refuse_confirmation(run)
-    approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
-    if rules.forbid_self_approval:
-        refuse_self_approval(approval.approved_by, actors(run.settings.environ))
-    return approval
+    trusted = trust(run)
+    _refuse_wrong_kind(run, trusted)
+    asking = actors(run.settings.environ)
+    if trusted is None:
+        approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
+        if protection(run).rules.forbid_self_approval:
+            refuse_self_approval(approval.approved_by, asking)
+        return approval
+    verified = nonces.look_at(run.ledger, run.token.reveal(), trusted, asking=asking, run_id=run.id)
+    facts = Facts(
+        plan=plan,
+        target_uuid=run.ledger.uuid,
+        commit=commit_of(run.settings.environ),
+        evidence_digest=evidence,
+    )
+    named = differences(verified.payload, facts)
+    if named:
+        raise NotApprovedError(
+            f"The token was made for something else: {'; '.join(named[:5])}.",
+            hint="Ask for another approval: run again, and send the approvers approval-request.json.",
+        )
+    return nonces.approval_of(verified)
+
+
+def _refuse_wrong_kind(run: Run, trusted: Trust | None) -> None:
+    """Raise NotApprovedError for a token that is sound, and not of the kind that counts on this target."""
+    assert run.token is not None
+    token = run.token.reveal()
+    if trusted is not None and looks_confirming(token):
+        refuse_confirmation(run)
+    if trusted is None and looks_signed(token):
+        raise NotApprovedError(
+            f"The token is signed, and nobody says whose signature counts on target {run.settings.target}.",
+            hint=f"ci-migrate protect --target {run.settings.target} --approver 'NAME ssh-ed25519 AAAA...'",
+        )
 
 
 def refuse_confirmation(run: Run) -> None:
     """Raise NotApprovedError where approvers are registered: then a confirmation token is worth nothing."""
-    rules = protection(run).rules
-    if rules.approvers or rules.emergency or trust_lines(run.settings.environ, run.settings.project_dir):
+    if trust(run) is not None:
         raise NotApprovedError(
             f"Target {run.settings.target} has approvers: a confirmation token is not enough, they sign.",
             hint="Send them approval-request.json.",
@@ -123,7 +214,8 @@ def claimed(run: Run, approval: Approval) -> None:
     """
     assert run.ledger is not None
     try:
-        claim(run.ledger, approval.approval_id, run.id)
+        use_up = nonces.claim if approval.kind == "signed" else claim
+        use_up(run.ledger, approval.approval_id, run.id)
         try:
             mine = run.catalog.storage.claim(approval.approval_id, run.id.encode())
         except OSError as error:
@@ -138,10 +230,11 @@ def claimed(run: Run, approval: Approval) -> None:
                 hint="Somebody put the ledger back to an older state: ci-migrate audit verify",
             )
     except CiMigrateError as error:
-        _tell(run, error)
+        tell_refused(run, error)
         raise
 
 
-def _tell(run: Run, error: CiMigrateError) -> None:
+def tell_refused(run: Run, error: CiMigrateError) -> None:
+    """Put a refusal into the audit trail."""
     if run.ledger is not None:
         run.ledger.audit("refused", run.id, command=run.command, words=error.what)

@@ -1,0 +1,279 @@
+"""The repository's author tries to get past a protected database: refused each time, and in the audit trail."""
+
+import sqlite3
+from datetime import timedelta
+
+import msgspec
+import pytest
+from signing_support import Approver, a_payload, requested, signed
+from sqlalchemy import make_url
+
+from ci_migrate.approval.payload import new_nonce
+from ci_migrate.ledger import protection
+from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
+from ci_migrate.ledger.protection import Rules
+from ci_migrate.model import Direction
+
+SHOP = '[targets.shop]\nurl = "sqlite:///app.db"\n'
+CI = {"GITHUB_ACTOR": "dev", "GITHUB_TRIGGERING_ACTOR": "dev"}
+
+
+@pytest.fixture
+def people(tmp_path_factory) -> dict[str, Approver]:
+    folder = tmp_path_factory.mktemp("keys")
+    return {name: Approver(name, folder) for name in ("ana", "ben", "dev", "eve")}
+
+
+@pytest.fixture
+def shop(alembic_project):
+    """The settings ask for nothing; the database's ledger does."""
+    alembic_project.settings("require-confirmation = false\n" + SHOP)
+    alembic_project.sql("create table mine (id integer)")
+    return alembic_project
+
+
+@pytest.fixture
+def ledger(shop) -> Ledger:
+    with open_ledger(ledger_url(make_url(f"sqlite:///{shop.database}"), None), create=True) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def protected(shop, ledger, people):
+    """Ana and Ben approve; dev, who writes the migrations, may not approve their own."""
+    lines = tuple(people[name].line for name in ("ana", "ben", "dev"))
+    rules = Rules(approvers=lines, emergency=(people["eve"].line,), forbid_self_approval=True)
+    protection.protect(ledger, rules, by="admin")
+    return shop
+
+
+@pytest.fixture
+def payload(protected, ledger):
+    """An approval of what is pending."""
+    return a_payload(protected.gate("check").plan, ledger)
+
+
+def spend(project, token: str, *arguments: str, **environ: str):
+    return project.call(*(arguments or ("run",)), env={**CI, **environ, "CI_MIGRATE_TOKEN": token})
+
+
+def refused(done, ledger, *words: str, code: int = 4, trail: str = "refused") -> None:
+    text = " ".join(done.text.split())
+    assert done.code == code, done.text
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text, (word, text)
+    records = ledger.audit_records()
+    last = [r for r in records if r.kind == trail][-1]
+    assert last.run_id == [r for r in records if r.run_id][-1].run_id
+    assert ledger.verify_audit() == []
+
+
+def test_signed_by_somebody_else_it_runs_once(protected, ledger, people):
+    refused(protected.call("run", env=CI), ledger, "protected since", trail="approval requested")
+    payload = a_payload(requested(protected), ledger)
+    token = signed(payload, people["ana"])
+    done = spend(protected, token)
+    assert done.code == 0, done.text
+    assert "Approved by ana: ticket 4711" in " ".join(done.text.split())
+    assert protected.heads == ["r2"]
+    # a job that is run again has nothing to do, and needs no token for that
+    assert spend(protected, token).code == 0
+    refused(spend(protected, token, "rollback", "--to", "r1"), ledger, "was used already")
+    kinds = [record.kind for record in ledger.audit_records()]
+    for kind in ("approval requested", "token reserved", "token used", "stage", "run finished"):
+        assert kind in kinds
+    reserved = next(r for r in ledger.audit_records() if r.kind == "token reserved")
+    assert reserved.facts["by"] == ["ana"]
+    assert reserved.facts["keys"][0].startswith("SHA256:")
+
+
+def test_T9_oneself_the_cis_actor_and_one_person_twice(protected, ledger, payload, people):
+    refused(spend(protected, signed(payload, people["dev"])), ledger, "asks and approves")
+    other = msgspec.structs.replace(payload, requester="somebody")
+    refused(spend(protected, signed(other, people["dev"])), ledger, "asks and approves")
+    rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
+    protection.protect(ledger, rules, by="admin", approval_id="test")
+    refused(spend(protected, signed(payload, people["ana"])), ledger, "2 people must approve")
+    refused(spend(protected, signed(payload, people["ana"], people["ana"])), ledger)
+    assert protected.heads == []
+    assert spend(protected, signed(payload, people["ana"], people["ben"])).code == 0
+
+
+def test_the_emergency_key_suffices_alone_and_loudly(protected, ledger, payload, people):
+    rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
+    protection.protect(ledger, rules, by="admin", approval_id="test")
+    assert spend(protected, signed(payload, people["eve"])).code == 0
+    assert "EMERGENCY KEY" in [record.kind for record in ledger.audit_records()]
+
+
+def test_T7_a_stranger_and_a_revoked_key(protected, ledger, payload, people, tmp_path_factory):
+    stranger = Approver("ana", tmp_path_factory.mktemp("more"))
+    refused(spend(protected, signed(payload, stranger)), ledger, "no approver's")
+    rules = Rules(approvers=(people["ben"].line,))
+    protection.protect(ledger, rules, by="admin", approval_id="test")
+    refused(spend(protected, signed(payload, people["ana"])), ledger, "revoked key of ana")
+    # the job's own variable names nobody where the ledger does
+    refused(
+        spend(protected, signed(payload, stranger), CI_MIGRATE_TRUST=stranger.line), ledger, "no approver's"
+    )
+    assert protected.heads == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("target", "other", "target: approved was other"),
+        ("target_uuid", "0" * 36, "target's UUID"),
+        ("from_heads", ("r0",), "heads before"),
+        ("destination", "r1", "destination: approved was r1"),
+        ("direction", Direction.DOWNGRADE, "direction: approved was downgrade"),
+        ("files_digest", "0" * 64, "revision files"),
+        ("plan_digest", "0" * 64, "plan: approved was"),
+        ("commit", "0" * 40, "commit: approved was"),
+    ],
+)
+def test_T4_each_field_is_refused_by_its_name(protected, ledger, payload, people, field, value, words):
+    other = msgspec.structs.replace(payload, **{field: value})
+    refused(spend(protected, signed(other, people["ana"]), GITHUB_SHA="c" * 40), ledger, words)
+    assert protected.heads == []
+
+
+def test_T3_by_the_ledgers_clock(protected, ledger, payload, people):
+    now = payload.issued
+    for changes, words in (
+        (
+            {"issued": now - timedelta(hours=1), "not_before": now - timedelta(hours=1), "expires": now},
+            "expired",
+        ),
+        ({"not_before": now + timedelta(minutes=9)}, "not valid before"),
+        ({"issued": now + timedelta(minutes=9)}, "made in the future"),
+        ({"expires": now + timedelta(days=30)}, "allowed is"),
+    ):
+        refused(
+            spend(protected, signed(msgspec.structs.replace(payload, **changes), people["ana"])),
+            ledger,
+            words,
+        )
+    assert protected.heads == []
+
+
+def test_a_confirmation_token_and_a_plugin_that_grants(protected, ledger, payload):
+    protected.write(
+        "grants.py",
+        """
+        from ci_migrate import hookimpl
+        from ci_migrate.approval import Decision
+
+        class Always:
+            def decide(self, plan):
+                return Decision(granted=True, by="me")
+
+        @hookimpl
+        def ci_migrate_approvals(plan, settings):
+            return [Always()]
+        """,
+    )
+    protected.settings('plugins = ["grants.py"]\n' + SHOP)
+    done = protected.call("run", env=CI)
+    refused(done, ledger, "protected since", trail="approval requested")
+    refused(spend(protected, "9f0d8a5e-6a0f-4f0e-8d3b-4a3f0c1d2e3f"), ledger, "they sign")
+    assert protected.heads == []
+
+
+def test_an_env_that_patches_the_verifier_in_its_own_process(protected, ledger, payload, people):
+    stranger = signed(payload, Approver("ana", people["ana"].file.parent / ".."))
+    env = protected.folder / "migrations" / "env.py"
+    patch = """
+try:
+    from ci_migrate.approval import nonces, signed
+    from ci_migrate.stages import gatekeeper
+    signed.verify = nonces.look_at = gatekeeper.why_needed = gatekeeper.reserved = lambda *a, **k: ""
+except ImportError:
+    pass
+"""
+    env.write_text(patch + env.read_text())
+    protected.write("conftest.py", patch)
+    refused(spend(protected, stranger), ledger, "no approver's")
+    # and an approval of before does not fit the changed env.py
+    refused(spend(protected, signed(payload, people["ana"])), ledger, "revision files")
+    assert protected.heads == []
+
+
+def test_a_revision_that_is_swapped_after_the_approval(protected, ledger, payload, people):
+    file = protected.folder / "migrations" / "versions" / "r2.py"
+    file.write_text(file.read_text().replace("email", "e_mail"))
+    refused(spend(protected, signed(payload, people["ana"])), ledger, "revision files", "plan")
+    assert protected.heads == []
+
+
+def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, payload, people):
+    token = signed(payload, people["ana"])
+    before = protected.database.read_bytes()
+    assert spend(protected, token).code == 0
+    protected.database.write_bytes(before)
+    refused(spend(protected, token), ledger, "was used already")
+    # with the ledger put back as well: the note beside the backups is still there
+    with sqlite3.connect(f"{protected.database}.ci-migrate") as connection:
+        connection.execute("DELETE FROM ci_migrate_nonces")
+        connection.execute("DELETE FROM ci_migrate_reservations")
+    connection.close()
+    refused(spend(protected, token), ledger, "was used already", "has a note of it")
+    assert protected.heads == []
+
+
+def test_T5_two_jobs_with_one_token(protected, payload, people, ledger):
+    token = signed(payload, people["ana"])
+    jobs = [protected.start("run", env={**CI, "CI_MIGRATE_TOKEN": token}) for _ in range(2)]
+    for job in jobs:
+        job.communicate(timeout=300)
+    # the second one finds the lock held, the token used, or nothing left to do: it has not migrated
+    assert 0 in [job.returncode for job in jobs]
+    assert [r.kind for r in ledger.audit_records()].count("token used") == 1
+    assert protected.heads == ["r2"]
+
+
+def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, payload, people, monkeypatch):
+    """The ledger's clock moves on between the first stage and the approval."""
+    from ci_migrate.approval import nonces
+    from ci_migrate.stages import dry_run
+
+    clock = nonces.clock
+    ahead = [timedelta()]
+    monkeypatch.setattr(nonces, "clock", lambda connection: clock(connection) + ahead[0])
+    restored_copy = dry_run.restored_copy
+
+    def slow(*arguments, **named):
+        ahead[0] = timedelta(hours=1)
+        return restored_copy(*arguments, **named)
+
+    monkeypatch.setattr(dry_run, "restored_copy", slow)
+    done = spend(protected, signed(payload, people["ana"]))
+    assert done.code == 0, done.text
+    assert ahead[0]
+    # another run may not begin with it now
+    refused(
+        spend(
+            protected,
+            signed(msgspec.structs.replace(payload, nonce=new_nonce()), people["ana"]),
+            "rollback",
+            "--to",
+            "base",
+        ),
+        ledger,
+        "expired",
+    )
+
+
+def test_T16_a_run_that_claimed_and_died_is_gone_on_with_and_no_other_may(protected, ledger, payload, people):
+    token = signed(payload, people["ana"])
+    from ci_migrate.approval import nonces
+    from ci_migrate.approval.signed import Trust
+    from ci_migrate.approval.signers import parse_signers
+
+    trust = Trust(signers=parse_signers([people["ana"].line]))
+    nonces.look_at(ledger, token, trust, asking=(), run_id="dead")
+    nonces.claim(ledger, payload.nonce, "dead")
+    nonces.claim(ledger, payload.nonce, "dead")
+    refused(spend(protected, token), ledger, "was used already, by run dead")
+    assert protected.heads == []
