@@ -19,6 +19,14 @@ def generate_command(plan: Plan) -> list[str]:
     return command if plan.destination in NEWEST else [*command, "--to", plan.destination]
 
 
+def request_command(plan: Plan) -> list[str]:
+    """What writes the request that approvers sign: a run that stops writes its own."""
+    if plan.direction not in (Direction.RESTORE, Direction.PROTECTION):
+        return ["ci-migrate", "approve", "--key", "KEY"]
+    flag = "--restore" if plan.direction is Direction.RESTORE else "--protection"
+    return ["ci-migrate", "token", "request", "--target", plan.target, flag, plan.destination]
+
+
 def go_on_command(plan: Plan) -> list[str]:
     """What is run again once there is a token."""
     target = ["--target", plan.target]

@@ -23,7 +23,7 @@ from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
 from ci_migrate.stages.gatekeeper import protection, refuse_frozen, refuse_other_database
-from ci_migrate.stages.repair import fitting, none_fits, situation_of
+from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
 
 ALL = tuple(name for name, _ in PIPELINE)
@@ -221,7 +221,7 @@ def repair(
 def _shown(run_: Run, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
     situation = situation_of(run_, report)
-    plans = [words for _, words in fitting(run_.repairs, situation)]
+    plans = [words for _, words in fitting(allowed(run_), situation)]
     found = f"Found: {situation.diagnosis.words}."
     message = f"{found} Repair would {plans[0]}." if plans else f"{found} {none_fits(situation)}"
     return StageResult(

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from signing_support import Approver, a_payload, requested, signed
+from signing_support import Approver, a_payload, signed
 from sqlalchemy import make_url
 
 from ci_migrate.approval.payload import new_nonce
+from ci_migrate.approval_request import FILE_NAME, payload_of, read_request
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.ledger.protection import Rules
@@ -49,8 +50,17 @@ def protected(shop, ledger, people):
 
 @pytest.fixture
 def payload(protected, ledger):
-    """An approval of what is pending."""
+    """An approval of what is pending, without evidence: to be refused before it comes to that."""
     return a_payload(protected.gate("check").plan, ledger)
+
+
+@pytest.fixture
+def asked(protected, ledger):
+    """An approval of what a run that stopped asked for."""
+    refused(protected.call("run", env=CI), ledger, "protected since", trail="approval requested")
+    request = read_request(protected.reports / FILE_NAME)
+    assert request.requester == "dev"
+    return payload_of(request, reason="ticket 4711", stages=request.stages, minutes=30, moment=ledger.clock())
 
 
 def spend(project, token: str, *arguments: str, **environ: str):
@@ -69,9 +79,8 @@ def refused(done, ledger, *words: str, code: int = 4, trail: str = "refused") ->
     assert ledger.verify_audit() == []
 
 
-def test_signed_by_somebody_else_it_runs_once(protected, ledger, people):
-    refused(protected.call("run", env=CI), ledger, "protected since", trail="approval requested")
-    payload = a_payload(requested(protected), ledger)
+def test_signed_by_somebody_else_it_runs_once(protected, ledger, asked, people):
+    payload = asked
     token = signed(payload, people["ana"])
     done = spend(protected, token)
     assert done.code == 0, done.text
@@ -88,22 +97,22 @@ def test_signed_by_somebody_else_it_runs_once(protected, ledger, people):
     assert reserved.facts["keys"][0].startswith("SHA256:")
 
 
-def test_T9_oneself_the_cis_actor_and_one_person_twice(protected, ledger, payload, people):
-    refused(spend(protected, signed(payload, people["dev"])), ledger, "asks and approves")
-    other = msgspec.structs.replace(payload, requester="somebody")
+def test_T9_oneself_the_cis_actor_and_one_person_twice(protected, ledger, asked, people):
+    refused(spend(protected, signed(asked, people["dev"])), ledger, "asks and approves")
+    other = msgspec.structs.replace(asked, requester="somebody")
     refused(spend(protected, signed(other, people["dev"])), ledger, "asks and approves")
     rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
     protection.protect(ledger, rules, by="admin", approval_id="test")
-    refused(spend(protected, signed(payload, people["ana"])), ledger, "2 people must approve")
-    refused(spend(protected, signed(payload, people["ana"], people["ana"])), ledger)
+    refused(spend(protected, signed(asked, people["ana"])), ledger, "2 people must approve")
+    refused(spend(protected, signed(asked, people["ana"], people["ana"])), ledger)
     assert protected.heads == []
-    assert spend(protected, signed(payload, people["ana"], people["ben"])).code == 0
+    assert spend(protected, signed(asked, people["ana"], people["ben"])).code == 0
 
 
-def test_the_emergency_key_suffices_alone_and_loudly(protected, ledger, payload, people):
+def test_the_emergency_key_suffices_alone_and_loudly(protected, ledger, asked, people):
     rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
     protection.protect(ledger, rules, by="admin", approval_id="test")
-    assert spend(protected, signed(payload, people["eve"])).code == 0
+    assert spend(protected, signed(asked, people["eve"])).code == 0
     assert "EMERGENCY KEY" in [record.kind for record in ledger.audit_records()]
 
 
@@ -207,8 +216,8 @@ def test_a_revision_that_is_swapped_after_the_approval(protected, ledger, payloa
     assert protected.heads == []
 
 
-def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, payload, people):
-    token = signed(payload, people["ana"])
+def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, asked, people):
+    token = signed(asked, people["ana"])
     before = protected.database.read_bytes()
     assert spend(protected, token).code == 0
     protected.database.write_bytes(before)
@@ -217,13 +226,16 @@ def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, payl
     with sqlite3.connect(f"{protected.database}.ci-migrate") as connection:
         connection.execute("DELETE FROM ci_migrate_nonces")
         connection.execute("DELETE FROM ci_migrate_reservations")
+        connection.execute(
+            "DELETE FROM ci_migrate_runs"
+        )  # else a run would find that the database is not as it left it
     connection.close()
     refused(spend(protected, token), ledger, "was used already", "has a note of it")
     assert protected.heads == []
 
 
-def test_T5_two_jobs_with_one_token(protected, payload, people, ledger):
-    token = signed(payload, people["ana"])
+def test_T5_two_jobs_with_one_token(protected, asked, people, ledger):
+    token = signed(asked, people["ana"])
     jobs = [protected.start("run", env={**CI, "CI_MIGRATE_TOKEN": token}) for _ in range(2)]
     for job in jobs:
         job.communicate(timeout=300)
@@ -233,7 +245,7 @@ def test_T5_two_jobs_with_one_token(protected, payload, people, ledger):
     assert protected.heads == ["r2"]
 
 
-def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, payload, people, monkeypatch):
+def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, asked, people, monkeypatch):
     """The ledger's clock moves on between the first stage and the approval."""
     from ci_migrate.approval import nonces
     from ci_migrate.stages import dry_run
@@ -248,14 +260,14 @@ def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, payloa
         return restored_copy(*arguments, **named)
 
     monkeypatch.setattr(dry_run, "restored_copy", slow)
-    done = spend(protected, signed(payload, people["ana"]))
+    done = spend(protected, signed(asked, people["ana"]))
     assert done.code == 0, done.text
     assert ahead[0]
     # another run may not begin with it now
     refused(
         spend(
             protected,
-            signed(msgspec.structs.replace(payload, nonce=new_nonce()), people["ana"]),
+            signed(msgspec.structs.replace(asked, nonce=new_nonce()), people["ana"]),
             "rollback",
             "--to",
             "base",
@@ -276,4 +288,10 @@ def test_T16_a_run_that_claimed_and_died_is_gone_on_with_and_no_other_may(protec
     nonces.claim(ledger, payload.nonce, "dead")
     nonces.claim(ledger, payload.nonce, "dead")
     refused(spend(protected, token), ledger, "was used already, by run dead")
+    assert protected.heads == []
+
+
+def test_evidence_that_a_repeated_dry_run_does_not_give_again(protected, ledger, asked, people):
+    other = msgspec.structs.replace(asked, evidence_digest="0" * 64)
+    refused(spend(protected, signed(other, people["ana"])), ledger, "evidence: approved was 000000000000")
     assert protected.heads == []

@@ -1,19 +1,20 @@
 """Signed tokens and the ledger: seen, reserved, used, revoked; by nonce, so that each counts once."""
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from ci_migrate.approval.confirmation import MAX_VALIDITY_MINUTES
-from ci_migrate.approval.payload import ApprovalPayload, lifetime_refusal
+from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
 from ci_migrate.approval.signed import Trust, Verified, refuse_too_few, verify
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import clock, nonces, reservations
-from ci_migrate.model import Approval, canonical_json
+from ci_migrate.model import Approval, TokenRecord, canonical_json
 
 LONGEST = timedelta(minutes=MAX_VALIDITY_MINUTES + 2)
 """Between when a token was made and when it expires; two minutes are for clocks that differ."""
@@ -107,6 +108,47 @@ def claim(ledger: Ledger, nonce: str, run_id: str) -> None:
             audit.append(connection, "token used", run_id, {"approvalId": nonce})
             return
         _refuse_gone(connection.execute(select(nonces).where(mine)).one(), run_id)
+
+
+def stages_of(ledger: Ledger, run_id: str) -> tuple[str, ...] | None:
+    """What the signed token that a run used names as allowed; None where it used none."""
+    with ledger.reading() as connection:
+        payload = connection.execute(
+            select(nonces.c.payload).where(nonces.c.claimed_by == run_id)
+        ).scalar_one_or_none()
+    return None if payload is None else decode_payload(str(payload).encode()).stages
+
+
+def records(ledger: Ledger) -> tuple[TokenRecord, ...]:
+    """All signed tokens that were seen, newest first; without the tokens themselves."""
+    with ledger.reading() as connection:
+        now = clock(connection)
+        rows = connection.execute(select(nonces).order_by(nonces.c.seen.desc())).all()
+    return tuple(_record(row, now) for row in rows)
+
+
+def _record(row: Any, now: datetime) -> TokenRecord:
+    payload = decode_payload(row.payload.encode())
+    status = "revoked" if row.revoked else "used" if row.claimed_by else "valid"
+    return TokenRecord(
+        approval=Approval(
+            approval_id=row.approval_id,
+            kind="signed",
+            plan_digest=payload.plan_digest,
+            target=payload.target,
+            approved_by=msgspec.json.decode(row.approved_by, type=tuple[str, ...]),
+            reason=payload.reason,
+            created=payload.issued,
+            expires=payload.expires,
+        ),
+        status="expired" if status == "valid" and now >= payload.expires else status,
+        direction=payload.direction,
+        destination=payload.destination,
+        from_heads=payload.from_heads,
+        used_by=row.claimed_by,
+        used=row.claimed,
+        revoked=row.revoked,
+    )
 
 
 def revoke(ledger: Ledger, payload: ApprovalPayload, by: str) -> None:

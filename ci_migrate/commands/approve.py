@@ -13,7 +13,7 @@ from ci_migrate.approval_request import FILE_NAME, ApprovalRequest, payload_of, 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Severity, now
+from ci_migrate.model import Direction, Severity, now
 from ci_migrate.stages.base import show_heads
 
 _DEFAULT_BACK = ("undo", "downgrade")
@@ -105,7 +105,9 @@ def _words(request: ApprovalRequest) -> str:
     ]
     if len(plan.revisions) > _SHOWN:
         lines.append(f"  and {len(plan.revisions) - _SHOWN} more")
-    if evidence is None:
+    if plan.direction in (Direction.RESTORE, Direction.PROTECTION):
+        lines.append(f"  {plan.destination}")
+    elif evidence is None:
         lines.append("  There was no dry run.")
     else:
         proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"

@@ -1,18 +1,22 @@
 """`ci-migrate token generate|validate|list|revoke`."""
 
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from ci_migrate.approval import generate as make_token
-from ci_migrate.approval import list_tokens
+from ci_migrate.approval import list_tokens, nonces
 from ci_migrate.approval import revoke as take_back
-from ci_migrate.approval import validate as look_at
+from ci_migrate.approval.envelope import Envelope, looks_signed
 from ci_migrate.approval.envelope import merge as merged
+from ci_migrate.approval.payload import decode_payload
 from ci_migrate.approval.signed import told
 from ci_migrate.approval_commands import go_on_command
+from ci_migrate.approval_request import FILE_NAME, approval_request, write_request
+from ci_migrate.approval_trust import commit_of
 from ci_migrate.commands.approve import approved
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
@@ -24,7 +28,7 @@ from ci_migrate.opening import Order, opened
 from ci_migrate.protecting import protection_plan
 from ci_migrate.restoring import restore_plan
 from ci_migrate.stages.base import Run, show_heads
-from ci_migrate.stages.gatekeeper import refuse_confirmation
+from ci_migrate.stages.gatekeeper import refuse_confirmation, validated
 from ci_migrate.status import current_plan, sound_plan
 
 
@@ -130,6 +134,45 @@ def generate(
     return 0
 
 
+@command.command("request")
+@click.option("--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`.")
+@click.option("--protection", "change", metavar="CHANGE", help="For `ci-migrate protect|unprotect`.")
+@click.option(
+    "--out",
+    default=f"ci-migrate-reports/{FILE_NAME}",
+    show_default=True,
+    metavar="FILE",
+    help="Where it goes.",
+)
+@settings_options
+@click.pass_obj
+def request_(
+    environment: Environment, /, backup_id: str | None, change: str | None, out: str, **options: Any
+) -> int:
+    """Write a request that approvers sign, for what no run asks for by itself: a restore, a change of protection."""
+    if (backup_id is None) == (change is None):
+        raise UsageError("Name what it is for: --restore BACKUP or --protection CHANGE.")
+    settings = settings_of(environment, options)
+    order = Order("token generate")
+    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+        plan = _plan(run, backup_id, change, stamp=False)
+        ledger = _ledger(run)
+        request = approval_request(
+            plan,
+            None,
+            (),
+            settings.target,
+            shlex.join(go_on_command(plan)),
+            target_uuid=ledger.uuid,
+            requester=actor(settings),
+            commit=commit_of(settings.environ),
+            validity_minutes=settings.token_validity_minutes,
+        )
+        ledger.audit("approval requested", None, planDigest=plan.digest, by=request.requester)
+    click.echo(write_request(request, environment.directory / out))
+    return 0
+
+
 @command.command("validate")
 @click.option(
     "--token-file", metavar="FILE", help="The token; - for standard input. Default: CI_MIGRATE_TOKEN."
@@ -154,7 +197,7 @@ def validate(
     order = _order("token validate", destination, rollback=rollback, stamp=stamp)
     with opened(settings, order, environment.interrupt, ledger=False) as (run, _):
         plan = _plan(run, backup_id, change, stamp=stamp)
-        approval = look_at(_ledger(run), token.reveal() if token else "", plan)
+        approval = validated(replace(run, token=token), _ledger(run), plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
     )
@@ -167,7 +210,7 @@ def validate(
 def list_(environment: Environment, /, **options: Any) -> int:
     """All tokens that were made, without the tokens themselves."""
     with opened(settings_of(environment, options), Order("token list"), environment.interrupt) as (run, _):
-        records = list_tokens(run.ledger) if run.ledger is not None else ()
+        records = (*nonces.records(run.ledger), *list_tokens(run.ledger)) if run.ledger is not None else ()
     for record in records:
         a = record.approval
         click.echo(
@@ -187,11 +230,16 @@ def list_(environment: Environment, /, **options: Any) -> int:
 def revoke(
     environment: Environment, /, which: str | None, all_before: datetime | None, **options: Any
 ) -> int:
-    """Make a token useless: by its approval id, or all before a time."""
+    """Make a token useless: by its approval id, or all before a time. A signed one also by the token itself."""
     settings = settings_of(environment, options)
     before = all_before.replace(tzinfo=UTC) if all_before else None
     with opened(settings, Order("token revoke"), environment.interrupt, ledger=False) as (run, _):
-        revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
+        if which is not None and looks_signed(which):
+            payload = decode_payload(Envelope.decode(which).payload)
+            nonces.revoke(_ledger(run), payload, actor(settings))
+            revoked: tuple[str, ...] = (payload.nonce,)
+        else:
+            revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
     click.echo(f"Revoked: {', '.join(revoked) or 'none'}.")
     return 0
 

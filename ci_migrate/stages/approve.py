@@ -1,16 +1,14 @@
 """approve: a production-tagged target asks every approver; any denial wins; no grant means stop."""
 
 import copy
-import shlex
 from functools import partial
 
 from ci_migrate.approval import Approver, Decision
-from ci_migrate.approval_commands import generate_command
 from ci_migrate.bounded import bounded
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import TokenApprover, claimed, why_needed
+from ci_migrate.stages.gatekeeper import TokenApprover, claimed, evidence_of, how_to_approve, why_needed
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -21,19 +19,19 @@ def run_stage(run: Run, report: Report) -> StageResult:
     if not why:
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
     try:
-        approvers = (TokenApprover(run), *run.approvers(plan))
+        approvers = (TokenApprover(run, evidence_of(report)), *run.approvers(plan))
         decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in approvers]
     except CiMigrateError as error:  # a plugin that can't even name its approvers denies
-        return _stop(plan, why, [error.what])
+        return _stop(run, plan, why, [error.what])
     denied = [d.reason or "denied" for d in decisions if d.granted is False]
     granted = any(d.granted is True for d in decisions)
     approval = report.approval
     if denied or not granted or approval is None or run.ledger is None:
-        return _stop(plan, why, denied)
+        return _stop(run, plan, why, denied)
     try:
         claimed(run, approval)
     except NotApprovedError as error:
-        return _stop(plan, why, [error.what])
+        return _stop(run, plan, why, [error.what])
     return StageResult(
         stage="approve",
         outcome=Outcome.PASSED,
@@ -57,10 +55,10 @@ def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
     return Decision(granted=False, reason=f"{type(approver).__name__} answered with no decision")
 
 
-def _stop(plan: Plan, why: str, denied: list[str]) -> StageResult:
+def _stop(run: Run, plan: Plan, why: str, denied: list[str]) -> StageResult:
     message = (
         f"Not approved: {denied[0] if denied else why}\n"
-        f"Approve with: {shlex.join(generate_command(plan))} --reason 'why'\n"
+        f"Approve with: {how_to_approve(run, plan)}\n"
         "then run again with CI_MIGRATE_TOKEN or --token-file."
     )
     return StageResult(

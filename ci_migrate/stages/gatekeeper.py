@@ -6,18 +6,19 @@ Settings can only tighten what stands here. Every refusal is put into the audit 
 import shlex
 from dataclasses import dataclass
 
-from ci_migrate.approval import Decision, claim, nonces, reserve
+from ci_migrate.approval import Decision, claim, nonces, reserve, validate
 from ci_migrate.approval.confirmation import looks_confirming
 from ci_migrate.approval.envelope import looks_signed
-from ci_migrate.approval.payload import Facts, differences
-from ci_migrate.approval.signed import Trust
+from ci_migrate.approval.payload import Facts, differences, evidence_digest
+from ci_migrate.approval.signed import Trust, Verified
 from ci_migrate.approval.signers import parse_signers
-from ci_migrate.approval_commands import generate_command
+from ci_migrate.approval_commands import generate_command, request_command
 from ci_migrate.approval_trust import actors, commit_of, trust_lines
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.ledger import protection as ledger_protection
+from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
-from ci_migrate.model import Approval, Direction, Plan
+from ci_migrate.model import Approval, Direction, Plan, Report
 from ci_migrate.stages.base import Run
 
 STAGES = {Direction.DOWNGRADE: "rollback", Direction.RESTORE: "restore"}
@@ -68,15 +69,19 @@ def refuse_other_database(run: Run) -> None:
 
 @dataclass(frozen=True)
 class TokenApprover:
-    """Grants what this run's token was made for; the built-in approver."""
+    """Grants what this run's token was made for; the built-in approver.
+
+    `evidence` is the digest of what the dry run gave, None where there was none.
+    """
 
     run: Run
+    evidence: str | None = None
 
     def decide(self, plan: Plan) -> Decision:
         """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
         if self.run.token is None:
             return Decision(granted=None, reason="no token was given")
-        approval = reserved(self.run, plan)
+        approval = reserved(self.run, plan, evidence=self.evidence)
         return Decision(
             granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
         )
@@ -122,6 +127,14 @@ def trust(run: Run) -> Trust | None:
     )
 
 
+def evidence_of(report: Report) -> str | None:
+    """The digest of what a dry run gave, as a request for an approval has it; None where there was none."""
+    plan, evidence = report.plan, report.evidence
+    if plan is None or evidence is None:
+        return None
+    return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
+
+
 def reserved(run: Run, plan: Plan, what: str = "This run", evidence: str | None = None) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
@@ -143,9 +156,9 @@ def reserved(run: Run, plan: Plan, what: str = "This run", evidence: str | None 
 
 def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval:
     if run.token is None or run.ledger is None:
-        command = shlex.join(generate_command(plan))
         raise NotApprovedError(
-            f"{what} needs an approval.", hint=f"{command} --reason 'why', then again with CI_MIGRATE_TOKEN"
+            f"{what} needs an approval.",
+            hint=f"{how_to_approve(run, plan)}, then again with CI_MIGRATE_TOKEN",
         )
     trusted = trust(run)
     _refuse_wrong_kind(run, trusted)
@@ -156,9 +169,42 @@ def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval
             refuse_self_approval(approval.approved_by, asking)
         return approval
     verified = nonces.look_at(run.ledger, run.token.reveal(), trusted, asking=asking, run_id=run.id)
+    _refuse_other(run, run.ledger, verified, plan, evidence)
+    return nonces.approval_of(verified)
+
+
+def validated(run: Run, ledger: Ledger, plan: Plan) -> Approval:
+    """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
+    token = run.token.reveal() if run.token is not None else ""
+    trusted = trust(run)
+    if run.token is None or trusted is None:
+        if run.token is not None:
+            _refuse_wrong_kind(run, trusted)
+        return validate(ledger, token, plan)
+    _refuse_wrong_kind(run, trusted)
+    verified = nonces.look_at(ledger, token, trusted, asking=actors(run.settings.environ))
+    _refuse_other(run, ledger, verified, plan, None)
+    return nonces.approval_of(verified)
+
+
+def how_to_approve(run: Run, plan: Plan) -> str:
+    """The command that gives an approval of a plan, or writes the request for one."""
+    if trust(run) is None:
+        return f"{shlex.join(generate_command(plan))} --reason 'why'"
+    command = shlex.join(request_command(plan))
+    return f"{command} --reason 'why'" if command.startswith("ci-migrate approve") else command
+
+
+def ways_back(run: Run) -> tuple[str, ...] | None:
+    """How the signed token of the run that is repaired allows going back; None where it used none to go forward."""
+    stages = None if run.ledger is None else nonces.stages_of(run.ledger, run.subject)
+    return stages if stages is not None and "migrate" in stages else None
+
+
+def _refuse_other(run: Run, ledger: Ledger, verified: Verified, plan: Plan, evidence: str | None) -> None:
     facts = Facts(
         plan=plan,
-        target_uuid=run.ledger.uuid,
+        target_uuid=ledger.uuid,
         commit=commit_of(run.settings.environ),
         evidence_digest=evidence,
     )
@@ -168,7 +214,6 @@ def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval
             f"The token was made for something else: {'; '.join(named[:5])}.",
             hint="Ask for another approval: run again, and send the approvers approval-request.json.",
         )
-    return nonces.approval_of(verified)
 
 
 def _refuse_wrong_kind(run: Run, trusted: Trust | None) -> None:

@@ -27,6 +27,7 @@ from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.repairs.restore_tables import half_done
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.gatekeeper import ways_back
 from ci_migrate.stages.left import definitions_of, differences
 from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
 from ci_migrate.stages.restore_rows import noted, restore_rows
@@ -59,7 +60,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
 def _first_that_mends(run: Run, situation: Situation) -> tuple[Repaired | None, str]:
     """What the first repair did that fits, and why those before it did not fit after all, in words."""
     refused = ""
-    for repair, plan in fitting(run.repairs, situation):
+    for repair, plan in fitting(allowed(run), situation):
         run.tell(f"{situation.diagnosis.words}; {plan}")
         try:
             return _mend(repair, situation), refused
@@ -144,6 +145,21 @@ def situation_of(run: Run, report: Report) -> Situation:
         additions=additions,
         undo=lambda added: undo.drop(added) if undo is not None else ["there is no evidence"],
     )
+
+
+_GATED = {
+    "undo": "undo",
+    "downgrade": "downgrade",
+    "restore": "restore",
+    "restore-tables": "restore",
+}
+"""Repairs that go back, and what a signed approval calls them."""
+
+
+def allowed(run: Run) -> list[Repair]:
+    """The repairs of this run, without those ways back that its signed approval does not name."""
+    ways = ways_back(run)
+    return [r for r in run.repairs if ways is None or _GATED.get(r.name, "") in ("", *ways)]
 
 
 def fitting(repairs: Sequence[Repair], situation: Situation) -> list[tuple[Repair, str]]:

@@ -1,12 +1,9 @@
 """Approvers with keys, and tokens that they sign, for tests that run the gate."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from alembic_project import AlembicProject
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -28,12 +25,6 @@ class Approver:
         self.file.chmod(0o600)
         public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         self.line = f"{name} {public}"
-
-
-def requested(project: AlembicProject) -> Plan:
-    """The plan that the run asked an approval for when it stopped."""
-    request = json.loads((project.reports / "approval-request.json").read_text())
-    return msgspec.convert(request["plan"], Plan)
 
 
 def a_payload(plan: Plan, ledger: Ledger, **changes: Any) -> ApprovalPayload:
