@@ -1,15 +1,19 @@
 """What run locks held by a session of their own have in common, on every server."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ci_migrate.errors import LockedError
 
 POLL = 0.2
 """Seconds between two tries."""
+
+KEEP_ALIVE = 30.0
+"""Seconds between two signs of life: what lies between us and the server may forget a connection that is quiet."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,22 @@ class SessionLock:
     place: str
     alive: str
     free: str
+    turn: threading.Lock = field(default_factory=threading.Lock)  # a session takes one statement at a time
 
     fd = None
 
     def check(self) -> None:
-        """Keep the session busy enough to live. Raises LockedError if it is gone, and the lock with it."""
-        if not self.ask(self.alive):
+        """Ask whether it is still held. Raises LockedError if the session is gone, and the lock with it."""
+        with self.turn:
+            held = self.ask(self.alive)
+        if not held:
             raise lost(self.place, "the server says that it is not held")
 
     def release(self) -> None:
         """Free it. Raises LockedError if it was not held any more."""
-        if not self.ask(self.free):
+        with self.turn:
+            held = self.ask(self.free)
+        if not held:
             raise lost(self.place, "the server says that it was not held")
 
 
@@ -49,14 +58,25 @@ def lost(place: str, why: str) -> LockedError:
 
 @contextmanager
 def released(lock: SessionLock) -> Iterator[SessionLock]:
-    """The lock, freed at the end of the block."""
+    """The lock, kept alive while the block runs, and freed at its end."""
+    over = threading.Event()
+    threading.Thread(target=_keep_alive, args=(lock, over), name="run lock", daemon=True).start()
     try:
         yield lock
     except BaseException:
+        over.set()
         with suppress(LockedError):  # what ended the run is the news
             lock.release()
         raise
+    over.set()
     lock.release()
+
+
+def _keep_alive(lock: SessionLock, over: threading.Event) -> None:
+    """Ask now and then. A lock that is lost is told to those who ask next: here nobody listens."""
+    with suppress(LockedError):
+        while not over.wait(KEEP_ALIVE):
+            lock.check()
 
 
 def wait_for_lock(taken: Callable[[], bool], holder: Callable[[], str], place: str, deadline: float) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables, sqlite_undo
 from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
-from ci_migrate.databases.file_lock import file_lock
+from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.sqlite_catalog import Catalog
 from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
@@ -152,7 +152,9 @@ class SQLite:
         return []
 
     def blockers(self) -> list[str]:
-        return []
+        return lock_holders(
+            self.file, self.file.with_name(self.file.name + "-shm")
+        )  # WAL locks lie on the latter
 
     def commit_outcome(self, transaction: str) -> bool | None:  # noqa: ARG002 - transactions have no ids
         return None

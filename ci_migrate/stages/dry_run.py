@@ -45,6 +45,13 @@ from ci_migrate.stages.base import (
 )
 from ci_migrate.stages.way_back import try_way_back
 
+FIXES = {
+    "55P04": "\nA new value of an enum must be committed before it is used: add it inside of "
+    "`with op.get_context().autocommit_block():`",
+    "25001": "\nIt can't run in a transaction: put it into `with op.get_context().autocommit_block():`",
+}
+"""By PostgreSQL's SQLSTATE: what to write instead."""
+
 WHOLE_LIMIT = 1_000_000_000
 """Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
 
@@ -226,7 +233,8 @@ def _failed(run: Run, base: StageResult, ended: Ended, recorder: Recorder) -> St
     if failed.kind == "refused" and recorder.refused:
         message = f"The dry run asked for {recorder.refused[0]}: refused, nothing was sent there."
     elif failed.revision:
-        message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}"
+        fix = FIXES.get(failed.sqlstate or "", "")
+        message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}{fix}"
     else:
         message = f"env.py fails on a copy of the data: {failed.message}"
     return replace(

@@ -33,6 +33,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
     assert plan is not None
     assert run.ledger is not None
     try:
+        if run.lock is not None:
+            run.lock.check()  # backup and dry run may have taken hours
         stale = _stale(run, plan, report.backup)
         if stale:
             return StageResult(

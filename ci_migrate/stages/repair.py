@@ -3,10 +3,11 @@
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 
 from ci_migrate.backups.restore import restore
-from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
+from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
 from ci_migrate.migrations.graph import context_key
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
@@ -35,12 +36,50 @@ from ci_migrate.stages.resume import resume, why_not
 from ci_migrate.stages.undo import Undo
 from ci_migrate.stages.watch import diagnosis_of
 
+RELOCK_SECONDS = 5.0
+"""How long a run lock that was lost is tried for before a repair."""
+
 ORPHAN_SECONDS = 30.0
 """How long a session of a child that died is waited for: what it is doing could still be committed."""
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
     """Diagnose, choose the first repair that fits, mend, prove."""
+    with ExitStack() as stack:
+        why = _locked_again(run, stack)
+        if why:
+            return _dirty(situation_of(run, report), why)
+        return _repair(run, report)
+
+
+def _locked_again(run: Run, stack: ExitStack) -> str:
+    """Make sure that nobody else mends or migrates: a lock that was lost is taken anew; why that can't be, in words."""
+    assert run.ledger is not None
+    try:
+        if run.lock is not None:
+            run.lock.check()
+    except LockedError as error:
+        gone = error.what
+    else:
+        return ""
+    again = ExitStack()
+    try:
+        again.enter_context(run.database.lock(run.id, RELOCK_SECONDS))
+    except CiMigrateError as error:
+        return f"{gone} Nothing is mended without it: {error.what}"
+    stack.callback(_freed, again)
+    record = run.ledger.run(run.subject)
+    if record is None or not record.needs_repair:
+        return f"{gone} Somebody else has repaired this run since."
+    return ""
+
+
+def _freed(lock: ExitStack) -> None:
+    with suppress(LockedError):  # lost once more: what was mended is proved all the same
+        lock.close()
+
+
+def _repair(run: Run, report: Report) -> StageResult:
     orphan = wait_for_orphans(run)
     situation = situation_of(run, report)
     if orphan:
