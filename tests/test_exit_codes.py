@@ -107,7 +107,7 @@ def test_1_an_unknown_destination(alembic_project):
     ended(alembic_project.run("run", "--to", "nonsense"), 1, "nonsense", "untouched")
 
 
-def test_1_the_database_is_at_a_revision_that_the_scripts_lack(alembic_project):
+def test_M9_1_the_database_is_at_a_revision_that_the_scripts_lack(alembic_project):
     alembic_project.sql("create table alembic_version (version_num varchar(32) primary key)")
     alembic_project.sql("insert into alembic_version values ('zzz')")
     for command in ("run", "plan", "status"):
@@ -361,7 +361,7 @@ def test_8_backups_can_not_be_written_read_only(alembic_project):
     assert alembic_project.heads == []
 
 
-def test_8_env_py_fails_or_exits(alembic_project):
+def test_M10_8_env_py_fails_or_exits(alembic_project):
     good = (alembic_project.folder / "migrations" / "env.py").read_text()
     for bad, words in (
         ("raise RuntimeError('boom')\n", "RuntimeError: boom"),
@@ -391,7 +391,7 @@ def test_8_env_py_fails_or_exits(alembic_project):
     ],
     ids=["syntax", "import", "missing-down-revision", "two-of-one-id", "exits"],
 )
-def test_1_a_broken_revision(alembic_project, text, words):
+def test_M9_1_a_broken_revision(alembic_project, text, words):
     alembic_project.write("migrations/versions/r3.py", text)
     done = alembic_project.run("run")
     ended(done, 1, words, "untouched")

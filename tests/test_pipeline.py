@@ -268,7 +268,7 @@ def ci_migrate_before_stage(stage):
     ],
     ids=["heads", "schema"],
 )
-def test_m8_somebody_else_migrates_between_plan_and_migrate(alembic_project, sql, words):
+def test_M8_somebody_else_migrates_between_plan_and_migrate(alembic_project, sql, words):
     assert alembic_project.gate("run").exit_code == 0
     alembic_project.revision("r3", "r2", "create table more (id integer)", "drop table more")
     alembic_project.write("moves.py", MOVES.format(stage="migrate", sql=sql))
@@ -281,7 +281,7 @@ def test_m8_somebody_else_migrates_between_plan_and_migrate(alembic_project, sql
     assert alembic_project.run("status").code == 0, "nothing to repair"
 
 
-def test_m9_two_rows_in_the_version_table(alembic_project):
+def test_M9_two_rows_in_the_version_table(alembic_project):
     assert alembic_project.gate("run").exit_code == 0
     alembic_project.sql("insert into alembic_version values ('r1')")
     alembic_project.revision("r3", "r2", "create table more (id integer)")

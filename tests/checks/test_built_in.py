@@ -24,7 +24,7 @@ with op.batch_alter_table("{table}") as batch:
 # --------------------------------------------------------------------------- CM101
 
 
-def test_cm101_two_heads(alembic_project):
+def test_M9_cm101_two_heads(alembic_project):
     alembic_project.revision("r2b", "r1", "pass")
     report = alembic_project.gate("check")
     found = only(report, "CM101")
@@ -119,7 +119,7 @@ def test_cm202_a_column_that_was_renamed(rehearse):
 # --------------------------------------------------------------------------- CM401 and CM402
 
 
-def test_cm401_no_downgrade(rehearse):
+def test_M19_cm401_no_downgrade(rehearse):
     report = rehearse('op.add_column("users", sa.Column("age", sa.Integer))', "pass")
     found = only(report, "CM401")
     assert (found.severity, found.file) == (Severity.WARNING, "migrations/versions/r2.py")
@@ -131,7 +131,7 @@ def test_cm401_require_downgrade(rehearse, filled):
     assert only(rehearse("create table more (id integer)", "pass"), "CM401").refuses
 
 
-def test_cm401_and_cm402_a_downgrade_that_leads_back(rehearse):
+def test_M19_cm401_and_cm402_a_downgrade_that_leads_back(rehearse):
     report = rehearse("create table more (id integer)", "drop table more")
     assert report.findings == ()
     assert report.evidence.way_back.proven
@@ -146,7 +146,7 @@ def test_cm401_and_cm402_a_downgrade_that_leads_back(rehearse):
     ],
     ids=["fails", "other-schema", "other-rows"],
 )  # fmt: skip
-def test_cm402_a_downgrade_that_does_not(rehearse, filled, upgrade, downgrade, words):
+def test_M19_cm402_a_downgrade_that_does_not(rehearse, filled, upgrade, downgrade, words):
     report = rehearse(upgrade, downgrade)
     found = only(report, "CM402")
     assert found.severity is Severity.WARNING

@@ -56,7 +56,7 @@ def test_sessions_have_the_timeouts_that_were_asked_for(mysql_url):
             connection.exec_driver_sql("CREATE TABLE t (a int)")
 
 
-def test_a_read_only_server_is_refused(start_mariadb):
+def test_L4_a_read_only_server_is_refused(start_mariadb):
     with start_mariadb(settings=("--read-only=ON",)) as server:
         with pytest.raises(DatabaseError, match="is read-only") as raised:
             MySQL(server.admin_url).ping()

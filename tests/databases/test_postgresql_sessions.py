@@ -72,7 +72,7 @@ def test_a_database_that_the_role_may_not_enter(postgresql_url, postgresql_serve
     assert "Role stranger needs CONNECT" in error.hint
 
 
-def test_a_replica(start_postgresql, tmp_path):
+def test_L4_a_replica(start_postgresql, tmp_path):
     with start_postgresql() as primary:
         stopped = primary.data
         copy = tmp_path / "copy"

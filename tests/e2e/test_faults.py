@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -239,3 +240,26 @@ def test_M2_M13_L9_a_fault_at_each_statement(point, request, tmp_path, undisturb
         typed = as_told(shop)
         record_property("fault", (fault, engine, state, ", ".join(typed)))
         assert shop.everything_in_it() == undisturbed(engine)
+
+
+@pytest.mark.long
+def test_M13_a_backend_that_the_kernel_kills(start_postgresql, tmp_path) -> None:
+    """The server starts anew then, and all sessions are gone: the lock's and the ledger's too."""
+    with start_postgresql() as server:
+        url = server.url(f"killed_{uuid4().hex[:8]}")
+        _as_admin(url, f"CREATE DATABASE {url.database}")
+        shop = faulty_shop(tmp_path, url)
+        before = shop.everything_in_it()
+        arm(shop, 5, sql="COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID'")
+        done = shop.here("run")
+        assert shop.struck, done.text
+        assert done.code in (6, 7), done.text
+        assert "Traceback" not in done.text
+        deadline = time.monotonic() + 30
+        while shop.here("status").code == 8:  # until it has recovered
+            assert time.monotonic() < deadline
+        if done.code == 7:
+            assert shop.here("repair").code == 0
+        assert shop.everything_in_it() == before
+        assert shop.here("run").code == 0
+        assert shop.heads_now() == ["r3"]

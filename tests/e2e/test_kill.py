@@ -132,7 +132,7 @@ def test_M1_the_points_are_all_there_are(way, make_shop, undisturbed) -> None:
 
 
 @pytest.mark.parametrize("point", every_point())
-def test_M1_kill(point: Point, make_shop, undisturbed, record_property) -> None:
+def test_M1_L3_kill(point: Point, make_shop, undisturbed, record_property) -> None:
     shop = make_shop(point.way)
     where = {"in_child": point.fault} if point.in_child else {"fault": point.fault}
     done = shop.gate("run", write=point.way.mode != "autocommit", **where)

@@ -76,7 +76,7 @@ def test_M1_the_points_are_all_there_are(shop, undisturbed) -> None:
 
 
 @pytest.mark.parametrize("point", every_point())
-def test_M1_kill(point: str, shop, undisturbed, record_property) -> None:
+def test_M1_L3_kill(point: str, shop, undisturbed, record_property) -> None:
     """Only what `status` names is typed; the end is that of a run without a kill, with what others wrote meanwhile."""
     inner = point.split(":")[1] in ("execute", "commit")
     done = shop.gate("run", write=True, **({"in_child": point} if inner else {"fault": point}))

@@ -241,7 +241,7 @@ BESIDES = {
 
 
 @pytest.mark.parametrize("name", BESIDES)
-def test_what_env_py_does_besides_harms_nothing(tmp_path, name):
+def test_M10_what_env_py_does_besides_harms_nothing(tmp_path, name):
     url = sa.URL.create("sqlite", database=str(tmp_path / "app.db"))
     zoo = new_zoo(tmp_path, url, SYNC + BESIDES[name] + PLAIN)
     migrated(zoo)
@@ -251,14 +251,14 @@ def test_exit_0_at_the_end_is_no_failure(url, tmp_path):
     migrated(new_zoo(tmp_path, url, SYNC + PLAIN + "import sys; sys.exit(0)\n"))
 
 
-def test_exit_3_at_the_end_is_one(url, tmp_path):
+def test_M10_exit_3_at_the_end_is_one(url, tmp_path):
     zoo = new_zoo(tmp_path, url, SYNC + PLAIN + "import sys; sys.exit(3)\n")
     done = zoo.gate("run", code=8)
     assert "sys.exit(3)" in done.text
     assert zoo.tables == set()
 
 
-def test_exit_0_before_the_migrations_is_caught(url, tmp_path):
+def test_M10_exit_0_before_the_migrations_is_caught(url, tmp_path):
     env = "import os, sys\nif os.environ.get('CI_MIGRATE_STAGE') != 'check': sys.exit(0)\n" + SYNC + PLAIN
     zoo = new_zoo(tmp_path, url, env)
     zoo.target()
@@ -267,7 +267,7 @@ def test_exit_0_before_the_migrations_is_caught(url, tmp_path):
     assert zoo.tables == set()
 
 
-def test_a_fork_has_no_part_in_it(url, tmp_path):
+def test_M10_a_fork_has_no_part_in_it(url, tmp_path):
     """The child of env.py runs on through the migrations, where it may not use the database."""
     fork = """
     import os

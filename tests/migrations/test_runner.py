@@ -217,7 +217,7 @@ def test_an_interpreter_without_alembic_is_named(zoo, tmp_path):
     assert "no alembic in this place" in ended.died
 
 
-def test_secrets_are_taken_out_of_all_that_is_kept(zoo):
+def test_M10_secrets_are_taken_out_of_all_that_is_kept(zoo):
     (zoo.folder / "migrations" / "env.py").write_text("print('hunter2')\nraise ValueError('hunter2 it is')")
     ended = workers(zoo, secrets=("hunter2",)).run(request(zoo), Seen())
     assert "hunter2" not in repr(ended)

@@ -279,7 +279,7 @@ def test_all_ways_to_the_target_lead_to_the_copy(url, tmp_path):
     assert not wrong
 
 
-def test_all_ways_to_another_database_are_refused(url, other, tmp_path):
+def test_M11_all_ways_to_another_database_are_refused(url, other, tmp_path):
     zoo = zoo_that_tries(tmp_path, url, other)
     before, there = zoo.snapshot(), zoo.snapshot(other)
     done = zoo.gate("dry-run")
@@ -307,7 +307,7 @@ def test_a_refusal_that_is_not_swallowed_ends_the_dry_run(url, other, tmp_path):
     assert zoo.tables == set()
 
 
-def test_an_env_py_on_another_database_is_refused_when_it_is_read(url, other, tmp_path):
+def test_M11_an_env_py_on_another_database_is_refused_when_it_is_read(url, other, tmp_path):
     env = SYNC + f"url = {other.render_as_string(hide_password=False)!r}\n" + PLAIN
     zoo = new_zoo(tmp_path, url, env)
     zoo.target()

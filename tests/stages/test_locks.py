@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic_project import COMMAND
 from faults_support import as_told
 from kill_support import R1, R1_BACK, R2, R2_BACK, Shop, new_shop, only_for_real
 from sqlalchemy import make_url
@@ -57,6 +58,37 @@ def cutting(shop: Shop) -> str:
 
 def _low_key(shop: Shop) -> int:
     return lock_key(str(make_url(shop.url).database)) & 0xFFFFFFFF
+
+
+# --------------------------------------------------------------------------- runners that race
+
+RUNNERS = [
+    ("sqlite", 6),
+    *(pytest.param(engine, 16, marks=pytest.mark.long) for engine in ENGINES),
+]
+
+
+@pytest.mark.parametrize(("engine", "number"), RUNNERS)
+def test_L1_of_many_runners_at_once_one_migrates(engine, number, make_shop) -> None:
+    """The others wait and find nothing to do, or say who holds the lock."""
+    shop = make_shop(engine)
+    shop.settings('backup-dir = "./backups"\n[targets.dev]\nurl = "env:DATABASE_URL"\n')
+    runners = [
+        subprocess.Popen(
+            [*COMMAND, "run", "--report-dir", f"reports-{n}"], cwd=shop.folder, env=shop.environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for n in range(number)
+    ]  # fmt: skip
+    ended = [(runner.communicate(timeout=300)[0], runner.returncode) for runner in runners]
+    migrated = [out for out, code in ended if code == 0 and "3 revisions run" in out]
+    nothing = [out for out, code in ended if code == 0 and "3 revisions run" not in out]
+    refused = [out for out, code in ended if code == 5]
+    assert len(migrated) == 1, ended
+    assert len(migrated) + len(nothing) + len(refused) == number, [e for e in ended if e[1] not in (0, 5)]
+    assert all("nothing" in out.lower() for out in nothing), nothing
+    assert shop.heads_now() == ["r3"]
+    assert shop.query("SELECT sum(points) FROM customers") == [(sum(range(1, 31)) + 30,)]
 
 
 # --------------------------------------------------------------------------- the lock is lost

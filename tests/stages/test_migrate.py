@@ -1,4 +1,4 @@
-"""Failures in the middle of a migrate: exceptions, locks, time, signals, env.py, the ledger; runners that race."""
+"""Failures in the middle of a migrate: exceptions, locks, time, signals, env.py, the ledger; orphans."""
 
 import contextlib
 import os
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from alembic_project import COMMAND
 from kill_support import R1, R2, R2_BACK, Shop, new_shop, only_for_real
 from sqlalchemy import create_engine, text
 
@@ -242,32 +241,6 @@ def test_a_ledger_that_comes_back_is_enough_to_prove(make_shop, request) -> None
     done = shop.here("run")
     assert done.code == 6, done.text
     assert shop.everything_in_it() == before
-
-
-# --------------------------------------------------------------------------- runners that race
-
-
-def test_L1_sixteen_runners_at_once_migrate_once(make_shop) -> None:
-    shop = make_shop("default", settings="")
-    (shop.folder / "ci-migrate.toml").write_text(
-        'backup-dir = "./backups"\n[targets.dev]\nurl = "env:DATABASE_URL"\n'
-    )
-    runners = [
-        subprocess.Popen(
-            [*COMMAND, "run", "--report-dir", f"reports-{n}"], cwd=shop.folder, env=shop.environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for n in range(16)
-    ]  # fmt: skip
-    ended = [(runner.communicate(timeout=300)[0], runner.returncode) for runner in runners]
-    migrated = [out for out, code in ended if code == 0 and "3 revisions run" in out]
-    nothing = [out for out, code in ended if code == 0 and "3 revisions run" not in out]
-    refused = [out for out, code in ended if code == 5]
-    assert len(migrated) == 1, ended
-    assert len(migrated) + len(nothing) + len(refused) == 16, [e for e in ended if e[1] not in (0, 5)]
-    assert all("Nothing pending" in out or "nothing" in out.lower() for out in nothing), nothing
-    assert shop.heads_now() == ["r3"]
-    assert shop.query("SELECT sum(points) FROM customers") == [(sum(range(1, 31)) + 30,)]
 
 
 # --------------------------------------------------------------------------- orphans in the server
