@@ -4,7 +4,7 @@ from approval_fuzz import MODES, one_input, seeds
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-few = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 SEEDS = 15
 
 
