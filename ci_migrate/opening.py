@@ -17,7 +17,8 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
-from ci_migrate.errors import RefusedError, SettingsError
+from ci_migrate.errors import LedgerError, RefusedError, SettingsError
+from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
@@ -126,6 +127,8 @@ def opened(
         )
         if book is not None:
             stack.callback(book.close)
+        if locks and settings.state is not None:
+            _refuse_hidden_protection(url, settings)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-migrate-")))
         if locks:
             database.sweep()
@@ -253,6 +256,29 @@ def _secrets(url: URL) -> set[str]:
         if re.search("pass|pwd|secret|odbc_connect", name, re.IGNORECASE):
             found |= {value} if isinstance(value, str) else set(value)
     return {form for text in found if text for form in (text, quote_plus(text), quote(text, safe=""))}
+
+
+def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
+    """Raise RefusedError where `state` leads away from a ledger beside the target that says it is protected.
+
+    The repository's author can write `state`. A ledger that is meant to be elsewhere has no protected one beside it.
+    """
+    try:
+        beside = ledger_url(url, None)
+    except LedgerError:  # an engine whose ledger is always elsewhere
+        return
+    if beside == ledger_url(url, settings.resolve_state()):
+        return
+    book = open_ledger(beside, create=False)
+    if book is None:
+        return
+    with book:
+        if protection.read(book).protected:
+            raise RefusedError(
+                f"The ledger beside the target ({book.place}) says that it is protected; "
+                f"state ({settings.sources['state']}) names another one.",
+                hint="Take `state` out of the settings, or first: ci-migrate unprotect",
+            )
 
 
 def refuse_unknown_host(settings: Settings, database: Database) -> None:

@@ -295,3 +295,11 @@ def test_evidence_that_a_repeated_dry_run_does_not_give_again(protected, ledger,
     other = msgspec.structs.replace(asked, evidence_digest="0" * 64)
     refused(spend(protected, signed(other, people["ana"])), ledger, "evidence: approved was 000000000000")
     assert protected.heads == []
+
+
+def test_another_state_to_get_a_ledger_that_knows_of_nothing(protected, ledger):
+    protected.settings(SHOP + 'state = "sqlite:///mine.ledger"\n')
+    done = protected.call("run", env=CI)
+    assert done.code == 1, done.text
+    assert "says that it is protected; state (" in " ".join(done.text.split())
+    assert protected.heads == []

@@ -1,8 +1,10 @@
 """The database knows that it is production: protect, freeze, unprotect, a database that moved, on SQLite."""
 
 import json
+import re
 import shlex
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +171,16 @@ def test_export_is_the_whole_trail_and_says_when_it_is_broken(shop):
         ledger.execute("UPDATE ci_migrate_audit SET facts = '{}' WHERE sequence = 1")
     ledger.close()
     assert "record 1 was altered" in refused(shop.call("audit", "export", "-"), code=1).err
+
+
+def test_the_way_back_when_all_keys_are_lost_is_as_the_page_says(shop):
+    ok(shop.call("protect", "--approver", KEY))
+    refused(shop.call("unprotect"), "token request")
+    page = (Path(__file__).parents[1] / "docs" / "approval.md").read_text()
+    statements = re.search(r"`(UPDATE ci_migrate_protection.*?)`", page)[1]
+    with sqlite3.connect(shop.folder / "app.db.ci-migrate") as ledger:
+        ledger.executescript(statements)
+    ledger.close()
+    ok(shop.call("protect"))
+    ok(shop.call("token", "generate", "--protection", "unprotect", "--reason", "r"))
+    ok(shop.call("audit", "verify"))
