@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-long lint bench bench-backup clean
+.PHONY: demo test test-long lint bench bench-backup kill-table clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -30,6 +30,9 @@ bench: .venv/.installed
 
 bench-backup: .venv/.installed
 	$(BIN)/python benchmarks/backup.py
+
+kill-table: .venv/.installed
+	$(BIN)/python benchmarks/kills.py
 
 clean:
 	rm -rf .venv build dist

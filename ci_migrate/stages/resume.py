@@ -28,12 +28,12 @@ def why_not(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosi
     undoing = [e.kind for e in entries if e.kind in ("statement", "undo", "undone")]
     if undoing and undoing[-1] == "undo":
         return "what it added is being dropped again"
-    revision, count = _committed_part(evidence, diagnosis.rung)
-    if not count:
+    revision = _half_done(evidence, diagnosis.rung)
+    if not revision:
         return ""
-    if len(_digests(entries, revision, count)) < count:
-        return f"the journal does not hold what was sent of revision {revision}"
     part = [s for s in _of(evidence, revision) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
+    if len(_digests(entries, revision, diagnosis.rung)) < sum(s.repeats == 1 for s in part):
+        return f"the journal does not hold what was sent of revision {revision}"
     if part and max(part, key=lambda s: s.position).repeats > 1:
         return f"revision {revision} stopped after a loop over rows, which may not have come to its end"
     return ""
@@ -45,21 +45,22 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
     assert diagnosis.rung is not None
     rung = diagnosis.rung
     rest = Rest.of(plan, evidence, rung)
-    revision, count = _committed_part(evidence, rung)
+    revision = _half_done(evidence, rung)
     rehearsed = rest.rehearsed
-    if count and rehearsed is not None:
+    if revision and rehearsed is not None:
         done = evidence.rungs[rung - 1].statements
         rehearsed = tuple(
             s for s in rehearsed if s.revision != revision or s.position > done or s.repeats > 1
         )
     request = child_request(run, "migrate")
     entries = _journalled(run)
-    skip = {revision: _digests(entries, revision, count)} if count else {}
+    sent = _digests(entries, revision, rung) if revision else []
+    skip = {revision: sent} if revision else {}
     request.update(action="run", mode="migrate", contexts=rest.contexts, skip=skip)
     journal = run.ledger.journal(run.subject)
     try:
         resumed = JournalEntry(
-            kind="resumed", position=count, context=0, revision=revision or None, at=datetime.now(UTC)
+            kind="resumed", position=len(sent), context=0, revision=revision or None, at=datetime.now(UTC)
         )
         journal.append(*_lost_commits(entries, evidence, rung), resumed)
         watcher = Watcher(run, plan, rehearsed, journal, time.monotonic())
@@ -83,14 +84,14 @@ def _of(evidence: Evidence, revision: str | None) -> list[Statement]:
     return [s for s in evidence.statements if s.revision == revision]
 
 
-def _committed_part(evidence: Evidence, rung: int) -> tuple[str, int]:
-    """The revision of which a part is committed, and how many statements that is."""
+def _half_done(evidence: Evidence, rung: int) -> str:
+    """The revision of which only a part is committed; "" where there is none."""
     if not rung:
-        return "", 0
+        return ""
     here = evidence.rungs[rung - 1]
-    if here.complete or here.revision is None or not begun(evidence, here):
-        return "", 0
-    return here.revision, within(evidence, rung)
+    if here.complete or here.revision is None or not begun(evidence, here) or not within(evidence, rung):
+        return ""
+    return here.revision
 
 
 def _journalled(run: Run) -> tuple[JournalEntry, ...]:
@@ -102,25 +103,36 @@ def _journalled(run: Run) -> tuple[JournalEntry, ...]:
 def sent_of(run: Run, revision: str | None) -> list[str]:
     """The digests of all that was sent of a revision in its last try; those of None are env.py's own."""
     entries = _journalled(run)
-    return _digests(entries, revision, len(entries))
+    return _digests(entries, revision)
 
 
-def _digests(entries: Sequence[JournalEntry], revision: str | None, count: int) -> list[str]:
-    """What the journal says was sent first of a revision, in its last try."""
+def _digests(entries: Sequence[JournalEntry], revision: str | None, rung: int | None = None) -> list[str]:
+    """What the journal says was sent of a revision in its last try: all of it, or up to the commit that made a rung.
+
+    The journal counts, not the dry run: a loop over rows that somebody added meanwhile sends more. Where the news of
+    that commit was lost, it was the last thing that happened.
+    """
     sent: list[str] = []
+    commits, upto = 0, None
     resumed = False
     for entry in entries:
         if entry.kind == "resumed":
             sent, resumed = sent[: entry.position] if entry.revision == revision else sent, True
         elif entry.kind == "statement":
             if entry.position == 1 and not resumed:  # a try that began at the beginning
-                sent = []
+                sent, upto = [], None
             resumed = False
             if entry.revision == revision:
                 sent.append(entry.digest)
+        elif entry.kind == "committed":
+            commits += 1
+            if commits == rung:
+                upto = len(sent)
         elif entry.kind == "restored":  # what half a revision had changed is not there any more
-            sent = []
-    return sent[:count]
+            sent, commits, upto = [], min(commits, entry.position), None
+        elif entry.kind == "undone":
+            commits = min(commits, entry.position)
+    return sent[:upto]
 
 
 def _lost_commits(entries: Sequence[JournalEntry], evidence: Evidence, rung: int) -> Sequence[JournalEntry]:

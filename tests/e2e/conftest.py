@@ -4,22 +4,32 @@ from collections import Counter
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """What was found after kills, and whether all of them ended in a proved state."""
+    """What was found after kills, what was typed, and whether it led to the end of an undisturbed run."""
     reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
-    kills = [
-        (*value, report.passed)
+    values = [
+        (name, value)
         for report in reports
         for name, value in report.user_properties
-        if name == "kill" and report.when == "call"
+        if name in ("kill", "plain kill") and report.when == "call"
     ]
-    if not kills:
+    if not values:
         return
-    found = sorted({words for _, _, words, _ in kills})
-    terminalreporter.section("kill -9: what was found, and whether it was recovered")
-    terminalreporter.write_line(f"{'way':24} {'killed':8} {'points':>7} {'recovered':>10}  found")
-    for way, who in sorted({(way, who) for way, who, _, _ in kills}):
-        rows = [k for k in kills if k[:2] == [way, who] or k[:2] == (way, who)]
-        counts = Counter(words for _, _, words, _ in rows)
-        words = ", ".join(f"{name}: {counts[name]}" for name in found if counts[name])
-        recovered = sum(passed for *_, passed in rows)
-        terminalreporter.write_line(f"{way:24} {who:8} {len(rows):7} {recovered:10}  {words}")
+    kills = [tuple(value) for name, value in values if name == "kill"]
+    plain = [tuple(value) for name, value in values if name == "plain kill"]
+    write = terminalreporter.write_line
+    terminalreporter.section("kill -9: what was found, what was typed, and whether it was recovered")
+    write(f"{'way':33} {'killed':8} {'points':>7} {'recovered':>10} {'exit 7':>7}  found, typed")
+    for way, who in sorted({kill[:2] for kill in kills}):
+        rows = [kill for kill in kills if kill[:2] == (way, who)]
+        words = ", ".join(
+            f"{found}: {number}" for found, number in Counter(kill[2] for kill in rows).most_common()
+        )
+        recovered, dirty = sum(kill[3] for kill in rows), sum(kill[4] for kill in rows)
+        write(f"{way:33} {who:8} {len(rows):7} {recovered:10} {dirty:7}  {words}")
+    for way in sorted({way for way, _ in plain}):
+        words = Counter(how for name, how in plain if name == way)
+        total = sum(words.values())
+        write(
+            f"{way:33} {'Alembic':8} {total:7} {words['recovered']:10} {'':7}  "
+            f"plain `alembic upgrade head`, run again; error: {words['error']}, wrong and exit 0: {words['wrong']}"
+        )

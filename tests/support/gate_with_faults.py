@@ -70,7 +70,15 @@ def kill_at_call(module: str, name: str, when: str) -> None:
     setattr(place, name, killing)
 
 
-Watcher.handle, Workers.run = handle, run
-if "FAULT_CALL" in os.environ:
-    kill_at_call(*os.environ["FAULT_CALL"].split(":"))
-main()
+def install() -> None:
+    """From here on the fault that the environment asks for strikes in this process."""
+    global who, moment, number
+    who, moment, number = os.environ.get("FAULT", "nobody:never:0").split(":")
+    Watcher.handle, Workers.run = handle, run
+    if "FAULT_CALL" in os.environ:
+        kill_at_call(*os.environ["FAULT_CALL"].split(":"))
+
+
+if __name__ == "__main__":
+    install()
+    main()

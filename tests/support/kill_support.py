@@ -130,6 +130,7 @@ engine = sa.create_engine({url!r})
 with engine.begin() as connection:
     connection.execute(sa.text("INSERT INTO customers (id, name, points) VALUES (1000, 'came later', 7)"))
     connection.execute(sa.text("UPDATE customers SET name = 'renamed later' WHERE id = 1"))
+engine.dispose()
 """
 
 
