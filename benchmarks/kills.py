@@ -39,7 +39,7 @@ wrote, the rows do not tell either. Plain Alembic is killed at its own statement
 `alembic upgrade head` is run again: `error`, or `wrong` for an exit code 0 with other rows or another schema than an
 undisturbed run's.
 
-Written by `make kill-table` ({machine}). {how}
+Written by `python benchmarks/kills.py` ({machine}). {how}
 
 ## All
 
