@@ -20,6 +20,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, child_request
+from ci_migrate.stages.gatekeeper import protection
 from ci_migrate.stages.left import left_by_last_run
 from ci_migrate.stages.repair import situation_of
 from ci_migrate.stages.version_rows import explained, refuse_rows, unstamped_tables
@@ -35,6 +36,7 @@ class Status(Noun, frozen=True, kw_only=True):
     pending: tuple[str, ...]
     tables: int | None = None  # how many there are, where there is no version row
     production: str  # why it is a production target, "" where it is not
+    protection: str  # what the ledger says of that, "" for nothing
     last: RunRecord | None
     unfinished: RunRecord | None
     diagnosis: Diagnosis | None
@@ -82,6 +84,7 @@ def status(run: Run) -> Status:
         pending=tuple(r for c in plan.contexts for r in c.revisions),
         tables=tables,
         production=run.settings.production_reason,
+        protection=protection(run).words,
         last=_short(last),
         unfinished=_short(unfinished),
         diagnosis=diagnosis,

@@ -14,7 +14,7 @@ TEST = re.compile(r"^def (test_((?:[A-Z]\d+_)+)\w*)\(", re.MULTILINE)
 
 
 @cache
-def tests_by_row() -> dict[str, list[str]]:
+def named_by_row() -> dict[str, list[str]]:
     """The tests of each number, as they are written in the page."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -30,7 +30,7 @@ def written(line: str) -> str:
     row = ROW.match(line)
     if row is None:
         return line
-    return f"{line.rstrip('| ').rpartition(' | ')[0]} | {'<br>'.join(tests_by_row().get(row[1], ()))} |"
+    return f"{line.rstrip('| ').rpartition(' | ')[0]} | {'<br>'.join(named_by_row().get(row[1], ()))} |"
 
 
 def page() -> str:
@@ -41,7 +41,7 @@ def page() -> str:
 
 @pytest.mark.parametrize("row", ROW.findall(page()))
 def test_each_row_names_tests_that_are_there(row) -> None:
-    expected = tests_by_row().get(row, [])
+    expected = named_by_row().get(row, [])
     assert expected, f"no test has the number {row}"
     line = next(line for line in page().splitlines() if line.startswith(f"| {row} |"))
     listed = line.rstrip("| ").rpartition(" | ")[2].split("<br>")
@@ -51,5 +51,5 @@ def test_each_row_names_tests_that_are_there(row) -> None:
 def test_every_row_of_locks_and_migrations_is_there() -> None:
     """A number that tests have and the page has not would be looked for in vain; so would one that went away."""
     listed = set(ROW.findall(page()))
-    assert {row for row in tests_by_row() if row[0] in "LM"} <= listed
+    assert {row for row in named_by_row() if row[0] in "LM"} <= listed
     assert len([row for row in listed if row[0] in "LM"]) == 24

@@ -6,24 +6,20 @@ import pytest
 from alembic_project import AlembicProject, new_project
 from sqlalchemy import make_url
 
-from ci_migrate.cli import run as command_line
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
 
 
 @pytest.fixture
-def status(monkeypatch, capsys, alembic_project):
-    """Run the command here; returns its exit code and its rows by name."""
-    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "CI_ENVIRONMENT_TIER", "DATABASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+def status(alembic_project):
+    """Run the command; returns its exit code and its rows by name."""
 
     def look(*arguments: str, project: AlembicProject = alembic_project) -> tuple[int, dict[str, str], str]:
-        code = command_line(["-C", str(project.folder), "status", *arguments])
-        said = capsys.readouterr()
+        said = project.run("status", *arguments)
         text = said.out + said.err
         assert "Traceback" not in text
         assert "--json" in arguments or len(text.splitlines()) <= 20, "one screen"
-        return code, {line[:12].strip(): line[13:] for line in said.out.splitlines()}, text
+        return said.code, {line[:12].strip(): line[13:] for line in said.out.splitlines()}, text
 
     return look
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.databases.base import Database, takes_tables
+from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, now
 
@@ -59,7 +59,13 @@ def _by_provider(database: Database, backup: Backup, catalog: Catalog, expected:
     )
 
 
-def restore_tables(database: Database, copy: Database, backup: Backup, tables: Sequence[str]) -> str:
+def restore_tables(
+    database: Database,
+    copy: Database,
+    backup: Backup,
+    tables: Sequence[str],
+    unless: Unless | None = None,
+) -> str:
     """Put the rows that tables have in a backup in the place of those in the live database, in one transaction.
 
     Args:
@@ -67,6 +73,7 @@ def restore_tables(database: Database, copy: Database, backup: Backup, tables: S
         copy: a scratch copy with the backup in it.
         backup: of the whole database or of these tables.
         tables: as `named_tables` gives them.
+        unless: may refuse at the last moment, as `take_tables` says.
 
     Returns:
         Words.
@@ -80,7 +87,7 @@ def restore_tables(database: Database, copy: Database, backup: Backup, tables: S
     wrong = _other_counts(copy, backup, tables)
     if wrong:
         raise BackupError(f"{backup.backup_id} restores to something else than was backed up: {wrong[0]}.")
-    takes_tables(database).take_tables(copy, tables)
+    takes_tables(database).take_tables(copy, tables, unless)
     rows = sum(count.rows for count in database.counts(tables, exact=True).values())
     return f"{', '.join(tables)}: {rows} rows, as they were at {backup.backup_time:%Y-%m-%d %H:%M} UTC."
 

@@ -48,6 +48,7 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         ("scripts at", " + ".join(found.script_heads) or "base"),
         ("pending", pending),
         ("production", f"yes ({found.production})" if found.production else "no"),
+        ("protected", found.protection or "no"),
     ]
     last = found.last
     if last is not None:

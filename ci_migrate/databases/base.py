@@ -173,6 +173,17 @@ class Database(Protocol):
         """A driver's error as one line without secrets, bound values and the server's DETAIL."""
 
 
+Unless = Callable[[Mapping[str, TableContent]], str]
+"""Given what tables hold; returns why it must stay so, "" where it may go."""
+
+
+def refuse_if(unless: Unless | None, contents: Callable[[], Mapping[str, TableContent]]) -> None:
+    """Raise RefusedError where somebody objects to what tables hold; they are read only if there is somebody."""
+    words = unless(contents()) if unless is not None else ""
+    if words:
+        raise RefusedError(f"Nothing was changed: {words}.")
+
+
 @runtime_checkable
 class TakesTables(Protocol):
     """What a Database does besides, if its capabilities say `tables`. Names are those of `counts`."""
@@ -186,8 +197,10 @@ class TakesTables(Protocol):
     ) -> Dumped:
         """As `dump`, with the whole schema but the rows of these tables (and the version tables) alone."""
 
-    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         """Put the rows that tables have in a scratch copy in the place of those here, in one transaction.
+
+        `unless` is asked within it, once nobody else can write to these tables, with what they hold; words refuse.
 
         Raises RefusedError where a foreign key would be broken, or DatabaseError; then nothing is changed.
         """

@@ -10,7 +10,16 @@ from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import mysql_copies as copies
 from ci_migrate.databases import mysql_undo
-from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
+from ci_migrate.databases.base import (
+    Capabilities,
+    Database,
+    Dumped,
+    Lock,
+    Progress,
+    Unless,
+    Wall,
+    no_progress,
+)
 from ci_migrate.databases.mysql_catalog import quoted, read_flavour, read_schema
 from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
@@ -261,14 +270,14 @@ class MySQL:
     ) -> Dumped:
         return self.dump(into, version_tables, progress, only=tables)
 
-    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         here, there = self.identity(), source.identity()
         if here.facts["server"] != there.facts["server"]:
             raise RefusedError(
                 f"The scratch copy is {there.place}, and rows are only taken from one on the target's own server.",
                 hint='Set scratch = "server", or restore the whole backup.',
             )
-        replace_rows(self._access, there.facts["database"], tables)
+        replace_rows(self._access, there.facts["database"], tables, unless)
 
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
         with self._reading() as cursor:

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ci_migrate.databases.base import Unless, refuse_if
 from ci_migrate.databases.mysql_catalog import quoted, read_flavour, tables_of
 from ci_migrate.databases.mysql_objects import SETTINGS
+from ci_migrate.databases.mysql_rows import read_contents
 from ci_migrate.databases.mysql_sessions import Access
 from ci_migrate.errors import BackupError, DatabaseError, RefusedError
 
@@ -41,17 +43,18 @@ WHERE REFERENCED_TABLE_NAME IS NOT NULL
 ORDER BY CAST(TABLE_SCHEMA AS BINARY), CAST(TABLE_NAME AS BINARY), CAST(CONSTRAINT_NAME AS BINARY), ORDINAL_POSITION"""
 
 
-def replace_rows(live: Access, source: str, tables: Sequence[str]) -> None:
+def replace_rows(live: Access, source: str, tables: Sequence[str], unless: Unless | None = None) -> None:
     """Put the rows that tables have in another database of the server in the place of those here: all or none.
 
     Args:
         live: the database; its account must be able to read the other one.
         source: the other database's name.
         tables: as `read_counts` calls them.
+        unless: asked once nobody else can write to them; words refuse.
 
     Raises:
-        RefusedError: a trigger would fire, a table has no transactions, or rows would refer to others that are not
-            there. Nothing is changed.
+        RefusedError: `unless` says so, a trigger would fire, a table has no transactions, or rows would refer to
+            others that are not there. Nothing is changed.
         BackupError: a row got lost on the way. Nothing is changed.
         DatabaseError: a right is missing, or the server refused. Nothing is changed.
     """
@@ -65,6 +68,12 @@ def replace_rows(live: Access, source: str, tables: Sequence[str]) -> None:
         # without unique_checks the server may let the same key in twice
         cursor.execute(f"SET SESSION {SETTINGS}, unique_checks = 1")
         with _transaction(cursor):
+            if unless is not None:
+                for (
+                    name
+                ) in names:  # whoever only reads here first, and writes then, meets others who wait between
+                    cursor.execute(f"SELECT COUNT(*) FROM {quoted(live.database, name)} FOR UPDATE")
+                refuse_if(unless, lambda: read_contents(cursor, live.database, tables))
             for name in names:
                 _replace(cursor, live.database, source, name)
             _refuse_broken_keys(cursor, live.database, names)

@@ -10,7 +10,16 @@ from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import postgresql_copies as copies
 from ci_migrate.databases import postgresql_undo
-from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
+from ci_migrate.databases.base import (
+    Capabilities,
+    Database,
+    Dumped,
+    Lock,
+    Progress,
+    Unless,
+    Wall,
+    no_progress,
+)
 from ci_migrate.databases.names import BEFORE, fitting
 from ci_migrate.databases.postgresql_archive import default_jobs
 from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema
@@ -261,9 +270,9 @@ class PostgreSQL:
     def refuse_scratch(self) -> None:
         copies.refuse_scratch(self._access)
 
-    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         assert isinstance(source, PostgreSQL)
-        replace_rows(self._access, source._access, tables)  # noqa: SLF001
+        replace_rows(self._access, source._access, tables, unless)  # noqa: SLF001
 
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
         return postgresql_undo.undo_statements(self.schema(), added)

@@ -4,8 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ci_migrate.databases.base import Unless, refuse_if
 from ci_migrate.databases.postgresql_catalog import RELATIONS, pin
 from ci_migrate.databases.postgresql_lock import NO_LIMITS
+from ci_migrate.databases.postgresql_rows import read_contents
 from ci_migrate.databases.postgresql_sessions import Access
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import VersionTable
@@ -53,14 +55,14 @@ def _pattern(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def replace_rows(live: Access, source: Access, tables: Sequence[str]) -> None:
+def replace_rows(live: Access, source: Access, tables: Sequence[str], unless: Unless | None = None) -> None:
     """Put the rows that tables have in another database in the place of those here: all of them or none.
 
     No trigger of the user's fires. Foreign keys are taken away and made again in the same transaction, which checks
     every row of theirs; it needs no superuser, but the owner of the tables that refer to these.
 
     Raises:
-        RefusedError: rows would refer to others that are not there. Nothing is changed.
+        RefusedError: `unless` says so, or rows would refer to others that are not there. Nothing is changed.
         DatabaseError: a right is missing, or the database refused. Nothing is changed.
     """
     import psycopg
@@ -76,9 +78,12 @@ def replace_rows(live: Access, source: Access, tables: Sequence[str]) -> None:
             there = {key: name for key, _, _, _, name in theirs.execute(_TABLES)}
             here = {key: (oid, name) for key, _, _, oid, name in ours.execute(_TABLES)}
             wanted = [(*here[table], there[table]) for table in tables]
+            names = ", ".join(f"ONLY {name}" for _, name, _ in wanted)
+            _run(ours, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            refuse_if(unless, lambda: read_contents(ours, tables))
             try:
                 with _unhindered(ours, [oid for oid, _, _ in wanted]):
-                    _run(ours, "TRUNCATE " + ", ".join(f"ONLY {name}" for _, name, _ in wanted))
+                    _run(ours, f"TRUNCATE {names}")
                     for oid, name, their_name in wanted:
                         _copy(theirs, their_name, ours, name, oid)
             except psycopg.errors.ForeignKeyViolation as error:

@@ -15,7 +15,16 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables, sqlite_undo
-from ci_migrate.databases.base import Capabilities, Database, Dumped, Lock, Progress, Wall, no_progress
+from ci_migrate.databases.base import (
+    Capabilities,
+    Database,
+    Dumped,
+    Lock,
+    Progress,
+    Unless,
+    Wall,
+    no_progress,
+)
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.sqlite_catalog import Catalog
@@ -211,10 +220,10 @@ class SQLite:
     def scratch_room(self, folder: Path) -> tuple[str, int] | None:
         return str(folder), shutil.disk_usage(folder).free
 
-    def take_tables(self, source: Database, tables: Sequence[str]) -> None:
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         assert isinstance(source, SQLite)
         with self._explained(), closing(self._open(read_only=False)) as connection:
-            sqlite_tables.replace_rows(connection, source.file, tables)
+            sqlite_tables.replace_rows(connection, source.file, tables, unless)
 
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
         return sqlite_undo.undo_statements(added)

@@ -40,8 +40,11 @@ def counts(connection: sqlite3.Connection, tables: Iterable[str] | None) -> dict
 def contents(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, TableContent]:
     """What these tables hold; tables that do not exist are left out, virtual ones too."""
     wanted = [name for name, virtual in _tables(connection, tables) if not virtual]
-    connection.text_factory = _Text
-    return {name: _content(connection, name) for name in wanted}
+    factory, connection.text_factory = connection.text_factory, _Text
+    try:
+        return {name: _content(connection, name) for name in wanted}
+    finally:
+        connection.text_factory = factory
 
 
 def _tables(connection: sqlite3.Connection, tables: Iterable[str] | None) -> list[tuple[str, bool]]:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ci_migrate.databases.base import Unless, refuse_if
 from ci_migrate.databases.sqlite_catalog import is_virtual, user_rows
+from ci_migrate.databases.sqlite_rows import contents
 from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.errors import BackupError, RefusedError
 
@@ -25,13 +27,16 @@ def keep_rows(connection: sqlite3.Connection, tables: Collection[str]) -> None:
     connection.execute("VACUUM")
 
 
-def replace_rows(connection: sqlite3.Connection, source: Path, tables: Sequence[str]) -> None:
+def replace_rows(
+    connection: sqlite3.Connection, source: Path, tables: Sequence[str], unless: Unless | None = None
+) -> None:
     """Put the rows that tables have in another file in the place of those here: all of them or none.
 
     No trigger fires. Rows of other tables stay as they are.
 
     Raises:
-        RefusedError: a virtual table, or rows would refer to others that are not there. Nothing is changed.
+        RefusedError: `unless` says so, a virtual table, or rows would refer to others that are not there. Nothing is
+            changed.
         BackupError: a row got lost on the way. Nothing is changed.
         sqlite3.Error: nothing is changed.
     """
@@ -41,6 +46,7 @@ def replace_rows(connection: sqlite3.Connection, source: Path, tables: Sequence[
     connection.execute("ATTACH ? AS backup", (str(source),))
     try:
         with _writing(connection):
+            refuse_if(unless, lambda: contents(connection, tables))
             before = _orphans(connection)
             with _without_triggers(connection):
                 for table in tables:

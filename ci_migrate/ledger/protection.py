@@ -37,6 +37,18 @@ class Protection(Noun, frozen=True, kw_only=True):
     rules: Rules = Rules()
     revoked: tuple[str, ...] = ()  # lines of those who may approve no more
 
+    @property
+    def words(self) -> str:
+        """`since 2026-11-23, 2 approvers, 1 needed; FROZEN: incident 42`; "" where nothing protects it."""
+        rules, parts = self.rules, []
+        if self.protected:
+            people = "1 approver" if len(rules.approvers) == 1 else f"{len(rules.approvers)} approvers"
+            who = f"{people}, {rules.min_approvals} needed" if rules.approvers else "by confirmation tokens"
+            parts.append(f"since {self.since[:10]}, {who}")
+        if self.frozen:
+            parts.append(f"FROZEN: {self.frozen}")
+        return "; ".join(parts)
+
 
 UNPROTECTED = Protection()
 

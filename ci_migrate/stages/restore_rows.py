@@ -49,8 +49,10 @@ def restore_rows(
             written = others_wrote_to(run, half.tables)  # once more: the copies took their time
             if written:
                 raise RefusedError(f"Somebody wrote while it was tried: {written}.")
-            with noted(run.ledger, run.subject, half.rung):
-                restore_tables(run.database, source, backup, tables)
+            with noted(run.ledger, run.subject, half.rung):  # and again when nobody else can write there
+                restore_tables(
+                    run.database, source, backup, tables, lambda found: unexplained(half.tables, found)
+                )
             differences = other_rows(expected, run.database.contents(tables))
         run.ledger.audit("tables restored", run.subject, backup=backup.backup_id, tables=", ".join(tables))
     else:

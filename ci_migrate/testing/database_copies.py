@@ -1,12 +1,14 @@
 """What every database must keep when it is copied: dumps, loads, scratch copies, restores into its place."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from ci_migrate.databases.base import Database, Dumped, TakesTables, UndoesAdditions
-from ci_migrate.errors import BackupError, CiMigrateError, DatabaseError, ToolError
-from ci_migrate.model import Fingerprint, Schema, delta
+from ci_migrate.errors import BackupError, CiMigrateError, DatabaseError, RefusedError, ToolError
+from ci_migrate.model import Fingerprint, Schema, TableContent, delta
 from ci_migrate.testing.database_samples import (
     VERSION_TABLES,
     DatabaseUnderTest,
@@ -262,8 +264,21 @@ class CopiesConformance(DatabaseUnderTest):
         with database.scratch(RUN, tmp_path) as copy:
             copy.load(payload)
             assert copy.counts(exact=True)[team].rows == 0
+            with pytest.raises(RefusedError, match="not now"):
+                database.take_tables(copy, [item], lambda found: "" if found[item].rows else "not now")
+            assert database.counts(exact=True)[item].rows == 0
             database.take_tables(copy, [item])
-        assert database.contents([item]) == before
+            assert database.contents([item]) == before
+            other = Thread(target=execute, args=(database, "DELETE FROM item"))
+
+            def nobody_else_writes(_found: Mapping[str, TableContent]) -> str:
+                other.start()
+                other.join(0.5)
+                return "" if other.is_alive() else "somebody wrote"
+
+            database.take_tables(copy, [item], nobody_else_writes)
+            other.join()
+        assert database.counts(exact=True)[item].rows == 0  # who had to wait had the last word
         assert database.counts(exact=True)[team].rows == 3
 
     # -------------------------------------------------------------- undoing additions

@@ -119,7 +119,12 @@ def test_B1_B3_a_file_that_may_not_grow_fails_the_dump(mysql_url, access, payloa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_B6_B7_a_dump_that_is_ended_leaves_nobody_behind(mysql_url, access, limited, payload, number):
-    program = "copies.dump(access, Path(sys.argv[1]), [], lock_timeout=60)"
+    # a shell that starts tests in the background has them ignore SIGINT
+    program = """
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        copies.dump(access, Path(sys.argv[1]), [], lock_timeout=60)
+    """
     execute(access, TABLE.format("t"), TABLE.format("u"), FILL.format("t", 1000), FILL.format("u", 1000))
     with closing(access.connect()) as other:
         other.cursor().execute("LOCK TABLES t WRITE")
