@@ -181,8 +181,8 @@ class AlembicProject:
     # ------------------------------------------------------------------ running
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        hidden = ("CI_MIGRATE_", "GITHUB_", "GITLAB_", "CI_ENVIRONMENT_", "DATABASE_URL", "ALEMBIC_")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        hidden = ("CI_", "GITHUB_", "GITLAB_", "DATABASE_URL", "ALEMBIC_")
+        clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(hidden)}
         return {**clean, **self.environ, **(env or {})}
 
     def run(
