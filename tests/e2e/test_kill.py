@@ -12,7 +12,7 @@ from kill_matrix import WAYS, Forking, Point, Prepared, Way
 from kill_support import R1, R1_BACK, new_shop
 from sqlalchemy import create_engine
 
-QUICK = 30
+QUICK = 18
 """Points per way in the quick part, evenly spread over all of them."""
 SHARES = 3
 PARTS = [
@@ -76,7 +76,7 @@ def cannot_be_told(way: Way, point: Point) -> bool:
 
 @pytest.mark.parametrize(("way", "share", "everything"), PARTS)
 def test_M1_L3_kill(way, share, everything, prepare, record_property) -> None:
-    """Every point is recovered, or exit 7 where nobody can tell; in the quick part 30 points per way."""
+    """Every point is recovered, or exit 7 where nobody can tell; in the quick part 18 points per way."""
     prepared = prepare(way)
     points, plain = prepared.all_points, prepared.plain()
     if not everything:

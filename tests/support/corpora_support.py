@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -206,24 +206,35 @@ def middle_of(project: Project) -> str:
     return project.must("python", "-c", script).strip()
 
 
-def run_gate(project: Project, allow: tuple[str, ...] = (), client_tools: Path | None = None) -> Ended:
-    """`ci-migrate run` in the project folder, with the corpus' own interpreter for env.py."""
+def gate(
+    project: Project,
+    *arguments: str,
+    client_tools: Path | None = None,
+    program: Sequence[str] = ("-m", "ci_migrate"),
+    **more: str,
+) -> "subprocess.CompletedProcess[str]":
+    """`ci-migrate ...` in the project folder, with the corpus' own interpreter for env.py, and `more` variables."""
     environ = {
         k: v for k, v in os.environ.items() if not k.startswith(("PG", "CI_MIGRATE_")) and k != "VIRTUAL_ENV"
     }
     environ |= project.facts["env"] | {"CI_MIGRATE_PYTHON": str(Path(project.facts["bin"]) / "python")}
     if client_tools:
         environ["CI_MIGRATE_CLIENT_TOOLS"] = str(client_tools)
-    acknowledged = [word for finding in allow for word in ("--allow", finding)]
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "ci_migrate", "run", "--to", project.facts["target"], *acknowledged],
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
         cwd=project.folder,
-        env=environ,
+        env=environ | more,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run_gate(project: Project, allow: tuple[str, ...] = (), client_tools: Path | None = None) -> Ended:
+    """`ci-migrate run` to where the corpus goes."""
+    acknowledged = [word for finding in allow for word in ("--allow", finding)]
+    started = time.monotonic()
+    done = gate(project, "run", "--to", project.facts["target"], *acknowledged, client_tools=client_tools)
     seconds = time.monotonic() - started
     file = project.folder / "ci-migrate-reports" / "report.json"
     report = json.loads(file.read_text()) if file.exists() else {}
