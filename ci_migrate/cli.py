@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("unprotect", "Take the protection away; needs an approval itself."),
     ),
     "Set-up": (
+        ("init", "Write commented settings and the job for your CI."),
         ("doctor", "What stands in the gate's way or weakens it, each with its fix."),
         ("settings", "Each setting with its value and where it comes from."),
         ("plugins", "All hooks and who implements them."),

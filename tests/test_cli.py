@@ -111,7 +111,11 @@ def test_where_the_reports_go(alembic_project):
     ]
     ended(alembic_project.run("plan", *flags), 0)
     place = alembic_project.folder
-    assert sorted(p.name for p in (place / "out").iterdir()) == ["report.json", "summary.md"]
+    assert sorted(p.name for p in (place / "out").iterdir()) == [
+        "ci-migrate.env",
+        "report.json",
+        "summary.md",
+    ]
     assert (place / "r.json").read_text() == (place / "out" / "report.json").read_text()
     assert (place / "m.md").exists()
     assert sum(len(suite) for suite in JUnitXml.fromfile(str(place / "j" / "unit.xml")))

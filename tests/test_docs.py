@@ -4,6 +4,8 @@ import inspect
 import re
 from pathlib import Path
 
+import yaml
+
 from ci_migrate import checks, hookspecs
 from ci_migrate.approval import ApprovalPayload
 from ci_migrate.cli import COMMANDS
@@ -68,3 +70,9 @@ def test_every_field_that_is_signed_is_documented() -> None:
     cells = [row[0] for row in rows(text.split("The payload is canonical JSON")[1].split("## ")[0])]
     documented = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
     assert documented == list(ApprovalPayload.__struct_encode_fields__)
+
+
+def test_the_inputs_of_the_action_are_documented() -> None:
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    listed = {row[0].strip("`"): row[1].strip("`") for row in rows((ROOT / "docs" / "ci.md").read_text())[2:]}
+    assert listed == {name: what.get("default", "") for name, what in inputs.items()}

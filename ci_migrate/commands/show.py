@@ -22,6 +22,7 @@ from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
+from ci_migrate.reports.outputs import github_output
 from ci_migrate.reports.terminal import render_text, stage_line
 from ci_migrate.settings import Settings
 
@@ -76,6 +77,7 @@ def pipeline_command(
         report = gate.error_report(command, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
     report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
+    report = gate.warned(report, *_tell_github(report, environment, where["report_dir"]))
     say.end(report)
     return int(report.exit_code)
 
@@ -138,6 +140,19 @@ def _write(
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")
     return warnings
+
+
+def _tell_github(report: Report, environment: Environment, folder: str) -> list[str]:
+    """The outputs of the step, where this is one; what fails is a warning."""
+    file = environment.environ.get("GITHUB_OUTPUT")
+    if not file:
+        return []
+    try:
+        with Path(file).open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(github_output(report, folder))
+    except OSError as error:
+        return [f"GITHUB_OUTPUT could not be written: {error.strerror}."]
+    return []
 
 
 def _reporters(settings: Settings, wanted: Sequence[str]) -> list[Reporter]:

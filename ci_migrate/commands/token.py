@@ -74,6 +74,7 @@ def command() -> None:
 @click.option("--request", metavar="FILE", help="Sign this approval request, as `ci-migrate approve` does.")
 @click.option("--key", metavar="FILE", help="With --request: your SSH key.")
 @plan_options
+@click.option("--plan", "expected", metavar="DIGEST", help="Refuse if another plan is pending than this one.")
 @click.option("--quiet", is_flag=True, help="Print the token alone.")
 @settings_options
 @click.pass_obj
@@ -89,6 +90,7 @@ def generate(
     stamp: bool,
     backup_id: str | None,
     change: str | None,
+    expected: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -99,7 +101,7 @@ def generate(
     if (request is None) != (key is None):
         raise UsageError("--request and --key go together.")
     if request is not None and key is not None:
-        if by or destination or rollback or stamp or backup_id or change:
+        if by or destination or rollback or stamp or backup_id or change or expected is not None:
             raise UsageError("What is approved stands in the request: --request and --key go alone.")
         click.echo(approved(environment, request, key, reason))
         return 0
@@ -110,6 +112,12 @@ def generate(
         plan = _plan(run, backup_id, change, stamp=stamp)
         if plan.changes_nothing and not backup_id and not change:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        if expected is not None and plan.digest != expected:
+            raise RefusedError(
+                f"What is pending on {plan.identity.place} is plan {plan.digest[:12]}, not {expected[:12] or 'none'}: "
+                "it changed since that one was looked at.",
+                hint="ci-migrate dry-run, and look again.",
+            )
         token, approval = make_token(
             _ledger(run),
             plan=plan,

@@ -1324,7 +1324,30 @@ def make_config(request: dict[str, Any]) -> Any:
     if request.get("configure"):
         module, _, function = request["configure"].partition(":")
         getattr(importlib.import_module(module), function)(config)
+    else:
+        enter_flask(config)
     return config
+
+
+def enter_flask(config: Any) -> None:
+    """What `flask db` does ahead of Alembic: Flask-Migrate's env.py asks the application for its database."""
+    location = config.get_main_option("script_location") or ""
+    try:
+        with open(os.path.join(location, "env.py"), encoding="utf-8") as file:
+            asks = re.search(r"^from flask import .*\bcurrent_app\b", file.read(), re.MULTILINE)
+        if asks is None:
+            return
+        from flask import cli, has_app_context
+    except (OSError, ValueError, ImportError):
+        return
+    if has_app_context():
+        return
+    cli.load_dotenv()
+    try:
+        app = cli.ScriptInfo(app_import_path=os.environ.get("FLASK_APP")).load_app()  # else wsgi.py or app.py
+    except cli.NoAppException:
+        return  # env.py may have one of its own; if not, it says what it misses
+    app.app_context().push()
 
 
 def keep_driver(config: Any, url: str) -> str:

@@ -7,8 +7,9 @@ from ci_migrate.reports.base import Reporter
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.junit import JUnitReporter
 from ci_migrate.reports.markdown import MarkdownReporter
+from ci_migrate.reports.outputs import DotenvReporter
 
-REPORTERS: tuple[Reporter, ...] = (JUnitReporter(), JsonReporter(), MarkdownReporter())
+REPORTERS: tuple[Reporter, ...] = (JUnitReporter(), JsonReporter(), MarkdownReporter(), DotenvReporter())
 
 
 @hookimpl

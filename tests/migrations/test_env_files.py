@@ -224,6 +224,21 @@ def test_flask_migrate(url, tmp_path):
     migrated(zoo)
 
 
+def test_the_flask_application_is_entered_as_flask_db_does(tmp_path):
+    """Flask-Migrate's own env.py asks for it; no setting is needed where FLASK_APP, wsgi.py or app.py say which it is."""
+    zoo = new_zoo(
+        tmp_path,
+        sa.make_url(f"sqlite:///{tmp_path}/app.db"),
+        "from flask import current_app\n" + SYNC + 'url = current_app.config["URL"]\n' + PLAIN,
+    )
+    assert "Working outside of application context" in zoo.gate("check", code=8).text
+    zoo.write(
+        "shop.py", f"from flask import Flask\napp = Flask('shop')\napp.config['URL'] = {zoo.text_url!r}\n"
+    )
+    zoo.environ["FLASK_APP"] = "shop"
+    migrated(zoo)
+
+
 # --------------------------------------------------------------------------- what env.py does besides
 
 

@@ -31,6 +31,7 @@ def test_formats_and_files_are_unique():
         ("junit", "junit.xml"),
         ("json", "report.json"),
         ("markdown", "summary.md"),
+        ("dotenv", "ci-migrate.env"),
     ]
 
 

@@ -1,0 +1,68 @@
+"""`ci-migrate init`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.adopting import Adoption, Platform, Proposed, look, proposals
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of
+from ci_migrate.errors import UsageError
+from ci_migrate.settings_files import read_settings_file
+
+
+@click.command("init")
+@click.option(
+    "--platform",
+    type=click.Choice([platform.value for platform in Platform]),
+    help="Whose CI file to write; by default that of the platform found.",
+)
+@click.option("--print", "only_print", is_flag=True, help="Print the files instead of writing them.")
+@click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file.")
+@click.pass_obj
+def command(environment: Environment, /, platform: str | None, only_print: bool, **options: Any) -> int:
+    """Write commented settings and the job for your CI. What is there already stays as it is."""
+    there = read_settings_file(environment.directory.resolve())
+    if there is not None and there.targets:
+        options["target"] = next(iter(there.targets))
+    settings = settings_of(environment, options)
+    adoption = look(settings, Platform(platform) if platform else None, environment.interrupt)
+    files = proposals(adoption)
+    for file in files:
+        if only_print and file.text is not None:
+            click.echo(f"# --- {_shown(adoption, file)}\n{file.text}")
+        elif not only_print:
+            _write(adoption, file)
+    _tell(adoption)
+    return 0
+
+
+def _shown(adoption: Adoption, file: Proposed) -> str:
+    return file.path.relative_to(adoption.root).as_posix()
+
+
+def _write(adoption: Adoption, file: Proposed) -> None:
+    if file.text is None:
+        click.echo(f"left     {_shown(adoption, file)}: {file.words}")
+        return
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_text(file.text)
+    except OSError as error:
+        raise UsageError(f"{file.path} can't be written: {error.strerror}.") from error
+    click.echo(f"written  {_shown(adoption, file)}: {file.words}")
+
+
+def _tell(adoption: Adoption) -> None:
+    """What was found, and what to type next; on standard error, so that --print is the files alone."""
+    if adoption.trouble:
+        click.echo(f"env.py could not be asked for its URL: {adoption.trouble}", err=True)
+    if adoption.platform is Platform.NONE:
+        click.echo("No CI was found: --platform github or --platform gitlab writes its file.", err=True)
+    click.echo(
+        "Next:\n"
+        "  ci-migrate plan --target dev       what would run; reads only\n"
+        "  ci-migrate run --target dev        all of it, on this machine\n"
+        "  ci-migrate doctor --target production",
+        err=True,
+    )
