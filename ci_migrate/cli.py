@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("settings", "Each setting with its value and where it comes from."),
         ("plugins", "All hooks and who implements them."),
         ("audit", "Show, verify or export the audit trail."),
+        ("demo", "A bookshop goes through the gate, in a new folder."),
     ),
 }
 """Literal, so that `--help` imports no command."""
@@ -154,6 +155,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.COULD_NOT_TELL)
+    except SystemExit as end:  # click's completion of the shell, the demo
+        if isinstance(end.code, str):
+            click.echo(end.code, err=True)
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
         return _unexpected(error, debug=debug)
     return int(result) if isinstance(result, int) else 0

@@ -376,3 +376,24 @@ def test_no_secret_anywhere(alembic_project, postgresql_url):
         postgresql_url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
     ).connect() as c:
         c.exec_driver_sql(f'drop database "{name}" with (force)')
+
+
+def test_the_shell_completes_commands_and_targets(alembic_project) -> None:
+    def completed(words: str) -> set[str]:
+        given = {
+            "_CI_MIGRATE_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        done = alembic_project.run(env=given)
+        assert (done.code, done.err) == (0, "")
+        return {line.partition(",")[2] for line in done.out.splitlines() if line}
+
+    alembic_project.settings(
+        '[targets.dev]\nurl = "sqlite:///app.db"\n[targets.production]\nurl = "env:URL"\n'
+    )
+    assert completed("ci-migrate ba") == {"backup"}
+    folder = str(alembic_project.folder)
+    assert completed(f"ci-migrate -C {folder} run --target p") == {"production"}
+    alembic_project.settings("[[[")
+    assert completed(f"ci-migrate -C {folder} run --target p") == set()

@@ -1,13 +1,15 @@
 """Options that several commands share, and how they become Settings."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.errors import UsageError
+from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.settings import Secret, Settings, load
+from ci_migrate.settings_files import read_settings_file
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -16,7 +18,19 @@ TOKEN_LIMIT = 64 * 1024
 
 def target_option(function: Function) -> Function:
     """--target NAME."""
-    return click.option("--target", metavar="NAME", help="Which target of the settings.")(function)
+    return click.option(
+        "--target", metavar="NAME", help="Which target of the settings.", shell_complete=_target_names
+    )(function)
+
+
+def _target_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the completion of the shell; settings that can't be read have none."""
+    directory = context.find_root().params.get("directory") or Path()
+    try:
+        found = read_settings_file(Path(directory).resolve())
+    except CiMigrateError:
+        return []
+    return [name for name in (found.targets if found else ()) if name.startswith(incomplete)]
 
 
 def settings_options(function: Function) -> Function:

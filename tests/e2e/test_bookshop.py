@@ -18,7 +18,7 @@ def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
     """It insists on the exit code of each command itself: 0, 1, 7, 4."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("CI_MIGRATE_", "BOOKSHOP_"))}
     done = subprocess.run(
-        [sys.executable, str(BOOKSHOP / "demo.py"), str(tmp_path / "shop")],
+        [sys.executable, "-m", "ci_migrate", "demo", str(tmp_path / "shop")],
         capture_output=True,
         text=True,
         check=False,
