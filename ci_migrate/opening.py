@@ -116,8 +116,7 @@ def opened(
         if order.command not in WITHOUT_TARGET:
             database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
-        launch = _launch(settings, url, lock.fd if lock is not None else None)
-        workers = Workers(launch, interrupt)
+        workers = Workers(launch(settings, url, lock.fd if lock is not None else None), interrupt)
         stack.callback(workers.close)
         if order.command in STARTS_CHILDREN:
             workers.warm()  # it imports Alembic while the ledger is opened
@@ -228,11 +227,12 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
         x=settings.x,
         configure=settings.configure,
     )
-    with Workers(_launch(settings, None, None), interrupt) as workers:
+    with Workers(launch(settings, None, None), interrupt) as workers:
         return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
 
 
-def _launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
+def launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
+    """How the project's interpreter is started; the target's passwords are cut out of what it prints."""
     # env.py needs neither
     kept_back = {"CI_MIGRATE_TOKEN", variable_of(settings.backup_identity)}
     environ = {k: v for k, v in settings.environ.items() if k not in kept_back}

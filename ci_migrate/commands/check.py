@@ -7,13 +7,33 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
+from ci_migrate.errors import UsageError
+from ci_migrate.model import Report
+from ci_migrate.opening import Order
+from ci_migrate.settings import Settings
+from ci_migrate.since import check_since
 
 
 @click.command("check")
 @click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@click.option(
+    "--since",
+    metavar="REF",
+    help="What this branch adds to a git commit, as origin/main: no database is reached.",
+)
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
+def command(environment: Environment, /, destination: str | None, since: str | None, **options: Any) -> int:
     """The plan and every static check. Reads only."""
-    return pipeline_command(environment, "check", options, destination=destination)
+    if since is None:
+        return pipeline_command(environment, "check", options, destination=destination)
+    if destination is not None:
+        raise UsageError("--since looks at all that is new: leave --to out.")
+
+    def work(settings: Settings, order: Order) -> Report:
+        report = check_since(settings, since, environment.interrupt)
+        order.done(report.results[0])
+        return report
+
+    return pipeline_command(environment, "check", options, work=work)

@@ -77,6 +77,23 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
     return found
 
 
+def graph_of(workers: Workers, request: Mapping[str, Any]) -> events.Graph:
+    """The revision graph alone: env.py is not run.
+
+    Raises:
+        RefusedError, WorkerError: the scripts can't be loaded.
+    """
+    found = Inspection()
+    ended = workers.run(
+        {**request, "action": "graph", "mode": READ, "databases": []}, found.handle, urgent=True
+    )
+    if not ended.ok:
+        raise explain_failure(ended)
+    if found.graph is None:
+        raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
+    return found.graph
+
+
 def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError:
     """The error that fits how a child ended while nothing was written."""
     failed = ended.failed
@@ -163,7 +180,7 @@ def make_plan(
     graph = inspection.graph
     assert graph is not None
     by_id = {r.id: r for r in graph.revisions}
-    contexts = tuple(
+    contexts = [
         PlannedContext(
             version_table=VersionTable(
                 name=c.table.name,
@@ -180,14 +197,37 @@ def make_plan(
             revisions=c.revisions,
         )
         for c in inspection.contexts
+    ]
+    return planned(
+        graph,
+        contexts,
+        target=target,
+        identity=identity,
+        direction=direction,
+        destination=destination,
+        project=project,
     )
-    wanted = list(dict.fromkeys(revision for c in inspection.contexts for revision in c.revisions))
+
+
+def planned(
+    graph: events.Graph,
+    contexts: Sequence[PlannedContext],
+    *,
+    target: str,
+    identity: Identity,
+    direction: Direction,
+    destination: str,
+    project: Path,
+) -> Plan:
+    """The Plan of these contexts; reads the revision files as bytes."""
+    by_id = {r.id: r for r in graph.revisions}
+    wanted = list(dict.fromkeys(revision for c in contexts for revision in c.revisions))
     return Plan(
         target=target,
         identity=identity,
         direction=direction,
         destination=destination,
-        contexts=contexts,
+        contexts=tuple(contexts),
         revisions=tuple(_revision(by_id[revision], project) for revision in wanted),
         env_sha256=_sha256(Path(graph.env_file)),
         script_heads=tuple(sorted(graph.heads)),

@@ -1624,11 +1624,12 @@ def obey(request: dict[str, Any]) -> None:
     listen()
     config = make_config(request)
     script = alembic.script.ScriptDirectory.from_config(config)
-    if request["action"] == "inspect" and not State.wall.ask_only:
+    if request["action"] in ("graph", "inspect") and not State.wall.ask_only:
         State.loading = True
         State.channel.send("graph", **describe_graph(script))
         State.loading = False
-    run_env(config, script, request)
+    if request["action"] != "graph":
+        run_env(config, script, request)
 
 
 def main() -> None:

@@ -103,6 +103,8 @@ def state_sentence(report: Report) -> str:
     before = heads(plan.from_heads) if plan else ""
     after = heads(plan.to_heads) if plan else ""
     found = one_line(report.diagnosis.words, 200) if report.diagnosis else ""
+    if plan is not None and not plan.identity.dialect:
+        return "No database was reached."
     match report.state:
         case TargetState.UNTOUCHED:
             return (

@@ -1,0 +1,98 @@
+"""`check --since`: by git alone."""
+
+import subprocess
+
+import pytest
+
+AUTHOR = ("-c", "user.name=ana", "-c", "user.email=ana@example.com")
+
+
+@pytest.fixture
+def shop(alembic_project):
+    """A project in a folder of a repository; its database can't be reached, and env.py must not be run."""
+    alembic_project.settings('[targets.dev]\nurl = "postgresql://nobody@127.0.0.1:1/shop"\n')
+    (alembic_project.folder / "migrations" / "env.py").write_text("raise RuntimeError('env.py was run')")
+    alembic_project.revision("r1", None, "CREATE TABLE users (id INTEGER)", "DROP TABLE users")
+    alembic_project.revision("r2", "r1", "CREATE TABLE items (id INTEGER)", "DROP TABLE items")
+    git(alembic_project, "init", "-q", "-b", "main", str(alembic_project.folder.parent))
+    commit(alembic_project)
+    git(alembic_project, "switch", "-q", "-c", "feature")
+    return alembic_project
+
+
+def git(shop, *arguments: str) -> None:
+    subprocess.run(["git", *AUTHOR, *arguments], cwd=shop.folder, check=True, capture_output=True)
+
+
+def commit(shop) -> None:
+    git(shop, "add", ".")
+    git(shop, "commit", "-q", "-m", "more")
+
+
+def test_what_a_branch_adds(shop) -> None:
+    nothing = shop.call("check", "--since", "main")
+    assert nothing.code == 0, nothing.text
+    assert "0 revisions are new since main" in nothing.out
+    shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
+    commit(shop)
+    shop.revision("r4", "r3", "CREATE TABLE tags (id INTEGER)")  # not committed yet
+    done = shop.call("check", "--since", "main")
+    assert done.code == 0, done.text
+    assert "2 revisions are new since main" in done.out
+    assert "r2 -> r4" in done.out
+    assert done.out.rstrip().endswith("No database was reached.")
+    assert [r["id"] for r in done.report["results"][0]["plan"]["revisions"]] == ["r3", "r4"]
+    assert done.codes() == {"CM401"}
+    assert not list(shop.folder.glob("*.ci-migrate"))
+
+
+def test_what_main_went_on_with_is_not_ours(shop) -> None:
+    shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
+    commit(shop)
+    git(shop, "switch", "-q", "main")
+    shop.revision("m3", "r2", "CREATE TABLE theirs (id INTEGER)", "DROP TABLE theirs")
+    commit(shop)
+    git(shop, "switch", "-q", "feature")
+    assert "1 revision is new" in shop.call("check", "--since", "main").out
+    git(shop, "merge", "-q", "--no-edit", "main")
+    two = shop.call("check", "--since", "main")
+    assert two.code == 1
+    assert "CM101" in two.out
+    assert "alembic merge heads" in two.out
+
+
+def test_history_is_not_rewritten(shop) -> None:
+    versions = shop.folder / "migrations" / "versions"
+    (versions / "r1.py").rename(versions / "r1_users.py")
+    moved = shop.call("check", "--since", "main")
+    assert moved.code == 0, moved.text
+    assert "0 revisions" in moved.out
+    shop.revision("r2", "r1", "CREATE TABLE things (id INTEGER)", "DROP TABLE things")
+    edited = shop.call("check", "--since", "main")
+    assert edited.code == 1
+    assert "CM102" in edited.out
+    assert "migrations/versions/r2.py has another text than in main" in " ".join(edited.out.split())
+    assert shop.call("check", "--since", "main", "--allow", "CM102@r2=a comment").code == 0
+
+
+def test_what_git_does_not_know(shop, tmp_path) -> None:
+    unknown = shop.call("check", "--since", "origin/main")
+    assert unknown.code == 2
+    assert "git fetch origin main" in unknown.out
+    option = shop.call("check", "--since", "--help-all")
+    assert option.code == 2
+    both = shop.call("check", "--since", "main", "--to", "r2")
+    assert both.code == 2
+    subprocess.run(["rm", "-rf", str(shop.folder.parent / ".git")], check=True)
+    outside = shop.call("check", "--since", "main")
+    assert outside.code == 2
+    assert "needs a git repository" in outside.out
+
+
+def test_a_history_longer_than_one_call(shop) -> None:
+    for number in range(3, 130):
+        shop.revision(f"r{number}", f"r{number - 1}", "UPDATE users SET id = id", "UPDATE users SET id = id")
+    commit(shop)
+    git(shop, "branch", "-f", "main")
+    shop.revision("r130", "r129", "UPDATE users SET id = id", "UPDATE users SET id = id")
+    assert "1 revision is new since main" in shop.call("check", "--since", "main").out
