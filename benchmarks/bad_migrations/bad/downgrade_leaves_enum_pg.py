@@ -1,0 +1,17 @@
+"""The downgrade leaves the enum there, and the next upgrade fails."""
+
+from benchmarks.bad_migrations.case import Case
+
+CASE = Case(
+    engine="postgresql",
+    source="https://github.com/sqlalchemy/alembic/issues/1612",
+    settings="require-downgrade = true",
+    schema="CREATE TABLE other (id integer PRIMARY KEY);",
+    rows="INSERT INTO other VALUES (1);",
+    upgrade="""
+        op.create_table("test", sa.Column("id", sa.Integer, primary_key=True),
+                        sa.Column("enum_col", sa.Enum("A", "B", name="myenum"), nullable=False))
+    """,
+    downgrade='op.drop_table("test")',
+    expected="CM402",
+)
