@@ -112,7 +112,7 @@ def opened(
             client_tools=str(settings.client_tools) if settings.client_tools else None,
             jobs=settings.jobs,
         )
-        database, reader, copies = _databases(settings, manager, url, options, order.command)
+        database, reader, copies = databases_of(settings, manager, url, options, order.command)
         if order.command not in WITHOUT_TARGET:
             database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
@@ -170,7 +170,7 @@ def opened(
         )
 
 
-def _databases(
+def databases_of(
     settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
 ) -> tuple[Database, Database, Database]:
     """The target, the target as it is read, and the database on whose server scratch copies live."""

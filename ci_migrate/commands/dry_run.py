@@ -7,13 +7,31 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
+from ci_migrate.model import Report
+from ci_migrate.opening import Order
+from ci_migrate.settings import Settings
+from ci_migrate.standing_in import dry_run_on
 
 
 @click.command("dry-run")
 @click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@click.option(
+    "--on",
+    "stand_in",
+    metavar="WHAT",
+    help="Instead of the target, which is not reached: empty, backup:latest, backup:ID.",
+)
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
+def command(
+    environment: Environment, /, destination: str | None, stand_in: str | None, **options: Any
+) -> int:
     """Back up and rehearse on the restored copy; the target is not written."""
-    return pipeline_command(environment, "dry-run", options, destination=destination)
+    work = None
+    if stand_in is not None:
+
+        def work(settings: Settings, order: Order) -> Report:
+            return dry_run_on(settings, order, stand_in, environment.interrupt)
+
+    return pipeline_command(environment, "dry-run", options, destination=destination, work=work)

@@ -1,0 +1,75 @@
+"""`dry-run --on`: the target is not reached, and nothing of the stand-in stays."""
+
+import pytest
+from sqlalchemy import create_engine, text
+
+LOSES = "DELETE FROM users"
+
+
+@pytest.fixture
+def shop(alembic_project):
+    alembic_project.revision("r1", None, "CREATE TABLE users (id INTEGER PRIMARY KEY)", "DROP TABLE users")
+    alembic_project.revision("r2", "r1", "CREATE TABLE notes (id INTEGER PRIMARY KEY)", "DROP TABLE notes")
+    return alembic_project
+
+
+def test_an_empty_database(shop) -> None:
+    shop.settings('[targets.live]\nurl = "sqlite:////nowhere/live.db"\n')
+    shop.revision("r3", "r2", LOSES, "UPDATE users SET id = id")
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    assert "3 revisions to run: base -> r3" in done.out
+    assert done.report["place"] == "an empty sqlite database"
+    assert not (shop.folder / "backups").exists()
+    shop.revision("r4", "r3", "INSERT INTO nowhere VALUES (1)")
+    assert shop.call("dry-run", "--on", "empty").code == 1
+
+
+def test_the_newest_backup(shop) -> None:
+    shop.settings('[targets.live]\nurl = "env:LIVE"\n')
+    shop.environ["LIVE"] = f"sqlite:///{shop.database}"
+    none = shop.call("dry-run", "--on", "backup:latest")
+    assert none.code == 2
+    assert "ci-migrate backup create" in none.out
+    assert shop.call("run").code == 0
+    shop.sql("INSERT INTO users (id) VALUES (1), (2)")
+    assert shop.call("backup", "create").code == 0
+    shop.sql("DELETE FROM users")
+    shop.revision("r3", "r2", LOSES, "UPDATE users SET id = id")
+    before = shop.database.read_bytes()
+    kept = sorted((shop.folder / "backups").iterdir())
+    assert shop.call("dry-run").code == 0  # the target has no rows that could go
+    lost = shop.call("dry-run", "--on", "backup:latest")
+    assert lost.code == 1
+    assert lost.codes() >= {"CM601"}
+    first = shop.call("dry-run", "--on", f"backup:{kept[0].name}")
+    assert first.code == 0
+    assert "3 revisions to run" in first.out
+    assert shop.database.read_bytes() == before
+    assert shop.call("dry-run", "--on", "everything").code == 2
+    assert shop.call("dry-run", "--on", "backup:nothing").code == 2
+
+
+def test_a_server_holds_the_stand_in(shop, postgresql_url) -> None:
+    server = postgresql_url.set(drivername="postgresql+psycopg")
+    shop.settings(
+        '[targets.live]\nurl = "postgresql+psycopg://nobody@127.0.0.1:1/live"\nscratch = "env:COPIES"\n'
+    )
+    shop.environ["COPIES"] = server.render_as_string(hide_password=False)
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    assert done.report["place"] == "an empty postgresql database"
+    engine = create_engine(server)
+    with engine.connect() as connection:
+        left = connection.execute(
+            text("SELECT datname FROM pg_database WHERE datname LIKE 'ci_migrate_scratch%'")
+        )
+        assert not [
+            name
+            for (name,) in left
+            if connection.execute(
+                text("SELECT 1 FROM pg_stat_activity WHERE datname = :n"), {"n": name}
+            ).scalar()
+            is None
+        ]
+    engine.dispose()
