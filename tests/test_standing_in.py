@@ -37,8 +37,7 @@ def test_the_newest_backup(shop) -> None:
     shop.sql("DELETE FROM users")
     shop.revision("r3", "r2", LOSES, "UPDATE users SET id = id")
     before = shop.database.read_bytes()
-    kept = sorted((shop.folder / "backups").iterdir())
-    assert shop.call("dry-run").code == 0  # the target has no rows that could go
+    kept = sorted((shop.folder / "backups").glob("backup_base*"))
     lost = shop.call("dry-run", "--on", "backup:latest")
     assert lost.code == 1
     assert lost.codes() >= {"CM601"}
