@@ -10,15 +10,18 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from ci_migrate.approval_trust import VARIABLE, trust_lines, work_trees
-from ci_migrate.databases.base import KnowsTools
-from ci_migrate.errors import CiMigrateError
+from ci_migrate.databases.base import KnowsRights, KnowsTools
+from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Noun, now
 from ci_migrate.opening import Order, opened
+from ci_migrate.process import run_tool
 from ci_migrate.settings import Settings
+from ci_migrate.settings_files import folders_upwards
 from ci_migrate.stages.base import Run
 from ci_migrate.stages.gatekeeper import protection
+from ci_migrate.status import sound_plan
 
 MAX_SKEW = 5.0
 """Seconds between this machine's clock and the ledger's that nobody needs to care about."""
@@ -157,6 +160,56 @@ def trust_named(patient: Patient) -> bool:
     return bool(patient.environ.get(VARIABLE)) or (
         patient.run is not None and bool(protection(patient.run).rules.approvers)
     )
+
+
+def scripts(patient: Patient) -> Examined | None:
+    """Whether env.py and the revision scripts can be loaded, and lead to this target."""
+    if patient.run is None:
+        return None
+    missing = _missing_greenlet(patient.settings)
+    if missing:
+        return _bad("scripts", missing, "pip install 'sqlalchemy[asyncio]' in the project's environment")
+    plan = sound_plan(patient.run)
+    heads = plan.script_heads
+    if len(heads) > 1 and patient.run.destination == "head":
+        return _bad("scripts", f"they have {len(heads)} heads: {', '.join(heads)}", "alembic merge heads")
+    return _good("scripts", f"env.py connects to the target, which has {plan.pending} revisions to run")
+
+
+def _missing_greenlet(settings: Settings) -> str:
+    """SQLAlchemy 2.1 does not bring along what an asynchronous env.py needs."""
+    folders = [settings.project_dir, *(f.parent for f in (settings.alembic_config,) if f is not None)]
+    files = [file for folder in folders for file in (*folder.glob("env.py"), *folder.glob("*/env.py"))]
+    if not any("async_engine" in file.read_text(errors="replace") for file in files):
+        return ""
+    try:
+        run_tool([str(settings.python), "-c", "import greenlet"], timeout=30)
+    except ToolError:
+        return f"env.py is asynchronous, and {settings.python} has no greenlet"
+    return ""
+
+
+def scratch_copies(patient: Patient) -> Examined | None:
+    """Whether the role may make the copies that a rehearsal needs."""
+    run = patient.run
+    if run is None or not isinstance(run.copies, KnowsRights):
+        return None
+    run.copies.refuse_scratch()
+    return _good("scratch copies", "the role may make them")
+
+
+def ignored(patient: Patient) -> Examined | None:
+    """Whether backups, which hold people's data, could get into the repository."""
+    place = patient.settings.backup_dir
+    folder = patient.settings.project_dir
+    if "://" in place or not any((f / ".git").exists() for f in folders_upwards(folder)):
+        return None
+    try:
+        run_tool(["git", "-C", str(folder), "check-ignore", "-q", "--", f"{place}/x"], timeout=30)
+    except ToolError:
+        if any((f / ".git").exists() for f in folders_upwards(Path(place).resolve())):
+            return _advice("git", f"{place} holds copies of the data and is not ignored", "ci-migrate init")
+    return _good("git", "backups stay out of the repository")
 
 
 def client_tools(patient: Patient) -> Examined | None:
@@ -304,7 +357,10 @@ def audit_trail(patient: Patient) -> Examined | None:
 EXAMINATIONS: tuple[Examination, ...] = (
     target,
     extras,
+    scripts,
     client_tools,
+    scratch_copies,
+    ignored,
     trust,
     protected,
     identity,

@@ -1,6 +1,8 @@
 """doctor: each examination finds what it is for, and names the fix."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -116,3 +118,34 @@ def test_missing_extras(shop, monkeypatch):
 
 def test_every_examination_says_what_it_is_for():
     assert all(one.__doc__ for one in EXAMINATIONS)
+
+
+def test_scripts_that_do_not_lead_to_the_target(shop) -> None:
+    assert found(shop)["scripts"][:2] == (
+        "good",
+        "env.py connects to the target, which has 2 revisions to run",
+    )
+    shop.revision("r3", "r1", "UPDATE users SET id = id")
+    heads = found(shop)["scripts"]
+    assert heads[0] == "bad"
+    assert heads[2] == "alembic merge heads"
+    env = shop.folder / "migrations" / "env.py"
+    env.write_text("# async_engine_from_config\nraise RuntimeError('boom')")
+    assert "boom" in found(shop)["scripts"][1]
+    python = shop.folder / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *greenlet*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert "has no greenlet" in found(shop, CI_MIGRATE_PYTHON=str(python))["scripts"][1]
+
+
+def test_backups_that_git_would_take(shop) -> None:
+    assert "git" not in found(shop)
+    subprocess.run(["git", "init", "-q", str(shop.folder)], check=True)
+    assert found(shop)["git"] == (
+        "advice",
+        f"{shop.folder / 'backups'} holds copies of the data and is not ignored",
+        "ci-migrate init",
+    )
+    (shop.folder / ".gitignore").write_text("backups/\n")
+    assert found(shop)["git"][0] == "good"
+    assert "git" not in found(shop, CI_MIGRATE_BACKUP_DIR="s3://bucket/shop")
