@@ -71,14 +71,17 @@ def downgrade():
 
 @dataclass
 class Played:
-    """What came of a case. `before` and `after` are the whole target, `plain` is "fails" or "goes through"."""
+    """What came of a case. `before` and `after` are the whole target, `plain` is "fails" or "goes through".
+
+    `others` has what each other tool says; "" where it has nothing to say.
+    """
 
     case: Case
     report: Report
     before: dict[str, Any]
     after: dict[str, Any]
     plain: str = ""
-    linters: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:

@@ -1,0 +1,100 @@
+"""docs/bad_migrations.md: what each tool said of each case."""
+
+import platform
+from collections.abc import Iterable, Sequence
+
+from benchmarks.bad_migrations.play import Played
+
+PAGE = """\
+# Faults of the trade
+
+{bad} revisions that bit somebody, each with the report that shows it, and {harmless} harmless ones that look alike,
+on SQLite, PostgreSQL and MariaDB. Each is the pending revision of a small Alembic project on a database with rows, and
+goes through `ci-migrate run`. Bad ones have to be refused before the target is touched: its tables, columns,
+constraints, indexes and rows are compared afterwards. Harmless ones have to be migrated.
+
+In the same run other tools look at the same files, with their defaults: squawk at the SQL that `alembic upgrade --sql`
+prints (PostgreSQL alone; without its rules on style, `prefer-*` and `require-*`), the linters at the pending revision
+(zdm: at its upgrade), pytest-alembic at the history on an empty database. Any finding counts, of any severity, whether
+it is about the fault or not: as caught with a bad one, as a false alarm with a harmless one. Who reads code alone
+can't know that a table is empty or a column unique. "fails": the tool ended with an error instead of a finding; "-": it
+can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does without any gate: what goes through there
+is found by the users.
+
+Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
+`rehearse-twice`, `previous-release`. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
+
+Written by `python -m benchmarks.bad_migrations` ({machine}).
+
+## All
+
+| tool | bad ones caught | harmless ones flagged |
+| --- | ---: | ---: |
+{summary}
+
+{missed}
+## Bad ones
+
+| case | engine | what | bit | ci-migrate | plain Alembic | {tools} |
+| --- | --- | --- | --- | --- | --- | {dashes} |
+{bad_rows}
+
+## Harmless ones
+
+| case | engine | what | ci-migrate | {tools} |
+| --- | --- | --- | --- | {dashes} |
+{harmless_rows}
+"""
+
+
+def written(found: Sequence[Played], tools: Iterable[str]) -> str:
+    """The whole page."""
+    tools = list(tools)
+    bad = [p for p in found if p.case.bad]
+    harmless = [p for p in found if not p.case.bad]
+    missed = [p.case.name for p in bad if not p.refused]
+    refused = [p.case.name for p in harmless if not p.as_expected]
+    lines = [f"Missed by ci-migrate: {', '.join(missed)}.\n"] if missed else []
+    lines += [f"Harmless, and refused by ci-migrate: {', '.join(refused)}.\n"] if refused else []
+    return PAGE.format(
+        bad=len(bad),
+        harmless=len(harmless),
+        machine=f"Python {platform.python_version()}, {platform.system()}",
+        summary="\n".join(_summary(bad, harmless, tools)),
+        missed="\n".join(lines),
+        tools=" | ".join(tools),
+        dashes=" | ".join("---" for _ in tools),
+        bad_rows="\n".join(_bad_row(p, tools) for p in bad),
+        harmless_rows="\n".join(_harmless_row(p, tools) for p in harmless),
+    )
+
+
+def _summary(bad: list[Played], harmless: list[Played], tools: list[str]) -> Iterable[str]:
+    caught, flagged = sum(p.refused for p in bad), sum(not p.as_expected for p in harmless)
+    yield f"| ci-migrate | {caught} of {len(bad)} | {flagged} of {len(harmless)} |"
+    fails = sum(p.plain == "fails" for p in bad)
+    yield f"| plain `alembic upgrade head`, on the target | {fails} of {len(bad)} fail there | |"
+    for tool in tools:
+        cells = []
+        for kind in (bad, harmless):
+            said = [p.others[tool] for p in kind if p.others.get(tool, "-") != "-"]
+            cells.append(f"{sum(bool(words) for words in said)} of {len(said)}")
+        yield f"| {tool} | {cells[0]} | {cells[1]} |"
+
+
+def _bad_row(played: Played, tools: list[str]) -> str:
+    case = played.case
+    said = played.by if played.refused else "**missed**"
+    cells = [f"`{case.name}`", case.engine, case.title, f"[report]({case.source})", said, played.plain]
+    return _row([*cells, *(played.others.get(tool, "") for tool in tools)])
+
+
+def _harmless_row(played: Played, tools: list[str]) -> str:
+    case = played.case
+    said = "migrated" if played.as_expected else f"**{played.by}**"
+    cells = [f"`{case.name}`", case.engine, case.title, said]
+    return _row([*cells, *(played.others.get(tool, "") for tool in tools)])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', '/')[:170] for cell in cells)} |"
