@@ -246,7 +246,8 @@ CHECKS = Kind(
     f"a table CODE = {_GRADES.words}", _table(_GRADES.convert, "[A-Z]{2,}[0-9]{3,}"), _table_of_text
 )
 ALLOW = _texts(
-    'a list of "CODE@REVISION=REASON" or "CODE=REASON"', r"(?s)[A-Z]{2,}[0-9]{3,}(@[^=@]+)?=\s*\S.*"
+    'a list of "CODE@REVISION=REASON" or "CODE=REASON", both with "; until YYYY-MM-DD" where it ends',
+    r"(?s)[A-Z]{2,}[0-9]{3,}(@[^=@]+)?=\s*\S.*",
 )
 RECIPIENTS = _texts(
     "a list of public keys of age's (\"age1...\") or SSH's",
@@ -324,7 +325,8 @@ KEYS: tuple[Key, ...] = (
     Key("require-downgrade", FLAG, False, BOTH, "A way back that fails or does not lead back is an error."),
     Key("checks", CHECKS, {}, BOTH, "Severity of a check by its code.", collects=True),
     Key("allow", ALLOW, [], BOTH,
-        "Findings that are meant, each with its reason; they stay in the report.", collects=True),
+        "Findings that are meant, each with its reason, for ever or `; until` a last day; they stay in the report.",
+        collects=True),
     Key("lock-timeout", _seconds(zero=False), 5.0, BOTH, "How long a statement waits for a lock."),
     Key("lock-tries", _whole(1, 1000), 5, BOTH,
         "How often a revision that met a lock timeout and rolled back is tried."),

@@ -11,6 +11,7 @@ from ci_migrate.checks import (
     never_stamped,
     rows_lost,
     single_head,
+    unfit_acknowledgement,
     way_back,
 )
 from ci_migrate.checks.base import Check
@@ -20,6 +21,7 @@ BUILT_IN: tuple[Check, ...] = (
     single_head.CHECK,
     edited_after_applied.CHECK,
     never_stamped.CHECK,
+    unfit_acknowledgement.CHECK,
     dropped_with_rows.TABLE_DROPPED,
     dropped_with_rows.COLUMN_DROPPED,
     missing_downgrade.CHECK,

@@ -2,14 +2,18 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 
 import msgspec
 
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
-from ci_migrate.errors import UsageError
-from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity
+from ci_migrate.checks.acknowledged import Acknowledgement, of_revisions, of_settings
+from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity, now
+
+OTHER_CODES = ("CM103", "CM104", "CM901")
+"""Of findings that stages add, without a check of their own."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Facts:
     sha256 of each revision as it was when ci-migrate applied it; `target_rows` the rows per table of the target,
     as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows;
     `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
-    otherwise than it was at its destination.
+    otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
+    `known_revisions` what they may name.
     """
 
     plan: Plan
@@ -33,6 +38,9 @@ class Facts:
     outside: Sequence[str] = ()
     outside_since: str = ""
     not_as_it_was: Sequence[str] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+    known_codes: Sequence[str] = ()
+    known_revisions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -72,30 +80,25 @@ class Check:
 
 @dataclass(frozen=True)
 class Grading:
-    """What settings, flags and revision files say about findings.
+    """What settings, flags and revision files say about findings, and the day on which they say it.
 
-    `severities` maps a code to `error`, `warning`, `info` or `ignore`; `allowed` is (code, revision or None, reason).
+    `severities` maps a code to `error`, `warning`, `info` or `ignore`.
     """
 
     severities: Mapping[str, str] = field(default_factory=dict)
-    allowed: Sequence[tuple[str, str | None, str]] = ()
+    allowed: Sequence[Acknowledgement] = ()
+    today: date = field(default_factory=lambda: now().date())
 
     @classmethod
     def of(cls, severities: Mapping[str, str], allow: Sequence[str], plan: Plan) -> "Grading":
-        """Grading from the settings `checks` and `allow` (CM202@3f2a=REASON) and from the plan's revisions."""
-        allowed: list[tuple[str, str | None, str]] = []
-        for text in allow:
-            place, _, reason = text.partition("=")
-            code, _, revision = place.partition("@")
-            if not reason.strip():
-                raise UsageError(
-                    f"--allow {text}: it needs a reason, as in {code}@REVISION='moved to profile'."
-                )
-            allowed.append((code.strip(), revision.strip() or None, reason.strip()))
+        """Grading from the settings `checks` and `allow` and from the plan's revisions.
+
+        Raises:
+            UsageError: an entry of `allow` has no reason, or no date after `; until`.
+        """
         # what a revision's file says is meant of its upgrade
-        for r in plan.revisions if plan.direction is Direction.UPGRADE else ():
-            allowed += [(code, r.id, reason) for code, reason in r.allow.items() if reason.strip()]
-        return cls(severities=dict(severities), allowed=tuple(allowed))
+        in_files = of_revisions(plan) if plan.direction is Direction.UPGRADE else ()
+        return cls(severities=dict(severities), allowed=(*of_settings(allow), *in_files))
 
     def apply(self, finding: Finding) -> Finding | None:
         """The finding as it stands in the report; None where its code is ignored."""
@@ -104,9 +107,13 @@ class Grading:
             return None
         if grade is not None:
             finding = msgspec.structs.replace(finding, severity=Severity(grade))
-        for code, revision, reason in self.allowed:
-            if code == finding.code and (revision is None or (finding.revision or "").startswith(revision)):
-                return msgspec.structs.replace(finding, acknowledged=reason)
+        fitting = [one for one in self.allowed if one.fits(finding.code, finding.revision)]
+        for one in fitting:
+            if not one.over(self.today):
+                return msgspec.structs.replace(finding, acknowledged=one.words)
+        if fitting:
+            over = fitting[0].over(self.today)
+            return msgspec.structs.replace(finding, message=f"{finding.message} {over}")
         return finding
 
 
@@ -126,9 +133,12 @@ def run_checks(
 
     One that raises, takes longer than `timeout` seconds, or changes what it looks at spoils only itself.
     """
+    checks = sorted(checks, key=lambda c: c.code)
+    codes = (*(c.code for c in checks), *OTHER_CODES)
+    facts = replace(facts, acknowledgements=grading.allowed, known_codes=codes)
 
     def found() -> Iterator[Finding]:
-        for check in sorted(checks, key=lambda c: c.code):
+        for check in checks:
             if check.measured is not measured:
                 continue
             try:

@@ -1,6 +1,6 @@
 """What all stages share: the Run, and how a child process is asked for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,10 +56,16 @@ class Run:
     forward: bool = False  # a repair shall run what is left, rather than lead back
     purge: bool = False  # a stamp takes all version rows away first
 
-    def look(self, facts: Facts, *, measured: bool) -> tuple[Finding, ...]:
-        """Run the checks of one kind; findings are graded by settings, flags and revision files."""
-        grading = Grading.of(self.settings.checks, self.settings.allow, facts.plan)
-        return run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
+    def grading(self, plan: Plan) -> Grading:
+        """What settings, flags and revision files say about findings."""
+        return Grading.of(self.settings.checks, self.settings.allow, plan)
+
+    def look(self, facts: Facts, *, measured: bool, more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+        """Run the checks of one kind; findings, also `more` of a stage's own, are graded."""
+        grading = self.grading(facts.plan)
+        graded = [f for f in map(grading.apply, more) if f is not None]
+        found = run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
+        return (*found, *graded)
 
 
 @contextmanager

@@ -53,11 +53,9 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         script_files=_script_files(run, found.graph, set(applied)),
         applied_files=applied,
         require_downgrade=run.settings.require_downgrade,
+        known_revisions=tuple(r.id for r in found.graph.revisions),
     )
-    findings = (
-        *run.look(facts, measured=False),
-        *_writes_at_load(found),
-    )
+    findings = run.look(facts, measured=False, more=_writes_at_load(found))
     refused = [f for f in findings if f.refuses]
     at = show_heads([c.from_heads for c in plan.contexts])
     if refused:

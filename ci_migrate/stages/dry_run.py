@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ci_migrate.checks.base import Facts
+from ci_migrate.checks.unfit_acknowledgement import unused
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative, request_contexts
@@ -78,8 +79,9 @@ def run_stage(run: Run, report: Report) -> StageResult:
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     started = time.monotonic()
+    checked = report.findings
     with restored_copy(run, backup) as scratch:
-        result = _rehearse(run, plan, backup, scratch, time.monotonic() - started)
+        result = _rehearse(run, plan, backup, scratch, time.monotonic() - started, checked)
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(
             stage="dry-run",
@@ -92,7 +94,14 @@ def run_stage(run: Run, report: Report) -> StageResult:
     return with_other_way(run, plan, result)
 
 
-def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_seconds: float) -> StageResult:
+def _rehearse(
+    run: Run,
+    plan: Plan,
+    backup: Backup,
+    scratch: Database,
+    restore_seconds: float,
+    checked: Sequence[Finding],
+) -> StageResult:
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)
     unproven = compare_with_backup(backup, plan, schema, scratch)
@@ -157,7 +166,7 @@ def _rehearse(run: Run, plan: Plan, backup: Backup, scratch: Database, restore_s
     elsewhere = []
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after)
-    return _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere)
+    return _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere, checked)
 
 
 def _judge(
@@ -169,6 +178,7 @@ def _judge(
     heads: tuple[tuple[str, ...], ...],
     recorder: Recorder,
     elsewhere: Sequence[str],
+    checked: Sequence[Finding],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
     base = StageResult(
@@ -200,7 +210,9 @@ def _judge(
         require_downgrade=run.settings.require_downgrade,
         not_as_it_was=elsewhere,
     )
-    findings = (*run.look(facts, measured=True), *_pragmas(recorder, plan))
+    findings = run.look(facts, measured=True, more=_pragmas(recorder, plan))
+    pending = [r.id for r in plan.revisions]
+    findings += tuple(unused(run.grading(plan).allowed, (*checked, *findings), pending))
     refused = [f for f in findings if f.refuses]
     if refused:
         first = refused[0]
