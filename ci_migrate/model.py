@@ -227,18 +227,25 @@ class TableContent(Noun, frozen=True, kw_only=True):
 
 
 class LockHeld(Noun, frozen=True, kw_only=True):
-    """A lock that a statement took, and how long it was held until the commit (not: waited for)."""
+    """A lock that a statement took, and how long it was held until the commit (not: waited for).
+
+    `table` is "" for a lock on the whole database; `mode` is in the engine's own words; `blocks` says what others
+    can't do to the table meanwhile: "reads and writes", "writes", or "" where they go on. Time that went into
+    measuring is not counted.
+    """
 
     table: str
     mode: str
     seconds: float | None = None
+    blocks: str = ""
 
 
 class Statement(Noun, frozen=True, kw_only=True):
     """One statement that a revision (or env.py: `revision` None) sent.
 
     `file` and `line` are in the revision script; `rows` is what the driver reported, None where it did not;
-    `position` counts from 1 in the run.
+    `position` counts from 1 in the run. `locks` are those that its transaction did not hold before; `rewrites` are
+    tables that were there before the run and were written anew by it.
     """
 
     position: int
@@ -305,8 +312,22 @@ class WayBack(Noun, frozen=True, kw_only=True):
         return self.tried and self.ran and self.same_schema and self.lossless is True
 
 
+class Divergence(Noun, frozen=True, kw_only=True):
+    """Where a second rehearsal did something else than the first one. `file` and `line` are in the revision script."""
+
+    words: str
+    revision: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
 class Evidence(Noun, frozen=True, kw_only=True):
-    """What the dry run measured on the restored copy."""
+    """What the dry run measured on the restored copy.
+
+    `measured` says whether statements were asked for locks and rewrites. `log_bytes` is what the server's log (WAL,
+    binlog) grew by, others' writes on that server included; None where it can't be told. Sizes are in bytes on disk;
+    0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy.
+    """
 
     proven: bool  # the backup restored, and its fingerprint is the target's
     unproven_reason: str = ""
@@ -322,6 +343,12 @@ class Evidence(Noun, frozen=True, kw_only=True):
     way_back: WayBack
     restore_seconds: float = 0.0
     migrate_seconds: float = 0.0
+    measured: bool = False
+    log_bytes: int | None = None
+    size_before: int = 0
+    size_after: int = 0
+    rehearsals: int = 1
+    divergence: Divergence | None = None
     refused_connections: tuple[str, ...] = ()
     alembic_version: str = ""
     sqlalchemy_version: str = ""

@@ -77,6 +77,9 @@ class Settings:
     scratch: str | None = field(repr=False)
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str
+    measure: bool
+    lock_budget: float
+    rehearse_twice: bool
     require_confirmation: bool
     token_validity_minutes: int
     max_evidence_age: float

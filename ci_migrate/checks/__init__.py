@@ -7,10 +7,14 @@ from ci_migrate.checks import (
     downgrade_loses,
     dropped_with_rows,
     edited_after_applied,
+    lock_held,
     missing_downgrade,
     never_stamped,
+    non_deterministic,
     rows_lost,
     single_head,
+    table_rewritten,
+    transaction_split,
     unfit_acknowledgement,
     way_back,
 )
@@ -24,6 +28,9 @@ BUILT_IN: tuple[Check, ...] = (
     unfit_acknowledgement.CHECK,
     dropped_with_rows.TABLE_DROPPED,
     dropped_with_rows.COLUMN_DROPPED,
+    lock_held.CHECK,
+    table_rewritten.CHECK,
+    transaction_split.CHECK,
     missing_downgrade.CHECK,
     way_back.CHECK,
     downgrade_loses.LOSSES,
@@ -31,6 +38,7 @@ BUILT_IN: tuple[Check, ...] = (
     changed_outside.CHECK,
     rows_lost.ROWS_LOST,
     rows_lost.VALUES_LOST,
+    non_deterministic.CHECK,
 )
 
 

@@ -25,7 +25,8 @@ class Facts:
     as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows;
     `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
     otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
-    `known_revisions` what they may name.
+    `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
+    capability.
     """
 
     plan: Plan
@@ -34,6 +35,8 @@ class Facts:
     applied_files: Mapping[str, str] = field(default_factory=dict)
     target_rows: Mapping[str, RowCount] = field(default_factory=dict)
     require_downgrade: bool = False
+    lock_budget: float = 2.0
+    transactional_ddl: bool = True
     unstamped_tables: int = 0
     outside: Sequence[str] = ()
     outside_since: str = ""

@@ -9,7 +9,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import mysql_copies as copies
-from ci_migrate.databases import mysql_undo
+from ci_migrate.databases import mysql_measure, mysql_undo
 from ci_migrate.databases.base import (
     Capabilities,
     Database,
@@ -20,6 +20,7 @@ from ci_migrate.databases.base import (
     Wall,
     no_progress,
 )
+from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.mysql_catalog import quoted, read_flavour, read_schema
 from ci_migrate.databases.mysql_lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql_rows import read_contents, read_counts, read_heads
@@ -191,6 +192,9 @@ class MySQL:
             return read_contents(cursor, self._access.database, tables)
 
     # ------------------------------------------------------------------ who is in it
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        return mysql_measure.meter(self._access)
 
     def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
         return run_lock(self._access, run_id, timeout)

@@ -9,7 +9,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.databases import postgresql_copies as copies
-from ci_migrate.databases import postgresql_undo
+from ci_migrate.databases import postgresql_measure, postgresql_undo
 from ci_migrate.databases.base import (
     Capabilities,
     Database,
@@ -20,6 +20,7 @@ from ci_migrate.databases.base import (
     Wall,
     no_progress,
 )
+from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.names import BEFORE, fitting
 from ci_migrate.databases.postgresql_archive import default_jobs
 from ci_migrate.databases.postgresql_catalog import LEDGER_SCHEMA, pin, read_schema
@@ -200,6 +201,9 @@ class PostgreSQL:
             return read_contents(connection, tables)
 
     # ------------------------------------------------------------------ who is in it
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        return postgresql_measure.meter(self._access)
 
     def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
         return run_lock(self._lock_access or self._lock_place(), self._access, run_id, timeout)

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import URL, Engine, create_engine
@@ -27,7 +27,9 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.compression import DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock, lock_holders
+from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.sqlite_catalog import Catalog
+from ci_migrate.databases.sqlite_measure import SQLiteMeter
 from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
@@ -153,6 +155,9 @@ class SQLite:
     def size(self) -> int:
         wal = self.file.with_name(self.file.name + "-wal")
         return sum(path.stat().st_size for path in (self.file, wal) if path.exists())
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        return nullcontext(SQLiteMeter(self.counts()))
 
     def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
         return file_lock(self.file.with_name(self.file.name + ".ci-migrate.lock"), run_id, timeout)

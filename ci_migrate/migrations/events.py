@@ -114,11 +114,17 @@ class StatementStarted(WireEvent, frozen=True, tag="statement"):
 
 
 class StatementDone(WireEvent, frozen=True, tag="done"):
-    """It ran."""
+    """It ran, and ended `at` (seconds, as in `Committed`).
+
+    `probed` is what the session answered to the request's `probe` for the first time in this transaction; None where
+    it was not asked.
+    """
 
     position: int
     seconds: float
     rows: int | None
+    at: float = 0.0
+    probed: tuple[tuple[str, ...], ...] | None = None
 
 
 class StatementFailed(WireEvent, frozen=True, tag="statement-failed"):
@@ -146,12 +152,16 @@ class Committing(WireEvent, frozen=True, tag="committing"):
 
 
 class Committed(WireEvent, frozen=True, tag="committed"):
-    """Committed; the child waits. `complete` is False in the middle of a revision."""
+    """Committed; the child waits. `complete` is False in the middle of a revision.
+
+    `at` is by a clock of the child's that stands still while it measures.
+    """
 
     statements: int
     context: int
     revision: str | None
     complete: bool
+    at: float = 0.0
 
 
 class RolledBack(WireEvent, frozen=True, tag="rolled-back"):
@@ -159,6 +169,7 @@ class RolledBack(WireEvent, frozen=True, tag="rolled-back"):
 
     revision: str | None
     statements: int
+    at: float = 0.0
 
 
 class Stamped(WireEvent, frozen=True, tag="stamped"):

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
+from ci_migrate.databases.measuring import Meter
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
+from ci_migrate.migrations.held import Sent, with_taken
 from ci_migrate.model import (
     Delta,
     Plan,
@@ -63,12 +65,13 @@ class Recorder:
 
     `measure` returns the whole schema at a commit point, `contents` the rows of the tables. Those are kept at each
     commit point if `keep` says so; else only what was changed since `start` by half a revision that left the schema
-    as it was.
+    as it was. `meter` is asked at the end of each transaction what its statements locked and rewrote.
     """
 
     project: Path
     plan: Plan
     measure: Callable[[], Schema]
+    meter: Meter | None = None
     contents: Callable[[], dict[str, TableContent]] = dict
     keep: bool = False
     start: dict[str, TableContent] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class Recorder:
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _open: Key | None = None
     _announced: bool = False
+    _sent: dict[Key, Sent] = field(default_factory=dict)  # in the transaction that is open
 
     def handle(self, event: events.AnyEvent) -> str | None:
         """Take one event in; the answer is always to go on."""
@@ -90,6 +94,8 @@ class Recorder:
             case events.StatementStarted():
                 self._started(event)
             case events.StatementDone() if self._open is not None:
+                if self.meter is not None:
+                    self._sent[self._open] = Sent.of(event, self._sent.get(self._open))
                 self._done(event.seconds, event.rows)
             case events.StatementFailed() if self._open is not None:
                 self._done(event.seconds, None)
@@ -100,6 +106,8 @@ class Recorder:
             case events.Committed():
                 self._committed(event)
                 self._announced = False
+            case events.RolledBack():
+                self._ended(event.at, committed=False)
             case events.RefusedConnection():
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
@@ -138,7 +146,14 @@ class Recorder:
         )
         self._open = None
 
+    def _ended(self, at: float, *, committed: bool) -> None:
+        if self.meter is not None and self._sent:
+            apart = version_table_names(self.plan)
+            with_taken(self.statements, self._sent, self.meter, (at, committed), apart)
+        self._sent = {}
+
     def _committed(self, event: events.Committed) -> None:
+        self._ended(event.at, committed=True)
         schema = self.measure()
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
         changes = without_version_tables(schema_delta(self.last, schema), self.plan)
@@ -211,6 +226,12 @@ class Follower:
         self._done.add(place)
         self._next = due[0] if due else place + 1
         return None
+
+    @property
+    def left(self) -> Statement | None:
+        """The first rehearsed statement, loops apart, that was not sent."""
+        due = (n for n in range(self._next, len(self.rehearsed)) if n not in self._done)
+        return next((self.rehearsed[n] for n in due if self.rehearsed[n].repeats == 1), None)
 
     def _differs(self, event: events.StatementStarted, file: str | None) -> str:
         where = (

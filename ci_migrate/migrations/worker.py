@@ -899,6 +899,7 @@ class Session:
         self.autocommit = autocommit
         self.dirty = False  # a statement that may change the database ran since the last commit
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
+        self.probed: set[tuple[str, ...]] = set()  # what the probe gave since the last commit
 
 
 class State:
@@ -918,6 +919,9 @@ class State:
         dict[str, list[str]]
     ] = {}  # by revision: digests of statements that an earlier run has committed
     started: ClassVar[dict[int, tuple[int, float]]] = {}
+    probe = ""  # asked after each new statement inside a transaction
+    asked: ClassVar[set[tuple[Any, ...]]] = set()
+    measuring = 0.0  # seconds that went into probes: they are nobody's hold time
     internal = False
     loading = False  # the revision scripts
 
@@ -989,6 +993,8 @@ def wrap_dialect(dialect: Any) -> None:
 
     def commit(connection: Any) -> None:
         session = session_of(connection)
+        if session is not None:
+            session.probed.clear()
         if session is None or session.entry is None or State.wall.mode == READ:
             do_commit(connection)
         elif before_commit(dialect, raw_connection(connection), session):
@@ -999,9 +1005,11 @@ def wrap_dialect(dialect: Any) -> None:
 
     def rollback(connection: Any) -> None:
         session = session_of(connection)
+        if session is not None:
+            session.probed.clear()
         if session is not None and session.dirty:
             session.dirty = False
-            State.channel.send("rolled-back", revision=State.revision, statements=State.position)
+            State.channel.send("rolled-back", revision=State.revision, statements=State.position, at=clock())
         do_rollback(connection)
 
     def set_isolation_level(connection: Any, level: str) -> None:
@@ -1073,12 +1081,14 @@ def mark(raw: Any) -> str | None:
 
 def committed(session: Session) -> None:
     session.dirty = False
+    session.probed.clear()
     State.channel.ask(
         "committed",
         statements=State.position,
         context=State.context,
         revision=State.revision,
         complete=State.stamped,
+        at=clock(),
     )
     if State.stamped:  # what comes now is env.py's, until the next revision starts
         State.revision = State.revision_file = None
@@ -1193,10 +1203,42 @@ def after_execute(
     seconds = time.monotonic() - begun
     rows = getattr(cursor, "rowcount", -1)
     rows = rows if isinstance(rows, int) and rows >= 0 else None
-    State.channel.send("done", position=position, seconds=seconds, rows=rows)
     session = session_of(conn.connection)
+    ended = clock()
+    probed = probe(conn, session, statement) if session is not None and State.probe else None
+    State.channel.send("done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed)
     if session is not None and session.dirty and committed_by_itself(conn, session, statement):
         committed(session)
+
+
+VARYING = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
+
+
+def clock() -> float:
+    """Seconds on a clock that stands still while we measure."""
+    return time.monotonic() - State.measuring
+
+
+def probe(conn: Any, session: Session, statement: str) -> list[list[str]] | None:
+    """What the session itself answers after a statement, without what it answered before in this transaction.
+
+    Not asked again for further rounds of a loop, nor outside of transactions, where everything is over: then None.
+    """
+    raw = raw_connection(conn.connection)
+    kind = (State.context, State.revision, VARYING.sub("?", statement))
+    if session.autocommit or kind in State.asked or not in_transaction(raw):
+        return None
+    State.asked.add(kind)
+    begun = time.monotonic()
+    cursor = raw.cursor()
+    try:
+        cursor.execute(State.probe)
+        found = {tuple(str(value) for value in row) for row in cursor.fetchall()} - session.probed
+    finally:
+        cursor.close()
+        State.measuring += time.monotonic() - begun
+    session.probed |= found
+    return sorted(list(row) for row in found)
 
 
 def committed_by_itself(conn: Any, session: Session, statement: str) -> bool:
@@ -1653,6 +1695,7 @@ def main() -> None:
     sys.argv = ["alembic", request["direction"], request["destination"]]
     channel.agree(request.get("asks", ASKED))
     State.wall = Wall(channel, request)
+    State.probe = request.get("probe", "") if request["mode"] == DRY_RUN else ""
     State.marker = request.get("marker") or {}
     if State.marker:  # positions begin anew in each try
         State.marker["run"] += "-" + os.urandom(4).hex()

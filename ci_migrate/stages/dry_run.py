@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,8 +11,9 @@ from msgspec.structs import replace
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import unused
 from ci_migrate.databases.base import Database
+from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import relative, request_contexts
+from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
@@ -37,13 +39,13 @@ from ci_migrate.stages.back import not_as_it_was, with_other_way
 from ci_migrate.stages.base import (
     Run,
     bare_schema,
-    child_request,
     heads_of,
     restored_copy,
     schema_of,
     show_heads,
     words_of,
 )
+from ci_migrate.stages.rehearse_again import rehearsed_again, run_on_copy
 from ci_migrate.stages.way_back import try_way_back
 
 FIXES = {
@@ -122,20 +124,16 @@ def _rehearse(
         start=contents,
         last=whole,
     )
-    request = child_request(run, "dry-run", scratch)
-    started = time.monotonic()
-    ended = run.workers.run(
-        {
-            **request,
-            "action": "run",
-            "mode": "dry-run",
-            "asks": events.AHEAD,
-            "contexts": request_contexts(plan),
-        },
-        recorder.handle,
-        urgent=True,
-    )
-    migrate_seconds = time.monotonic() - started
+    size_before = scratch.size()
+    with _meter(run, scratch) as meter:
+        recorder.meter = meter
+        started = time.monotonic()
+        ended = run_on_copy(
+            run, plan, scratch, recorder.handle, asks=events.AHEAD, probe=meter.probe if meter else ""
+        )
+        migrate_seconds = time.monotonic() - started
+        log_bytes = meter.log_bytes() if meter else None
+    size_after = scratch.size()
     with words_of(scratch):
         counts_after = _counts(scratch, plan)
         after = bare_schema(scratch, plan)
@@ -144,6 +142,8 @@ def _rehearse(
     way_back = WayBack(tried=False, reason="the dry run did not get to the end")
     if ended.ok and heads == tuple(c.to_heads for c in plan.contexts):
         way_back = try_way_back(run, plan, scratch, schema, contents)
+    again = run.settings.rehearse_twice and ended.ok
+    divergence = rehearsed_again(run, plan, backup, recorder.statements.values()) if again else None
     evidence = Evidence(
         proven=not unproven,
         unproven_reason=unproven,
@@ -159,6 +159,12 @@ def _rehearse(
         way_back=way_back,
         restore_seconds=restore_seconds,
         migrate_seconds=migrate_seconds,
+        measured=recorder.meter is not None,
+        log_bytes=log_bytes,
+        size_before=size_before,
+        size_after=size_after,
+        rehearsals=2 if again else 1,
+        divergence=divergence,
         refused_connections=tuple(recorder.refused),
         alembic_version=recorder.hello.alembic if recorder.hello else "",
         sqlalchemy_version=recorder.hello.sqlalchemy if recorder.hello else "",
@@ -167,6 +173,11 @@ def _rehearse(
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after)
     return _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere, checked)
+
+
+def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
+    """What measures locks and rewrites; None where the engine has nothing of the kind, or nobody wants it."""
+    return scratch.meter() if run.settings.measure and isinstance(scratch, Measures) else nullcontext()
 
 
 def _judge(
@@ -208,6 +219,8 @@ def _judge(
         evidence=evidence,
         target_rows=backup.row_counts,
         require_downgrade=run.settings.require_downgrade,
+        lock_budget=run.settings.lock_budget,
+        transactional_ddl=run.database.capabilities.transactional_ddl,
         not_as_it_was=elsewhere,
     )
     findings = run.look(facts, measured=True, more=_pragmas(recorder, plan))

@@ -1,0 +1,44 @@
+"""CM302: all rows of a table are written anew while others can't reach it."""
+
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts
+from ci_migrate.model import Finding, LockHeld, Severity, Statement
+
+
+def rewritten(facts: Facts) -> Iterator[tuple[Statement, str, LockHeld]]:
+    """Statements that wrote a table with rows anew, the table, and a lock that kept others from it meanwhile."""
+    evidence = facts.evidence
+    assert evidence is not None
+    held: dict[str, LockHeld] = {}
+    for statement in evidence.statements:
+        held.update({lock.table: lock for lock in statement.locks if lock.blocks})
+        for table in statement.rewrites:
+            count = evidence.row_counts_before.get(table)
+            if count is not None and count.rows and table in held:
+                yield statement, table, held[table]
+
+
+def find(check: Check, facts: Facts) -> Iterator[Finding]:
+    """An error above the budget; else an information, since it grows with the table."""
+    assert facts.evidence is not None
+    for statement, table, lock in rewritten(facts):
+        rows = facts.evidence.row_counts_before[table].rows
+        long = statement.seconds > facts.lock_budget
+        yield check.finding(
+            f"Table {table} with {rows:,} rows was written anew in {statement.seconds:.1f} s under {lock.mode}, which "
+            f"keeps others from {lock.blocks}"
+            + (
+                f" (lock-budget {facts.lock_budget:g} s). Add a new column instead, fill it in batches, and "
+                "switch over in a later release."
+                if long
+                else "."
+            ),
+            revision=statement.revision,
+            file=statement.file,
+            line=statement.line,
+            severity=None if long else Severity.INFO,
+        )
+
+
+CHECK = Check("CM302", "table-rewritten", Severity.ERROR, measured=True, find=find)
