@@ -4,7 +4,7 @@ from benchmarks.bad_migrations.case import Case
 
 CASE = Case(
     engine="sqlite",
-    source="https://www.sqlite.org/lang_altertable.html",
+    source="https://github.com/PerpetualSoftware/pad/pull/264",
     schema="""
         CREATE TABLE orders (id integer PRIMARY KEY, total text);
         CREATE TABLE audit (order_id integer);

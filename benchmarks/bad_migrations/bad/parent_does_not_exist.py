@@ -4,7 +4,7 @@ from benchmarks.bad_migrations.case import Case
 
 CASE = Case(
     engine="sqlite",
-    source="https://github.com/apache/superset/pull/26160",
+    source="https://github.com/open-ace/open-ace/issues/1180",
     schema="CREATE TABLE charts (id integer PRIMARY KEY);",
     rows="INSERT INTO charts VALUES (1);",
     upgrade='op.add_column("charts", sa.Column("uuid", sa.Text))',
