@@ -35,7 +35,7 @@ def changed(name: str, before: str | None, after: str | None) -> str:
 
 def _column_parts(before: str, after: str) -> list[str]:
     """Type and attributes that differ; [] where they are written twice or in another order only."""
-    was, is_ = _attributes(before), _attributes(after)
+    was, is_ = attributes(before), attributes(after)
     words = []
     for key in dict.fromkeys((*was, *is_)):
         old, new = was.get(key), is_.get(key)
@@ -52,7 +52,7 @@ def _column_parts(before: str, after: str) -> list[str]:
     return words
 
 
-def _attributes(definition: str) -> dict[str, str]:
+def attributes(definition: str) -> dict[str, str]:
     """`varchar(64) NOT NULL DEFAULT 'x'` as type and attributes, each with its own words."""
     masked = definition
     for pattern in (_QUOTED, *[_GROUP] * 8):  # groups within groups, from the inside

@@ -15,5 +15,5 @@ CASE = Case(
         with op.batch_alter_table("membership") as batch:
             batch.alter_column("name", type_=sa.Text())
     """,
-    expected="CM2",
+    expected="CM210",
 )

@@ -15,5 +15,5 @@ CASE = Case(
         with op.batch_alter_table("accounts") as batch:
             batch.alter_column("note", type_=sa.Text())
     """,
-    expected="CM2",
+    expected="CM210",
 )

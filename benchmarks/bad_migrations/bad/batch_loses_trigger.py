@@ -21,5 +21,5 @@ CASE = Case(
         with op.batch_alter_table("orders") as batch:
             batch.alter_column("total", type_=sa.Text())
     """,
-    expected="CM2",
+    expected="CM210",
 )

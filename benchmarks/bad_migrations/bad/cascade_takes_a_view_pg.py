@@ -15,5 +15,5 @@ CASE = Case(
         op.add_column("people", sa.Column("legacy_code", sa.Text))
         op.execute("CREATE VIEW report AS SELECT id, name, legacy_code FROM people")
     """,
-    expected="CM2",
+    expected="CM210",
 )
