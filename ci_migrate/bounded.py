@@ -22,7 +22,8 @@ def bounded(call: Callable[[], T], seconds: float) -> T:
 
     Raises:
         TimeoutError: it has not come back by then.
-        BaseException: what the call raised, SystemExit too.
+        Exception | SystemExit: what the call raised; RuntimeError instead of what only the gate itself may raise
+            (KeyboardInterrupt, pytest's outcomes): that would end it.
     """
     returned: list[T] = []
     raised: list[BaseException] = []
@@ -36,6 +37,8 @@ def bounded(call: Callable[[], T], seconds: float) -> T:
     thread = threading.Thread(target=work, name="ci-migrate hook", daemon=True)
     thread.start()
     thread.join(seconds)
+    if raised and not isinstance(raised[0], Exception | SystemExit):
+        raise RuntimeError(f"{type(raised[0]).__name__}: {raised[0]}") from raised[0]
     if raised:
         raise raised[0]
     if not returned:

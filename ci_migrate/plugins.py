@@ -13,6 +13,8 @@ import pluggy
 from ci_migrate import backups, checks, databases, hookspecs, repairs
 from ci_migrate.backups.storage import Storage, open_storage
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
+from ci_migrate.checks.asserts import AssertLoader
+from ci_migrate.checks.functions import FunctionChecks, function_checks
 from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
 from ci_migrate.errors import SettingsError, UsageError
 from ci_migrate.markers import PROJECT_NAME
@@ -63,7 +65,11 @@ def create_manager(plugins: Sequence[str], folder: Path, hook_timeout: float = H
     for name in (_shown(plugin, folder) for plugin in plugins):
         if manager.has_plugin(name):
             raise SettingsError(f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings.")
-        _register(manager, _load(name, folder), name)
+        module = _load(name, folder)
+        _register(manager, module, name)
+        functions = function_checks(module, name, folder)
+        if functions:
+            manager.register(FunctionChecks(functions), name=f"functions of {name}")
     try:
         manager.load_setuptools_entrypoints(PROJECT_NAME)
     except (Exception, SystemExit) as error:
@@ -100,7 +106,8 @@ def _load(name: str, folder: Path) -> ModuleType:
         if not name.endswith(".py"):
             return importlib.import_module(name)
         path = folder / name
-        spec = importlib.util.spec_from_file_location(f"ci_migrate_plugin_{path.stem}", path)
+        module_name = f"ci_migrate_plugin_{path.stem}"
+        spec = importlib.util.spec_from_loader(module_name, AssertLoader(module_name, str(path)))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

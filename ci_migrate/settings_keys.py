@@ -242,12 +242,11 @@ PLUGINS = Kind("a list of modules and of files that end in .py", _plugins, _list
 URL = Kind(_FORMS, _url)
 URLS = Kind(f"a table NAME = {_FORMS}", _table(_url, r"[\w.-]{1,100}"), _table_of_text)
 SCRATCH = Kind(f'"server", or {_FORMS}', _scratch)
-CHECKS = Kind(
-    f"a table CODE = {_GRADES.words}", _table(_GRADES.convert, "[A-Z]{2,}[0-9]{3,}"), _table_of_text
-)
+CODE = r"(?:[A-Z]{2,}[0-9]{3,}|X-[\w-]+)"
+CHECKS = Kind(f"a table CODE = {_GRADES.words}", _table(_GRADES.convert, CODE), _table_of_text)
 ALLOW = _texts(
     'a list of "CODE@REVISION=REASON" or "CODE=REASON", both with "; until YYYY-MM-DD" where it ends',
-    r"(?s)[A-Z]{2,}[0-9]{3,}(@[^=@]+)?=\s*\S.*",
+    rf"(?s){CODE}(@[^=@]+)?=\s*\S.*",
 )
 RECIPIENTS = _texts(
     "a list of public keys of age's (\"age1...\") or SSH's",

@@ -10,6 +10,7 @@ import msgspec
 
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.checks.acknowledged import Acknowledgement, of_revisions, of_settings
+from ci_migrate.databases.base import Database
 from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity, now
 
 OTHER_CODES = ("CM103", "CM104", "CM901")
@@ -26,7 +27,8 @@ class Facts:
     `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
     otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
     `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
-    capability.
+    capability. `copies` are the databases that the checks of this moment look at:
+    "before", restored and not migrated, and "after", migrated; for reading only.
     """
 
     plan: Plan
@@ -44,6 +46,7 @@ class Facts:
     acknowledgements: Sequence[Acknowledgement] = ()
     known_codes: Sequence[str] = ()
     known_revisions: Sequence[str] = ()
+    copies: Mapping[str, Database] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class Check:
     """One check: a code of its own, a name, a severity, and a function that finds.
 
     `measured` checks run in the dry run and get evidence; the others run in the stage `check`. `find` yields
-    Findings (see `Check.finding`); the core applies severities and acknowledgements.
+    Findings (see `Check.finding`); the core applies severities and acknowledgements. `copies` says which of
+    `Facts.copies` it looks at: those with "before" alone run ahead of the migration, those with "after" once it ran,
+    ahead of the way back; for both a second copy is restored.
     """
 
     code: str
@@ -59,6 +64,7 @@ class Check:
     severity: Severity
     measured: bool
     find: Callable[["Check", Facts], Iterable[Finding]]
+    copies: frozenset[str] = frozenset()
 
     def finding(
         self,
@@ -142,11 +148,11 @@ def run_checks(
 
     def found() -> Iterator[Finding]:
         for check in checks:
-            if check.measured is not measured:
+            if check.measured is not measured or check.copies != frozenset(facts.copies):
                 continue
             try:
                 # a copy: there are dicts within the facts, the reasons of acknowledged findings among them
-                looked_at = copy.deepcopy(facts)
+                looked_at = replace(copy.deepcopy(replace(facts, copies={})), copies=facts.copies)
                 seen = bounded(partial(_list, check, looked_at), timeout)
                 yield from [f for f in map(grading.apply, seen) if f is not None]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything

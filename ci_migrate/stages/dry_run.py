@@ -1,5 +1,6 @@
 """dry-run: restores this run's own backup into a scratch copy, runs the real migration there, measures, goes back."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,7 @@ from ci_migrate.stages.base import (
     show_heads,
     words_of,
 )
+from ci_migrate.stages.look_at_copies import look_after, look_before
 from ci_migrate.stages.rehearse_again import rehearsed_again, run_on_copy
 from ci_migrate.stages.way_back import try_way_back
 
@@ -109,6 +111,8 @@ def _rehearse(
     unproven = compare_with_backup(backup, plan, schema, scratch)
     run.tell(f"backup restored in {restore_seconds:.1f} s; running {plan.pending} revisions on the copy")
     counts = _counts(scratch, plan)
+    facts = Facts(plan=plan, target_rows=backup.row_counts)
+    looked = look_before(run, facts, scratch)
     watched = _watched(run, plan, scratch, counts)
     contents = scratch.contents(watched)
 
@@ -139,9 +143,7 @@ def _rehearse(
         after = bare_schema(scratch, plan)
         contents_after = scratch.contents({*watched, *(set(counts_after) - set(counts))})
         heads = heads_of(scratch, plan)
-    way_back = WayBack(tried=False, reason="the dry run did not get to the end")
-    if ended.ok and heads == tuple(c.to_heads for c in plan.contexts):
-        way_back = try_way_back(run, plan, scratch, schema, contents)
+    arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
     again = run.settings.rehearse_twice and ended.ok
     divergence = rehearsed_again(run, plan, backup, recorder.statements.values()) if again else None
     evidence = Evidence(
@@ -156,7 +158,10 @@ def _rehearse(
         tables=_tables(contents, contents_after),
         row_counts_before=counts,
         row_counts_after=counts_after,
-        way_back=way_back,
+        way_back=WayBack(
+            tried=False,
+            reason="it is tried after this check" if arrived else "the dry run did not get to the end",
+        ),
         restore_seconds=restore_seconds,
         migrate_seconds=migrate_seconds,
         measured=recorder.meter is not None,
@@ -169,10 +174,14 @@ def _rehearse(
         alembic_version=recorder.hello.alembic if recorder.hello else "",
         sqlalchemy_version=recorder.hello.sqlalchemy if recorder.hello else "",
     )
+    if arrived:
+        looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
+        evidence = replace(evidence, way_back=try_way_back(run, plan, scratch, schema, contents))
     elsewhere = []
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after)
-    return _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere, checked)
+    judged = _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere, checked, looked)
+    return judged if judged.findings else replace(judged, findings=looked)
 
 
 def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
@@ -190,6 +199,7 @@ def _judge(
     recorder: Recorder,
     elsewhere: Sequence[str],
     checked: Sequence[Finding],
+    looked: tuple[Finding, ...],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
     base = StageResult(
@@ -223,7 +233,7 @@ def _judge(
         transactional_ddl=run.database.capabilities.transactional_ddl,
         not_as_it_was=elsewhere,
     )
-    findings = run.look(facts, measured=True, more=_pragmas(recorder, plan))
+    findings = looked + run.look(facts, measured=True, more=_pragmas(recorder, plan))
     pending = [r.id for r in plan.revisions]
     findings += tuple(unused(run.grading(plan).allowed, (*checked, *findings), pending))
     refused = [f for f in findings if f.refuses]

@@ -1,0 +1,292 @@
+"""Checks that are functions of a project's file: when they run, what they see, what their assertions say."""
+
+import textwrap
+import time
+
+import pytest
+from alembic_project import new_project
+from msgspec.structs import replace
+from sqlalchemy import create_engine, text
+
+from ci_migrate import plugins
+from ci_migrate.checks.base import Facts, Grading, run_checks
+from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.model import Direction, Severity
+
+HEAD = "from sqlalchemy import text\nfrom ci_migrate import check\n"
+NOON = "update users set name = 'noon' where id = 1"
+
+
+def with_checks(project, body: str, more: str = ""):
+    """The project with a file of checks; `def` stands in line 3."""
+    project.write("checks.py", HEAD + textwrap.dedent(body).lstrip("\n"))
+    project.settings(f'plugins = ["checks.py"]\n{more}\n[targets.dev]\nurl = "sqlite:///app.db"\n')
+    return project
+
+
+def findings(report, *codes: str):
+    return {f.code: f for f in report.findings if f.code in codes or not codes}
+
+
+MANY = """
+def check_plan_alone(plan):
+    assert plan.pending == 7, "a week"
+
+def check_before_alone(before):
+    assert before.execute(text("select count(*) from users")).scalar() == 0
+    assert not before.execute(text("select name from users where name = 'noon'")).all()
+
+def check_after_alone(after):
+    names = [row.name for row in after.execute(text("select name from users order by id"))]
+    assert names[0] == "ana"
+
+def check_both(before, after, evidence):
+    rows = [c.execute(text("select name from users where id = 1")).scalar() for c in (before, after)]
+    assert rows == ["ana", "noon"]
+    assert not evidence.way_back.tried
+    assert evidence.statements and after is None
+
+def check_measured(evidence, plan):
+    assert evidence.way_back.tried
+    assert len(evidence.statements) > 100
+
+def check_writes(after):
+    after.execute(text("delete from users"))
+
+def check_raises(plan):
+    {}["ours"]
+
+def check_returns(plan):
+    return False
+
+@check("SHOP001", severity="warning")
+def check_with_a_code(evidence):
+    assert len(evidence.statements) > 100, "few statements"
+
+@check(severity="info")
+def lower_case(plan):
+    assert all(r.message.islower() for r in plan.revisions)
+
+def check_that_passes(plan, before, after, evidence):
+    assert plan.pending == 1
+    assert before.execute(text("select count(*) from users")).scalar() == 3
+"""
+
+
+@pytest.fixture
+def users(alembic_project):
+    """Three rows at `r1`; the revision `r2` writes one."""
+    assert alembic_project.gate("run", "r1").exit_code == 0
+    alembic_project.sql("insert into users values (1, 'ana'), (2, 'bo'), (3, null)")
+    alembic_project.revision("r2", "r1", NOON, "pass", message="Noon")
+    return alembic_project
+
+
+def test_what_they_look_at_and_what_they_say(users):
+    """In the stage `check` those that look at the plan, all others in the dry run; each with file and line."""
+    with_checks(users, MANY)
+    checked = findings(users.gate("check"))
+    assert checked.keys() == {"X-plan-alone", "X-raises", "X-returns", "X-lower-case"}
+    said = {code: (f.severity.value, f.file, f.line, f.message) for code, f in checked.items()}
+    assert said["X-plan-alone"] == ("error", "checks.py", 4, "a week: assert 1 == 7 (plan.pending == 7)")
+    assert said["X-raises"] == (
+        "error",
+        "checks.py",
+        35,
+        "The check X-raises could not tell: KeyError: 'ours'",
+    )
+    assert said["X-returns"][2:] == (37, "The check X-returns could not tell: it returned False; "
+                                       "what is wrong is said by assert")  # fmt: skip
+    assert said["X-lower-case"][0] == "info"
+    assert "assert False (all(" in said["X-lower-case"][3]
+
+    with_checks(
+        users, MANY, 'checks = { X-plan-alone = "warning", X-raises = "ignore", X-returns = "ignore" }'
+    )
+    before = users.dump()
+    report = users.gate("dry-run", allow=["X-writes=never mind"])
+    assert report.exit_code == 1
+    assert users.dump() == before
+    said = {code: f.message for code, f in findings(report).items()}
+    count = "before.execute(text('select count(*) from users')).scalar() == 0"
+    assert said["X-before-alone"] == f"assert 3 == 0 ({count})"
+    assert said["X-after-alone"] == "assert 'noon' == 'ana' (names[0] == 'ana')"
+    assert said["X-both"].endswith("(evidence.statements and after is None)")
+    assert said["X-measured"] == "assert 1 > 100 (len(evidence.statements) > 100)"
+    assert said["SHOP001"] == "few statements: assert 1 > 100 (len(evidence.statements) > 100)"
+    assert said["X-writes"].startswith("The check X-writes could not tell: ")
+    assert "readonly" in said["X-writes"].replace("-", "")
+    assert "X-that-passes" not in said
+    assert findings(report)["SHOP001"].severity is Severity.WARNING
+    assert {f.name for f in report.findings} >= {"check_after_alone", "lower_case"}
+
+
+def test_a_check_of_before_is_told_where_the_revision_fails(users):
+    users.revision("r2", "r1", "insert into users values (1, 'again')")
+    with_checks(users, "def check_empty(before):\n    assert not before.execute(text('select 1')).all()")
+    report = users.gate("dry-run")
+    assert "UNIQUE" in report.first_bad.message
+    assert findings(report)["X-empty"].message.startswith("assert not [(1,)]")
+
+
+def test_M18_one_that_hangs_or_ends_the_process_spoils_only_itself(users):
+    with_checks(
+        users,
+        """
+        def check_hangs(before):
+            before.execute(text("select * from users")).all()
+            __import__("time").sleep(600)
+
+        def check_hangs_after(after):
+            after.execute(text("select * from users")).all()
+            __import__("time").sleep(600)
+
+        def check_exits(plan):
+            raise SystemExit(0)
+
+        def check_interrupts(plan):
+            raise KeyboardInterrupt
+
+        def check_says(after):
+            assert 1 > 2
+        """,
+        'hook-timeout = 0.5\nchecks = { X-exits = "warning", X-interrupts = "warning" }',
+    )
+    assert findings(users.gate("check"))["X-interrupts"].message.endswith(
+        "could not tell: KeyboardInterrupt: "
+    )
+    started = time.monotonic()
+    report = users.gate("dry-run")
+    assert time.monotonic() - started < 300
+    found = findings(report)
+    assert found.keys() >= {"X-hangs", "X-hangs-after", "X-exits", "X-says"}
+    assert "no answer within 0.5 s" in found["X-hangs"].message
+    assert report.evidence.way_back.ran, "what hangs holds no locks"
+
+
+def test_going_back_is_not_their_business(users):
+    with_checks(users, MANY)
+    manager = plugins.create_manager(["checks.py"], users.folder)
+    checks = plugins.collected(manager, "ci_migrate_checks", settings=None)
+    plan = users.gate("plan").plan
+    for direction, number in ((Direction.UPGRADE, 4), (Direction.DOWNGRADE, 0)):
+        other = replace(plan, direction=direction)
+        ours = [c for c in checks if c.name.startswith("check_") or c.name == "lower_case"]
+        assert len(run_checks(ours, Facts(plan=other), Grading(), measured=False)) == number
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def check_x(plan, befor): pass", r"checks\.py:3: check_x asks for `befor`, which is not known"),
+        ("def check_x(*plans): pass", r"asks for `plans`, which"),
+        ("async def check_x(plan): pass", "is no plain function"),
+        ("def check_x(plan):\n    yield", "is no plain function"),
+        ("def check_x(plan): pass\ndef check_x(after): pass", r"check_x stands in line 3 and in line 4"),
+        ('@check("shop-1")\ndef ours(plan): pass', "has the code 'shop-1'"),
+        ('@check(severity="fatal")\ndef check_x(plan): pass', "severity 'fatal'"),
+    ],
+)
+def test_a_function_that_is_none(tmp_path, body, words):
+    (tmp_path / "checks.py").write_text(HEAD + body)
+    with pytest.raises(SettingsError, match=words) as caught:
+        plugins.create_manager(["checks.py"], tmp_path)
+    if "befor" in body:
+        assert caught.value.hint == "A check may ask for plan, before, after and evidence."
+
+
+def test_two_with_the_same_code(tmp_path):
+    (tmp_path / "checks.py").write_text('from ci_migrate import check\n@check("CM201")\ndef ours(plan): pass')
+    manager = plugins.create_manager(["checks.py"], tmp_path)
+    with pytest.raises(UsageError, match="Two plugins claim code CM201"):
+        plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=None), "code")
+
+
+def test_assertions_say_what_pytest_would(tmp_path):
+    """Whatever stands behind `assert` is evaluated once, and means what it meant before."""
+    (tmp_path / "checks.py").write_text(
+        textwrap.dedent(
+            """
+            calls = []
+            def said(value):
+                calls.append(value)
+                return value
+            def check_1(plan): assert said(1) == said(2)
+            def check_2(plan): assert 1 < said(2) < said(2)
+            def check_3(plan): assert not said([1, 2])
+            def check_4(plan): assert said(0) or said("")
+            def check_5(plan): assert said(3) in (1, 2), f"{said('why')}"
+            def check_6(plan): assert said(None) is not None
+            def check_7(plan): assert list(range(100)) == []
+            def check_8(plan): assert [x for x in said([1]) if x > 1]
+            def check_9(plan):
+                def deep(n):
+                    assert n == 0
+                deep(9)
+            def check_passes(plan):
+                assert said(5), said("never")
+                assert (lambda n: n)(1) == 1
+            """
+        )
+    )
+    manager = plugins.create_manager(["checks.py"], tmp_path)
+    checks = [
+        c for c in plugins.collected(manager, "ci_migrate_checks", settings=None) if c.name[:6] == "check_"
+    ]
+    plan = new_project(tmp_path).gate("plan").plan
+    found = run_checks(checks, Facts(plan=plan), Grading(), measured=False)
+    assert [f.message for f in found] == [
+        "assert 1 == 2 (said(1) == said(2))",
+        "assert False (1 < said(2) < said(2))",
+        "assert not [1, 2] (not said([1, 2]))",
+        "assert '' (said(0) or said(''))",
+        "why: assert 3 in (1, 2) (said(3) in (1, 2))",
+        "assert None is not None (said(None) is not None)",
+        "assert [0, 1, 2, 3, 4, 5, ...] == [] (list(range(100)) == [])",
+        "assert [] ([x for x in said([1]) if x > 1])",
+        "assert 9 == 0 (n == 0)",
+    ]
+    assert checks[0].find.__self__.call.__globals__["calls"] == [
+        1,
+        2,
+        2,
+        2,
+        [1, 2],
+        0,
+        "",
+        3,
+        "why",
+        None,
+        [1],
+        5,
+    ]
+    assert found[-1].line == 16
+
+
+def test_before_and_after_on_postgresql(tmp_path, postgresql_url):
+    """Read-only by the server's word, and a second copy for who looks at both."""
+    project = new_project(tmp_path)
+    url = postgresql_url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    project.environ["DATABASE_URL"] = url
+    with_checks(
+        project,
+        """
+        def check_users(before, after):
+            tables = [c.execute(text("select to_regclass('users')")).scalar() for c in (before, after)]
+            assert tables == [None, None]
+
+        def check_writes(after):
+            after.execute(text("insert into users values (1, 'x')"))
+        """,
+    )
+    project.settings('plugins = ["checks.py"]\n[targets.dev]\nurl = "env:DATABASE_URL"\n')
+    found = findings(project.gate("dry-run"))
+    assert found["X-users"].message.startswith("assert [None, 'users'] == [None, None]")
+    assert "read-only transaction" in found["X-writes"].message
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        left = connection.execute(
+            text("select datname from pg_database where datname like 'ci_migrate_scratch%'")
+        )
+        assert not left.all()
+    engine.dispose()
