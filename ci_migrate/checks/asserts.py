@@ -28,8 +28,7 @@ class AssertLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """The code, with asserts that say what they compared, also where Python was told to leave asserts out."""
         path = self.get_filename(fullname)
-        text = self.get_source(fullname)
-        tree = _Rewriter().visit(ast.parse(text, path))
+        tree = _Rewriter().visit(ast.parse(self.get_data(path), path))
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=0)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -48,7 +47,7 @@ def words(source: str, prefix: str, operator: str, values: tuple[Any, ...], mess
 class _Rewriter(ast.NodeTransformer):
     """`assert a == b` becomes `assert (left := a) == (right := b), words(..., left, right)`."""
 
-    def visit_Assert(self, node: ast.Assert) -> ast.Assert:  # noqa: N802 - ast calls it so
+    def visit_Assert(self, node: ast.Assert) -> ast.Assert:
         source = ast.unparse(node.test)
         prefix, operator, names = "", "", [LEFT]
         match node.test:

@@ -1,0 +1,48 @@
+"""docs/plugins.md: each block of code on it is run, or is what a command prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+FILES = [text for kind, text in BLOCKS if kind == "python"]
+SUITES = ("# test_memory_storage.py\n", "# test_memory_database.py\n")
+
+
+def test_every_block_is_run_somewhere():
+    """Those of the suites by tests/conformance/test_documentation.py, the others here."""
+    assert PAGE.count("```") == 2 * len(BLOCKS)
+    assert {kind for kind, _ in BLOCKS} == {"python", "toml", "text"}
+    firsts = [text.splitlines(keepends=True)[0] for text in FILES]
+    assert sorted(firsts) == sorted(["# checks.py\n", "# checks.py\n", "# ours.py\n", *SUITES])
+
+
+@pytest.fixture
+def users(alembic_project):
+    """One row without a name, at `r1`."""
+    assert alembic_project.gate("run", "r1").exit_code == 0
+    alembic_project.sql("insert into users values (1, 'ana'), (2, null)")
+    return alembic_project
+
+
+def test_from_nothing_to_a_working_check(users):
+    (settings,) = [text for kind, text in BLOCKS if kind == "toml"]
+    (printed,) = [text for kind, text in BLOCKS if kind == "text"]
+    first, second = [text for text in FILES if text.startswith("# checks.py")]
+    (ours,) = [text for text in FILES if text.startswith("# ours.py")]
+    users.write("checks.py", first)
+    users.settings(settings)
+    done = users.call("dry-run")
+    assert done.code == 1
+    assert printed in done.text
+    users.write("checks.py", second)
+    users.write("ours.py", ours)
+    users.settings(settings.replace("]", ', "ours.py"]'))
+    found = {f.code: f.message for f in users.gate("check").findings}
+    assert found == {
+        "SHOP001": "migrations/versions/r2.py: messages begin with a capital: assert False "
+        "(revision.message[:1].isupper())",
+        "SHOP002": "migrations/versions/r2.py: messages begin with a capital.",
+    }
