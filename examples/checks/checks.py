@@ -1,7 +1,8 @@
 """What ci-migrate asks of each migration here, besides its own checks."""
 
-from ci_migrate import check
 from sqlalchemy import text
+
+from ci_migrate import check
 
 
 def check_no_cent_is_lost(before, after):

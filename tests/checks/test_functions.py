@@ -93,10 +93,10 @@ def test_what_they_look_at_and_what_they_say(users):
     assert said["X-raises"] == (
         "error",
         "checks.py",
-        35,
+        28,
         "The check X-raises could not tell: KeyError: 'ours'",
     )
-    assert said["X-returns"][2] == 37
+    assert said["X-returns"][2] == 30
     assert "could not tell: it returned False; what is wrong is said by assert" in said["X-returns"][3]
     assert said["X-lower-case"][0] == "info"
     assert "assert False (all(" in said["X-lower-case"][3]
