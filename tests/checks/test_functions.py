@@ -113,8 +113,8 @@ def test_what_they_look_at_and_what_they_say(users):
     assert said["X-before-alone"] == f"assert 3 == 0 ({count})"
     assert said["X-after-alone"] == "assert 'noon' == 'ana' (names[0] == 'ana')"
     assert said["X-both"].endswith("(evidence.statements and after is None)")
-    assert said["X-measured"] == "assert 1 > 100 (len(evidence.statements) > 100)"
-    assert said["SHOP001"] == "few statements: assert 1 > 100 (len(evidence.statements) > 100)"
+    assert said["X-measured"] == "assert 2 > 100 (len(evidence.statements) > 100)"
+    assert said["SHOP001"] == "few statements: assert 2 > 100 (len(evidence.statements) > 100)"
     assert said["X-writes"].startswith("The check X-writes could not tell: ")
     assert "readonly" in said["X-writes"].replace("-", "")
     assert "X-that-passes" not in said
