@@ -284,6 +284,37 @@ def run_tool(
         return printed
 
 
+def run_command(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, timeout: float
+) -> tuple[int | None, str]:
+    """Run a command of the user's to its end.
+
+    Args:
+        argv: program and arguments; no secrets (they would show in `ps`).
+        env: added to this process's environment.
+        cwd: where it runs.
+        timeout: seconds; then it is ended, with all that it started.
+
+    Returns:
+        Its exit code, None where it took too long, and the end of what it printed on both streams.
+
+    Raises:
+        ToolError: it could not be started.
+    """
+    with running(argv, env=env, cwd=cwd) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdin.close()
+        out, err = Tail(child.stdout), Tail(child.stderr)
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            code = child.wait(timeout)
+        end_group(child)  # also what it left running behind it: that may still hold the scratch copy
+        # both threads end before the pipes close: a descriptor that is closed may be another file's next
+        return code, out.text() + err.text()
+
+
 @contextmanager
 def running(
     argv: Sequence[str],

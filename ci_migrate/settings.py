@@ -21,10 +21,10 @@ from ci_migrate.settings_files import (
     read_flags,
     read_settings_file,
 )
-from ci_migrate.settings_keys import BY_NAME, INHERITING_STAGES, KEYS, Secret
+from ci_migrate.settings_keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
 from ci_migrate.settings_urls import redact, resolve, resolve_key, shown, variable_of
 
-__all__ = ["Secret", "Settings", "describe", "load"]
+__all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
 
 PRODUCTION = frozenset({"prod", "production"})
 DRY_RUNS_BUILT = frozenset({"backup", "off"})
@@ -89,6 +89,12 @@ class Settings:
     require_downgrade: bool
     checks: Mapping[str, str]
     allow: tuple[str, ...]
+    assertions: tuple[Assertion, ...]
+    assertion_timeout: float
+    previous_release: tuple[str, ...]
+    previous_release_variable: str
+    previous_release_timeout: float
+    squawk: Path | None
     lock_timeout: float
     lock_tries: int
     run_lock_timeout: float

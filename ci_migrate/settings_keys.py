@@ -41,6 +41,20 @@ class Kind:
     read_text: Callable[[str], object] = str
 
 
+@dataclass(frozen=True)
+class Assertion:
+    """A query of the project's own, and what it must give.
+
+    `expect`: a value, then the query gives one row of that value alone; or a list of rows (of values, where there is
+    one column), `[]` for none. `when`: `before`, `after` (the migration) or `both`.
+    """
+
+    name: str
+    query: str = field(repr=False)
+    expect: Any
+    when: str = "after"
+
+
 Scope = Literal["project", "target", "stage"]
 PROJECT: tuple[Scope, ...] = ("project",)
 TARGET: tuple[Scope, ...] = ("target",)
@@ -187,6 +201,13 @@ def _function(value: Any, base: Path) -> str:
     return text
 
 
+def _variable(value: Any, base: Path) -> str:
+    text = _text(value, base)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError
+    return text
+
+
 def _url(value: Any, base: Path) -> Secret:
     text = _text(value, base)
     form, _, rest = text.partition(":")
@@ -229,6 +250,27 @@ def _table_of_text(text: str) -> object:
     return {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in parts)}
 
 
+def _assertions(value: Any, base: Path) -> tuple[Assertion, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    return tuple(_assertion(one, base) for one in value)
+
+
+def _assertion(value: Any, base: Path) -> Assertion:
+    if not isinstance(value, Mapping) or not {"name", "query", "expect"} <= value.keys():
+        raise ValueError
+    if value.keys() - {"name", "query", "expect", "when"} or not _expectable(value["expect"]):
+        raise ValueError
+    when = _choice("before", "after", "both").convert(value.get("when", "after"), base)
+    return Assertion(_text(value["name"], base), _text(value["query"], base), value["expect"], when)
+
+
+def _expectable(value: Any, depth: int = 2) -> bool:
+    if isinstance(value, list):
+        return depth > 0 and all(_expectable(one, depth - 1) for one in value)
+    return isinstance(value, (str, int, float))
+
+
 _GRADES = _choice("error", "warning", "info", "ignore")
 _FORMS = 'a URL, "env:NAME", "file:PATH" or "command:PROGRAM ARGUMENTS"'
 
@@ -255,6 +297,11 @@ RECIPIENTS = _texts(
 IDENTITY = Kind('"env:NAME" or "file:PATH"', _identity)
 ARGUMENTS = _texts("a list of a program and its arguments; no shell is involved")
 NAMES = _texts("a list of texts")
+VARIABLE = Kind("the name of an environment variable", _variable)
+ASSERTIONS = Kind(
+    "a list of tables with name, query, expect (a value, or a list of rows) and when (before, after, both)",
+    _assertions,
+)
 PAIRS = _texts('a list of "key=value"')
 
 
@@ -332,6 +379,16 @@ KEYS: tuple[Key, ...] = (
     Key("allow", ALLOW, [], BOTH,
         "Findings that are meant, each with its reason, for ever or `; until` a last day; they stay in the report.",
         collects=True),
+    Key("assertions", ASSERTIONS, [], BOTH,
+        "Queries and what they must give, before and after the migration (docs/checks.md).", collects=True),
+    Key("assertion-timeout", _seconds(zero=False), "1min", BOTH, "How long the query of an assertion may take."),
+    Key("previous-release", ARGUMENTS, [], BOTH,
+        "Tests of the release that runs now: a command that is run against the migrated scratch copy."),
+    Key("previous-release-variable", VARIABLE, "DATABASE_URL", BOTH,
+        "The environment variable in which that command finds the scratch copy's URL."),
+    Key("previous-release-timeout", _seconds(zero=False), "10min", BOTH, "How long that command may take."),
+    Key("squawk", PROGRAM, None, BOTH,
+        "The program `squawk`: PostgreSQL's statements of the dry run are shown to it. Not set: they are not."),
     Key("lock-timeout", _seconds(zero=False), 5.0, BOTH, "How long a statement waits for a lock."),
     Key("lock-tries", _whole(1, 1000), 5, BOTH,
         "How often a revision that met a lock timeout and rolled back is tried."),

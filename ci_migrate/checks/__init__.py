@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ci_migrate.checks import (
+    assertion_fails,
     changed_outside,
     downgrade_loses,
     dropped_with_rows,
@@ -10,8 +11,10 @@ from ci_migrate.checks import (
     lock_held,
     lost_on_the_side,
     missing_downgrade,
+    models_differ,
     never_stamped,
     non_deterministic,
+    previous_release,
     rows_lost,
     single_head,
     table_rewritten,
@@ -38,9 +41,12 @@ BUILT_IN: tuple[Check, ...] = (
     downgrade_loses.LOSSES,
     downgrade_loses.ELSEWHERE,
     changed_outside.CHECK,
+    models_differ.CHECK,
     rows_lost.ROWS_LOST,
     rows_lost.VALUES_LOST,
     non_deterministic.CHECK,
+    assertion_fails.CHECK,
+    previous_release.CHECK,
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -27,8 +28,10 @@ class Facts:
     `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
     otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
     `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
-    capability. `copies` are the databases that the checks of this moment look at:
-    "before", restored and not migrated, and "after", migrated; for reading only.
+    capability. `copies` are the databases that the checks of this moment look at: "before", restored and not migrated,
+    and "after", migrated; for reading only. What the settings ask for, in words: `drift` what differs between the
+    models and the migrated copy, `failed_assertions`, and why the tests of the `previous_release` failed on it.
+    `squawk` is the program.
     """
 
     plan: Plan
@@ -47,6 +50,10 @@ class Facts:
     known_codes: Sequence[str] = ()
     known_revisions: Sequence[str] = ()
     copies: Mapping[str, Database] = field(default_factory=dict)
+    drift: Sequence[str] = ()
+    failed_assertions: Sequence[str] = ()
+    previous_release: str = ""
+    squawk: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -275,6 +275,14 @@ class KnowsTools(Protocol):
         """The programs for this server, in words. Raises ToolError where one is missing or too old."""
 
 
+@runtime_checkable
+class LimitsStatements(Protocol):
+    """What a Database may do besides: end a statement of a session of ours that takes too long."""
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        """From now on each statement of this SQLAlchemy connection fails after so many seconds."""
+
+
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """Shows that something long is going on: what, and how many bytes it will be about (0: not known)."""
 

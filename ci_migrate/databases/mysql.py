@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -86,6 +86,13 @@ class MySQL:
                 engine, "connect", lambda connection, _record: connection.cursor().execute(READ_ONLY)
             )
         return engine
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        # MariaDB counts seconds, MySQL milliseconds
+        name, value = ("max_statement_time", f"{seconds:.3f}")
+        if not connection.dialect.is_mariadb:
+            name, value = ("max_execution_time", f"{seconds * 1000:.0f}")
+        connection.exec_driver_sql(f"SET SESSION {name} = {value}")
 
     # ------------------------------------------------------------------ what is it
 

@@ -97,6 +97,9 @@ class PostgreSQL:
         arguments = self._access.arguments(read_only=read_only)
         return create_engine(url, connect_args=arguments, poolclass=NullPool, use_native_hstore=False)
 
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        connection.exec_driver_sql(f"SET statement_timeout = {seconds * 1000:.0f}")
+
     # ------------------------------------------------------------------ what is it
 
     def ping(self) -> None:

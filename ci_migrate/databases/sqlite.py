@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -87,6 +88,11 @@ class SQLite:
             return connection
 
         return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        end = time.monotonic() + seconds  # of all of them together: SQLite does not say where one begins
+        driver = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: time.monotonic() > end, 10_000)
 
     def _open(self, *, read_only: bool = True) -> sqlite3.Connection:
         return sqlite_files.open_file(self.file, read_only=read_only, timeout=self.lock_timeout)

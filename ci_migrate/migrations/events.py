@@ -79,6 +79,8 @@ class Table(msgspec.Struct, frozen=True):
 class Context(WireEvent, frozen=True, tag="context"):
     """env.py configured a version table; `revisions` is what is pending (inspect) or about to run.
 
+    `models`: env.py gave its `target_metadata`.
+
     When a stamp is inspected: `to_heads` are the rows that it would leave, `purged` those that it would leave if all
     rows were taken away first. `error` is what Alembic says where it can't tell.
     """
@@ -90,6 +92,18 @@ class Context(WireEvent, frozen=True, tag="context"):
     revisions: tuple[str, ...]
     to_heads: tuple[str, ...] = ()
     purged: tuple[str, ...] = ()
+    error: str = ""
+    models: bool = False
+
+
+class Models(WireEvent, frozen=True, tag="models"):
+    """What differs between env.py's models (`target_metadata`) and the database, in words.
+
+    `error`: why nobody knows.
+    """
+
+    context: int
+    differences: tuple[str, ...]
     error: str = ""
 
 
@@ -209,6 +223,7 @@ AnyEvent = (
     | Session
     | Graph
     | Context
+    | Models
     | RevisionStarted
     | StatementStarted
     | StatementDone

@@ -1480,12 +1480,19 @@ class Contexts:
         heads = sorted(heads)
         if key in self.seen:  # env.py comes back to a version table: all of it has run
             return []
+        if self.request["action"] == "compare":
+            self.seen.append(key)
+            State.channel.send("models", context=len(self.seen) - 1, **compared(context))
+            return []
         inspect = self.request["action"] == "inspect"
         found = self.outlook(tuple(heads)) if inspect else {"revisions": self.agreed(key, table, heads)}
         number = len(self.seen) if inspect else list(self.planned).index(key)
         self.seen.append(key)
         State.context = number
-        State.channel.send("context", key=key, number=number, table=table, heads=heads, **found)
+        models = bool(context.opts.get("target_metadata"))
+        State.channel.send(
+            "context", key=key, number=number, table=table, heads=heads, models=models, **found
+        )
         if inspect:
             return []
         if self.request["direction"] == "stamp":
@@ -1539,6 +1546,62 @@ class Contexts:
         upgrade = self.request["direction"] == "upgrade"
         make = MigrationStep.upgrade_from_script if upgrade else MigrationStep.downgrade_from_script
         return [make(map_, map_.get_revision(revision)) for revision in revisions]
+
+
+def compared(context: Any) -> dict[str, Any]:
+    """What the models (target_metadata) have and the database has not, or the other way round, by Alembic's compare."""
+    from alembic.autogenerate import compare_metadata
+
+    models = context.opts.get("target_metadata")
+    if not models:
+        return {"differences": []}
+    State.internal = True
+    try:
+        found = compare_metadata(context, models)
+    except Exception as error:  # types of the project's own may raise anything when they are compared
+        return {"differences": [], "error": error_words(error)[:300]}
+    finally:
+        State.internal = False
+    # SQLite says of INTEGER PRIMARY KEY that it may be NULL, which it can't be
+    tables = [table for one in as_list(models) for table in one.tables.values()]
+    keys = {(t.schema, t.name, c.name) for t in tables for c in t.primary_key.columns}
+    differences = [words for one in found for words in difference_words(one, keys)]
+    return {"differences": differences[:1000]}
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def difference_words(found: Any, keys: set[tuple[Any, ...]]) -> list[str]:
+    """One of Alembic's differences, for people. `keys` are the columns of primary keys."""
+    if isinstance(found, list):  # what is modified of one column
+        return [words for one in found for words in difference_words(one, keys)]
+    verb, _, kind = str(found[0]).partition("_")
+    if verb == "modify":
+        if kind == "nullable" and tuple(found[1:4]) in keys:
+            return []
+        column = ".".join(str(part) for part in found[1:4] if part)
+        was, wanted = (getattr(getattr(value, "arg", None), "text", value) for value in found[-2:])
+        if kind == "nullable":
+            was, wanted = ("NULL" if value else "NOT NULL" for value in (was, wanted))
+        return ["column {}: {} is {}, {} in the models".format(column, kind, was, wanted)[:300]]
+    if verb not in ("add", "remove"):
+        return [str(found)[:300]]
+    where = "in the models only" if verb == "add" else "in the database only"
+    if kind == "column":
+        name = ".".join(str(part) for part in (*found[1:3], found[3].name) if part)
+    elif kind.startswith("table"):
+        name = str(found[1])  # a Table: with its schema
+    else:
+        parts = (getattr(found[1], "table", None), found[1].name)
+        name = (
+            ".".join(str(part) for part in parts if part is not None)
+            if found[1].name
+            else "of " + str(parts[0])
+        )
+    kinds = {"fk": "foreign key", "constraint": "unique constraint", "table_comment": "comment of table"}
+    return ["{} {} is {}".format(kinds.get(kind, kind), name, where)]
 
 
 def stamped_heads(steps: Iterable[Any], heads: Iterable[str]) -> list[str]:

@@ -36,6 +36,7 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
+from ci_migrate.stages.assertions import failed_assertions
 from ci_migrate.stages.back import not_as_it_was, with_other_way
 from ci_migrate.stages.base import (
     Run,
@@ -47,6 +48,8 @@ from ci_migrate.stages.base import (
     words_of,
 )
 from ci_migrate.stages.look_at_copies import look_after, look_before
+from ci_migrate.stages.models import drift_of
+from ci_migrate.stages.previous_release import try_previous_release
 from ci_migrate.stages.rehearse_again import rehearsed_again, run_on_copy
 from ci_migrate.stages.way_back import try_way_back
 
@@ -115,6 +118,8 @@ def _rehearse(
     looked = look_before(run, facts, scratch)
     watched = _watched(run, plan, scratch, counts)
     contents = scratch.contents(watched)
+    with words_of(scratch):
+        failing = failed_assertions(run, scratch, "before")
 
     def rows() -> dict[str, TableContent]:
         return scratch.contents({*watched, *(set(_counts(scratch, plan)) - set(counts))})
@@ -128,13 +133,18 @@ def _rehearse(
         start=contents,
         last=whole,
     )
+    has_models: list[bool] = []
+
+    def hear(event: events.AnyEvent) -> str | None:
+        if isinstance(event, events.Context):
+            has_models.append(event.models)
+        return recorder.handle(event)
+
     size_before = scratch.size()
     with _meter(run, scratch) as meter:
         recorder.meter = meter
         started = time.monotonic()
-        ended = run_on_copy(
-            run, plan, scratch, recorder.handle, asks=events.AHEAD, probe=meter.probe if meter else ""
-        )
+        ended = run_on_copy(run, plan, scratch, hear, asks=events.AHEAD, probe=meter.probe if meter else "")
         migrate_seconds = time.monotonic() - started
         log_bytes = meter.log_bytes() if meter else None
     size_after = scratch.size()
@@ -144,6 +154,7 @@ def _rehearse(
         contents_after = scratch.contents({*watched, *(set(counts_after) - set(counts))})
         heads = heads_of(scratch, plan)
     arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
+    output = ""
     again = run.settings.rehearse_twice and ended.ok
     divergence = rehearsed_again(run, plan, backup, recorder.statements.values()) if again else None
     evidence = Evidence(
@@ -176,11 +187,27 @@ def _rehearse(
     )
     if arrived:
         looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
+        failing += failed_assertions(run, scratch, "after")
+        why, output = try_previous_release(run, plan, backup)
+        drift = drift_of(run, plan, scratch) if any(has_models) else []
+        facts = dataclasses.replace(facts, drift=drift, previous_release=why)
         evidence = replace(evidence, way_back=try_way_back(run, plan, scratch, schema, contents))
     elsewhere = []
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after)
-    judged = _judge(run, plan, backup, evidence, ended, heads, recorder, elsewhere, checked, looked)
+    facts = dataclasses.replace(
+        facts,
+        evidence=evidence,
+        require_downgrade=run.settings.require_downgrade,
+        lock_budget=run.settings.lock_budget,
+        transactional_ddl=run.database.capabilities.transactional_ddl,
+        not_as_it_was=elsewhere,
+        failed_assertions=failing,
+        squawk=run.settings.squawk,
+    )
+    judged = _judge(run, facts, ended, heads, recorder, checked, looked)
+    if output:
+        judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked)
 
 
@@ -191,17 +218,16 @@ def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
 
 def _judge(
     run: Run,
-    plan: Plan,
-    backup: Backup,
-    evidence: Evidence,
+    facts: Facts,
     ended: Ended,
     heads: tuple[tuple[str, ...], ...],
     recorder: Recorder,
-    elsewhere: Sequence[str],
     checked: Sequence[Finding],
     looked: tuple[Finding, ...],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
+    plan, evidence = facts.plan, facts.evidence
+    assert evidence is not None
     base = StageResult(
         stage="dry-run", outcome=Outcome.PASSED, evidence=evidence, state=TargetState.UNTOUCHED
     )
@@ -224,15 +250,6 @@ def _judge(
     if not evidence.proven:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
         return replace(base, outcome=Outcome.ERROR, message=message)
-    facts = Facts(
-        plan=plan,
-        evidence=evidence,
-        target_rows=backup.row_counts,
-        require_downgrade=run.settings.require_downgrade,
-        lock_budget=run.settings.lock_budget,
-        transactional_ddl=run.database.capabilities.transactional_ddl,
-        not_as_it_was=elsewhere,
-    )
     findings = looked + run.look(facts, measured=True, more=_pragmas(recorder, plan))
     pending = [r.id for r in plan.revisions]
     findings += tuple(unused(run.grading(plan).allowed, (*checked, *findings), pending))

@@ -1,14 +1,19 @@
 """verify: the target's heads are the plan's, and its schema changed as the rehearsed one did."""
 
+from msgspec.structs import replace
+
+from ci_migrate.checks.assertion_fails import CHECK as ASSERTION
 from ci_migrate.model import (
     Diagnosis,
     Direction,
+    Finding,
     Outcome,
     Plan,
     Report,
     StageResult,
     TargetState,
 )
+from ci_migrate.stages.assertions import failed_assertions
 from ci_migrate.stages.base import Run, bare_schema, heads_of, show_heads
 from ci_migrate.stages.left import differences, differs_from_rehearsal
 
@@ -24,10 +29,14 @@ def run_stage(run: Run, report: Report) -> StageResult:
         return _failed(message)
     if plan.direction is Direction.STAMP and run.ledger is not None:
         return _stamped(run, plan)
+    failing = _assertions(run, plan)
+    if any(f.refuses for f in failing):
+        words = next(f.message for f in failing if f.refuses)
+        return replace(_failed(f"CM604 assertion-fails: {words}"), findings=failing)
     if evidence is None or run.ledger is None:
         return StageResult(
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
-            state=TargetState.MIGRATED,
+            state=TargetState.MIGRATED, findings=failing,
         )  # fmt: skip
     record = run.ledger.run(run.id)
     before = record.before if record is not None and record.before is not None else evidence.before
@@ -43,7 +52,15 @@ def run_stage(run: Run, report: Report) -> StageResult:
         outcome=Outcome.PASSED,
         message=f"At {show_heads(heads)}; {len(evidence.changes)} schema objects changed as rehearsed",
         state=TargetState.MIGRATED,
+        findings=failing,
     )
+
+
+def _assertions(run: Run, plan: Plan) -> tuple[Finding, ...]:
+    """What the project's own queries say of the migrated target; graded."""
+    grade = run.grading(plan).apply
+    found = (ASSERTION.finding(words) for words in failed_assertions(run, run.database, "after"))
+    return tuple(f for f in map(grade, found) if f is not None)
 
 
 def _stamped(run: Run, plan: Plan) -> StageResult:

@@ -87,6 +87,7 @@ def test_fields(tag):
             "failed": worker.failure,
             "committing": worker.before_commit,
             "context": worker.Contexts.outlook,
+            "models": worker.compared,
         }[tag]
         source = textwrap.dedent(inspect.getsource(made))
         keys = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
