@@ -1,11 +1,12 @@
 """Known-bad and harmless revisions through the gate and through other tools: writes docs/bad_migrations.md.
 
-python -m benchmarks.bad_migrations [--only NAME,NAME] [--engine ENGINE] [--programs FOLDER] [--output FILE]
+python -m benchmarks.bad_migrations [--only NAME,NAME] [--engine ENGINE] [--programs FOLDER] [--keep FILE]
+    [--output FILE]
 
 Takes about ten minutes. `--programs` is the folder of the other tools' programs (the bin of an environment with
 squawk-cli, alembic-guard, lockcheck, zdm, alembic-migration-linter, pytest-alembic, psycopg and PyMySQL); what is
-not there is left out. With --only or --engine the page stays as it is. Exit code 1: something bad went through, or
-something harmless did not.
+not there is left out. `--keep` remembers each case in a file, and leaves out those that are in it. With --only or
+--engine the page stays as it is. Exit code 1: something bad went through, or something harmless did not.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.bad_migrations.case import Case, cases
-from benchmarks.bad_migrations.page import written
+from benchmarks.bad_migrations.page import Row, written
 from benchmarks.bad_migrations.play import ROOT, Databases, Played, plain_alembic, play, servers
 
 from benchmarks.bad_migrations.others import Subject, ask, installed  # isort: skip - play knows the tests' folders
@@ -28,24 +31,33 @@ def main() -> int:
     parser.add_argument("--only", help="names of cases, separated by commas")
     parser.add_argument("--engine", choices=["sqlite", "postgresql", "mariadb"])
     parser.add_argument("--programs", default=str(Path(sys.executable).parent))
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "bad_migrations.md")
     arguments = parser.parse_args()
     everything = [*cases(bad=True), *cases(bad=False)]
     names = arguments.only.split(",") if arguments.only else [case.name for case in everything]
     chosen = [c for c in everything if c.name in names and arguments.engine in (None, c.engine)]
-    found = []
-    for played in all_played(chosen, arguments.programs):
-        found.append(played)
-        print(
-            "ok     " if played.as_expected else "NOT SO ", played.case.name, "|", played.by[:100], flush=True
-        )
+    found = list(remembered(chosen, arguments.programs, arguments.keep))
     page = written(found, installed(arguments.programs))
     if len(chosen) == len(everything):
         arguments.output.write_text(page)
         print(f"written: {arguments.output}")
     else:
         print(page[page.index("## All") :])
-    return int(any(not played.as_expected for played in found))
+    return int(any(not row.as_expected for row in found))
+
+
+def remembered(chosen: list[Case], programs: str, keep: Path | None) -> Iterator[Row]:
+    """A row for each case; those that are in the file `keep` come from there, the others are added to it."""
+    lines = keep.read_text().splitlines() if keep and keep.exists() else []
+    rows = {row.name: row for row in (msgspec.json.decode(line, type=Row) for line in lines)}
+    for played in all_played([case for case in chosen if case.name not in rows], programs):
+        rows[played.case.name] = row = Row.of(played)
+        print("ok     " if row.as_expected else "NOT SO ", row.name, "|", row.by[:100], flush=True)
+        if keep:
+            with keep.open("a") as file:
+                file.write(msgspec.json.encode(row).decode() + "\n")
+    yield from (rows[case.name] for case in chosen)
 
 
 def all_played(chosen: list[Case], programs: str) -> Iterator[Played]:

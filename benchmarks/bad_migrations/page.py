@@ -3,6 +3,8 @@
 import platform
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from benchmarks.bad_migrations.play import Played
 
 PAGE = """\
@@ -22,7 +24,7 @@ can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does w
 is found by the users.
 
 Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
+`rehearse-twice`, `previous-release`, `assertions`. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
 
@@ -47,13 +49,34 @@ Written by `python -m benchmarks.bad_migrations` ({machine}).
 """
 
 
-def written(found: Sequence[Played], tools: Iterable[str]) -> str:
+class Row(msgspec.Struct, frozen=True):
+    """What the page says of a case."""
+
+    name: str
+    engine: str
+    title: str
+    source: str
+    bad: bool
+    refused: bool
+    as_expected: bool
+    by: str
+    plain: str
+    others: dict[str, str]
+
+    @classmethod
+    def of(cls, played: Played) -> "Row":
+        case = played.case
+        return cls(case.name, case.engine, case.title, case.source, case.bad, played.refused, played.as_expected,
+                   played.by, played.plain, played.others)  # fmt: skip
+
+
+def written(found: Sequence[Row], tools: Iterable[str]) -> str:
     """The whole page."""
     tools = list(tools)
-    bad = [p for p in found if p.case.bad]
-    harmless = [p for p in found if not p.case.bad]
-    missed = [p.case.name for p in bad if not p.refused]
-    refused = [p.case.name for p in harmless if not p.as_expected]
+    bad = [row for row in found if row.bad]
+    harmless = [row for row in found if not row.bad]
+    missed = [row.name for row in bad if not row.refused]
+    refused = [row.name for row in harmless if not row.as_expected]
     lines = [f"Missed by ci-migrate: {', '.join(missed)}.\n"] if missed else []
     lines += [f"Harmless, and refused by ci-migrate: {', '.join(refused)}.\n"] if refused else []
     return PAGE.format(
@@ -64,36 +87,33 @@ def written(found: Sequence[Played], tools: Iterable[str]) -> str:
         missed="\n".join(lines),
         tools=" | ".join(tools),
         dashes=" | ".join("---" for _ in tools),
-        bad_rows="\n".join(_bad_row(p, tools) for p in bad),
-        harmless_rows="\n".join(_harmless_row(p, tools) for p in harmless),
+        bad_rows="\n".join(_bad_row(row, tools) for row in bad),
+        harmless_rows="\n".join(_harmless_row(row, tools) for row in harmless),
     )
 
 
-def _summary(bad: list[Played], harmless: list[Played], tools: list[str]) -> Iterable[str]:
-    caught, flagged = sum(p.refused for p in bad), sum(not p.as_expected for p in harmless)
+def _summary(bad: list[Row], harmless: list[Row], tools: list[str]) -> Iterable[str]:
+    caught, flagged = sum(row.refused for row in bad), sum(not row.as_expected for row in harmless)
     yield f"| ci-migrate | {caught} of {len(bad)} | {flagged} of {len(harmless)} |"
-    fails = sum(p.plain == "fails" for p in bad)
+    fails = sum(row.plain == "fails" for row in bad)
     yield f"| plain `alembic upgrade head`, on the target | {fails} of {len(bad)} fail there | |"
     for tool in tools:
         cells = []
         for kind in (bad, harmless):
-            said = [p.others[tool] for p in kind if p.others.get(tool, "-") != "-"]
+            said = [row.others[tool] for row in kind if row.others.get(tool, "-") != "-"]
             cells.append(f"{sum(bool(words) for words in said)} of {len(said)}")
         yield f"| {tool} | {cells[0]} | {cells[1]} |"
 
 
-def _bad_row(played: Played, tools: list[str]) -> str:
-    case = played.case
-    said = played.by if played.refused else "**missed**"
-    cells = [f"`{case.name}`", case.engine, case.title, f"[report]({case.source})", said, played.plain]
-    return _row([*cells, *(played.others.get(tool, "") for tool in tools)])
+def _bad_row(row: Row, tools: list[str]) -> str:
+    said = row.by if row.refused else "**missed**"
+    cells = [f"`{row.name}`", row.engine, row.title, f"[report]({row.source})", said, row.plain]
+    return _row([*cells, *(row.others.get(tool, "") for tool in tools)])
 
 
-def _harmless_row(played: Played, tools: list[str]) -> str:
-    case = played.case
-    said = "migrated" if played.as_expected else f"**{played.by}**"
-    cells = [f"`{case.name}`", case.engine, case.title, said]
-    return _row([*cells, *(played.others.get(tool, "") for tool in tools)])
+def _harmless_row(row: Row, tools: list[str]) -> str:
+    cells = [f"`{row.name}`", row.engine, row.title, "migrated" if row.as_expected else f"**{row.by}**"]
+    return _row([*cells, *(row.others.get(tool, "") for tool in tools)])
 
 
 def _row(cells: list[str]) -> str:

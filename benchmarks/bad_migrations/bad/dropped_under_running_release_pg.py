@@ -11,5 +11,5 @@ CASE = Case(
     upgrade='op.drop_column("organization", "default_model")',
     downgrade='op.add_column("organization", sa.Column("default_model", sa.Text))',
     files={"smoke.py": SMOKE.format(query="SELECT default_model FROM organization")},
-    expected="CM60",
+    expected="CM605",
 )

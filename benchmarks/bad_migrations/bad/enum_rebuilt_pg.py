@@ -5,12 +5,12 @@ from benchmarks.bad_migrations.case import Case
 CASE = Case(
     engine="postgresql",
     source="https://github.com/Pogchamp-company/alembic-postgresql-enum/issues/133",
-    settings='lock-budget = "50ms"',
+    settings='lock-budget = "20ms"',
     schema="""
         CREATE TYPE status AS ENUM ('open', 'done');
         CREATE TABLE jobs (id integer PRIMARY KEY, status status NOT NULL, note text);
     """,
-    rows="INSERT INTO jobs SELECT i, 'open', repeat('x', 100) FROM generate_series(1, 200000) i;",
+    rows="INSERT INTO jobs SELECT i, 'open', repeat('x', 100) FROM generate_series(1, 60000) i;",
     upgrade="""
         op.execute("ALTER TYPE status RENAME TO status_old")
         op.execute("CREATE TYPE status AS ENUM ('open', 'done', 'failed')")

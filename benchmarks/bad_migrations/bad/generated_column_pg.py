@@ -5,11 +5,11 @@ from benchmarks.bad_migrations.case import Case
 CASE = Case(
     engine="postgresql",
     source="https://github.com/sbomify/sbomify/pull/1127",
-    settings='lock-budget = "50ms"',
+    settings='lock-budget = "20ms"',
     schema="CREATE TABLE assessment_run (id integer PRIMARY KEY, result jsonb NOT NULL);",
     rows="""
         INSERT INTO assessment_run SELECT i, jsonb_build_object('summary', jsonb_build_object('n', i),
-            'text', repeat('x', 200)) FROM generate_series(1, 80000) i;
+            'text', repeat('x', 200)) FROM generate_series(1, 40000) i;
     """,
     upgrade="""
         summary = sa.Computed("result -> 'summary'", persisted=True)

@@ -5,7 +5,7 @@ from benchmarks.bad_migrations.case import Case
 CASE = Case(
     engine="postgresql",
     source="https://github.com/aegra/aegra/issues/362",
-    settings='lock-budget = "50ms"',
+    settings='lock-budget = "20ms"',
     schema="CREATE TABLE thread (id integer PRIMARY KEY, metadata_json jsonb NOT NULL);",
     rows="""
         INSERT INTO thread

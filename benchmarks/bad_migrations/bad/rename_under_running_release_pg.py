@@ -11,5 +11,5 @@ CASE = Case(
     upgrade='op.alter_column("submission", "verified", new_column_name="verified_by_us")',
     downgrade='op.alter_column("submission", "verified_by_us", new_column_name="verified")',
     files={"smoke.py": SMOKE.format(query="SELECT count(*) FROM submission WHERE verified")},
-    expected="CM60",
+    expected="CM605",
 )
