@@ -24,7 +24,8 @@ can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does w
 is found by the users.
 
 Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`, `assertions`. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
+`rehearse-twice`, `previous-release`, `assertions`. The cases are `benchmarks/bad_migrations/bad/*.py` and
+`harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
 

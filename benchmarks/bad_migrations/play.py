@@ -1,7 +1,6 @@
 """One case through the gate, in an Alembic project on the disk, on a database of its own."""
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
