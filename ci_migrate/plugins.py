@@ -4,6 +4,7 @@ import copy
 import importlib
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,13 +25,17 @@ from ci_migrate.reports import built_in
 BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in)
 """Registered by the same hooks as anybody's."""
 
+BUILT_IN_PREFIX = "built-in "
+"""How their names begin."""
+
 
 class Manager(pluggy.PluginManager):
-    """pluggy's, with the seconds that a hook may take."""
+    """pluggy's, with the seconds that a hook may take, and the distributions that plugins were installed with."""
 
     def __init__(self, hook_timeout: float) -> None:
         super().__init__(PROJECT_NAME)
         self.hook_timeout = hook_timeout
+        self.distributions: dict[str, str] = {}
 
     def ask(self, implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
         """What one implementation of a hook returns.
@@ -61,7 +66,7 @@ def create_manager(plugins: Sequence[str], folder: Path, hook_timeout: float = H
     manager = Manager(hook_timeout)
     manager.add_hookspecs(hookspecs)
     for module in BUILT_IN:
-        manager.register(module, name=f"built-in {module.__name__.rpartition('.')[2]}")
+        manager.register(module, name=f"{BUILT_IN_PREFIX}{module.__name__.rpartition('.')[2]}")
     for name in (_shown(plugin, folder) for plugin in plugins):
         if manager.has_plugin(name):
             raise SettingsError(f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings.")
@@ -69,19 +74,33 @@ def create_manager(plugins: Sequence[str], folder: Path, hook_timeout: float = H
         _register(manager, module, name)
         functions = function_checks(module, name, folder)
         if functions:
-            manager.register(FunctionChecks(functions), name=f"functions of {name}")
-    try:
-        manager.load_setuptools_entrypoints(PROJECT_NAME)
-    except (Exception, SystemExit) as error:
-        raise SettingsError(
-            f"An installed plugin can't be imported: {type(error).__name__}: {error}.",
-            hint="Uninstall or mend it: `ci-migrate plugins` lists what is found.",
-        ) from error
+            manager.register(FunctionChecks(functions, module.__file__), name=f"functions of {name}")
+    for entry in sorted(entry_points(group=PROJECT_NAME), key=lambda e: e.name):
+        _register_installed(manager, entry)
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise SettingsError(f"A plugin does not fit: {error}.") from error
     return manager
+
+
+def _register_installed(manager: Manager, entry: EntryPoint) -> None:
+    """As pluggy's own loader, which does not say whose plugin can't be imported."""
+    origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "?"
+    if manager.has_plugin(entry.name):
+        raise SettingsError(
+            f"There are two plugins {entry.name}; one is installed with {origin}.",
+            hint="Uninstall it, or leave the other one out of `plugins`.",
+        )
+    try:
+        plugin = entry.load()
+    except (Exception, SystemExit) as error:
+        raise SettingsError(
+            f"Plugin {entry.name} of {origin} can't be imported: {type(error).__name__}: {error}.",
+            hint="Uninstall or mend it.",
+        ) from error
+    _register(manager, plugin, entry.name)
+    manager.distributions[entry.name] = origin
 
 
 def _shown(name: str, folder: Path) -> str:
@@ -126,15 +145,21 @@ def collected(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
     Raises:
         UsageError: a plugin raised, or returned no list; nothing was touched by then.
     """
-    found: list[Any] = []
+    return [item for item, _ in asked(manager, hook, **arguments)]
+
+
+def asked(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, str]]:
+    """As `collected`, each with the name of its plugin."""
+    found: list[tuple[Any, str]] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            found += manager.ask(implementation, arguments) or ()
+            items = list(manager.ask(implementation, arguments) or ())
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"Plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}.",
                 hint="Mend it, or leave it out of `plugins`.",
             ) from error
+        found += [(item, implementation.plugin_name) for item in items]
     return found
 
 

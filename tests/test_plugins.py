@@ -348,7 +348,8 @@ def test_an_engine_claimed_twice(alembic_project):
 
 
 def test_plugins_lists_hooks_and_checks(alembic_project):
-    plugged(alembic_project, A_CHECK.format(body="return []", code="ZZ100", measured=False))
+    text = A_CHECK.format(body="return []", code="ZZ100", measured=False)
+    plugged(alembic_project, text + 'print("at import")')
     out = alembic_project.run("plugins").out
     lines = {line.split()[0]: line for line in out.splitlines() if line}
     assert {name for name in dir(plugins.hookspecs) if name.startswith("ci_migrate_")} <= lines.keys()
@@ -356,6 +357,18 @@ def test_plugins_lists_hooks_and_checks(alembic_project):
     assert "built-in checks" in lines["ci_migrate_checks"]
     assert "ours" in lines["ZZ100"]
     assert "single-head" in lines["CM101"]
+    found = json.loads(alembic_project.call("plugins", "--json").out)
+    (before,) = [h for h in found["hooks"] if h["name"] == "ci_migrate_before_stage"]
+    assert before == {"name": "ci_migrate_before_stage", "parameters": ["stage", "plan"], "plugins": []}
+    (ours,) = [p for p in found["plugins"] if p["name"] == "ours.py"]
+    assert (ours["origin"], ours["place"]) == ("settings", str(alembic_project.folder / "ours.py"))
+    added = {(a["kind"], a["name"]): a for a in found["additions"]}
+    assert {kind for kind, _ in added} == {"check", "reporter", "repair", "database", "storage"}
+    assert added["check", "ZZ100"]["plugin"] == "ours.py"
+    assert added["check", "ZZ100"]["words"] == "error    ours (plan)"
+    assert added["reporter", "junit"] == {
+        "kind": "reporter", "name": "junit", "words": "junit.xml", "plugin": "built-in built_in"
+    }  # fmt: skip
 
 
 def test_a_module_and_an_installed_distribution(tmp_path):

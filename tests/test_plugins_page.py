@@ -1,6 +1,9 @@
 """docs/plugins.md: each block of code on it is run, or is what a command prints."""
 
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,9 @@ def test_every_block_is_run_somewhere():
     assert PAGE.count("```") == 2 * len(BLOCKS)
     assert {kind for kind, _ in BLOCKS} == {"python", "toml", "text"}
     firsts = [text.splitlines(keepends=True)[0] for text in FILES]
-    assert sorted(firsts) == sorted(["# checks.py\n", "# checks.py\n", "# ours.py\n", *SUITES])
+    assert sorted(firsts) == sorted(
+        ["# checks.py\n", "# checks.py\n", "# ours.py\n", "# test_ours.py\n", *SUITES]
+    )
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def users(alembic_project):
 
 
 def test_from_nothing_to_a_working_check(users):
-    (settings,) = [text for kind, text in BLOCKS if kind == "toml"]
+    (settings,) = [text for kind, text in BLOCKS if kind == "toml" and text.startswith("# ci-migrate.toml")]
     (printed,) = [text for kind, text in BLOCKS if kind == "text"]
     first, second = [text for text in FILES if text.startswith("# checks.py")]
     (ours,) = [text for text in FILES if text.startswith("# ours.py")]
@@ -46,3 +51,23 @@ def test_from_nothing_to_a_working_check(users):
         "(revision.message[:1].isupper())",
         "SHOP002": "migrations/versions/r2.py: messages begin with a capital.",
     }
+
+
+def test_the_tests_of_a_plugin_pass(tmp_path):
+    (ours,) = [text for text in FILES if text.startswith("# ours.py")]
+    (tests,) = [text for text in FILES if text.startswith("# test_ours.py")]
+    (tmp_path / "ours.py").write_text(ours)
+    (tmp_path / "test_ours.py").write_text(tests)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_the_entry_point_is_the_template_s():
+    (shown,) = [text for kind, text in BLOCKS if kind == "toml" and text.startswith("# pyproject.toml")]
+    template = Path(__file__).parents[1] / "examples" / "plugin" / "pyproject.toml"
+    group = tomllib.loads(template.read_text())["project"]["entry-points"]
+    assert tomllib.loads(shown)["project"]["entry-points"] == group

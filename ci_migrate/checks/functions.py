@@ -28,8 +28,9 @@ KNOWN = ("plan", "before", "after", "evidence")
 class FunctionChecks:
     """The functions of one module, as a plugin."""
 
-    def __init__(self, checks: Sequence[Check]) -> None:
+    def __init__(self, checks: Sequence[Check], file: str | None) -> None:
         self.checks = tuple(checks)
+        self.__file__ = file
 
     @hookimpl
     def ci_migrate_checks(self) -> Sequence[Check]:

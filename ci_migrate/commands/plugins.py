@@ -1,25 +1,46 @@
 """`ci-migrate plugins`."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
+import msgspec
 
-from ci_migrate import hookspecs, plugins
+from ci_migrate import plugins
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.plugin_list import PluginList, plugin_list
 
 
 @click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 @settings_options
 @click.pass_obj
-def command(environment: Environment, /, **options: Any) -> int:
-    """All hooks and who implements them, then the checks."""
+def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
+    """All hooks and who implements them; the plugins, where they come from, and what each of them adds."""
     settings = settings_of(environment, options)
-    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-    for name in sorted(n for n in dir(hookspecs) if n.startswith("ci_migrate_")):
-        found = [i.plugin_name for i in getattr(manager.hook, name).get_hookimpls()]
-        click.echo(f"{name:<24} {', '.join(sorted(found)) or '-'}")
-    click.echo("")
-    for check in plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"):
-        click.echo(f"{check.code}  {check.severity.value:<8} {check.name}")
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+        found = plugin_list(manager, settings)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    for line in () if as_json else _lines(found):
+        click.echo(line.rstrip())
     return 0
+
+
+def _lines(found: PluginList) -> Iterator[str]:
+    for hook in found.hooks:
+        yield f"{hook.name:<24} {', '.join(hook.plugins) or '-'}"
+    yield ""
+    for plugin in found.plugins:
+        if plugin.origin != "built in":
+            yield f"{plugin.name:<24} {plugin.origin:<10} {plugin.place}"
+    for kind in dict.fromkeys(a.kind for a in found.additions):
+        yield f"\n{kind}s"
+        these = [a for a in found.additions if a.kind == kind]
+        name, words = max(len(a.name) for a in these), max(len(a.words) for a in these)
+        for a in these:
+            yield f"{a.name:<{name}}  {a.words:<{words}}{'  ' if words else ''}{a.plugin}"

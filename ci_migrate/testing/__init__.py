@@ -1,1 +1,1 @@
-"""Conformance suites for authors of plugins: they run with pytest and need the extra `pytest`."""
+"""For authors of plugins: conformance suites, and small projects to run the gate in. They need the extra `pytest`."""
