@@ -8,14 +8,14 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from ci_migrate.databases import sqlite_files, sqlite_rows, sqlite_tables, sqlite_undo
+from ci_migrate.databases import sqlite_files, sqlite_measure, sqlite_rows, sqlite_tables, sqlite_undo
 from ci_migrate.databases.base import (
     Capabilities,
     Database,
@@ -30,7 +30,6 @@ from ci_migrate.databases.compression import DecompressionError, compress, decom
 from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.sqlite_catalog import Catalog
-from ci_migrate.databases.sqlite_measure import SQLiteMeter
 from ci_migrate.databases.sqlite_tokens import quoted
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
@@ -71,9 +70,8 @@ class SQLite:
     ) -> None:
         self.file = sqlite_files.file_of(url)
         """The file, absolute, without symbolic links."""
-        self.url = URL.create(
-            url.drivername, database=str(self.file)
-        )  # env.py needs the driver that it named
+        # env.py needs the driver that it named
+        self.url = URL.create(url.drivername, database=str(self.file))
         self.application_name = application_name
         self.lock_timeout = lock_timeout
         self._catalog = Catalog()
@@ -163,7 +161,7 @@ class SQLite:
         return sum(path.stat().st_size for path in (self.file, wal) if path.exists())
 
     def meter(self) -> AbstractContextManager[Meter]:
-        return nullcontext(SQLiteMeter(self.counts()))
+        return sqlite_measure.meter(self.counts())
 
     def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
         return file_lock(self.file.with_name(self.file.name + ".ci-migrate.lock"), run_id, timeout)
@@ -172,9 +170,8 @@ class SQLite:
         return []
 
     def blockers(self) -> list[str]:
-        return lock_holders(
-            self.file, self.file.with_name(self.file.name + "-shm")
-        )  # WAL locks lie on the latter
+        shm = self.file.with_name(self.file.name + "-shm")  # WAL locks lie on it
+        return lock_holders(self.file, shm)
 
     def commit_outcome(self, transaction: str) -> bool | None:  # noqa: ARG002 - transactions have no ids
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ci_migrate.errors import ExitCode
 from ci_migrate.model import Finding, Outcome, Report
-from ci_migrate.reports import story
+from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
 
 LIMIT = 65_000
@@ -101,6 +101,7 @@ def _document(report: Report, digest: str, most: int) -> Iterator[str]:
     )
     yield from _section("Proved", proofs)
     yield from _section("What the dry run changed", _changes(report, most))
+    yield from _section("Locks held in the dry run", _measured(report, most))
     yield from _section("The way back", _way_back(report, most))
     yield from _section("Plan", _plan(report, most))
     about = [f"ci-migrate {report.version}", f"run {report.run_id}", story.duration(report.seconds)]
@@ -185,6 +186,20 @@ def _changes(report: Report, most: int) -> Iterator[str]:
     if rows and evidence.changes:
         yield ""
     yield from table(("table", "rows before", "rows after", ""), rows, most, "lrrl")
+
+
+def _measured(report: Report, most: int) -> Iterator[str]:
+    evidence = report.evidence
+    if evidence is None:
+        return
+    rows = [
+        (cell_code(where), cell_code(name), cell_code(mode), time, escape(effect))
+        for where, name, mode, time, effect in measured.held(evidence)
+    ]
+    yield from table(("statement", "table", "lock", "held until the commit", ""), rows, most, "lllrl")
+    in_bytes = measured.bytes_line(evidence)
+    if in_bytes:
+        yield from ("", f"{escape(in_bytes)}.") if rows else (f"{escape(in_bytes)}.",)
 
 
 def _way_back(report: Report, most: int) -> Iterator[str]:

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,7 +11,6 @@ from msgspec.structs import replace
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import unused
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
@@ -48,9 +46,10 @@ from ci_migrate.stages.base import (
     words_of,
 )
 from ci_migrate.stages.look_at_copies import look_after, look_before
+from ci_migrate.stages.measured_run import measured_run
 from ci_migrate.stages.models import drift_of
 from ci_migrate.stages.previous_release import try_previous_release
-from ci_migrate.stages.rehearse_again import rehearsed_again, run_on_copy
+from ci_migrate.stages.rehearse_again import rehearsed_again
 from ci_migrate.stages.way_back import try_way_back
 
 FIXES = {
@@ -140,14 +139,8 @@ def _rehearse(
             has_models.append(event.models)
         return recorder.handle(event)
 
-    size_before = scratch.size()
-    with _meter(run, scratch) as meter:
-        recorder.meter = meter
-        started = time.monotonic()
-        ended = run_on_copy(run, plan, scratch, hear, asks=events.AHEAD, probe=meter.probe if meter else "")
-        migrate_seconds = time.monotonic() - started
-        log_bytes = meter.log_bytes() if meter else None
-    size_after = scratch.size()
+    measured = measured_run(run, plan, scratch, recorder, hear)
+    ended = measured.ended
     with words_of(scratch):
         counts_after = _counts(scratch, plan)
         after = bare_schema(scratch, plan)
@@ -174,11 +167,11 @@ def _rehearse(
             reason="it is tried after this check" if arrived else "the dry run did not get to the end",
         ),
         restore_seconds=restore_seconds,
-        migrate_seconds=migrate_seconds,
-        measured=recorder.meter is not None,
-        log_bytes=log_bytes,
-        size_before=size_before,
-        size_after=size_after,
+        migrate_seconds=measured.seconds,
+        measured=measured.measured,
+        log_bytes=measured.log_bytes,
+        size_before=measured.size_before,
+        size_after=measured.size_after,
         rehearsals=2 if again else 1,
         divergence=divergence,
         refused_connections=tuple(recorder.refused),
@@ -209,11 +202,6 @@ def _rehearse(
     if output:
         judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked)
-
-
-def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
-    """What measures locks and rewrites; None where the engine has nothing of the kind, or nobody wants it."""
-    return scratch.meter() if run.settings.measure and isinstance(scratch, Measures) else nullcontext()
 
 
 def _judge(

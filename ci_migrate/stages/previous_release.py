@@ -5,7 +5,7 @@ from ci_migrate.model import Backup, Direction, Plan
 from ci_migrate.process import run_command
 from ci_migrate.settings_urls import redact
 from ci_migrate.stages.base import Run, restored_copy, with_driver_of
-from ci_migrate.stages.rehearse_again import run_on_copy
+from ci_migrate.stages.measured_run import run_on_copy
 
 SECRETS = ("CI_MIGRATE_TOKEN", "CI_MIGRATE_BACKUP_IDENTITY", "CI_MIGRATE_STATE", "CI_MIGRATE_TRUST")
 """Variables of ours that such a command has no business with."""

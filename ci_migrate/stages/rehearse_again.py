@@ -1,23 +1,13 @@
-"""A plan run on a restored copy; and a second time on another one, to see whether it does the same."""
+"""A plan is rehearsed a second time, on another copy, to see whether it does the same."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import relative, request_contexts
+from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Follower, one_line
-from ci_migrate.migrations.runner import Ended, Handle
 from ci_migrate.model import Backup, Divergence, Plan, Statement
-from ci_migrate.stages.base import Run, child_request, restored_copy
-
-
-def run_on_copy(
-    run: Run, plan: Plan, scratch: Database, handle: Handle, *, asks: Sequence[str], probe: str = ""
-) -> Ended:
-    """Run the plan's revisions on a scratch copy; `asks` and `probe` are what the worker's request says."""
-    request = child_request(run, "dry-run", scratch)
-    request.update(action="run", mode="dry-run", asks=asks, probe=probe, contexts=request_contexts(plan))
-    return run.workers.run(request, handle, urgent=True)
+from ci_migrate.stages.base import Run, restored_copy
+from ci_migrate.stages.measured_run import run_on_copy
 
 
 def rehearsed_again(
