@@ -22,9 +22,10 @@ TimeoutExpired = subprocess.TimeoutExpired
 
 
 class Tail:
-    """Reads a pipe to its end in a thread and keeps the last `OUTPUT_LIMIT` bytes of it."""
+    """Reads a pipe to its end in a thread and keeps the last `limit` bytes of it."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, pipe: IO[bytes], limit: int = OUTPUT_LIMIT) -> None:
+        self._limit = limit
         self._kept = b""
         self._dropped = 0
         self._pipe = pipe
@@ -34,8 +35,8 @@ class Tail:
     def _read(self) -> None:
         while data := os.read(self._pipe.fileno(), 65536):
             kept = self._kept + data
-            self._dropped += max(0, len(kept) - OUTPUT_LIMIT)
-            self._kept = kept[-OUTPUT_LIMIT:]
+            self._dropped += max(0, len(kept) - self._limit)
+            self._kept = kept[-self._limit :]
 
     def text(self, timeout: float = 5.0) -> str:
         """All that was kept, once the pipe has ended (or `timeout` seconds have)."""
@@ -285,7 +286,12 @@ def run_tool(
 
 
 def run_command(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, timeout: float
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    timeout: float,
+    limit: int = OUTPUT_LIMIT,
 ) -> tuple[int | None, str]:
     """Run a command of the user's to its end.
 
@@ -294,6 +300,7 @@ def run_command(
         env: added to this process's environment.
         cwd: where it runs.
         timeout: seconds; then it is ended, with all that it started.
+        limit: bytes of each stream that are kept.
 
     Returns:
         Its exit code, None where it took too long, and the end of what it printed on both streams.
@@ -306,7 +313,7 @@ def run_command(
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdin.close()
-        out, err = Tail(child.stdout), Tail(child.stderr)
+        out, err = Tail(child.stdout, limit), Tail(child.stderr, limit)
         code: int | None = None
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(timeout)

@@ -17,9 +17,11 @@ from ci_migrate.checks import (
     previous_release,
     rows_lost,
     single_head,
+    squawk,
     table_rewritten,
     transaction_split,
     unfit_acknowledgement,
+    values_narrowed,
     way_back,
 )
 from ci_migrate.checks.base import Check
@@ -32,6 +34,7 @@ BUILT_IN: tuple[Check, ...] = (
     unfit_acknowledgement.CHECK,
     dropped_with_rows.TABLE_DROPPED,
     dropped_with_rows.COLUMN_DROPPED,
+    values_narrowed.CHECK,
     lost_on_the_side.CHECK,
     lock_held.CHECK,
     table_rewritten.CHECK,
@@ -47,6 +50,7 @@ BUILT_IN: tuple[Check, ...] = (
     non_deterministic.CHECK,
     assertion_fails.CHECK,
     previous_release.CHECK,
+    squawk.CHECK,
 )
 
 

@@ -7,7 +7,8 @@ from ci_migrate.checks.base import Check, Facts
 from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement
 
 
-def _culprit(evidence: Evidence, table: str, verbs: str) -> Statement | None:
+def statement_of(evidence: Evidence, table: str, verbs: str) -> Statement | None:
+    """The last statement with one of these verbs (alternatives of a pattern) that names the table."""
     name = re.compile(rf"(?<!\w){re.escape(table.rpartition('.')[2])}(?!\w)")
     verb = re.compile(rf"\b({verbs})\b", re.IGNORECASE)
     return next((s for s in reversed(evidence.statements) if verb.search(s.sql) and name.search(s.sql)), None)
@@ -18,7 +19,7 @@ def rows_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | N
     for table, before in sorted(evidence.row_counts_before.items()):
         after = evidence.row_counts_after.get(table)
         if after is not None and after.rows < before.rows and before.exact and after.exact:
-            yield table, before.rows, after.rows, _culprit(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
+            yield table, before.rows, after.rows, statement_of(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
 
 
 def values_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:
@@ -29,7 +30,7 @@ def values_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement |
         for column, before in sorted(found.before.columns.items()):
             after = found.after.columns.get(column)
             if after is not None and after.values < before.values:
-                statement = _culprit(evidence, table, "UPDATE|INSERT|ALTER")
+                statement = statement_of(evidence, table, "UPDATE|INSERT|ALTER")
                 yield f"{table}.{column}", before.values, after.values, statement
 
 
