@@ -7,7 +7,9 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from mysql_support import execute_at as execute
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
+from ci_migrate.databases.base import session
 from ci_migrate.databases.mysql import MySQL
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable
@@ -223,3 +225,12 @@ def test_a_copy_on_a_server_with_a_binlog_can_have_triggers(start_mariadb, tmp_p
             with MySQL(copy.url)._access.session() as child:
                 child.execute("CREATE TRIGGER two BEFORE DELETE ON users FOR EACH ROW SET @x = 1")
             assert "trigger two" in copy.schema()
+
+
+def test_a_statement_of_ours_is_ended_after_its_time(database):
+    with session(database, read_only=True) as connection:
+        database.limit_statements(connection, 0.3)
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+        with pytest.raises(DBAPIError) as error:
+            connection.exec_driver_sql("SELECT SLEEP(60)").scalar()
+    assert "max_statement_time" in database.explain(error.value)
