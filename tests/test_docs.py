@@ -55,10 +55,23 @@ def test_every_check_is_documented() -> None:
         assert listed[check.code][1:4] == [check.name, check.severity.value, where]
 
 
+def test_every_check_has_a_page() -> None:
+    pages = {page.stem: page.read_text() for page in (ROOT / "docs" / "checks").glob("*.md")}
+    assert set(pages) == {check.code for check in checks.BUILT_IN}
+    for check in checks.BUILT_IN:
+        assert pages[check.code].startswith(f"# {check.code} {check.name}\n")
+        assert re.findall(r"^## (.*)$", pages[check.code], re.MULTILINE) == [
+            "Bad",
+            "Why",
+            "Good",
+            "Exceptions",
+        ]
+
+
 def test_links_lead_somewhere() -> None:
     for page in (
         ROOT / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
         *sorted((ROOT / "examples").glob("*/README.md")),
     ):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
