@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from ci_migrate import plugins
+from ci_migrate.bounded import bounded
 from ci_migrate.errors import SettingsError, UsageError
 from ci_migrate.stages import approve
 
@@ -394,6 +395,41 @@ def test_a_module_and_an_installed_distribution(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "'by_name'" in done.stdout
     assert "'theirs'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "words"),
+    [
+        ("1 / 0", "theirs", r"Plugin theirs of theirs 1\.0 can't be imported: ZeroDivisionError"),
+        ("import sys; sys.exit(0)", "theirs", "can't be imported: SystemExit"),
+        ("", "ours.py", r"There are two plugins ours\.py; one is installed with theirs 1\.0"),
+        (f"{HEAD}\n@hookimpl\ndef ci_migrate_checks(nonsense): pass", "theirs", "Plugin theirs does not fit"),
+    ],
+)
+def test_the_gate_does_not_go_on_without_an_installed_plugin(tmp_path, monkeypatch, text, named, words):
+    (tmp_path / "ours.py").write_text("")
+    (tmp_path / f"broken_{tmp_path.name}.py").write_text(text)
+    meta = tmp_path / "theirs-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text(f"[ci_migrate]\n{named} = broken_{tmp_path.name}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingsError, match=words):
+        plugins.create_manager(["ours.py"], tmp_path)
+
+
+def test_M18_what_would_end_the_gate_is_an_error_of_the_call():
+    """KeyboardInterrupt, pytest's outcomes: none of them is an Exception."""
+
+    def ends():
+        raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError, match="KeyboardInterrupt"):
+        bounded(ends, 60)
+    with pytest.raises(RuntimeError, match="Failed: ours"):
+        bounded(lambda: pytest.fail("ours"), 60)
+    with pytest.raises(SystemExit):
+        bounded(lambda: sys.exit(0), 60)
 
 
 def test_a_command(alembic_project):

@@ -63,8 +63,12 @@ def function_checks(module: ModuleType, plugin: str, project: Path) -> list[Chec
 
 def _refuse_same_names(module: ModuleType, plugin: str) -> None:
     """The second of two functions with one name would hide the first."""
+    try:
+        source = inspect.getsource(module)
+    except OSError:  # a module without its source
+        return
     lines: dict[str, int] = {}
-    for node in ast.parse(inspect.getsource(module)).body:
+    for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith(PREFIX):
             if node.name in lines:
                 raise SettingsError(
