@@ -315,11 +315,14 @@ def run_command(
         child.stdin.close()
         out, err = Tail(child.stdout, limit), Tail(child.stderr, limit)
         code: int | None = None
-        with suppress(subprocess.TimeoutExpired):
-            code = child.wait(timeout)
-        end_group(child)  # also what it left running behind it: that may still hold the scratch copy
-        # both threads end before the pipes close: a descriptor that is closed may be another file's next
-        return code, out.text() + err.text()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                code = child.wait(timeout)
+        finally:
+            end_group(child)  # also what it left running behind it: that may still hold the scratch copy
+            # both threads end before the pipes close: a descriptor that is closed may be another file's next
+            printed = out.text() + err.text()
+        return code, printed
 
 
 @contextmanager
