@@ -1,6 +1,7 @@
 """`python -m ci_migrate` and the console script."""
 
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -11,4 +12,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # `python -m` puts the working directory first, where a repository could put a module of anybody's name
+    if sys.path and sys.path[0] in ("", str(Path.cwd())):
+        del sys.path[0]
     main()

@@ -18,11 +18,17 @@ from ci_migrate.approval_trust import commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
-from ci_migrate.opening import Order, opened
+from ci_migrate.opening import Order, equipped, opened
 from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.settings import Settings
 from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import protection, refuse_frozen, refuse_other_database
+from ci_migrate.stages.gatekeeper import (
+    first_look,
+    protection,
+    refuse_frozen,
+    refuse_other_database,
+    why_needed,
+)
 from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
 
@@ -47,13 +53,15 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
     started = time.monotonic()
     report: Report | None = None
     try:
-        with opened(settings, order, interrupt) as (run_, manager):
+        with opened(settings, order, interrupt) as (bare_run, manager):
+            run_ = bare_run
             if run_.ledger is not None and run_.lock is not None:
                 refuse_frozen(run_)
                 refuse_unfinished(run_)
                 found = protection(run_)
                 if found.protected:
                     _refuse_careless(settings, order, f"protected since {found.since[:10]}")
+            run_ = _looked_at(run_, manager)
             report = _empty(run_, order)
             if run_.lock is not None:
                 _begin(run_, order)
@@ -72,6 +80,25 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
         # the stages have ended: what fails in giving lock, ledger and copies back does not change what they did
         return warned(report, f"Not all was given back at the end: {words_of_error(error)}")
     return report
+
+
+def _looked_at(run_: Run, manager: plugins.Manager) -> Run:
+    """Look at the token, and only then import the plugins that the repository names.
+
+    Raises:
+        RefusedError: they had to be imported before, for an engine or a storage, and this target needs an approval.
+    """
+    if run_.lock is not None:
+        refuse_other_database(run_)
+    unfit = first_look(run_)
+    if manager.early and why_needed(run_, run_.direction):
+        names = ", ".join(run_.settings.plugins)
+        raise RefusedError(
+            f"Engine or storage come from a plugin that the settings name ({names}), and target "
+            f"{run_.settings.target} needs an approval: nothing of the repository may be imported before.",
+            hint="Install it as a distribution with the entry point group ci_migrate, and take it out of `plugins`.",
+        )
+    return replace(equipped(run_, manager), unfit=unfit)
 
 
 def _refuse_careless(settings: Settings, order: Order, why: str) -> None:
@@ -181,7 +208,8 @@ def repair(
     settings: Settings, order: Order, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
-    with opened(settings, order, interrupt, ledger=not only_show) as (opened_run, _):
+    with opened(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
+        opened_run = equipped(bare_run, manager)
         record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
         if record is None:
             result = StageResult(

@@ -98,7 +98,9 @@ def opened(
     """
     run_id = new_run_id()
     interrupt = interrupt or Interrupt()
-    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+    manager = plugins.create_manager(
+        settings.plugins, settings.project_dir, settings.hook_timeout, later=True
+    )
     locks = order.command in LOCKS
     catalog = _catalog(settings, manager)
     if order.command in REHEARSES and settings.auto_backup:
@@ -148,15 +150,6 @@ def opened(
                 catalog=catalog,
                 ledger=book,
                 lock=lock,
-                checks=plugins.unique(
-                    plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"
-                ),
-                repairs=plugins.unique(
-                    plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"
-                ),
-                approvers=lambda plan: plugins.collected(
-                    manager, "ci_migrate_approvals", plan=plan, settings=settings
-                ),
                 token=order.token,
                 tell=order.tell,
                 watch=order.watch,
@@ -168,6 +161,26 @@ def opened(
             ),
             manager,
         )
+
+
+def equipped(run: Run, manager: plugins.Manager) -> Run:
+    """The run with checks, repairs and approvers of all plugins, those of the repository from now on among them.
+
+    Raises:
+        SettingsError, UsageError: a plugin can't be imported, or returns what does not fit.
+    """
+    manager.looked = True
+    manager.load_named()
+    plugins.refuse_claimed_twice(manager)
+    settings = run.settings
+    return replace(
+        run,
+        checks=plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"),
+        repairs=plugins.unique(plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"),
+        approvers=lambda plan: plugins.collected(
+            manager, "ci_migrate_approvals", plan=plan, settings=settings
+        ),
+    )
 
 
 def databases_of(
@@ -195,7 +208,7 @@ def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
     """The backups alone, in `backup-dir` or another place: neither the target nor its ledger is needed for it."""
     return _catalog(
         settings,
-        plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout),
+        plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout, later=True),
         place,
     )
 

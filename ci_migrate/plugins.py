@@ -1,4 +1,7 @@
-"""The plugin manager: built-ins, then the setting `plugins`, then entry points."""
+"""The plugin manager: built-ins, then installed distributions, then the setting `plugins`.
+
+What the setting names is the repository's: where a token guards the target, it is imported after that was looked at.
+"""
 
 import copy
 import importlib
@@ -12,7 +15,7 @@ from typing import Any
 import pluggy
 
 from ci_migrate import backups, checks, databases, hookspecs, repairs
-from ci_migrate.backups.storage import Storage, open_storage
+from ci_migrate.backups.storage import Storage, StorageFactory, open_storage
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.checks.asserts import AssertLoader
 from ci_migrate.checks.functions import FunctionChecks, function_checks
@@ -30,12 +33,42 @@ BUILT_IN_PREFIX = "built-in "
 
 
 class Manager(pluggy.PluginManager):
-    """pluggy's, with the seconds that a hook may take, and the distributions that plugins were installed with."""
+    """pluggy's, with the seconds that a hook may take, and the distributions that plugins were installed with.
 
-    def __init__(self, hook_timeout: float) -> None:
+    The plugins that the settings name may be imported later (`load_named`).
+
+    `looked` is set once the token was looked at. `early` says that they were needed before, for an engine or a storage.
+    """
+
+    def __init__(self, named: Sequence[str], folder: Path, hook_timeout: float) -> None:
         super().__init__(PROJECT_NAME)
         self.hook_timeout = hook_timeout
         self.distributions: dict[str, str] = {}
+        self.looked = False
+        self.early = False
+        self._named = list(named)
+        self._folder = folder
+
+    def load_named(self) -> bool:
+        """Import what the setting `plugins` names; whether there was something left to import.
+
+        Raises:
+            SettingsError: a plugin can't be imported, or does not fit.
+        """
+        named, self._named = self._named, []
+        for name in (_shown(plugin, self._folder) for plugin in named):
+            if self.has_plugin(name):
+                raise SettingsError(
+                    f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings."
+                )
+            module = _load(name, self._folder)
+            _register(self, module, name)
+            functions = function_checks(module, name, self._folder)
+            if functions:
+                self.register(FunctionChecks(functions, module.__file__), name=f"functions of {name}")
+        self.early = self.early or (bool(named) and not self.looked)
+        _check(self)
+        return bool(named)
 
     def ask(self, implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
         """What one implementation of a hook returns.
@@ -52,36 +85,37 @@ class Manager(pluggy.PluginManager):
         return bounded(lambda: implementation.function(**copies), self.hook_timeout)
 
 
-def create_manager(plugins: Sequence[str], folder: Path, hook_timeout: float = HOOK_TIMEOUT) -> Manager:
+def create_manager(
+    plugins: Sequence[str], folder: Path, hook_timeout: float = HOOK_TIMEOUT, *, later: bool = False
+) -> Manager:
     """A manager with all plugins registered.
 
     Args:
         plugins: module names or files (`checks.py`, relative to `folder`) from the settings.
         folder: the project.
         hook_timeout: seconds that each call of a hook may take.
+        later: leave those of the settings to `Manager.load_named`.
 
     Raises:
         SettingsError: a plugin can't be imported.
     """
-    manager = Manager(hook_timeout)
+    manager = Manager(plugins, folder, hook_timeout)
     manager.add_hookspecs(hookspecs)
     for module in BUILT_IN:
         manager.register(module, name=f"{BUILT_IN_PREFIX}{module.__name__.rpartition('.')[2]}")
-    for name in (_shown(plugin, folder) for plugin in plugins):
-        if manager.has_plugin(name):
-            raise SettingsError(f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings.")
-        module = _load(name, folder)
-        _register(manager, module, name)
-        functions = function_checks(module, name, folder)
-        if functions:
-            manager.register(FunctionChecks(functions, module.__file__), name=f"functions of {name}")
     for entry in sorted(entry_points(group=PROJECT_NAME), key=lambda e: e.name):
         _register_installed(manager, entry)
+    _check(manager)
+    if not later:
+        manager.load_named()
+    return manager
+
+
+def _check(manager: Manager) -> None:
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise SettingsError(f"A plugin does not fit: {error}.") from error
-    return manager
 
 
 def _register_installed(manager: Manager, entry: EntryPoint) -> None:
@@ -169,8 +203,10 @@ def make_database(manager: Manager, url: Any, options: SessionOptions) -> Databa
     Raises:
         UsageError: no plugin serves this backend, or two do.
     """
-    factories: list[DatabaseFactory] = collected(manager, "ci_migrate_databases")
     backend = url.get_backend_name()
+    factories: list[DatabaseFactory] = collected(manager, "ci_migrate_databases")
+    if not any(backend in f.backends for f in factories) and manager.load_named():
+        factories = collected(manager, "ci_migrate_databases")
     fitting = [f for f in factories if backend in f.backends]
     if len(fitting) > 1:
         raise UsageError(
@@ -182,9 +218,25 @@ def make_database(manager: Manager, url: Any, options: SessionOptions) -> Databa
     return fitting[0].make(url, options)
 
 
+def refuse_claimed_twice(manager: Manager) -> None:
+    """Raise UsageError where two plugins claim an engine or a storage, whether this run needs it or not."""
+    for hook, field, what in (
+        ("ci_migrate_databases", "backends", "the database"),
+        ("ci_migrate_storages", "schemes", "storages of the scheme"),
+    ):
+        claimed = [name for factory in collected(manager, hook) for name in getattr(factory, field)]
+        twice = next((name for name in claimed if claimed.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"Two plugins claim {what} {twice}.", hint="Leave one of them out of `plugins`.")
+
+
 def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
     """The storage for the setting `backup-dir`. Raises as `open_storage`."""
-    return open_storage(place, folder, collected(manager, "ci_migrate_storages"))
+    factories: list[StorageFactory] = collected(manager, "ci_migrate_storages")
+    scheme = place.partition("://")[0]
+    if "://" in place and not any(scheme in f.schemes for f in factories) and manager.load_named():
+        factories = collected(manager, "ci_migrate_storages")
+    return open_storage(place, folder, factories)
 
 
 def unique(items: Iterable[Any], key: str) -> list[Any]:

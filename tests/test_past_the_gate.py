@@ -1,7 +1,10 @@
 """The repository's author tries to get past a protected database: refused each time, and in the audit trail."""
 
 import sqlite3
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -303,3 +306,66 @@ def test_another_state_to_get_a_ledger_that_knows_of_nothing(protected, ledger):
     assert done.code == 1, done.text
     assert "says that it is protected; state (" in " ".join(done.text.split())
     assert protected.heads == []
+
+
+def test_a_plugin_that_patches_the_verifier_comes_too_late(protected, ledger, people, payload) -> None:
+    """It is imported once the token was looked at."""
+    protected.write(
+        "evil.py",
+        """
+        from ci_migrate.approval import nonces, signed
+        from ci_migrate.stages import gatekeeper
+
+        nonces.look_at = gatekeeper.nonces.look_at = lambda *a, **k: None
+        gatekeeper.first_look = signed.verify = lambda *a, **k: None
+        open("imported", "w").close()
+        """,
+    )
+    protected.settings('plugins = ["evil.py"]\nrequire-confirmation = false\n' + SHOP)
+    (protected.folder.parent / "mallory").mkdir()
+    mallory = Approver("mallory", protected.folder.parent / "mallory")
+    token = signed(payload, mallory)
+    before = protected.database.read_bytes()
+    done = protected.run("run", env={**CI, "CI_MIGRATE_TOKEN": token})
+    assert (protected.folder / "imported").exists()
+    assert done.code == 4, done.text
+    assert protected.database.read_bytes() == before
+
+
+def test_an_engine_of_the_repositorys_own_is_imported_for_no_protected_target(protected) -> None:
+    protected.write(
+        "own.py",
+        """
+        from ci_migrate import hookimpl
+        from ci_migrate.backups.storage import StorageFactory
+        from ci_migrate.testing.memory import MemoryStorage, Shelf
+
+        @hookimpl
+        def ci_migrate_storages():
+            return [StorageFactory(schemes=("own",), make=lambda *_: MemoryStorage(Shelf()))]
+        """,
+    )
+    protected.settings('plugins = ["own.py"]\nbackup-dir = "own://place"\n' + SHOP)
+    done = protected.run("run", env=CI)
+    assert done.code == 1, done.text
+    assert "nothing of the repository may be imported before" in " ".join(done.text.split())
+    assert "entry point" in done.text
+
+
+def test_modules_in_the_working_directory_have_no_say(protected) -> None:
+    for name in ("cryptography", "sqlalchemy", "msgspec"):
+        (protected.folder / f"{name}.py").write_text("open('imported', 'w').close()")
+    (protected.folder / "ci_migrate").mkdir()
+    (protected.folder / "ci_migrate" / "cli.py").write_text("open('imported', 'w').close()")
+    script = Path(sys.executable).parent / "ci-migrate"
+    for command in ([str(script)], [sys.executable, "-m", "ci_migrate"]):
+        done = subprocess.run(
+            [*command, "status"],
+            cwd=protected.folder,
+            env=protected.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not (protected.folder / "imported").exists()

@@ -15,7 +15,7 @@ from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.commands.progress import watching
-from ci_migrate.errors import UsageError
+from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.opening import Order
 from ci_migrate.pipeline import Interrupted
@@ -54,10 +54,13 @@ def pipeline_command(
     settings = None
     reporters: list[Reporter] = list(REPORTERS)
     try:
-        # a plugin that prints must not get into the JSON
-        with contextlib.redirect_stdout(sys.stderr) if say.as_json else contextlib.nullcontext():
+        with say.quiet():
             settings = settings_of(environment, options)
-            reporters = _reporters(settings, where["reports"])
+            manager = plugins.create_manager(
+                settings.plugins, settings.project_dir, settings.hook_timeout, later=True
+            )
+            reporters = _reporters(manager)
+            _refuse_unknown(reporters, where["reports"], perhaps=bool(settings.plugins))
             order = Order(
                 command=command,
                 direction=direction,
@@ -76,6 +79,10 @@ def pipeline_command(
         environment.interrupt.protected = True
         report = gate.error_report(command, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
+    if settings is not None and settings.plugins:
+        with say.quiet():
+            reporters, words = _with_the_repositorys(settings, reporters, where["reports"])
+        report = gate.warned(report, *words)
     report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
     report = gate.warned(report, *_tell_github(report, environment, where["report_dir"]))
     say.end(report)
@@ -89,6 +96,10 @@ class Say:
         self.environment = environment
         self.stages = gate.STAGES.get(command, ())
         self.as_json = as_json
+
+    def quiet(self) -> "contextlib.AbstractContextManager[object]":
+        """A plugin that prints must not get into the JSON."""
+        return contextlib.redirect_stdout(sys.stderr) if self.as_json else contextlib.nullcontext()
 
     def tell(self, text: str) -> None:
         """What a stage is doing."""
@@ -155,13 +166,12 @@ def _tell_github(report: Report, environment: Environment, folder: str) -> list[
     return []
 
 
-def _reporters(settings: Settings, wanted: Sequence[str]) -> list[Reporter]:
-    """All reporters, looked up before anything runs, so that a mistake in `--report` costs nothing.
+def _reporters(manager: plugins.Manager) -> list[Reporter]:
+    """All reporters, by their formats.
 
     Raises:
-        UsageError: a plugin's reporter is none, or `--report` names a format that nobody writes.
+        UsageError: a plugin's reporter is none.
     """
-    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
     found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
     for reporter in found:
         if not isinstance(reporter, Reporter):
@@ -169,11 +179,28 @@ def _reporters(settings: Settings, wanted: Sequence[str]) -> list[Reporter]:
                 f"A plugin returned {reporter!r:.100}, which is no reporter.",
                 hint="Leave it out of `plugins`.",
             )
-    formats = [reporter.format for reporter in found]
+    return found
+
+
+def _refuse_unknown(reporters: Sequence[Reporter], wanted: Sequence[str], *, perhaps: bool) -> None:
+    """Raise UsageError where `--report` names a format that nobody writes; `perhaps` somebody is yet to come."""
+    formats = [reporter.format for reporter in reporters]
     for text in wanted:
         name, _, path = text.partition("=")
-        if name not in formats or not path:
+        if not path or (name not in formats and not perhaps):
             raise UsageError(
                 f"--report {text}: it is FORMAT=PATH.", hint=f"The formats are {', '.join(formats)}."
             )
-    return found
+
+
+def _with_the_repositorys(
+    settings: Settings, reporters: list[Reporter], wanted: Sequence[str]
+) -> tuple[list[Reporter], list[str]]:
+    """The reporters, with those of the plugins that the settings name; what fails is a warning: the run has ended."""
+    try:
+        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+        found = _reporters(manager)
+        _refuse_unknown(found, wanted, perhaps=False)
+    except CiMigrateError as error:
+        return reporters, [f"Reporters of plugins: {error.what}"]
+    return found, []

@@ -15,7 +15,7 @@ from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
-from ci_migrate.errors import DatabaseError, RefusedError
+from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
@@ -50,6 +50,7 @@ class Run:
     repairs: Sequence[Repair] = ()
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
     token: Secret | None = None
+    unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
     tell: Callable[[str], None] = field(default=lambda _text: None)
     open_database: OpenDatabase | None = None  # a provider's clone, by its URL
     watch: Watch = unwatched  # shows how far something long is

@@ -17,7 +17,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.stages.back import with_other_way
 from ci_migrate.stages.base import Run, child_request, show_heads
-from ci_migrate.stages.gatekeeper import first_look, reserved, tell_refused, why_needed
+from ci_migrate.stages.gatekeeper import reserved, tell_refused, why_needed
 from ci_migrate.stages.left import left_by_last_run
 from ci_migrate.stages.version_rows import refuse_rows, unstamped_tables
 
@@ -25,7 +25,6 @@ from ci_migrate.stages.version_rows import refuse_rows, unstamped_tables
 def run_stage(run: Run, _report: Report) -> StageResult:
     """Build the plan and look at it."""
     run.reader.ping()
-    unfit = first_look(run)
     request = child_request(run, "check")
     if run.destination == "head" and run.direction is Direction.UPGRADE:
         request["destination"] = (
@@ -75,9 +74,9 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
     approval = None
     if run.token is not None and run.ledger is not None and not plan.changes_nothing:
-        if unfit is not None:
-            tell_refused(run, unfit)
-            raise unfit
+        if run.unfit is not None:
+            tell_refused(run, run.unfit)
+            raise run.unfit
         approval = reserved(run, plan) if why_needed(run, run.direction) else None
     what = f"{plan.pending} revisions to run" if plan.pending != 1 else "1 revision to run"
     if run.direction is Direction.STAMP:
