@@ -22,7 +22,10 @@ from ci_migrate.model import (
 )
 
 Heads = tuple[tuple[str, ...], ...]
-SETS_NOTHING = re.compile(r"\s*(SET|RESET|PRAGMA|SHOW)\b", re.IGNORECASE)
+SETS_NOTHING = re.compile(
+    r"\s*(SET|RESET|PRAGMA|SHOW|BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,8 @@ def _decide(
             candidates = [c for c in candidates if c in possible]
     if len(candidates) > 1:
         candidates = _by_rows(candidates, ladder, witness)
+    if len(candidates) > 1 and _same_rows(candidates, ladder.evidence, witness):
+        candidates = candidates[:1]
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -318,3 +323,26 @@ def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[i
     if any(content.rows and content.digest is None for content in found.values()):
         return candidates  # too large to be read: counts alone prove nothing
     return [c for c in candidates if all(expected[c].get(t) == found.get(t) for t in tables)]
+
+
+def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> bool:
+    """Whether all candidates are the state that the target is in, since what lies between them changed no rows.
+
+    On the copy it did not; here it may have, where somebody wrote meanwhile. So the tables that it names are looked
+    at: they must hold what they held on the copy.
+    """
+    first, last = candidates[0], candidates[-1]
+    rungs = [evidence.rungs[c - 1].changed for c in range(first, last + 1)] if first else [None]
+    if any(rows is None or rows != rungs[0] for rows in rungs):
+        return False
+    expected = {table: e.before for table, e in evidence.tables.items()} | dict(rungs[0] or {})
+    below, above = (evidence.rungs[c - 1].statements for c in (first, last))
+    between = [s.sql for s in evidence.statements if below < s.position <= above]
+    if len(between) != above - below:  # one of a loop, of which the first is kept
+        between += [s.sql for s in evidence.statements if s.repeats > 1]
+    words = {word for sql in between for word in re.findall(r"\w+", sql.lower())}
+    named = {t for t in evidence.row_counts_before if t.rpartition(".")[2].lower() in words}
+    found = witness.contents(named)
+    return named <= expected.keys() and all(
+        found.get(t) == expected[t] and (expected[t] is None or found[t].digest is not None) for t in named
+    )

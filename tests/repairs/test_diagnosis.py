@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 from ledger_support import a_plan
+from msgspec.structs import replace
 
 from ci_migrate.model import (
     Evidence,
     Fingerprint,
     JournalEntry,
     PlannedContext,
+    RowCount,
     Rung,
     Statement,
     TableContent,
@@ -203,6 +205,40 @@ def test_only_tables_that_differ_between_the_candidates_are_read() -> None:
     assert asked == ["users"]
 
 
+BATCHES = replace(
+    evidence(
+        rung(1, "r1", "r0", 1, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
+        rung(2, "r1", "r0", 2, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
+        rung(3, "r1", "r1", 3),
+        statements=(statement(1, "r1", repeats=2), statement(3, "r1")),
+    ),
+    row_counts_before={"users": RowCount(rows=3), "notes": RowCount(rows=1)},
+)
+"""A loop that commits in batches, the second of which finds nothing left to change."""
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rows", "rung"),
+    [
+        (BATCHES, TableContent(rows=3, digest="one"), 1),
+        (BATCHES, TableContent(rows=4, digest="others wrote"), None),
+        (BATCHES, TableContent(rows=3), None),
+        (replace(BATCHES, statements=(statement(1, "r1", "UPDATE notes SET x = 1", repeats=2),)), None, None),
+        (replace(BATCHES, rungs=(BATCHES.rungs[0], replace(BATCHES.rungs[1], changed={}), *BATCHES.rungs[2:])), TableContent(rows=3, digest="one"), None),
+    ],
+)  # fmt: skip
+def test_a_batch_that_changes_nothing_leads_nowhere_else(evidence, rows, rung) -> None:
+    """Only where the tables that it names hold what they held on the copy; of others nobody knows."""
+    witness = Witness(
+        contents=lambda _t: {
+            "users": rows or TableContent(rows=3, digest="one"),
+            "notes": TableContent(rows=1, digest="n"),
+        }
+    )
+    diagnosis = diagnose(PLAN, evidence, F0, F0, (("r0",),), [*sent(1), partial(1), *sent(2)], witness)
+    assert diagnosis.rung == rung
+
+
 @pytest.mark.parametrize(
     ("engine", "found"),
     [(True, ("half a revision", 1)), (False, ("rolled back", 0)), (None, ("unknown", None))],
@@ -246,10 +282,11 @@ def test_a_second_try_begins_anew() -> None:
 # --------------------------------------------------------------------------- env.py's own commits
 
 
-def test_making_the_version_table_is_no_step() -> None:
+@pytest.mark.parametrize("sql", ["CREATE TABLE alembic_version (x)", "BEGIN IMMEDIATE", "COMMIT"])
+def test_what_env_py_sends_for_itself_is_no_step(sql) -> None:
     made = evidence(
         rung(1, None, "r0", 1), rung(2, "r1", "r1", 2, delta={"table a": "a"}),
-        statements=(statement(1, None, "CREATE TABLE alembic_version (x)"), statement(2, "r1")),
+        statements=(statement(1, None, sql), statement(2, "r1")),
     )  # fmt: skip
     for journal in (sent(1), [*sent(1), entry("committed", 1, None, "complete")], sent(1, 2)):
         assert diagnose(PLAN, made, F0, F0, (("r0",),), journal).rung == 0
