@@ -311,6 +311,9 @@ def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry
 def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[int]:
     """The candidates whose rows, in the tables where they differ, are those of the target."""
     expected = {c: rows_on(ladder.evidence, c) for c in candidates}
+    whole = all(expected.values())
+    if not whole:
+        expected = {c: _rows_of_half(ladder.evidence, c) for c in candidates}
     if not all(expected.values()):
         return candidates
     tables = {
@@ -319,10 +322,20 @@ def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[i
         for table in rows
         if len({repr(other.get(table)) for other in expected.values()}) > 1
     }
+    if not whole and any(tables - rows.keys() for rows in expected.values()):
+        return candidates  # changed and changed back: nobody knows what such a table held at the start
     found = witness.contents(tables)
     if any(content.rows and content.digest is None for content in found.values()):
         return candidates  # too large to be read: counts alone prove nothing
     return [c for c in candidates if all(expected[c].get(t) == found.get(t) for t in tables)]
+
+
+def _rows_of_half(evidence: Evidence, number: int) -> dict[str, TableContent | None]:
+    """The rows within a revision, of the tables that the run changes; {} where that is not known."""
+    changed = evidence.rungs[number - 1].changed if number else None
+    if changed is None:
+        return {}
+    return {table: e.before for table, e in evidence.tables.items()} | dict(changed)
 
 
 def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> bool:
@@ -332,10 +345,9 @@ def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> b
     at: they must hold what they held on the copy.
     """
     first, last = candidates[0], candidates[-1]
-    rungs = [evidence.rungs[c - 1].changed for c in range(first, last + 1)] if first else [None]
-    if any(rows is None or rows != rungs[0] for rows in rungs):
+    expected = _rows_of_half(evidence, first)
+    if not expected or any(_rows_of_half(evidence, c) != expected for c in range(first + 1, last + 1)):
         return False
-    expected = {table: e.before for table, e in evidence.tables.items()} | dict(rungs[0] or {})
     below, above = (evidence.rungs[c - 1].statements for c in (first, last))
     between = [s.sql for s in evidence.statements if below < s.position <= above]
     if len(between) != above - below:  # one of a loop, of which the first is kept

@@ -239,6 +239,15 @@ def test_a_batch_that_changes_nothing_leads_nowhere_else(evidence, rows, rung) -
     assert diagnosis.rung == rung
 
 
+@pytest.mark.parametrize(("digest", "rung"), [("one", 1), ("two", 2), ("others wrote", None)])
+def test_each_batch_is_known_by_its_rows(digest, rung) -> None:
+    two = replace(BATCHES.rungs[1], changed={"users": TableContent(rows=3, digest="two")})
+    batches = replace(BATCHES, rungs=(BATCHES.rungs[0], two, BATCHES.rungs[2]))
+    witness = Witness(contents=lambda _t: {"users": TableContent(rows=3, digest=digest)})
+    journal = [*sent(1), partial(1), *sent(2)]
+    assert diagnose(PLAN, batches, F0, F0, (("r0",),), journal, witness).rung == rung
+
+
 @pytest.mark.parametrize(
     ("engine", "found"),
     [(True, ("half a revision", 1)), (False, ("rolled back", 0)), (None, ("unknown", None))],
