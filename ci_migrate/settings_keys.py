@@ -361,7 +361,7 @@ KEYS: tuple[Key, ...] = (
         "What the scratch copy is made of. Built so far: `backup`, and `off` (never on production)."),
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/evidence.md)."),
-    Key("lock-budget", _seconds(zero=False), "2s", BOTH,
+    Key("lock-budget", _seconds(zero=False), "3s", BOTH,
         "How long a lock may be held that keeps others from a table with rows (CM301, CM302)."),
     Key("rehearse-twice", FLAG, False, BOTH,
         "The dry run rehearses a second time on another copy: other statements are an error (CM603)."),

@@ -40,7 +40,7 @@ class Facts:
     applied_files: Mapping[str, str] = field(default_factory=dict)
     target_rows: Mapping[str, RowCount] = field(default_factory=dict)
     require_downgrade: bool = False
-    lock_budget: float = 2.0
+    lock_budget: float = 3.0
     transactional_ddl: bool = True
     unstamped_tables: int = 0
     outside: Sequence[str] = ()

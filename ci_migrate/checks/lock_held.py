@@ -6,25 +6,44 @@ from ci_migrate.checks.base import Check, Facts
 from ci_migrate.checks.table_rewritten import rewritten
 from ci_migrate.model import Finding, LockHeld, Severity, Statement
 
+PATIENCE = 10
+"""Times the budget: what only the time between statements makes longer is no error below that."""
+
 
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
     """Of each table the lock that was held longest.
 
-    A lock on the whole database (SQLite) is a warning: there is no other way to write there.
+    An error where the database itself was at work for longer than the budget meanwhile. Time between statements is the
+    script's, or that of a runner which is busy with other things: up to ten times the budget it makes a warning, and so
+    does a lock on the whole database (SQLite), since there is no other way to write there.
     """
     said = {(s.position, table) for s, table, lock in rewritten(facts) if s.seconds > facts.lock_budget}
     for table, (statement, lock) in sorted(_longest(facts).items()):
         if (statement.position, table) in said:  # CM302 says the same, and more
             continue
         where = f"table {table}" if table else "the database"
+        held, work = lock.seconds or 0, _work(facts, statement)
+        error = bool(table) and (work > facts.lock_budget or held > PATIENCE * facts.lock_budget)
         yield check.finding(
-            f"{lock.mode} on {where} was held for {lock.seconds or 0:.1f} s until the commit, and kept others from "
-            f"{lock.blocks} (lock-budget {facts.lock_budget:g} s). {_instead(table)}",
+            f"{lock.mode} on {where} was held for {held:.1f} s until the commit ({min(work, held):.1f} s of it in "
+            f"statements), and kept others from {lock.blocks} (lock-budget {facts.lock_budget:g} s). {_instead(table)}",
             revision=statement.revision,
             file=statement.file,
             line=statement.line,
-            severity=None if table else Severity.WARNING,
+            severity=None if error else Severity.WARNING,
         )
+
+
+def _work(facts: Facts, taker: Statement) -> float:
+    """Seconds that statements took from the one that took the lock to the commit, each with all its rounds."""
+    assert facts.evidence is not None
+    commits = (r.statements for r in facts.evidence.rungs if r.statements >= taker.position)
+    end = next(commits, None)
+    return sum(
+        s.seconds
+        for s in facts.evidence.statements
+        if s.position >= taker.position and (end is None or s.position <= end)
+    )
 
 
 def _instead(table: str) -> str:

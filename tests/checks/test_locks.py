@@ -37,7 +37,8 @@ def facts(*statements: Statement, rows: int = 5, rungs: tuple[Rung, ...] = (), d
 @pytest.mark.parametrize(
     ("held", "rows", "severities"),
     [
-        (lock(), 5, ["error"]),
+        (lock(), 5, ["warning"]),
+        (lock(seconds=20.1), 5, ["error"]),
         (lock(seconds=2.0), 5, []),
         (lock(blocks=""), 5, []),
         (lock(), 0, []),
@@ -51,7 +52,19 @@ def test_a_lock_is_too_long(held: LockHeld, rows: int, severities: list[str]) ->
     assert [f.severity.value for f in found] == severities
     for finding in found:
         assert f"{held.mode} on " in finding.message
-        assert "held for 3.0 s" in finding.message
+        assert (
+            f"held for {held.seconds:.1f} s until the commit (0.1 s of it in statements)" in finding.message
+        )
+
+
+def test_an_error_is_what_statements_took_while_it_was_held() -> None:
+    before, taker, slow = statement(1, seconds=9.0), statement(2, locks=(lock(),)), statement(3, seconds=2.0)
+    found = {
+        n: list(lock_held.find(lock_held.CHECK, facts(before, taker, slow, rungs=(rung(1), rung(n)))))
+        for n in (2, 3)
+    }
+    assert [f.severity.value for f in found[2] + found[3]] == ["warning", "error"]
+    assert "(2.1 s of it in statements)" in found[3][0].message
 
 
 def test_of_each_table_the_longest_lock_alone() -> None:
