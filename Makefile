@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-long lint bench bench-backup kill-table clean
+.PHONY: demo test test-long lint bench bench-backup kill-table bad-table clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -35,6 +35,9 @@ bench-backup: .venv/.installed
 
 kill-table: .venv/.installed
 	$(BIN)/python benchmarks/kills.py
+
+bad-table: .venv/.installed
+	$(BIN)/python -m benchmarks.bad_migrations
 
 clean:
 	rm -rf .venv build dist

@@ -39,8 +39,11 @@ class Case:
         return bool(self.expected)
 
     @property
-    def tables(self) -> list[str]:
-        return re.findall(r"CREATE TABLE (\w+)", self.schema)
+    def drops(self) -> list[str]:
+        """What takes the schema away again."""
+        cascade = " CASCADE" if self.engine == "postgresql" else ""
+        made = re.findall(r"CREATE (TABLE|TYPE) (\w+)", self.schema)
+        return [f"DROP {kind} {name}{cascade}" for kind, name in made[::-1]]
 
 
 def statements(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """docs/bad_migrations.md: what each tool said of each case."""
 
 import platform
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -24,8 +25,8 @@ can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does w
 is found by the users.
 
 Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`, `assertions`. The cases are `benchmarks/bad_migrations/bad/*.py` and
-`harmless/*.py`.
+`rehearse-twice`, `previous-release`, `assertions`, `checks`; without them those cases would pass, most of them with a
+warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
 
@@ -118,4 +119,5 @@ def _harmless_row(row: Row, tools: list[str]) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', '/')[:170] for cell in cells)} |"
+    texts = (re.sub(r"\S*/case-\w+/", "", " ".join(cell.split())).replace("|", "/")[:170] for cell in cells)
+    return f"| {' | '.join(texts)} |"

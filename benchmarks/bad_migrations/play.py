@@ -64,8 +64,8 @@ def upgrade():
 
 
 def downgrade():
-    for table in {tables!r}:
-        op.execute("DROP TABLE " + table)
+    for statement in {drops!r}:
+        op.execute(statement)
 '''
 
 
@@ -193,7 +193,7 @@ def make(case: Case, folder: Path, url: URL) -> AlembicProject:
         f'{case.settings.replace("{python}", sys.executable)}\n[targets.dev]\nurl = "env:DATABASE_URL"\n'
     )
     first = [_bare(statement) for statement in statements(case.schema)]
-    project.write("migrations/versions/r0.py", FIRST.format(statements=first, tables=case.tables[::-1]))
+    project.write("migrations/versions/r0.py", FIRST.format(statements=first, drops=case.drops))
     project.revision("r1", "r0", case.upgrade, case.downgrade, message=case.title)
     for name, content in case.files.items():
         project.write(name, content)
