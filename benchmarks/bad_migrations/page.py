@@ -25,7 +25,7 @@ can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does w
 is found by the users.
 
 Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`, `assertions`, `checks`; without them those cases would pass, most of them with a
+`rehearse-twice`, `previous-release`, `assertions`, `checks`; without them those cases would pass, some of them with a
 warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
