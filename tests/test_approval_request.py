@@ -4,6 +4,7 @@ import shlex
 import pytest
 from ledger_support import a_plan, some_evidence
 
+from ci_migrate.approval.payload import evidence_digest
 from ci_migrate.approval_request import FILE_NAME, approval_request, write_request
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.model import (
@@ -93,3 +94,13 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CiMigrateError, match="could not be written"):
         write_request(a_request(), tmp_path / "file" / FILE_NAME)
+
+
+def test_what_is_bound_does_not_depend_on_measured_seconds():
+    def digest(code, severity):
+        finding = Finding(code=code, name="n", severity=Severity(severity), message="m", revision="r1")
+        return evidence_digest("p", "f0", "stream", [finding])
+
+    nothing = evidence_digest("p", "f0", "stream", [])
+    assert digest("CM301", "warning") == digest("CM302", "info") == nothing
+    assert digest("CM303", "warning") != nothing

@@ -918,7 +918,7 @@ class State:
     skip: ClassVar[
         dict[str, list[str]]
     ] = {}  # by revision: digests of statements that an earlier run has committed
-    started: ClassVar[dict[int, tuple[int, float]]] = {}
+    started: ClassVar[dict[int, tuple[int, float, bool]]] = {}
     probe = ""  # asked after each new statement inside a transaction
     asked: ClassVar[set[tuple[Any, ...]]] = set()
     measuring = 0.0  # seconds that went into probes: they are nobody's hold time
@@ -1158,7 +1158,7 @@ def before_execute(
     State.position += 1
     if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
         session.dirty = True
-    State.started[id(cursor)] = (State.position, time.monotonic())
+    State.started[id(cursor)] = (State.position, time.monotonic(), file is not None)
     if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
         # the process list shows no other name of a session: by this one an orphaned statement is found
         statement = "/* {} */ {}".format(wall.session.get("application_name", "ci-migrate"), statement)
@@ -1199,13 +1199,14 @@ def after_execute(
     started = State.started.pop(id(cursor), None)
     if started is None:
         return
-    position, begun = started
+    position, begun, scripted = started
     seconds = time.monotonic() - begun
     rows = getattr(cursor, "rowcount", -1)
     rows = rows if isinstance(rows, int) and rows >= 0 else None
     session = session_of(conn.connection)
     ended = clock()
-    probed = probe(conn, session, statement) if session is not None and State.probe else None
+    asks = State.probe and scripted  # not of Alembic's own UPDATE of its version table
+    probed = probe(conn, session, statement) if asks and session is not None else None
     State.channel.send("done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed)
     if session is not None and session.dirty and committed_by_itself(conn, session, statement):
         committed(session)
