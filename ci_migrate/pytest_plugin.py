@@ -1,43 +1,61 @@
-"""The pytest plugin: `pytest --ci-migrate` runs check, backup and dry run of the project, one test item a stage.
+"""The pytest plugin: `pytest --ci-migrate` tries each revision up and down on scratch databases, as test items.
 
 Loaded by every pytest run of an environment, so it imports nothing of the gate until it is asked for. Only pytest's
 public interface is used.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from ci_migrate.model import Report, StageResult
+    from ci_migrate.errors import CiMigrateError
+    from ci_migrate.model import Report
+    from ci_migrate.settings import Settings
+    from ci_migrate.trials import Failure, Trials, TriedDatabase
+    from ci_migrate.trying import History
 
 CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
 STAGES = ("check", "backup", "dry-run")
+HEAD, UP, DOWN, MODELS, AROUND = "single_head", "upgrade", "downgrade", "models_match", "up_down_up"
+TRIALS = pytest.StashKey["dict[Path, Trials]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--ci-migrate and --ci-migrate-target."""
+    """The options, all of which begin with --ci-migrate."""
     group = parser.getgroup("ci-migrate")
     group.addoption(
         "--ci-migrate",
         action="store_true",
-        help="Rehearse the pending revisions on a restored backup, as items.",
+        help="Try each revision up and down on scratch databases, as items.",
     )
     group.addoption("--ci-migrate-target", metavar="NAME", help="Which target of ci-migrate's settings.")
+    group.addoption(
+        "--ci-migrate-url",
+        metavar="URL",
+        help="Beside which database scratch databases are made (env:VARIABLE keeps the password out of sight).",
+    )
+    group.addoption(
+        "--ci-migrate-stages",
+        action="store_true",
+        help="Besides: check, backup and dry run of the target.",
+    )
+    group.addoption(
+        "--ci-migrate-trace", action="store_true", help="The whole traceback of what fails (as with -vv)."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Add the project's Alembic file to what is collected, where it was not named."""
     if not config.getoption("--ci-migrate"):
         return
-    for name in CONFIG_FILES:
-        path = config.rootpath / name
-        if path.exists() and not any(str(a).partition("::")[0].endswith("alembic.ini") for a in config.args):
-            config.args.append(str(path))
-            break
+    path = _alembic_file(config)
+    if path is not None and not any(str(a).partition("::")[0].endswith("alembic.ini") for a in config.args):
+        config.args.append(str(path))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "MigrationFile | None":
@@ -47,45 +65,177 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "Migration
     return None
 
 
+def _alembic_file(config: pytest.Config) -> Path | None:
+    return next((p for p in (config.rootpath / name for name in CONFIG_FILES) if p.exists()), None)
+
+
+def _settings(config: pytest.Config, path: Path) -> "Settings":
+    """The settings of the project of an alembic.ini. Raises SettingsError."""
+    from ci_migrate.settings import load
+
+    url = config.getoption("--ci-migrate-url")
+    flags = {
+        "alembic-config": str(path),
+        "target": config.getoption("--ci-migrate-target"),
+        "url": url,
+        "scratch": "server" if url else None,
+    }
+    return load(path.parent, dict(os.environ), flags)
+
+
+def _trials(config: pytest.Config, path: Path) -> "Trials":
+    """The scratch databases of a project: opened once in a process, given back when pytest ends."""
+    from ci_migrate.trials import Trials
+
+    known = config.stash.setdefault(TRIALS, {})
+    if path not in known:
+        known[path] = Trials(_settings(config, path))
+        config.add_cleanup(known[path].close)
+    return known[path]
+
+
 class MigrationFile(pytest.File):
-    """An Alembic project. The pipeline runs once, when its first item does."""
+    """An Alembic project. Its history runs once in a process, however many items ask for a part of it."""
 
     _report: "Report | None" = None
+    _history: "History | CiMigrateError | None" = None
 
-    def collect(self) -> Iterator["StageItem"]:
-        """One item per stage of `ci-migrate dry-run`."""
-        for stage in STAGES:
-            yield StageItem.from_parent(self, name=stage)
+    def collect(self) -> Iterator[pytest.Item]:
+        """The items; scripts are loaded, no database is asked."""
+        from ci_migrate.errors import CiMigrateError
+        from ci_migrate.trials import read_graph
+
+        try:
+            self.graph = read_graph(_settings(self.config, self.path))
+        except CiMigrateError as error:
+            raise self.CollectError(f"{error.what}\n{error.hint}") from error
+        revisions = [r.id for r in reversed(self.graph.revisions)]
+        names = [(HEAD, ""), *((UP, r) for r in revisions), (MODELS, "")]
+        names += [*((DOWN, r) for r in reversed(revisions)), (AROUND, "")]
+        for kind, revision in names:
+            name = f"{kind}[{revision}]" if revision else kind
+            yield self._grouped(TrialItem.from_parent(self, name=name, kind=kind, revision=revision))
+        if self.config.getoption("--ci-migrate-stages"):
+            for stage in STAGES:
+                yield self._grouped(StageItem.from_parent(self, name=stage))
+
+    def _grouped(self, item: pytest.Item) -> pytest.Item:
+        """With `--dist loadgroup` one worker of xdist runs all of them, so that the history runs once."""
+        if self.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(f"ci-migrate {self.path.parent.name}"))
+        return item
+
+    def selected(self) -> list[str]:
+        """The revisions that the items of this session are about: all, where one is about the whole history."""
+        items = [i for i in self.session.items if isinstance(i, TrialItem) and i.parent is self]
+        if any(i.kind in (MODELS, AROUND) for i in items):
+            return [r.id for r in self.graph.revisions]
+        return [i.revision for i in items]
+
+    def history(self) -> "History":
+        """The history. Raises CiMigrateError: there are no scratch databases to be had."""
+        from ci_migrate.errors import CiMigrateError
+        from ci_migrate.trying import History
+
+        if self._history is None:
+            try:
+                trials = _trials(self.config, self.path)
+            except CiMigrateError as error:
+                self._history = error
+            else:
+                self._history = History(trials, self.graph)
+                self.config.add_cleanup(self._history.close)
+        if isinstance(self._history, CiMigrateError):
+            raise self._history
+        return self._history
 
     def report(self) -> "Report":
-        """The finished report. Errors before the first stage are its result, as on the command line."""
+        """The finished report of a dry run. Errors before the first stage are its result, as on the command line."""
         if self._report is None:
-            from ci_migrate import gate
-            from ci_migrate.errors import CiMigrateError
-            from ci_migrate.opening import Order
-            from ci_migrate.settings import load
-
-            target = self.config.getoption("--ci-migrate-target")
-            try:
-                settings = load(
-                    self.path.parent, dict(os.environ), {"alembic-config": str(self.path), "target": target}
-                )
-                self._report = gate.run(settings, Order("dry-run"))
-            except CiMigrateError as error:
-                self._report = gate.error_report("dry-run", target or "", error)
+            self._report = _dry_run(self.config, self.path, "dry-run", None)
         return self._report
 
 
-class StageFailedError(Exception):
-    """A stage that did not pass."""
+def _dry_run(config: pytest.Config, path: Path, command: str, on: str | None) -> "Report":
+    from ci_migrate import gate
+    from ci_migrate.errors import CiMigrateError
+    from ci_migrate.opening import Order
+    from ci_migrate.standing_in import dry_run_on
 
-    def __init__(self, result: "StageResult") -> None:
-        super().__init__(result.message)
-        self.result = result
+    try:
+        settings = _settings(config, path)
+        if on is not None:
+            return dry_run_on(settings, Order(command), on)
+        return gate.run(settings, Order(command))
+    except CiMigrateError as error:
+        return gate.error_report(command, config.getoption("--ci-migrate-target") or "", error)
 
 
-class StageItem(pytest.Item):
-    """One stage as a test."""
+class GateItemError(Exception):
+    """What an item says no about, in lines: where, what; and the whole text of it."""
+
+    def __init__(self, lines: str, details: str = "") -> None:
+        super().__init__(lines)
+        self.details = details
+
+
+class GateItem(pytest.Item):
+    """A test that shows where and what, without a traceback of ours."""
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
+        """Where and what, in three lines; the whole text with -vv or --ci-migrate-trace."""
+        error = excinfo.value
+        if not isinstance(error, GateItemError):
+            lines = getattr(error, "lines", None)  # a CiMigrateError
+            return "\n".join(lines) if lines else super().repr_failure(excinfo, *args, **kwargs)
+        whole = self.config.get_verbosity() > 1 or self.config.getoption("--ci-migrate-trace")
+        return f"{error}\n{error.details}" if whole and error.details else str(error)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The file and the item's name."""
+        return self.path, None, f"ci-migrate {self.name}"
+
+
+class TrialItem(GateItem):
+    """One revision in one direction, or something about all of them."""
+
+    def __init__(self, *, kind: str, revision: str, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.kind = kind
+        self.revision = revision
+
+    def runtest(self) -> None:
+        """Pass, fail with where and what, or skip with the reason."""
+        failure = self._result()
+        if failure is not None and failure.skipped:
+            pytest.skip(failure.what)
+        if failure is not None:
+            again = (
+                f"Again, with the whole traceback: pytest --ci-migrate --ci-migrate-trace -k '{self.name}'"
+            )
+            lines = [failure.where, f"{self.name}: {failure.what}", again if failure.trace else ""]
+            raise GateItemError("\n".join(line for line in lines if line), failure.trace)
+
+    def _result(self) -> "Failure | None":
+        from ci_migrate.trials import Failure
+
+        assert isinstance(self.parent, MigrationFile)
+        if self.kind == HEAD:
+            heads = self.parent.graph.heads
+            words = (
+                f"There are {len(heads)} heads: {', '.join(sorted(heads))}. Join them: alembic merge heads"
+            )
+            return Failure(words) if len(heads) > 1 else None
+        history, selected = self.parent.history(), self.parent.selected()
+        if self.kind == UP:
+            return history.up(self.revision, selected)
+        if self.kind == DOWN:
+            return history.down(self.revision, selected)
+        return history.models_match() if self.kind == MODELS else history.up_down_up()
+
+
+class StageItem(GateItem):
+    """One stage of a dry run of the target."""
 
     def runtest(self) -> None:
         """Pass, fail with the stage's message, or skip with its reason."""
@@ -96,17 +246,44 @@ class StageItem(pytest.Item):
         if result is None or result.outcome is Outcome.SKIPPED:
             pytest.skip(result.message if result else "an earlier stage did not pass")
         if result.outcome is not Outcome.PASSED:
-            raise StageFailedError(result)
+            where = f"{result.file}:{result.line}\n" if result.file else ""
+            raise GateItemError(f"{where}{result.message}", result.details)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
-        """Where and what, in three lines; the whole text with -vv."""
-        if not isinstance(excinfo.value, StageFailedError):
-            return super().repr_failure(excinfo, *args, **kwargs)
-        result = excinfo.value.result
-        where = f"{result.file}:{result.line}\n" if result.file else ""
-        details = f"\n{result.details}" if self.config.get_verbosity() > 1 and result.details else ""
-        return f"{where}{result.message}{details}"
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """The file and the item's name."""
-        return self.path, None, f"ci-migrate {self.name}"
+def _project(config: pytest.Config) -> Path:
+    path = _alembic_file(config)
+    if path is None:
+        pytest.fail(f"There is no alembic.ini in {config.rootpath}.", pytrace=False)
+    return path
+
+
+@pytest.fixture
+def ci_migrate_database(pytestconfig: pytest.Config) -> Iterator[Callable[[str], "TriedDatabase"]]:
+    """Makes scratch databases, each at a revision, to fill, to move on and to ask: see `trials.TriedDatabase`."""
+    path = _project(pytestconfig)
+    with ExitStack() as stack:
+
+        def at(revision: str = "heads") -> "TriedDatabase":
+            from ci_migrate.trials import TriedDatabase
+
+            trials = _trials(pytestconfig, path)
+            database = TriedDatabase(trials, stack.enter_context(trials.scratch()))
+            if revision != "base":
+                database.upgrade(revision)
+            return database
+
+        yield at
+
+
+@pytest.fixture
+def ci_migrate_gate(pytestconfig: pytest.Config) -> Callable[..., "Report"]:
+    """Runs the gate and gives its Report; the command is `check` or `dry-run`, `on` means what `dry-run --on` does."""
+    path = _project(pytestconfig)
+
+    def run(command: str = "dry-run", *, on: str | None = None) -> "Report":
+        if command not in ("check", "dry-run") or (on is not None and command != "dry-run"):
+            message = f"{command!r}: a test runs `check` or `dry-run`, and `on` belongs to the latter"
+            raise ValueError(message)
+        return _dry_run(pytestconfig, path, command, on)
+
+    return run

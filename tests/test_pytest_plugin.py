@@ -1,80 +1,219 @@
 """`pytest --ci-migrate` on a real project, by pytest's own test harness."""
 
 import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
+from sqlalchemy import URL, create_engine, inspect
 
 pytest_plugins = ["pytester"]
 
 INI = "[alembic]\nscript_location = %(here)s/migrations\nsqlalchemy.url = sqlite:///%(here)s/app.db\n"
 ENV = """
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+models = MetaData()
+Table("users", models, Column("id", Integer, primary_key=True), Column("name", Integer){more})
 with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
-    context.configure(connection=connection)
+    context.configure(connection=connection, target_metadata=models)
     with context.begin_transaction():
         context.run_migrations()
 """
 REVISION = """
 from alembic import op
-revision = "0001"
-down_revision = None
+revision = "{revision}"
+down_revision = {down!r}
 def upgrade():
-    op.execute("{sql}")
+    op.execute("{up}")
 def downgrade():
-    op.execute("DROP TABLE users")
+    {back}
 """
+USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY)"
+NAME = "ALTER TABLE users ADD COLUMN name INTEGER"
+FILL = "UPDATE users SET name = id * 2"
+DROP_USERS = 'op.execute("DROP TABLE users")'
+DROP_NAME = 'op.execute("ALTER TABLE users DROP COLUMN name")'
+ITEMS = 9  # three revisions up and down, and three about all of them
+
+
+def write(project: Path, revision: str, down: str | None, up: str, back: str) -> None:
+    text = REVISION.format(revision=revision, down=down, up=up, back=back)
+    (project / "migrations" / "versions" / f"{revision}.py").write_text(text)
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [n for n in os.environ if n.startswith("CI_MIGRATE_")]:  # CI's own, which set nothing here
         monkeypatch.delenv(name)
-    versions = pytester.path / "migrations" / "versions"
-    versions.mkdir(parents=True)
+    (pytester.path / "migrations" / "versions").mkdir(parents=True)
     (pytester.path / "alembic.ini").write_text(INI)
-    (pytester.path / "migrations" / "env.py").write_text(ENV)
-    (versions / "0001_users.py").write_text(
-        REVISION.format(sql="CREATE TABLE users (id INTEGER PRIMARY KEY)")
-    )
-    pytester.makepyfile(test_other="def test_other(): pass")
+    (pytester.path / "migrations" / "env.py").write_text(ENV.format(more=""))
+    write(pytester.path, "0001", None, USERS, DROP_USERS)
+    write(pytester.path, "0002", "0001", NAME, DROP_NAME)
+    write(pytester.path, "0003", "0002", FILL, "pass")
     return pytester.path
 
 
 def test_nothing_is_collected_unless_asked_for(pytester: pytest.Pytester, project: Path) -> None:
+    pytester.makepyfile(test_other="def test_other(): pass")
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
     assert not (project / "backups").exists()
 
 
-def test_the_stages_are_items_and_the_target_stays_untouched(
-    pytester: pytest.Pytester, project: Path
-) -> None:
-    result = pytester.runpytest_subprocess("--ci-migrate", "-v")
-    result.assert_outcomes(passed=4)
+def test_each_revision_and_direction_is_an_item(pytester: pytest.Pytester, project: Path) -> None:
+    result = pytester.runpytest("--ci-migrate", "-v", "--junitxml=out.xml")
+    result.assert_outcomes(passed=ITEMS)
     result.stdout.fnmatch_lines(
-        ["*alembic.ini::check PASSED*", "*alembic.ini::backup PASSED*", "*alembic.ini::dry-run PASSED*"]
+        [
+            "*alembic.ini::single_head PASSED*",
+            *(f"*alembic.ini::upgrade[[]{r}] PASSED*" for r in ("0001", "0002", "0003")),
+            "*alembic.ini::models_match PASSED*",
+            *(f"*alembic.ini::downgrade[[]{r}] PASSED*" for r in ("0003", "0002", "0001")),
+            "*alembic.ini::up_down_up PASSED*",
+        ]
     )
+    assert sorted(p.name for p in project.glob("*.db")) == []  # env.py's own is not touched
+    (suite,) = JUnitXml.fromfile(str(project / "out.xml"))
+    assert (suite.tests, suite.failures) == (ITEMS, 0)
+
+
+def test_failures_are_where_and_what_and_spoil_no_others(pytester: pytest.Pytester, project: Path) -> None:
+    (project / "migrations" / "env.py").write_text(ENV.format(more=", Column('email', Integer)"))
+    write(project, "0002", "0001", NAME, "op.execute('DROP TABEL users')")
+    write(project, "0003", "0002", FILL, "raise NotImplementedError")
+    write(project, "0004", "0003", "CREATE TABLE left_behind (id INTEGER)", "op.execute('SELECT 1')")
+    result = pytester.runpytest("--ci-migrate", "-v")
+    result.assert_outcomes(passed=6, failed=3, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "models_match: Models and migrated database differ: column users.email is in the models only",
+            "migrations/versions/0004.py",
+            "downgrade[[]0004]: The downgrade does not lead back: *left_behind*",
+            "migrations/versions/0002.py:8",
+            "downgrade[[]0002]: *syntax error*",
+            "Again, *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    again = pytester.runpytest("--ci-migrate", "--lf", "--ci-migrate-trace")
+    again.assert_outcomes(failed=3)
+    again.stdout.fnmatch_lines(["*Traceback*"])
+
+
+def test_an_upgrade_that_fails_is_one_failure(pytester: pytest.Pytester, project: Path) -> None:
+    write(project, "0002", "0001", "ALTER TABEL users", "pass")
+    write(project, "0003b", "0002", "SELECT 1", "pass")
+    result = pytester.runpytest("--ci-migrate", "-v")
+    result.assert_outcomes(passed=2, failed=2, skipped=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*upgrade[[]0001] PASSED*",
+            "*downgrade[[]0001] PASSED*",
+            "There are 2 heads: 0003, 0003b. Join them: alembic merge heads",
+            "migrations/versions/0002.py:6",
+            "upgrade[[]0002]: *syntax error*",
+        ]
+    )
+
+
+def test_selected_and_listed(pytester: pytest.Pytester, project: Path) -> None:
+    listed = pytester.runpytest("--ci-migrate", "--collect-only", "-q")
+    listed.stdout.fnmatch_lines(["alembic.ini::single_head", "alembic.ini::upgrade[[]0001]"])
+    write(project, "0003", "0002", "NONSENSE", "pass")  # what is not asked for is not run
+    one = pytester.runpytest("--ci-migrate", "-k", "downgrade and 0002")
+    one.assert_outcomes(passed=1, deselected=ITEMS - 1)
+
+
+def test_xdist_and_scripts_that_cannot_be_loaded(pytester: pytest.Pytester, project: Path) -> None:
+    pytest.importorskip("xdist")
+    result = pytester.runpytest_subprocess("--ci-migrate", "-n2", "--dist=loadgroup")
+    result.assert_outcomes(passed=ITEMS)
+    (project / "migrations" / "versions" / "0003.py").write_text("import nothing_of_this_name\n")
+    broken = pytester.runpytest("--ci-migrate")
+    broken.assert_outcomes(errors=1)
+    broken.stdout.fnmatch_lines(["*can't be loaded*0003.py:1*nothing_of_this_name*"])
+
+
+FIXTURES = """
+import pytest
+def test_rows_are_kept(ci_migrate_database):
+    db = ci_migrate_database("0001")
+    db.execute("INSERT INTO users (id) VALUES (:id)", [{"id": 1}, {"id": 2}])
+    db.upgrade("0003")
+    assert db.execute("SELECT id, name FROM users ORDER BY id") == [(1, 2), (2, 4)]
+    db.downgrade("0001")
+    assert db.execute("SELECT * FROM users ORDER BY id") == [(1,), (2,)]
+    other = ci_migrate_database("0002")
+    assert other.execute("SELECT count(*) FROM users") == [(0,)]
+    with pytest.raises(Exception, match="(?i)broken"):
+        other.upgrade("broken")
+
+def test_gate(ci_migrate_gate):
+    report = ci_migrate_gate(on="empty")
+    assert [r.stage for r in report.results if r.outcome.value == "passed"] == ["check", "backup", "dry-run"]
+"""
+
+
+def test_fixtures(pytester: pytest.Pytester, project: Path) -> None:
+    pytester.makepyfile(FIXTURES)
+    pytester.runpytest().assert_outcomes(passed=2)
     assert not (project / "app.db").exists()
 
 
-def test_a_failure_is_where_and_what_and_no_traceback(pytester: pytest.Pytester, project: Path) -> None:
-    (project / "migrations" / "versions" / "0001_users.py").write_text(
-        REVISION.format(sql="CREATE TABEL users")
-    )
-    result = pytester.runpytest_subprocess("--ci-migrate", "--junitxml=out.xml")
-    result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(
-        ["migrations/versions/0001_users.py:6", "Revision 0001 fails on a copy of the data: *syntax error"]
-    )
-    result.stdout.no_fnmatch_line("*Traceback*")
-    (suite,) = JUnitXml.fromfile(str(project / "out.xml"))
-    assert (suite.tests, suite.failures) == (4, 1)
+def test_the_stages_are_items_if_asked_for(pytester: pytest.Pytester, project: Path) -> None:
+    sqlite3.connect(project / "app.db").close()
+    result = pytester.runpytest("--ci-migrate", "--ci-migrate-stages", "-k", "check or backup or dry-run")
+    result.assert_outcomes(passed=3, deselected=ITEMS)
+    assert (project / "app.db").stat().st_size == 0
 
 
-def test_k_and_collect_only(pytester: pytest.Pytester, project: Path) -> None:
-    result = pytester.runpytest_subprocess("--ci-migrate", "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["alembic.ini::check", "alembic.ini::backup", "alembic.ini::dry-run"])
-    assert not (project / "backups").exists()
-    pytester.runpytest_subprocess("--ci-migrate", "-k", "check").assert_outcomes(passed=1, deselected=3)
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_by_url_on_a_server(
+    engine: str,
+    pytester: pytest.Pytester,
+    project: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url: URL = request.getfixturevalue(f"{engine}_url")
+    monkeypatch.setenv("TEST_DATABASE", url.render_as_string(hide_password=False))
+    write(project, "0003", "0002", FILL, 'op.execute("CREATE TABLE left_behind (id INTEGER)")')
+    result = pytester.runpytest("--ci-migrate", "--ci-migrate-url=env:TEST_DATABASE", "-v")
+    result.stdout.fnmatch_lines(["downgrade[[]0003]: The downgrade does not lead back: *left_behind*"])
+    result.assert_outcomes(passed=ITEMS - 2, failed=2)  # the second time up finds it, too
+    engine_ = create_engine(url)
+    try:
+        assert inspect(engine_).get_table_names() == []
+        assert not [n for n in inspect(engine_).get_schema_names() if n.startswith("ci_migrate_scratch")]
+    finally:
+        engine_.dispose()
+
+
+@pytest.mark.long
+def test_on_the_oldest_pytest(project: Path, tmp_path: Path) -> None:
+    """Into a folder that comes first on the path."""
+    folder = tmp_path / "pytest8"
+    install = [
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        sys.executable,
+        "--target",
+        str(folder),
+        "pytest==8.4.0",
+    ]
+    subprocess.run(install, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "--ci-migrate", "-p", "no:xdist", "-p", "no:cacheprovider"],
+        cwd=project, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "pytest-8.4.0" in ended.stdout
+    assert f"{ITEMS - 1} passed" in ended.stdout or f"{ITEMS} passed" in ended.stdout, (
+        ended.stdout + ended.stderr
+    )

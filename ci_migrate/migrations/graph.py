@@ -51,8 +51,8 @@ class Inspection:
                 pass
 
 
-def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
-    """Load scripts and env.py in a child that may only read.
+def inspect(workers: Workers, request: Mapping[str, Any], mode: str = READ) -> Inspection:
+    """Load scripts and env.py in a child that may only read the target; by `mode` dry-run it asks a scratch copy.
 
     Version rows that make no sense (`Inspection.row_troubles`) raise nothing here: then nothing is pending.
 
@@ -61,7 +61,7 @@ def inspect(workers: Workers, request: Mapping[str, Any]) -> Inspection:
         WorkerError: env.py could not be run.
     """
     found = Inspection()
-    found.ended = workers.run({**request, "action": "inspect", "mode": READ}, found.handle, urgent=True)
+    found.ended = workers.run({**request, "action": "inspect", "mode": mode}, found.handle, urgent=True)
     if not found.ended.ok:
         raise explain_failure(found.ended, found.refused)
     if found.graph is None:

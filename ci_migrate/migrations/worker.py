@@ -1660,6 +1660,7 @@ def run_env(config: Any, script: Any, request: dict[str, Any]) -> None:
             if connection.dialect.name == "sqlite":
                 # whatever env.py says (it passes its own default): each revision in a real transaction
                 keywords["transactional_ddl"] = True
+            if connection.dialect.name == "sqlite" or request.get("each_revision"):
                 keywords["transaction_per_migration"] = True
         return original(connection, *args, **keywords)
 
