@@ -128,7 +128,8 @@ class History:
         assert self._top is not None
         ended = self.trials.send(self._top, self._way_down(climb.order), lambda _event: None, asks=())
         if not ended.ok:
-            return replace(self.trials.failure(ended), what=f"On the way down: {ended.words}")
+            failure = self.trials.failure(ended)
+            return replace(failure, what=f"On the way down: {ended.words}", skipped=_none(failure))
         again = self._run_up(self._top, climb.order)
         if again.failure is not None:
             return replace(again.failure, what=f"The second time up: {again.failure.what}")
@@ -240,8 +241,7 @@ class History:
                 self._down[revision] = None
                 continue
             failure = self.trials.failure(ended, self.by_id[revision].file)
-            none = failure.what.startswith("NotImplementedError")
-            self._down[revision] = Failure("it has no downgrade", skipped=True) if none else failure
+            self._down[revision] = Failure("it has no downgrade", skipped=True) if _none(failure) else failure
             return
 
     def _led_back(self, copy: Database, revision: str) -> Result:
@@ -255,6 +255,11 @@ class History:
         self._left |= {(c.name, c.after) for c in changes}
         where = relative(self.by_id[revision].file, self.trials.run.settings.project_dir)
         return Failure(f"The downgrade does not lead back: {_words(mine)}", where) if mine else None
+
+
+def _none(failure: Failure) -> bool:
+    """Whether that is how a script says that there is no downgrade."""
+    return failure.what.startswith("NotImplementedError")
 
 
 def _part(plan: Plan, order: Sequence[str]) -> Plan:
