@@ -114,7 +114,10 @@ class MigrationFile(pytest.File):
         names += [*((DOWN, r) for r in reversed(revisions)), (AROUND, "")]
         for kind, revision in names:
             name = f"{kind}[{revision}]" if revision else kind
-            yield self._grouped(TrialItem.from_parent(self, name=name, kind=kind, revision=revision))
+            # the id as text: pytest 9.2 then reads the brackets as it does in the ids that --lf has kept
+            nodeid = f"{self.nodeid}::{name}"
+            item = TrialItem.from_parent(self, name=name, nodeid=nodeid, kind=kind, revision=revision)
+            yield self._grouped(item)
         if self.config.getoption("--ci-migrate-stages"):
             for stage in STAGES:
                 yield self._grouped(StageItem.from_parent(self, name=stage))
