@@ -68,11 +68,17 @@ def test_green_and_red_as_an_action(shop, runner) -> None:
     assert re.fullmatch("[0-9a-f]{64}", green.outputs["plan-digest"])
     assert green.outputs["backup-id"].startswith("backup_")
     assert (shop.folder / green.outputs["report-dir"] / "junit.xml").exists()
+    assert "backup_" in green.summary
     shop.revision("r2", "r1", "INSERT INTO users VALUES (1); INSERT INTO users VALUES (1)")
     red = runner.action(ACTION, install="none", target="dev")
     assert red.code == 1, red.log
     assert red.outputs["exit-code"] == "1"
     assert red.outputs["status"] == "untouched"
+    annotation = next(line for line in red.log.splitlines() if line.startswith("::error"))
+    assert "file=migrations/versions/r2.py,line=" in annotation
+    fence = re.search("^::stop-commands::(.+)$", red.log, re.MULTILINE)[1]
+    assert red.log.index(f"\n::{fence}::\n") < red.log.index("::error")
+    assert "r2" in red.summary
 
 
 def test_production_as_an_action(shop, runner) -> None:
@@ -151,8 +157,8 @@ def test_the_component(shop, tmp_path) -> None:
     script = [line.replace("/tmp/ci-migrate/bin/", "") for line in job["script"]]
     done = run_gitlab_job({**job, "before_script": lines, "script": script}, shop.folder, {})
     assert done.code == 0, done.log
-    for name in ("junit", "dotenv"):
-        assert (shop.folder / job["artifacts"]["reports"][name]).read_text(), name
+    for report in job["artifacts"]["reports"].values():
+        assert (shop.folder / report).read_text(), report
     dotenv = dict(
         line.split("=", 1)
         for line in (shop.folder / job["artifacts"]["reports"]["dotenv"]).read_text().splitlines()

@@ -13,6 +13,7 @@ import click
 from ci_migrate import gate, plugins
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.github import GitHub
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.commands.progress import watching
 from ci_migrate.errors import CiMigrateError, UsageError
@@ -22,7 +23,6 @@ from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
-from ci_migrate.reports.outputs import github_output
 from ci_migrate.reports.terminal import render_text, stage_line
 from ci_migrate.settings import Settings
 
@@ -50,6 +50,7 @@ def pipeline_command(
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
     say = Say(environment, command, as_json=where["as_json"])
+    github = GitHub(environment, say.echo)
     environment.listen()
     settings = None
     reporters: list[Reporter] = list(REPORTERS)
@@ -84,8 +85,9 @@ def pipeline_command(
             reporters, words = _with_the_repositorys(settings, reporters, where["reports"])
         report = gate.warned(report, *words)
     report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
-    report = gate.warned(report, *_tell_github(report, environment, where["report_dir"]))
+    report = gate.warned(report, *github.tell(report, where["report_dir"]))
     say.end(report)
+    github.end(report, settings)
     return int(report.exit_code)
 
 
@@ -103,17 +105,18 @@ class Say:
 
     def tell(self, text: str) -> None:
         """What a stage is doing."""
-        self._echo(f"    {text}")
+        self.echo(f"    {text}")
 
     def done(self, result: StageResult) -> None:
         """A stage has ended; those that the command does not consist of go without saying."""
         if result.outcome is Outcome.SKIPPED and result.stage not in self.stages:
             return
-        self._echo(
+        self.echo(
             stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"),
         )
 
-    def _echo(self, text: str) -> None:
+    def echo(self, text: str) -> None:
+        """A line for people."""
         # nobody may be reading any more (`| head`), and a migration does not stop for that
         with contextlib.suppress(OSError):
             click.echo(text, err=self.as_json)
@@ -121,8 +124,8 @@ class Say:
     def end(self, report: Report) -> None:
         """The summary; its last line is the state of the database."""
         text = render_text(report, self.environment.width, color=self.environment.color, stages=False)
-        self._echo("")
-        self._echo(text.rstrip("\n"))
+        self.echo("")
+        self.echo(text.rstrip("\n"))
         if self.as_json:
             click.echo(JsonReporter().render(report).rstrip("\n"))
 
@@ -151,19 +154,6 @@ def _write(
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")
     return warnings
-
-
-def _tell_github(report: Report, environment: Environment, folder: str) -> list[str]:
-    """The outputs of the step, where this is one; what fails is a warning."""
-    file = environment.environ.get("GITHUB_OUTPUT")
-    if not file:
-        return []
-    try:
-        with Path(file).open("a", encoding="utf-8", errors="replace") as stream:
-            stream.write(github_output(report, folder))
-    except OSError as error:
-        return [f"GITHUB_OUTPUT could not be written: {error.strerror}."]
-    return []
 
 
 def _reporters(manager: plugins.Manager) -> list[Reporter]:

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 
 from ci_migrate.markers import hookimpl
 from ci_migrate.reports.base import Reporter
+from ci_migrate.reports.gitlab import CodeQualityReporter
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.junit import JUnitReporter
 from ci_migrate.reports.markdown import MarkdownReporter
 from ci_migrate.reports.outputs import DotenvReporter
 
-REPORTERS: tuple[Reporter, ...] = (JUnitReporter(), JsonReporter(), MarkdownReporter(), DotenvReporter())
+REPORTERS: tuple[Reporter, ...] = (
+    JUnitReporter(),
+    JsonReporter(),
+    MarkdownReporter(),
+    DotenvReporter(),
+    CodeQualityReporter(),
+)
 
 
 @hookimpl

@@ -32,6 +32,7 @@ def test_formats_and_files_are_unique():
         ("json", "report.json"),
         ("markdown", "summary.md"),
         ("dotenv", "ci-migrate.env"),
+        ("codequality", "codequality.json"),
     ]
 
 
