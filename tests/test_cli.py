@@ -113,6 +113,7 @@ def test_where_the_reports_go(alembic_project):
     place = alembic_project.folder
     assert sorted(p.name for p in (place / "out").iterdir()) == [
         "ci-migrate.env",
+        "codequality.json",
         "report.json",
         "summary.md",
     ]
