@@ -57,6 +57,8 @@ class Manager(pluggy.PluginManager):
         """
         named, self._named = self._named, []
         for name in (_shown(plugin, self._folder) for plugin in named):
+            if name in self.distributions:
+                raise _two_plugins(name, self.distributions[name])
             if self.has_plugin(name):
                 raise SettingsError(
                     f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings."
@@ -122,10 +124,7 @@ def _register_installed(manager: Manager, entry: EntryPoint) -> None:
     """As pluggy's own loader, which does not say whose plugin can't be imported."""
     origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "?"
     if manager.has_plugin(entry.name):
-        raise SettingsError(
-            f"There are two plugins {entry.name}; one is installed with {origin}.",
-            hint="Uninstall it, or leave the other one out of `plugins`.",
-        )
+        raise _two_plugins(entry.name, origin)
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:
@@ -135,6 +134,13 @@ def _register_installed(manager: Manager, entry: EntryPoint) -> None:
         ) from error
     _register(manager, plugin, entry.name)
     manager.distributions[entry.name] = origin
+
+
+def _two_plugins(name: str, origin: str) -> SettingsError:
+    return SettingsError(
+        f"There are two plugins {name}; one is installed with {origin}.",
+        hint="Uninstall it, or leave the other one out of `plugins`.",
+    )
 
 
 def _shown(name: str, folder: Path) -> str:

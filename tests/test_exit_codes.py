@@ -201,8 +201,12 @@ def ci_migrate_databases():
 
 
 def broken(project, method: str) -> None:
-    project.write("broken.py", BREAKS.format(method=method))
-    project.settings('plugins = ["broken.py"]\n[targets.dev]\nurl = "sqlite:///app.db"\n')
+    """An installed plugin breaks the engine: those that the settings name come too late for that."""
+    project.write("site/broken.py", BREAKS.format(method=method))
+    project.write("site/broken-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    project.write("site/broken-1.0.dist-info/entry_points.txt", "[ci_migrate]\nbroken = broken\n")
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    project.environ["PYTHONPATH"] = str(project.folder / "site")
 
 
 def test_3_a_bug_inside_a_stage(alembic_project):
