@@ -12,7 +12,11 @@ from ci_migrate.errors import NotApprovedError
 VARIABLE = "CI_MIGRATE_TRUST"
 _LIMIT = 256 * 1024
 _LINKS = 40
+ACTOR = "CI_MIGRATE_ACTOR"
+"""Whom the HTTP service works for; set by it for its children."""
+
 _ACTORS = (
+    ACTOR,
     "GITHUB_ACTOR",
     "GITHUB_TRIGGERING_ACTOR",
     "GITLAB_USER_LOGIN",
@@ -23,7 +27,7 @@ _WORK_TREES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
 
 def actors(environ: Mapping[str, str]) -> frozenset[str]:
-    """Who started this job, as GitHub and GitLab tell, by all their names, case folded."""
+    """Who started this job, as GitHub, GitLab and our own HTTP service tell, by all their names, case folded."""
     return frozenset(environ[name].strip().casefold() for name in _ACTORS if environ.get(name, "").strip())
 
 

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("settings", "Each setting with its value and where it comes from."),
         ("plugins", "All hooks and who implements them."),
         ("audit", "Show, verify or export the audit trail."),
+        ("serve", "The same over HTTP, for deploy tools; needs the extra server."),
         ("demo", "A bookshop goes through the gate, in a new folder."),
     ),
 }

@@ -14,7 +14,7 @@ import msgspec
 from ci_migrate import __version__, plugins
 from ci_migrate.approval_commands import go_on_command
 from ci_migrate.approval_request import approval_request, write_request
-from ci_migrate.approval_trust import commit_of
+from ci_migrate.approval_trust import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
@@ -346,8 +346,8 @@ def _write_request(run_: Run, report: Report, order: Order) -> Report:
 
 
 def actor(settings: Settings) -> str:
-    """Who started this: the CI's actor, else the user of this machine."""
-    for name in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+    """Who started this: who called over HTTP, the CI's actor, else the user of this machine."""
+    for name in (ACTOR, "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
         if settings.environ.get(name):
             return settings.environ[name]
     try:

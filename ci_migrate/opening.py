@@ -48,6 +48,8 @@ WITHOUT_TARGET = (
     "history",
     "audit",
     "token list",
+    "serve key list",
+    "serve key revoke",
 )
 """Commands that do not need a target that answers: it may be what is broken."""
 

@@ -48,8 +48,13 @@ def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[
         return backups, set(), error.what
 
 
-def create_backup(run: Run, why: str, tables: Sequence[str] = ()) -> Backup:
-    """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`."""
+def create_backup(
+    run: Run, why: str, tables: Sequence[str] = (), migration_version: str | None = None
+) -> Backup:
+    """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`.
+
+    `migration_version` is what the target will be migrated to, where somebody knows; otherwise it is where it is now.
+    """
     plan = current_plan(run)
     if tables:
         takes_tables(run.reader)
@@ -58,7 +63,7 @@ def create_backup(run: Run, why: str, tables: Sequence[str] = ()) -> Backup:
     return watched_backup(
         run,
         version_tables=[c.version_table for c in plan.contexts],
-        migration_version="+".join(plan.from_heads) or "base",
+        migration_version=migration_version or "+".join(plan.from_heads) or "base",
         description=why if why != "backup create" else None,
         tables=tables,
     )
@@ -162,6 +167,26 @@ def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextMa
     if half is None or not half.tables or not half.tables.keys() <= set(tables):
         return nullcontext()
     return noted(run.ledger, record.run_id, half.rung)
+
+
+def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
+    """Delete a backup; only look at it if not `sure`.
+
+    Raises:
+        UsageError: there is no such backup.
+        RefusedError: it is the way back of a run that did not end.
+    """
+    unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    if unfinished is not None and unfinished.backup_id == backup_id:
+        raise RefusedError(
+            f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
+            hint=f"ci-migrate repair --target {run.settings.target}",
+        )
+    found = [b for b in run.catalog.list() if b.backup_id == backup_id]
+    backup = found[0] if found else run.catalog.get(backup_id)
+    if sure:
+        run.catalog.delete(backup.backup_id)
+    return backup
 
 
 def drop_old(run: Run, *, sure: bool) -> list[str]:

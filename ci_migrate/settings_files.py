@@ -13,7 +13,7 @@ from ci_migrate.settings_urls import holds_password, redact
 
 OTHER_VARIABLES = frozenset(
     "CI_MIGRATE_" + name
-    for name in ("TARGET", "TOKEN", "TRUST", "STAGE", "ENVIRONMENT", "DEBUG", "RUN_ID", "BENCH", "API_KEYS")
+    for name in ("TARGET", "TOKEN", "TRUST", "STAGE", "ENVIRONMENT", "DEBUG", "RUN_ID", "BENCH", "ACTOR")
 )
 """Variables that are ours and set no key."""
 

@@ -10,7 +10,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.commands.progress import say_aside, watching
 from ci_migrate.commands.sure import Lost, sure_of_restore
-from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup, BackupStatus
 from ci_migrate.opening import Order, open_catalog, opened
 from ci_migrate.reports.story import size
@@ -18,6 +18,7 @@ from ci_migrate.restoring import (
     Restoring,
     complete,
     create_backup,
+    delete_backup,
     listed,
     restore_backup,
     verify_by_restore,
@@ -189,16 +190,7 @@ def _drop_old(environment: Environment, settings: Settings, *, yes: bool) -> int
 def delete(environment: Environment, /, backup_id: str, yes: bool, **options: Any) -> int:
     """Delete a backup; without --yes only say what would be deleted."""
     with opened(settings_of(environment, options), Order("backup delete"), environment.interrupt) as (run, _):
-        unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
-        if unfinished is not None and unfinished.backup_id == backup_id:
-            raise RefusedError(
-                f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
-                hint=f"ci-migrate repair --target {run.settings.target}",
-            )
-        found = [b for b in run.catalog.list() if b.backup_id == backup_id]
-        backup = found[0] if found else run.catalog.get(backup_id)
-        if yes:
-            run.catalog.delete(backup.backup_id)
+        backup = delete_backup(run, backup_id, sure=yes)
     click.echo(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
     return 0
 

@@ -60,6 +60,12 @@ def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:
     )
 
 
+def facts_of(connection: Connection, kind: str) -> list[dict[str, Any]]:
+    """The facts of all records of a kind, the oldest first."""
+    found = select(audit.c.facts).where(audit.c.kind == kind).order_by(audit.c.sequence)
+    return [msgspec.json.decode(text) for text in connection.execute(found).scalars()]
+
+
 def verify(connection: Connection) -> list[str]:
     """What is wrong with the trail, in words; [] where nothing is. Reads it all, as of one moment."""
     rows = connection.execute(select(audit).order_by(audit.c.sequence)).all()

@@ -32,7 +32,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0002"
+LEDGER_REVISION = "0003"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
 
 VERSION_TABLE = "ci_migrate_version"
@@ -247,6 +247,34 @@ nonces = Table(
     Column("claimed_by", String(255)),
     Column("claimed", Utc),
     Column("revoked", Utc),
+)
+
+keys = Table(
+    "ci_migrate_keys",
+    metadata,
+    Column("key_id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("target", String(255), nullable=False),  # `state` may give several targets one ledger
+    Column("sha256", String(64), nullable=False),
+    Column("created", Utc, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires", Utc),
+    Column("revoked", Utc),
+)
+
+jobs = Table(
+    "ci_migrate_jobs",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("target", String(255), nullable=False, index=True),
+    Column("action", String(32), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started", Utc, nullable=False),
+    Column("finished", Utc),
+    Column("status", String(16), nullable=False),
+    Column("exit_code", Integer),
+    Column("answer", Text, nullable=False),  # JSON; never a token
 )
 
 _CLOCKS = {

@@ -388,7 +388,8 @@ def test_one_of_the_first_version_is_upgraded_in_place(url):
         uuid = made.uuid
     engine = engine or create_engine(url)
     with engine.begin() as connection:
-        for table in ("ci_migrate_protection", "ci_migrate_signers", "ci_migrate_nonces"):
+        later = ("ci_migrate_protection", "ci_migrate_signers", "ci_migrate_keys", "ci_migrate_jobs")
+        for table in (*later, "ci_migrate_nonces"):
             if table == "ci_migrate_nonces" and url.get_backend_name() == "mysql":
                 continue
             connection.exec_driver_sql(f"DROP TABLE {table}")

@@ -1,0 +1,117 @@
+"""What calls and answers hold, in camelCase. These models are the OpenAPI document; the work knows nouns alone."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+TEXT = r"^[^\x00-\x1f\x7f]*$"
+"""One line of text, without control characters."""
+
+TOKEN_LENGTH = 32 * 1024
+
+
+class Body(BaseModel):
+    """Base of all of them."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Confirmation(Body):
+    """Of a rollback or a restore: needed where the target is a production one."""
+
+    confirmation_token: str | None = Field(None, min_length=1, max_length=TOKEN_LENGTH)
+    confirmed_by: str = Field("", max_length=200, pattern=TEXT)
+    reason: str = Field("", max_length=1000, pattern=TEXT)
+
+
+class ConfirmedMigration(Body):
+    """Of `/migrate-with-confirmation`."""
+
+    confirmation_token: str = Field(min_length=1, max_length=TOKEN_LENGTH)
+    confirmed_by: str = Field(min_length=1, max_length=200, pattern=TEXT)
+    reason: str = Field(min_length=1, max_length=1000, pattern=TEXT)
+    create_backup: bool = True
+
+
+class Migrated(Body):
+    """A migration or a rollback that ended well."""
+
+    message: str
+    target: str
+    target_version: str | None
+    migrations_run: int
+    backup_id: str | None
+    run_id: str
+    state: str
+    seconds: float
+    warnings: list[str]
+    findings: list[dict[str, Any]]
+
+
+class BackupBody(Body):
+    """A backup: its manifest, and whether it was restored since. `status` is `SUCCESS` or `FAILED`."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    backup_id: str
+    migration_version: str
+    backup_path: str
+    backup_time: datetime
+    backup_size: int = Field(description="Bytes, as stored.")
+    status: str
+    description: str
+    restored: bool
+    revision: str = Field(description="What the data is at.")
+    target: str
+
+
+class DoneBackup(BackupBody):
+    """A backup that was made or restored."""
+
+    message: str
+
+
+class Deleted(Body):
+    """A backup that is gone."""
+
+    backup_id: str
+    message: str
+
+
+class Token(Body):
+    """A confirmation token, shown once."""
+
+    token: str
+    validity_minutes: str
+
+
+class Validity(Body):
+    """Whether a token could be used now."""
+
+    valid: bool
+
+
+class JobBody(Body):
+    """A job. `status`: `running`, `finished`, `failed`, or `interrupted`: the process that did it died.
+
+    `result` is what the call would have answered, {} while it runs.
+    """
+
+    job_id: str
+    target: str
+    action: str
+    actor: str
+    status: str
+    started: datetime
+    finished: datetime | None
+    exit_code: int | None
+    message: str
+    result: dict[str, Any]
+
+
+class Health(Body):
+    """The service answers."""
+
+    status: str

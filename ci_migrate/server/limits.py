@@ -1,0 +1,37 @@
+"""How often somebody may fail to show a good key."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+
+FAILURES = 10
+PER_SECONDS = 60.0
+ADDRESSES = 10_000
+"""How many addresses are remembered; the one that was quiet longest is forgotten first."""
+
+
+class Failures:
+    """Failures by address. Keys can't be guessed; this keeps a caller with a wrong one from filling logs and ledger."""
+
+    def __init__(self, limit: int = FAILURES, seconds: float = PER_SECONDS) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._seen: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, address: str) -> None:
+        """One more failure of this address."""
+        with self._lock:
+            times = self._seen.setdefault(address, deque(maxlen=self._limit))
+            times.append(time.monotonic())
+            self._seen.move_to_end(address)
+            while len(self._seen) > ADDRESSES:
+                self._seen.popitem(last=False)
+
+    def wait(self, address: str) -> float:
+        """For how many seconds this address is not listened to; 0 where it is."""
+        with self._lock:
+            times = self._seen.get(address)
+            if times is None or len(times) < self._limit:
+                return 0.0
+            return max(0.0, times[0] + self._seconds - time.monotonic())

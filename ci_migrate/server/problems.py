@@ -1,0 +1,103 @@
+"""Errors as problem+json (RFC 9457), with `message`, and one HTTP status for each exit code."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from ci_migrate.errors import CiMigrateError, ExitCode
+from ci_migrate.server.bodies import Body
+
+STATUS = {
+    ExitCode.OK: 200,
+    ExitCode.REFUSED: 422,
+    ExitCode.USAGE: 400,
+    ExitCode.BUG: 500,
+    ExitCode.NOT_APPROVED: 403,
+    ExitCode.LOCKED: 423,
+    ExitCode.FAILED_RESTORED: 424,
+    ExitCode.FAILED_DIRTY: 500,
+    ExitCode.COULD_NOT_TELL: 503,
+    ExitCode.INTERRUPTED: 503,
+    ExitCode.TERMINATED: 503,
+}
+"""docs/http.md has the same table."""
+
+TITLES = {
+    400: "Usage",
+    401: "No key",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not this method",
+    409: "Approvers sign",
+    413: "Too large",
+    415: "Not JSON",
+    422: "Refused",
+    423: "Locked",
+    424: "Failed, put back",
+    429: "Too many failures",
+    500: "Failed",
+    503: "Could not tell",
+}
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Body):
+    """What went wrong. `message` is for people: what happened, in what state the database is, the next command."""
+
+    title: str
+    status: int
+    message: str
+    exit_code: int | None = Field(None, description="What the command line would have returned.")
+
+
+class ProblemError(HTTPException):
+    """Ends a call with a problem."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, message, headers)
+
+
+def problem(status: int, message: str, *, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
+    """The answer for a problem; `more` are further members."""
+    body = {"title": TITLES.get(status, "Error"), "status": status, "message": message, **more}
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: CiMigrateError) -> JSONResponse:
+    """The answer for an error of ours."""
+    message = "\n".join(error.lines)
+    return problem(STATUS[error.exit_code], message, exitCode=int(error.exit_code))
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: which problems an endpoint answers with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {MEDIA_TYPE: {"schema": schema}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Answer each error with a problem."""
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers) if error.headers else None
+        return problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        words = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
+        return problem(400, f"The call makes no sense: {words}.", exitCode=int(ExitCode.USAGE))
+
+    @app.exception_handler(CiMigrateError)
+    async def _ours(_request: Request, error: CiMigrateError) -> Response:
+        return problem_of(error)
+
+    @app.exception_handler(Exception)
+    async def _bug(_request: Request, error: Exception) -> Response:
+        # uvicorn's log has the traceback; the caller learns nothing that may hold a secret
+        return problem(500, f"Bug in ci-migrate: {type(error).__name__}.", exitCode=int(ExitCode.BUG))

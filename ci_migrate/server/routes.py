@@ -1,0 +1,297 @@
+"""The endpoints: each reads what it was sent, has the work done, and says what came of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from ci_migrate.errors import ExitCode
+from ci_migrate.ledger import audit, jobs
+from ci_migrate.ledger.jobs import Job, JobStatus
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.opening import open_catalog
+from ci_migrate.server.access import Admin, Approver, Caller, Operator, Viewer
+from ci_migrate.server.bodies import (
+    TEXT,
+    TOKEN_LENGTH,
+    BackupBody,
+    Confirmation,
+    ConfirmedMigration,
+    Deleted,
+    DoneBackup,
+    JobBody,
+    Migrated,
+    Token,
+    Validity,
+)
+from ci_migrate.server.problems import STATUS, ProblemError, documented, problem
+from ci_migrate.server.work import Answer, Work, backup_body
+
+PREFIX = "/api/database/migration"
+POLL = 0.5
+"""Seconds between two looks at a job that somebody listens to."""
+
+BACKUP = r"^[0-9A-Za-z_.+-]+$"
+JOB = r"^job_[0-9]{14}_[0-9a-f]{12}$"
+
+ALWAYS = documented(400, 401, 403, 413, 429, 500, 503)
+WORKS = {
+    **documented(404, 422, 423, 424),
+    202: {"model": JobBody, "description": "With `Prefer: respond-async`."},
+}
+
+router = APIRouter(prefix=PREFIX, responses=ALWAYS)
+
+Prefer = Annotated[
+    str, Header(max_length=1000, description="`respond-async`: answer at once, with a job to poll.")
+]
+TargetVersion = Annotated[str, Query(alias="targetVersion", min_length=1, max_length=255, pattern=TEXT)]
+BackupId = Annotated[str, Path(alias="backupId", max_length=255, pattern=BACKUP)]
+JobId = Annotated[str, Path(alias="jobId", pattern=JOB)]
+Confirmed = Annotated[Confirmation | None, Body()]
+
+
+# --------------------------------------------------------------------------- migrations
+
+
+@router.post("/migrate", responses={**WORKS, 200: {"model": Migrated}})
+async def migrate(caller: Operator, prefer: Prefer = "") -> Response:
+    """Migrate without a dry run and without a confirmation. Refused on production."""
+    return await _job(caller, prefer, "migrate")
+
+
+@router.post("/migrate-with-backup", responses={**WORKS, 200: {"model": Migrated}})
+async def migrate_with_backup(
+    caller: Operator, create_backup: Annotated[bool, Query(alias="createBackup")] = True, prefer: Prefer = ""
+) -> Response:
+    """Back up, rehearse on the restored backup, migrate, verify."""
+    return await _job(caller, prefer, "run", create_backup=create_backup)
+
+
+@router.post("/migrate-with-confirmation", responses={**WORKS, 200: {"model": Migrated}})
+async def migrate_with_confirmation(
+    caller: Operator, body: ConfirmedMigration, prefer: Prefer = ""
+) -> Response:
+    """The same with an approval token, which fits one plan, once."""
+    return await _job(
+        caller,
+        prefer,
+        "run",
+        token=body.confirmation_token,
+        confirmed_by=body.confirmed_by,
+        reason=body.reason,
+        create_backup=body.create_backup,
+    )
+
+
+@router.post("/rollback", responses={**WORKS, 200: {"model": Migrated}})
+async def rollback(
+    caller: Operator, target_version: TargetVersion, body: Confirmed = None, prefer: Prefer = ""
+) -> Response:
+    """Go back to a revision by its downgrade, rehearsed first. Refused where that loses rows or values."""
+    return await _job(caller, prefer, "rollback", destination=target_version, **_confirmed(body))
+
+
+# --------------------------------------------------------------------------- tokens
+
+ForVersion = Annotated[
+    str | None,
+    Query(
+        alias="targetVersion", min_length=1, max_length=255, pattern=TEXT, description="For a rollback to it."
+    ),
+]
+ForBackup = Annotated[
+    str | None,
+    Query(alias="backupId", max_length=255, pattern=BACKUP, description="For a restore of this backup."),
+]
+
+
+@router.post("/generate-token", responses={200: {"model": Token}, **documented(409, 422)})
+async def generate_token(
+    caller: Approver, target_version: ForVersion = None, backup_id: ForBackup = None
+) -> Response:
+    """A confirmation token for what is pending now. 409 where approvers are registered: they sign the request."""
+    work = _work(caller, "token generate", destination=target_version, backup_id=backup_id or "")
+    answer = await run_in_threadpool(caller.service.ask, work)
+    if answer.body.pop("needsApprovers", False):
+        message = answer.body.pop("message")
+        return problem(409, message, exitCode=answer.exit_code, **answer.body)
+    return _response(answer)
+
+
+@router.get("/validate-token", responses={200: {"model": Validity}, **documented(422)})
+async def validate_token(
+    caller: Operator,
+    token: Annotated[str, Query(max_length=TOKEN_LENGTH)],
+    target_version: ForVersion = None,
+    backup_id: ForBackup = None,
+) -> Response:
+    """Whether a token could be used now."""
+    work = _work(caller, "token validate", token=token, destination=target_version, backup_id=backup_id or "")
+    answer = await run_in_threadpool(caller.service.ask, work)
+    if answer.exit_code == ExitCode.NOT_APPROVED:
+        return JSONResponse({"valid": False})
+    return _response(answer)
+
+
+# --------------------------------------------------------------------------- backups
+
+
+@router.post("/backup/create", responses={**WORKS, 200: {"model": DoneBackup}})
+async def backup_create(
+    caller: Operator,
+    migration_version: Annotated[
+        str | None, Query(alias="migrationVersion", min_length=1, max_length=255, pattern=TEXT)
+    ] = None,
+    tables: Annotated[list[str] | None, Query(max_length=200)] = None,
+    prefer: Prefer = "",
+) -> Response:
+    """Back the target up: whole, or the rows of some tables."""
+    if any(not 0 < len(table) <= 255 or not table.isprintable() for table in tables or ()):
+        raise ProblemError(400, "A table's name is empty, too long, or no text.")
+    work = {"migration_version": migration_version, "tables": tuple(tables or ())}
+    return await _job(caller, prefer, "backup create", **work)
+
+
+@router.get("/backup/list", responses={200: {"model": list[BackupBody]}})
+def backup_list(caller: Viewer) -> Response:
+    """The backups of the target, the oldest first; half-written ones are FAILED."""
+    found = [b for b in open_catalog(caller.target.settings).list() if b.target in ("", caller.target.name)]
+    restored = _restored(caller.target.book())
+    short = (msgspec.structs.replace(b, fingerprint=None, row_counts={}, files=()) for b in found)
+    return JSONResponse([backup_body(b, restored=b.backup_id in restored) for b in short])
+
+
+@router.get("/backup/{backupId}", responses={200: {"model": BackupBody}, **documented(404)})
+def backup_show(caller: Viewer, backup_id: BackupId) -> Response:
+    """The manifest of a backup."""
+    _known(caller, backup_id)
+    backup = open_catalog(caller.target.settings).get(backup_id)
+    return JSONResponse(backup_body(backup, restored=backup_id in _restored(caller.target.book())))
+
+
+@router.post("/backup/{backupId}/restore", responses={**WORKS, 200: {"model": DoneBackup}})
+async def backup_restore(
+    caller: Admin, backup_id: BackupId, body: Confirmed = None, prefer: Prefer = ""
+) -> Response:
+    """Put a backup in the place of the target; what it replaces is backed up first."""
+    await run_in_threadpool(_known, caller, backup_id)
+    return await _job(caller, prefer, "backup restore", backup_id=backup_id, **_confirmed(body))
+
+
+@router.delete("/backup/{backupId}", responses={**WORKS, 200: {"model": Deleted}})
+async def backup_delete(caller: Admin, backup_id: BackupId, prefer: Prefer = "") -> Response:
+    """Delete a backup."""
+    await run_in_threadpool(_known, caller, backup_id)
+    return await _job(caller, prefer, "backup delete", backup_id=backup_id)
+
+
+# --------------------------------------------------------------------------- jobs
+
+
+@router.get("/jobs", responses={200: {"model": list[JobBody]}})
+def job_list(caller: Viewer) -> Response:
+    """The last jobs of the target, the newest first."""
+    return JSONResponse([_job_body(job) for job in jobs.latest(caller.target.book(), caller.target.name)])
+
+
+@router.get("/jobs/{jobId}", responses={200: {"model": JobBody}, **documented(404)})
+def job_show(caller: Viewer, job_id: JobId) -> Response:
+    """How a job is doing, or how it ended."""
+    return JSONResponse(_job_body(_found(caller, job_id)))
+
+
+@router.get(
+    "/jobs/{jobId}/events",
+    responses={200: {"content": {"text/event-stream": {}}}, **documented(404)},
+    response_class=StreamingResponse,
+)
+async def job_events(caller: Viewer, job_id: JobId) -> Response:
+    """Server-sent events: the job as it is now, and again when it ends."""
+    job = await run_in_threadpool(_found, caller, job_id)
+
+    async def events() -> AsyncIterator[str]:
+        current = job
+        yield _event(current)
+        while current.status is JobStatus.RUNNING:
+            await asyncio.sleep(POLL)
+            current = await run_in_threadpool(_found, caller, job_id)
+            if current.status is JobStatus.RUNNING:
+                yield ": still running\n\n"  # keeps a proxy from closing the connection
+            else:
+                yield _event(current)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def _event(job: Job) -> str:
+    return f"event: {job.status}\ndata: {json.dumps(_job_body(job))}\n\n"
+
+
+def _job_body(job: Job) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.to_builtins(job)
+    result = body.pop("answer")
+    return {**body, "message": result.get("message", ""), "result": result}
+
+
+def _found(caller: Caller, job_id: str) -> Job:
+    job = jobs.get(caller.target.book(), job_id, caller.target.name)
+    if job is None:
+        raise ProblemError(404, f"Target {caller.target.name} has no job {job_id}.")
+    return job
+
+
+# --------------------------------------------------------------------------- small
+
+
+def _work(caller: Caller, action: str, **fields: Any) -> Work:
+    return Work(action=action, target=caller.target.name, actor=caller.name, **fields)
+
+
+async def _job(caller: Caller, prefer: str, action: str, **fields: Any) -> Response:
+    """Start a job; answer when it is done, or at once where the caller prefers that."""
+    started: tuple[Job, Future[Answer]] = await run_in_threadpool(
+        caller.service.start, caller.target, _work(caller, action, **fields), caller.address
+    )
+    job, future = started
+    place = {"Content-Location": f"{PREFIX}/jobs/{job.job_id}"}
+    if "respond-async" in {part.partition(";")[0].strip().lower() for part in prefer.split(",")}:
+        headers = {"Location": place["Content-Location"], "Preference-Applied": "respond-async"}
+        return JSONResponse(_job_body(job), 202, headers)
+    # a caller that goes away stops nothing: the job goes on, and can be asked for
+    answer = await asyncio.shield(asyncio.wrap_future(future))
+    return _response(answer, place)
+
+
+def _response(answer: Answer, headers: dict[str, str] | None = None) -> Response:
+    if answer.exit_code == ExitCode.OK:
+        return JSONResponse(answer.body, headers=headers)
+    more = {name: value for name, value in answer.body.items() if name not in ("message", "status")}
+    status = STATUS[ExitCode(answer.exit_code)]
+    return problem(status, answer.body["message"], headers=headers, exitCode=answer.exit_code, **more)
+
+
+def _confirmed(body: Confirmation | None) -> dict[str, Any]:
+    if body is None:
+        return {}
+    return {"token": body.confirmation_token, "confirmed_by": body.confirmed_by, "reason": body.reason}
+
+
+def _restored(ledger: Ledger) -> frozenset[str]:
+    """The ids of the backups that were restored."""
+    with ledger.reading() as connection:
+        return frozenset(facts["backup"] for facts in audit.facts_of(connection, "backup restored"))
+
+
+def _known(caller: Caller, backup_id: str) -> None:
+    """Raise 404 for a backup that is not this target's."""
+    of_target = ("", caller.target.name)
+    found = (b for b in open_catalog(caller.target.settings).list() if b.target in of_target)
+    if backup_id not in {b.backup_id for b in found}:
+        raise ProblemError(404, f"Target {caller.target.name} has no backup {backup_id}.")

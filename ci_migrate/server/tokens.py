@@ -1,0 +1,123 @@
+"""Approval tokens for those who call over HTTP: made, looked at, or what approvers sign instead."""
+
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from ci_migrate.approval import generate
+from ci_migrate.approval_commands import go_on_command
+from ci_migrate.approval_request import approval_request
+from ci_migrate.approval_trust import commit_of
+from ci_migrate.errors import NotApprovedError, RefusedError
+from ci_migrate.gate import actor
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, now
+from ci_migrate.opening import Order, opened
+from ci_migrate.restoring import restore_plan
+from ci_migrate.settings import Secret, Settings
+from ci_migrate.stages.base import Run
+from ci_migrate.stages.gatekeeper import trust, validated
+from ci_migrate.status import sound_plan
+
+REASON = "asked for over HTTP; who confirms and why come with its use"
+
+
+def generate_token(
+    settings: Settings,
+    interrupt: Interrupt,
+    direction: Direction,
+    destination: str | None,
+    backup_id: str,
+    *,
+    by: str,
+) -> str | None:
+    """A confirmation token for what is pending now, shown once; None where registered approvers sign instead.
+
+    Raises:
+        RefusedError: nothing is pending.
+    """
+    order = Order("token generate", direction=direction, destination=destination)
+    with opened(settings, order, interrupt, ledger=True) as (run, _):
+        if trust(run) is not None:
+            return None
+        plan = _plan(run, backup_id)
+        if plan.changes_nothing and not backup_id:
+            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        assert run.ledger is not None
+        token, _approval = generate(
+            run.ledger,
+            plan=plan,
+            target=settings.target,
+            reason=REASON,
+            by=by,
+            validity_minutes=settings.token_validity_minutes,
+        )
+    return token
+
+
+def token_fits(
+    settings: Settings,
+    token: Secret | None,
+    interrupt: Interrupt,
+    direction: Direction,
+    destination: str | None,
+    backup_id: str = "",
+) -> None:
+    """Look at a token as `ci-migrate token validate` does. Raises NotApprovedError: why it can't be used now."""
+    order = Order("token validate", direction=direction, destination=destination)
+    with opened(settings, order, interrupt, ledger=False) as (run, _):
+        if run.ledger is None:
+            raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
+        validated(replace(run, token=token), run.ledger, _plan(run, backup_id))
+
+
+def approval_needed(
+    settings: Settings, interrupt: Interrupt, direction: Direction, destination: str | None, backup_id: str
+) -> dict[str, Any]:
+    """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
+    order = Order("token generate", direction=direction, destination=destination)
+    with opened(settings, order, interrupt, ledger=True) as (run, _):
+        plan = _plan(run, backup_id)
+        evidence, findings = _last_evidence(run, plan)
+        words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
+        if evidence is None and not backup_id:
+            how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
+            return {"message": f"{words.replace('this request', 'a request')}\n{how}", "needsApprovers": True}
+        assert run.ledger is not None
+        request = approval_request(
+            plan,
+            evidence,
+            findings,
+            settings.target,
+            shlex.join(go_on_command(plan)),
+            target_uuid=run.ledger.uuid,
+            requester=actor(settings),
+            commit=commit_of(settings.environ),
+            validity_minutes=settings.token_validity_minutes,
+        )
+    hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"
+    document = msgspec.to_builtins(request)
+    return {"message": f"{words}\n{hint}", "needsApprovers": True, "approvalRequest": document}
+
+
+def _last_evidence(run: Run, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
+    """Of the newest dry run of this very plan, with the findings of its run."""
+    assert run.ledger is not None
+    found = run.ledger.latest_evidence(plan.digest, timedelta(seconds=run.settings.max_evidence_age))
+    if found is None:
+        return None, ()
+    run_id, evidence = found
+    stages = tuple(
+        s for s in run.ledger.stages(run_id) if s.stage in ("check", "backup", "dry-run", "approve")
+    )
+    report = Report(
+        run_id=run_id, command="run", target=plan.target, started=now(), version="", results=stages
+    )
+    return evidence, report.findings
+
+
+def _plan(run: Run, backup_id: str) -> Plan:
+    return restore_plan(run, backup_id) if backup_id else sound_plan(run)

@@ -1,0 +1,300 @@
+"""The child's side: one piece of work, as it comes from the service, and the answer to it.
+
+It calls the gate as the command line does. What it is told comes on standard input: no secret stands in an argument.
+"""
+
+import json
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import make_url
+
+from ci_migrate import gate
+from ci_migrate.approval_trust import ACTOR
+from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
+from ci_migrate.ledger import jobs
+from ci_migrate.ledger.jobs import JobStatus
+from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.tables import printable
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import Backup, Direction, Noun, Outcome, Report, TargetState
+from ci_migrate.opening import Order, opened
+from ci_migrate.pipeline import Interrupted
+from ci_migrate.reports.clean import clean_report
+from ci_migrate.reports.story import heads, next_commands, state_sentence
+from ci_migrate.restoring import Restoring, create_backup, delete_backup, restore_backup
+from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
+from ci_migrate.settings import Secret, Settings, load
+
+FINDINGS = 50
+"""How many findings an answer names."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked. `ledger` is the URL of the ledger that the job stands in; "" where it is no job."""
+
+    action: str
+    target: str
+    actor: str
+    job_id: str = ""
+    ledger: str = ""
+    destination: str | None = None
+    backup_id: str = ""
+    migration_version: str | None = None
+    tables: tuple[str, ...] = ()
+    create_backup: bool | None = None
+    token: str | None = None
+    confirmed_by: str = ""
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Work({self.action}, {self.target}, {self.job_id})"
+
+
+class Answer(Noun, frozen=True, kw_only=True):
+    """What came of it; `body` has at least `message`."""
+
+    exit_code: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a piece of work is done with."""
+
+    work: Work
+    settings: Settings
+    interrupt: Interrupt
+    order: Callable[..., Order] = field(default=Order)
+
+    @property
+    def token(self) -> Secret | None:
+        """The approval token that came with the call."""
+        return Secret(self.work.token) if self.work.token else None
+
+
+def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: Interrupt) -> Answer:
+    """Do a piece of work; whatever happens, there is an answer, and the ledger knows how the job ended."""
+    try:
+        settings = load(directory, {**environ, ACTOR: work.actor}, {"target": work.target})
+        answer = ACTIONS[work.action](Bench(work, settings, interrupt))
+    except CiMigrateError as error:
+        answer = Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})
+    except Interrupted as error:
+        words = "Interrupted. The database was not touched."
+        answer = Answer(exit_code=128 + error.number, body={"message": words})
+    except Exception as error:  # noqa: BLE001 - the boundary of this process: the caller gets an answer, the log the rest
+        traceback.print_exc()
+        words = f"Bug in ci-migrate: {type(error).__name__}: {error}"
+        answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
+    interrupt.protected = True  # from here on a signal is too late
+    answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
+    if work.job_id:
+        _record(work, answer)
+    return answer
+
+
+def _record(work: Work, answer: Answer) -> None:
+    """Write how the job ended: the service may be gone. Where that fails, the service tries again."""
+    try:
+        ledger = open_ledger(make_url(work.ledger), create=False)
+        if ledger is not None:
+            with ledger:
+                jobs.end(ledger, work.job_id, status_of(answer), answer.exit_code, answer.body)
+    except CiMigrateError:
+        traceback.print_exc()
+
+
+def status_of(answer: Answer) -> JobStatus:
+    """How a job with this answer ended."""
+    return JobStatus.FINISHED if answer.exit_code == ExitCode.OK else JobStatus.FAILED
+
+
+# --------------------------------------------------------------------------- the pipeline
+
+
+def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRADE) -> Answer:
+    work, settings = bench.work, bench.settings
+    if work.create_backup is not None:
+        sources = {**settings.sources, "auto-backup": f"createBackup={str(work.create_backup).lower()}"}
+        settings = replace(settings, auto_backup=work.create_backup, sources=sources)
+    by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
+    with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
+        request = Path(folder) / "approval-request.json"
+        order = Order(
+            command,
+            direction=direction,
+            destination=work.destination,
+            token=bench.token,
+            reason=f"{work.reason}{by}",
+            request_file=request,
+        )
+        report = gate.run(settings, order, bench.interrupt)
+        wanted = json.loads(request.read_bytes()) if request.exists() else None
+    if work.token is not None and report.exit_code is ExitCode.OK and report.approval is None:
+        # nothing looked at it, since nothing was pending or the target needs none: a used one is refused all the same
+        token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
+    body = body_of(report)
+    return Answer(
+        exit_code=int(report.exit_code), body=body if wanted is None else {**body, "approvalRequest": wanted}
+    )
+
+
+def body_of(report: Report) -> dict[str, Any]:
+    """What is told of a finished run."""
+    report = clean_report(report)
+    plan, backup, bad = report.plan, report.backup, report.first_bad
+    body: dict[str, Any] = {
+        "message": _message(report),
+        "target": report.target,
+        "targetVersion": heads(plan.to_heads) if plan else None,
+        "migrationsRun": plan.pending if plan and report.exit_code is ExitCode.OK else 0,
+        "backupId": backup.backup_id if backup else None,
+        "runId": report.run_id,
+        "state": report.state.value,
+        "seconds": round(report.seconds, 3),
+        "warnings": list(report.warnings),
+    }
+    if bad is not None:
+        body["stage"] = bad.stage
+    names = ("code", "name", "severity", "message", "revision", "file", "line", "acknowledged")
+    found = [{name: getattr(f, name) for name in names} for f in report.findings[:FINDINGS]]
+    return {**body, "findings": found}
+
+
+def _message(report: Report) -> str:
+    plan, bad = report.plan, report.first_bad
+    if report.exit_code is not ExitCode.OK:
+        said = bad.message if bad is not None else "Interrupted."
+        return "\n".join(dict.fromkeys((said, state_sentence(report), *next_commands(report))))
+    if plan is None or plan.changes_nothing:
+        return f"Nothing to migrate. {state_sentence(report)}"
+    back = plan.direction is Direction.DOWNGRADE
+    done = "rollback finished" if back else "migration finished"
+    ran = "migrations undone" if back else "migrations run"
+    saved = f" (backup ID: {report.backup.backup_id})" if report.backup is not None else ""
+    return f"Database {done}. Target version: {heads(plan.to_heads)}, {ran}: {plan.pending}{saved}"
+
+
+def _rollback(bench: Bench) -> Answer:
+    return _pipeline(bench, "rollback", Direction.DOWNGRADE)
+
+
+def _settle(bench: Bench) -> Answer:
+    """Say what a process that died left, and mend it; only say it where `auto-rollback` is off."""
+    settings = bench.settings
+    only_show = not settings.auto_rollback
+    report = gate.repair(settings, Order("repair"), bench.interrupt, only_show=only_show)
+    result = report.results[-1]
+    if result.outcome is Outcome.PASSED and result.state is None:
+        words = "The process that did it died. There is no unfinished migration in the ledger."
+        hint = f"ci-migrate status --target {settings.target}"
+        return Answer(exit_code=int(ExitCode.COULD_NOT_TELL), body={"message": f"{words}\n{hint}"})
+    died = "The process that migrated died."
+    if only_show:
+        hint = f"ci-migrate repair is needed: ci-migrate repair --target {settings.target}"
+        return Answer(
+            exit_code=int(ExitCode.FAILED_DIRTY), body={"message": f"{died} {result.message}\n{hint}"}
+        )
+    words = f"{died} ci-migrate repair was run: {result.message}"
+    ends = {TargetState.AS_BEFORE: ExitCode.FAILED_RESTORED, TargetState.MIGRATED: ExitCode.OK}
+    good = result.outcome is Outcome.PASSED
+    code = ends.get(report.state, ExitCode.FAILED_DIRTY) if good else report.exit_code
+    body = {**body_of(report), "message": words}
+    return Answer(exit_code=int(code), body=body)
+
+
+# --------------------------------------------------------------------------- backups
+
+
+def backup_body(backup: Backup, *, restored: bool) -> dict[str, Any]:
+    """The manifest, with the fields of the manual."""
+    body: dict[str, Any] = msgspec.to_builtins(backup)
+    return {**body, "restored": restored}
+
+
+def _backup_create(bench: Bench) -> Answer:
+    work = bench.work
+    with opened(bench.settings, Order("backup create"), bench.interrupt) as (run, _):
+        backup = create_backup(run, "backup create", work.tables, work.migration_version)
+    words = f"Backup {backup.backup_id} was made."
+    return Answer(exit_code=0, body={**backup_body(backup, restored=False), "message": words})
+
+
+def _backup_restore(bench: Bench) -> Answer:
+    lost: dict[str, Any] = {}
+
+    def sure(_backup: Backup, rows: dict[str, tuple[int | None, int | None]] | None) -> None:
+        lost.update(
+            {table: {"before": was, "after": is_now} for table, (was, is_now) in (rows or {}).items()}
+        )
+
+    order = Order("backup restore", token=bench.token)
+    ledger = bench.settings.needs_approval("restore") or None
+    with opened(bench.settings, order, bench.interrupt, ledger=ledger) as (run, _):
+        backup = run.catalog.get(bench.work.backup_id)
+        words = restore_backup(run, backup, Restoring(sure))
+        if bench.work.reason and run.ledger is not None:
+            facts = {"reason": bench.work.reason, "confirmedBy": bench.work.confirmed_by}
+            run.ledger.audit("reason given", run.id, destination=backup.backup_id, **facts)
+    return Answer(
+        exit_code=0, body={**backup_body(backup, restored=True), "message": words, "rowsChanged": lost}
+    )
+
+
+def _backup_delete(bench: Bench) -> Answer:
+    with opened(bench.settings, Order("backup delete"), bench.interrupt) as (run, _):
+        backup = delete_backup(run, bench.work.backup_id, sure=True)
+    words = f"Backup {backup.backup_id} was deleted."
+    return Answer(exit_code=0, body={"backupId": backup.backup_id, "message": words})
+
+
+# --------------------------------------------------------------------------- tokens
+
+
+def _direction(work: Work) -> Direction:
+    if work.destination is not None and work.backup_id:
+        raise UsageError("A token is either for a rollback (targetVersion) or for a restore (backupId).")
+    return Direction.DOWNGRADE if work.destination is not None else Direction.UPGRADE
+
+
+def _generate_token(bench: Bench) -> Answer:
+    work, direction = bench.work, _direction(bench.work)
+    made = generate_token(
+        bench.settings, bench.interrupt, direction, work.destination, work.backup_id, by=work.actor
+    )
+    if made is None:
+        return Answer(
+            exit_code=int(ExitCode.NOT_APPROVED),
+            body=approval_needed(
+                bench.settings, bench.interrupt, direction, work.destination, work.backup_id
+            ),
+        )
+    minutes = str(bench.settings.token_validity_minutes)
+    return Answer(exit_code=0, body={"token": made, "validityMinutes": minutes})
+
+
+def _validate_token(bench: Bench) -> Answer:
+    work = bench.work
+    direction = _direction(work)
+    token_fits(bench.settings, bench.token, bench.interrupt, direction, work.destination, work.backup_id)
+    return Answer(exit_code=0, body={"valid": True})
+
+
+ACTIONS: dict[str, Callable[[Bench], Answer]] = {
+    "migrate": lambda bench: _pipeline(bench, "migrate"),
+    "run": lambda bench: _pipeline(bench, "run"),
+    "rollback": _rollback,
+    "settle": _settle,
+    "backup create": _backup_create,
+    "backup restore": _backup_restore,
+    "backup delete": _backup_delete,
+    "token generate": _generate_token,
+    "token validate": _validate_token,
+}

@@ -1,0 +1,154 @@
+"""The five scenarios of the manual that this grew from, by a real HTTP client against a real service; and its edges."""
+
+import pytest
+from alembic_project import new_project
+from http_service import PREFIX, ROLES, make_key, served
+
+SETTINGS = """\
+[targets.dev]
+url = "sqlite:///app.db"
+[targets.shop]
+url = "sqlite:///shop.db"
+tags = ["production"]
+require-confirmation = false
+scratch = "server"
+[targets.production]
+url = "sqlite:///production.db"
+scratch = "server"
+"""
+
+NEEDS = {
+    ("POST", "/migrate"): "operator",
+    ("POST", "/migrate-with-backup"): "operator",
+    ("POST", "/migrate-with-confirmation"): "operator",
+    ("POST", "/rollback"): "operator",
+    ("POST", "/generate-token"): "approver",
+    ("GET", "/validate-token"): "operator",
+    ("POST", "/backup/create"): "operator",
+    ("GET", "/backup/list"): "viewer",
+    ("GET", "/backup/{backupId}"): "viewer",
+    ("POST", "/backup/{backupId}/restore"): "admin",
+    ("DELETE", "/backup/{backupId}"): "admin",
+    ("GET", "/jobs"): "viewer",
+    ("GET", "/jobs/{jobId}"): "viewer",
+    ("GET", "/jobs/{jobId}/events"): "viewer",
+}
+"""Every endpoint but the two that need no key, with the smallest role that it takes."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    project = new_project(tmp_path_factory.mktemp("served"))
+    project.settings(SETTINGS)
+    keys = {("dev", role): make_key(project, role, role, "dev") for role in ROLES}
+    for target in ("shop", "production"):
+        keys[target, "admin"] = make_key(project, "ana", "admin", target)
+    with served(project, keys, "--failures", "1000") as running:
+        yield running
+    log = (project.folder / "serve.log").read_text()
+    assert "Traceback" not in log
+    assert not any(key in log for key in keys.values())
+
+
+def test_a_development_migration_and_a_rollback_then_restore(service):
+    done = service.good("POST", "/migrate", role="operator")
+    assert done["message"].startswith("Database migration finished. Target version: r2, migrations run: 2")
+    assert (done["targetVersion"], done["migrationsRun"], done["target"]) == ("r2", 2, "dev")
+    service.project.sql("insert into users (name, email) values ('Ana', 'ana@example.org')")
+    refused = service.refused(422, "POST", "/rollback", role="operator", params={"targetVersion": "r1"})
+    assert refused["exitCode"] == 1  # it would lose an address
+    service.project.sql("update users set email = null")
+    made = service.good("POST", "/backup/create", role="operator", params={"migrationVersion": "2.0.0"})
+    assert (made["migrationVersion"], made["revision"], made["status"]) == ("2.0.0", "r2", "SUCCESS")
+    back = service.good("POST", "/rollback", role="operator", params={"targetVersion": "r1"})
+    assert back["message"].startswith("Database rollback finished. Target version: r1, migrations undone: 1")
+    assert service.project.heads == ["r1"]
+    listed = service.good("GET", "/backup/list", role="viewer")
+    assert made["backupId"] in [b["backupId"] for b in listed]
+    assert not any(b["restored"] for b in listed)
+    restored = service.good("POST", f"/backup/{made['backupId']}/restore")
+    assert restored["restored"] is True
+    assert service.project.heads == ["r2"]
+    shown = service.good("GET", f"/backup/{made['backupId']}", role="viewer")
+    assert shown["restored"] is True
+    assert set(shown) >= {"backupPath", "backupTime", "backupSize", "description", "files"}
+    gone = service.good("DELETE", f"/backup/{made['backupId']}")
+    assert gone["backupId"] == made["backupId"]
+    assert service.refused(404, "GET", f"/backup/{made['backupId']}", role="viewer")["message"]
+
+
+def test_production_with_backup_and_a_failure_then_list_and_restore(service):
+    assert service.refused(422, "POST", "/migrate", target="shop")["exitCode"] == 1
+    done = service.good("POST", "/migrate-with-backup", target="shop", params={"createBackup": "true"})
+    assert done["backupId"] in done["message"]
+    bad = service.project.revision("r3", "r2", "insert into nowhere values (1)")
+    try:
+        failed = service.refused(422, "POST", "/migrate-with-backup", target="shop")
+    finally:
+        bad.unlink()
+    assert failed["stage"] == "dry-run"
+    assert "untouched" in failed["message"]
+    listed = service.good("GET", "/backup/list", target="shop")
+    assert done["backupId"] in [b["backupId"] for b in listed]
+    service.good("POST", f"/backup/{done['backupId']}/restore", target="shop")
+    assert not [b for b in service.good("GET", "/backup/list", target="dev") if b["target"] == "shop"]
+
+
+def test_production_with_a_token_that_is_used_once(service):
+    call = {"target": "production"}
+    stopped = service.refused(403, "POST", "/migrate-with-backup", **call)
+    assert stopped["exitCode"] == 4
+    assert stopped["approvalRequest"]["planDigest"]
+    made = service.good("POST", "/generate-token", **call)
+    assert set(made) == {"token", "validityMinutes"}
+    assert made["validityMinutes"] == "30"
+    assert service.good("GET", "/validate-token", params={"token": made["token"]}, **call) == {"valid": True}
+    body = {"confirmationToken": made["token"], "confirmedBy": "Ben", "reason": "release 2"}
+    done = service.good("POST", "/migrate-with-confirmation", json=body, **call)
+    assert (done["targetVersion"], done["migrationsRun"]) == ("r2", 2)
+    again = service.refused(403, "POST", "/migrate-with-confirmation", json=body, **call)
+    assert "used already" in again["message"]
+    assert service.good("GET", "/validate-token", params={"token": made["token"]}, **call) == {"valid": False}
+    told = service.project.call("audit", "show", "--target", "production").out
+    assert "release 2 (confirmed by Ben)" in told
+    assert '"key":"ana"' in told
+    assert made["token"] not in told + (service.project.folder / "serve.log").read_text()
+    assert service.project.call("audit", "verify", "--target", "production").code == 0
+
+
+def path_of(path: str) -> str:
+    return path.replace("{backupId}", "backup_x").replace("{jobId}", "job_20260101000000_0123456789ab")
+
+
+def test_every_endpoint_is_refused_without_key_with_a_wrong_one_and_with_too_small_a_role(service):
+    paths = service.call("GET", "/openapi.json", role=None).json()["paths"]
+    listed = {(m.upper(), p.removeprefix(PREFIX)) for p, methods in paths.items() for m in methods}
+    assert listed == {*NEEDS, ("GET", "/healthz")}
+    wrong = service.keys["dev", "admin"][:-1] + ("A" if service.keys["dev", "admin"][-1] != "A" else "B")
+    other = service.keys["production", "admin"]
+    for (method, path), needed in NEEDS.items():
+        service.refused(401, method, path_of(path), role=None)
+        for key in (wrong, other, "x"):
+            assert service.call(method, path_of(path), key=key).status_code == 401
+        for role in ROLES[: ROLES.index(needed)]:
+            assert needed in service.refused(403, method, path_of(path), role=role)["message"]
+
+
+def test_edges(service):
+    health = service.client.get(f"{service.url}/healthz")
+    assert health.json() == {"status": "ok"}
+    assert health.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in health.headers
+    assert service.refused(413, "POST", "/rollback", content=b"x" * 70_000)
+    stream = (b"x" * 1000 for _ in range(70))
+    assert service.refused(413, "POST", "/rollback", content=stream)
+    assert service.refused(400, "POST", "/rollback")["message"].startswith("The call makes no sense")
+    assert service.refused(400, "POST", "/migrate-with-confirmation", content=b"{")
+    assert service.refused(404, "GET", "/nowhere", role="viewer")
+    assert service.refused(405, "PUT", "/migrate", role="viewer")
+    missing = service.client.get(
+        f"{service.url}{PREFIX}/jobs", headers={"Authorization": f"Bearer {service.keys['dev', 'viewer']}"}
+    )
+    assert missing.status_code == 400
+    assert "production" not in missing.text  # not even the names of targets
+    assert service.call("GET", "/jobs", key=service.keys["dev", "admin"], target="other").status_code == 401

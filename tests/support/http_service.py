@@ -1,0 +1,104 @@
+"""`ci-migrate serve` as a process of its own on a free port, and callers with keys."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from alembic_project import COMMAND, AlembicProject
+
+PREFIX = "/api/database/migration"
+ROLES = ("viewer", "operator", "approver", "admin")
+
+
+@dataclass
+class Served:
+    """A service that runs, and the keys of its callers by target and role."""
+
+    project: AlembicProject
+    process: "subprocess.Popen[str]"
+    url: str
+    keys: dict[tuple[str, str], str]
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120, trust_env=False))
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str | None = "admin",
+        target: str = "dev",
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """One call as somebody with this role, or with this key, or with none."""
+        key = key or (self.keys[target, role] if role is not None else None)
+        sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        where = path if path.startswith("/") and path.count("/") == 1 and "." in path else PREFIX + path
+        return self.client.request(
+            method,
+            self.url + where,
+            headers=sent,
+            params={"target": target, **(params or {})},
+            **more,
+        )
+
+    def good(self, method: str, path: str, **how: Any) -> Any:
+        """The body of a call that must go well."""
+        answer = self.call(method, path, **how)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refused(self, status: int, method: str, path: str, **how: Any) -> dict[str, Any]:
+        """The problem of a call that must not."""
+        answer = self.call(method, path, **how)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem: dict[str, Any] = answer.json()
+        assert problem["status"] == status
+        assert problem["message"]
+        assert "Traceback" not in answer.text
+        return problem
+
+
+def make_key(project: AlembicProject, name: str, role: str, target: str) -> str:
+    """As an administrator makes one."""
+    done = project.call("serve", "key", "create", name, "--role", role, "--target", target)
+    assert done.code == 0, done.text
+    return done.out.strip()
+
+
+@contextmanager
+def served(project: AlembicProject, keys: dict[tuple[str, str], str], *options: str) -> Iterator[Served]:
+    """Start the service; at the end it is told to stop, and must."""
+    log = (project.folder / "serve.log").open("a")
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", *options],
+        cwd=project.folder,
+        env=project.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Listening on http://"), (project.folder / "serve.log").read_text()
+        yield Served(project, process, line.split()[2], keys)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        process.stdout.close()
+        log.close()
