@@ -24,6 +24,9 @@ from ci_migrate.settings import Settings
 LOOK_AGAIN = 2.0
 """Seconds between two looks at a target on which an orphan still works."""
 
+GOING = 10.0
+"""Seconds that a process may take to end after it wrote how its job ended."""
+
 AT_ONCE = 8
 """Pieces of work that are no jobs (tokens): how many processes there may be for them at once."""
 
@@ -130,11 +133,13 @@ class Service:
             LockedError: another one works on this target.
             LedgerError: it can't be written down.
         """
-        if self._stopping.is_set() or not target.busy.acquire(blocking=False):
-            why = (
-                "The service is stopping." if self._stopping.is_set() else "Another job works on this target."
-            )
-            raise LockedError(why, hint="Try again later.")
+        if self._stopping.is_set():
+            raise LockedError("The service is stopping.", hint="Try again later.")
+        if not target.busy.acquire(blocking=False):
+            # a process that has written how its job ended takes a moment to go: whoever read that may call at once
+            going = not jobs.running(target.book(), target.name)
+            if not (going and target.busy.acquire(timeout=GOING)):
+                raise LockedError("Another job works on this target.", hint="Try again later.")
         try:
             job = jobs.begin(
                 target.book(), target=target.name, action=work.action, actor=work.actor, address=address
