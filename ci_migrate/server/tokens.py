@@ -104,19 +104,23 @@ def approval_needed(
 
 
 def _last_evidence(run: Run, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
-    """Of the newest dry run of this very plan, with the findings of its run."""
+    """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
     assert run.ledger is not None
-    found = run.ledger.latest_evidence(plan.digest, timedelta(seconds=run.settings.max_evidence_age))
-    if found is None:
-        return None, ()
-    run_id, evidence = found
-    stages = tuple(
-        s for s in run.ledger.stages(run_id) if s.stage in ("check", "backup", "dry-run", "approve")
-    )
-    report = Report(
-        run_id=run_id, command="run", target=plan.target, started=now(), version="", results=stages
-    )
-    return evidence, report.findings
+    oldest = now() - timedelta(seconds=run.settings.max_evidence_age)
+    for record in run.ledger.runs():
+        if record.target != plan.target or record.started < oldest:
+            continue
+        report = Report(
+            run_id=record.run_id,
+            command=record.command,
+            target=record.target,
+            started=record.started,
+            version="",
+            results=run.ledger.stages(record.run_id),
+        )
+        if report.evidence is not None and report.plan is not None and report.plan.digest == plan.digest:
+            return report.evidence, report.findings
+    return None, ()
 
 
 def _plan(run: Run, backup_id: str) -> Plan:

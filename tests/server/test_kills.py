@@ -2,31 +2,11 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from alembic_project import new_project
-from http_service import ROLES, make_key, served
-
-WAITS = """\
-import os, time
-op.execute("insert into users (name) values ('half')")
-if os.environ.get("CI_MIGRATE_STAGE") == "migrate":
-    open("reached", "w").close()
-    while not os.path.exists("go"):
-        time.sleep(0.02)
-op.execute("insert into users (name) values ('whole')")
-"""
-
-
-def wait_for(condition, what: str, seconds: float = 60):
-    """What the condition gives, as soon as it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return found
+from http_service import ROLES, WAITS, make_key, served, wait_for
 
 
 def descendants(pid: int) -> list[int]:

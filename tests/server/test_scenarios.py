@@ -1,8 +1,13 @@
 """The five scenarios of the manual that this grew from, by a real HTTP client against a real service; and its edges."""
 
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from alembic_project import new_project
-from http_service import PREFIX, ROLES, make_key, served
+from http_service import PREFIX, ROLES, WAITS, make_key, served, wait_for
+from signing_support import Approver
 
 SETTINGS = """\
 [targets.dev]
@@ -165,3 +170,70 @@ def test_edges(service):
     assert missing.status_code == 400
     assert "production" not in missing.text  # not even the names of targets
     assert service.call("GET", "/jobs", key=service.keys["dev", "admin"], target="other").status_code == 401
+
+
+@pytest.mark.long
+def test_where_approvers_sign_and_nobody_approves_what_they_start(tmp_path):
+    (tmp_path / "shop").mkdir()
+    project = new_project(tmp_path / "shop")
+    project.settings('[targets.shop]\nurl = "sqlite:///app.db"\nscratch = "server"\n')
+    ben = Approver("ben", tmp_path)
+    done = project.call("protect", "--approver", ben.line, "--forbid-self-approval", "--by", "admin")
+    assert done.code == 0, done.text
+    keys = {("shop", name): make_key(project, name, "admin", "shop") for name in ("ana", "ben")}
+    call = {"target": "shop", "role": "ana"}
+    with served(project, keys) as service:
+        early = service.refused(409, "POST", "/generate-token", **call)
+        assert "approvalRequest" not in early  # nothing was rehearsed yet
+        stopped = service.refused(403, "POST", "/migrate-with-backup", **call)
+        asked = service.refused(409, "POST", "/generate-token", **call)
+        for request in (stopped["approvalRequest"], asked["approvalRequest"]):
+            file = project.write("request.json", json.dumps(request))
+            signed = project.call("approve", "--key", str(ben.file), "--reason", "seen", str(file))
+            assert signed.code == 0, signed.text
+            body = {"confirmationToken": signed.out.strip(), "confirmedBy": "ben", "reason": "release 2"}
+            own = service.refused(
+                403, "POST", "/migrate-with-confirmation", json=body, target="shop", role="ben"
+            )
+            assert "ben" in own["message"]
+        done = service.good("POST", "/migrate-with-confirmation", json=body, **call)
+        assert done["targetVersion"] == "r2"
+        service.refused(403, "POST", "/migrate-with-confirmation", json=body, **call)
+
+
+@pytest.mark.long
+def test_told_to_stop_it_stops_at_a_statement_and_answers(tmp_path):
+    project = new_project(tmp_path)
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    assert project.gate("migrate").exit_code == 0
+    project.revision("r3", "r2", WAITS)
+    before = project.dump()
+    keys = {("dev", "admin"): make_key(project, "ana", "admin", "dev")}
+    with served(project, keys) as service, ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(service.refused, 503, "POST", "/migrate")
+        wait_for((project.folder / "reached").exists, "the migration never came to its middle")
+        service.process.send_signal(signal.SIGTERM)
+        (project.folder / "go").touch()
+        assert asked.result(60)["exitCode"] == 143
+        assert service.process.wait(60) == -signal.SIGTERM
+    assert project.dump() == before
+
+
+@pytest.mark.long
+def test_a_revision_that_fails_is_put_back_and_backups_of_tables(tmp_path):
+    project = new_project(tmp_path)
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    assert project.gate("migrate").exit_code == 0
+    project.sql("insert into users (name) values ('Ana')")
+    before = project.dump()
+    bad = "insert into users (name) values ('half'); insert into nowhere values (1)"
+    project.revision("r3", "r2", bad)
+    keys = {("dev", "admin"): make_key(project, "ana", "admin", "dev")}
+    with served(project, keys) as service:
+        failed = service.refused(424, "POST", "/migrate")
+        assert (failed["exitCode"], failed["state"]) == (6, "as before, proved")
+        assert project.dump() == before
+        made = service.good("POST", "/backup/create", params={"tables": ["users"]})
+        assert (made["partial"], made["tables"]) == (True, ["users"])
+        assert service.refused(400, "POST", "/backup/create", params={"tables": ["nowhere"]})["exitCode"] == 2
+        assert service.refused(400, "POST", "/backup/create", params={"tables": ["a\n"]})

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,25 @@ from alembic_project import COMMAND, AlembicProject
 
 PREFIX = "/api/database/migration"
 ROLES = ("viewer", "operator", "approver", "admin")
+
+WAITS = """\
+import os, time
+op.execute("insert into users (name) values ('half')")
+if os.environ.get("CI_MIGRATE_STAGE") == "migrate":
+    open("reached", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+op.execute("insert into users (name) values ('whole')")
+"""
+
+
+def wait_for(condition, what: str, seconds: float = 60):
+    """What the condition gives, as soon as it gives something."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
 
 
 @dataclass
