@@ -46,7 +46,7 @@ from ci_migrate.stages.base import (
     words_of,
 )
 from ci_migrate.stages.look_at_copies import look_after, look_before
-from ci_migrate.stages.measured_run import measured_run
+from ci_migrate.stages.measured_run import MeasuredRun, measured_run
 from ci_migrate.stages.models import drift_of
 from ci_migrate.stages.previous_release import try_previous_release
 from ci_migrate.stages.rehearse_again import rehearsed_again
@@ -100,6 +100,24 @@ def run_stage(run: Run, report: Report) -> StageResult:
     return with_other_way(run, plan, result)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """What the copy holds at one moment, without version tables; contents are of the tables that are watched."""
+
+    schema: Schema
+    counts: dict[str, RowCount]
+    contents: dict[str, TableContent]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Played:
+    """How the migration ran on the copy."""
+
+    recorder: Recorder
+    measured: MeasuredRun
+    has_models: bool
+
+
 def _rehearse(
     run: Run,
     plan: Plan,
@@ -116,20 +134,62 @@ def _rehearse(
     facts = Facts(plan=plan, target_rows=backup.row_counts)
     looked = look_before(run, facts, scratch)
     watched = _watched(run, plan, scratch, counts)
-    contents = scratch.contents(watched)
+    before = _Seen(schema, counts, scratch.contents(watched))
     with words_of(scratch):
         failing = failed_assertions(run, scratch, "before")
+    played = _played(run, plan, scratch, before, whole)
+    ended = played.measured.ended
+    with words_of(scratch):
+        after = _seen_after(scratch, plan, before)
+        heads = heads_of(scratch, plan)
+    arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
+    evidence = _evidence(run, plan, backup, played, before, after)
+    evidence = replace(
+        evidence,
+        proven=not unproven,
+        unproven_reason=unproven,
+        restore_seconds=restore_seconds,
+        way_back=WayBack(
+            tried=False,
+            reason="it is tried after this check" if arrived else "the dry run did not get to the end",
+        ),
+    )
+    output = ""
+    if arrived:
+        looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
+        failing += failed_assertions(run, scratch, "after")
+        why, output = try_previous_release(run, plan, backup)
+        drift = drift_of(run, plan, scratch) if played.has_models else []
+        facts = dataclasses.replace(facts, drift=drift, previous_release=why)
+        evidence = replace(evidence, way_back=try_way_back(run, plan, scratch, schema, before.contents))
+    elsewhere = []
+    if plan.direction is Direction.DOWNGRADE and ended.ok:
+        elsewhere = not_as_it_was(run, plan, evidence.before, after.schema)
+    facts = dataclasses.replace(
+        facts,
+        evidence=evidence,
+        require_downgrade=run.settings.require_downgrade,
+        lock_budget=run.settings.lock_budget,
+        transactional_ddl=run.database.capabilities.transactional_ddl,
+        not_as_it_was=elsewhere,
+        failed_assertions=failing,
+        squawk=run.settings.squawk,
+    )
+    judged = _judge(run, facts, ended, heads, played.recorder, checked, looked)
+    if output:
+        judged = replace(judged, details=f"{judged.details}{output}")
+    return judged if judged.findings else replace(judged, findings=looked)
 
-    def rows() -> dict[str, TableContent]:
-        return scratch.contents({*watched, *(set(_counts(scratch, plan)) - set(counts))})
 
+def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema) -> _Played:
+    """Run the pending revisions on the copy; `whole` is its schema with version tables."""
     recorder = Recorder(
         project=run.settings.project_dir,
         plan=plan,
         measure=lambda: schema_of(scratch),
-        contents=rows,
+        contents=lambda: _contents(scratch, plan, before),
         keep=run.settings.restore == "auto",
-        start=contents,
+        start=before.contents,
         last=whole,
     )
     has_models: list[bool] = []
@@ -140,33 +200,35 @@ def _rehearse(
         return recorder.handle(event)
 
     measured = measured_run(run, plan, scratch, recorder, hear)
-    ended = measured.ended
-    with words_of(scratch):
-        counts_after = _counts(scratch, plan)
-        after = bare_schema(scratch, plan)
-        contents_after = scratch.contents({*watched, *(set(counts_after) - set(counts))})
-        heads = heads_of(scratch, plan)
-    arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
-    output = ""
-    again = run.settings.rehearse_twice and ended.ok
+    return _Played(recorder, measured, any(has_models))
+
+
+def _seen_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:
+    return _Seen(bare_schema(scratch, plan), _counts(scratch, plan), _contents(scratch, plan, before))
+
+
+def _contents(scratch: Database, plan: Plan, before: _Seen) -> dict[str, TableContent]:
+    """Of the tables that were watched from the start, and of those that came since."""
+    return scratch.contents({*before.contents, *(set(_counts(scratch, plan)) - set(before.counts))})
+
+
+def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Seen, after: _Seen) -> Evidence:
+    """What was measured, without what is known of the backup and of the way back."""
+    recorder, measured = played.recorder, played.measured
+    again = run.settings.rehearse_twice and measured.ended.ok
     divergence = rehearsed_again(run, plan, backup, recorder.statements.values()) if again else None
-    evidence = Evidence(
-        proven=not unproven,
-        unproven_reason=unproven,
+    return Evidence(
+        proven=False,
         statements=tuple(recorder.statements.values()),
         stream_digest=recorder.stream_digest,
         rungs=tuple(recorder.rungs),
-        before=Fingerprint.of(schema),
-        after=Fingerprint.of(after),
-        changes=schema_changes(schema, after),
-        tables=_tables(contents, contents_after),
-        row_counts_before=counts,
-        row_counts_after=counts_after,
-        way_back=WayBack(
-            tried=False,
-            reason="it is tried after this check" if arrived else "the dry run did not get to the end",
-        ),
-        restore_seconds=restore_seconds,
+        before=Fingerprint.of(before.schema),
+        after=Fingerprint.of(after.schema),
+        changes=schema_changes(before.schema, after.schema),
+        tables=_tables(before.contents, after.contents),
+        row_counts_before=before.counts,
+        row_counts_after=after.counts,
+        way_back=WayBack(tried=False),
         migrate_seconds=measured.seconds,
         measured=measured.measured,
         log_bytes=measured.log_bytes,
@@ -178,30 +240,6 @@ def _rehearse(
         alembic_version=recorder.hello.alembic if recorder.hello else "",
         sqlalchemy_version=recorder.hello.sqlalchemy if recorder.hello else "",
     )
-    if arrived:
-        looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
-        failing += failed_assertions(run, scratch, "after")
-        why, output = try_previous_release(run, plan, backup)
-        drift = drift_of(run, plan, scratch) if any(has_models) else []
-        facts = dataclasses.replace(facts, drift=drift, previous_release=why)
-        evidence = replace(evidence, way_back=try_way_back(run, plan, scratch, schema, contents))
-    elsewhere = []
-    if plan.direction is Direction.DOWNGRADE and ended.ok:
-        elsewhere = not_as_it_was(run, plan, evidence.before, after)
-    facts = dataclasses.replace(
-        facts,
-        evidence=evidence,
-        require_downgrade=run.settings.require_downgrade,
-        lock_budget=run.settings.lock_budget,
-        transactional_ddl=run.database.capabilities.transactional_ddl,
-        not_as_it_was=elsewhere,
-        failed_assertions=failing,
-        squawk=run.settings.squawk,
-    )
-    judged = _judge(run, facts, ended, heads, recorder, checked, looked)
-    if output:
-        judged = replace(judged, details=f"{judged.details}{output}")
-    return judged if judged.findings else replace(judged, findings=looked)
 
 
 def _judge(
