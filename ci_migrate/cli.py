@@ -144,6 +144,12 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(error.format_message())
         return int(ExitCode.USAGE)
     except click.UsageError as error:
+        from ci_migrate.commands.options import refuse_tokens
+
+        try:
+            refuse_tokens(arguments)  # click's own words would repeat it
+        except CiMigrateError as refusal:
+            return _show(refusal, debug=debug)
         context = f"\nTry '{error.ctx.command_path} --help'." if error.ctx else ""
         click.echo(f"Error: {error.format_message()}{context}", err=True)
         return int(ExitCode.USAGE)

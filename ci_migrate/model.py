@@ -544,7 +544,10 @@ class Diagnosis(Noun, frozen=True, kw_only=True):
 
 
 class StageResult(Noun, frozen=True, kw_only=True):
-    """What one stage did. `message` has at most three lines; `details` is the long text for reports."""
+    """What one stage did. `message` has at most three lines; `details` is the long text for reports.
+
+    `sql` is the statement that failed, without its bound values.
+    """
 
     stage: str
     outcome: Outcome
@@ -553,6 +556,7 @@ class StageResult(Noun, frozen=True, kw_only=True):
     details: str = ""
     file: str | None = None
     line: int | None = None
+    sql: str = ""
     findings: tuple[Finding, ...] = ()
     exit_code: int | None = None  # of the error that ended the stage, where there was one
     state: TargetState | None = None
@@ -564,12 +568,16 @@ class StageResult(Noun, frozen=True, kw_only=True):
 
 
 class Report(Noun, frozen=True, kw_only=True):
-    """A finished run, or one so far. Reporters are pure functions of it."""
+    """A finished run, or one so far. Reporters are pure functions of it.
+
+    `folder` is the project's, from the root of the repository and POSIX; "" where it is the root.
+    """
 
     run_id: str
     command: str
     target: str
     place: str = ""
+    folder: str = ""
     started: datetime
     version: str
     seconds: float = 0.0

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
 from ci_migrate.errors import NotApprovedError, RefusedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
@@ -51,7 +51,11 @@ def protect(run: Run, rules: Rules, by: str) -> str:
         raise UsageError(error.what, hint=error.hint) from error
     if len(approvers) < len(rules.approvers) + len(rules.emergency):
         raise UsageError("An approver is empty.", hint="Write: --approver 'NAME ssh-ed25519 AAAA...'")
-    if rules.min_approvals > max(1, len({a.key for a in approvers[: len(rules.approvers)]})):
+    for words in borrowed_keys(approvers):
+        raise UsageError(
+            f"{words}.", hint="Whoever has it would count as one person: name a key of their own."
+        )
+    if rules.min_approvals > max(1, len(people_of(approvers[: len(rules.approvers)]))):
         raise UsageError(
             f"{rules.min_approvals} approvals of {len(rules.approvers)} approvers can't be had.",
             hint="Name more: --approver 'KEYLINE'",

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
 import hypothesis
 import pytest
 from alembic_project import AlembicProject, new_project
 from sqlalchemy import URL
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # the quick part always tries the same inputs: what it finds is found before a change lands, not by chance after it;
 # `make test-long` looks for new ones
@@ -41,6 +44,26 @@ def require(name: str, reason: str) -> NoReturn:
     if name in os.environ.get("CI_MIGRATE_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required here: {reason}")
     pytest.skip(reason)
+
+
+# --------------------------------------------------------------------------- a browser
+
+
+@pytest.fixture(
+    scope="module"
+)  # playwright's event loop runs as long as it: others may want one of their own
+def browser() -> Iterator["Browser"]:
+    """Headless Chromium of the system."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        require("chromium", "there is no chromium in PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # its sandbox wants a user that is not root; what it shows here is ours
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 # --------------------------------------------------------------------------- PostgreSQL

@@ -114,7 +114,9 @@ def test_where_the_reports_go(alembic_project):
     assert sorted(p.name for p in (place / "out").iterdir()) == [
         "ci-migrate.env",
         "codequality.json",
+        "report.html",
         "report.json",
+        "report.sarif",
         "summary.md",
     ]
     assert (place / "r.json").read_text() == (place / "out" / "report.json").read_text()

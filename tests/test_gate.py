@@ -102,6 +102,18 @@ def test_the_token_by_file_and_by_standard_input(production):
     assert production.heads == ["r2"]
 
 
+def test_T13_a_token_among_the_arguments_is_never_repeated(production):
+    token = token_for(production)
+    for arguments in (["run", token], ["run", "--token-file", token], ["run", f"--token={token}"]):
+        done = production.run(*arguments)
+        assert done.code == 2, done.text
+        assert "An argument is an approval token itself" in done.text
+        assert "--token-file PATH" in done.text
+        assert token not in done.text
+        assert token.encode() not in production.everything()
+    assert production.heads == []
+
+
 def test_a_binary_file_is_no_token(production):
     (production.folder / "secret").write_bytes(bytes(range(256)))
     done = production.run("run", "--token-file", "secret")

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from approval_support import public_line
 
 UNTAGGED = '[targets.shop]\nurl = "sqlite:///app.db"\n'
 KEY = "ana@example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8ZVjQXn2GEPTpTUeVKy0gQEHxEGSBBUHpHHDKTCbyn"
@@ -65,6 +66,13 @@ def test_a_protected_database_needs_an_approval_whatever_the_settings_say(shop):
     found = kinds(shop)
     for kind in ("protected", "approval requested", "refused", "stage", "token used", "run finished"):
         assert kind in found
+
+
+def test_one_key_is_not_two_approvers(shop):
+    key = public_line("ana").split(maxsplit=1)[1]
+    done = shop.call("protect", "--approver", f"ana {key}", "--approver", f"bob {key}")
+    assert done.code == 2, done.text
+    assert "bob's key is ana's too: SHA256:" in done.text
 
 
 def test_unprotect_needs_an_approval_of_its_own(shop):

@@ -1,6 +1,6 @@
 """Options that several commands share, and how they become Settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from ci_migrate.settings_files import read_settings_file
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 TOKEN_LIMIT = 64 * 1024
+SHORTEST_TOKEN = 36
 
 
 def target_option(function: Function) -> Function:
@@ -76,6 +77,22 @@ def settings_of(environment: Environment, flags: dict[str, Any]) -> Settings:
     return load(environment.directory, environment.environ, given)
 
 
+def refuse_tokens(words: Sequence[str]) -> None:
+    """Raise UsageError where an argument is a token itself: others here can read those."""
+    if not any(len(word) >= SHORTEST_TOKEN for word in words):
+        return
+    from ci_migrate.approval import looks_confirming, looks_signed  # here: --help is to be quick
+
+    for word in words:
+        token = word.rpartition("=")[2]
+        if looks_confirming(token) or looks_signed(token) or looks_signed(word):
+            raise UsageError(
+                "An argument is an approval token itself: others on this machine can read it there.",
+                hint="Give it by --token-file PATH, by standard input (--token-file -) or as CI_MIGRATE_TOKEN; "
+                "what was read may be taken back: ci-migrate token list, token revoke.",
+            )
+
+
 def token_of(environment: Environment, token_file: str | None) -> Secret | None:
     """The approval token: from a file, standard input (`-`), or CI_MIGRATE_TOKEN.
 
@@ -88,6 +105,7 @@ def token_of(environment: Environment, token_file: str | None) -> Secret | None:
         text = environment.environ.get("CI_MIGRATE_TOKEN")
         return Secret(text) if text else None
     stdin = token_file == "-"  # noqa: S105 - standard input, not a secret
+    refuse_tokens([token_file])
     try:
         with click.open_file(
             "-" if stdin else str(environment.directory / token_file), "r", encoding="utf-8"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 
 from ci_migrate import gate, plugins
 from ci_migrate.bounded import HOOK_TIMEOUT, bounded
@@ -84,11 +85,20 @@ def pipeline_command(
         with say.quiet():
             reporters, words = _with_the_repositorys(settings, reporters, where["reports"])
         report = gate.warned(report, *words)
+    if settings is not None:
+        report = structs.replace(report, folder=in_repository(settings.project_dir))
     report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
     report = gate.warned(report, *github.tell(report, where["report_dir"]))
     say.end(report)
     github.end(report, settings)
     return int(report.exit_code)
+
+
+def in_repository(folder: Path) -> str:
+    """The project's folder from the root of its git repository, POSIX; "" where it is the root or there is none."""
+    folder = folder.resolve()
+    root = next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
+    return "" if root == folder else folder.relative_to(root).as_posix()
 
 
 class Say:

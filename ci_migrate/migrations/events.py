@@ -204,6 +204,7 @@ class Failed(WireEvent, frozen=True, tag="failed"):
     """env.py ended with an exception.
 
     `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), refused, exit, stopped.
+    `sql` is the statement that failed, without bound values; "" where it was none.
     """
 
     kind: str
@@ -213,6 +214,7 @@ class Failed(WireEvent, frozen=True, tag="failed"):
     line: int | None = None
     revision: str | None = None
     trace: str = ""
+    sql: str = ""
 
 
 AnyEvent = (

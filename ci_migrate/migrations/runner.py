@@ -159,7 +159,10 @@ class Workers:
         failed = last if isinstance(last, events.Failed) else None
         if failed is not None:
             failed = msgspec.structs.replace(
-                failed, message=self.redact(failed.message), trace=self.redact(failed.trace)
+                failed,
+                message=self.redact(failed.message),
+                trace=self.redact(failed.trace),
+                sql=self.redact(failed.sql),
             )
         return Ended(
             hello=conversation.hello,

@@ -1693,7 +1693,7 @@ def failure(error: BaseException) -> dict[str, Any]:
         kind = "refused"
     if State.loading and kind == "error":
         kind = "script"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     place = blamed([f for f in frames if not INTERNAL.search(f.filename)])
     message = "sys.exit({})".format(error.code) if isinstance(error, SystemExit) else error_words(error)
     if kind in ("command", "refused"):
@@ -1707,8 +1707,27 @@ def failure(error: BaseException) -> dict[str, Any]:
         "file": place.filename if place else None,
         "line": place.lineno if place else None,
         "revision": State.revision if not State.stamped else None,
-        "trace": "".join(traceback.format_list(frames))[-16000:],
+        "sql": sent(error)[:20000],
+        "trace": "".join(traceback.format_list(told(frames)))[-16000:],
     }
+
+
+def sent(error: BaseException) -> str:
+    """The statement that failed, without its bound values; "" where the error came from elsewhere."""
+    seen: BaseException | None = error
+    for _ in range(8):  # what a revision caught and raised anew
+        if seen is None:
+            break
+        if isinstance(getattr(seen, "statement", None), str):
+            return str(seen.statement)  # type: ignore[attr-defined]  # of SQLAlchemy's StatementError
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+def told(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    """The project's own frames and the innermost one: how Alembic got there is the same each time."""
+    own = [f for f in frames[:-1] if not INTERNAL.search(f.filename) and not LIBRARY.search(f.filename)]
+    return [*own, *frames[-1:]] if own else frames
 
 
 def blamed(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:

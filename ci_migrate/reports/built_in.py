@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from ci_migrate.markers import hookimpl
 from ci_migrate.reports.base import Reporter
 from ci_migrate.reports.gitlab import CodeQualityReporter
+from ci_migrate.reports.html import HtmlReporter
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.junit import JUnitReporter
 from ci_migrate.reports.markdown import MarkdownReporter
 from ci_migrate.reports.outputs import DotenvReporter
+from ci_migrate.reports.sarif import SarifReporter
 
 REPORTERS: tuple[Reporter, ...] = (
     JUnitReporter(),
@@ -16,6 +18,8 @@ REPORTERS: tuple[Reporter, ...] = (
     MarkdownReporter(),
     DotenvReporter(),
     CodeQualityReporter(),
+    SarifReporter(),
+    HtmlReporter(),
 )
 
 

@@ -6,7 +6,8 @@ Workflow commands and their limits: https://docs.github.com/actions/reference/wo
 from pathlib import PurePosixPath
 
 from ci_migrate.model import Report, Severity
-from ci_migrate.reports.clean import clean_report
+from ci_migrate.reports import story
+from ci_migrate.reports.clean import clean_report, one_line
 from ci_migrate.reports.markdown import MarkdownReporter
 
 MOST = 10
@@ -29,9 +30,11 @@ def annotations(report: Report, prefix: str = "") -> list[str]:
     found: dict[str, list[str]] = {kind: [] for kind in KINDS.values()}
     bad = report.first_bad
     if bad is not None:
-        found["error"].append(
-            _command("error", f"{bad.stage} failed", bad.message, bad.file, bad.line, prefix)
-        )
+        revision = story.failing_revision(report)
+        title = f"{bad.stage} failed" + (f" in revision {revision.id}" if revision else "")
+        told = [bad.message, one_line(story.failing_sql(report)), story.state_sentence(report)]
+        text = "\n".join(dict.fromkeys(line for line in (*told, *story.next_commands(report)) if line))
+        found["error"].append(_command("error", title, text, bad.file, bad.line, prefix))
     for finding in report.findings:
         if bad is not None and finding.refuses and finding.message in bad.message:
             continue

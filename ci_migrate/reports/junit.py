@@ -14,11 +14,14 @@ from junit_xml import TestCase, TestSuite
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.model import Finding, Outcome, Report, StageResult, Statement
 from ci_migrate.reports.clean import clean_report, one_line, plan_digest
+from ci_migrate.reports.located import in_repository
 from ci_migrate.reports.story import (
+    failing_sql,
     finding_name,
     finding_weight,
     first_line,
     message_rest,
+    next_commands,
     place,
     state_sentence,
 )
@@ -60,7 +63,7 @@ class JUnitReporter:
 def _stage_cases(report: Report, suite: str) -> Iterator[TestCase]:
     said_no = False
     for result in report.results:
-        case = _case(result.stage, suite, result.seconds, result.file, result.line)
+        case = _case(result.stage, suite, result.seconds, _linked(report, result.file), result.line)
         kind = f"ci_migrate.{result.stage.replace('-', '_')}"
         said_no = said_no or result.outcome in (Outcome.FAILED, Outcome.ERROR)
         if result.outcome is Outcome.PASSED:
@@ -84,9 +87,13 @@ def _stage_cases(report: Report, suite: str) -> Iterator[TestCase]:
 
 def _stage_text(result: StageResult, report: Report) -> str:
     said = "\n".join([first_line(result), *message_rest(result)])
-    parts = [said, place(result.file, result.line), result.details]
+    parts = [said, place(result.file, result.line)]
+    if result is report.first_bad:
+        parts.append(failing_sql(report))
+    parts.append(result.details)
     if result.outcome is not Outcome.SKIPPED:
         parts += [result.diagnosis.words if result.diagnosis else "", state_sentence(report)]
+        parts.append("\n".join(next_commands(report)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -97,7 +104,7 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
         grouped.setdefault(finding_name(finding), []).append(finding)
     for name, findings in grouped.items():
         worst = findings[0]
-        case = _case(name, suite, 0.0, worst.file, worst.line)
+        case = _case(name, suite, 0.0, _linked(report, worst.file), worst.line)
         text = "\n".join(_finding_text(finding) for finding in findings)
         if worst.refuses:
             _settle(case, Outcome.FAILED, worst.message, f"ci_migrate.checks.{worst.code}", text)
@@ -130,7 +137,9 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
         if len(plan.contexts) > 1:  # the same revision runs once per tenant
             name += f" {plan.contexts[context].version_table.label}"
         line = next((s.line for s in sent[key] if s.line), 1)
-        case = _case(name, suite, sum(s.seconds for s in sent[key]), files.get(revision_id), line)
+        case = _case(
+            name, suite, sum(s.seconds for s in sent[key]), _linked(report, files.get(revision_id)), line
+        )
         if key == failing:
             case.line = dry_run.line or case.line
             text = _stage_text(dry_run, report)
@@ -195,19 +204,18 @@ def _case(
     name: str, suite: str, seconds: float, file: str | None = None, line: int | None = None
 ) -> TestCase:
     case = TestCase(one_line(name), suite, elapsed_sec=seconds)
-    relative = _relative(file)
-    if relative:
-        case.file = relative
+    if file:
+        case.file = file
         case.line = line if line and line > 0 else None
     return case
 
 
-def _relative(file: str | None) -> str | None:
-    """The file as forges link it: POSIX, relative to the project; one outside of it can't be linked."""
+def _linked(report: Report, file: str | None) -> str | None:
+    """The file as forges link it: POSIX, relative to the repository; one outside of the project can't be linked."""
     if not file:
         return None
     path = PurePosixPath(one_line(file).replace("\\", "/"))
-    return None if path.is_absolute() or PureWindowsPath(path).drive else str(path)
+    return None if path.is_absolute() or PureWindowsPath(path).drive else in_repository(report, str(path))
 
 
 def _settle(case: TestCase, outcome: Outcome, message: str, kind: str, text: str) -> None:

@@ -29,10 +29,16 @@ class MarkdownReporter:
         report = clean_report(report)
         text = ""
         for most in (100, 30, 10, 3):
-            text = "\n".join(_document(report, digest, most)) + "\n"
+            text = "\n".join((marker(report), *_document(report, digest, most))) + "\n"
             if len(text) <= LIMIT:
                 break
         return text
+
+
+def marker(report: Report) -> str:
+    """The first line, which nobody sees: a bot finds its comment by it and edits that one in place."""
+    words = re.sub(r"[^\w.:/ ]+", "_", one_line(report.target))  # nothing that could end a comment of HTML
+    return f"<!-- ci-migrate: {words} -->"
 
 
 # --------------------------------------------------------------------------- foreign text
@@ -134,6 +140,9 @@ def _why(report: Report) -> Iterator[str]:
     subject = f"**{escape(bad.stage)}** {'said no' if bad.outcome is Outcome.FAILED else 'could not tell'}"
     named = f", revision {code(revision.id)} ({escape(revision.message)})" if revision else ""
     yield f"{code(where)}: {subject}{named}" if where else f"{subject}{named}"
+    sql = story.failing_sql(report)
+    if sql:
+        yield from ("", block(sql, "sql", 2000))
     lines = [story.first_line(bad), *story.message_rest(bad)]
     yield from ("", "> " + "<br>".join(escape(line, 1000) for line in lines))
     if report.diagnosis is not None and report.diagnosis.words:
@@ -193,8 +202,8 @@ def _measured(report: Report, most: int) -> Iterator[str]:
     if evidence is None:
         return
     rows = [
-        (cell_code(where), cell_code(name), cell_code(mode), time, escape(effect))
-        for where, name, mode, time, effect in measured.held(evidence)
+        (cell_code(h.where), cell_code(h.table), cell_code(h.mode), h.time, escape(h.effect))
+        for h in measured.held(evidence)
     ]
     yield from table(("statement", "table", "lock", "held until the commit", ""), rows, most, "lllrl")
     in_bytes = measured.bytes_line(evidence)

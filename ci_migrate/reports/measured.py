@@ -1,20 +1,34 @@
 """What a person must be told of what the dry run measured, in words, before any format. Expects a cleaned Report."""
 
+from typing import NamedTuple
+
 from ci_migrate.model import Evidence, Statement
 from ci_migrate.reports import story
 
-Row = tuple[str, str, str, str, str]
 WHOLE = "whole database"
 
 
-def held(evidence: Evidence) -> list[Row]:
+class Held(NamedTuple):
+    """A lock that kept others from something, or a table written anew; `time` is how long it was held in words."""
+
+    where: str
+    table: str
+    mode: str
+    time: str
+    effect: str
+    blocks: str
+    seconds: float
+    statement: int
+    """Its place in the evidence's statements, from 0."""
+
+
+def held(evidence: Evidence) -> list[Held]:
     """Locks that kept others from something and tables written anew, what was held longest first.
 
-    Of those on the whole database (each transaction takes one) only the first of these is told. Each is (file and
-    line, table, lock, how long it was held until the commit, what that means for others).
+    Of those on the whole database (each transaction takes one) only the first of these is told.
     """
-    rows: list[tuple[float, Row]] = []
-    for statement in evidence.statements:
+    rows: list[Held] = []
+    for number, statement in enumerate(evidence.statements):
         where = story.place(statement.file, statement.line) or statement.revision or "env.py"
         anew = set(statement.rewrites)
         for lock in statement.locks:
@@ -25,10 +39,15 @@ def held(evidence: Evidence) -> list[Row]:
                 anew.remove(lock.table)
                 effect = f"{_anew(statement)}; {effect}"
             seconds = lock.seconds or 0.0
-            rows.append((seconds, (where, lock.table or WHOLE, lock.mode, story.duration(seconds), effect)))
-        rows += [(0.0, (where, table, "", "", _anew(statement))) for table in sorted(anew)]
-    found = [row for _, row in sorted(rows, key=lambda each: -each[0])]
-    return [row for n, row in enumerate(found) if row[1] != WHOLE or WHOLE not in (r[1] for r in found[:n])]
+            time = story.duration(seconds)
+            rows.append(
+                Held(where, lock.table or WHOLE, lock.mode, time, effect, lock.blocks, seconds, number)
+            )
+        rows += [Held(where, table, "", "", _anew(statement), "", 0.0, number) for table in sorted(anew)]
+    rows.sort(key=lambda row: -row.seconds)
+    return [
+        row for n, row in enumerate(rows) if row.table != WHOLE or WHOLE not in (r.table for r in rows[:n])
+    ]
 
 
 def _anew(statement: Statement) -> str:

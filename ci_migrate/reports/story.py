@@ -137,6 +137,14 @@ def failing_revision(report: Report) -> Revision | None:
     return next((revision for revision in plan.revisions if revision.file == bad.file), None)
 
 
+def failing_sql(report: Report) -> str:
+    """The statement that the first bad stage is about: the one that failed, or that of its line in the rehearsal."""
+    bad, evidence = report.first_bad, report.evidence
+    if bad is None or bad.sql or evidence is None or bad.line is None:
+        return bad.sql if bad is not None else ""
+    return next((s.sql for s in evidence.statements if (s.file, s.line) == (bad.file, bad.line)), "")
+
+
 def message_rest(result: StageResult) -> list[str]:
     """The lines of a message after the first; the usual word on the untouched database stands elsewhere."""
     lines = [line.rstrip() for line in result.message.splitlines() if line.strip()]
@@ -164,7 +172,7 @@ def next_commands(report: Report) -> tuple[str, ...]:
     if report.diagnosis and report.diagnosis.next_commands:
         commands = report.diagnosis.next_commands
     elif report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE):
-        commands = _allow_command(report)
+        commands = _allow_command(report) or _again(report)
     else:
         commands = (shlex.join(["ci-migrate", "repair", "--dry-run", "--target", report.target]),)
     return tuple(command for command in commands if command not in said)
@@ -178,6 +186,17 @@ def _allow_command(report: Report) -> tuple[str, ...]:
     flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
     to = ["--to", report.plan.destination] if report.plan and report.command == "rollback" else []
     return (shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags]),)
+
+
+def _again(report: Report) -> tuple[str, ...]:
+    """The same once more, where a revision failed or lets the checks say no: on a copy first, where that is new."""
+    bad = report.first_bad
+    if bad is None or bad.outcome is not Outcome.FAILED or bad.stage not in ("dry-run", "migrate", "verify"):
+        return ()
+    command = "dry-run" if report.command == "run" and bad.stage == "dry-run" else report.command
+    to = ["--to", report.plan.destination] if report.plan and command == "rollback" else []
+    mended = "once the revision is mended" if bad.file else "once this is mended"
+    return (f"{shlex.join(['ci-migrate', command, *to, '--target', report.target])} # {mended}",)
 
 
 def proofs(report: Report) -> Iterator[tuple[bool, str]]:

@@ -93,6 +93,9 @@ def _why(report: Report, width: int) -> list[Text]:
     where = story.place(bad.file, bad.line)
     if where:
         lines.append(Text(f"  {where}", "bold"))
+    sql = one_line(story.failing_sql(report), 300)
+    if sql:
+        lines += _wrapped("  ", sql, width)
     if story.first_line(bad):
         lines += _wrapped("  ", story.first_line(bad), width)
     for line in story.message_rest(bad):

@@ -34,6 +34,7 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.assertions import failed_assertions
 from ci_migrate.stages.back import not_as_it_was, with_other_way
 from ci_migrate.stages.base import (
@@ -129,7 +130,9 @@ def _rehearse(
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)
     unproven = compare_with_backup(backup, plan, schema, scratch)
-    run.tell(f"backup restored in {restore_seconds:.1f} s; running {plan.pending} revisions on the copy")
+    run.tell(
+        f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
+    )
     counts = _counts(scratch, plan)
     facts = Facts(plan=plan, target_rows=backup.row_counts)
     looked = look_before(run, facts, scratch)
@@ -296,8 +299,8 @@ def _judge(
         lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
         back = f"accepted: {'; '.join(lost)}" if lost else "it loses nothing"
     message = (
-        f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), {plan.pending} revisions rehearsed on it "
-        f"({evidence.migrate_seconds:.1f} s), {back}"
+        f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), "
+        f"{plural(plan.pending, 'revision')} rehearsed on it ({evidence.migrate_seconds:.1f} s), {back}"
     )
     return replace(base, message=message, findings=findings)
 
@@ -321,6 +324,7 @@ def _failed(run: Run, base: StageResult, ended: Ended, recorder: Recorder) -> St
         message=message,
         file=file,
         line=failed.line,
+        sql=failed.sql,
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
     )
 

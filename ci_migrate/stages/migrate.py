@@ -20,6 +20,7 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.watch import Rest, Watcher
 
@@ -129,7 +130,11 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
     planned = tuple(c.to_heads for c in plan.contexts)
     failed = ended.failed
     if ended.ok and heads == planned:
-        ran = "Nothing was run" if plan.direction is Direction.STAMP else f"{plan.pending} revisions run"
+        ran = (
+            "Nothing was run"
+            if plan.direction is Direction.STAMP
+            else f"{plural(plan.pending, 'revision')} run"
+        )
         message = f"{ran}, now at {show_heads(heads)}"
         return StageResult(
             stage="migrate", outcome=Outcome.PASSED, message=message, state=TargetState.MIGRATED
@@ -163,5 +168,6 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
         file=relative(failed.file, run.settings.project_dir) if failed.file else None,
         line=failed.line,
+        sql=failed.sql,
         state=TargetState.UNKNOWN,
     )

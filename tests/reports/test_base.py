@@ -33,6 +33,8 @@ def test_formats_and_files_are_unique():
         ("markdown", "summary.md"),
         ("dotenv", "ci-migrate.env"),
         ("codequality", "codequality.json"),
+        ("sarif", "report.sarif"),
+        ("html", "report.html"),
     ]
 
 

@@ -60,7 +60,9 @@ def test_any_text_keeps_the_sections(samples, text):
     rendered.encode()
     titles = [line for line in rendered.split("\n") if line.startswith("### ")]
     assert {"### Why", "### Findings", "### Stages", "### Proved", "### Plan"} <= set(titles)
-    assert rendered.count("\n## ") == 0
+    assert rendered.count("\n## ") == 1
+    assert rendered.startswith("<!-- ci-migrate: ")
+    assert rendered.split("\n")[0].count(">") == 1
 
 
 def test_the_state_and_the_reason_come_first(samples):
