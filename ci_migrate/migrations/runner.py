@@ -108,7 +108,14 @@ class Workers:
             self._server.close()
             self._server = None
 
-    def run(self, request: Mapping[str, Any], handle: Handle, *, urgent: bool = False) -> Ended:
+    def run(
+        self,
+        request: Mapping[str, Any],
+        handle: Handle,
+        *,
+        urgent: bool = False,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Ended:
         """Run one request in a fresh child and answer its questions until it ends.
 
         Args:
@@ -116,6 +123,7 @@ class Workers:
             handle: called with each event, in order; an exception ends the child and is raised again.
             urgent: an interrupt ends the child at once instead of at a statement boundary (nothing of value
                 can be half-done: dry run, reading).
+            tick: called again and again, every `POLL` seconds or so, while the child is silent.
         """
         server = self._started()
         try:
@@ -126,7 +134,7 @@ class Workers:
         output = process.Tail(child.stderr)
         asked = request.get("asks", events.ASKED)
         conversation = _Conversation(
-            child, handle, self.interrupt, self.launch.stall_timeout, asked=asked, urgent=urgent
+            child, handle, self.interrupt, self.launch.stall_timeout, asked=asked, urgent=urgent, tick=tick
         )
         try:
             _write(child, msgspec.json.encode(request) + b"\n")
@@ -192,6 +200,7 @@ class _Conversation:
         *,
         asked: Sequence[str],
         urgent: bool,
+        tick: Callable[[], None],
     ) -> None:
         self.child = child
         self.handle = handle
@@ -199,6 +208,7 @@ class _Conversation:
         self.stall_timeout = stall_timeout
         self.asked = asked
         self.urgent = urgent
+        self.tick = tick
         self.hello: events.Hello | None = None
         self.last: events.Finished | events.Failed | None = None
         self.died: str | None = None
@@ -232,6 +242,7 @@ class _Conversation:
                 if gone or self._must_end(time.monotonic() - heard):
                     return
                 gone = self.child.poll() is not None  # what it sent last may still come
+                self.tick()
                 continue
             data = os.read(fd, 1 << 20)
             if not data:

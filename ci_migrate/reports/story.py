@@ -195,7 +195,8 @@ def _again(report: Report) -> tuple[str, ...]:
         return ()
     command = "dry-run" if report.command == "run" and bad.stage == "dry-run" else report.command
     to = ["--to", report.plan.destination] if report.plan and command == "rollback" else []
-    mended = "once the revision is mended" if bad.file else "once this is mended"
+    rehearsed = bad.stage != "dry-run"  # what went well there is not the revision's fault
+    mended = "once the cause is gone" if rehearsed or not bad.file else "once the revision is mended"
     return (f"{shlex.join(['ci-migrate', command, *to, '--target', report.target])} # {mended}",)
 
 

@@ -13,6 +13,7 @@ from ci_migrate.migrations.record import Recorder
 from ci_migrate.migrations.runner import Ended, Handle
 from ci_migrate.model import Plan
 from ci_migrate.stages.base import Run, child_request
+from ci_migrate.stages.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True)
@@ -54,4 +55,5 @@ def run_on_copy(
     """Run the plan's revisions on a scratch copy; `asks` and `probe` are what the worker's request says."""
     request = child_request(run, "dry-run", scratch)
     request.update(action="run", mode="dry-run", asks=asks, probe=probe, contexts=request_contexts(plan))
-    return run.workers.run(request, handle, urgent=True)
+    heart = Heartbeat(run)
+    return run.workers.run(request, heart.around(handle), urgent=True, tick=heart.beat)

@@ -22,6 +22,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.heartbeat import Heartbeat
 from ci_migrate.stages.watch import Rest, Watcher
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -95,7 +96,8 @@ def _with_retries(
         request = child_request(run, "migrate")
         request.update(action="run", mode="migrate", asks=events.JOURNALLED, contexts=rest.contexts)
         request["purge"] = run.purge
-        ended = watcher.unmasked(run.workers.run(request, watcher.handle))
+        heart = Heartbeat(run, run.database)
+        ended = watcher.unmasked(run.workers.run(request, heart.around(watcher.handle), tick=heart.beat))
         watcher.flush()
         failed = ended.failed
         if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:
@@ -103,7 +105,7 @@ def _with_retries(
         blockers = "; ".join(run.database.blockers()[:3]) or "another session that holds a lock"
         where = Rest.after_rollback(run, plan, evidence, before)
         if attempt == run.settings.lock_tries or where is None:
-            return ended, f"Tried {attempt} times. In the way: {blockers}"
+            return ended, f"Tried {plural(attempt, 'time')}. In the way: {blockers}"
         rest = where
         pause = min(30.0, 0.5 * 2**attempt) * (0.5 + random.random())  # noqa: S311 - a pause, not a secret
         run.tell(

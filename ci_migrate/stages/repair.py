@@ -29,6 +29,7 @@ from ci_migrate.repairs.restore_tables import half_done
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
 from ci_migrate.stages.gatekeeper import ways_back
+from ci_migrate.stages.heartbeat import Heartbeat
 from ci_migrate.stages.left import definitions_of, differences
 from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
 from ci_migrate.stages.restore_rows import noted, restore_rows
@@ -313,7 +314,8 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     ]
     request = child_request(run, "repair")
     request.update(action="run", mode="migrate", direction="downgrade", contexts=contexts)
-    return run.workers.run(request, lambda _event: None)
+    heart = Heartbeat(run, run.database)
+    return run.workers.run(request, heart.around(lambda _event: None), tick=heart.beat)
 
 
 def _restore(run: Run, backup: Backup | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
 from ci_migrate.repairs.diagnosis import begun, standing_commits, within
 from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.stages.heartbeat import Heartbeat
 from ci_migrate.stages.left import differs_from_rehearsal
 from ci_migrate.stages.watch import Rest, Watcher
 
@@ -64,7 +65,8 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
         )
         journal.append(*_lost_commits(entries, evidence, rung), resumed)
         watcher = Watcher(run, plan, rehearsed, journal, time.monotonic())
-        ended = watcher.unmasked(run.workers.run(request, watcher.handle))
+        heart = Heartbeat(run, run.database)
+        ended = watcher.unmasked(run.workers.run(request, heart.around(watcher.handle), tick=heart.beat))
         watcher.flush()
     finally:
         journal.close()

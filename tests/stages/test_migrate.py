@@ -96,6 +96,19 @@ def test_L9_a_lock_that_stays_is_tried_again_and_named_and_the_database_is_as_be
     assert shop.here("run").code == 0
 
 
+def test_who_is_in_the_way_is_said_while_it_waits(make_shop, monkeypatch) -> None:
+    monkeypatch.setattr("ci_migrate.stages.heartbeat.EVERY", 0.5)
+    shop = make_shop("default", "lock-timeout = 2.5\nlock-tries = 1")
+    with locked(shop):
+        done = shop.here("run")
+    assert done.code == 6, done.text
+    if "sqlite" in shop.url:  # there it waits before the first statement
+        assert re.search(r"\n    \S+: \d+ statements? sent, \d s\n", done.text), done.text
+    else:
+        assert re.search(r"\n    r1: migrations/versions/r1\.py:\d+ runs for \d s: ALTER TABLE", done.text), done.text
+        assert re.search(r"in the way may be: pid \d+, web, user postgres, idle in transaction", done.text)
+
+
 def test_L9_a_lock_that_goes_is_outlived(make_shop) -> None:
     shop = make_shop("default", "lock-timeout = 0.3\nlock-tries = 20")
     with contextlib.ExitStack() as stack:
