@@ -400,3 +400,13 @@ def test_the_shell_completes_commands_and_targets(alembic_project) -> None:
     assert completed(f"ci-migrate -C {folder} run --target p") == {"production"}
     alembic_project.settings("[[[")
     assert completed(f"ci-migrate -C {folder} run --target p") == set()
+
+
+def test_an_interpreter_without_alembic_is_named(alembic_project, tmp_path):
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = tmp_path / "bare" / "bin" / "python"
+    done = alembic_project.call("plan", env={"CI_MIGRATE_PYTHON": str(python)})
+    assert done.code == 8, done.text
+    assert str(python) in done.text
+    assert "there is no Alembic in the interpreter" in done.text
+    assert "CI_MIGRATE_PYTHON" in done.text

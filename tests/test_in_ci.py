@@ -1,12 +1,16 @@
 """The action, the workflow and the component do on a runner what they say: their own shell lines, run."""
 
+import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from ci_runners import ROOT, GitHubRunner, gitlab_component, run_gitlab_job
+from ci_runners import ROOT, GitHubRunner, bare, gitlab_component, run_gitlab_job
 
 ACTION = ROOT / "action.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "migrate.yml"
@@ -148,6 +152,34 @@ def test_plan_reviewers_apply(shop, runner) -> None:
     assert done.code == 0, done.log
     assert runner.outputs["gate"]["status"] == "migrated"
     assert "reviewers of the environment production" in shop.call("audit", "show", "--target", "live").out
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("gitlab-ci-local") is None, reason="npm install --global gitlab-ci-local")
+def test_the_component_by_another_reader_of_gitlabs_files(shop, tmp_path) -> None:
+    """gitlab-ci-local puts the inputs in, runs the job with its shell executor, and collects the artifacts."""
+    component = shop.write(
+        "templates/migrate.yml", COMPONENT.read_text().replace("  image: $[[ inputs.image ]]\n", "")
+    )
+    assert "image: $[[" not in component.read_text()  # its shell executor takes jobs without one
+    inputs = f"target: dev, install: 'true', stage: test, package: {ROOT}"
+    shop.write(".gitlab-ci.yml", f"include:\n  - local: templates/migrate.yml\n    inputs: {{{inputs}}}\n")
+    for words in (
+        "init -q",
+        "add .",
+        "-c user.name=a -c user.email=a@b commit -qm x",
+        "remote add origin https://gitlab.example.com/a/b.git",
+    ):
+        subprocess.run(["git", *words.split()], cwd=shop.folder, check=True)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["gitlab-ci-local", "--home", str(tmp_path / "home"), "migrate"], cwd=shop.folder,
+        env=bare({"PATH": path, "HOME": str(tmp_path)}), capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    artifacts = shop.folder / ".gitlab-ci-local" / "artifacts" / "migrate"
+    assert "MIGRATION_STATUS=migrated" in next(artifacts.rglob("ci-migrate.env")).read_text()
+    assert (artifacts / "ci-migrate-reports" / "junit.xml").exists()
 
 
 def test_the_component(shop, tmp_path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from ci_migrate.errors import CiMigrateError, RefusedError, WorkerError
 from ci_migrate.migrations import events
-from ci_migrate.migrations.runner import Ended, Workers
+from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Workers
 from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
 from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
 
@@ -98,7 +98,9 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
     """The error that fits how a child ended while nothing was written."""
     failed = ended.failed
     if failed is None:
-        return WorkerError(f"Alembic could not be run: {ended.died}.", hint=_last_line(ended))
+        other = "Name the project's by `python` in the settings or CI_MIGRATE_PYTHON, or activate its environment."
+        hint = other if NO_ALEMBIC in ended.output else _last_line(ended)
+        return WorkerError(f"Alembic could not be run: {ended.died}.", hint=hint)
     if failed.kind == "refused" and refused:
         return RefusedError(
             f"env.py asked for {refused[0]}, which is not the target.",

@@ -29,6 +29,9 @@ BOOTSTRAP = (
 POLL = 0.25
 """Seconds between two looks at the interrupt flag and the stall clock while the child is silent."""
 
+NO_ALEMBIC = "No module named 'alembic'"
+"""What Python says last where the interpreter is not the project's."""
+
 Handle = Callable[[events.AnyEvent], str | None]
 """Called for each event. The answer matters where `events.waits`: None or "go", "stop", "refuse <why>"."""
 
@@ -162,7 +165,9 @@ class Workers:
                 else f"the child process ended with {code}"
             )
             lines = [line for line in output.strip().splitlines() if line.strip()]
-            if lines and code > 0:
+            if lines and lines[-1].endswith(NO_ALEMBIC):
+                died = f"there is no Alembic in the interpreter {self.launch.python}"
+            elif lines and code > 0:
                 died += f": {lines[-1]}"
         failed = last if isinstance(last, events.Failed) else None
         if failed is not None:

@@ -105,7 +105,9 @@ def test_who_is_in_the_way_is_said_while_it_waits(make_shop, monkeypatch) -> Non
     if "sqlite" in shop.url:  # there it waits before the first statement
         assert re.search(r"\n    \S+: \d+ statements? sent, \d s\n", done.text), done.text
     else:
-        assert re.search(r"\n    r1: migrations/versions/r1\.py:\d+ runs for \d s: ALTER TABLE", done.text), done.text
+        assert re.search(r"\n    r1: migrations/versions/r1\.py:\d+ runs for \d s: ALTER TABLE", done.text), (
+            done.text
+        )
         assert re.search(r"in the way may be: pid \d+, web, user postgres, idle in transaction", done.text)
 
 
