@@ -2,10 +2,10 @@
 
 python benchmarks/pytest_plugin.py [--only optuna,glance] [--rounds 3]
 
-Each history (tests/corpora/README.md) is tried in a new folder on a new database by `pytest --ci-migrate`, which runs in
-this environment and starts the application's interpreter, and by `pytest --test-alembic` (pytest-alembic), which is
-installed beside the application and imports its env.py. Both in turns; printed are how many items ended how, and medians
-of the seconds of the whole command.
+Each history (tests/corpora/README.md) is tried in a new folder on a new database by `pytest --ci-migrate`, which runs
+in this environment and starts the application's interpreter, and by `pytest --test-alembic` (pytest-alembic), which is
+installed beside the application and imports its env.py. Both in turns; printed are how many items ended how, and
+medians of the seconds of the whole command.
 """
 
 import argparse

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
+import venv
 
 import click
 import pytest
