@@ -160,7 +160,7 @@ audit = Table(
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("at", String(32), nullable=False),  # text, since the very text is hashed
-    Column("kind", String(64), nullable=False),
+    Column("kind", String(64), nullable=False, index=True),
     Column("run_id", String(255)),
     Column("facts", Text, nullable=False),
     Column("previous", String(64), nullable=False),

@@ -1,6 +1,5 @@
 """The application: endpoints, errors, edges; and the server that runs it."""
 
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,7 +89,6 @@ def serve(service: Service, listening: socket.socket, *, trusted_proxy: str | No
         listening: as `listen` made it.
         trusted_proxy: the address of the proxy whose X-Forwarded-For counts; None for none.
     """
-    logging.getLogger("ci_migrate.server").setLevel(logging.INFO)
     config = uvicorn.Config(
         create_app(service),
         access_log=False,  # queries hold tokens; the audit trail has the calls

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ci_migrate.errors import CiMigrateError
+from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.process import Popen, Tail, running
 from ci_migrate.server.work import Answer, Work
 
@@ -62,17 +62,18 @@ def _spoken_to(child: Popen[bytes], work: Work) -> Answer | None:
     said = child.stdout.read()
     code = child.wait()
     text = complaints.text().strip()
-    if text:
-        log.info("%r: %s", work, text)
     try:
-        return msgspec.json.decode(said, type=Answer)
+        answer = msgspec.json.decode(said, type=Answer)
     except msgspec.DecodeError:
-        log.error("%r ended with %s and said nothing", work, code)  # noqa: TRY400 - the error of the decoder tells nothing
+        log.error("%r ended with %s and said nothing.\n%s", work, code, text)  # noqa: TRY400 - it tells nothing more
         return None
+    if answer.exit_code == ExitCode.BUG:
+        log.error("%r: %s", work, text)
+    return answer
 
 
 def words_of(error: BaseException) -> Answer:
     """An answer for what went wrong on the service's side."""
     if isinstance(error, CiMigrateError):
         return Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})
-    return Answer(exit_code=3, body={"message": f"Bug in ci-migrate: {type(error).__name__}"})
+    return Answer(exit_code=int(ExitCode.BUG), body={"message": f"Bug in ci-migrate: {type(error).__name__}"})

@@ -15,7 +15,7 @@ from ci_migrate.errors import ExitCode
 from ci_migrate.ledger import audit, jobs
 from ci_migrate.ledger.jobs import Job, JobStatus
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.opening import open_catalog
+from ci_migrate.model import Backup
 from ci_migrate.server.access import Admin, Approver, Caller, Operator, Viewer
 from ci_migrate.server.bodies import (
     TEXT,
@@ -162,18 +162,17 @@ async def backup_create(
 @router.get("/backup/list", responses={200: {"model": list[BackupBody]}})
 def backup_list(caller: Viewer) -> Response:
     """The backups of the target, the oldest first; half-written ones are FAILED."""
-    found = [b for b in open_catalog(caller.target.settings).list() if b.target in ("", caller.target.name)]
+    found = caller.target.backups().values()
     restored = _restored(caller.target.book())
     short = (msgspec.structs.replace(b, fingerprint=None, row_counts={}, files=()) for b in found)
-    return JSONResponse([backup_body(b, restored=b.backup_id in restored) for b in short])
+    return _json([backup_body(b, restored=b.backup_id in restored) for b in short])
 
 
 @router.get("/backup/{backupId}", responses={200: {"model": BackupBody}, **documented(404)})
 def backup_show(caller: Viewer, backup_id: BackupId) -> Response:
     """The manifest of a backup."""
-    _known(caller, backup_id)
-    backup = open_catalog(caller.target.settings).get(backup_id)
-    return JSONResponse(backup_body(backup, restored=backup_id in _restored(caller.target.book())))
+    backup = _known(caller, backup_id)
+    return _json(backup_body(backup, restored=backup_id in _restored(caller.target.book())))
 
 
 @router.post("/backup/{backupId}/restore", responses={**WORKS, 200: {"model": DoneBackup}})
@@ -198,13 +197,13 @@ async def backup_delete(caller: Admin, backup_id: BackupId, prefer: Prefer = "")
 @router.get("/jobs", responses={200: {"model": list[JobBody]}})
 def job_list(caller: Viewer) -> Response:
     """The last jobs of the target, the newest first."""
-    return JSONResponse([_job_body(job) for job in jobs.latest(caller.target.book(), caller.target.name)])
+    return _json([_job_body(job) for job in jobs.latest(caller.target.book(), caller.target.name)])
 
 
 @router.get("/jobs/{jobId}", responses={200: {"model": JobBody}, **documented(404)})
 def job_show(caller: Viewer, job_id: JobId) -> Response:
     """How a job is doing, or how it ended."""
-    return JSONResponse(_job_body(_found(caller, job_id)))
+    return _json(_job_body(_found(caller, job_id)))
 
 
 @router.get(
@@ -289,9 +288,13 @@ def _restored(ledger: Ledger) -> frozenset[str]:
         return frozenset(facts["backup"] for facts in audit.facts_of(connection, "backup restored"))
 
 
-def _known(caller: Caller, backup_id: str) -> None:
-    """Raise 404 for a backup that is not this target's."""
-    of_target = ("", caller.target.name)
-    found = (b for b in open_catalog(caller.target.settings).list() if b.target in of_target)
-    if backup_id not in {b.backup_id for b in found}:
+def _known(caller: Caller, backup_id: str) -> Backup:
+    """A backup of this target's. Raises 404 where it has none of this id."""
+    backup = caller.target.backups().get(backup_id)
+    if backup is None:
         raise ProblemError(404, f"Target {caller.target.name} has no backup {backup_id}.")
+    return backup
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

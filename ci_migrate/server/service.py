@@ -9,12 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from ci_migrate.backups.catalog import Catalog
 from ci_migrate.errors import CiMigrateError, ExitCode, LedgerError, LockedError
 from ci_migrate.ledger import jobs, keys
 from ci_migrate.ledger.jobs import Job, JobStatus
 from ci_migrate.ledger.keys import KeyRecord
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
-from ci_migrate.opening import target_url
+from ci_migrate.model import Backup
+from ci_migrate.opening import open_catalog, target_url
 from ci_migrate.server.auditor import Auditor
 from ci_migrate.server.children import Children, words_of
 from ci_migrate.server.limits import FAILURES, Failures
@@ -42,6 +44,7 @@ class Target:
     _opening: threading.Lock = field(default_factory=threading.Lock)
     _url: URL | None = field(default=None, repr=False)
     _ledger: Ledger | None = None
+    _catalog: Catalog | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +64,14 @@ class Target:
         if ledger is None:
             raise LedgerError(f"Target {self.name} has no ledger.")
         return ledger
+
+    def backups(self) -> dict[str, Backup]:
+        """The backups of this target by their ids, the oldest first. Raises CiMigrateError where they can't be read."""
+        with self._opening:
+            if self._catalog is None:  # plugins are looked for, which takes longer than all the rest
+                self._catalog = open_catalog(self.settings)
+            catalog = self._catalog
+        return {b.backup_id: b for b in catalog.list() if b.target in ("", self.name)}
 
     def ledger_text(self) -> str:
         """The ledger's URL with its password: for a child's standard input, nothing else."""

@@ -91,7 +91,7 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
         answer = Answer(exit_code=128 + error.number, body={"message": words})
     except Exception as error:  # noqa: BLE001 - the boundary of this process: the caller gets an answer, the log the rest
         traceback.print_exc()
-        words = f"Bug in ci-migrate: {type(error).__name__}: {error}"
+        words = f"Bug in ci-migrate: {type(error).__name__}. The service's log has more."
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
     interrupt.protected = True  # from here on a signal is too late
     answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
@@ -124,6 +124,9 @@ def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRA
     if work.create_backup is not None:
         sources = {**settings.sources, "auto-backup": f"createBackup={str(work.create_backup).lower()}"}
         settings = replace(settings, auto_backup=work.create_backup, sources=sources)
+    needed = settings.needs_approval("rollback" if direction is Direction.DOWNGRADE else "migrate")
+    if work.token is not None and not needed:  # then no stage looks at it; whoever sends one means it
+        token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
     by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
     with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
         request = Path(folder) / "approval-request.json"
@@ -137,8 +140,8 @@ def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRA
         )
         report = gate.run(settings, order, bench.interrupt)
         wanted = json.loads(request.read_bytes()) if request.exists() else None
-    if work.token is not None and report.exit_code is ExitCode.OK and report.approval is None:
-        # nothing looked at it, since nothing was pending or the target needs none: a used one is refused all the same
+    if work.token is not None and needed and report.plan is not None and report.plan.changes_nothing:
+        # nothing is pending, so no stage looked at it: one that was used is refused all the same
         token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
     body = body_of(report)
     return Answer(

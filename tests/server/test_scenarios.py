@@ -230,6 +230,14 @@ def test_a_revision_that_fails_is_put_back_and_backups_of_tables(tmp_path):
     project.revision("r3", "r2", bad)
     keys = {("dev", "admin"): make_key(project, "ana", "admin", "dev")}
     with served(project, keys) as service:
+        body = {"confirmationToken": "0" * 36, "confirmedBy": "Ben", "reason": "to see"}
+        assert service.refused(403, "POST", "/migrate-with-confirmation", json=body)["exitCode"] == 4
+        body["confirmationToken"] = service.good("POST", "/generate-token")["token"]
+        failed = service.refused(422, "POST", "/migrate-with-confirmation", json=body)
+        assert (failed["exitCode"], failed["stage"]) == (
+            1,
+            "dry-run",
+        )  # the token was good, the revision is not
         failed = service.refused(424, "POST", "/migrate")
         assert (failed["exitCode"], failed["state"]) == (6, "as before, proved")
         assert project.dump() == before
@@ -237,3 +245,31 @@ def test_a_revision_that_fails_is_put_back_and_backups_of_tables(tmp_path):
         assert (made["partial"], made["tables"]) == (True, ["users"])
         assert service.refused(400, "POST", "/backup/create", params={"tables": ["nowhere"]})["exitCode"] == 2
         assert service.refused(400, "POST", "/backup/create", params={"tables": ["a\n"]})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_on_servers_too(request, tmp_path, engine):
+    url = request.getfixturevalue(f"{engine}_url")
+    project = new_project(tmp_path)
+    project.environ["DATABASE_URL"] = (
+        url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    )
+    project.settings('[targets.dev]\nurl = "env:DATABASE_URL"\n')
+    keys = {("dev", "admin"): make_key(project, "ana", "admin", "dev")}
+    with served(project, keys) as service:
+        done = service.good("POST", "/migrate-with-backup")
+        assert (done["targetVersion"], done["migrationsRun"]) == ("r2", 2)
+        made = service.good("POST", "/backup/create")
+        assert service.good("POST", "/rollback", params={"targetVersion": "r1"})["targetVersion"] == "r1"
+        again = service.good("POST", f"/backup/{made['backupId']}/restore")
+        assert again["restored"] is True
+        listed = service.good("GET", "/backup/list")
+        assert [b["backupId"] for b in listed if b["restored"]] == [made["backupId"]]
+        assert service.good("POST", "/migrate")["migrationsRun"] == 0  # r2 is back
+        token = service.good("POST", "/generate-token", params={"backupId": made["backupId"]})["token"]
+        valid = {"token": token, "backupId": made["backupId"]}
+        assert service.good("GET", "/validate-token", params=valid) == {"valid": True}
+    assert project.call("audit", "verify").code == 0
+    log = (project.folder / "serve.log").read_text()
+    assert "Traceback" not in log

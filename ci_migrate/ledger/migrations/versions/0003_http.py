@@ -44,3 +44,7 @@ def upgrade() -> None:
         sa.Column("exit_code", sa.Integer),
         sa.Column("answer", sa.Text, nullable=False),
     )
+    # each call over HTTP is a record: those of one kind must be found without reading them all
+    name = op.f("ix_ci_migrate_audit_kind")
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("ci_migrate_audit")}:
+        op.create_index(name, "ci_migrate_audit", ["kind"])
