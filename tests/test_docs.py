@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import commands_page
 import yaml
 
 from ci_migrate import checks, hookspecs
@@ -26,6 +27,11 @@ def rows(text: str) -> list[list[str]]:
 def test_readme_lists_the_commands_of_the_code() -> None:
     listed = [(row[0].strip("`"), row[1]) for row in rows(README) if row[0].startswith("`")]
     assert listed == [command for group in COMMANDS.values() for command in group]
+
+
+def test_the_page_of_the_commands_is_made_of_their_help() -> None:
+    made = (ROOT / "docs" / "commands.md").read_text()
+    assert made == commands_page.page(), "python tests/support/commands_page.py > docs/commands.md"
 
 
 def test_readme_lists_the_exit_codes_of_the_code() -> None:
