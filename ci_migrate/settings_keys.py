@@ -368,7 +368,7 @@ KEYS: tuple[Key, ...] = (
     Key("require-confirmation", FLAG, True, BOTH, "Production-tagged stages need an approval token."),
     Key("token-validity-minutes", _whole(1, 7 * 24 * 60), 30, BOTH, "How long a token is valid."),
     Key("max-evidence-age", _seconds(zero=True), "24h", BOTH,
-        "Evidence that is older is measured again, even where nothing else changed."),
+        "How old a dry run may be whose evidence is shown to approvers over HTTP; a run rehearses anew."),
     Key("auto-rollback", FLAG, True, BOTH, "Repair by itself when a migration fails."),
     Key("on-failure", _choice("keep", "back"), "keep", BOTH,
         "Revisions that committed before the failing one: keep them, or go back by proven downgrades."),
