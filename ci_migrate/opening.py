@@ -189,6 +189,11 @@ def databases_of(
     settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
 ) -> tuple[Database, Database, Database]:
     """The target, the target as it is read, and the database on whose server scratch copies live."""
+    if settings.databases:
+        raise SettingsError(
+            f"`databases` ({', '.join(settings.databases)}) is not built yet: a target is one database.",
+            hint="Give each database a section of alembic.ini, and a target with `alembic-name` (docs/databases.md).",
+        )
     database = plugins.make_database(manager, url, options)
     refuse_unknown_host(settings, database)
     reader = copies = database

@@ -9,6 +9,7 @@ from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.model import Direction, Plan
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import Run
 from ci_migrate.stages.gatekeeper import claimed, protection, refuse_other_database, reserved, why_needed
 
@@ -68,7 +69,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
     approval = _approved(run, RULES + rules.digest) if found.protected else None
     ledger.pin_identity(run.database.identity())
     ledger_protection.protect(ledger, rules, by=by, approval_id=approval)
-    who = f"{len(rules.approvers)} approvers, {rules.min_approvals} of them needed"
+    who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
     return (
         f"Protected: {run.database.identity().place} ({who if rules.approvers else 'confirmation tokens'}). "
         "From now on every run against it needs an approval, whatever the repository's settings say."

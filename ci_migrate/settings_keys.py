@@ -324,7 +324,8 @@ KEYS: tuple[Key, ...] = (
     Key("url", URL, None, TARGET, "The target's URL. Not set: env.py is asked.", secret=True),
     Key("read-url", URL, None, TARGET,
         "URL without a right to write, for check, backup and dry run. Not set: `url`.", secret=True),
-    Key("databases", URLS, {}, TARGET, "More databases that the same env.py migrates.", secret=True),
+    Key("databases", URLS, {}, TARGET,
+        "More databases that the same env.py migrates. Not built yet: refused.", secret=True),
     Key("tags", NAMES, [], ("target", "stage"),
         "`prod` or `production` switch the approval on. A stage's tags are added to what it inherits: "
         "migrate, repair, restore and rollback inherit the target's."),

@@ -149,6 +149,10 @@ def test_2_usage(alembic_project, arguments, words):
         ('[targets.dev]\nurl = "oracle://h/x"\n', "oracle"),
         ('[targets.a]\nurl = "sqlite:///a"\n[targets.b]\nurl = "sqlite:///b"\n', "a, b"),
         ('plugins = ["not_there.py"]\n', "not_there.py"),
+        (
+            '[targets.dev]\nurl = "sqlite:///app.db"\ndatabases = {two = "sqlite:///two.db"}\n',
+            "`databases` (two) is not built yet",
+        ),
     ],
 )
 def test_2_settings(alembic_project, settings, words):

@@ -14,6 +14,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction, Severity, now
+from ci_migrate.reports.story import NO_TABLE
 from ci_migrate.stages.base import show_heads
 
 _DEFAULT_BACK = ("undo", "downgrade")
@@ -112,11 +113,14 @@ def _words(request: ApprovalRequest) -> str:
     else:
         proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"
         lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
-        lines += [f"  {name}: {rows.before} -> {rows.after} rows" for name, rows in evidence.rows.items()][
-            :_SHOWN
-        ]
+        changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
+        lines += changed[:_SHOWN]
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
     return "\n".join(map(plain, lines))
+
+
+def _rows(count: int | None) -> str:
+    return NO_TABLE if count is None else f"{count:,}"

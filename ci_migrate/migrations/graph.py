@@ -73,8 +73,19 @@ def inspect(workers: Workers, request: Mapping[str, Any], mode: str = READ) -> I
         )
     error = next((c.error for c in found.contexts if c.error), "")
     if error and not found.row_troubles:
-        raise RefusedError(f"Alembic says: {error.rstrip('.')}.")
+        raise RefusedError(
+            f"Alembic says: {error.rstrip('.')}.", hint=_split_branch(found.graph, request["destination"])
+        )
     return found
+
+
+def _split_branch(graph: events.Graph, destination: str) -> str:
+    """What to do where `label@head` is asked for, and the branch has several heads; "" otherwise."""
+    label, _, what = destination.partition("@")
+    heads = [r.id for r in graph.revisions if r.id in graph.heads and label in r.branch_labels]
+    if what != "head" or len(heads) < 2:
+        return ""
+    return f"The branch {label} has {len(heads)} heads; merge them: alembic merge -m MESSAGE {' '.join(sorted(heads))}"
 
 
 def graph_of(workers: Workers, request: Mapping[str, Any]) -> events.Graph:
@@ -105,7 +116,8 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
         return RefusedError(
             f"env.py asked for {refused[0]}, which is not the target.",
             hint="Set the target's `url` to the database that env.py uses, or name the other one in "
-            "`allow-connections`: it may then be read, and written by the migration only.",
+            "`allow-connections`: it may then be read, and written by the migration only. Several databases in "
+            "one env.py, as by Alembic's template multidb, are not supported: a section and a target for each.",
         )
     where = f" ({failed.file}:{failed.line})" if failed.file else ""
     if failed.kind == "command":

@@ -1421,9 +1421,11 @@ def describe_graph(script: Any) -> dict[str, Any]:
     """All revision scripts, newest first."""
     revisions = []
     for revision in script.walk_revisions():
-        function = getattr(revision.module, "downgrade", None)
-        code = getattr(function, "__code__", None)
-        names = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
+        back = getattr(revision.module, "downgrade", None)
+        # an upgrade that does nothing, as a merge's, has nothing to take back
+        has_downgrade = back is not None and (
+            does_something(back) or not does_something(getattr(revision.module, "upgrade", None))
+        )
         own = getattr(revision.module, "ci_migrate", None)
         allow = own.get("allow", {}) if isinstance(own, dict) else {}
         revisions.append(
@@ -1434,12 +1436,18 @@ def describe_graph(script: Any) -> dict[str, Any]:
                 "down_revisions": list(as_tuple(revision.down_revision)),
                 "depends_on": list(as_tuple(revision.dependencies)),
                 "branch_labels": sorted(revision.branch_labels or ()),
-                "has_downgrade": function is not None
-                and (code is None or bool(names - {"NotImplementedError"})),
+                "has_downgrade": has_downgrade,
                 "allow": {str(k): str(v) for k, v in allow.items()},
             }
         )
     return {"revisions": revisions, "heads": list(script.get_heads()), "env_file": script.env_py_location}
+
+
+def does_something(function: Any) -> bool:
+    """Whether there is more in it than `pass`, a docstring, or raising NotImplementedError."""
+    code = getattr(function, "__code__", None)
+    names = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
+    return code is None or bool(names - {"NotImplementedError"})
 
 
 def as_tuple(value: Any) -> tuple[str, ...]:

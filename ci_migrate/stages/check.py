@@ -15,6 +15,7 @@ from ci_migrate.model import (
     TargetState,
     sha256_hex,
 )
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.back import with_other_way
 from ci_migrate.stages.base import Run, child_request, show_heads
 from ci_migrate.stages.gatekeeper import reserved, tell_refused, why_needed
@@ -78,7 +79,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
             tell_refused(run, run.unfit)
             raise run.unfit
         approval = reserved(run, plan) if why_needed(run, run.direction) else None
-    what = f"{plan.pending} revisions to run" if plan.pending != 1 else "1 revision to run"
+    what = f"{plural(plan.pending, 'revision')} to run"
     if run.direction is Direction.STAMP:
         what = "Version rows to write"
     message = (

@@ -13,6 +13,7 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.assertions import failed_assertions
 from ci_migrate.stages.base import Run, bare_schema, heads_of, show_heads
 from ci_migrate.stages.left import differences, differs_from_rehearsal
@@ -50,7 +51,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
     return StageResult(
         stage="verify",
         outcome=Outcome.PASSED,
-        message=f"At {show_heads(heads)}; {len(evidence.changes)} schema objects changed as rehearsed",
+        message=f"At {show_heads(heads)}; {plural(len(evidence.changes), 'schema object')} changed as rehearsed",
         state=TargetState.MIGRATED,
         findings=failing,
     )

@@ -126,6 +126,14 @@ def test_M19_cm401_no_downgrade(rehearse):
     assert not report.evidence.way_back.tried
 
 
+def test_cm401_a_merge_has_nothing_to_take_back(alembic_project):
+    alembic_project.revision("r2b", "r1", "create table more (id integer)", "drop table more")
+    alembic_project.revision("r3", ("r2", "r2b"), "pass", "pass")
+    report = alembic_project.gate("dry-run")
+    assert of(report, "CM401") == []
+    assert report.evidence.way_back.proven
+
+
 def test_cm401_require_downgrade(rehearse, filled):
     filled.settings('require-downgrade = true\n[targets.dev]\nurl = "sqlite:///app.db"\n')
     assert only(rehearse("create table more (id integer)", "pass"), "CM401").refuses
