@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,10 @@ ANSWER_LIMIT = 60_000
 """Bytes: MySQL's TEXT ends at 64 KiB."""
 
 
+MESSAGE_LIMIT = 1000
+"""Characters of a stage's message: there are seven stages, and MySQL's limit is the same."""
+
+
 class JobStatus(StrEnum):
     """`interrupted`: the process that did it died; its message says what became of the target."""
 
@@ -28,7 +33,7 @@ class JobStatus(StrEnum):
 
 
 class Job(Noun, frozen=True, kw_only=True):
-    """One piece of work. `answer` is the body of the answer, {} as long as it runs."""
+    """One piece of work. `answer` is the body of the answer, {} as long as it runs; `stages` those that have ended."""
 
     job_id: str
     target: str
@@ -39,6 +44,7 @@ class Job(Noun, frozen=True, kw_only=True):
     status: JobStatus = JobStatus.RUNNING
     exit_code: int | None = None
     answer: dict[str, Any] = msgspec.field(default_factory=dict)
+    stages: tuple[dict[str, Any], ...] = ()
 
 
 def begin(ledger: Ledger, *, target: str, action: str, actor: str, address: str) -> Job:
@@ -47,10 +53,21 @@ def begin(ledger: Ledger, *, target: str, action: str, actor: str, address: str)
     with ledger.writing() as connection:
         job = Job(job_id=job_id, target=target, action=action, actor=actor, started=clock(connection))
         fields = {field: getattr(job, field) for field in Job.__struct_fields__}
-        connection.execute(insert(jobs).values({**fields, "status": job.status.value, "answer": "{}"}))
+        connection.execute(
+            insert(jobs).values({**fields, "status": job.status.value, "answer": "{}", "stages": "[]"})
+        )
         facts = {"jobId": job_id, "action": action, "actor": actor, "address": address}
         audit.append(connection, "job started", None, facts)
     return job
+
+
+def progress(ledger: Ledger, job_id: str, stages: Sequence[dict[str, Any]]) -> None:
+    """Write which stages of a job have ended; of long messages their beginning."""
+    short = [{**stage, "message": str(stage.get("message", ""))[:MESSAGE_LIMIT]} for stage in stages]
+    text = canonical_json(printable(msgspec.to_builtins(short))).decode()
+    running = (jobs.c.job_id == job_id, jobs.c.status == JobStatus.RUNNING.value)
+    with ledger.writing() as connection:
+        connection.execute(update(jobs).where(*running).values(stages=text))
 
 
 def end(ledger: Ledger, job_id: str, status: JobStatus, exit_code: int, answer: dict[str, Any]) -> bool:
@@ -101,5 +118,9 @@ def latest(ledger: Ledger, target: str, limit: int = 20) -> tuple[Job, ...]:
 
 def _job(row: Any) -> Job:
     fields = {field: getattr(row, field) for field in Job.__struct_fields__}
-    answer = msgspec.json.decode(row.answer)
-    return Job(**{**fields, "status": JobStatus(row.status), "answer": answer})
+    texts = {
+        "status": JobStatus(row.status),
+        "answer": msgspec.json.decode(row.answer),
+        "stages": tuple(msgspec.json.decode(row.stages)),
+    }
+    return Job(**{**fields, **texts})

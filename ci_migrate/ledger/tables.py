@@ -275,6 +275,7 @@ jobs = Table(
     Column("status", String(16), nullable=False),
     Column("exit_code", Integer),
     Column("answer", Text, nullable=False),  # JSON; never a token
+    Column("stages", Text, nullable=False),  # JSON
 )
 
 _CLOCKS = {

@@ -93,6 +93,15 @@ class Validity(Body):
     valid: bool
 
 
+class StageBody(Body):
+    """A stage of a job that has ended. `outcome`: `passed`, `failed`, `error` or `skipped`."""
+
+    stage: str
+    outcome: str
+    seconds: float
+    message: str
+
+
 class JobBody(Body):
     """A job. `status`: `running`, `finished`, `failed`, or `interrupted`: the process that did it died.
 
@@ -108,6 +117,7 @@ class JobBody(Body):
     finished: datetime | None
     exit_code: int | None
     message: str
+    stages: list[StageBody]
     result: dict[str, Any]
 
 

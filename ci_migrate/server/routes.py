@@ -1,7 +1,6 @@
 """The endpoints: each reads what it was sent, has the work done, and says what came of it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Annotated, Any
@@ -212,25 +211,28 @@ def job_show(caller: Viewer, job_id: JobId) -> Response:
     response_class=StreamingResponse,
 )
 async def job_events(caller: Viewer, job_id: JobId) -> Response:
-    """Server-sent events: the job as it is now, and again when it ends."""
+    """Server-sent events: the job as it is now, each stage as it ends, and the job when it has ended."""
     job = await run_in_threadpool(_found, caller, job_id)
 
     async def events() -> AsyncIterator[str]:
-        current = job
-        yield _event(current)
+        current, told = job, 0
+        yield _event(current.status, _job_body(current))
         while current.status is JobStatus.RUNNING:
             await asyncio.sleep(POLL)
             current = await run_in_threadpool(_found, caller, job_id)
+            for stage in current.stages[told:]:
+                yield _event("stage", stage)
+            told = len(current.stages)
             if current.status is JobStatus.RUNNING:
                 yield ": still running\n\n"  # keeps a proxy from closing the connection
             else:
-                yield _event(current)
+                yield _event(current.status, _job_body(current))
 
     return StreamingResponse(events(), media_type="text/event-stream")
 
 
-def _event(job: Job) -> str:
-    return f"event: {job.status}\ndata: {json.dumps(_job_body(job))}\n\n"
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
 
 
 def _job_body(job: Job) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from ci_migrate.approval_trust import ACTOR
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
-from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, Direction, Noun, Outcome, Report, TargetState
+from ci_migrate.model import Backup, Direction, Noun, Outcome, Report, StageResult, TargetState
 from ci_migrate.opening import Order, opened
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report
@@ -71,7 +71,7 @@ class Bench:
     work: Work
     settings: Settings
     interrupt: Interrupt
-    order: Callable[..., Order] = field(default=Order)
+    done: Callable[[StageResult], None]
 
     @property
     def token(self) -> Secret | None:
@@ -81,9 +81,10 @@ class Bench:
 
 def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: Interrupt) -> Answer:
     """Do a piece of work; whatever happens, there is an answer, and the ledger knows how the job ended."""
+    book = JobBook(work)
     try:
         settings = load(directory, {**environ, ACTOR: work.actor}, {"target": work.target})
-        answer = ACTIONS[work.action](Bench(work, settings, interrupt))
+        answer = ACTIONS[work.action](Bench(work, settings, interrupt, book.stage))
     except CiMigrateError as error:
         answer = Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})
     except Interrupted as error:
@@ -95,20 +96,42 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
     interrupt.protected = True  # from here on a signal is too late
     answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
-    if work.job_id:
-        _record(work, answer)
+    book.end(answer)
     return answer
 
 
-def _record(work: Work, answer: Answer) -> None:
-    """Write how the job ended: the service may be gone. Where that fails, the service tries again."""
-    try:
-        ledger = open_ledger(make_url(work.ledger), create=False)
-        if ledger is not None:
-            with ledger:
-                jobs.end(ledger, work.job_id, status_of(answer), answer.exit_code, answer.body)
-    except CiMigrateError:
-        traceback.print_exc()
+class JobBook:
+    """Tells the ledger how a job is doing: the service may be gone. What fails here changes nothing of the work."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._ledger: Ledger | None = None
+        self._stages: list[dict[str, Any]] = []
+
+    def stage(self, result: StageResult) -> None:
+        """A stage has ended."""
+        fields = ("stage", "outcome", "seconds", "message")
+        self._stages.append({name: getattr(result, name) for name in fields})
+        self._tell(lambda ledger: jobs.progress(ledger, self._work.job_id, self._stages))
+
+    def end(self, answer: Answer) -> None:
+        """The job has. Where that can't be written, the service tries again."""
+        work = self._work
+        self._tell(
+            lambda ledger: jobs.end(ledger, work.job_id, status_of(answer), answer.exit_code, answer.body)
+        )
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _tell(self, write: Callable[[Ledger], object]) -> None:
+        if not self._work.job_id:
+            return
+        try:
+            self._ledger = self._ledger or open_ledger(make_url(self._work.ledger), create=False)
+            if self._ledger is not None:
+                write(self._ledger)
+        except CiMigrateError:
+            traceback.print_exc()
 
 
 def status_of(answer: Answer) -> JobStatus:
@@ -137,6 +160,7 @@ def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRA
             token=bench.token,
             reason=f"{work.reason}{by}",
             request_file=request,
+            done=bench.done,
         )
         report = gate.run(settings, order, bench.interrupt)
         wanted = json.loads(request.read_bytes()) if request.exists() else None

@@ -55,6 +55,10 @@ def test_a_job_ends_once(ledger):
     assert jobs.get(ledger, job.job_id, "dev") == job
     assert jobs.get(ledger, job.job_id, "other") is None
     assert jobs.running(ledger, "dev") == (job,)
+    stage = {"stage": "check", "outcome": "passed", "seconds": 0.1, "message": "x" * 5000}
+    jobs.progress(ledger, job.job_id, [stage])
+    (found,) = jobs.get(ledger, job.job_id, "dev").stages
+    assert found == {**stage, "message": "x" * 1000}
     answer = {"message": "done \ud800", "findings": ["x" * 1000] * 100, "statement": "y" * 70_000}
     assert jobs.end(ledger, job.job_id, JobStatus.FAILED, 6, answer)
     assert not jobs.end(ledger, job.job_id, JobStatus.FINISHED, 0, {"message": "later"})

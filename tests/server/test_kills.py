@@ -37,6 +37,8 @@ def test_what_is_killed_during_a_migration_is_found_and_mended(tmp_path, dies):
         started = service.call("POST", "/migrate-with-backup", headers={"Prefer": "respond-async"})
         assert started.status_code == 202
         wait_for((project.folder / "reached").exists, "the migration never came to its middle")
+        stages = service.good("GET", f"/jobs/{started.json()['jobId']}")["stages"]
+        assert [s["stage"] for s in stages] == ["check", "backup", "dry-run", "approve"]
         assert service.refused(423, "POST", "/backup/create")["exitCode"] == 5
         ours = descendants(service.process.pid)
         assert ours

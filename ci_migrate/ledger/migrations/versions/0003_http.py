@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("exit_code", sa.Integer),
         sa.Column("answer", sa.Text, nullable=False),
+        sa.Column("stages", sa.Text, nullable=False),
     )
     # each call over HTTP is a record: those of one kind must be found without reading them all
     name = op.f("ix_ci_migrate_audit_kind")
