@@ -2,14 +2,16 @@
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 
+import click
 import commands_page
 import yaml
 
 from ci_migrate import checks, hookspecs
 from ci_migrate.approval import ApprovalPayload
-from ci_migrate.cli import COMMANDS
+from ci_migrate.cli import COMMANDS, cli
 from ci_migrate.errors import EXIT_CODE_MEANING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,3 +97,41 @@ def test_the_inputs_of_the_action_are_documented() -> None:
     inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
     listed = {row[0].strip("`"): row[1].strip("`") for row in rows((ROOT / "docs" / "ci.md").read_text())[2:]}
     assert listed == {name: what.get("default", "") for name, what in inputs.items()}
+
+
+def shown_commands(text: str) -> list[str]:
+    """What pages show: command lines in blocks, and those within the text."""
+    blocks = "\n".join(re.findall(r"```(?:sh|console)?\n(.*?)```", text.replace("\\\n", " "), re.DOTALL))
+    in_blocks = re.findall(r"""(?m)(?:^\s*(?:\$ )?|\$\(|["'])ci-migrate ([a-z-][^|>;&)#\n`]*)""", blocks)
+    return [*in_blocks, *re.findall(r"`ci-migrate ([a-z-][^`|]*)`", text)]
+
+
+def parse(words: list[str]) -> None:
+    """As the command line does, without running anything."""
+    command: click.Command = cli
+    context = cli.make_context("ci-migrate", words)
+    while isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        if not rest:
+            return
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command, context = found, found.make_context(name, rest, parent=context)
+
+
+def test_each_command_that_a_page_shows_is_one() -> None:
+    """Its name and all of its options are those of the code; words of a text may leave out what it needs."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")]
+    seen = 0
+    for page in pages:
+        if page.name == "commands.md":  # made of the code
+            continue
+        for text in shown_commands(page.read_text()):
+            try:
+                parse(shlex.split(text))
+            except (click.MissingParameter, click.BadOptionUsage, click.BadParameter, click.exceptions.Exit):
+                pass
+            except click.UsageError as error:
+                raise AssertionError(f"{page.name}: ci-migrate {text}: {error.format_message()}") from error
+            seen += 1
+    assert seen > 80
