@@ -102,7 +102,9 @@ def test_the_inputs_of_the_action_are_documented() -> None:
 def shown_commands(text: str) -> list[str]:
     """What pages show: command lines in blocks, and those within the text."""
     blocks = "\n".join(re.findall(r"```(?:sh|console)?\n(.*?)```", text.replace("\\\n", " "), re.DOTALL))
-    in_blocks = re.findall(r"""(?m)(?:^\s*(?:\$ )?|\$\(|["'])ci-migrate ([a-z-][^|>;&)#\n`]*)""", blocks)
+    in_blocks = re.findall(
+        r"""(?m)(?:^\s*(?:\$ )?|\$\(|["'])ci-migrate ([a-z-](?:'[^']*'|"[^"]*"|[^|>;&)#\n`"'])*)""", blocks
+    )
     return [*in_blocks, *re.findall(r"`ci-migrate ([a-z-][^`|]*)`", text)]
 
 
