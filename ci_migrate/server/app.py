@@ -59,10 +59,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Uvicorn's own handler, and ours."""
-        self._service.stop()
+        """Uvicorn's own handler, and ours; a second signal must not wait for the locks of the first."""
+        if not self._told:
+            self._told = True
+            self._service.stop()
         super().handle_exit(sig, frame)
 
 

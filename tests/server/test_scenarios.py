@@ -202,6 +202,21 @@ def test_where_approvers_sign_and_nobody_approves_what_they_start(tmp_path):
 
 
 @pytest.mark.long
+def test_no_key_uses_a_token_that_it_made_where_that_is_forbidden(tmp_path):
+    project = new_project(tmp_path)
+    project.settings('[targets.shop]\nurl = "sqlite:///app.db"\nscratch = "server"\n')
+    assert project.call("protect", "--forbid-self-approval", "--by", "admin").code == 0
+    keys = {("shop", name): make_key(project, name, "approver", "shop") for name in ("ana", "ben")}
+    with served(project, keys) as service:
+        made = service.good("POST", "/generate-token", target="shop", role="ben")
+        body = {"confirmationToken": made["token"], "confirmedBy": "whoever", "reason": "release 2"}
+        call = {"target": "shop", "json": body}
+        own = service.refused(403, "POST", "/migrate-with-confirmation", role="ben", **call)
+        assert "ben asks and approves" in own["message"]
+        assert service.good("POST", "/migrate-with-confirmation", role="ana", **call)["targetVersion"] == "r2"
+
+
+@pytest.mark.long
 def test_told_to_stop_it_stops_at_a_statement_and_answers(tmp_path):
     project = new_project(tmp_path)
     project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
