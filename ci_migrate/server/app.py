@@ -100,6 +100,8 @@ def serve(service: Service, listening: socket.socket, *, trusted_proxy: str | No
         forwarded_allow_ips=trusted_proxy or "",
         timeout_graceful_shutdown=GRACE,
         limit_concurrency=1000,
+        http="h11",
+        h11_max_incomplete_event_size=64 * 1024,  # the longest token stands in a query
         log_level="warning",
     )
     Server(config, service).run(sockets=[listening])

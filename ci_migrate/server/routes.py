@@ -36,6 +36,9 @@ PREFIX = "/api/database/migration"
 POLL = 0.5
 """Seconds between two looks at a job that somebody listens to."""
 
+BASE64URL = r"^[0-9A-Za-z_=-]+$"
+"""What tokens are written with; anything else grows in a URL beyond what a server reads."""
+
 BACKUP = r"^[0-9A-Za-z_.+-]+$"
 JOB = r"^job_[0-9]{14}_[0-9a-f]{12}$"
 
@@ -127,7 +130,7 @@ async def generate_token(
 @router.get("/validate-token", responses={200: {"model": Validity}, **documented(422)})
 async def validate_token(
     caller: Operator,
-    token: Annotated[str, Query(max_length=TOKEN_LENGTH)],
+    token: Annotated[str, Query(min_length=1, max_length=TOKEN_LENGTH, pattern=BASE64URL)],
     target_version: ForVersion = None,
     backup_id: ForBackup = None,
 ) -> Response:

@@ -164,6 +164,13 @@ def test_edges(service):
     assert service.refused(400, "POST", "/migrate-with-confirmation", content=b"{")
     assert service.refused(404, "GET", "/nowhere", role="viewer")
     assert service.refused(405, "PUT", "/migrate", role="viewer")
+    long = {
+        "token": "a" * 32_768,
+        "targetVersion": "r1",
+        "backupId": "backup_x",
+    }  # both: refused before any look
+    assert "either" in service.refused(400, "GET", "/validate-token", params=long)["message"]
+    assert service.refused(400, "GET", "/validate-token", params={"token": "\u00fc"})["message"]
     missing = service.client.get(
         f"{service.url}{PREFIX}/jobs", headers={"Authorization": f"Bearer {service.keys['dev', 'viewer']}"}
     )
