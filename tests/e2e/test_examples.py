@@ -134,6 +134,24 @@ def test_mariadb(tmp_path: Path, mysql_url) -> None:
     page.follow()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_the_async_engine_on_postgresql(tmp_path: Path, postgresql_url, driver: str) -> None:
+    """The same story, and the service answers from the migrated database."""
+    page = Page.of("fastapi-async", tmp_path)
+    url = postgresql_url.set(drivername=f"postgresql+{driver}")
+    page.environ["NOTES_DATABASE_URL"] = url.render_as_string(hide_password=False)
+    for line in ("alembic upgrade 0001", "python seed.py"):
+        assert page.type(line)[0] == 0
+    code, printed = page.type("ci-migrate run --target staging --to 0002")
+    assert code == 0, printed
+    code, printed = page.type("ci-migrate run --target staging")
+    assert code == 1, printed
+    assert "Revision 0003 fails on a copy of the data" in plain(printed)
+    asked = "import asyncio, app.main; print(asyncio.run(app.main.notes())[0])"
+    assert page.type(f"python -c '{asked}'") == (0, "{'id': 1, 'text': 'milk', 'pinned': False}\n")
+
+
 def test_every_example_is_tested() -> None:
     """Here, or in a file of its own: test_bookshop.py, test_checks.py, test_plugin.py."""
     assert {readme.parent.name for readme in EXAMPLES.glob("*/README.md")} == {
