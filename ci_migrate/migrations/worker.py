@@ -1161,8 +1161,13 @@ def before_execute(
     State.started[id(cursor)] = (State.position, time.monotonic(), file is not None)
     if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
         # the process list shows no other name of a session: by this one an orphaned statement is found
-        statement = "/* {} */ {}".format(wall.session.get("application_name", "ci-migrate"), statement)
+        statement = caption(wall) + statement
     return statement, parameters
+
+
+def caption(wall: Wall) -> str:
+    """The comment before each statement on MySQL and MariaDB."""
+    return "/* {} */ ".format(wall.session.get("application_name", "ci-migrate"))
 
 
 def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bool:
@@ -1727,7 +1732,8 @@ def sent(error: BaseException) -> str:
         if seen is None:
             break
         if isinstance(getattr(seen, "statement", None), str):
-            return str(seen.statement)  # type: ignore[attr-defined]  # of SQLAlchemy's StatementError
+            text = str(seen.statement)  # type: ignore[attr-defined]  # of SQLAlchemy's StatementError
+            return text.removeprefix(caption(State.wall))
         seen = seen.__cause__ or seen.__context__
     return ""
 
