@@ -6,16 +6,18 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from ci_migrate import __version__
+from ci_migrate.server import pages
 from ci_migrate.server.bodies import Health
 from ci_migrate.server.edges import Edges
 from ci_migrate.server.problems import Problem, documented, handle_problems
 from ci_migrate.server.routes import router
 from ci_migrate.server.service import Service
+from ci_migrate.server.sessions import Sessions
 
 GRACE = 20
 """Seconds that open calls are waited for when the service is told to stop."""
@@ -41,8 +43,14 @@ def create_app(service: Service) -> FastAPI:
         responses={500: {"model": Problem}},
     )
     app.state.service = service
+    app.state.sessions = Sessions()
     handle_problems(app)
     app.include_router(router)
+    app.include_router(pages.router)
+
+    @app.exception_handler(pages.LoginNeeded)
+    async def _login(_request: Request, _error: Exception) -> Response:
+        return pages.to("/login")
 
     @app.get("/healthz", responses={200: {"model": Health}, **documented(413)})
     async def healthz() -> Response:

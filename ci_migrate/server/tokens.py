@@ -33,11 +33,12 @@ def generate_token(
     backup_id: str,
     *,
     by: str,
+    plan_digest: str = "",
 ) -> str | None:
     """A confirmation token for what is pending now, shown once; None where registered approvers sign instead.
 
     Raises:
-        RefusedError: nothing is pending.
+        RefusedError: nothing is pending, or another plan than the one with this digest.
     """
     order = Order("token generate", direction=direction, destination=destination)
     with opened(settings, order, interrupt, ledger=True) as (run, _):
@@ -46,6 +47,11 @@ def generate_token(
         plan = _plan(run, backup_id)
         if plan.changes_nothing and not backup_id:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        if plan_digest not in ("", plan.digest):
+            raise RefusedError(
+                "Another plan is pending than the one that was looked at: it changed since.",
+                hint=f"Run it again: ci-migrate run --target {settings.target}",
+            )
         assert run.ledger is not None
         token, _approval = generate(
             run.ledger,

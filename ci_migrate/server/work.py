@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 from ci_migrate import gate
 from ci_migrate.approval_trust import ACTOR
+from ci_migrate.backups.restore import would_lose
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
@@ -30,6 +31,7 @@ from ci_migrate.reports.story import heads, next_commands, state_sentence
 from ci_migrate.restoring import Restoring, create_backup, delete_backup, restore_backup
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
 from ci_migrate.settings import Secret, Settings, load
+from ci_migrate.stages.gatekeeper import why_needed
 
 FINDINGS = 50
 """How many findings an answer names."""
@@ -48,6 +50,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     migration_version: str | None = None
     tables: tuple[str, ...] = ()
     create_backup: bool | None = None
+    plan_digest: str = ""  # of the plan that the caller looked at
     token: str | None = None
     confirmed_by: str = ""
     reason: str = ""
@@ -275,6 +278,14 @@ def _backup_restore(bench: Bench) -> Answer:
     )
 
 
+def _backup_losses(bench: Bench) -> Answer:
+    with opened(bench.settings, Order("backup show"), bench.interrupt, ledger=False) as (run, _):
+        found = would_lose(run.database, run.catalog.get(bench.work.backup_id))
+        needed = bool(why_needed(run, Direction.RESTORE))
+    rows = [[table, is_now, then] for table, (is_now, then) in found.items()]
+    return Answer(exit_code=0, body={"message": "", "rows": rows, "needsToken": needed})
+
+
 def _backup_delete(bench: Bench) -> Answer:
     with opened(bench.settings, Order("backup delete"), bench.interrupt) as (run, _):
         backup = delete_backup(run, bench.work.backup_id, sure=True)
@@ -294,7 +305,13 @@ def _direction(work: Work) -> Direction:
 def _generate_token(bench: Bench) -> Answer:
     work, direction = bench.work, _direction(bench.work)
     made = generate_token(
-        bench.settings, bench.interrupt, direction, work.destination, work.backup_id, by=work.actor
+        bench.settings,
+        bench.interrupt,
+        direction,
+        work.destination,
+        work.backup_id,
+        by=work.actor,
+        plan_digest=work.plan_digest,
     )
     if made is None:
         return Answer(
@@ -322,6 +339,7 @@ ACTIONS: dict[str, Callable[[Bench], Answer]] = {
     "backup create": _backup_create,
     "backup restore": _backup_restore,
     "backup delete": _backup_delete,
+    "backup losses": _backup_losses,
     "token generate": _generate_token,
     "token validate": _validate_token,
 }
