@@ -41,6 +41,15 @@ def test_cm101_a_branch_that_was_merged(alembic_project):
     assert of(alembic_project.gate("check"), "CM101") == []
 
 
+def test_two_heads_of_a_labelled_branch(alembic_project):
+    alembic_project.revision("r2b", "r1", "pass", extra='branch_labels = ("left",)')
+    for name in ("r3a", "r3b"):
+        alembic_project.revision(name, "r2b", "pass")
+    done = alembic_project.call("plan", "--to", "left@head")
+    assert done.code == 1
+    assert "merge them: alembic merge -m MESSAGE r3a r3b" in " ".join(done.text.split())
+
+
 # --------------------------------------------------------------------------- CM102
 
 

@@ -117,11 +117,11 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        "multi-head",
+        "multi-db",
         "production-approval",
         pytest.param("fastapi-async", marks=pytest.mark.long),
         pytest.param("flask-migrate", marks=pytest.mark.long),
-        pytest.param("multi-db", marks=pytest.mark.long),
+        pytest.param("multi-head", marks=pytest.mark.long),
     ],
 )
 def test_every_command_of_the_page(tmp_path: Path, name: str) -> None:
