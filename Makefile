@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-long lint bench bench-backup kill-table bad-table clean
+.PHONY: demo test test-long lint pages picture bench bench-backup kill-table bad-table clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -27,6 +27,15 @@ lint: .venv/.installed
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/*/.github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci examples/*/.gitlab-ci.yml
+
+# the pages of docs/ that are made of the code
+pages: .venv/.installed
+	$(BIN)/python tests/support/commands_page.py > docs/commands.md
+	$(BIN)/python tests/support/report_page.py > docs/report.md
+
+# the README's picture, of a real run
+picture: .venv/.installed
+	$(BIN)/python tests/support/picture.py
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/gate.py

@@ -18,6 +18,7 @@ from ci_migrate.settings_files import folders_upwards, is_file, read_settings_fi
 
 REPORTS = "ci-migrate-reports"
 BACKUPS = "backups"
+LEDGERS = "*.ci-migrate*"  # beside a SQLite file; one that comes back by a checkout revives used tokens
 DRIVERS = {"mysql": "mysql", "mariadb": "mysql"}
 
 
@@ -147,15 +148,18 @@ def _settings_file(adoption: Adoption) -> Proposed:
 def _ignored(adoption: Adoption) -> Proposed:
     file = adoption.folder / ".gitignore"
     before = file.read_text() if is_file(file) else ""
+    there = set(before.splitlines())
     missing = [
-        f"{name}/"
-        for name in (REPORTS, BACKUPS)
-        if not {name, f"{name}/", f"/{name}", f"/{name}/"} & set(before.splitlines())
+        f"{name}/" for name in (REPORTS, BACKUPS) if not {name, f"{name}/", f"/{name}", f"/{name}/"} & there
     ]
+    if adoption.backend in ("sqlite", "") and LEDGERS not in there:
+        missing.append(LEDGERS)
     if not missing:
-        return Proposed(file, None, "reports and backups are ignored already")
+        return Proposed(file, None, "what must not be in the repository is ignored already")
     start = before if not before or before.endswith("\n") else before + "\n"
-    return Proposed(file, start + "\n".join(missing) + "\n", "reports and backups stay out of the repository")
+    return Proposed(
+        file, start + "\n".join(missing) + "\n", "reports, backups and ledgers stay out of the repository"
+    )
 
 
 def _ci_file(adoption: Adoption, path: Path, template: str) -> Proposed:

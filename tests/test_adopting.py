@@ -62,13 +62,20 @@ def test_settings_and_job_are_written_once(shop) -> None:
     written = everything(shop.folder)
     tool = tomllib.loads((shop.folder / "pyproject.toml").read_text())["tool"]["ci-migrate"]
     assert set(tool["targets"]) == {"dev", "production"}
-    assert "ci-migrate-reports/" in (shop.folder / ".gitignore").read_text()
+    ignored = (shop.folder / ".gitignore").read_text().splitlines()
+    assert ignored == ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]
     assert shop.call("settings", "--target", "production").code == 0
     again = shop.call("init")
     assert again.code == 0
     assert "written" not in again.out
     assert everything(shop.folder) == written
-    assert shop.call("plan", "--target", "dev").code == 0
+    assert shop.call("run", "--target", "dev").code == 0
+    left = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=shop.folder, capture_output=True, text=True, check=True
+    )
+    assert shop.database.with_name(f"{shop.database.name}.ci-migrate").exists()
+    assert ".ci-migrate" not in left.stdout
+    assert "ci-migrate-reports" not in left.stdout
 
 
 def test_the_variable_that_holds_the_url_is_found(shop) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 import commands_page
+import report_page
 import yaml
 
 from ci_migrate import checks, hookspecs
 from ci_migrate.approval import ApprovalPayload
 from ci_migrate.cli import COMMANDS, cli
 from ci_migrate.errors import EXIT_CODE_MEANING
+from ci_migrate.settings_keys import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -36,9 +38,34 @@ def test_the_page_of_the_commands_is_made_of_their_help() -> None:
     assert made == commands_page.page(), "python tests/support/commands_page.py > docs/commands.md"
 
 
+def test_variables_that_are_no_settings_are_documented() -> None:
+    source = "".join(file.read_text() for file in (ROOT / "ci_migrate").rglob("*.py"))
+    named = set(re.findall(r"\bCI_MIGRATE_[A-Z_]*[A-Z]\b", source)) - {key.variable for key in KEYS}
+    listed = {row[0].strip("`") for row in rows(commands_page.FOOT) if "CI_MIGRATE" in row[0]}
+    assert listed == named
+
+
 def test_readme_lists_the_exit_codes_of_the_code() -> None:
     listed = [(int(row[0]), row[1]) for row in rows(README) if row[0].isdigit()]
     assert listed == [(int(code), meaning) for code, meaning in EXIT_CODE_MEANING.items()]
+
+
+def test_the_page_of_the_exit_codes_has_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "exit-codes.md").read_text()
+    listed = [row for row in rows(page) if row[0].isdigit()]
+    assert [(int(row[0]), row[1]) for row in listed] == [
+        (int(code), meaning) for code, meaning in EXIT_CODE_MEANING.items()
+    ]
+    assert all(all(row[2:]) for row in listed[1:]), (
+        "each says when, the state of the database, and what to do"
+    )
+    handled = {int(code) for code in re.findall(r"^ +(\d+)\) ", page, re.MULTILINE)}
+    assert handled <= {int(code) for code in EXIT_CODE_MEANING}
+
+
+def test_the_page_of_the_report_is_made_of_its_schema() -> None:
+    made = (ROOT / "docs" / "report.md").read_text()
+    assert made == report_page.page(), "python tests/support/report_page.py > docs/report.md"
 
 
 def test_every_hook_is_documented_with_its_signature() -> None:

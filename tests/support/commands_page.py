@@ -9,12 +9,30 @@ from ci_migrate.cli import COMMANDS, cli
 HEAD = """\
 # Commands
 
-Made of `--help`: `python tests/support/commands_page.py > docs/commands.md`. The exit codes are in the
-[README](../README.md), what a flag sets for good in [Settings](settings.md): most flags of a pipeline are settings too, by
-the names there.
+Made of `--help`: `python tests/support/commands_page.py > docs/commands.md`. What a flag sets for
+good is in [Settings](settings.md): most flags of a pipeline are settings too, by the names there.
 
-Of all commands: `ci-migrate [-C DIR] [--debug] COMMAND`. Each ends with one of the exit codes; `--help` says the same as this
-page.
+Of all commands: `ci-migrate [-C DIR] [--debug] COMMAND`. Each ends with one of the [exit codes](exit-codes.md); `--help` says
+the same as this page. [Environment variables](#environment) are at the end.
+"""
+FOOT = """
+## Environment
+
+Each setting has a variable, `CI_MIGRATE_` and its key in capitals ([Settings](settings.md)). Besides:
+
+| variable | |
+| --- | --- |
+| `CI_MIGRATE_TARGET` | Which target, as `--target`. |
+| `CI_MIGRATE_TOKEN` | The approval token, where `--token-file` does not give it. |
+| `CI_MIGRATE_TRUST` | Whom approvals are trusted from: lines of allowed signers, or the absolute path of a file with them. |
+| `CI_MIGRATE_ENVIRONMENT` | `prod` or `production`: this job is production's, whatever the settings say. |
+| `CI_MIGRATE_STAGE` | Set for `env.py` and revisions: `check`, `dry-run`, `migrate` or `repair`, the stage that runs them. |
+| `CI_MIGRATE_ACTOR` | Set by `ci-migrate serve` for its jobs: whose key called. |
+| `CI_MIGRATE_PROVIDER_URL` | Set for the commands of `provider-create` and others: the target's URL. |
+| `CI_MIGRATE_PROVIDER_CLONE_URL` | Set for `provider-drop`: the URL of the copy. |
+
+Of others: `ALEMBIC_CONFIG` and `VIRTUAL_ENV` as everywhere, `NO_COLOR`, `GITHUB_ACTIONS` and `CI_ENVIRONMENT_TIER` or
+`CI_ENVIRONMENT_NAME` (GitLab) as [In CI](ci.md) and [Settings](settings.md) tell.
 """
 
 
@@ -28,7 +46,7 @@ def page() -> str:
             command = cli.get_command(context, name)
             assert command is not None
             lines += section(command, f"ci-migrate {name}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + FOOT
 
 
 def section(command: click.Command, path: str) -> Iterator[str]:
