@@ -33,23 +33,31 @@ class AuditRecord(Noun, frozen=True, kw_only=True):
 
 def append(connection: Connection, kind: str, run_id: str | None, facts: dict[str, Any]) -> None:
     """Add a record within the caller's transaction: what it tells of is committed with it, or neither is."""
+    append_all(connection, kind, run_id, [facts])
+
+
+def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequence[dict[str, Any]]) -> None:
+    """As `append`, for several records of one kind and one time, in this order. There is at least one."""
     # The row lock (SQLite: BEGIN IMMEDIATE) makes writers take turns, so the chain can't fork.
     head = connection.execute(select(audit_head).with_for_update()).one()
     at = utc_text(clock(connection))
-    text = canonical_json(printable(msgspec.to_builtins(facts))).decode()
-    digest = _digest(head.sha256, at, kind, run_id, text)
-    connection.execute(
-        insert(audit).values(
-            sequence=head.records + 1,
-            at=at,
-            kind=kind,
-            run_id=run_id,
-            facts=text,
-            previous=head.sha256,
-            sha256=digest,
+    rows, digest = [], head.sha256
+    for sequence, facts in enumerate(many, head.records + 1):
+        text = canonical_json(printable(msgspec.to_builtins(facts))).decode()
+        previous, digest = digest, _digest(digest, at, kind, run_id, text)
+        rows.append(
+            {
+                "sequence": sequence,
+                "at": at,
+                "kind": kind,
+                "run_id": run_id,
+                "facts": text,
+                "previous": previous,
+                "sha256": digest,
+            }
         )
-    )
-    connection.execute(update(audit_head).values(records=head.records + 1, sha256=digest))
+    connection.execute(insert(audit), rows)
+    connection.execute(update(audit_head).values(records=head.records + len(rows), sha256=digest))
 
 
 def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:

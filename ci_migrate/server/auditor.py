@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from typing import Any, NamedTuple
 
 from ci_migrate.errors import CiMigrateError
@@ -10,6 +11,9 @@ from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 
 BATCH = 500
+GATHER = 0.2
+"""Seconds in which more calls may come: a transaction is flushed to the disk, whether it holds one or many."""
+
 log = logging.getLogger("ci_migrate.server")
 
 
@@ -44,6 +48,8 @@ class Auditor:
         ended = False
         while not ended:
             batch = [self._calls.get()]
+            if batch != [None]:
+                time.sleep(GATHER)
             while len(batch) < BATCH and not self._calls.empty():
                 batch.append(self._calls.get())
             ended = None in batch
@@ -54,7 +60,6 @@ class Auditor:
     def _written(self, ledger: Ledger, calls: list[dict[str, Any]]) -> None:
         try:
             with ledger.writing() as connection:
-                for facts in calls:
-                    audit.append(connection, "http", None, facts)
+                audit.append_all(connection, "http", None, calls)
         except CiMigrateError as error:
             log.error("Not in the audit trail: %s %s", error.what, calls)  # noqa: TRY400 - its words are enough
