@@ -1,5 +1,7 @@
 """`ci-migrate init`: what it writes is read by the gate, and goes green on a runner."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,13 +71,7 @@ def test_settings_and_job_are_written_once(shop) -> None:
     assert again.code == 0
     assert "written" not in again.out
     assert everything(shop.folder) == written
-    assert shop.call("run", "--target", "dev").code == 0
-    left = subprocess.run(
-        ["git", "status", "--porcelain", "-uall"], cwd=shop.folder, capture_output=True, text=True, check=True
-    )
-    assert shop.database.with_name(f"{shop.database.name}.ci-migrate").exists()
-    assert ".ci-migrate" not in left.stdout
-    assert "ci-migrate-reports" not in left.stdout
+    assert shop.call("plan", "--target", "dev").code == 0
 
 
 def test_the_variable_that_holds_the_url_is_found(shop) -> None:
@@ -119,6 +115,41 @@ def test_github_goes_green(shop, tmp_path) -> None:
     )
     green = runner.steps(steps, given | {"inputs.token": made.out.strip()})
     assert green.code == 0, green.log
+
+
+def test_the_commands_from_nothing_to_green(shop, tmp_path) -> None:
+    """Those of the page, in its order, each with the exit code that it tells; so are the words that it explains."""
+    git(tmp_path, "https://github.com/shop/shop.git")
+    page = (Path(__file__).parents[1] / "docs" / "ci.md").read_text().split("## From nothing to green")[1]
+    page = page.split("\n## ")[0]
+    block = page.split("```sh\n")[1].split("```")[0]
+    said, environ = "", {}
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] == "export":
+            environ = {"DATABASE_URL": "sqlite:///live.db"}
+            continue
+        done = shop.call(*words[1:], env=environ)
+        asked = re.search(r"# exit (\d)", line)
+        assert done.code == (int(asked[1]) if asked else 0), (line, done.text)
+        said = done.out
+    assert environ
+    token = environ | {"CI_MIGRATE_TOKEN": said.split()[-1]}
+    assert shop.call("run", "--target", "production", env=token).code == 0
+    untracked = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert (shop.folder / "live.db.ci-migrate").exists()
+    assert "live.db" in untracked
+    assert not re.search(r"\.ci-migrate|ci-migrate-reports|backups", untracked)
+    elsewhere = AlembicProject(tmp_path / "elsewhere", {})
+    elsewhere.folder.mkdir()
+    told = [shop.call("plan"), elsewhere.call("plan")]
+    for done, words in zip(
+        told, ("There are several targets and none was named", "No Alembic project here"), strict=True
+    ):
+        assert f"- `{words}`: " in page
+        assert words in done.text
 
 
 def test_gitlab_goes_green(shop) -> None:
