@@ -193,6 +193,7 @@ async def login(request: Request) -> Response:
         )
     target, key = service.target(fields.get("target") or None), fields.get("key", "").strip()
     record = await run_in_threadpool(service.caller, target, key) if target is not None else None
+    request.state.target, request.state.key = target, record  # for the audit trail
     if target is None or record is None:
         service.failures.note(address)
         return shown("login.html", None, 401, several=several, wrong=UNKNOWN.partition(" Send")[0])

@@ -171,6 +171,10 @@ def test_edges(service):
     }  # both: refused before any look
     assert "either" in service.refused(400, "GET", "/validate-token", params=long)["message"]
     assert service.refused(400, "GET", "/validate-token", params={"token": "\u00fc"})["message"]
+    wrong = service.client.post(f"{service.url}/ui/login", data={"key": "x", "target": "dev"})
+    assert wrong.status_code == 401
+    told = '"path":"/ui/login","status":401}'
+    wait_for(lambda: told in service.project.call("audit", "show", "--target", "dev").out, "not in the trail")
     missing = service.client.get(
         f"{service.url}{PREFIX}/jobs", headers={"Authorization": f"Bearer {service.keys['dev', 'viewer']}"}
     )
