@@ -1306,8 +1306,16 @@ def sqlstate(error: Any) -> str | None:
     return "SQLITE_BUSY" if "database is locked" in str(error) else None
 
 
+VALUE = re.compile(
+    r"(Duplicate entry |(?:Incorrect|Truncated incorrect) [\w ]+ value: |invalid input (?:syntax|value) for [^:]+: )"
+    r"(['\"]).*?\2(?= for (?:key|column|function) | \(\d+\)$|$)",
+    re.DOTALL,
+)
+"""Where servers repeat what stood in a row."""
+
+
 def error_words(error: Any) -> str:
-    """One line without bound values and without the server's DETAIL."""
+    """One line without bound values, without rows' values and without the server's DETAIL."""
     error = getattr(error, "orig", None) or error
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     if primary is None and len(getattr(error, "args", ())) == 2 and isinstance(error.args[0], int):
@@ -1316,6 +1324,7 @@ def error_words(error: Any) -> str:
         left_out = ("DETAIL", "[SQL", "[par")
         lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
         primary = lines[0] if lines else ""
+    primary = VALUE.sub(r"\1\2***\2", primary)
     return "{}: {}".format(type(error).__name__, primary)[:2000] if primary else type(error).__name__
 
 

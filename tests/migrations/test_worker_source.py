@@ -182,3 +182,21 @@ def test_what_is_held_back_while_reading(sql):
 )  # fmt: skip
 def test_connection_strings(dsn, parts):
     assert worker.parse_dsn(dsn) == parts
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Duplicate entry 'ana's@example.com' for key 'ix_email' (1062)",
+        "Incorrect integer value: 'ana's' for column `shop`.`users`.`age` at row 1 (1366)",
+        "Truncated incorrect DOUBLE value: 'ana's' (1292)",
+        'invalid input syntax for type integer: "ana\'s \\"own\\""',
+        'invalid input value for enum mood: "ana\'s"',
+    ],
+)
+def test_what_stood_in_a_row_is_not_repeated(words):
+    told = worker.error_words(ValueError(words))
+    assert "ana" not in told
+    assert "***" in told
+    assert told.startswith("ValueError: " + words[:12])
+    assert told.split("***")[1].lstrip("'\"").split("(")[0].strip() in words
