@@ -68,6 +68,18 @@ def test_a_protected_database_needs_an_approval_whatever_the_settings_say(shop):
         assert kind in found
 
 
+def test_the_command_of_the_page_with_keys_in_it(shop):
+    page = (Path(__file__).parents[1] / "docs" / "approval.md").read_text()
+    shown = page.split("## The database knows")[1].split("```sh\n")[1].split("```")[0]
+    for name in ("alice", "bob", "safe"):
+        shown = shown.replace("ssh-ed25519 AAAA...", public_line(name), 1)
+    words = shlex.split(shown.replace("\\\n", " ").replace("--target production", "--target shop"))
+    ok(shop.call(*words[1:]))
+    trail = shop.call("audit", "show").out.splitlines()
+    written = json.loads(next(line for line in trail if json.loads(line)["kind"] == "protected"))
+    assert public_line("safe") in json.dumps(written), written
+
+
 def test_one_key_is_not_two_approvers(shop):
     key = public_line("ana")
     done = shop.call("protect", "--approver", f"ana {key}", "--approver", f"bob {key}")
