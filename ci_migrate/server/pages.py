@@ -223,20 +223,24 @@ async def logout(request: Request, sent: FromViewer) -> Response:
 def overview(who: Seated) -> Response:
     """What waits, what ran, what is running, which backups there are."""
     target, ledger = who.caller.target, who.caller.target.book()
-    runs = [run for run in ledger.runs(RUNS) if run.target == target.name]
     return shown(
         "overview.html",
         who,
-        runs=runs,
-        waits=_waiting(who, runs),
+        runs=_runs(who),
+        waits=_waiting(who),
         jobs=jobs.latest(ledger, target.name, 5),
         backups=list(reversed(target.backups().values()))[:RUNS],
     )
 
 
-def _waiting(who: Guest, runs: list[RunRecord]) -> Report | None:
+def _runs(who: Guest) -> list[RunRecord]:
+    target = who.caller.target
+    return [run for run in target.book().runs(RUNS) if run.target == target.name]
+
+
+def _waiting(who: Guest) -> Report | None:
     """The report of the newest run, if that one waits for an approval and nobody said no."""
-    newest = next((run for run in runs if run.command in PLANS), None)
+    newest = next((run for run in _runs(who) if run.command in PLANS), None)
     if newest is None or newest.exit_code != ExitCode.NOT_APPROVED or _denied(who, newest.run_id):
         return None
     report = _report(who, newest)
@@ -305,6 +309,10 @@ async def backup_page(who: Seated, backup_id: str) -> Response:
 async def approve(sent: FromApprover) -> Response:
     """Confirm the plan that was looked at and start it; where approvers are registered, show what they sign."""
     reason, caller = sent.reason, sent.guest.caller
+    waits = await run_in_threadpool(_waiting, sent.guest)
+    if waits is None or waits.plan is None or waits.plan.digest != sent.fields.get("plan"):
+        message = "This plan does not wait any more: it was denied, or another run came after it."
+        return shown("message.html", sent.guest, 409, message=message)
     token = sent.fields.get("token", "").strip()
     if not token:
         asked = sent.work("token generate", plan_digest=sent.fields.get("plan", ""))

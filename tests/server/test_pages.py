@@ -94,9 +94,14 @@ def test_from_the_login_to_an_applied_migration(service, page) -> None:
     # and no is an answer too
     asked(service)
     page.goto(f"{service.url}/ui/")
+    other = page.context.new_page()
+    other.goto(f"{service.url}/ui/")
     page.get_by_label("Reason").fill("not on a Friday")
     page.get_by_role("button", name="Deny").click()
     assert waits.inner_text().strip().endswith("Nothing.")
+    other.get_by_label("Reason").fill("yes, on a Friday")
+    other.get_by_role("button", name="Approve and migrate").click()
+    assert "it was denied, or another run came after it" in other.locator("main").inner_text()
     assert service.project.heads == []
     assert "not on a Friday" in service.project.call("audit", "show", "--target", "production").out
 
