@@ -7,6 +7,7 @@ its neighbour's downgrade has to lead back to.
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -199,10 +200,11 @@ class History:
         )
 
     def _goes_down(self, number: int) -> bool:
-        """Whether a downgrade is to be tried: there is one, or nothing to take back (`pass`, as in a merge)."""
-        schemas = self.climb().schemas
-        return self.by_id[self.climb().order[number - 1]].has_downgrade or (
+        """Whether a downgrade is to be tried: there is one, or an empty one where the schema did not change."""
+        schemas, script = self.climb().schemas, self.by_id[self.climb().order[number - 1]]
+        return script.has_downgrade or (
             schemas.get(number) == schemas.get(number - 1) is not None
+            and b"def downgrade(" in Path(script.file).read_bytes()
         )
 
     def _descend(self, revision: str, until: Collection[str]) -> None:
