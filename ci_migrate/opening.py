@@ -4,7 +4,7 @@ import re
 import secrets as random_secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +17,11 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
+from ci_migrate.databases.several import Several, members_of
+from ci_migrate.databases.several_names import MAIN
 from ci_migrate.errors import LedgerError, RefusedError, SettingsError
 from ci_migrate.ledger import protection
-from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
@@ -132,6 +134,8 @@ def opened(
             stack.callback(book.close)
         if locks and settings.state is not None:
             _refuse_hidden_protection(url, settings)
+        if locks:
+            _refuse_protected_members(database, book)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-migrate-")))
         if locks:
             database.sweep()
@@ -189,26 +193,36 @@ def databases_of(
     settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
 ) -> tuple[Database, Database, Database]:
     """The target, the target as it is read, and the database on whose server scratch copies live."""
-    if settings.databases:
+
+    def made(text: str) -> Database:
+        return plugins.make_database(manager, make_url(text), options)
+
+    main = plugins.make_database(manager, url, options)
+    refuse_unknown_host(settings, main)
+    if settings.databases and settings.provider == "command":
         raise SettingsError(
-            f"`databases` ({', '.join(settings.databases)}) is not built yet: a target is one database.",
-            hint="Give each database a section of alembic.ini, and a target with `alembic-name` (docs/databases.md).",
+            'provider = "command" backs up one database, and `databases` names others.',
+            hint="Take the provider out, or give each database a target of its own (docs/databases.md).",
         )
-    database = plugins.make_database(manager, url, options)
-    refuse_unknown_host(settings, database)
+    others = {name: made(text) for name, text in settings.resolve_databases().items()}
+    database = with_others(main, others)
     reader = copies = database
     if settings.read_url is not None:
-        reader = plugins.make_database(manager, make_url(settings.resolve_read_url()), options)
+        reader = with_others(made(settings.resolve_read_url()), others)
     if database.capabilities.scratch_on_server and command in REHEARSES:
         scratch = settings.resolve_scratch_url()
         if scratch is not None:
-            copies = plugins.make_database(manager, make_url(scratch), options)
-            if copies.dialect != database.dialect:
-                raise SettingsError(
-                    f"scratch is a {copies.dialect} server, the target is {database.dialect}."
-                )
-            copies.ping()
+            place = made(scratch)
+            if place.dialect != main.dialect:
+                raise SettingsError(f"scratch is a {place.dialect} server, the target is {main.dialect}.")
+            place.ping()
+            copies = with_others(place, dict.fromkeys(others, place))
     return database, reader, copies
+
+
+def with_others(main: Database, others: Mapping[str, Database]) -> Database:
+    """The main database and those that the setting `databases` names, as one; itself where there are none."""
+    return Several({MAIN: main, **others}) if others else main
 
 
 def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
@@ -259,6 +273,7 @@ def launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
     urls = [] if url is None else [url]
     if settings.read_url is not None:
         urls.append(make_url(settings.resolve_read_url()))
+    urls += map(make_url, settings.resolve_databases().values())
     return Launch(
         python=str(settings.python),
         directory=settings.project_dir,
@@ -299,6 +314,25 @@ def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
                 f"state ({settings.sources['state']}) names another one.",
                 hint="Take `state` out of the settings, or first: ci-migrate unprotect",
             )
+
+
+def _refuse_protected_members(database: Database, book: Ledger | None) -> None:
+    """Raise RefusedError where one of `databases` is protected by a ledger of its own, and the target is not.
+
+    The repository's author writes `databases`: a protected one must not be reached by way of a target that is free.
+    """
+    if book is not None and protection.read(book).protected:
+        return
+    for name, member in members_of(database).items():
+        beside = open_ledger(ledger_url(member.url, None), create=False) if name else None
+        if beside is None:
+            continue
+        with beside:
+            if protection.read(beside).protected:
+                raise RefusedError(
+                    f"databases.{name} ({member.identity().place}) is protected, and this target is not.",
+                    hint="Protect this target too: ci-migrate protect (docs/databases.md)",
+                )
 
 
 def refuse_unknown_host(settings: Settings, database: Database) -> None:

@@ -137,6 +137,12 @@ class Settings:
         """NAME where the read URL is `env:NAME`."""
         return variable_of(self.read_url)
 
+    @property
+    def database_variables(self) -> dict[str, str]:
+        """By name, NAME where the URL of another database is `env:NAME`."""
+        found = {name: variable_of(value) for name, value in self.databases.items()}
+        return {name: variable for name, variable in found.items() if variable}
+
     def resolve_url(self) -> str:
         """The target's URL, with its password. Where `url` is None, env.py has to be asked instead.
 

@@ -282,7 +282,7 @@ FOLDER = Kind("a folder, or a URL such as s3://bucket/prefix", _folder_or_url)
 FUNCTION = Kind('"module:function"', _function)
 PLUGINS = Kind("a list of modules and of files that end in .py", _plugins, _list_of_text)
 URL = Kind(_FORMS, _url)
-URLS = Kind(f"a table NAME = {_FORMS}", _table(_url, r"[\w.-]{1,100}"), _table_of_text)
+URLS = Kind(f"a table NAME = {_FORMS}", _table(_url, r"[A-Za-z][A-Za-z0-9_]{0,30}"), _table_of_text)
 SCRATCH = Kind(f'"server", or {_FORMS}', _scratch)
 CODE = r"(?:[A-Z]{2,}[0-9]{3,}|X-[\w-]+)"
 CHECKS = Kind(f"a table CODE = {_GRADES.words}", _table(_GRADES.convert, CODE), _table_of_text)
@@ -325,7 +325,8 @@ KEYS: tuple[Key, ...] = (
     Key("read-url", URL, None, TARGET,
         "URL without a right to write, for check, backup and dry run. Not set: `url`.", secret=True),
     Key("databases", URLS, {}, TARGET,
-        "More databases that the same env.py migrates. Not built yet: refused.", secret=True),
+        'More databases that the same env.py migrates, of the same engine: `{stats = "env:STATS_URL"}`. Each is backed '
+        "up, copied, locked and restored with the target's.", secret=True),
     Key("tags", NAMES, [], ("target", "stage"),
         "`prod` or `production` switch the approval on. A stage's tags are added to what it inherits: "
         "migrate, repair, restore and rollback inherit the target's."),

@@ -12,6 +12,8 @@ from sqlalchemy import URL, make_url
 from ci_migrate import gate, plugins
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import SessionOptions
+from ci_migrate.databases.several import members_of
+from ci_migrate.databases.several_names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Report
@@ -64,12 +66,21 @@ def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Ite
                 raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
             copy.load(stack.enter_context(catalog.reading(backup)))
             words = f"a copy of {backup.backup_id}"
-        variable = settings.url_variable
-        given = {variable: with_driver_of(copy.url, settings.environ.get(variable, ""))} if variable else {}
-        plain = copy.url.render_as_string(hide_password=False)
+        variables = {MAIN: settings.url_variable, **settings.database_variables}
+        members = members_of(copy)
+        given = {
+            variable: with_driver_of(members[name].url, settings.environ.get(variable, ""))
+            for name, variable in variables.items()
+            if variable
+        }
+        plain = {n: Secret(m.url.render_as_string(hide_password=False)) for n, m in members.items()}
         instead = replace(
             settings,
-            url=settings.url if variable else Secret(plain),
+            url=settings.url if variables[MAIN] else plain[MAIN],
+            databases={
+                name: value if variables.get(name) else plain[name]
+                for name, value in settings.databases.items()
+            },
             environ={**settings.environ, **given},
             read_url=None,
             state=None,

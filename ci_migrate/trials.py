@@ -63,11 +63,17 @@ class Trials:
         settings: of the target beside which scratch databases are made; it is never written.
 
     Raises:
+        RefusedError: the target has several databases.
         CiMigrateError: the target can't be reached, or has no room for them.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._stack = ExitStack()
+        if settings.databases:
+            raise RefusedError(
+                f"Revisions that migrate several databases ({', '.join(settings.databases)}) are tried by a dry run.",
+                hint="ci-migrate dry-run",
+            )
         order = Order("dry-run", destination="heads")
         self.run: Run = self._stack.enter_context(opened(replace(settings, auto_backup=False), order))[0]
 

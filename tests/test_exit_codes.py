@@ -150,8 +150,8 @@ def test_2_usage(alembic_project, arguments, words):
         ('[targets.a]\nurl = "sqlite:///a"\n[targets.b]\nurl = "sqlite:///b"\n', "a, b"),
         ('plugins = ["not_there.py"]\n', "not_there.py"),
         (
-            '[targets.dev]\nurl = "sqlite:///app.db"\ndatabases = {two = "sqlite:///two.db"}\n',
-            "`databases` (two) is not built yet",
+            '[targets.dev]\nurl = "sqlite:///app.db"\ndatabases = {two = "postgresql://h/two"}\n',
+            "the databases of one target are of one engine",
         ),
     ],
 )

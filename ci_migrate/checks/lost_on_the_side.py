@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ci_migrate.checks.base import Check, Facts
+from ci_migrate.databases.several_names import bare
 from ci_migrate.model import Direction, Evidence, Finding, SchemaChange, Severity, Statement
 from ci_migrate.schema_words import attributes
 
@@ -67,7 +68,7 @@ def _with_what_was_dropped(evidence: Evidence, change: SchemaChange) -> Iterator
 def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
     """An unnamed CHECK or AUTOINCREMENT: Alembic's batch mode makes the table again without them."""
     kind, _, name = change.name.partition(" ")
-    table = name.partition("(")[0].rpartition(".")[0]
+    table = bare(name.partition("(")[0].rpartition(".")[0])
     before, after = change.before or "", change.after
     statement = _last(evidence, lambda sql: _CREATES.match(sql) is not None and table in sql)
     rebuilt = any(_DROPS.match(s.sql) and _names(s.sql, table) for s in evidence.statements)

@@ -20,12 +20,13 @@ class Ran:
     """One statement of a transaction.
 
     `rows` is what the driver reported; `probed` is what `Meter.probe` gave right after it that it had not given before
-    in this transaction; None where it was not asked.
+    in this transaction; None where it was not asked. `database` is that of its session; see `VersionTable.database`.
     """
 
     sql: str
     rows: int | None = None
     probed: Sequence[Sequence[str]] | None = None
+    database: str = ""
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class PragmaInTransaction(WireEvent, frozen=True, tag="pragma-in-transaction"):
 
 
 class Committing(WireEvent, frozen=True, tag="committing"):
-    """About to commit; the child waits. `xid` is PostgreSQL's transaction id."""
+    """About to commit; the child waits. `xid` is PostgreSQL's transaction id, with `NAME/` of one of `databases`."""
 
     statements: int
     revision: str | None
@@ -168,21 +168,27 @@ class Committing(WireEvent, frozen=True, tag="committing"):
 class Committed(WireEvent, frozen=True, tag="committed"):
     """Committed; the child waits. `complete` is False in the middle of a revision.
 
-    `at` is by a clock of the child's that stands still while it measures.
+    `context` and `revision` are the last ones of the session that committed; `contexts` all version tables that env.py
+    configured on it, `database` which of the request's it is on. `at` is by a clock of the child's that stands still
+    while it measures.
     """
 
     statements: int
     context: int
     revision: str | None
     complete: bool
+    contexts: tuple[int, ...] = ()
+    database: str = ""
     at: float = 0.0
 
 
 class RolledBack(WireEvent, frozen=True, tag="rolled-back"):
-    """A transaction that had written was rolled back."""
+    """A transaction that had written was rolled back; `contexts` and `database` as in `Committed`."""
 
     revision: str | None
     statements: int
+    contexts: tuple[int, ...] = ()
+    database: str = ""
     at: float = 0.0
 
 

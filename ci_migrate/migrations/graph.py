@@ -116,8 +116,8 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
         return RefusedError(
             f"env.py asked for {refused[0]}, which is not the target.",
             hint="Set the target's `url` to the database that env.py uses, or name the other one in "
-            "`allow-connections`: it may then be read, and written by the migration only. Several databases in "
-            "one env.py, as by Alembic's template multidb, are not supported: a section and a target for each.",
+            "`allow-connections`: it may then be read, and written by the migration only. If env.py migrates it too, "
+            "as that of Alembic's template multidb does, name it in the target's `databases`.",
         )
     where = f" ({failed.file}:{failed.line})" if failed.file else ""
     if failed.kind == "command":

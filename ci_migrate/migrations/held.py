@@ -37,6 +37,7 @@ def with_taken(
     sent: Mapping[K, Sent],
     meter: Meter,
     ended: tuple[float, bool],
+    database: str,
     apart: Collection[str],
 ) -> None:
     """Put into `statements` what those of a transaction took.
@@ -46,10 +47,11 @@ def with_taken(
         sent: those of the transaction.
         meter: asked what they took.
         ended: when the transaction ended, by the child's clock, and whether it was committed.
+        database: of the session whose transaction it is.
         apart: tables that don't count (Alembic's own).
     """
     at, committed = ended
-    ran = [Ran(statements[key].sql, one.rows, one.probed) for key, one in sent.items()]
+    ran = [Ran(statements[key].sql, one.rows, one.probed, database) for key, one in sent.items()]
     for (key, one), taken in zip(sent.items(), meter.taken(ran, committed=committed), strict=True):
         seconds = max(0.0, at - one.begun)
         held = [

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from ci_migrate.databases.measuring import Meter
+from ci_migrate.databases.several_names import named
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.held import Sent, with_taken
@@ -63,14 +64,16 @@ def _key(event: events.StatementStarted, file: str | None) -> Key:
 class Recorder:
     """Collects what a dry run does. A loop over rows is one statement with `repeats`.
 
-    `measure` returns the whole schema at a commit point, `contents` the rows of the tables. Those are kept at each
-    commit point if `keep` says so; else only what was changed since `start` by half a revision that left the schema
-    as it was. `meter` is asked at the end of each transaction what its statements locked and rewrote.
+    `measure` returns the whole schema at a commit point, given the one before it and the database that committed (of
+    others a transaction may be open, whose locks would hold it up); `contents` the rows of the tables, which are not
+    asked for then. Those are kept at each commit point if `keep` says so; else only what was changed since `start` by
+    half a revision that left the schema as it was. `meter` is asked at the end of each transaction what its statements
+    locked and rewrote.
     """
 
     project: Path
     plan: Plan
-    measure: Callable[[], Schema]
+    measure: Callable[[Schema, str], Schema]
     meter: Meter | None = None
     contents: Callable[[], dict[str, TableContent]] = dict
     keep: bool = False
@@ -82,9 +85,11 @@ class Recorder:
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _stamped: dict[int, tuple[str, ...]] = field(default_factory=dict)  # not committed yet
     _open: Key | None = None
     _announced: bool = False
-    _sent: dict[Key, Sent] = field(default_factory=dict)  # in the transaction that is open
+    _busy: set[str] = field(default_factory=set)  # databases with a transaction that has written
+    _sent: dict[Key, Sent] = field(default_factory=dict)  # in the transactions that are open
 
     def handle(self, event: events.AnyEvent) -> str | None:
         """Take one event in; the answer is always to go on."""
@@ -100,14 +105,14 @@ class Recorder:
             case events.StatementFailed() if self._open is not None:
                 self._done(event.seconds, None)
             case events.Stamped():
-                self._heads[event.context] = event.heads
+                self._stamped[event.context] = event.heads
             case events.Committing():
                 self._announced = True
             case events.Committed():
                 self._committed(event)
                 self._announced = False
             case events.RolledBack():
-                self._ended(event.at, committed=False)
+                self._ended(event, committed=False)
             case events.RefusedConnection():
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
@@ -119,6 +124,7 @@ class Recorder:
     def _started(self, event: events.StatementStarted) -> None:
         file = relative(event.file, self.project) if event.file else None
         self._announced = False  # a commit that failed
+        self._busy.add(self.plan.contexts[event.context].version_table.database)
         self._open = key = _key(event, file)
         seen = self.statements.get(key)
         self.statements[key] = (
@@ -146,19 +152,25 @@ class Recorder:
         )
         self._open = None
 
-    def _ended(self, at: float, *, committed: bool) -> None:
-        if self.meter is not None and self._sent:
-            apart = version_table_names(self.plan)
-            with_taken(self.statements, self._sent, self.meter, (at, committed), apart)
-        self._sent = {}
+    def _ended(self, event: events.Committed | events.RolledBack, *, committed: bool) -> None:
+        """The end of a transaction; those of other databases may be open beside it."""
+        sent = {key: one for key, one in self._sent.items() if not event.contexts or key[0] in event.contexts}
+        self._sent = {key: one for key, one in self._sent.items() if key not in sent}
+        self._busy.discard(event.database)
+        if self.meter is not None and sent:
+            database = self.plan.contexts[next(iter(sent))[0]].version_table.database
+            ended, apart = (event.at, committed), version_table_names(self.plan)
+            with_taken(self.statements, sent, self.meter, ended, database, apart)
 
     def _committed(self, event: events.Committed) -> None:
-        self._ended(event.at, committed=True)
-        schema = self.measure()
+        self._ended(event, committed=True)
+        schema = self.measure(self.last, event.database)
+        self._heads.update({n: self._stamped.pop(n) for n in event.contexts if n in self._stamped})
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
         changes = without_version_tables(schema_delta(self.last, schema), self.plan)
         only_rows = bool(event.revision) and not event.complete and not changes
-        rows = self.contents() if self.keep or only_rows else {}
+        told = (self.keep or only_rows) and not self._busy
+        rows = self.contents() if told else {}
         self.rungs.append(
             Rung(
                 position=len(self.rungs) + 1,
@@ -170,7 +182,9 @@ class Recorder:
                 heads=heads,
                 delta=changes,
                 contents=rows if self.keep else {},
-                changed={t: c for t, c in rows.items() if c != self.start.get(t)} if only_rows else None,
+                changed={t: c for t, c in rows.items() if c != self.start.get(t)}
+                if only_rows and told
+                else None,
             )
         )
         self.last = schema
@@ -259,7 +273,7 @@ def one_line(sql: str, limit: int = 160) -> str:
 def version_table_names(plan: Plan) -> set[str]:
     """The version tables as the keys of a schema name them."""
     tables = [context.version_table for context in plan.contexts]
-    return {".".join(part for part in (t.schema or t.search_path, t.name) if part) for t in tables}
+    return {named(t.database, ".".join(p for p in (t.schema or t.search_path, t.name) if p)) for t in tables}
 
 
 def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Text]:

@@ -308,6 +308,14 @@ class Wall:
             return None
         self.refuse("a connection to the SQLite database " + file)
 
+    def sqlite_entry(self, file: str) -> int | None:
+        """The number of the database whose file this is."""
+        for number, entry in enumerate(self.entries):
+            names = (entry["match"].get("file"), entry["connect"].get("file"))
+            if entry["dialect"] == "sqlite" and any(same_file(file, name) for name in names):
+                return number
+        return None
+
     def allowed_file(self, file: str) -> bool:
         """Whether `allow-connections` names this file."""
         return any(same_file(file, name) for name in self.allowed)
@@ -490,7 +498,8 @@ class Wall:
         file = files[0] if files else ""
         if not file:
             cursor.execute("PRAGMA application_id")
-            return str(self.entries[0]["name"]) if cursor.fetchone()[0] == STANDS_IN else None
+            number = cursor.fetchone()[0] - STANDS_IN
+            return str(self.entries[number]["name"]) if 0 <= number < len(self.entries) else None
         for entry in self.entries:
             if same_file(file, entry["identity"].get("file")):
                 return str(entry["name"])
@@ -663,8 +672,9 @@ def on_do_connect(dialect: Any, _record: Any, cargs: list[Any], cparams: dict[st
     cparams.update(arguments)
 
 
-STANDS_IN = 0x43494D
-"""The application_id of an empty database in memory that a reader gets for a file that does not exist."""
+STANDS_IN = 0x43494D00
+"""The application_id, plus the number of the request's database, of an empty one in memory that a reader gets for a
+file that does not exist."""
 
 
 def wrap_sqlite3(wall: Wall, module: Any) -> None:
@@ -680,7 +690,9 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
             kwargs.pop("uri", None)
         connection = original(database, *args, **kwargs)
         if target == ":memory:":
-            connection.execute("PRAGMA application_id={:d}".format(STANDS_IN))
+            meant = wall.sqlite_entry(file)
+            if meant is not None:
+                connection.execute("PRAGMA application_id={:d}".format(STANDS_IN + meant))
         authorize(wall, connection, reading=wall.only_reads(target or file))
         if file:
             prepare_sqlite(wall, connection, target or file)
@@ -899,6 +911,11 @@ class Session:
         self.autocommit = autocommit
         self.dirty = False  # a statement that may change the database ran since the last commit
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
+        self.contexts: list[
+            int
+        ] = []  # the version tables that env.py configured on it; the last one is its own
+        self.revision: str | None = None  # the last one that ran there
+        self.stamped = True
         self.probed: set[tuple[str, ...]] = set()  # what the probe gave since the last commit
 
 
@@ -914,10 +931,11 @@ class State:
     revision: str | None = None
     revision_file: str | None = None
     stamped = True
+    of_context: ClassVar[dict[int, Session]] = {}
     marker: ClassVar[dict[str, str]] = {}  # MySQL: where a commit leaves its mark
     skip: ClassVar[
         dict[str, list[str]]
-    ] = {}  # by revision: digests of statements that an earlier run has committed
+    ] = {}  # by number of the version table and revision: digests of statements that an earlier run has committed
     started: ClassVar[dict[int, tuple[int, float, bool]]] = {}
     probe = ""  # asked after each new statement inside a transaction
     asked: ClassVar[set[tuple[Any, ...]]] = set()
@@ -1009,7 +1027,14 @@ def wrap_dialect(dialect: Any) -> None:
             session.probed.clear()
         if session is not None and session.dirty:
             session.dirty = False
-            State.channel.send("rolled-back", revision=State.revision, statements=State.position, at=clock())
+            State.channel.send(
+                "rolled-back",
+                revision=standing(session)[1],
+                statements=State.position,
+                contexts=session.contexts,
+                database=session.entry or "",
+                at=clock(),
+            )
         do_rollback(connection)
 
     def set_isolation_level(connection: Any, level: str) -> None:
@@ -1045,6 +1070,8 @@ def before_commit(dialect: Any, raw: Any, session: Session) -> bool:
         return False
     if dialect.name in MYSQL and State.marker:
         fields["xid"] = mark(raw)
+    if session.entry and fields.get("xid"):
+        fields["xid"] = "{}/{}".format(session.entry, fields["xid"])  # which of several databases to ask
     if dialect.name == "sqlite" and session.violations is not None:
         now = violations(raw)
         new = now - session.violations
@@ -1054,8 +1081,18 @@ def before_commit(dialect: Any, raw: Any, session: Session) -> bool:
                 "foreign keys off)".format(len(new), min(new, key=str)[0])
             )
         session.violations = now
-    State.channel.ask("committing", statements=State.position, revision=State.revision, **fields)
+    State.channel.ask("committing", statements=State.position, revision=standing(session)[1], **fields)
     return True
+
+
+def standing(session: Session) -> tuple[int, str | None, bool]:
+    """Version table, revision and whether that ran to its end: of this session, where env.py migrates by it.
+
+    Of several sessions that are open side by side each is committed for itself, after all of them have run.
+    """
+    if session.contexts:
+        return session.contexts[-1], session.revision, session.stamped
+    return State.context, State.revision, State.stamped
 
 
 def mark(raw: Any) -> str | None:
@@ -1082,15 +1119,20 @@ def mark(raw: Any) -> str | None:
 def committed(session: Session) -> None:
     session.dirty = False
     session.probed.clear()
+    context, revision, complete = standing(session)
     State.channel.ask(
         "committed",
         statements=State.position,
-        context=State.context,
-        revision=State.revision,
-        complete=State.stamped,
+        context=context,
+        contexts=session.contexts,
+        database=session.entry or "",
+        revision=revision,
+        complete=complete,
         at=clock(),
     )
-    if State.stamped:  # what comes now is env.py's, until the next revision starts
+    if complete:  # what comes now is env.py's, until the next revision starts
+        session.revision = None
+    if State.stamped:
         State.revision = State.revision_file = None
 
 
@@ -1126,6 +1168,8 @@ def before_execute(
         return (statement, []) if executemany else (nothing, ())
     if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
         wall.refuse("a statement that leaves the scratch copy: " + words_of(statement))
+    if mysql:
+        settle(conn.dialect, session)
     raw = raw_connection(conn.connection)
     if session.dirty and in_transaction(raw) is False:
         committed(session)  # by a raw cursor, behind SQLAlchemy's back
@@ -1137,7 +1181,7 @@ def before_execute(
         return statement, parameters
     file, line = site()
     digest = sha256(statement.encode("utf-8", "replace")).hexdigest()
-    committed_before = State.skip.get(State.revision or "")
+    committed_before = State.skip.get("{}:{}".format(State.context, State.revision))
     if committed_before:
         if committed_before.pop(0) != digest:
             raise Refused("what is committed of the revision begins otherwise: " + words_of(statement))
@@ -1163,6 +1207,16 @@ def before_execute(
         # the process list shows no other name of a session: by this one an orphaned statement is found
         statement = caption(wall) + statement
     return statement, parameters
+
+
+def settle(dialect: Any, session: Session) -> None:
+    """MySQL and MariaDB: env.py goes on with another database, so what ran on the one before it is committed first.
+
+    Its DDL is there already: a failure further on would take back the version row alone.
+    """
+    earlier = State.of_context.get(State.context)
+    if earlier is not None and State.stamped and earlier.dirty and earlier.entry != session.entry:
+        dialect.do_commit(earlier.connection)
 
 
 def caption(wall: Wall) -> str:
@@ -1213,8 +1267,17 @@ def after_execute(
     asks = State.probe and scripted  # not of Alembic's own UPDATE of its version table
     probed = probe(conn, session, statement) if asks and session is not None else None
     State.channel.send("done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed)
+    if conn.dialect.name in MYSQL and getattr(cursor, "description", None):
+        tell_transaction(driver_connection(raw_connection(conn.connection)))
     if session is not None and session.dirty and committed_by_itself(conn, session, statement):
         committed(session)
+
+
+def tell_transaction(driver: Any) -> None:
+    """PyMySQL and its relatives keep the status of before a statement that gives rows, as INSERT ... RETURNING does."""
+    status = getattr(driver, "server_status", None)
+    if isinstance(status, int) and not status & 2:  # SERVER_STATUS_AUTOCOMMIT
+        driver.server_status = status | 1  # SERVER_STATUS_IN_TRANS
 
 
 VARYING = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
@@ -1512,6 +1575,10 @@ class Contexts:
         number = len(self.seen) if inspect else list(self.planned).index(key)
         self.seen.append(key)
         State.context = number
+        session = session_of(context.connection.connection)
+        if session is not None:
+            session.contexts.append(number)
+            State.of_context[number] = session
         models = bool(context.opts.get("target_metadata"))
         State.channel.send(
             "context", key=key, number=number, table=table, heads=heads, models=models, **found
@@ -1650,6 +1717,9 @@ def announced(original: Callable[..., Any], revision: Any, number: int) -> Calla
         State.revision = revision.revision if revision is not None else None
         State.revision_file = revision.path if revision is not None else None
         State.stamped = False
+        session = State.of_context.get(number)
+        if session is not None:
+            session.revision, session.stamped = State.revision, False
         State.channel.send("revision", context=number, revision=State.revision, file=State.revision_file)
         return original(*args, **kwargs)
 
@@ -1658,6 +1728,9 @@ def announced(original: Callable[..., Any], revision: Any, number: int) -> Calla
 
 def on_stamped(heads: Iterable[str] = (), **_rest: Any) -> None:
     State.stamped = True
+    session = State.of_context.get(State.context)
+    if session is not None:
+        session.stamped = True
     State.channel.send("stamped", context=State.context, revision=State.revision, heads=sorted(heads))
 
 

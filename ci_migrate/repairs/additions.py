@@ -68,7 +68,7 @@ class Found:
     """The target as it stands, beside what is known of it.
 
     `before` is F_0, `now` the schema without version tables, `sent` tells the digests of the statements that a revision
-    had sent in its last try, in their order.
+    (with the number of its version table) had sent in its last try, in their order.
     """
 
     plan: Plan
@@ -77,7 +77,7 @@ class Found:
     before: Fingerprint
     now: Schema
     heads: Heads
-    sent: Callable[[str | None], Sequence[str]] = lambda _revision: ()
+    sent: Callable[[tuple[int, str | None]], Sequence[str]] = lambda _ran: ()
 
 
 def base_of(plan: Plan, evidence: Evidence, heads: Heads, limit: int) -> int | None:
@@ -134,11 +134,12 @@ def _reach(found: Found, base: int, done: int) -> int:
     evidence, known = found.evidence, found.diagnosis.rung
     if known is not None:
         return evidence.rungs[known - 1].statements if known else 0
-    revision = evidence.rungs[base].revision if base < len(evidence.rungs) else None
-    sent = found.sent(revision)
+    above = evidence.rungs[base] if base < len(evidence.rungs) else None
+    ran = (above.context, above.revision) if above else (0, None)
+    sent = found.sent(ran)
     if not sent:
         return done
-    ours = [s for s in evidence.statements if s.position > done and s.revision == revision]
+    ours = [s for s in evidence.statements if s.position > done and (s.context, s.revision) == ran]
     last = [s.position for s in ours if sha256_hex(s.sql.encode("utf-8", "replace")) == sent[-1]]
     return max(last or [s.position for s in ours], default=done)
 

@@ -15,6 +15,7 @@ from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
+from ci_migrate.databases.several import members_of
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
@@ -133,7 +134,11 @@ def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict
         if settings.url_variable and place is not run.database:
             given = settings.environ.get(settings.url_variable, "")
             environ[settings.url_variable] = with_driver_of(place.url, given)
-    other = scratch.wall() if scratch is not None else None
+    copies = members_of(scratch) if scratch is not None else {}
+    for name, copy in copies.items():
+        variable = settings.database_variables.get(name)
+        if variable:
+            environ[variable] = with_driver_of(copy.url, settings.environ.get(variable, ""))
     marks = run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None
     return {
         **({"marker": {"database": marks, "run": run.id}} if marks else {}),
@@ -147,7 +152,10 @@ def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict
         "direction": run.direction.value,
         "destination": run.destination,
         "url": url,
-        "databases": [wall_entry("", run.database.wall(), other)],
+        "databases": [
+            wall_entry(name, member.wall(), copies[name].wall() if copies else None)
+            for name, member in members_of(run.database).items()
+        ],
         "allow_connections": list(settings.allow_connections),
         "session": session_request(run),
         "environ": environ,

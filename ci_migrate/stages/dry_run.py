@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import unused
 from ci_migrate.databases.base import Database
+from ci_migrate.databases.several import schema_after
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
@@ -189,7 +190,7 @@ def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schem
     recorder = Recorder(
         project=run.settings.project_dir,
         plan=plan,
-        measure=lambda: schema_of(scratch),
+        measure=lambda last, committed: _schema_now(scratch, last, committed),
         contents=lambda: _contents(scratch, plan, before),
         keep=run.settings.restore == "auto",
         start=before.contents,
@@ -204,6 +205,11 @@ def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schem
 
     measured = measured_run(run, plan, scratch, recorder, hear)
     return _Played(recorder, measured, any(has_models))
+
+
+def _schema_now(scratch: Database, last: Schema, committed: str) -> Schema:
+    with words_of(scratch):
+        return schema_after(scratch, last, committed)
 
 
 def _seen_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:

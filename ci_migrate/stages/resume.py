@@ -29,11 +29,12 @@ def why_not(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosi
     undoing = [e.kind for e in entries if e.kind in ("statement", "undo", "undone")]
     if undoing and undoing[-1] == "undo":
         return "what it added is being dropped again"
-    revision = _half_done(evidence, diagnosis.rung)
-    if not revision:
+    half = _half_done(evidence, diagnosis.rung)
+    if half is None:
         return ""
-    part = [s for s in _of(evidence, revision) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
-    if len(_digests(entries, revision, diagnosis.rung)) < sum(s.repeats == 1 for s in part):
+    revision = half[1]
+    part = [s for s in _of(evidence, half) if s.position <= evidence.rungs[diagnosis.rung - 1].statements]
+    if len(_digests(entries, half, diagnosis.rung)) < sum(s.repeats == 1 for s in part):
         return f"the journal does not hold what was sent of revision {revision}"
     if part and max(part, key=lambda s: s.position).repeats > 1:
         return f"revision {revision} stopped after a loop over rows, which may not have come to its end"
@@ -46,22 +47,26 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
     assert diagnosis.rung is not None
     rung = diagnosis.rung
     rest = Rest.of(plan, evidence, rung)
-    revision = _half_done(evidence, rung)
+    half = _half_done(evidence, rung)
     rehearsed = rest.rehearsed
-    if revision and rehearsed is not None:
+    if half and rehearsed is not None:
         done = evidence.rungs[rung - 1].statements
         rehearsed = tuple(
-            s for s in rehearsed if s.revision != revision or s.position > done or s.repeats > 1
+            s for s in rehearsed if (s.context, s.revision) != half or s.position > done or s.repeats > 1
         )
     request = child_request(run, "migrate")
     entries = _journalled(run)
-    sent = _digests(entries, revision, rung) if revision else []
-    skip = {revision: sent} if revision else {}
+    sent = _digests(entries, half, rung) if half else []
+    skip = {f"{half[0]}:{half[1]}": sent} if half else {}
     request.update(action="run", mode="migrate", contexts=rest.contexts, skip=skip)
     journal = run.ledger.journal(run.subject)
     try:
         resumed = JournalEntry(
-            kind="resumed", position=len(sent), context=0, revision=revision or None, at=datetime.now(UTC)
+            kind="resumed",
+            position=len(sent),
+            context=half[0] if half else 0,
+            revision=half[1] if half else None,
+            at=datetime.now(UTC),
         )
         journal.append(*_lost_commits(entries, evidence, rung), resumed)
         watcher = Watcher(run, plan, rehearsed, journal, time.monotonic())
@@ -82,18 +87,22 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
 
 
-def _of(evidence: Evidence, revision: str | None) -> list[Statement]:
-    return [s for s in evidence.statements if s.revision == revision]
+Ran = tuple[int, str | None]
+"""A revision in one version table of the plan, by its number; None is what env.py itself sends."""
 
 
-def _half_done(evidence: Evidence, rung: int) -> str:
-    """The revision of which only a part is committed; "" where there is none."""
+def _of(evidence: Evidence, ran: Ran) -> list[Statement]:
+    return [s for s in evidence.statements if (s.context, s.revision) == ran]
+
+
+def _half_done(evidence: Evidence, rung: int) -> Ran | None:
+    """The revision of which only a part is committed; None where there is none."""
     if not rung:
-        return ""
+        return None
     here = evidence.rungs[rung - 1]
     if here.complete or here.revision is None or not begun(evidence, here) or not within(evidence, rung):
-        return ""
-    return here.revision
+        return None
+    return here.context, here.revision
 
 
 def _journalled(run: Run) -> tuple[JournalEntry, ...]:
@@ -102,13 +111,13 @@ def _journalled(run: Run) -> tuple[JournalEntry, ...]:
         return journal.entries()
 
 
-def sent_of(run: Run, revision: str | None) -> list[str]:
-    """The digests of all that was sent of a revision in its last try; those of None are env.py's own."""
+def sent_of(run: Run, ran: Ran) -> list[str]:
+    """The digests of all that was sent of a revision in its last try."""
     entries = _journalled(run)
-    return _digests(entries, revision)
+    return _digests(entries, ran)
 
 
-def _digests(entries: Sequence[JournalEntry], revision: str | None, rung: int | None = None) -> list[str]:
+def _digests(entries: Sequence[JournalEntry], ran: Ran, rung: int | None = None) -> list[str]:
     """What the journal says was sent of a revision in its last try: all of it, or up to the commit that made a rung.
 
     The journal counts, not the dry run: a loop over rows that somebody added meanwhile sends more. Where the news of
@@ -119,12 +128,13 @@ def _digests(entries: Sequence[JournalEntry], revision: str | None, rung: int | 
     resumed = False
     for entry in entries:
         if entry.kind == "resumed":
-            sent, resumed = sent[: entry.position] if entry.revision == revision else sent, True
+            same = (entry.context, entry.revision) == ran
+            sent, resumed = sent[: entry.position] if same else sent, True
         elif entry.kind == "statement":
             if entry.position == 1 and not resumed:  # a try that began at the beginning
                 sent, upto = [], None
             resumed = False
-            if entry.revision == revision:
+            if (entry.context, entry.revision) == ran:
                 sent.append(entry.digest)
         elif entry.kind == "committed":
             commits += 1

@@ -44,7 +44,7 @@ class Undo:
             before=self.before,
             now=bare_schema(database, self.plan),
             heads=heads_of(database, self.plan),
-            sent=lambda revision: sent_of(self.run, revision),
+            sent=lambda ran: sent_of(self.run, ran),
         )
 
     def additions(self) -> Additions:

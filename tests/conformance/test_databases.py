@@ -16,6 +16,8 @@ from sqlalchemy import URL
 from ci_migrate.databases import BUILT_IN
 from ci_migrate.databases.base import DatabaseFactory
 from ci_migrate.databases.mysql_lock import lock_name
+from ci_migrate.databases.several import Several, members_of
+from ci_migrate.databases.several_names import MAIN
 from ci_migrate.testing.database_samples import SECRET, execute, fill, query
 from ci_migrate.testing.databases import DatabaseConformance
 
@@ -50,6 +52,30 @@ class TestSQLite(DatabaseConformance):
 
     def replaced(self, database, words):
         return self.open(URL.create("sqlite", database=words.rpartition(" ")[2].rstrip(".")))
+
+
+def beside_each_other(url, options):
+    """A database and a second one beside it, empty, as one."""
+    (one,) = (factory for factory in BUILT_IN if "sqlite" in factory.backends)
+    second = url.set(database=f"{url.database}.second")
+    return Several({MAIN: one.make(url, options), "second": one.make(second, options)})
+
+
+class TestSeveral(TestSQLite):
+    factory = DatabaseFactory(("sqlite",), beside_each_other)
+
+    def lose_lock(self, database, run_id):
+        super().lose_lock(database.members["second"], run_id)
+
+    def replaced(self, database, words):
+        """The main one's is told first."""
+        return super().replaced(
+            database, words.partition("; its content before is in ")[2].partition(". ")[0]
+        )
+
+    def test_wall(self, database, other):
+        for name, member in members_of(database).items():
+            super().test_wall(member, members_of(other)[name])
 
 
 WEIRD = '"we.ird ""q"""."ta:ble\nnew%line"'

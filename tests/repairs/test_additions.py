@@ -78,7 +78,7 @@ def look(
             before=Fingerprint.of(BEFORE),
             now=now,
             heads=((head,),),
-            sent=lambda revision: digests[:sent] if revision == "r2" else [],
+            sent=lambda ran: digests[:sent] if ran == (0, "r2") else [],
         )
     )
 
