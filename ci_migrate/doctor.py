@@ -17,6 +17,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Noun, now
 from ci_migrate.opening import Order, opened
 from ci_migrate.process import run_tool
+from ci_migrate.reports.story import plural
 from ci_migrate.settings import Settings
 from ci_migrate.settings_files import folders_upwards
 from ci_migrate.stages.base import Run
@@ -223,7 +224,7 @@ def trust(patient: Patient) -> Examined:
     """Where approvers are trusted from, and who could change that."""
     lines = trust_lines(patient.environ, patient.settings.project_dir)
     if lines:
-        return _good("trust", f"{len(lines)} approvers from {VARIABLE}")
+        return _good("trust", f"{plural(len(lines), 'approver')} from {VARIABLE}")
     return _good("trust", f"{VARIABLE} is not set: approvers are those that the ledger knows")
 
 
@@ -252,7 +253,7 @@ def protected(patient: Patient) -> Examined | None:
             "protected, with confirmation tokens: whoever reaches the ledger can confirm",
             command,
         )
-    people = f"{len(found.rules.approvers)} approvers, {found.rules.min_approvals} needed"
+    people = f"{plural(len(found.rules.approvers), 'approver')}, {found.rules.min_approvals} needed"
     return _good("protection", f"protected since {found.since[:10]}: {people}")
 
 

@@ -58,7 +58,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
         )
     if rules.min_approvals > max(1, len(people_of(approvers[: len(rules.approvers)]))):
         raise UsageError(
-            f"{rules.min_approvals} approvals of {len(rules.approvers)} approvers can't be had.",
+            f"{plural(rules.min_approvals, 'approval')} of {plural(len(rules.approvers), 'approver')} can't be had.",
             hint="Name more: --approver 'KEYLINE'",
         )
     ledger = _ledger(run)

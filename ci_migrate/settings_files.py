@@ -12,8 +12,7 @@ from ci_migrate.settings_keys import BY_NAME, KEYS, STAGES, Key
 from ci_migrate.settings_urls import holds_password, redact
 
 OTHER_VARIABLES = frozenset(
-    "CI_MIGRATE_" + name
-    for name in ("TARGET", "TOKEN", "TRUST", "STAGE", "ENVIRONMENT", "DEBUG", "RUN_ID", "BENCH", "ACTOR")
+    "CI_MIGRATE_" + name for name in ("TARGET", "TOKEN", "TRUST", "STAGE", "ENVIRONMENT", "ACTOR")
 )
 """Variables that are ours and set no key."""
 

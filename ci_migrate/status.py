@@ -151,12 +151,15 @@ def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
         return []
     found = []
     for record in ledger.runs(limit=200):
-        if record.target != target or record.backup_id is None:
+        if record.target != target:
             continue
-        dry_run = next((s for s in ledger.stages(record.run_id) if s.stage == "dry-run"), None)
-        if dry_run is not None and dry_run.evidence is not None and dry_run.evidence.proven:
-            found.append(record.backup_id)
-    return found
+        stages = {s.stage: s for s in ledger.stages(record.run_id)}
+        taken, dry_run = stages.get("backup"), stages.get("dry-run")
+        if dry_run is None or dry_run.evidence is None or not dry_run.evidence.proven:
+            continue
+        if taken is not None and taken.backup is not None:  # also where the run was refused after it
+            found.append(taken.backup.backup_id)
+    return list(dict.fromkeys(found))
 
 
 def _proven(run: Run) -> Backup | None:

@@ -10,6 +10,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.errors import UsageError
 from ci_migrate.opening import Order, opened
+from ci_migrate.reports.story import plural
 
 
 @click.group("audit")
@@ -65,5 +66,5 @@ def verify(environment: Environment, /, **options: Any) -> int:
     for words in wrong:
         click.echo(words)
     if not wrong:
-        click.echo(f"{count} records, all in order.")
+        click.echo(f"{plural(count, 'record')}, all in order.")
     return 1 if wrong else 0

@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import Backup
+from ci_migrate.reports.story import plural
 from ci_migrate.stages.base import Run
 
 Lost = dict[str, tuple[int | None, int | None]] | None
@@ -46,7 +47,7 @@ def sure_of_restore(
     if lost is None:
         lines.append("  What is there now can't be read: how much would be lost is not known.")
     for table, (now, then) in (lost or {}).items():
-        rows, kept = ("no table" if count is None else f"{count} rows" for count in (now, then))
+        rows, kept = ("no table" if count is None else plural(count, "row") for count in (now, then))
         lines.append(f"  {table}: {rows} now, {kept} in the backup")
     if lost == {}:
         lines.append(

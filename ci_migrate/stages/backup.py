@@ -14,7 +14,7 @@ from ci_migrate.model import (
     VersionTable,
     now,
 )
-from ci_migrate.reports.story import size
+from ci_migrate.reports.story import plural, size
 from ci_migrate.stages.base import Run, heads_of, show_heads
 
 WORTH_TELLING = 5.0
@@ -48,7 +48,8 @@ def run_stage(run: Run, report: Report) -> StageResult:
         )
     rows = sum(c.rows for c in backup.row_counts.values())
     message = (
-        f"{backup.backup_id}: {len(backup.row_counts)} tables, {rows:,} rows, {backup.backup_size:,} bytes"
+        f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {plural(rows, 'row')}, "
+        f"{plural(backup.backup_size, 'byte')}"
     )
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
 

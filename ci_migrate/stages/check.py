@@ -128,7 +128,8 @@ def _writes_at_load(found: Inspection) -> tuple[Finding, ...]:
             code="CM104",
             name="env-writes-at-load",
             severity=Severity.WARNING,
-            message=f"env.py writes when it is only loaded ({len(found.writes_at_load)} statements, first: {first}). "
-            "They were not sent now; the dry run and the migration send them.",
+            message="env.py writes when it is only loaded "
+            f"({plural(len(found.writes_at_load), 'statement')}, first: {first}). They were "
+            "not sent now; the dry run and the migration send them.",
         ),
     )

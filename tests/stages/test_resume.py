@@ -46,4 +46,4 @@ def entries(words: str) -> list[JournalEntry]:
     ],
 )
 def test_what_was_sent_up_to_the_commit(journal, rung, sent) -> None:
-    assert _digests(entries(journal), "r2", rung) == sent
+    assert _digests(entries(journal), (0, "r2"), rung) == sent
