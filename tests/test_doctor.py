@@ -40,7 +40,7 @@ def test_a_laptop_with_a_protected_target_is_well(shop, ledger):
     protection.protect(ledger, Rules(approvers=(KEY,)), by="ana")
     rows = found(shop)
     assert {health for health, _, _ in rows.values()} == {"good"}, rows
-    assert "1 approvers, 1 needed" in rows["protection"][1]
+    assert "1 approver, 1 needed" in rows["protection"][1]
     done = shop.call("doctor", "--json")
     assert done.code == 0
     assert {row["health"] for row in json.loads(done.out)} == {"good"}
@@ -71,7 +71,7 @@ def test_trust_that_others_may_change_is_bad(shop, ledger):
     rows = found(shop, CI_MIGRATE_TRUST=str(shop.folder / "approvers"))
     assert rows["trust"][0] == "bad"
     assert "working tree" in rows["trust"][1]
-    assert found(shop, CI_MIGRATE_TRUST=KEY)["trust"][1].startswith("1 approvers")
+    assert found(shop, CI_MIGRATE_TRUST=KEY)["trust"][1].startswith("1 approver")
 
 
 def test_a_target_that_does_not_answer(shop):

@@ -31,6 +31,13 @@ def unfinished(project: AlembicProject, run_id: str) -> None:
     ledger.close()
 
 
+def test_a_backup_that_a_refused_run_has_proven(alembic_project, status):
+    alembic_project.revision("r3", "r2", "drop table nothing")
+    report = alembic_project.gate("run")
+    assert report.exit_code == 1
+    assert status()[1]["last proven"] == f"{report.backup.backup_id}  just now"
+
+
 def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     code, rows, _ = status()
     assert (code, rows["is at"], rows["scripts at"]) == (0, "base", "r2")
