@@ -332,9 +332,14 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    inherit: bool = True,
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """A child that is ended, with all that it started, however the block is left."""
-    child = spawn(argv, env={**os.environ, **(env or {})}, cwd=cwd, pass_fds=pass_fds)
+    """A child that is ended, with all that it started, however the block is left.
+
+    `env` is added to this process's environment; without `inherit` it is all that the child gets.
+    """
+    environ = {**(os.environ if inherit else {}), **(env or {})}
+    child = spawn(argv, env=environ, cwd=cwd, pass_fds=pass_fds)
     try:
         yield child
     finally:

@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
+from ci_migrate.approval.apart import verify_apart
 from ci_migrate.approval.confirmation import MAX_VALIDITY_MINUTES
 from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
-from ci_migrate.approval.signed import Trust, Verified, refuse_too_few, verify
+from ci_migrate.approval.signed import Trust, Verified, refuse_too_few
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
@@ -39,7 +40,7 @@ def look_at(
     """
     with ledger.writing() as connection:
         now = clock(connection)
-        verified = verify(token, trust, now)
+        verified = verify_apart(token, trust, now)
         payload = verified.payload
         refuse_too_few(verified, trust, asking)
         row = _row(connection, payload)
