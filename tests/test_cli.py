@@ -258,7 +258,7 @@ def test_restore_shows_asks_and_keeps_what_it_replaces(migrated):
     migrated.sql("insert into users values (2, 'bo', null)")
     before = migrated.dump()
     count = len(backups(migrated))
-    ended(migrated.run("backup", "restore", name), 1, "users: 2 rows now, 1 rows in the backup", "--yes")
+    ended(migrated.run("backup", "restore", name), 1, "users: 2 rows now, 1 row in the backup", "--yes")
     assert migrated.dump() == before
     done = migrated.run("backup", "restore", name, "--yes")
     ended(done, 0, f"Restored {name}")

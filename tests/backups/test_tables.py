@@ -334,7 +334,7 @@ def test_by_the_command_line(alembic_project):
     done = alembic_project.run("backup", "restore", name, "--table", "alembic_version", "--yes")
     assert (done.code, "Alembic's own" in done.text) == (1, True), done.text
     done = alembic_project.run("backup", "restore", name, "--table", "users")
-    assert (done.code, "users: 0 rows now, 1 rows in the backup" in done.text) == (1, True), done.text
+    assert (done.code, "users: 0 rows now, 1 row in the backup" in done.text) == (1, True), done.text
     assert alembic_project.sql("select count(*) from users") == [(0,)]
     done = alembic_project.run("backup", "restore", name, "--table", "users", "--yes")
     assert (done.code, "also in backup_" in done.text) == (0, True), done.text

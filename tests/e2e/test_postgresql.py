@@ -101,7 +101,7 @@ def test_rollback_restore_and_run_again(project: AlembicProject, postgresql_url:
     )
     restored = project.run("backup", "restore", backup, "--yes")
     assert restored.code == 0, restored.text
-    assert "public.t: 2 rows now, 1 rows in the backup" in restored.out
+    assert "public.t: 2 rows now, 1 row in the backup" in restored.out
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT id, n FROM t").fetchall() == [(1, None)]
         kept = connection.execute(
