@@ -137,7 +137,7 @@ def run(arguments: Sequence[str]) -> int:
                 errors="backslashreplace"
             )  # a name that the terminal can't show is no reason to stop
     try:
-        result: Any = cli.main(list(arguments), prog_name="ci-migrate", standalone_mode=False)
+        result: Any = cli.main(_globals_first(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:
         return _show(error, debug=debug)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -169,6 +169,22 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
         return _unexpected(error, debug=debug)
     return int(result) if isinstance(result, int) else 0
+
+
+def _globals_first(arguments: Sequence[str]) -> list[str]:
+    """`run -C shop --debug` is `-C shop --debug run`: what holds for all commands may stand after them too."""
+    first, others = [], []
+    left = iter(arguments)
+    for argument in left:
+        if argument == "--":
+            others += [argument, *left]
+        elif argument == "-C":
+            first += [argument, *[value for value in [next(left, None)] if value is not None]]
+        elif argument == "--debug" or (argument.startswith("-C") and not argument.startswith("--")):
+            first.append(argument)
+        else:
+            others.append(argument)
+    return first + others
 
 
 def _show(error: CiMigrateError, *, debug: bool) -> int:

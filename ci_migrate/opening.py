@@ -2,7 +2,6 @@
 
 import re
 import secrets as random_secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
 from ci_migrate.databases.several import Several, members_of
 from ci_migrate.databases.several_names import MAIN
 from ci_migrate.errors import LedgerError, RefusedError, SettingsError
+from ci_migrate.folders import private_folder, sweep_folders
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -136,7 +136,8 @@ def opened(
             _refuse_hidden_protection(url, settings)
         if locks:
             _refuse_protected_members(database, book)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ci-migrate-")))
+        sweep_folders()
+        folder = stack.enter_context(private_folder())
         if locks:
             database.sweep()
         yield (

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 from sqlalchemy import URL, make_url
@@ -15,6 +13,7 @@ from ci_migrate.databases.base import SessionOptions
 from ci_migrate.databases.several import members_of
 from ci_migrate.databases.several_names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.folders import private_folder
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Report
 from ci_migrate.opening import Order, databases_of, new_run_id, open_catalog, target_url
@@ -48,7 +47,7 @@ def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Ite
     catalog = open_catalog(settings)
     backup = _backup(catalog, settings.target, what)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ci-migrate-")))
+        folder = stack.enter_context(private_folder())
         run_id = new_run_id()
         options = SessionOptions(
             application_name=f"ci-migrate/{run_id}",

@@ -11,7 +11,7 @@ import pytest
 from junitparser import JUnitXml
 from sqlalchemy import create_engine
 
-from ci_migrate.cli import COMMANDS, cli
+from ci_migrate.cli import COMMANDS, _globals_first, cli
 
 CANARY = "canary-4711"
 
@@ -411,3 +411,16 @@ def test_an_interpreter_without_alembic_is_named(alembic_project, tmp_path):
     assert str(python) in done.text
     assert "there is no Alembic in the interpreter" in done.text
     assert "CI_MIGRATE_PYTHON" in done.text
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["run", "-C", "shop", "--debug"], ["-C", "shop", "--debug", "run"]),
+        (["-Cshop", "run"], ["-Cshop", "run"]),
+        (["run", "--", "-C", "x"], ["run", "--", "-C", "x"]),
+        (["run", "-C"], ["-C", "run"]),
+    ],
+)
+def test_what_holds_for_all_commands_may_stand_after_them(given, ordered):
+    assert _globals_first(given) == ordered

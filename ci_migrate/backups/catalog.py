@@ -19,6 +19,7 @@ from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
 from ci_migrate.errors import BackupError, RefusedError, UsageError
+from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
 
 FORMAT = 1
@@ -261,9 +262,9 @@ class Catalog:
             yield folder
             return
         check_listing(self.storage, backup)
-        with tempfile.TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as temporary:
-            fetch(self.storage, backup, Path(temporary))
-            yield Path(temporary)
+        with private_folder() as temporary:
+            fetch(self.storage, backup, temporary)
+            yield temporary
 
     def check_readable(self, backup: Backup) -> None:
         """Raise SettingsError or BackupError if an encrypted backup can't be opened by our identity."""

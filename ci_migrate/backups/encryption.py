@@ -1,8 +1,6 @@
 """Encryption at rest by age: a layer between the catalog and its storage, file by file, in constant memory."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from typing import Any, BinaryIO
 from ci_migrate.backups.storage import Storage
 from ci_migrate.databases.base import Progress, no_progress
 from ci_migrate.errors import BackupError, SettingsError
+from ci_migrate.folders import private_folder
 from ci_migrate.model import BackupFile
 
 AGE = "age"
@@ -70,7 +69,7 @@ class Encryption:
             yield stored
             return
         recipients = _recipients(self.recipients)
-        with _private_folder() as plain:
+        with private_folder() as plain:
             yield plain
             for path in sorted(p for p in plain.rglob("*") if p.is_symlink() or not p.is_dir()):
                 name = path.relative_to(plain).as_posix()
@@ -96,7 +95,7 @@ class Encryption:
         """
         identities = self._identities()
         self._readable(stored, files, identities)
-        with _private_folder() as plain:
+        with private_folder() as plain:
             total, done = sum(file.size for file in files), 0
             for file in files:
                 target = plain / file.path.removesuffix(_SUFFIX)
@@ -208,15 +207,6 @@ def _damaged(file: BackupFile) -> BackupError:
 def _new(path: Path) -> BinaryIO:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="ci-migrate-"))  # mode 0700
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _age() -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 from sqlalchemy import URL, make_url
@@ -12,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.databases.base import Database, Dumped
 from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
+from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
 
@@ -140,8 +140,8 @@ class Provider:
             for variable, place in ((URL_VARIABLE, url), (CLONE_VARIABLE, clone))
             if place is not None
         }
-        with TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as folder:
-            filled = [_filled(argument, {**given, "folder": folder}) for argument in argv]
+        with private_folder() as folder:
+            filled = [_filled(argument, {**given, "folder": str(folder)}) for argument in argv]
             try:
                 return run_tool(filled, env=environ, cwd=self.directory)
             except ToolError as error:

@@ -24,6 +24,7 @@ from typing import Any
 from ci_migrate.backups.s3_errors import code_of, told
 from ci_migrate.backups.storage import MANIFEST, MakeManifest, manifest_text, sealed, written_at
 from ci_migrate.errors import BackupError, SettingsError
+from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup
 
 _PIECE = 8 << 20
@@ -209,9 +210,9 @@ class S3Storage:
 
     @contextmanager
     def writing(self, backup_id: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="ci-migrate-", ignore_cleanup_errors=True) as folder:
+        with private_folder() as folder:
             mark = f"{self._prefix}{_WRITING}{backup_id}"
-            writer = _Writer(Path(folder), mark, secrets.token_hex(16).encode())
+            writer = _Writer(folder, mark, secrets.token_hex(16).encode())
             self._take(backup_id, writer)
             writer.beat = threading.Thread(target=self._keep_alive, args=(writer,), daemon=True)
             writer.beat.start()

@@ -16,6 +16,7 @@ from pathlib import Path
 from ci_migrate.databases.base import Progress, no_progress
 from ci_migrate.databases.compression import WORKERS, DecompressionError, compress, decompressing
 from ci_migrate.errors import BackupError
+from ci_migrate.folders import private_folder
 
 ARCHIVE = "dump"
 """The folder inside a payload that pg_dump writes."""
@@ -123,10 +124,9 @@ def unpacked(archive: Path, size: int, jobs: int, progress: Progress = no_progre
     if not packed:
         yield archive
         return
-    with tempfile.TemporaryDirectory(prefix="ci-migrate-") as name:
-        folder = Path(name)
+    with private_folder() as folder:
         free = shutil.disk_usage(folder).free
-        hint = f"{size:,} bytes needed, {free:,} free in {folder.parent}; TMPDIR names another place."
+        hint = f"{size:,} bytes needed, {free:,} free in {tempfile.gettempdir()}; TMPDIR names another place."
         if free < size:
             raise BackupError("There is no room to unpack the dump.", hint=hint)
         total, done = sum(path.stat().st_size for path in packed), 0

@@ -152,7 +152,7 @@ try:
     with Encryption(["{key.to_public()}"]).sealing(stored) as plain:
         (plain / "dump").write_bytes(os.urandom(1_000_000))
 except OSError as error:
-    print(error.errno, [p.name for p in plain.parent.iterdir()])
+    print(error.errno, [p.name for p in plain.parents[1].iterdir()])
 """
     (tmp_path / "stored").mkdir()
     done = subprocess.run(
