@@ -8,6 +8,11 @@ from ci_migrate.databases.measuring import Meter, Ran, Taken
 from ci_migrate.databases.several_names import MAIN, named
 
 
+def _place(database: str, table: str) -> str:
+    """The table; the whole database where none is named."""
+    return named(database, table) if table or not database else f"@{database}"
+
+
 class Meters:
     """See `measuring.Meter`; each transaction is of one database."""
 
@@ -23,7 +28,7 @@ class Meters:
             return [Taken()] * len(ran)
         return [
             Taken(
-                tuple(msgspec.structs.replace(lock, table=named(name, lock.table)) for lock in one.locks),
+                tuple(msgspec.structs.replace(lock, table=_place(name, lock.table)) for lock in one.locks),
                 tuple(named(name, table) for table in one.rewrites),
             )
             for one in meter.taken(ran, committed=committed)
