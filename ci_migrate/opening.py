@@ -16,7 +16,7 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
-from ci_migrate.databases.several import Several, members_of
+from ci_migrate.databases.several import Several, descriptors, members_of
 from ci_migrate.databases.several_names import MAIN
 from ci_migrate.errors import LedgerError, RefusedError, SettingsError
 from ci_migrate.folders import private_folder, sweep_folders
@@ -122,7 +122,7 @@ def opened(
         if order.command not in WITHOUT_TARGET:
             database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
-        workers = Workers(launch(settings, url, lock.fd if lock is not None else None), interrupt)
+        workers = Workers(launch(settings, url, descriptors(lock)), interrupt)
         stack.callback(workers.close)
         if order.command in STARTS_CHILDREN:
             workers.warm()  # it imports Alembic while the ledger is opened
@@ -262,11 +262,11 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
         x=settings.x,
         configure=settings.configure,
     )
-    with Workers(launch(settings, None, None), interrupt) as workers:
+    with Workers(launch(settings, None), interrupt) as workers:
         return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
 
 
-def launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
+def launch(settings: Settings, url: URL | None, lock_fds: tuple[int, ...] = ()) -> Launch:
     """How the project's interpreter is started; the target's passwords are cut out of what it prints."""
     # env.py needs neither
     kept_back = {"CI_MIGRATE_TOKEN", variable_of(settings.backup_identity)}
@@ -279,7 +279,7 @@ def launch(settings: Settings, url: URL | None, lock_fd: int | None) -> Launch:
         python=str(settings.python),
         directory=settings.project_dir,
         environ=environ,
-        lock_fd=lock_fd,
+        lock_fds=lock_fds,
         stall_timeout=settings.stall_timeout,
         secrets=tuple(sorted({s for u in urls for s in _secrets(u)}, key=len, reverse=True)),
     )

@@ -61,7 +61,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
         x=settings.x,
         configure=settings.configure,
     )
-    with Workers(launch(settings, None, None), interrupt) as workers:
+    with Workers(launch(settings, None), interrupt) as workers:
         graph = graph_of(workers, {**request, "direction": "upgrade", "destination": settings.to})
     changed = changed_since(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}

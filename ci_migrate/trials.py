@@ -40,7 +40,7 @@ Result = Failure | None
 
 def read_graph(settings: Settings) -> events.Graph:
     """The revision graph; no database is needed. Raises RefusedError or WorkerError: the scripts can't be loaded."""
-    with Workers(launch(settings, None, None)) as workers:
+    with Workers(launch(settings, None)) as workers:
         return graph_of(
             workers, {**_base(settings), "direction": "upgrade", "destination": "heads", "url": None}
         )

@@ -348,18 +348,25 @@ class Several:
         return self._main.explain(error)
 
 
+def descriptors(lock: Lock | None) -> tuple[int, ...]:
+    """What a child inherits of a run lock, where that is a file: of several databases, of each."""
+    locks = lock.locks if isinstance(lock, _Locks) else () if lock is None else (lock,)
+    return tuple(one.fd for one in locks if one.fd is not None)
+
+
 class _Locks:
-    """The run locks of all of them; the child inherits the main one's."""
+    """The run locks of all of them."""
 
     def __init__(self, locks: Sequence[Lock]) -> None:
-        self._locks = locks
+        self.locks = tuple(locks)
 
     @property
     def fd(self) -> int | None:
-        return self._locks[0].fd
+        """The main one's."""
+        return self.locks[0].fd
 
     def check(self) -> None:
-        for lock in self._locks:
+        for lock in self.locks:
             lock.check()
 
 

@@ -49,7 +49,7 @@ class Launch:
     python: str
     directory: Path
     environ: Mapping[str, str] = field(repr=False)
-    lock_fd: int | None = None
+    lock_fds: tuple[int, ...] = ()
     stall_timeout: float = 600.0
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -96,11 +96,12 @@ class Workers:
     def _started(self) -> process.ForkServer:
         if self._server is None:
             launch = self.launch
-            fds = [] if launch.lock_fd is None else [launch.lock_fd]
             # sets are walked in the same order in the dry run and in the migration
             environ = {"PYTHONHASHSEED": "0", **launch.environ}
             argv = [launch.python, "-c", BOOTSTRAP]
-            self._server = process.ForkServer(argv, env=environ, cwd=launch.directory, pass_fds=fds)
+            self._server = process.ForkServer(
+                argv, env=environ, cwd=launch.directory, pass_fds=launch.lock_fds
+            )
             source = worker_source()
             self._server.send(f"{len(source):<10}".encode() + source)
         return self._server

@@ -16,7 +16,7 @@ from sqlalchemy import URL
 from ci_migrate.databases import BUILT_IN
 from ci_migrate.databases.base import DatabaseFactory
 from ci_migrate.databases.mysql_lock import lock_name
-from ci_migrate.databases.several import Several, members_of
+from ci_migrate.databases.several import Several, descriptors, members_of
 from ci_migrate.databases.several_names import MAIN
 from ci_migrate.testing.database_samples import SECRET, execute, fill, query
 from ci_migrate.testing.databases import DatabaseConformance
@@ -66,6 +66,13 @@ class TestSeveral(TestSQLite):
 
     def lose_lock(self, database, run_id):
         super().lose_lock(database.members["second"], run_id)
+
+    def test_a_child_inherits_the_lock_of_each(self, database):
+        with database.lock("run", 1.0) as lock:
+            assert len(set(descriptors(lock))) == 2
+        with database.members[MAIN].lock("run", 1.0) as lock:
+            assert descriptors(lock) == (lock.fd,)
+        assert descriptors(None) == ()
 
     def replaced(self, database, words):
         """The main one's is told first."""
