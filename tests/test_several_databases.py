@@ -169,7 +169,6 @@ def armed(engine):
     "strike",
     [
         "after commit 1",
-        "before commit 2",
         "after statement 5",
         *(pytest.param(f"{when} {kind} {number}", marks=pytest.mark.long)
           for kind, count in (("statement", 6), ("commit", 2)) for when in ("before", "after")
