@@ -19,9 +19,9 @@ from pathlib import Path
 from sqlalchemy import URL, create_engine
 
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.mysql import MySQL
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.mysql.database import MySQL
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.model import Fingerprint
 
 AIM = 2.0

@@ -92,8 +92,8 @@ class LazyGroup(click.Group):
 
 def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
     """Ask plugins for their commands. What fails here is a warning: it must not hide that a name was mistyped."""
-    from ci_migrate import plugins
-    from ci_migrate.settings import load
+    from ci_migrate.plugins import manager as plugins
+    from ci_migrate.settings.settings import load
 
     try:
         settings = load(directory, dict(os.environ), {})

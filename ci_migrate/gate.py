@@ -11,24 +11,25 @@ from dataclasses import replace
 
 import msgspec
 
-from ci_migrate import __version__, plugins
-from ci_migrate.approval_commands import go_on_command
-from ci_migrate.approval_request import approval_request, write_request
-from ci_migrate.approval_trust import ACTOR, commit_of
+from ci_migrate import __version__
+from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.request import approval_request, write_request
+from ci_migrate.approval.trust import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
-from ci_migrate.opening import Order, equipped, opened
 from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
-from ci_migrate.settings import Settings
-from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import (
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.run.authorization import (
     first_look,
     protection,
     refuse_frozen,
     refuse_other_database,
     why_needed,
 )
+from ci_migrate.run.run import Run
+from ci_migrate.session import GateRequest, load_extensions, open_session
+from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
 
@@ -46,14 +47,14 @@ STAGES = {
 """Which stages a command consists of."""
 
 
-def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) -> Report:
+def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = None) -> Report:
     """Walk the pipeline for a command and return the finished report. Raises CiMigrateError before the first stage."""
     if settings.production:
         _refuse_careless(settings, order, settings.production_reason)
     started = time.monotonic()
     report: Report | None = None
     try:
-        with opened(settings, order, interrupt) as (bare_run, manager):
+        with open_session(settings, order, interrupt) as (bare_run, manager):
             run_ = bare_run
             if run_.ledger is not None and run_.lock is not None:
                 refuse_frozen(run_)
@@ -78,7 +79,7 @@ def run(settings: Settings, order: Order, interrupt: Interrupt | None = None) ->
         if report is None or not report.results:
             raise
         # the stages have ended: what fails in giving lock, ledger and copies back does not change what they did
-        return warned(report, f"Not all was given back at the end: {words_of_error(error)}")
+        return add_warnings(report, f"Not all was given back at the end: {words_of_error(error)}")
     return report
 
 
@@ -98,10 +99,10 @@ def _looked_at(run_: Run, manager: plugins.Manager) -> Run:
             f"{run_.settings.target} needs an approval: nothing of the repository may be imported before.",
             hint="Install it as a distribution with the entry point group ci_migrate, and take it out of `plugins`.",
         )
-    return replace(equipped(run_, manager), unfit=unfit)
+    return replace(load_extensions(run_, manager), unfit=unfit)
 
 
-def _refuse_careless(settings: Settings, order: Order, why: str) -> None:
+def _refuse_careless(settings: Settings, order: GateRequest, why: str) -> None:
     """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
     if order.command == "migrate":
         raise RefusedError(
@@ -122,7 +123,7 @@ def _refuse_careless(settings: Settings, order: Order, why: str) -> None:
         )
 
 
-def warned(report: Report, *words: str) -> Report:
+def add_warnings(report: Report, *words: str) -> Report:
     """The report with more warnings."""
     return msgspec.structs.replace(report, warnings=(*report.warnings, *words)) if words else report
 
@@ -133,7 +134,7 @@ def words_of_error(error: BaseException) -> str:
 
 
 def walk(
-    run_: Run, report: Report, manager: plugins.Manager, order: Order, wanted: Collection[str]
+    run_: Run, report: Report, manager: plugins.Manager, order: GateRequest, wanted: Collection[str]
 ) -> Report:
     """The pipeline with plugins and ledger around it."""
 
@@ -164,7 +165,7 @@ def walk(
         observe=observe,
         done=done,
     )
-    return warned(report, *warnings)
+    return add_warnings(report, *warnings)
 
 
 def refuse_unfinished(run_: Run) -> None:
@@ -177,7 +178,7 @@ def refuse_unfinished(run_: Run) -> None:
     record = run_.ledger.unfinished(run_.settings.target)
     if record is None:
         return
-    diagnosis = situation_of(*resumed(run_, record)).diagnosis
+    diagnosis = situation_of(*resume_run(run_, record)).diagnosis
     raise DirtyError(
         f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
         state=f"The target is left as it is ({diagnosis.found}).",
@@ -185,7 +186,7 @@ def refuse_unfinished(run_: Run) -> None:
     )
 
 
-def resumed(run_: Run, record: RunRecord) -> tuple[Run, Report]:
+def resume_run(run_: Run, record: RunRecord) -> tuple[Run, Report]:
     """The run and report with which an earlier run is repaired: its plan, backup and evidence."""
     assert run_.ledger is not None
     stages = run_.ledger.stages(record.run_id)
@@ -205,11 +206,11 @@ def resumed(run_: Run, record: RunRecord) -> tuple[Run, Report]:
 
 
 def repair(
-    settings: Settings, order: Order, interrupt: Interrupt | None = None, *, only_show: bool = False
+    settings: Settings, order: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
-    with opened(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
-        opened_run = equipped(bare_run, manager)
+    with open_session(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
+        opened_run = load_extensions(bare_run, manager)
         record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
         if record is None:
             result = StageResult(
@@ -218,7 +219,7 @@ def repair(
                 message="There is no unfinished run: nothing to repair.",
             )
             return _empty(opened_run, order).plus(result)
-        run_, report = resumed(opened_run, record)
+        run_, report = resume_run(opened_run, record)
         shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
         if only_show:
             would = _shown(run_, report)
@@ -228,7 +229,7 @@ def repair(
             record.phase != "repairing"
         ):  # then a restore may have swapped the database and died before it said so
             refuse_other_database(run_)
-        run_.interrupt.protected = True  # from here on a signal waits for a statement boundary
+        run_.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
         result = repair_stage(run_, report)
         order.done(result)
         assert run_.ledger is not None
@@ -261,7 +262,7 @@ def _shown(run_: Run, report: Report) -> StageResult:
     )
 
 
-def _empty(run_: Run, order: Order) -> Report:
+def _empty(run_: Run, order: GateRequest) -> Report:
     return Report(
         run_id=run_.id,
         command=order.command,
@@ -272,7 +273,7 @@ def _empty(run_: Run, order: Order) -> Report:
     )
 
 
-def _begin(run_: Run, order: Order) -> None:
+def _begin(run_: Run, order: GateRequest) -> None:
     assert run_.ledger is not None
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
@@ -306,7 +307,7 @@ def _finish(run_: Run, report: Report) -> Report:
             "run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value
         )
     except CiMigrateError as error:
-        return warned(report, f"The ledger could not be closed: {error.what}")
+        return add_warnings(report, f"The ledger could not be closed: {error.what}")
     return report
 
 
@@ -318,11 +319,11 @@ def _tell_request(run_: Run, report: Report) -> Report:
     try:
         run_.ledger.audit("approval requested", run_.id, **facts)
     except CiMigrateError as error:
-        return warned(report, error.what)
+        return add_warnings(report, error.what)
     return report
 
 
-def _write_request(run_: Run, report: Report, order: Order) -> Report:
+def _write_request(run_: Run, report: Report, order: GateRequest) -> Report:
     """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
     assert report.plan is not None
     assert order.request_file is not None
@@ -341,7 +342,7 @@ def _write_request(run_: Run, report: Report, order: Order) -> Report:
         )
         write_request(request, order.request_file)
     except CiMigrateError as error:
-        return warned(report, error.what)
+        return add_warnings(report, error.what)
     return report
 
 

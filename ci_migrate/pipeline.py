@@ -8,8 +8,8 @@ import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, RefusedError
 from ci_migrate.model import Outcome, Report, StageResult, TargetState
+from ci_migrate.run.run import Run, RunStage
 from ci_migrate.stages import approve, backup, check, dry_run, migrate, repair, verify
-from ci_migrate.stages.base import Run, RunStage
 
 PIPELINE: tuple[tuple[str, RunStage], ...] = (
     ("check", check.run_stage),
@@ -47,7 +47,7 @@ def execute(
 ) -> Report:
     """Walk the table and return the finished report.
 
-    From here on signals are only noted, except within a stage that does not write: `interrupt.protected` stays set
+    From here on signals are only noted, except within a stage that does not write: `interrupt.defer_signals` stays set
     when this returns, since the caller still has to close the ledger and to write the reports.
 
     Args:
@@ -58,7 +58,7 @@ def execute(
         observe: shown each result of a stage that ran; returns it, perhaps with a finding more.
         done: called with each result as it comes; returns it, perhaps as an error.
     """
-    run.interrupt.protected = True
+    run.interrupt.defer_signals = True
     for name, run_stage in PIPELINE:
         started = time.monotonic()
         report = _noted(run, report)
@@ -112,12 +112,12 @@ def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Vet
             return StageResult(stage=name, outcome=Outcome.FAILED, message=no, state=report.state)
     try:
         try:
-            run.interrupt.protected = name in WRITING
-            if run.interrupt.number is not None and not run.interrupt.protected:
+            run.interrupt.defer_signals = name in WRITING
+            if run.interrupt.number is not None and not run.interrupt.defer_signals:
                 raise Interrupted(run.interrupt.number)
             return run_stage(run, report)
         finally:
-            run.interrupt.protected = True
+            run.interrupt.defer_signals = True
     except Interrupted as interrupted:
         run.interrupt.number = interrupted.number
         return StageResult(

@@ -15,9 +15,9 @@ import pytest
 if TYPE_CHECKING:
     from ci_migrate.errors import CiMigrateError
     from ci_migrate.model import Report
-    from ci_migrate.settings import Settings
-    from ci_migrate.trials import Failure, Trials, TriedDatabase
-    from ci_migrate.trying import History
+    from ci_migrate.settings.settings import Settings
+    from ci_migrate.testing.history import History
+    from ci_migrate.testing.scratch import Failure, Trials, TriedDatabase
 
 CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
 STAGES = ("check", "backup", "dry-run")
@@ -71,7 +71,7 @@ def _alembic_file(config: pytest.Config) -> Path | None:
 
 def _settings(config: pytest.Config, path: Path) -> "Settings":
     """The settings of the project of an alembic.ini. Raises SettingsError."""
-    from ci_migrate.settings import load
+    from ci_migrate.settings.settings import load
 
     url = config.getoption("--ci-migrate-url")
     flags = {
@@ -85,7 +85,7 @@ def _settings(config: pytest.Config, path: Path) -> "Settings":
 
 def _trials(config: pytest.Config, path: Path) -> "Trials":
     """The scratch databases of a project: opened once in a process, given back when pytest ends."""
-    from ci_migrate.trials import Trials
+    from ci_migrate.testing.scratch import Trials
 
     known = config.stash.setdefault(TRIALS, {})
     if path not in known:
@@ -103,7 +103,7 @@ class MigrationFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """The items; scripts are loaded, no database is asked."""
         from ci_migrate.errors import CiMigrateError
-        from ci_migrate.trials import read_graph
+        from ci_migrate.testing.scratch import read_graph
 
         try:
             self.graph = read_graph(_settings(self.config, self.path))
@@ -138,7 +138,7 @@ class MigrationFile(pytest.File):
     def history(self) -> "History":
         """The history. Raises CiMigrateError: there are no scratch databases to be had."""
         from ci_migrate.errors import CiMigrateError
-        from ci_migrate.trying import History
+        from ci_migrate.testing.history import History
 
         if self._history is None:
             try:
@@ -162,14 +162,14 @@ class MigrationFile(pytest.File):
 def _dry_run(config: pytest.Config, path: Path, command: str, on: str | None) -> "Report":
     from ci_migrate import gate
     from ci_migrate.errors import CiMigrateError
-    from ci_migrate.opening import Order
-    from ci_migrate.standing_in import dry_run_on
+    from ci_migrate.operations.dry_run_on import dry_run_on
+    from ci_migrate.session import GateRequest
 
     try:
         settings = _settings(config, path)
         if on is not None:
-            return dry_run_on(settings, Order(command), on)
-        return gate.run(settings, Order(command))
+            return dry_run_on(settings, GateRequest(command), on)
+        return gate.run(settings, GateRequest(command))
     except CiMigrateError as error:
         return gate.error_report(command, config.getoption("--ci-migrate-target") or "", error)
 
@@ -220,7 +220,7 @@ class TrialItem(GateItem):
             raise GateItemError("\n".join(line for line in lines if line), failure.trace)
 
     def _result(self) -> "Failure | None":
-        from ci_migrate.trials import Failure
+        from ci_migrate.testing.scratch import Failure
 
         assert isinstance(self.parent, MigrationFile)
         if self.kind == HEAD:
@@ -267,7 +267,7 @@ def ci_migrate_database(pytestconfig: pytest.Config) -> Iterator[Callable[[str],
     with ExitStack() as stack:
 
         def at(revision: str = "heads") -> "TriedDatabase":
-            from ci_migrate.trials import TriedDatabase
+            from ci_migrate.testing.scratch import TriedDatabase
 
             trials = _trials(pytestconfig, path)
             database = TriedDatabase(trials, stack.enter_context(trials.scratch()))

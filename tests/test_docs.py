@@ -10,11 +10,12 @@ import commands_page
 import report_page
 import yaml
 
-from ci_migrate import checks, hookspecs
-from ci_migrate.approval import ApprovalPayload
+from ci_migrate import checks
+from ci_migrate.approval.payload import ApprovalPayload
 from ci_migrate.cli import COMMANDS, cli
 from ci_migrate.errors import EXIT_CODE_MEANING
-from ci_migrate.settings_keys import KEYS
+from ci_migrate.plugins import hookspecs
+from ci_migrate.settings.keys import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

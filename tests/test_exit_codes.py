@@ -190,7 +190,7 @@ def test_c_runs_as_if_started_there(alembic_project):
 BREAKS = """
 from ci_migrate import hookimpl
 from ci_migrate.databases.base import DatabaseFactory
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 
 class Broken(SQLite):
     {method}

@@ -12,7 +12,7 @@ from signing_support import Approver, a_payload, signed
 from sqlalchemy import make_url
 
 from ci_migrate.approval.payload import new_nonce
-from ci_migrate.approval_request import FILE_NAME, payload_of, read_request
+from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.ledger.protection import Rules

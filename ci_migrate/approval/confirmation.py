@@ -17,13 +17,13 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 from sqlalchemy import Connection, insert, or_, select, update
 
-from ci_migrate.approval_commands import generate_command
+from ci_migrate.approval.commands import generate_command
+from ci_migrate.approval.plan_diff import plan_differences
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import approvals, clock, identity, reservations
-from ci_migrate.model import Approval, Direction, Noun, Plan, TokenRecord, canonical_json
-from ci_migrate.plan_differences import plan_differences
+from ci_migrate.model import Approval, Direction, Frozen, Plan, TokenRecord, canonical_json
 
 TOKEN_LIMIT = 32 * 1024
 """Characters: more than any token has, signed ones included."""
@@ -34,7 +34,7 @@ _CONFIRMATION = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IG
 _SHOWN = 5  # differences that a message names; the rest are counted
 
 
-class Decision(Noun, frozen=True, kw_only=True):
+class Decision(Frozen, frozen=True, kw_only=True):
     """What an approver says to a plan. `granted`: None is no opinion; one False outweighs every True."""
 
     granted: bool | None

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from ci_migrate.approval.apart import verify_apart
 from ci_migrate.approval.confirmation import MAX_VALIDITY_MINUTES
 from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
 from ci_migrate.approval.signed import Trust, Verified, refuse_too_few
+from ci_migrate.approval.verify_process import verify_apart
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger

@@ -11,8 +11,8 @@ from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import (
     Direction,
     Finding,
+    Frozen,
     Identity,
-    Noun,
     Plan,
     canonical_json,
     sha256_hex,
@@ -35,7 +35,7 @@ STAGE_OF = {
 _NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-class ApprovalPayload(Noun, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The signed part of a token. Times are UTC; `requester` is who asked for the approval.
 
     `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
@@ -67,7 +67,7 @@ class ApprovalPayload(Noun, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return canonical_json(self)
 
 
-class Facts(Noun, frozen=True, kw_only=True):
+class Facts(Frozen, frozen=True, kw_only=True):
     """What is true here and now, to hold a payload against. None: it can't be told (yet), and is not compared."""
 
     plan: Plan
@@ -139,7 +139,7 @@ def evidence_digest(
     return sha256_hex(canonical_json((plan_digest, before_digest, stream_digest, found)))
 
 
-def differences(payload: ApprovalPayload, facts: Facts) -> list[str]:
+def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
     """The fields of a payload that do not fit, each by its name, in words; [] where all do."""
     plan = facts.plan
     compared: list[tuple[str, object, object]] = [

@@ -116,7 +116,7 @@ def refuse_too_few(verified: Verified, trust: Trust, asking: Collection[str]) ->
         )
 
 
-def told(token: str) -> str:
+def describe_token(token: str) -> str:
     """What a token says, for people: each field on a line, and the keys whose signatures fit.
 
     Raises:

@@ -19,8 +19,8 @@ from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
 from ci_migrate.errors import BackupError, RefusedError, UsageError
-from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
+from ci_migrate.tempdirs import private_folder
 
 FORMAT = 1
 

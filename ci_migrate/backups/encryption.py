@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 from ci_migrate.backups.storage import Storage
 from ci_migrate.databases.base import Progress, no_progress
 from ci_migrate.errors import BackupError, SettingsError
-from ci_migrate.folders import private_folder
 from ci_migrate.model import BackupFile
+from ci_migrate.tempdirs import private_folder
 
 AGE = "age"
 """What `encryption` in a manifest says, and what the name of an encrypted file ends with."""

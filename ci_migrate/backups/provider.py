@@ -11,9 +11,9 @@ from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.databases.base import Database, Dumped
 from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
-from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
+from ci_migrate.tempdirs import private_folder
 
 URL_VARIABLE = "CI_MIGRATE_PROVIDER_URL"
 CLONE_VARIABLE = "CI_MIGRATE_PROVIDER_CLONE_URL"

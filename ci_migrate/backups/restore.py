@@ -153,7 +153,7 @@ def same(expected: Fingerprint, found: Fingerprint, *, stable: bool) -> tuple[li
     return (missing + extra + changed, []) if stable else (missing + extra, changed)
 
 
-def would_lose(
+def restore_loss(
     database: Database, backup: Backup, tables: Sequence[str] | None = None
 ) -> dict[str, tuple[int | None, int | None]]:
     """Rows now and then of each of these tables where they differ; None where the table does not exist.

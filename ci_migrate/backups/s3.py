@@ -21,11 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ci_migrate.backups.s3_errors import code_of, told
+from ci_migrate.backups.s3_errors import code_of, translate_errors
 from ci_migrate.backups.storage import MANIFEST, MakeManifest, manifest_text, sealed, written_at
 from ci_migrate.errors import BackupError, SettingsError
-from ci_migrate.folders import private_folder
 from ci_migrate.model import Backup
+from ci_migrate.tempdirs import private_folder
 
 _PIECE = 8 << 20
 _AT_ONCE = 4
@@ -73,7 +73,7 @@ class S3Storage:
                 hint="Those come from the environment: AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_REGION.",
             )
         try:
-            import boto3  # noqa: F401 - told now, not in the middle of a run
+            import boto3  # noqa: F401 - translate_errors now, not in the middle of a run
         except ImportError as error:
             raise SettingsError(
                 "Backups in s3:// need boto3.", hint="pip install 'ci-migrate[s3]'"
@@ -90,13 +90,13 @@ class S3Storage:
         from botocore.config import Config
 
         config = Config(connect_timeout=10, read_timeout=60, max_pool_connections=2 * _AT_ONCE)
-        with told(self.place):
+        with translate_errors(self.place):
             return boto3.session.Session().client("s3", config=config)
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """One request, tried again by the library where an error passes. Raises BackupError."""
         client = self._client
-        with told(self.place):
+        with translate_errors(self.place):
             return getattr(client, operation)(Bucket=self._bucket, **arguments)
 
     def _key(self, backup_id: str, name: str = "") -> str:
@@ -183,7 +183,7 @@ class S3Storage:
 
         client, span = self._client, f"bytes={start}-{start + _PIECE - 1}"
         for last in (False, False, True):  # a body that breaks off is not tried again by the library
-            with told(self.place):
+            with translate_errors(self.place):
                 try:
                     answer = client.get_object(Bucket=self._bucket, Key=key, Range=span)
                     data: bytes = answer["Body"].read()
@@ -243,7 +243,7 @@ class S3Storage:
         from botocore.exceptions import ClientError
 
         client = self._client
-        with told(self.place):
+        with translate_errors(self.place):
             try:
                 client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
             except ClientError as error:
@@ -288,7 +288,7 @@ class S3Storage:
         from boto3.s3.transfer import TransferConfig
 
         client, config = self._client, TransferConfig(multipart_chunksize=_PIECE, max_concurrency=_AT_ONCE)
-        with told(self.place):
+        with translate_errors(self.place):
             client.upload_file(str(path), self._bucket, key, Config=config)
 
     def claim(self, name: str, owner: bytes) -> bool:

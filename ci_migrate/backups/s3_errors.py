@@ -36,7 +36,7 @@ _MEANING = {
 
 
 @contextmanager
-def told(place: str) -> Iterator[None]:
+def translate_errors(place: str) -> Iterator[None]:
     """Turn what boto3 raises into a BackupError that names the place and what to do.
 
     Args:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from ci_migrate.bounded import HOOK_TIMEOUT, bounded
 from ci_migrate.checks.acknowledged import Acknowledgement, of_revisions, of_settings
 from ci_migrate.databases.base import Database
 from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity, now
+from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 OTHER_CODES = ("CM103", "CM104", "CM901")
 """Of findings that stages add, without a check of their own."""
@@ -160,7 +160,7 @@ def run_checks(
             try:
                 # a copy: there are dicts within the facts, the reasons of acknowledged findings among them
                 looked_at = replace(copy.deepcopy(replace(facts, copies={})), copies=facts.copies)
-                seen = bounded(partial(_list, check, looked_at), timeout)
+                seen = call_with_timeout(partial(_list, check, looked_at), timeout)
                 yield from [f for f in map(grading.apply, seen) if f is not None]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything
                 yield check.finding(

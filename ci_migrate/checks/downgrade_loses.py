@@ -42,7 +42,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def find_elsewhere(check: Check, facts: Facts) -> Iterator[Finding]:
-    """Objects that are not as they were at that revision, by the ladder of the run that left it."""
+    """Objects that are not as they were at that revision, by the commit points of the run that left it."""
     if facts.plan.direction is Direction.DOWNGRADE and facts.not_as_it_was:
         more = len(facts.not_as_it_was) - SHOWN
         words = "; ".join(facts.not_as_it_was[:SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -16,10 +16,12 @@ def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
     """The last statement that drops something and names all of these words, in the revision that removed `name`."""
     patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
     drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
-    rungs = [r for r in evidence.rungs if name in r.delta and r.delta[name] is None]
-    covered = {r.revision for r in evidence.rungs if r.complete}
-    if rungs and covered == {s.revision for s in evidence.statements if s.revision}:  # each one committed
-        drops = [s for s in drops if s.revision == rungs[-1].revision]
+    commit_points = [r for r in evidence.commit_points if name in r.delta and r.delta[name] is None]
+    covered = {r.revision for r in evidence.commit_points if r.complete}
+    if commit_points and covered == {
+        s.revision for s in evidence.statements if s.revision
+    }:  # each one committed
+        drops = [s for s in drops if s.revision == commit_points[-1].revision]
     return next((s for s in reversed(drops) if all(p.search(s.sql) for p in patterns)), None)
 
 

@@ -37,7 +37,7 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
 def _work(facts: Facts, taker: Statement) -> float:
     """Seconds that statements took from the one that took the lock to the commit, each with all its rounds."""
     assert facts.evidence is not None
-    commits = (r.statements for r in facts.evidence.rungs if r.statements >= taker.position)
+    commits = (r.statements for r in facts.evidence.commit_points if r.statements >= taker.position)
     end = next(commits, None)
     return sum(
         s.seconds

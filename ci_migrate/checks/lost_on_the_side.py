@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from ci_migrate.checks.base import Check, Facts
-from ci_migrate.databases.several_names import bare
+from ci_migrate.databases.composite.names import bare
 from ci_migrate.model import Direction, Evidence, Finding, SchemaChange, Severity, Statement
-from ci_migrate.schema_words import attributes
+from ci_migrate.schema_text import attributes
 
 _WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule) (?P<name>.+)")
 _UNSEEN = re.compile(r"\bEXECUTE\b|\bCALL\b|\bDROP\s+(SCHEMA|OWNED|EXTENSION|DATABASE)\b", re.IGNORECASE)

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from ci_migrate.bounded import HOOK_TIMEOUT
 from ci_migrate.checks.base import Check, Facts
 from ci_migrate.errors import ToolError
 from ci_migrate.model import Finding, Severity, Statement
 from ci_migrate.process import run_command
+from ci_migrate.timeouts import HOOK_TIMEOUT
 
 LIMIT = 16_000_000
 """Bytes of its output that are read."""

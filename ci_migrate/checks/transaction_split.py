@@ -15,15 +15,17 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     assert evidence is not None
     if not facts.transactional_ddl:
         return
-    for revision in dict.fromkeys(r.revision for r in evidence.rungs if r.revision and not r.complete):
+    for revision in dict.fromkeys(
+        r.revision for r in evidence.commit_points if r.revision and not r.complete
+    ):
         ran = [s for s in evidence.statements if s.revision == revision and s.file is not None]
         splits = [
-            rung.statements
-            for rung in evidence.rungs
-            if rung.revision == revision
-            and not rung.complete
-            and any(s.position <= rung.statements for s in ran)
-            and any(s.position > rung.statements for s in ran)
+            commit_point.statements
+            for commit_point in evidence.commit_points
+            if commit_point.revision == revision
+            and not commit_point.complete
+            and any(s.position <= commit_point.statements for s in ran)
+            and any(s.position > commit_point.statements for s in ran)
         ]
         if not splits:
             continue

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ci_migrate.checks.base import Check, Facts
 from ci_migrate.checks.rows_lost import statement_of
 from ci_migrate.model import Direction, Finding, Severity
-from ci_migrate.schema_words import attributes
+from ci_migrate.schema_text import attributes
 
 TEXT = re.compile(r"(?:character varying|n?varchar|(?:tiny|medium|long)?text|clob|string)\b", re.IGNORECASE)
 WHOLE = re.compile(r"(?:tiny|small|medium|big)?int(?:eger|2|4|8)?\b", re.IGNORECASE)

@@ -8,14 +8,14 @@ import click
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import Envelope
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.approval.signed import plain, told
-from ci_migrate.approval_request import FILE_NAME, ApprovalRequest, payload_of, read_request
+from ci_migrate.approval.request import FILE_NAME, ApprovalRequest, payload_of, read_request
+from ci_migrate.approval.signed import describe_token, plain
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction, Severity, now
 from ci_migrate.reports.story import NO_TABLE
-from ci_migrate.stages.base import show_heads
+from ci_migrate.run.run import show_heads
 
 _DEFAULT_BACK = ("undo", "downgrade")
 _SHOWN = 20
@@ -50,7 +50,7 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
             raise UsageError("What a token says can't be changed: --token-file goes alone.")
         token = token_of(environment, token_file)
         envelope = Envelope.decode(token.reveal() if token else "")
-        click.echo(told(envelope.encode()), err=True)
+        click.echo(describe_token(envelope.encode()), err=True)
     else:
         envelope = _envelope(environment, **options)
     click.echo(signed_token(environment, envelope, key))

@@ -9,8 +9,8 @@ import msgspec
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.errors import UsageError
-from ci_migrate.opening import Order, opened
 from ci_migrate.reports.story import plural
+from ci_migrate.session import GateRequest, open_session
 
 
 @click.group("audit")
@@ -26,7 +26,10 @@ def command() -> None:
 @click.pass_obj
 def show(environment: Environment, /, limit: int, **options: Any) -> int:
     """The records, one JSON object a line."""
-    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+    with open_session(settings_of(environment, options), GateRequest("audit"), environment.interrupt) as (
+        run,
+        _,
+    ):
         for record in run.ledger.audit_records(limit) if run.ledger is not None else ():
             click.echo(msgspec.json.encode(record).decode())
     return 0
@@ -41,7 +44,10 @@ def export(environment: Environment, /, file: Path, **options: Any) -> int:
 
     A trail that is broken is exported all the same, and the exit code is 1.
     """
-    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+    with open_session(settings_of(environment, options), GateRequest("audit"), environment.interrupt) as (
+        run,
+        _,
+    ):
         records = run.ledger.audit_records(10**9) if run.ledger is not None else ()
         wrong = run.ledger.verify_audit() if run.ledger is not None else []
     try:
@@ -60,7 +66,10 @@ def export(environment: Environment, /, file: Path, **options: Any) -> int:
 @click.pass_obj
 def verify(environment: Environment, /, **options: Any) -> int:
     """Find altered, missing and reordered records: 0 none, 1 some."""
-    with opened(settings_of(environment, options), Order("audit"), environment.interrupt) as (run, _):
+    with open_session(settings_of(environment, options), GateRequest("audit"), environment.interrupt) as (
+        run,
+        _,
+    ):
         wrong = run.ledger.verify_audit() if run.ledger is not None else []
         count = len(run.ledger.audit_records(10**9)) if run.ledger is not None else 0
     for words in wrong:

@@ -5,16 +5,14 @@ from typing import Any
 import click
 import msgspec
 
-from ci_migrate.backups.copying import copy as copy_backup
+from ci_migrate.backups.copy import copy as copy_backup
+from ci_migrate.commands.confirm import Lost, confirm_restore
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, target_option, token_of
 from ci_migrate.commands.progress import say_aside, watching
-from ci_migrate.commands.sure import Lost, sure_of_restore
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup, BackupStatus
-from ci_migrate.opening import Order, open_catalog, opened
-from ci_migrate.reports.story import size
-from ci_migrate.restoring import (
+from ci_migrate.operations.backups import (
     Restoring,
     complete,
     create_backup,
@@ -24,11 +22,13 @@ from ci_migrate.restoring import (
     verify_by_restore,
     verify_files,
 )
-from ci_migrate.restoring import (
+from ci_migrate.operations.backups import (
     drop_old as drop_replaced,
 )
-from ci_migrate.settings import Settings
-from ci_migrate.status import proven_backups
+from ci_migrate.operations.status import proven_backups
+from ci_migrate.reports.story import size
+from ci_migrate.session import GateRequest, open_catalog, open_session
+from ci_migrate.settings.settings import Settings
 
 
 @click.group("backup")
@@ -46,8 +46,10 @@ def create(environment: Environment, /, tables: tuple[str, ...], **options: Any)
     """Back the target up, with a manifest: whole, or with --table the rows of some tables."""
     settings = settings_of(environment, options)
     environment.listen()
-    with opened(
-        settings, Order("backup create", tell=say_aside, watch=watching(environment)), environment.interrupt
+    with open_session(
+        settings,
+        GateRequest("backup create", tell=say_aside, watch=watching(environment)),
+        environment.interrupt,
     ) as (run, _):
         backup = create_backup(run, "backup create", tables)
     click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
@@ -98,7 +100,9 @@ def verify(environment: Environment, /, backup_id: str, by_restore: bool, **opti
     settings = settings_of(environment, options)
     environment.listen()
     if by_restore:
-        with opened(settings, Order("backup verify", watch=watching(environment)), environment.interrupt) as (
+        with open_session(
+            settings, GateRequest("backup verify", watch=watching(environment)), environment.interrupt
+        ) as (
             run,
             _,
         ):
@@ -154,13 +158,13 @@ def restore(
         return _drop_old(environment, settings, yes=yes)
 
     def sure(backup: Backup, lost: Lost) -> None:
-        sure_of_restore(environment, run, backup, lost, yes=yes, tables=tables)
+        confirm_restore(environment, run, backup, lost, yes=yes, tables=tables)
 
     command = "backup restore --table" if tables else "backup restore"
-    order = Order(
+    order = GateRequest(
         command, token=token_of(environment, token_file), tell=say_aside, watch=watching(environment)
     )
-    with opened(
+    with open_session(
         settings, order, environment.interrupt, ledger=settings.needs_approval("restore") or None
     ) as (run, _):
         words = restore_backup(
@@ -173,7 +177,7 @@ def restore(
 
 
 def _drop_old(environment: Environment, settings: Settings, *, yes: bool) -> int:
-    with opened(settings, Order("backup restore --drop-old"), environment.interrupt) as (run, _):
+    with open_session(settings, GateRequest("backup restore --drop-old"), environment.interrupt) as (run, _):
         names = drop_replaced(run, sure=yes)
     for name in names:
         click.echo(f"{'Dropped' if yes else 'Would drop (add --yes)'}: {name}")
@@ -189,7 +193,9 @@ def _drop_old(environment: Environment, settings: Settings, *, yes: bool) -> int
 @click.pass_obj
 def delete(environment: Environment, /, backup_id: str, yes: bool, **options: Any) -> int:
     """Delete a backup; without --yes only say what would be deleted."""
-    with opened(settings_of(environment, options), Order("backup delete"), environment.interrupt) as (run, _):
+    with open_session(
+        settings_of(environment, options), GateRequest("backup delete"), environment.interrupt
+    ) as (run, _):
         backup = delete_backup(run, backup_id, sure=yes)
     click.echo(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
     return 0
@@ -203,7 +209,7 @@ def delete(environment: Environment, /, backup_id: str, yes: bool, **options: An
 def prune(environment: Environment, /, keep: int | None, yes: bool, **options: Any) -> int:
     """Delete backups older than the last migrations; without --yes only say which."""
     settings = settings_of(environment, options)
-    with opened(settings, Order("backup prune"), environment.interrupt) as (run, _):
+    with open_session(settings, GateRequest("backup prune"), environment.interrupt) as (run, _):
         unfinished = run.ledger.unfinished(settings.target) if run.ledger is not None else None
         protected = [unfinished.backup_id] if unfinished is not None and unfinished.backup_id else []
         removed = run.catalog.prune(

@@ -9,9 +9,9 @@ from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Report
-from ci_migrate.opening import Order
-from ci_migrate.settings import Settings
-from ci_migrate.since import check_since
+from ci_migrate.operations.check_since import check_since
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import Settings
 
 
 @click.command("check")
@@ -31,7 +31,7 @@ def command(environment: Environment, /, destination: str | None, since: str | N
     if destination is not None:
         raise UsageError("--since looks at all that is new: leave --to out.")
 
-    def work(settings: Settings, order: Order) -> Report:
+    def work(settings: Settings, order: GateRequest) -> Report:
         report = check_since(settings, since, environment.interrupt)
         order.done(report.results[0])
         return report

@@ -7,7 +7,7 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.doctor import Health, examine
+from ci_migrate.operations.doctor import Health, examine
 
 
 @click.command("doctor")

@@ -8,9 +8,9 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
 from ci_migrate.model import Report
-from ci_migrate.opening import Order
-from ci_migrate.settings import Settings
-from ci_migrate.standing_in import dry_run_on
+from ci_migrate.operations.dry_run_on import dry_run_on
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import Settings
 
 
 @click.command("dry-run")
@@ -31,7 +31,7 @@ def command(
     work = None
     if stand_in is not None:
 
-        def work(settings: Settings, order: Order) -> Report:
+        def work(settings: Settings, order: GateRequest) -> Report:
             return dry_run_on(settings, order, stand_in, environment.interrupt)
 
     return pipeline_command(environment, "dry-run", options, destination=destination, work=work)

@@ -31,7 +31,7 @@ class Environment:
 
         def handle(number: int, _frame: FrameType | None) -> None:
             self.interrupt.set(number)
-            if not self.interrupt.protected and not self.interrupt.again:
+            if not self.interrupt.defer_signals and not self.interrupt.again:
                 raise Interrupted(number)
 
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.model import Report
 from ci_migrate.reports.github import annotations, summary
 from ci_migrate.reports.outputs import github_output
-from ci_migrate.settings import Settings
+from ci_migrate.settings.settings import Settings
 
 
 class GitHub:

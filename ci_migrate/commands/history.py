@@ -6,8 +6,8 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.opening import Order, opened
-from ci_migrate.stages.base import show_heads
+from ci_migrate.run.run import show_heads
+from ci_migrate.session import GateRequest, open_session
 
 
 @click.command("history")
@@ -17,7 +17,7 @@ from ci_migrate.stages.base import show_heads
 def command(environment: Environment, /, limit: int, **options: Any) -> int:
     """The runs of this target, newest first."""
     settings = settings_of(environment, options)
-    with opened(settings, Order("history"), environment.interrupt) as (run, _):
+    with open_session(settings, GateRequest("history"), environment.interrupt) as (run, _):
         records = run.ledger.runs(limit=limit) if run.ledger is not None else ()
     if not records:
         click.echo("No run yet.")

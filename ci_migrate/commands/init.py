@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from ci_migrate.adopting import Adoption, Platform, Proposed, look, proposals
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of
 from ci_migrate.errors import UsageError
-from ci_migrate.settings_files import read_settings_file
+from ci_migrate.operations.init import Adoption, Platform, Proposed, look, proposals
+from ci_migrate.settings.files import read_settings_file
 
 
 @click.command("init")

@@ -8,8 +8,8 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import CiMigrateError, UsageError
-from ci_migrate.settings import Secret, Settings, load
-from ci_migrate.settings_files import read_settings_file
+from ci_migrate.settings.files import read_settings_file
+from ci_migrate.settings.settings import Secret, Settings, load
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,7 +81,8 @@ def refuse_tokens(words: Sequence[str]) -> None:
     """Raise UsageError where an argument is a token itself: others here can read those."""
     if not any(len(word) >= SHORTEST_TOKEN for word in words):
         return
-    from ci_migrate.approval import looks_confirming, looks_signed  # here: --help is to be quick
+    from ci_migrate.approval.confirmation import looks_confirming
+    from ci_migrate.approval.envelope import looks_signed
 
     for word in words:
         token = word.rpartition("=")[2]

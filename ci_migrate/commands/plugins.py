@@ -8,10 +8,10 @@ from typing import Any
 import click
 import msgspec
 
-from ci_migrate import plugins
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.plugin_list import PluginList, plugin_list
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.plugins.listing import PluginList, plugin_list
 
 
 @click.command("plugins")

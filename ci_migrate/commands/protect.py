@@ -10,8 +10,8 @@ from ci_migrate.commands.options import Function, settings_of, target_option, to
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.opening import Order, opened
-from ci_migrate.protecting import Change, accept_identity, freeze, protect, unfreeze
+from ci_migrate.operations.protection import Change, accept_identity, freeze, protect, unfreeze
+from ci_migrate.session import GateRequest, open_session
 
 
 def change_options(function: Function) -> Function:
@@ -95,7 +95,7 @@ def changed(
 ) -> int:
     """Change the protection and say so."""
     settings = settings_of(environment, options)
-    order = Order(command, token=token_of(environment, token_file))
-    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+    order = GateRequest(command, token=token_of(environment, token_file))
+    with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
         click.echo(change(by or actor(settings))(run))
     return 0

@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from ci_migrate import gate
+from ci_migrate.commands.confirm import Lost, confirm_restore
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
 from ci_migrate.commands.show import pipeline_command
-from ci_migrate.commands.sure import Lost, sure_of_restore
-from ci_migrate.going_back import back_by_restore
 from ci_migrate.model import Backup, Direction, Report
-from ci_migrate.opening import Order
-from ci_migrate.settings import Settings
-from ci_migrate.stages.base import Run
+from ci_migrate.operations.rollback import back_by_restore
+from ci_migrate.run.run import Run
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import Settings
 
 ACCEPTED = "CM403=--yes was given"
 
@@ -47,11 +47,11 @@ def command(
     """
     aside = bool(options["as_json"])
 
-    def downgrade(settings: Settings, order: Order) -> Report:
+    def downgrade(settings: Settings, order: GateRequest) -> Report:
         allow = (*settings.allow, ACCEPTED) if yes else settings.allow
         return gate.run(replace(settings, allow=allow), order, environment.interrupt)
 
-    def restore(settings: Settings, order: Order) -> Report:
+    def restore(settings: Settings, order: GateRequest) -> Report:
         other = [
             "ci-migrate",
             "rollback",
@@ -64,7 +64,7 @@ def command(
         ]
 
         def sure(run: Run, backup: Backup, lost: Lost) -> None:
-            sure_of_restore(environment, run, backup, lost, yes=yes, aside=aside, other=shlex.join(other))
+            confirm_restore(environment, run, backup, lost, yes=yes, aside=aside, other=shlex.join(other))
 
         return back_by_restore(settings, order, environment.interrupt, sure=sure)
 

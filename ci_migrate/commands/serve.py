@@ -14,9 +14,9 @@ from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger import keys
 from ci_migrate.ledger.keys import KeyRecord, Role
-from ci_migrate.opening import Order, opened
-from ci_migrate.settings import Settings
-from ci_migrate.settings_files import read_settings_file
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.files import read_settings_file
+from ci_migrate.settings.settings import Settings
 
 
 @click.group("serve", invoke_without_command=True)
@@ -125,7 +125,10 @@ def create(
 ) -> int:
     """Make a key for NAME and print it. It is shown once and kept nowhere."""
     settings = settings_of(environment, options)
-    with opened(settings, Order("serve key create"), environment.interrupt, ledger=True) as (run, _):
+    with open_session(settings, GateRequest("serve key create"), environment.interrupt, ledger=True) as (
+        run,
+        _,
+    ):
         assert run.ledger is not None
         made, record = keys.create(
             run.ledger,
@@ -145,7 +148,9 @@ def create(
 @click.pass_obj
 def list_(environment: Environment, /, **options: Any) -> int:
     """All keys that were made, without the keys themselves."""
-    with opened(settings_of(environment, options), Order("serve key list"), environment.interrupt) as (
+    with open_session(
+        settings_of(environment, options), GateRequest("serve key list"), environment.interrupt
+    ) as (
         run,
         _,
     ):
@@ -164,7 +169,10 @@ def list_(environment: Environment, /, **options: Any) -> int:
 def revoke(environment: Environment, /, key_id: str, **options: Any) -> int:
     """Make a key useless, at once."""
     settings = settings_of(environment, options)
-    with opened(settings, Order("serve key revoke"), environment.interrupt, ledger=False) as (run, _):
+    with open_session(settings, GateRequest("serve key revoke"), environment.interrupt, ledger=False) as (
+        run,
+        _,
+    ):
         if run.ledger is None:
             raise UsageError(f"Target {settings.target} has no ledger yet, so there are no keys.")
         record = keys.revoke(run.ledger, key_id, by=actor(settings))

@@ -7,7 +7,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.settings import describe
+from ci_migrate.settings.settings import describe
 
 
 @click.command("settings")

@@ -11,21 +11,22 @@ from typing import Any
 import click
 from msgspec import structs
 
-from ci_migrate import gate, plugins
-from ci_migrate.bounded import HOOK_TIMEOUT, bounded
+from ci_migrate import gate
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.github import GitHub
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.commands.progress import watching
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Direction, Outcome, Report, StageResult
-from ci_migrate.opening import Order
 from ci_migrate.pipeline import Interrupted
+from ci_migrate.plugins import manager as plugins
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.terminal import render_text, stage_line
-from ci_migrate.settings import Settings
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import Settings
+from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 
 def pipeline_command(
@@ -36,7 +37,7 @@ def pipeline_command(
     direction: Direction = Direction.UPGRADE,
     destination: str | None = None,
     token_file: str | None = None,
-    work: Callable[[Settings, Order], Report] | None = None,
+    work: Callable[[Settings, GateRequest], Report] | None = None,
 ) -> int:
     """Run a pipeline command and return its exit code.
 
@@ -63,7 +64,7 @@ def pipeline_command(
             )
             reporters = _reporters(manager)
             _refuse_unknown(reporters, where["reports"], perhaps=bool(settings.plugins))
-            order = Order(
+            order = GateRequest(
                 command=command,
                 direction=direction,
                 destination=destination,
@@ -78,17 +79,17 @@ def pipeline_command(
         # a refusal, a bug or a signal before the first stage: the report is written on every way out
         if environment.debug:
             traceback.print_exc()
-        environment.interrupt.protected = True
+        environment.interrupt.defer_signals = True
         report = gate.error_report(command, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
     if settings is not None and settings.plugins:
         with say.quiet():
             reporters, words = _with_the_repositorys(settings, reporters, where["reports"])
-        report = gate.warned(report, *words)
+        report = gate.add_warnings(report, *words)
     if settings is not None:
         report = structs.replace(report, folder=in_repository(settings.project_dir))
-    report = gate.warned(report, *_write(report, reporters, environment.directory, where, timeout))
-    report = gate.warned(report, *github.tell(report, where["report_dir"]))
+    report = gate.add_warnings(report, *_write(report, reporters, environment.directory, where, timeout))
+    report = gate.add_warnings(report, *github.tell(report, where["report_dir"]))
     say.end(report)
     github.end(report, settings)
     return int(report.exit_code)
@@ -159,7 +160,7 @@ def _write(
     warnings = []
     for reporter, path in paths:
         try:
-            write(path, bounded(partial(reporter.render, report), timeout))
+            write(path, call_with_timeout(partial(reporter.render, report), timeout))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")

@@ -7,10 +7,10 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.opening import Order, opened
+from ci_migrate.operations.status import Status, status
 from ci_migrate.reports.story import plural
-from ci_migrate.stages.base import show_heads
-from ci_migrate.status import Status, status
+from ci_migrate.run.run import show_heads
+from ci_migrate.session import GateRequest, open_session
 
 WIDTH = 12
 SHOWN = 3
@@ -26,7 +26,7 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     7 if a run was left unfinished, 1 if the version rows make no sense.
     """
     settings = settings_of(environment, options)
-    with opened(settings, Order("status"), environment.interrupt) as (run, _):
+    with open_session(settings, GateRequest("status"), environment.interrupt) as (run, _):
         found = status(run)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())

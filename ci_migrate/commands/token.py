@@ -7,16 +7,17 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval import generate as make_token
-from ci_migrate.approval import list_tokens, nonces
-from ci_migrate.approval import revoke as take_back
+from ci_migrate.approval import nonces
+from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.confirmation import generate as make_token
+from ci_migrate.approval.confirmation import list_tokens
+from ci_migrate.approval.confirmation import revoke as take_back
 from ci_migrate.approval.envelope import Envelope, looks_signed
 from ci_migrate.approval.envelope import merge as merged
 from ci_migrate.approval.payload import decode_payload
-from ci_migrate.approval.signed import told
-from ci_migrate.approval_commands import go_on_command
-from ci_migrate.approval_request import FILE_NAME, approval_request, write_request
-from ci_migrate.approval_trust import commit_of
+from ci_migrate.approval.request import FILE_NAME, approval_request, write_request
+from ci_migrate.approval.signed import describe_token
+from ci_migrate.approval.trust import commit_of
 from ci_migrate.commands.approve import approved
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
@@ -24,12 +25,12 @@ from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Direction, Plan
-from ci_migrate.opening import Order, opened
-from ci_migrate.protecting import protection_plan
-from ci_migrate.restoring import restore_plan
-from ci_migrate.stages.base import Run, show_heads
-from ci_migrate.stages.gatekeeper import refuse_confirmation, validated
-from ci_migrate.status import current_plan, sound_plan
+from ci_migrate.operations.backups import restore_plan
+from ci_migrate.operations.protection import protection_plan
+from ci_migrate.operations.status import current_plan, sound_plan
+from ci_migrate.run.authorization import refuse_confirmation, validated
+from ci_migrate.run.run import Run, show_heads
+from ci_migrate.session import GateRequest, open_session
 
 
 def plan_options(function: Function) -> Function:
@@ -54,13 +55,13 @@ def plan_options(function: Function) -> Function:
     return function
 
 
-def _order(command: str, destination: str | None, *, rollback: bool, stamp: bool) -> Order:
+def _order(command: str, destination: str | None, *, rollback: bool, stamp: bool) -> GateRequest:
     if (rollback or stamp) and destination is None:
         raise UsageError(f"{'--rollback' if rollback else '--stamp'} needs --to REVISION.")
     if rollback and stamp:
         raise UsageError("A token is either for --rollback or for --stamp.")
     direction = Direction.STAMP if stamp else Direction.DOWNGRADE if rollback else Direction.UPGRADE
-    return Order(command, direction=direction, destination=destination)
+    return GateRequest(command, direction=direction, destination=destination)
 
 
 @click.group("token")
@@ -107,7 +108,7 @@ def generate(
         return 0
     settings = settings_of(environment, options)
     order = _order("token generate", destination, rollback=rollback, stamp=stamp)
-    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+    with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
         refuse_confirmation(run)
         plan = _plan(run, backup_id, change, stamp=stamp)
         if plan.changes_nothing and not backup_id and not change:
@@ -161,8 +162,8 @@ def request_(
     if (backup_id is None) == (change is None):
         raise UsageError("Name what it is for: --restore BACKUP or --protection CHANGE.")
     settings = settings_of(environment, options)
-    order = Order("token generate")
-    with opened(settings, order, environment.interrupt, ledger=True) as (run, _):
+    order = GateRequest("token generate")
+    with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
         plan = _plan(run, backup_id, change, stamp=False)
         ledger = _ledger(run)
         request = approval_request(
@@ -203,7 +204,7 @@ def validate(
     settings = settings_of(environment, options)
     token = token_of(environment, token_file)
     order = _order("token validate", destination, rollback=rollback, stamp=stamp)
-    with opened(settings, order, environment.interrupt, ledger=False) as (run, _):
+    with open_session(settings, order, environment.interrupt, ledger=False) as (run, _):
         plan = _plan(run, backup_id, change, stamp=stamp)
         approval = validated(replace(run, token=token), _ledger(run), plan)
     click.echo(
@@ -217,7 +218,9 @@ def validate(
 @click.pass_obj
 def list_(environment: Environment, /, **options: Any) -> int:
     """All tokens that were made, without the tokens themselves."""
-    with opened(settings_of(environment, options), Order("token list"), environment.interrupt) as (run, _):
+    with open_session(
+        settings_of(environment, options), GateRequest("token list"), environment.interrupt
+    ) as (run, _):
         records = (*nonces.records(run.ledger), *list_tokens(run.ledger)) if run.ledger is not None else ()
     for record in records:
         a = record.approval
@@ -241,7 +244,7 @@ def revoke(
     """Make a token useless: by its approval id, or all before a time. A signed one also by the token itself."""
     settings = settings_of(environment, options)
     before = all_before.replace(tzinfo=UTC) if all_before else None
-    with opened(settings, Order("token revoke"), environment.interrupt, ledger=False) as (run, _):
+    with open_session(settings, GateRequest("token revoke"), environment.interrupt, ledger=False) as (run, _):
         if which is not None and looks_signed(which):
             payload = decode_payload(Envelope.decode(which).payload)
             nonces.revoke(_ledger(run), payload, actor(settings))
@@ -279,7 +282,7 @@ def merge(environment: Environment, /, files: tuple[str, ...]) -> int:
 def show(environment: Environment, /, token_file: str | None) -> int:
     """What a signed token says, and whose keys signed it. Whether they may approve is not looked at."""
     token = token_of(environment, token_file)
-    click.echo(told(token.reveal() if token else ""))
+    click.echo(describe_token(token.reveal() if token else ""))
     return 0
 
 

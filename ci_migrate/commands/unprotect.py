@@ -6,7 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.protect import change_options, changed
-from ci_migrate.protecting import unprotect
+from ci_migrate.operations.protection import unprotect
 
 
 @click.command("unprotect")

@@ -9,13 +9,13 @@ from ci_migrate.markers import hookimpl
 
 
 def _sqlite(url: URL, options: SessionOptions) -> Database:
-    from ci_migrate.databases.sqlite import SQLite
+    from ci_migrate.databases.sqlite.database import SQLite
 
     return SQLite(url, application_name=options.application_name, lock_timeout=options.lock_timeout)
 
 
 def _postgresql(url: URL, options: SessionOptions) -> Database:
-    from ci_migrate.databases.postgresql import PostgreSQL
+    from ci_migrate.databases.postgresql.database import PostgreSQL
 
     return PostgreSQL(
         url,
@@ -28,7 +28,7 @@ def _postgresql(url: URL, options: SessionOptions) -> Database:
 
 
 def _mysql(url: URL, options: SessionOptions) -> Database:
-    from ci_migrate.databases.mysql import MySQL
+    from ci_migrate.databases.mysql.database import MySQL
 
     return MySQL(
         url,

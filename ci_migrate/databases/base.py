@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from sqlalchemy import URL, Engine
 
 from ci_migrate.errors import RefusedError, UsageError
-from ci_migrate.model import Identity, Noun, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Frozen, Identity, RowCount, Schema, TableContent, VersionTable
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in bytes or tables; total 0 where it is not known."""
@@ -24,7 +24,7 @@ def no_progress(_done: int, _total: int) -> None:
     """A Progress that shows nothing."""
 
 
-class Capabilities(Noun, frozen=True, kw_only=True):
+class Capabilities(Frozen, frozen=True, kw_only=True):
     """What an engine can do. The gate asks these, never for an engine's name."""
 
     transactional_ddl: bool  # a revision that fails leaves nothing behind
@@ -64,7 +64,7 @@ class Lock(Protocol):
         """Keep it alive. Raises LockedError if it was lost."""
 
 
-class Dumped(Noun, frozen=True, kw_only=True):
+class Dumped(Frozen, frozen=True, kw_only=True):
     """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows."""
 
     schema: Schema

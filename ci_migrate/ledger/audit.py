@@ -13,13 +13,13 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from ci_migrate.ledger.tables import audit, audit_head, clock, printable, utc_text
-from ci_migrate.model import Noun, canonical_json, sha256_hex
+from ci_migrate.model import Frozen, canonical_json, sha256_hex
 
 START = "0" * 64
 """What stands for the record before the first."""
 
 
-class AuditRecord(Noun, frozen=True, kw_only=True):
+class AuditRecord(Frozen, frozen=True, kw_only=True):
     """One record of the trail, as it stands in the ledger."""
 
     sequence: int

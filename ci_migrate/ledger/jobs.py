@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import clock, jobs, printable
-from ci_migrate.model import Noun, canonical_json
+from ci_migrate.model import Frozen, canonical_json
 
 ANSWER_LIMIT = 60_000
 """Bytes: MySQL's TEXT ends at 64 KiB."""
@@ -32,7 +32,7 @@ class JobStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Job(Noun, frozen=True, kw_only=True):
+class Job(Frozen, frozen=True, kw_only=True):
     """One piece of work. `answer` is the body of the answer, {} as long as it runs; `stages` those that have ended."""
 
     job_id: str

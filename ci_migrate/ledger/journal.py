@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from sqlalchemy import URL, Engine, insert, select
 
-from ci_migrate.ledger.opening import READS
-from ci_migrate.ledger.problems import told
+from ci_migrate.ledger.connect import READS
+from ci_migrate.ledger.problems import translate_errors
 from ci_migrate.ledger.tables import journal, utc_text
 from ci_migrate.model import JournalEntry
 
@@ -34,7 +34,7 @@ class Journal:
         """
         rows = [self._bound({**_values(entry), "run_id": self._run_id}) for entry in entries]
         state = "No statement was sent after that; `ci-migrate repair --dry-run` tells how far the run got."
-        with told(self._url, "written", state=state, raw=self._engine.dialect.loaded_dbapi.Error):
+        with translate_errors(self._url, "written", state=state, raw=self._engine.dialect.loaded_dbapi.Error):
             if self._connection is None:
                 self._connection = self._open()
             connection = self._connection
@@ -51,7 +51,7 @@ class Journal:
         """All entries of this run, in order; written by whichever process."""
         query = select(journal).where(journal.c.run_id == self._run_id).order_by(journal.c.sequence)
         with (
-            told(self._url, "read"),
+            translate_errors(self._url, "read"),
             self._engine.connect().execution_options(**READS[self._engine.dialect.name]) as connection,
         ):
             rows = connection.execute(query).all()
@@ -77,7 +77,7 @@ class Journal:
         connection: Any = proxied.driver_connection
         proxied.detach()  # ours from now on: never back into the pool
         if self._engine.dialect.name == "sqlite":
-            # With WAL that survives a kill of the process; for a power cut there is the ladder.
+            # With WAL that survives a kill of the process; for a power cut there are the commit points.
             connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 

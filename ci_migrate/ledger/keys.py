@@ -18,7 +18,7 @@ from ci_migrate.errors import UsageError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import clock, keys
-from ci_migrate.model import Noun
+from ci_migrate.model import Frozen
 
 MAX_DAYS = 3660
 
@@ -41,7 +41,7 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
-class KeyRecord(Noun, frozen=True, kw_only=True):
+class KeyRecord(Frozen, frozen=True, kw_only=True):
     """What the ledger knows of a key; neither the key nor its hash."""
 
     key_id: str

@@ -9,11 +9,12 @@ import msgspec
 from sqlalchemy import URL, Connection, Engine, RowMapping, and_, insert, or_, select, update
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import audit, opening, tables
+from ci_migrate.ledger import audit, tables
+from ci_migrate.ledger import connect as opening
 from ci_migrate.ledger.audit import AuditRecord
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.ledger.place import ledger_url, marks_in, place
-from ci_migrate.ledger.problems import told
+from ci_migrate.ledger.problems import translate_errors
 from ci_migrate.model import Evidence, Identity, Outcome, RunRecord, StageResult, TargetState, canonical_json
 
 __all__ = ["AuditRecord", "Journal", "Ledger", "ledger_url", "open_ledger"]
@@ -77,13 +78,16 @@ class Ledger:
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, all of one moment."""
         options = opening.READS[self._engine.dialect.name]
-        with told(self._url, "read"), self._engine.connect().execution_options(**options) as connection:
+        with (
+            translate_errors(self._url, "read"),
+            self._engine.connect().execution_options(**options) as connection,
+        ):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back where the block raises."""
-        with told(self._url, "written"), self._engine.begin() as connection:
+        with translate_errors(self._url, "written"), self._engine.begin() as connection:
             yield connection
 
     def clock(self) -> datetime:

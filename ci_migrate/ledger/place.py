@@ -6,9 +6,9 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ci_migrate.databases.mysql_sessions import BACKENDS as MYSQL
-from ci_migrate.databases.mysql_sessions import QUERY as MYSQL_ARGUMENTS
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
+from ci_migrate.databases.mysql.sessions import QUERY as MYSQL_ARGUMENTS
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import LedgerError, SettingsError
 
 SUFFIX = "_ci_migrate"

@@ -20,7 +20,7 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager
-def told(
+def translate_errors(
     url: URL,
     doing: str,
     *,

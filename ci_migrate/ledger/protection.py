@@ -10,10 +10,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from ci_migrate.ledger import audit, tables
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Noun, canonical_json, sha256_hex
+from ci_migrate.model import Frozen, canonical_json, sha256_hex
 
 
-class Rules(Noun, frozen=True, kw_only=True):
+class Rules(Frozen, frozen=True, kw_only=True):
     """What `ci-migrate protect` asks for. `approvers` and `emergency` are lines of OpenSSH's allowed-signers format."""
 
     approvers: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Rules(Noun, frozen=True, kw_only=True):
         return sha256_hex(canonical_json(self))
 
 
-class Protection(Noun, frozen=True, kw_only=True):
+class Protection(Frozen, frozen=True, kw_only=True):
     """What the ledger says of its target. `since` is a time as text; `frozen` is why, "" where it is not frozen."""
 
     protected: bool = False

@@ -12,7 +12,7 @@ class Interrupt:
 
     number: int | None = None
     again: bool = False
-    protected: bool = False  # the target is being written: the handlers only note the signal
+    defer_signals: bool = False  # the target is being written: the handlers only note the signal
 
     def set(self, number: int) -> None:
         """Note a signal."""

@@ -1,4 +1,4 @@
-"""Turns the events of one run into statements and rungs; compares a real run with the rehearsed one."""
+"""Turns the events of one run into statements and commit points; compares a real run with the rehearsed one."""
 
 import re
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from typing import TypeVar
 
 import msgspec
 
+from ci_migrate.databases.composite.names import named
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.several_names import named
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
-from ci_migrate.migrations.held import Sent, with_taken
+from ci_migrate.migrations.lock_times import Sent, with_taken
 from ci_migrate.model import (
+    CommitPoint,
     Delta,
     Plan,
-    Rung,
     Schema,
     Statement,
     TableContent,
@@ -79,7 +79,7 @@ class Recorder:
     keep: bool = False
     start: dict[str, TableContent] = field(default_factory=dict)
     statements: dict[Key, Statement] = field(default_factory=dict)
-    rungs: list[Rung] = field(default_factory=list)
+    commit_points: list[CommitPoint] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     pragmas: list[str | None] = field(default_factory=list)
     last: Schema = field(default_factory=dict)
@@ -171,9 +171,9 @@ class Recorder:
         only_rows = bool(event.revision) and not event.complete and not changes
         told = (self.keep or only_rows) and not self._busy
         rows = self.contents() if told else {}
-        self.rungs.append(
-            Rung(
-                position=len(self.rungs) + 1,
+        self.commit_points.append(
+            CommitPoint(
+                position=len(self.commit_points) + 1,
                 context=event.context,
                 revision=event.revision,
                 complete=event.complete,

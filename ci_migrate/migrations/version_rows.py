@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from ci_migrate.migrations import events
-from ci_migrate.model import Noun
+from ci_migrate.model import Frozen
 
 
-class RowTrouble(Noun, frozen=True, kw_only=True):
+class RowTrouble(Frozen, frozen=True, kw_only=True):
     """What is wrong with the rows of one version table.
 
     `kind`: "unknown" (no script has `row`), "covered" (`row` is an ancestor of `by`, another row) or "twice".

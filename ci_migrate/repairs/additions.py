@@ -10,18 +10,19 @@ from dataclasses import dataclass
 
 from ci_migrate.databases.names import column_of, parts
 from ci_migrate.model import (
+    CommitPoint,
     Delta,
     Diagnosis,
     Evidence,
     Fingerprint,
     Plan,
-    Rung,
     Schema,
     Statement,
     delta,
+    same_change,
     sha256_hex,
 )
-from ci_migrate.repairs.diagnosis import Heads, begun, same_change
+from ci_migrate.repairs.diagnosis import Heads, begun
 from ci_migrate.repairs.statements import writes_to
 
 UNFINISHED = " INVALID"
@@ -35,11 +36,12 @@ TEMPORARY = "_alembic_tmp_"
 class Additions:
     """What is to be dropped, and where that leads; or why not.
 
-    `rung` is the rung that is reached (0: the start), `batches` the objects that came at a time, the newest first.
+    `commit_point` is the one that is reached (0: the start), `batches` the objects that came at a time, the newest
+    first.
     """
 
     why_not: str = ""
-    rung: int = 0
+    commit_point: int = 0
     batches: tuple[tuple[str, ...], ...] = ()
     statements: tuple[str, ...] = ()  # that do it, once an engine has been asked
 
@@ -81,24 +83,24 @@ class Found:
 
 
 def base_of(plan: Plan, evidence: Evidence, heads: Heads, limit: int) -> int | None:
-    """The highest rung, `limit` at most, where these heads stand and no revision is half done; None: there is none."""
+    """The highest commit point, up to `limit`, with these heads and no revision half done; None if there is none."""
     for number in range(limit, 0, -1):
-        rung = evidence.rungs[number - 1]
-        if rung.heads == heads and (rung.complete or not begun(evidence, rung)):
+        commit_point = evidence.commit_points[number - 1]
+        if commit_point.heads == heads and (commit_point.complete or not begun(evidence, commit_point)):
             return number
     return 0 if heads == tuple(c.from_heads for c in plan.contexts) else None
 
 
 def changed_until(evidence: Evidence, number: int) -> Delta:
-    """What the rungs up to one changed in the schema."""
+    """What the commit points up to one changed in the schema."""
     total: Delta = {}
-    for rung in evidence.rungs[:number]:
-        total.update(rung.delta)
+    for commit_point in evidence.commit_points[:number]:
+        total.update(commit_point.delta)
     return total
 
 
-def differences(found: Found, number: int, now: Schema) -> list[str]:
-    """In words, what keeps the target from standing on a rung."""
+def additions_diff(found: Found, number: int, now: Schema) -> list[str]:
+    """In words, what keeps the target from standing on a commit point."""
     changed = delta(found.before, Fingerprint.of(now))
     wanted = changed_until(found.evidence, number)
     if same_change(changed, wanted, found.before, found.evidence.before):
@@ -109,21 +111,23 @@ def differences(found: Found, number: int, now: Schema) -> list[str]:
 
 
 def additions(found: Found) -> Additions:
-    """What is to be dropped so that the target stands on a rung again where no revision is half done."""
-    evidence, known = found.evidence, found.diagnosis.rung
-    base = base_of(found.plan, evidence, found.heads, known if known is not None else len(evidence.rungs))
+    """What is to be dropped so that the target stands on a commit point again where no revision is half done."""
+    evidence, known = found.evidence, found.diagnosis.commit_point
+    base = base_of(
+        found.plan, evidence, found.heads, known if known is not None else len(evidence.commit_points)
+    )
     if base is None:
         return Additions("the revision was half done when those before it were committed")
-    done = evidence.rungs[base - 1].statements if base else 0
+    done = evidence.commit_points[base - 1].statements if base else 0
     reach = _reach(found, base, done)
-    rungs = _rungs_until(evidence, base, reach)
+    commit_points = _rungs_until(evidence, base, reach)
     batches = tuple(
         batch
-        for number in range(len(rungs) - 1, -1, -1)
-        if (batch := tuple(sorted(_newest(found, rungs, number))))
+        for number in range(len(commit_points) - 1, -1, -1)
+        if (batch := tuple(sorted(_newest(found, commit_points, number))))
     )
-    added = Additions(rung=base, batches=batches)
-    why_not = _changed_otherwise(found, base, rungs, added) or _writes(found, added, done, reach)
+    added = Additions(commit_point=base, batches=batches)
+    why_not = _changed_otherwise(found, base, commit_points, added) or _writes(found, added, done, reach)
     if not why_not and not batches:
         why_not = "nothing that it added is found"
     return Additions(why_not) if why_not else added
@@ -131,10 +135,10 @@ def additions(found: Found) -> Additions:
 
 def _reach(found: Found, base: int, done: int) -> int:
     """The position in the rehearsal of the last statement that may have left something."""
-    evidence, known = found.evidence, found.diagnosis.rung
+    evidence, known = found.evidence, found.diagnosis.commit_point
     if known is not None:
-        return evidence.rungs[known - 1].statements if known else 0
-    above = evidence.rungs[base] if base < len(evidence.rungs) else None
+        return evidence.commit_points[known - 1].statements if known else 0
+    above = evidence.commit_points[base] if base < len(evidence.commit_points) else None
     ran = (above.context, above.revision) if above else (0, None)
     sent = found.sent(ran)
     if not sent:
@@ -144,44 +148,51 @@ def _reach(found: Found, base: int, done: int) -> int:
     return max(last or [s.position for s in ours], default=done)
 
 
-def _rungs_until(evidence: Evidence, base: int, reach: int) -> Sequence[Rung]:
-    """The rungs above `base` that statements up to `reach` lead to."""
-    below, found = evidence.rungs[base - 1].statements if base else 0, []
-    for rung in evidence.rungs[base:]:
+def _rungs_until(evidence: Evidence, base: int, reach: int) -> Sequence[CommitPoint]:
+    """The commit points above `base` that statements up to `reach` lead to."""
+    below, found = evidence.commit_points[base - 1].statements if base else 0, []
+    for commit_point in evidence.commit_points[base:]:
         if below >= reach:
             break
-        found.append(rung)
-        below = rung.statements
+        found.append(commit_point)
+        below = commit_point.statements
     return found
 
 
-def _newest(found: Found, rungs: Sequence[Rung], number: int) -> set[str]:
-    """The objects that this rung was the last to make, that are there, and that were not before."""
+def _newest(found: Found, commit_points: Sequence[CommitPoint], number: int) -> set[str]:
+    """The objects that this commit point was the last to make, that are there, and that were not before."""
     later: set[str] = set()
-    for rung in rungs[number + 1 :]:
-        later |= rung.delta.keys()
+    for commit_point in commit_points[number + 1 :]:
+        later |= commit_point.delta.keys()
     return {
         name
-        for name, text in rungs[number].delta.items()
+        for name, text in commit_points[number].delta.items()
         if text is not None and name not in later and name in found.now and name not in found.before.objects
     }
 
 
-def _changed_otherwise(found: Found, base: int, rungs: Sequence[Rung], added: Additions) -> str:
+def _changed_otherwise(
+    found: Found, base: int, commit_points: Sequence[CommitPoint], added: Additions
+) -> str:
     """What is more than an addition, in words; "" for nothing."""
     evidence = found.evidence
     there = changed_until(evidence, base)
     old = {n for n in evidence.before.objects if n not in there} | {
         n for n, t in there.items() if t is not None
     }
-    for rung in rungs:
-        for name, text in sorted(rung.delta.items()):
+    for commit_point in commit_points:
+        for name, text in sorted(commit_point.delta.items()):
             if name in old:
                 return f"{name} was {'dropped' if text is None else 'changed'} by it"
-    wrong = differences(found, base, {n: text for n, text in found.now.items() if n not in added.names})
+    wrong = additions_diff(found, base, {n: text for n, text in found.now.items() if n not in added.names})
     if wrong:
         return f"{wrong[0]} before it, and the dry run does not explain why"
-    made = {name: text for rung in rungs for name, text in rung.delta.items() if text is not None}
+    made = {
+        name: text
+        for commit_point in commit_points
+        for name, text in commit_point.delta.items()
+        if text is not None
+    }
     for name in sorted(added.names):
         text = found.now[name].removesuffix(UNFINISHED)
         hashes = {sha256_hex(t.encode())[:16] for t in (found.now[name], text)}

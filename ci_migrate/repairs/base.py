@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Backup, Diagnosis, Evidence, Noun, Plan, TableContent, TargetState
+from ci_migrate.model import Backup, Diagnosis, Evidence, Frozen, Plan, TableContent, TargetState
 from ci_migrate.repairs.additions import Additions
 
 
-class Repaired(Noun, frozen=True, kw_only=True):
+class Repaired(Frozen, frozen=True, kw_only=True):
     """What a repair did. `state` is only AS_BEFORE, MIGRATED or KEPT_PREFIX where that was proved."""
 
     state: TargetState
@@ -18,14 +18,14 @@ class Repaired(Noun, frozen=True, kw_only=True):
     )
 
 
-class HalfDone(Noun, frozen=True, kw_only=True):
+class HalfDone(Frozen, frozen=True, kw_only=True):
     """Half a revision that left nothing behind but rows.
 
-    `rung` is the last complete one below it, `tables` are those whose rows it changed (they are in the backup as they
-    were on that rung), with what they hold after it.
+    `commit_point` is the last complete one below it, `tables` are those whose rows it changed (they are in the
+    backup as they were on that commit point), with what they hold after it.
     """
 
-    rung: int
+    commit_point: int
     tables: dict[str, TableContent]
 
 
@@ -34,9 +34,9 @@ class Situation:
     """A migration that did not pass.
 
     `proved_as_before` compares the target with how it was before the run and returns the differences in words;
-    `downgrade` runs the way back from the rung where the target is; `others_wrote` returns in words what somebody
-    else wrote since the backup ("" for nothing, and not being able to tell counts as something); `restore` puts the
-    backup in place of the target and returns where the replaced data is. `forward` says that somebody asked for the
+    `downgrade` runs the way back from the commit point where the target is; `others_wrote` returns in words what
+    somebody else wrote since the backup ("" for nothing; not being able to tell counts as something); `restore` puts
+    the backup in place of the target and returns where the replaced data is. `forward` says that somebody asked for the
     rest to be run; `why_not_forward` returns why that can't be done ("" where it can), `resume` does it and returns
     what is not as rehearsed then, in words. `half` is what half a revision left, where that is rows alone; of its
     tables `others_wrote_to` tells as `others_wrote`, `would_lose` what a restore of them loses, and `restore_tables`

@@ -1,4 +1,4 @@
-"""How far did a migration get? Told from version rows, fingerprint, the ladder of the dry run, and the journal.
+"""How far did a migration get? Told from version rows, fingerprint, the commit points of the dry run, and the journal.
 
 Heads and fingerprint tell most states apart. Rungs that only changed data look alike; there the journal says how many
 commits were seen, and what may have come after the last of them is asked of the engine, or seen in the rows.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ci_migrate.model import (
+    CommitPoint,
     Delta,
     Diagnosis,
     Direction,
@@ -16,9 +17,9 @@ from ci_migrate.model import (
     Fingerprint,
     JournalEntry,
     Plan,
-    Rung,
     TableContent,
     delta,
+    same_change,
 )
 
 Heads = tuple[tuple[str, ...], ...]
@@ -52,7 +53,7 @@ def diagnose(
     journal: Sequence[JournalEntry],
     witness: Witness = NOBODY,
 ) -> Diagnosis:
-    """Find the one rung of the ladder that the target stands on.
+    """Find the one commit point that the target stands on.
 
     Args:
         plan: what was to run.
@@ -61,7 +62,7 @@ def diagnose(
         now: the same, now.
         heads: the version rows now.
         journal: what the run wrote down.
-        witness: asked where several rungs look like the target.
+        witness: asked where several commit points look like the target.
     """
     last = max((e.position for e in journal if e.kind == "statement"), default=0)
     start = tuple(c.from_heads for c in plan.contexts)
@@ -75,22 +76,22 @@ def diagnose(
         return Diagnosis(found="finished", words="the version rows are written", last_statement=last)
     if evidence is None:
         return _without_rehearsal(plan, heads, journal, last, untouched=bool(candidates))
-    ladder = _Ladder(plan, evidence)
-    candidates += ladder.matching(before, changed, heads)
-    rung = _decide(candidates, ladder, journal, witness)
-    if rung is None:
+    points = _CommitPoints(plan, evidence)
+    candidates += points.matching(before, changed, heads)
+    commit_point = _decide(candidates, points, journal, witness)
+    if commit_point is None:
         alike = "several states of the dry run look like this"
         return _unknown(heads, last, alike if candidates else "no state of the dry run fits")
-    if rung == 0:
+    if commit_point == 0:
         return _start(last)
-    return _on_rung(plan, evidence, rung, heads, last)
+    return _on_rung(plan, evidence, commit_point, heads, last)
 
 
-def _on_rung(plan: Plan, evidence: Evidence, rung: int, heads: Heads, last: int) -> Diagnosis:
-    found = evidence.rungs[rung - 1]
+def _on_rung(plan: Plan, evidence: Evidence, commit_point: int, heads: Heads, last: int) -> Diagnosis:
+    found = evidence.commit_points[commit_point - 1]
     what = f"revision {found.revision}" if found.revision else "what env.py itself sends"
     at = ", ".join(" + ".join(h) or "base" for h in found.heads)
-    if rung == len(evidence.rungs) and heads == tuple(c.to_heads for c in plan.contexts):
+    if commit_point == len(evidence.commit_points) and heads == tuple(c.to_heads for c in plan.contexts):
         state, words = "finished", "the migration ran to its end and was committed"
     elif found.complete:
         state, words = "revision committed", f"{what} was committed, what came after it was rolled back"
@@ -98,37 +99,39 @@ def _on_rung(plan: Plan, evidence: Evidence, rung: int, heads: Heads, last: int)
         state, words = "revision committed", f"{at} was committed, what came after it was rolled back"
     else:
         state = "half a revision"
-        words = f"{what} was committed up to its statement {within(evidence, rung)}, not to its end"
-    return Diagnosis(found=state, words=words, rung=rung, last_statement=last)
+        words = f"{what} was committed up to its statement {within(evidence, commit_point)}, not to its end"
+    return Diagnosis(found=state, words=words, commit_point=commit_point, last_statement=last)
 
 
-def within(evidence: Evidence, rung: int) -> int:
-    """How many statements of its own revision a rung stands after."""
-    here = evidence.rungs[rung - 1]
+def within(evidence: Evidence, commit_point: int) -> int:
+    """How many statements of its own revision a commit point stands after."""
+    here = evidence.commit_points[commit_point - 1]
     ours = [
         s.position for s in evidence.statements if (s.context, s.revision) == (here.context, here.revision)
     ]
-    earlier = [r.statements for r in evidence.rungs[: rung - 1] if r.complete]
+    earlier = [r.statements for r in evidence.commit_points[: commit_point - 1] if r.complete]
     return here.statements - max([*earlier, min(ours, default=1) - 1])
 
 
-def begun(evidence: Evidence, rung: Rung) -> bool:
-    """Whether something of a rung's revision had been sent by then.
+def begun(evidence: Evidence, commit_point: CommitPoint) -> bool:
+    """Whether something of a commit point's revision had been sent by then.
 
     A block that commits by itself commits the revisions before it: where it comes first, nothing of its own.
     """
     ours = [
-        s.position for s in evidence.statements if (s.context, s.revision) == (rung.context, rung.revision)
+        s.position
+        for s in evidence.statements
+        if (s.context, s.revision) == (commit_point.context, commit_point.revision)
     ]
-    return rung.revision is None or not ours or min(ours) <= rung.statements
+    return commit_point.revision is None or not ours or min(ours) <= commit_point.statements
 
 
 def revisions_done(plan: Plan, evidence: Evidence, number: int) -> tuple[tuple[str, ...], ...]:
-    """The revisions that a rung has behind it, in each version table of the plan."""
+    """The revisions that a commit point has behind it, in each version table of the plan."""
     if not number:
         return tuple(() for _ in plan.contexts)
-    heads = evidence.rungs[number - 1].heads
-    complete = {(r.context, r.revision) for r in evidence.rungs[:number] if r.complete}
+    heads = evidence.commit_points[number - 1].heads
+    complete = {(r.context, r.revision) for r in evidence.commit_points[:number] if r.complete}
     up = plan.direction is Direction.UPGRADE  # then the last one that ran is a head
     found = []
     for n, context in enumerate(plan.contexts):
@@ -155,9 +158,11 @@ def _without_rehearsal(
 
 def _start(last: int) -> Diagnosis:
     if last == 0:
-        return Diagnosis(found="not started", words="no statement was sent", rung=0, last_statement=0)
+        return Diagnosis(found="not started", words="no statement was sent", commit_point=0, last_statement=0)
     sent = "1 statement was sent" if last == 1 else f"{last} statements were sent"
-    return Diagnosis(found="rolled back", words=f"{sent} and rolled back", rung=0, last_statement=last)
+    return Diagnosis(
+        found="rolled back", words=f"{sent} and rolled back", commit_point=0, last_statement=last
+    )
 
 
 def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
@@ -165,23 +170,23 @@ def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
     return Diagnosis(found="unknown", words=f"the target says it is at {at}, but {why}", last_statement=last)
 
 
-class _Ladder:
-    """The rungs of a dry run; 0 is the ground."""
+class _CommitPoints:
+    """The commit points of a dry run; 0 is the ground."""
 
     def __init__(self, plan: Plan, evidence: Evidence) -> None:
         self.evidence = evidence
-        self.rungs = evidence.rungs
+        self.commit_points = evidence.commit_points
         self.start = tuple(c.from_heads for c in plan.contexts)
         self.version_tables = [c.version_table.name for c in plan.contexts]
 
     def matching(self, before: Fingerprint, changed: Delta, heads: Heads) -> list[int]:
-        """The rungs whose heads and whose changes since the start are those of the target."""
+        """The commit points whose heads and whose changes since the start are those of the target."""
         found = []
         total: Delta = {}
-        for number, rung in enumerate(self.rungs, start=1):
-            total.update(rung.delta)
+        for number, commit_point in enumerate(self.commit_points, start=1):
+            total.update(commit_point.delta)
             if (
-                rung.heads == heads
+                commit_point.heads == heads
                 and self.ground(number) == number
                 and same_change(changed, total, before, self.evidence.before)
             ):
@@ -189,67 +194,59 @@ class _Ladder:
         return found
 
     def ground(self, number: int) -> int:
-        """The lowest rung that is the same state: a commit that only made a version table changed nothing."""
+        """The lowest commit point that is the same state: a commit that only made a version table changed nothing."""
         while number and self._changed_nothing(number):
             number -= 1
         return number
 
     def _changed_nothing(self, number: int) -> bool:
-        rung, heads, statements = self.rungs[number - 1], self.start, 0
+        commit_point, heads, statements = self.commit_points[number - 1], self.start, 0
         if number > 1:
-            heads, statements = self.rungs[number - 2].heads, self.rungs[number - 2].statements
+            heads, statements = (
+                self.commit_points[number - 2].heads,
+                self.commit_points[number - 2].statements,
+            )
         return (
-            rung.revision is None
-            and not rung.delta
-            and rung.heads == heads
+            commit_point.revision is None
+            and not commit_point.delta
+            and commit_point.heads == heads
             and all(
                 any(name in s.sql for name in self.version_tables) or SETS_NOTHING.match(s.sql)
                 for s in self.evidence.statements
-                if statements < s.position <= rung.statements
+                if statements < s.position <= commit_point.statements
             )
         )
 
     def reached(self, commits: Sequence[JournalEntry]) -> int | None:
-        """The rung of the last commit that was written down; None where they are not those of the dry run."""
-        if len(commits) > len(self.rungs):
+        """The commit point of the last commit that was written down; None where they are not those of the dry run."""
+        if len(commits) > len(self.commit_points):
             return None
         same = all(
             (entry.revision, entry.context, entry.note == "complete")
-            == (rung.revision, rung.context, rung.complete)
-            for entry, rung in zip(commits, self.rungs, strict=False)
+            == (commit_point.revision, commit_point.context, commit_point.complete)
+            for entry, commit_point in zip(commits, self.commit_points, strict=False)
         )
         return len(commits) if same else None
 
     def too_far(self, number: int, sent: int) -> bool:
-        """Whether more statements lead to a rung than were sent since the one before it. Loops tell nothing."""
-        if number > len(self.rungs):
+        """Whether more statements lead to a commit point than were sent since the one before it. Loops tell nothing."""
+        if number > len(self.commit_points):
             return True
-        below = self.rungs[number - 2].statements if number > 1 else 0
-        rung = self.rungs[number - 1]
-        between = [s for s in self.evidence.statements if below < s.position <= rung.statements]
-        looped = any(s.repeats > 1 for s in between) or len(between) != rung.statements - below
+        below = self.commit_points[number - 2].statements if number > 1 else 0
+        commit_point = self.commit_points[number - 1]
+        between = [s for s in self.evidence.statements if below < s.position <= commit_point.statements]
+        looped = any(s.repeats > 1 for s in between) or len(between) != commit_point.statements - below
         return not looped and sent < len(between)
 
 
 def rows_on(evidence: Evidence, number: int) -> Mapping[str, TableContent | None]:
-    """The rows on a rung of the ladder, 0 being the ground; {} where the dry run did not keep them."""
+    """The rows on a commit point, 0 being the ground; {} where the dry run did not keep them."""
     if number:
-        return evidence.rungs[number - 1].contents
-    if not evidence.rungs or not evidence.rungs[-1].contents:
+        return evidence.commit_points[number - 1].contents
+    if not evidence.commit_points or not evidence.commit_points[-1].contents:
         return {}
-    ground: dict[str, TableContent | None] = dict(evidence.rungs[-1].contents)
+    ground: dict[str, TableContent | None] = dict(evidence.commit_points[-1].contents)
     return ground | {table: e.before for table, e in evidence.tables.items()}
-
-
-def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed_before: Fingerprint) -> bool:
-    """Whether the target changed as the copy did; texts that differed before may differ after."""
-    effective = {name: text for name, text in rehearsed.items() if rehearsed_before.objects.get(name) != text}
-    if changed.keys() != effective.keys():
-        return False
-    return all(
-        changed[name] == effective[name] or before.objects.get(name) != rehearsed_before.objects.get(name)
-        for name in changed
-    )
 
 
 def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
@@ -264,32 +261,34 @@ def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
 
 
 def _decide(
-    candidates: list[int], ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness
+    candidates: list[int], points: _CommitPoints, journal: Sequence[JournalEntry], witness: Witness
 ) -> int | None:
     """The one candidate that journal, engine and rows leave over; None where that can't be told."""
     if len(candidates) > 1:
-        possible = _possible(ladder, journal, witness)
+        possible = _possible(points, journal, witness)
         if possible is not None:
             candidates = [c for c in candidates if c in possible]
     if len(candidates) > 1:
-        candidates = _by_rows(candidates, ladder, witness)
-    if len(candidates) > 1 and _same_rows(candidates, ladder.evidence, witness):
+        candidates = _by_rows(candidates, points, witness)
+    if len(candidates) > 1 and _same_rows(candidates, points.evidence, witness):
         candidates = candidates[:1]
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _possible(ladder: _Ladder, journal: Sequence[JournalEntry], witness: Witness) -> set[int] | None:
-    """The rungs where the journal allows the target to be; None where it does not fit the dry run."""
-    reached = ladder.reached(standing_commits(journal))
+def _possible(points: _CommitPoints, journal: Sequence[JournalEntry], witness: Witness) -> set[int] | None:
+    """The commit points where the journal allows the target to be; None where it does not fit the dry run."""
+    reached = points.reached(standing_commits(journal))
     if reached is None:
         return None
     after = _since_last_commit(journal)
     sent = sum(e.kind == "statement" for e in after)
     asked = [e for e in after if e.kind == "committing"]
-    here, next_ = {ladder.ground(reached)}, set[int]()
-    if reached < len(ladder.rungs) and not ladder.too_far(reached + 1, sent):
-        next_ = {ladder.ground(reached + 1)} if asked or not ladder.rungs[reached].announced else set()
-    back = {ladder.ground(e.position) for e in after if e.kind == "restoring"}  # begun: done or not
+    here, next_ = {points.ground(reached)}, set[int]()
+    if reached < len(points.commit_points) and not points.too_far(reached + 1, sent):
+        next_ = (
+            {points.ground(reached + 1)} if asked or not points.commit_points[reached].announced else set()
+        )
+    back = {points.ground(e.position) for e in after if e.kind == "restoring"}  # begun: done or not
     if asked:  # the answer to a commit was lost: the engine knows
         told = witness.committed(asked[-1].note) if asked[-1].note else None
         if told is not None:
@@ -308,12 +307,12 @@ def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry
     return journal
 
 
-def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[int]:
+def _by_rows(candidates: list[int], points: _CommitPoints, witness: Witness) -> list[int]:
     """The candidates whose rows, in the tables where they differ, are those of the target."""
-    expected = {c: rows_on(ladder.evidence, c) for c in candidates}
+    expected = {c: rows_on(points.evidence, c) for c in candidates}
     whole = all(expected.values())
     if not whole:
-        expected = {c: _rows_of_half(ladder.evidence, c) for c in candidates}
+        expected = {c: _rows_of_half(points.evidence, c) for c in candidates}
     if not all(expected.values()):
         return candidates
     tables = {
@@ -332,7 +331,7 @@ def _by_rows(candidates: list[int], ladder: _Ladder, witness: Witness) -> list[i
 
 def _rows_of_half(evidence: Evidence, number: int) -> dict[str, TableContent | None]:
     """The rows within a revision, of the tables that the run changes; {} where that is not known."""
-    changed = evidence.rungs[number - 1].changed if number else None
+    changed = evidence.commit_points[number - 1].changed if number else None
     if changed is None:
         return {}
     return {table: e.before for table, e in evidence.tables.items()} | dict(changed)
@@ -348,7 +347,7 @@ def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> b
     expected = _rows_of_half(evidence, first)
     if not expected or any(_rows_of_half(evidence, c) != expected for c in range(first + 1, last + 1)):
         return False
-    below, above = (evidence.rungs[c - 1].statements for c in (first, last))
+    below, above = (evidence.commit_points[c - 1].statements for c in (first, last))
     between = [s.sql for s in evidence.statements if below < s.position <= above]
     if len(between) != above - below:  # one of a loop, of which the first is kept
         between += [s.sql for s in evidence.statements if s.repeats > 1]

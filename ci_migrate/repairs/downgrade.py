@@ -12,11 +12,11 @@ def fits_keep(situation: Situation) -> str | None:
 
 
 def mend_keep(situation: Situation) -> Repaired:
-    """Nothing is done; the rung of the ladder is the proof."""
+    """Nothing is done; the commit point is the proof."""
     assert situation.evidence is not None
-    assert situation.diagnosis.rung is not None
-    rung = situation.evidence.rungs[situation.diagnosis.rung - 1]
-    at = ", ".join(" + ".join(h) or "base" for h in rung.heads)
+    assert situation.diagnosis.commit_point is not None
+    commit_point = situation.evidence.commit_points[situation.diagnosis.commit_point - 1]
+    at = ", ".join(" + ".join(h) or "base" for h in commit_point.heads)
     return Repaired(
         state=TargetState.KEPT_PREFIX,
         words=f"The target is at {at}, exactly as in the dry run; what failed after it was rolled back "
@@ -37,7 +37,7 @@ def fits_back(situation: Situation) -> str | None:
 
 
 def mend_back(situation: Situation) -> Repaired:
-    """Downgrade from the rung, then prove that the target is as before."""
+    """Downgrade from the commit point, then prove that the target is as before."""
     ended = situation.downgrade()
     if not ended.ok:
         return Repaired(state=TargetState.UNKNOWN, words=f"The downgrade failed: {ended.words}.")

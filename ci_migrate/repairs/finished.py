@@ -5,7 +5,7 @@ from ci_migrate.repairs.base import Repair, Repaired, Situation
 
 
 def fits(situation: Situation) -> str | None:
-    """The target stands on the last rung."""
+    """The target stands on the last commit point."""
     return "record that the migration is complete" if situation.diagnosis.found == "finished" else None
 
 

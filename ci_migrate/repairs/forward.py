@@ -18,7 +18,7 @@ def fits(situation: Situation) -> str | None:
 
 
 def mend(situation: Situation) -> Repaired:
-    """Go on from the rung; then heads and schema must be those that the dry run led to."""
+    """Go on from the commit point; then heads and schema must be those that the dry run led to."""
     differences = situation.resume()
     if differences:
         return Repaired(state=TargetState.UNKNOWN, words=f"Going on failed: {'; '.join(differences[:3])}.")

@@ -29,13 +29,15 @@ def mend(situation: Situation) -> Repaired:
         n for n in added.names if n.split(" ")[0] in ("table", "column", "index", "view")
     ) or sorted(added.names)
     undone = f"what was added is dropped ({', '.join(names[:5])}{' and more' if len(names) > 5 else ''})"
-    if not added.rung:
+    if not added.commit_point:
         words = (
             f"The target is as it was before: {undone}, heads and fingerprint are equal, other rows are kept."
         )
         return Repaired(state=TargetState.AS_BEFORE, words=words)
     assert situation.evidence is not None
-    at = ", ".join(" + ".join(h) or "base" for h in situation.evidence.rungs[added.rung - 1].heads)
+    at = ", ".join(
+        " + ".join(h) or "base" for h in situation.evidence.commit_points[added.commit_point - 1].heads
+    )
     return Repaired(
         state=TargetState.KEPT_PREFIX,
         words=f"The target is at {at}, exactly as in the dry run: {undone}, other rows are kept.",

@@ -4,11 +4,11 @@ import json
 
 import msgspec
 
-from ci_migrate.model import Finding, Noun, Report, TargetState
+from ci_migrate.model import Finding, Frozen, Report, TargetState
 from ci_migrate.reports.clean import clean_report, plan_digest
 
 
-class JsonReport(Noun, frozen=True, kw_only=True):
+class JsonReport(Frozen, frozen=True, kw_only=True):
     """What `report.json` holds. `planDigest` is what an approval is given for, "" where there is no plan."""
 
     format: int = 1

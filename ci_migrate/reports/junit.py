@@ -157,7 +157,7 @@ def _done(order: list[tuple[int, str]], dry_run: StageResult) -> int:
     if dry_run.outcome is Outcome.PASSED:
         return len(order)
     evidence = dry_run.evidence
-    complete = {(r.context, r.revision) for r in evidence.rungs if r.complete} if evidence else set()
+    complete = {(r.context, r.revision) for r in evidence.commit_points if r.complete} if evidence else set()
     # one transaction around all revisions commits once: those before the committed one ran as well
     return max((index + 1 for index, key in enumerate(order) if key in complete), default=0)
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ci_migrate import __version__
 from ci_migrate.server import pages
 from ci_migrate.server.bodies import Health
-from ci_migrate.server.edges import Edges
+from ci_migrate.server.middleware import Edges
 from ci_migrate.server.problems import Problem, documented, handle_problems
 from ci_migrate.server.routes import router
 from ci_migrate.server.service import Service

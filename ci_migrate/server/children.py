@@ -72,7 +72,7 @@ def _spoken_to(child: Popen[bytes], work: Work) -> Answer | None:
     return answer
 
 
-def words_of(error: BaseException) -> Answer:
+def answer_error(error: BaseException) -> Answer:
     """An answer for what went wrong on the service's side."""
     if isinstance(error, CiMigrateError):
         return Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})

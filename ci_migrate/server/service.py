@@ -16,12 +16,12 @@ from ci_migrate.ledger.jobs import Job, JobStatus
 from ci_migrate.ledger.keys import KeyRecord
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.model import Backup
-from ci_migrate.opening import open_catalog, target_url
-from ci_migrate.server.auditor import Auditor
-from ci_migrate.server.children import Children, words_of
+from ci_migrate.server.audit_writer import Auditor
+from ci_migrate.server.children import Children, answer_error
 from ci_migrate.server.limits import FAILURES, Failures
 from ci_migrate.server.work import Answer, Work, status_of
-from ci_migrate.settings import Settings
+from ci_migrate.session import open_catalog, target_url
+from ci_migrate.settings.settings import Settings
 
 LOOK_AGAIN = 2.0
 """Seconds between two looks at a target on which an orphan still works."""
@@ -130,7 +130,7 @@ class Service:
             try:
                 answer = self.children.perform(work)
             except CiMigrateError as error:
-                return words_of(error)
+                return answer_error(error)
         words = "The process that did it died; the database was not touched."
         return answer or Answer(exit_code=int(ExitCode.COULD_NOT_TELL), body={"message": words})
 
@@ -167,7 +167,7 @@ class Service:
             return self._worked(target, work)
         except Exception as error:
             log.exception("%r", work)
-            return words_of(error)
+            return answer_error(error)
         finally:
             target.busy.release()
 
@@ -194,7 +194,7 @@ class Service:
                 Work(action="settle", target=target.name, actor="ci-migrate serve")
             )
         except CiMigrateError as error:
-            return words_of(error)
+            return answer_error(error)
         words = f"The process died, and so did its repair. ci-migrate repair --target {target.name}"
         return answer or Answer(exit_code=int(ExitCode.FAILED_DIRTY), body={"message": words})
 

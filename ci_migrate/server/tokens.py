@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-from ci_migrate.approval import generate
-from ci_migrate.approval_commands import go_on_command
-from ci_migrate.approval_request import approval_request
-from ci_migrate.approval_trust import commit_of
+from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.confirmation import generate
+from ci_migrate.approval.request import approval_request
+from ci_migrate.approval.trust import commit_of
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, now
-from ci_migrate.opening import Order, opened
-from ci_migrate.restoring import restore_plan
-from ci_migrate.settings import Secret, Settings
-from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import trust, validated
-from ci_migrate.status import sound_plan
+from ci_migrate.operations.backups import restore_plan
+from ci_migrate.operations.status import sound_plan
+from ci_migrate.run.authorization import trust, validated
+from ci_migrate.run.run import Run
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.settings import Secret, Settings
 
 REASON = "asked for over HTTP; who confirms and why come with its use"
 
@@ -40,8 +40,8 @@ def generate_token(
     Raises:
         RefusedError: nothing is pending, or another plan than the one with this digest.
     """
-    order = Order("token generate", direction=direction, destination=destination)
-    with opened(settings, order, interrupt, ledger=True) as (run, _):
+    order = GateRequest("token generate", direction=direction, destination=destination)
+    with open_session(settings, order, interrupt, ledger=True) as (run, _):
         if trust(run) is not None:
             return None
         plan = _plan(run, backup_id)
@@ -73,8 +73,8 @@ def token_fits(
     backup_id: str = "",
 ) -> None:
     """Look at a token as `ci-migrate token validate` does. Raises NotApprovedError: why it can't be used now."""
-    order = Order("token validate", direction=direction, destination=destination)
-    with opened(settings, order, interrupt, ledger=False) as (run, _):
+    order = GateRequest("token validate", direction=direction, destination=destination)
+    with open_session(settings, order, interrupt, ledger=False) as (run, _):
         if run.ledger is None:
             raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
         validated(replace(run, token=token), run.ledger, _plan(run, backup_id))
@@ -84,8 +84,8 @@ def approval_needed(
     settings: Settings, interrupt: Interrupt, direction: Direction, destination: str | None, backup_id: str
 ) -> dict[str, Any]:
     """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
-    order = Order("token generate", direction=direction, destination=destination)
-    with opened(settings, order, interrupt, ledger=True) as (run, _):
+    order = GateRequest("token generate", direction=direction, destination=destination)
+    with open_session(settings, order, interrupt, ledger=True) as (run, _):
         plan = _plan(run, backup_id)
         evidence, findings = _last_evidence(run, plan)
         words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."

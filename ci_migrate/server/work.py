@@ -15,23 +15,23 @@ import msgspec
 from sqlalchemy import make_url
 
 from ci_migrate import gate
-from ci_migrate.approval_trust import ACTOR
-from ci_migrate.backups.restore import would_lose
+from ci_migrate.approval.trust import ACTOR
+from ci_migrate.backups.restore import restore_loss
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, Direction, Noun, Outcome, Report, StageResult, TargetState
-from ci_migrate.opening import Order, opened
+from ci_migrate.model import Backup, Direction, Frozen, Outcome, Report, StageResult, TargetState
+from ci_migrate.operations.backups import Restoring, create_backup, delete_backup, restore_backup
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report
 from ci_migrate.reports.story import heads, next_commands, state_sentence
-from ci_migrate.restoring import Restoring, create_backup, delete_backup, restore_backup
+from ci_migrate.run.authorization import why_needed
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
-from ci_migrate.settings import Secret, Settings, load
-from ci_migrate.stages.gatekeeper import why_needed
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.settings import Secret, Settings, load
 
 FINDINGS = 50
 """How many findings an answer names."""
@@ -60,7 +60,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         return f"Work({self.action}, {self.target}, {self.job_id})"
 
 
-class Answer(Noun, frozen=True, kw_only=True):
+class Answer(Frozen, frozen=True, kw_only=True):
     """What came of it; `body` has at least `message`."""
 
     exit_code: int
@@ -68,7 +68,7 @@ class Answer(Noun, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Bench:
+class JobContext:
     """What a piece of work is done with."""
 
     work: Work
@@ -84,10 +84,10 @@ class Bench:
 
 def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: Interrupt) -> Answer:
     """Do a piece of work; whatever happens, there is an answer, and the ledger knows how the job ended."""
-    book = JobBook(work)
+    book = JobLog(work)
     try:
         settings = load(directory, {**environ, ACTOR: work.actor}, {"target": work.target})
-        answer = ACTIONS[work.action](Bench(work, settings, interrupt, book.stage))
+        answer = ACTIONS[work.action](JobContext(work, settings, interrupt, book.stage))
     except CiMigrateError as error:
         answer = Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})
     except Interrupted as error:
@@ -97,13 +97,13 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
         traceback.print_exc()
         words = f"Bug in ci-migrate: {type(error).__name__}. The service's log has more."
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
-    interrupt.protected = True  # from here on a signal is too late
+    interrupt.defer_signals = True  # from here on a signal is too late
     answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
     book.end(answer)
     return answer
 
 
-class JobBook:
+class JobLog:
     """Tells the ledger how a job is doing: the service may be gone. What fails here changes nothing of the work."""
 
     def __init__(self, work: Work) -> None:
@@ -145,7 +145,7 @@ def status_of(answer: Answer) -> JobStatus:
 # --------------------------------------------------------------------------- the pipeline
 
 
-def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRADE) -> Answer:
+def _pipeline(bench: JobContext, command: str, direction: Direction = Direction.UPGRADE) -> Answer:
     work, settings = bench.work, bench.settings
     if work.create_backup is not None:
         sources = {**settings.sources, "auto-backup": f"createBackup={str(work.create_backup).lower()}"}
@@ -156,7 +156,7 @@ def _pipeline(bench: Bench, command: str, direction: Direction = Direction.UPGRA
     by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
     with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
         request = Path(folder) / "approval-request.json"
-        order = Order(
+        order = GateRequest(
             command,
             direction=direction,
             destination=work.destination,
@@ -212,15 +212,15 @@ def _message(report: Report) -> str:
     return f"Database {done}. Target version: {heads(plan.to_heads)}, {ran}: {plan.pending}{saved}"
 
 
-def _rollback(bench: Bench) -> Answer:
+def _rollback(bench: JobContext) -> Answer:
     return _pipeline(bench, "rollback", Direction.DOWNGRADE)
 
 
-def _settle(bench: Bench) -> Answer:
+def _settle(bench: JobContext) -> Answer:
     """Say what a process that died left, and mend it; only say it where `auto-rollback` is off."""
     settings = bench.settings
     only_show = not settings.auto_rollback
-    report = gate.repair(settings, Order("repair"), bench.interrupt, only_show=only_show)
+    report = gate.repair(settings, GateRequest("repair"), bench.interrupt, only_show=only_show)
     result = report.results[-1]
     if result.outcome is Outcome.PASSED and result.state is None:
         words = "The process that did it died. There is no unfinished migration in the ledger."
@@ -249,15 +249,15 @@ def backup_body(backup: Backup, *, restored: bool) -> dict[str, Any]:
     return {**body, "restored": restored}
 
 
-def _backup_create(bench: Bench) -> Answer:
+def _backup_create(bench: JobContext) -> Answer:
     work = bench.work
-    with opened(bench.settings, Order("backup create"), bench.interrupt) as (run, _):
+    with open_session(bench.settings, GateRequest("backup create"), bench.interrupt) as (run, _):
         backup = create_backup(run, "backup create", work.tables, work.migration_version)
     words = f"Backup {backup.backup_id} was made."
     return Answer(exit_code=0, body={**backup_body(backup, restored=False), "message": words})
 
 
-def _backup_restore(bench: Bench) -> Answer:
+def _backup_restore(bench: JobContext) -> Answer:
     lost: dict[str, Any] = {}
 
     def sure(_backup: Backup, rows: dict[str, tuple[int | None, int | None]] | None) -> None:
@@ -265,9 +265,9 @@ def _backup_restore(bench: Bench) -> Answer:
             {table: {"before": was, "after": is_now} for table, (was, is_now) in (rows or {}).items()}
         )
 
-    order = Order("backup restore", token=bench.token)
+    order = GateRequest("backup restore", token=bench.token)
     ledger = bench.settings.needs_approval("restore") or None
-    with opened(bench.settings, order, bench.interrupt, ledger=ledger) as (run, _):
+    with open_session(bench.settings, order, bench.interrupt, ledger=ledger) as (run, _):
         backup = run.catalog.get(bench.work.backup_id)
         words = restore_backup(run, backup, Restoring(sure))
         if bench.work.reason and run.ledger is not None:
@@ -278,16 +278,16 @@ def _backup_restore(bench: Bench) -> Answer:
     )
 
 
-def _backup_losses(bench: Bench) -> Answer:
-    with opened(bench.settings, Order("backup show"), bench.interrupt, ledger=False) as (run, _):
-        found = would_lose(run.database, run.catalog.get(bench.work.backup_id))
+def _backup_losses(bench: JobContext) -> Answer:
+    with open_session(bench.settings, GateRequest("backup show"), bench.interrupt, ledger=False) as (run, _):
+        found = restore_loss(run.database, run.catalog.get(bench.work.backup_id))
         needed = bool(why_needed(run, Direction.RESTORE))
     rows = [[table, is_now, then] for table, (is_now, then) in found.items()]
     return Answer(exit_code=0, body={"message": "", "rows": rows, "needsToken": needed})
 
 
-def _backup_delete(bench: Bench) -> Answer:
-    with opened(bench.settings, Order("backup delete"), bench.interrupt) as (run, _):
+def _backup_delete(bench: JobContext) -> Answer:
+    with open_session(bench.settings, GateRequest("backup delete"), bench.interrupt) as (run, _):
         backup = delete_backup(run, bench.work.backup_id, sure=True)
     words = f"Backup {backup.backup_id} was deleted."
     return Answer(exit_code=0, body={"backupId": backup.backup_id, "message": words})
@@ -302,7 +302,7 @@ def _direction(work: Work) -> Direction:
     return Direction.DOWNGRADE if work.destination is not None else Direction.UPGRADE
 
 
-def _generate_token(bench: Bench) -> Answer:
+def _generate_token(bench: JobContext) -> Answer:
     work, direction = bench.work, _direction(bench.work)
     made = generate_token(
         bench.settings,
@@ -324,14 +324,14 @@ def _generate_token(bench: Bench) -> Answer:
     return Answer(exit_code=0, body={"token": made, "validityMinutes": minutes})
 
 
-def _validate_token(bench: Bench) -> Answer:
+def _validate_token(bench: JobContext) -> Answer:
     work = bench.work
     direction = _direction(work)
     token_fits(bench.settings, bench.token, bench.interrupt, direction, work.destination, work.backup_id)
     return Answer(exit_code=0, body={"valid": True})
 
 
-ACTIONS: dict[str, Callable[[Bench], Answer]] = {
+ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
     "migrate": lambda bench: _pipeline(bench, "migrate"),
     "run": lambda bench: _pipeline(bench, "run"),
     "rollback": _rollback,

@@ -3,12 +3,12 @@
 import copy
 from functools import partial
 
-from ci_migrate.approval import Approver, Decision
-from ci_migrate.bounded import bounded
+from ci_migrate.approval.confirmation import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
-from ci_migrate.stages.base import Run
-from ci_migrate.stages.gatekeeper import TokenApprover, claimed, evidence_of, how_to_approve, why_needed
+from ci_migrate.run.authorization import TokenApprover, claimed, evidence_of, how_to_approve, why_needed
+from ci_migrate.run.run import Run
+from ci_migrate.timeouts import call_with_timeout
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -43,7 +43,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
 def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
     """What an approver says; one that breaks, or answers with something else than a decision, denies."""
     try:
-        decision = bounded(partial(approver.decide, copy.deepcopy(plan)), seconds)
+        decision = call_with_timeout(partial(approver.decide, copy.deepcopy(plan)), seconds)
     except NotApprovedError as error:
         return Decision(granted=False, reason=error.what)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an approver that breaks is a denial

@@ -15,7 +15,7 @@ from ci_migrate.model import (
     now,
 )
 from ci_migrate.reports.story import plural, size
-from ci_migrate.stages.base import Run, heads_of, show_heads
+from ci_migrate.run.run import Run, heads_of, show_heads
 
 WORTH_TELLING = 5.0
 """Seconds from which on it is said before how long a backup will take."""

@@ -16,11 +16,11 @@ from ci_migrate.model import (
     sha256_hex,
 )
 from ci_migrate.reports.story import plural
-from ci_migrate.stages.back import with_other_way
-from ci_migrate.stages.base import Run, child_request, show_heads
-from ci_migrate.stages.gatekeeper import reserved, tell_refused, why_needed
-from ci_migrate.stages.left import left_by_last_run
-from ci_migrate.stages.version_rows import refuse_rows, unstamped_tables
+from ci_migrate.run.authorization import reserved, tell_refused, why_needed
+from ci_migrate.run.run import Run, child_request, show_heads
+from ci_migrate.run.since_last_run import left_by_last_run
+from ci_migrate.run.version_rows import refuse_rows, unstamped_tables
+from ci_migrate.run.ways_back import with_other_way
 
 
 def run_stage(run: Run, _report: Report) -> StageResult:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import unused
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.several import schema_after
+from ci_migrate.databases.composite.database import schema_after
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
@@ -35,24 +35,24 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
+from ci_migrate.rehearsal.assertions import failed_assertions
+from ci_migrate.rehearsal.copy_checks import look_after, look_before
+from ci_migrate.rehearsal.downgrade import try_way_back
+from ci_migrate.rehearsal.measured import MeasuredRun, measured_run
+from ci_migrate.rehearsal.model_drift import drift_of
+from ci_migrate.rehearsal.previous_release import try_previous_release
+from ci_migrate.rehearsal.second_run import rehearsed_again
 from ci_migrate.reports.story import plural
-from ci_migrate.stages.assertions import failed_assertions
-from ci_migrate.stages.back import not_as_it_was, with_other_way
-from ci_migrate.stages.base import (
+from ci_migrate.run.run import (
     Run,
     bare_schema,
     heads_of,
     restored_copy,
     schema_of,
     show_heads,
-    words_of,
+    translate_errors,
 )
-from ci_migrate.stages.look_at_copies import look_after, look_before
-from ci_migrate.stages.measured_run import MeasuredRun, measured_run
-from ci_migrate.stages.models import drift_of
-from ci_migrate.stages.previous_release import try_previous_release
-from ci_migrate.stages.rehearse_again import rehearsed_again
-from ci_migrate.stages.way_back import try_way_back
+from ci_migrate.run.ways_back import not_as_it_was, with_other_way
 
 FIXES = {
     "55P04": "\nA new value of an enum must be committed before it is used: add it inside of "
@@ -139,11 +139,11 @@ def _rehearse(
     looked = look_before(run, facts, scratch)
     watched = _watched(run, plan, scratch, counts)
     before = _Seen(schema, counts, scratch.contents(watched))
-    with words_of(scratch):
+    with translate_errors(scratch):
         failing = failed_assertions(run, scratch, "before")
     played = _played(run, plan, scratch, before, whole)
     ended = played.measured.ended
-    with words_of(scratch):
+    with translate_errors(scratch):
         after = _seen_after(scratch, plan, before)
         heads = heads_of(scratch, plan)
     arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
@@ -208,7 +208,7 @@ def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schem
 
 
 def _schema_now(scratch: Database, last: Schema, committed: str) -> Schema:
-    with words_of(scratch):
+    with translate_errors(scratch):
         return schema_after(scratch, last, committed)
 
 
@@ -230,7 +230,7 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
         proven=False,
         statements=tuple(recorder.statements.values()),
         stream_digest=recorder.stream_digest,
-        rungs=tuple(recorder.rungs),
+        commit_points=tuple(recorder.commit_points),
         before=Fingerprint.of(before.schema),
         after=Fingerprint.of(after.schema),
         changes=schema_changes(before.schema, after.schema),

@@ -20,10 +20,10 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
+from ci_migrate.repairs.journalled import Rest, Watcher
 from ci_migrate.reports.story import plural
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
-from ci_migrate.stages.heartbeat import Heartbeat
-from ci_migrate.stages.watch import Rest, Watcher
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
 """What a lock timeout is called: PostgreSQL, MySQL/MariaDB, SQLite. Nothing else is retried."""
@@ -89,7 +89,7 @@ def _with_retries(
 
     Returns how the last try ended, and who was in the way.
     """
-    rest = Rest.of(plan, evidence, rung=0)
+    rest = Rest.of(plan, evidence, commit_point=0)
     started = time.monotonic()
     for attempt in range(1, run.settings.lock_tries + 1):
         watcher = Watcher(run, plan, rest.rehearsed, journal, started)

@@ -25,17 +25,17 @@ from ci_migrate.model import (
 from ci_migrate.repairs.additions import Additions
 from ci_migrate.repairs.base import Repair, Repaired, Situation
 from ci_migrate.repairs.diagnosis import revisions_done
+from ci_migrate.repairs.foreign_writes import others_wrote, others_wrote_to, rows_loss
+from ci_migrate.repairs.journalled import diagnosis_of
+from ci_migrate.repairs.restore_rows import journal_restore, restore_rows
 from ci_migrate.repairs.restore_tables import half_done
+from ci_migrate.repairs.resume import resume, why_not
 from ci_migrate.repairs.undo import UNDONE
-from ci_migrate.stages.base import Run, bare_schema, child_request, heads_of, show_heads
-from ci_migrate.stages.gatekeeper import ways_back
-from ci_migrate.stages.heartbeat import Heartbeat
-from ci_migrate.stages.left import definitions_of, differences
-from ci_migrate.stages.others_wrote import others_wrote, others_wrote_to, would_lose
-from ci_migrate.stages.restore_rows import noted, restore_rows
-from ci_migrate.stages.resume import resume, why_not
-from ci_migrate.stages.undo import Undo
-from ci_migrate.stages.watch import diagnosis_of
+from ci_migrate.repairs.undo_additions import Undo
+from ci_migrate.run.authorization import ways_back
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.run.since_last_run import definitions_of, schema_diff
 
 RELOCK_SECONDS = 5.0
 """How long a run lock that was lost is tried for before a repair."""
@@ -140,8 +140,8 @@ def situation_of(run: Run, report: Report) -> Situation:
     before = record.before
     diagnosis = diagnosis_of(run, plan, evidence, before)
     half = None
-    if evidence is not None and diagnosis.rung and diagnosis.found == "half a revision":
-        half = half_done(plan, evidence, diagnosis.rung)
+    if evidence is not None and diagnosis.commit_point and diagnosis.found == "half a revision":
+        half = half_done(plan, evidence, diagnosis.commit_point)
 
     undo = Undo(run, plan, evidence, diagnosis, before) if evidence is not None else None
 
@@ -167,7 +167,7 @@ def situation_of(run: Run, report: Report) -> Situation:
         target=run.settings.target,
         proved_as_before=proved_as_before,
         downgrade=lambda: _downgrade(run, plan, evidence, diagnosis),
-        others_wrote=lambda: others_wrote(run, plan, evidence, backup, diagnosis.rung),
+        others_wrote=lambda: others_wrote(run, plan, evidence, backup, diagnosis.commit_point),
         restore=lambda: _restore(run, backup),
         forward=run.forward,
         why_not_forward=lambda: why_not(run, plan, evidence, diagnosis),
@@ -176,7 +176,7 @@ def situation_of(run: Run, report: Report) -> Situation:
         ),
         half=half,
         others_wrote_to=lambda half: others_wrote_to(run, half.tables),
-        would_lose=lambda half: would_lose(run, half.tables),
+        would_lose=lambda half: rows_loss(run, half.tables),
         restore_tables=lambda half: (
             restore_rows(run, plan, evidence, backup, half, before)
             if evidence and backup
@@ -249,7 +249,7 @@ def _dirty(situation: Situation, words: str) -> StageResult:
     diagnosis = Diagnosis(
         found=situation.diagnosis.found,
         words=situation.diagnosis.words,
-        rung=situation.diagnosis.rung,
+        commit_point=situation.diagnosis.commit_point,
         last_statement=situation.diagnosis.last_statement,
         next_commands=commands,
     )
@@ -299,15 +299,15 @@ def _not_as_before(run: Run, plan: Plan, before: Fingerprint, evidence: Evidence
     start = tuple(c.from_heads for c in plan.contexts)
     if heads != start:
         words.append(f"it is at {show_heads(heads)} instead of {show_heads(start)}")
-    return words + differences(before, bare_schema(run.database, plan), definitions_of(evidence))
+    return words + schema_diff(before, bare_schema(run.database, plan), definitions_of(evidence))
 
 
 def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagnosis) -> Ended:
-    """Run the way back from the rung where the target stands to where it began."""
+    """Run the way back from the commit point where the target stands to where it began."""
     assert evidence is not None
-    assert diagnosis.rung is not None
-    heads = evidence.rungs[diagnosis.rung - 1].heads
-    done = revisions_done(plan, evidence, diagnosis.rung)
+    assert diagnosis.commit_point is not None
+    heads = evidence.commit_points[diagnosis.commit_point - 1].heads
+    done = revisions_done(plan, evidence, diagnosis.commit_point)
     contexts = [
         {"key": context_key(c), "from_heads": heads[n], "revisions": done[n][::-1]}
         for n, c in enumerate(plan.contexts)
@@ -322,7 +322,7 @@ def _restore(run: Run, backup: Backup | None) -> str:
     assert backup is not None
     assert run.ledger is not None
     run.ledger.update_run(run.subject, phase="repairing")
-    with run.watch("restore", backup.backup_size), noted(run.ledger, run.subject, 0):
+    with run.watch("restore", backup.backup_size), journal_restore(run.ledger, run.subject, 0):
         words = restore(run.database, backup, run.catalog)
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return words

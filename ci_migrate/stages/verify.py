@@ -13,10 +13,10 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
+from ci_migrate.rehearsal.assertions import failed_assertions
 from ci_migrate.reports.story import plural
-from ci_migrate.stages.assertions import failed_assertions
-from ci_migrate.stages.base import Run, bare_schema, heads_of, show_heads
-from ci_migrate.stages.left import differences, differs_from_rehearsal
+from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads
+from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
 
 def run_stage(run: Run, report: Report) -> StageResult:
@@ -70,7 +70,7 @@ def _stamped(run: Run, plan: Plan) -> StageResult:
     record = run.ledger.run(run.id)
     assert record is not None
     assert record.before is not None
-    changed = differences(record.before, bare_schema(run.database, plan), {})
+    changed = schema_diff(record.before, bare_schema(run.database, plan), {})
     if changed:
         return _failed(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
     was = show_heads([c.from_heads for c in plan.contexts])

@@ -15,7 +15,6 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from ci_migrate.backups.storage import MANIFEST, MakeManifest, manifest_text, sealed
-from ci_migrate.databases import sqlite_rows
 from ci_migrate.databases.base import (
     Capabilities,
     Database,
@@ -28,8 +27,9 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.file_lock import file_lock
-from ci_migrate.databases.sqlite_catalog import Catalog
-from ci_migrate.databases.sqlite_tokens import quoted
+from ci_migrate.databases.sqlite import rows as sqlite_rows
+from ci_migrate.databases.sqlite.catalog import Catalog
+from ci_migrate.databases.sqlite.tokens import quoted
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import Backup, Identity, RowCount, Schema, TableContent, VersionTable
 

@@ -9,8 +9,8 @@ from typing import Any
 from ci_migrate import gate
 from ci_migrate.checks.base import Facts
 from ci_migrate.model import Report
-from ci_migrate.opening import Order
-from ci_migrate.settings import load
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import load
 
 INI = """\
 [alembic]
@@ -72,7 +72,7 @@ class Project:
             CiMigrateError: nothing could begin.
         """
         given = {name.replace("_", "-"): value for name, value in settings.items()}
-        return gate.run(load(self.folder, {}, given), Order(command, destination=destination))
+        return gate.run(load(self.folder, {}, given), GateRequest(command, destination=destination))
 
     def facts(self, command: str = "check") -> Facts:
         """What checks look at: the plan, and after a `dry-run` the evidence."""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.copying import copy
+from ci_migrate.backups.copy import copy
 from ci_migrate.backups.storage import LocalStorage, Storage
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Backup, BackupFile

@@ -14,9 +14,9 @@ from approval_support import (
 )
 from ledger_support import a_plan
 
-from ci_migrate.approval import Envelope, differences, lifetime_refusal, merge, refuse_too_few, verify
-from ci_migrate.approval.envelope import PAYLOAD_TYPE, pae
-from ci_migrate.approval.payload import decode_payload
+from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, merge, pae
+from ci_migrate.approval.payload import decode_payload, lifetime_refusal, payload_diff
+from ci_migrate.approval.signed import refuse_too_few, verify
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import Direction, Identity, Revision
 
@@ -113,40 +113,40 @@ def test_T4_each_field_that_does_not_fit_is_named():
         "stages": (("rollback",), "stages"),
     }
     for field, (value, name) in altered.items():
-        found = differences(a_payload(**{field: value}), some_facts())
+        found = payload_diff(a_payload(**{field: value}), some_facts())
         assert [words.split(":")[0] for words in found] == [name], field
     for identity, names in (
         (elsewhere, ["database", "database's identity"]),
         (copied, ["database's identity"]),
     ):
-        found = differences(a_payload(identity=identity), some_facts())
+        found = payload_diff(a_payload(identity=identity), some_facts())
         assert [words.split(":")[0] for words in found] == names
-    assert differences(a_payload(), some_facts()) == []
+    assert payload_diff(a_payload(), some_facts()) == []
 
 
 def test_T4_one_byte_changed_in_one_revision():
     swapped = a_plan(
         revisions=(Revision(id="2222", file="versions/2222_b.py", sha256="c" * 64, message="b"),)
     )
-    found = differences(a_payload(), some_facts(plan=swapped))
+    found = payload_diff(a_payload(), some_facts(plan=swapped))
     assert [words.split(":")[0] for words in found] == ["revision files", "plan", "evidence"]
 
 
 def test_an_approval_to_go_forward_goes_back_by_the_ways_that_it_names_only():
-    assert differences(a_payload(), some_facts(stage="downgrade")) == []
-    assert differences(a_payload(), some_facts(stage="restore")) == [
+    assert payload_diff(a_payload(), some_facts(stage="downgrade")) == []
+    assert payload_diff(a_payload(), some_facts(stage="restore")) == [
         "stages: approved was migrate, undo, downgrade, here it is restore"
     ]
 
 
 def test_an_approval_that_names_a_commit_or_evidence_is_for_nothing_less():
-    assert "commit: approved was cccccccccccc, here it is none" in differences(
+    assert "commit: approved was cccccccccccc, here it is none" in payload_diff(
         a_payload(), some_facts(commit=None)
     )
-    assert differences(a_payload(commit=None), some_facts()) == []
+    assert payload_diff(a_payload(commit=None), some_facts()) == []
     # before the dry run there is no evidence to compare with
-    assert differences(a_payload(), some_facts(evidence_digest=None)) == []
-    assert differences(a_payload(evidence_digest=None), some_facts())[0].startswith(
+    assert payload_diff(a_payload(), some_facts(evidence_digest=None)) == []
+    assert payload_diff(a_payload(evidence_digest=None), some_facts())[0].startswith(
         "evidence: approved was none"
     )
 
@@ -251,4 +251,4 @@ def test_200_pending_revisions_fit():
     token = a_token(a_payload(plan_digest=plan.digest, files_digest=files_digest(plan)), "alice", "carol")
     assert len(token) < 4096
     facts = some_facts(plan=plan, evidence_digest=None)
-    assert differences(verify(token, a_trust(), NOW).payload, facts) == []
+    assert payload_diff(verify(token, a_trust(), NOW).payload, facts) == []

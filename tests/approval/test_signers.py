@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from approval_support import NOW, public_line, signature
 
-from ci_migrate.approval import parse_signers
-from ci_migrate.approval.signers import LINE_LIMIT, borrowed_keys, people_of
+from ci_migrate.approval.signers import LINE_LIMIT, borrowed_keys, parse_signers, people_of
 from ci_migrate.approval.sshsig import NAMESPACE, to_armor
 from ci_migrate.errors import NotApprovedError
 

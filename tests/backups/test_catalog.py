@@ -22,7 +22,7 @@ from ci_migrate.backups import storage as storage_module
 from ci_migrate.backups.catalog import Catalog, revision_words
 from ci_migrate.backups.fetch import check_id
 from ci_migrate.backups.storage import LocalStorage, open_storage
-from ci_migrate.databases.sqlite import PAYLOAD, SQLite
+from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, CiMigrateError, SettingsError, UsageError
 from ci_migrate.model import Backup, BackupStatus, RowCount, VersionTable
 
@@ -231,7 +231,7 @@ def test_B3_a_limit_on_the_size_of_files(catalog: Catalog, tmp_path: Path) -> No
         "from sqlalchemy import URL\n"
         "from ci_migrate.backups.catalog import Catalog\n"
         "from ci_migrate.backups.storage import LocalStorage\n"
-        "from ci_migrate.databases.sqlite import SQLite\n"
+        "from ci_migrate.databases.sqlite.database import SQLite\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "database = SQLite(URL.create('sqlite', database=sys.argv[2]))\n"
         "try: Catalog(LocalStorage(Path(sys.argv[1]))).create(database, target='t', version_tables=[], migration_version='x')\n"
@@ -257,7 +257,7 @@ from pathlib import Path
 from sqlalchemy import URL
 from ci_migrate.backups import storage
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 database = SQLite(URL.create('sqlite', database=sys.argv[2]))
 catalog = Catalog(storage.LocalStorage(Path(sys.argv[1])))
 def die(*args, **kwargs):

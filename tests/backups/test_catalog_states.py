@@ -18,7 +18,7 @@ from sqlalchemy import URL
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup, BackupStatus, Fingerprint, VersionTable
 

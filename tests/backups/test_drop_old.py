@@ -9,8 +9,8 @@ import pytest
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.mysql import MySQL
-from ci_migrate.databases.postgresql import PostgreSQL
+from ci_migrate.databases.mysql.database import MySQL
+from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable
 

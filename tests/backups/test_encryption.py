@@ -17,8 +17,8 @@ from sqlalchemy import URL
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import BackupError, SettingsError
 from ci_migrate.model import Backup, VersionTable
 

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore, same, would_lose
+from ci_migrate.backups.restore import restore, restore_loss, same
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.sqlite import PAYLOAD, SQLite
+from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, RowCount, VersionTable
 
@@ -144,9 +144,9 @@ def test_V10_a_restore_can_be_run_again(database: SQLite, backup: Backup, catalo
 
 
 def test_what_a_restore_would_lose(database: SQLite, backup: Backup) -> None:
-    assert would_lose(database, backup) == {"_alembic_tmp_users": (3, None), "users": (0, 2)}
+    assert restore_loss(database, backup) == {"_alembic_tmp_users": (3, None), "users": (0, 2)}
     run(database.file, "DROP TABLE users")
-    assert would_lose(database, backup)["users"] == (None, 2)
+    assert restore_loss(database, backup)["users"] == (None, 2)
 
 
 def test_same() -> None:
@@ -177,7 +177,7 @@ def test_V10_killed_at_any_write_of_the_live_file(
             "import sys\n"
             "from pathlib import Path\n"
             "from sqlalchemy import URL\n"
-            "from ci_migrate.databases.sqlite import SQLite\n"
+            "from ci_migrate.databases.sqlite.database import SQLite\n"
             "SQLite(URL.create('sqlite', database=sys.argv[1])).replace(Path(sys.argv[2]), lambda copy: None, 'x')\n"
         )
         done = subprocess.run(

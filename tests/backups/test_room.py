@@ -13,8 +13,8 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.room import Estimate, refuse_scratch_without_room, room_for
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import Backup, BackupStatus, VersionTable
 

@@ -16,11 +16,11 @@ from sqlalchemy import URL
 
 from ci_migrate.backups import s3
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.copying import copy
+from ci_migrate.backups.copy import copy
 from ci_migrate.backups.restore import restore
 from ci_migrate.backups.s3 import S3Storage
 from ci_migrate.backups.storage import LocalStorage
-from ci_migrate.databases.sqlite import PAYLOAD, SQLite
+from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, ExitCode, RefusedError, SettingsError, UsageError
 from ci_migrate.model import Backup, BackupStatus, VersionTable
 from ci_migrate.testing.storages import ID, NEXT, manifest, publish
@@ -320,7 +320,7 @@ TWO = """
 import sys
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.s3 import S3Storage
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 from sqlalchemy import URL
 catalog, database = Catalog(S3Storage(sys.argv[1])), SQLite(URL.create("sqlite", database=sys.argv[2]))
 catalog.storage.ids(); print("ready", flush=True); sys.stdin.readline()

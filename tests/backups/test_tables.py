@@ -14,9 +14,9 @@ from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.restore import restore, restore_tables
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.base import named_tables, takes_tables
-from ci_migrate.databases.mysql import MySQL
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.mysql.database import MySQL
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import DatabaseError, RefusedError, UsageError
 from ci_migrate.model import Backup, VersionTable
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from ci_migrate.stages.assertions import holds
+from ci_migrate.rehearsal.assertions import holds
 
 DEV = '\n[targets.dev]\nurl = "sqlite:///app.db"\n'
 

@@ -7,7 +7,7 @@ from sqlalchemy import URL
 
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.dropped_with_rows import COLUMN_DROPPED
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.model import (
     Direction,
     Evidence,

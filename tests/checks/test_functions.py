@@ -8,10 +8,10 @@ from alembic_project import new_project
 from msgspec.structs import replace
 from sqlalchemy import create_engine, text
 
-from ci_migrate import plugins
 from ci_migrate.checks.base import Facts, Grading, run_checks
 from ci_migrate.errors import SettingsError, UsageError
 from ci_migrate.model import Direction, Severity
+from ci_migrate.plugins import manager as plugins
 
 HEAD = "from sqlalchemy import text\nfrom ci_migrate import check\n"
 NOON = "update users set name = 'noon' where id = 1"

@@ -6,9 +6,9 @@ import shutil
 import pytest
 from approval_support import key_file, public_line
 
-from ci_migrate.approval import parse_signers, verify
 from ci_migrate.approval.payload import STAGE_OF
-from ci_migrate.approval.signed import Trust
+from ci_migrate.approval.signed import Trust, verify
+from ci_migrate.approval.signers import parse_signers
 from ci_migrate.model import Direction, now
 
 LIVE = '[targets.live]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'

@@ -5,8 +5,8 @@ from alembic_project import AlembicProject, new_project
 
 from ci_migrate.gate import run
 from ci_migrate.model import Direction, Outcome, Report
-from ci_migrate.opening import Order
-from ci_migrate.settings import load
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import load
 
 LIVE = '[targets.dev]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
 
@@ -21,7 +21,7 @@ def filled(alembic_project) -> AlembicProject:
 
 def downgrade(project: AlembicProject, destination: str, **flags) -> Report:
     settings = load(project.folder, project.environment(), flags)
-    return run(settings, Order("rollback", direction=Direction.DOWNGRADE, destination=destination))
+    return run(settings, GateRequest("rollback", direction=Direction.DOWNGRADE, destination=destination))
 
 
 def words(text: str) -> str:

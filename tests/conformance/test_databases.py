@@ -15,9 +15,9 @@ from sqlalchemy import URL
 
 from ci_migrate.databases import BUILT_IN
 from ci_migrate.databases.base import DatabaseFactory
-from ci_migrate.databases.mysql_lock import lock_name
-from ci_migrate.databases.several import Several, descriptors, members_of
-from ci_migrate.databases.several_names import MAIN
+from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.databases.mysql.lock import lock_name
 from ci_migrate.testing.database_samples import SECRET, execute, fill, query
 from ci_migrate.testing.databases import DatabaseConformance
 
@@ -58,7 +58,7 @@ def beside_each_other(url, options):
     """A database and a second one beside it, empty, as one."""
     (one,) = (factory for factory in BUILT_IN if "sqlite" in factory.backends)
     second = url.set(database=f"{url.database}.second")
-    return Several({MAIN: one.make(url, options), "second": one.make(second, options)})
+    return CompositeDatabase({MAIN: one.make(url, options), "second": one.make(second, options)})
 
 
 class TestSeveral(TestSQLite):

@@ -3,10 +3,10 @@
 import pytest
 
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.mysql import MySQL
+from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.databases.names import column_of, parts
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.testing.database_samples import execute
 

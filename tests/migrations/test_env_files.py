@@ -452,8 +452,8 @@ def test_autocommit_block(url, tmp_path):
     )
     done = migrated(zoo, ["r3"])
     assert len(zoo.rows("users")) == 2
-    rungs = done.stage("dry-run")["evidence"]["rungs"]
-    assert [r["complete"] for r in rungs if r["revision"] == "r3"].count(False) >= 1
+    commit_points = done.stage("dry-run")["evidence"]["rungs"]
+    assert [r["complete"] for r in commit_points if r["revision"] == "r3"].count(False) >= 1
 
 
 def test_batch_mode(url, tmp_path):
@@ -492,8 +492,8 @@ def test_a_function_that_writes_is_a_commit_point(request, tmp_path):
         "delete from log",
     )
     done = zoo.run("run", "--allow", "CM501=meant", "--allow", "CM601=meant")
-    rungs = done.stage("dry-run")["evidence"]["rungs"]
-    assert any(r["revision"] == "r3" and not r["complete"] for r in rungs), done.text
+    commit_points = done.stage("dry-run")["evidence"]["rungs"]
+    assert any(r["revision"] == "r3" and not r["complete"] for r in commit_points), done.text
 
 
 # --------------------------------------------------------------------------- graphs and version tables

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from env_zoo import PLAIN, SYNC, new_zoo
 
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt

@@ -176,8 +176,8 @@ def test_a_raw_commit_is_a_commit_point(family):
         "drop table one; drop table two",
     )
     done = family.gate("run")
-    rungs = done.stage("dry-run")["evidence"]["rungs"]
-    assert [(r["complete"], max(r["delta"])) for r in rungs] == [
+    commit_points = done.stage("dry-run")["evidence"]["rungs"]
+    assert [(r["complete"], max(r["delta"])) for r in commit_points] == [
         (False, "table one"),
         (True, "table two"),
     ]
@@ -196,8 +196,8 @@ def test_a_script_by_a_raw_cursor_is_a_commit_point(family):
         "drop table one; drop table two; drop table three",
     )
     done = family.gate("run")
-    rungs = done.stage("dry-run")["evidence"]["rungs"]
-    assert [r["complete"] for r in rungs] == [False, True]
+    commit_points = done.stage("dry-run")["evidence"]["rungs"]
+    assert [r["complete"] for r in commit_points] == [False, True]
     assert {"one", "two", "three"} <= family.tables
 
 

@@ -6,11 +6,11 @@ from ledger_support import a_plan
 
 from ci_migrate.model import (
     ColumnContent,
+    CommitPoint,
     Diagnosis,
     Evidence,
     Fingerprint,
     PlannedContext,
-    Rung,
     Statement,
     TableContent,
     TableEvidence,
@@ -41,7 +41,7 @@ def rehearsed(
 ) -> Evidence:
     """r1 makes the table `first` by its statement 1; each statement of r2, with what it changes, is committed."""
     statements = [("r1", "CREATE TABLE first (a int)"), *(("r2", sql) for sql, _ in steps)]
-    rungs = [
+    commit_points = [
         ("r1", True, R1, "r1"),
         *(("r2", False, made, "r1") for _, made in steps),
         ("r2", True, {}, "r2"),
@@ -53,10 +53,10 @@ def rehearsed(
                       rows=None)
             for n, (revision, sql) in enumerate(statements, start=1)
         ),
-        rungs=tuple(
-            Rung(position=n, context=0, revision=revision, complete=complete, statements=min(n, len(statements)),
+        commit_points=tuple(
+            CommitPoint(position=n, context=0, revision=revision, complete=complete, statements=min(n, len(statements)),
                  heads=((head,),), delta=hashed(made))
-            for n, (revision, complete, made, head) in enumerate(rungs, start=1)
+            for n, (revision, complete, made, head) in enumerate(commit_points, start=1)
         ),
         before=Fingerprint.of(BEFORE), after=Fingerprint.of(BEFORE), tables=tables or {}, way_back=WayBack(tried=False),
     )  # fmt: skip
@@ -67,14 +67,19 @@ ADD_INDEX = ("CREATE INDEX ix ON users (email)", {"index users.ix": "(email)"})
 
 
 def look(
-    evidence: Evidence, now: dict[str, str], rung: int | None, *, sent: int | None = None, head: str = "r1"
+    evidence: Evidence,
+    now: dict[str, str],
+    commit_point: int | None,
+    *,
+    sent: int | None = None,
+    head: str = "r1",
 ) -> Additions:
     digests = [sha256_hex(s.sql.encode()) for s in evidence.statements if s.revision == "r2"]
     return additions(
         Found(
             plan=PLAN,
             evidence=evidence,
-            diagnosis=Diagnosis(found="", words="", rung=rung),
+            diagnosis=Diagnosis(found="", words="", commit_point=commit_point),
             before=Fingerprint.of(BEFORE),
             now=now,
             heads=((head,),),
@@ -86,7 +91,7 @@ def look(
 def test_the_newest_goes_first_and_the_last_complete_revision_is_reached() -> None:
     found = look(rehearsed(ADD_COLUMN, ADD_INDEX), BEFORE | R1 | ADDED, 3)
     assert found.why_not == ""
-    assert found.rung == 1
+    assert found.commit_point == 1
     assert found.batches == (("index users.ix",), ("column users.email",))
     assert found.columns == {"users": {"email"}}
 
@@ -151,7 +156,7 @@ def test_values_of_an_added_column_go_with_it(after: TableContent, more: dict[st
         Found(
             PLAN,
             evidence,
-            Diagnosis(found="", words="", rung=3),
+            Diagnosis(found="", words="", commit_point=3),
             Fingerprint.of(BEFORE | more),
             now,
             (("r1",),),

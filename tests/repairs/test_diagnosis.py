@@ -1,4 +1,4 @@
-"""Which rung of the ladder a target stands on: heads, fingerprint, journal, the engine's word, rows."""
+"""Which commit point a target stands on: heads, fingerprint, journal, the engine's word, rows."""
 
 from datetime import UTC, datetime
 
@@ -7,19 +7,20 @@ from ledger_support import a_plan
 from msgspec.structs import replace
 
 from ci_migrate.model import (
+    CommitPoint,
     Evidence,
     Fingerprint,
     JournalEntry,
     PlannedContext,
     RowCount,
-    Rung,
     Statement,
     TableContent,
     TableEvidence,
     VersionTable,
     WayBack,
+    same_change,
 )
-from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose, same_change
+from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose
 
 F0 = Fingerprint(objects={"table users": "u"})
 PLAN = a_plan(
@@ -35,10 +36,10 @@ def fingerprint(**objects: str) -> Fingerprint:
     return Fingerprint(objects={**F0.objects, **objects})
 
 
-def rung(
+def commit_point(
     number: int, revision: str | None, head: str, statements: int, *, complete: bool = True, **rest
-) -> Rung:
-    return Rung(
+) -> CommitPoint:
+    return CommitPoint(
         position=number, context=0, revision=revision, complete=complete, statements=statements,
         heads=((head,),), delta=rest.pop("delta", {}), **rest,
     )  # fmt: skip
@@ -53,9 +54,9 @@ def statement(
     )  # fmt: skip
 
 
-def evidence(*rungs: Rung, statements: tuple[Statement, ...] = (), tables=None) -> Evidence:
+def evidence(*commit_points: CommitPoint, statements: tuple[Statement, ...] = (), tables=None) -> Evidence:
     return Evidence(
-        proven=True, rungs=rungs, statements=statements, before=F0, after=F0, tables=tables or {},
+        proven=True, commit_points=commit_points, statements=statements, before=F0, after=F0, tables=tables or {},
         way_back=WayBack(tried=False),
     )  # fmt: skip
 
@@ -71,9 +72,9 @@ def sent(*positions: int) -> list[JournalEntry]:
 
 
 THREE = evidence(
-    rung(1, "r1", "r1", 2, delta={"table a": "a"}),
-    rung(2, "r2", "r2", 4),
-    rung(3, "r3", "r3", 6, delta={"table b": "b", "table a": None}),
+    commit_point(1, "r1", "r1", 2, delta={"table a": "a"}),
+    commit_point(2, "r2", "r2", 4),
+    commit_point(3, "r3", "r3", 6, delta={"table b": "b", "table a": None}),
 )
 
 
@@ -94,7 +95,7 @@ THREE = evidence(
 )
 def test_heads_and_fingerprint_name_the_rung(head, objects, journal, found, at) -> None:
     diagnosis = diagnose(PLAN, THREE, F0, fingerprint(**objects), ((head,),), journal)
-    assert (diagnosis.found, diagnosis.rung) == (found, at)
+    assert (diagnosis.found, diagnosis.commit_point) == (found, at)
 
 
 def test_an_object_that_differed_before_may_differ_after() -> None:
@@ -108,17 +109,18 @@ def test_an_object_that_differed_before_may_differ_after() -> None:
 
 def test_an_object_changed_and_changed_back_is_no_change() -> None:
     there_and_back = evidence(
-        rung(1, "r1", "r1", 1, delta={"table users": "v"}), rung(2, "r2", "r2", 2, delta={"table users": "u"})
+        commit_point(1, "r1", "r1", 1, delta={"table users": "v"}),
+        commit_point(2, "r2", "r2", 2, delta={"table users": "u"}),
     )
-    assert diagnose(PLAN, there_and_back, F0, F0, (("r2",),), sent(1, 2)).rung == 2
+    assert diagnose(PLAN, there_and_back, F0, F0, (("r2",),), sent(1, 2)).commit_point == 2
 
 
-# --------------------------------------------------------------------------- rungs that look alike
+# --------------------------------------------------------------------------- commit points that look alike
 
 BLOCK = evidence(
-    rung(1, "r1", "r0", 1, complete=False, contents={"users": TableContent(rows=3, digest="one")}),
-    rung(2, "r1", "r0", 2, complete=False, contents={"users": TableContent(rows=3, digest="two")}),
-    rung(3, "r1", "r1", 4, contents={"users": TableContent(rows=3, digest="three")}),
+    commit_point(1, "r1", "r0", 1, complete=False, contents={"users": TableContent(rows=3, digest="one")}),
+    commit_point(2, "r1", "r0", 2, complete=False, contents={"users": TableContent(rows=3, digest="two")}),
+    commit_point(3, "r1", "r1", 4, contents={"users": TableContent(rows=3, digest="three")}),
     statements=tuple(statement(n, "r1") for n in range(1, 5)),
     tables={
         "users": TableEvidence(
@@ -131,7 +133,7 @@ BLOCK = evidence(
 
 def at_the_block(journal, witness: Witness = NOBODY) -> tuple[str, int | None]:
     diagnosis = diagnose(PLAN, BLOCK, F0, F0, (("r0",),), journal, witness)
-    return diagnosis.found, diagnosis.rung
+    return diagnosis.found, diagnosis.commit_point
 
 
 def partial(position: int) -> JournalEntry:
@@ -155,30 +157,32 @@ def test_the_last_commit_that_was_written_down_decides_where_nothing_was_sent_af
 def test_too_few_statements_for_the_next_commit() -> None:
     """Rung 3 needs two statements more: after one of them it can't be reached, whatever the rows say."""
     data_only = evidence(
-        rung(1, "r1", "r0", 1, complete=False), rung(2, "r1", "r0", 3, complete=False),
-        rung(3, "r1", "r1", 4), statements=tuple(statement(n, "r1") for n in range(1, 5)),
+        commit_point(1, "r1", "r0", 1, complete=False), commit_point(2, "r1", "r0", 3, complete=False),
+        commit_point(3, "r1", "r1", 4), statements=tuple(statement(n, "r1") for n in range(1, 5)),
     )  # fmt: skip
     journal = [*sent(1), partial(1), *sent(2)]
-    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).rung == 1
+    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).commit_point == 1
     journal += sent(3)
-    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).rung is None
+    assert diagnose(PLAN, data_only, F0, F0, (("r0",),), journal).commit_point is None
 
 
 def test_a_commit_that_nobody_asked_for_was_not_made() -> None:
     """MySQL: a change of rows, committed when the next DDL statement asks for it; that one was never sent."""
-    first = rung(1, "r1", "r0", 1, complete=False, announced=True)
-    ladder = evidence(first, rung(2, "r1", "r1", 2), statements=(statement(1, "r1"), statement(2, "r1")))
-    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), sent(1)).rung == 0
+    first = commit_point(1, "r1", "r0", 1, complete=False, announced=True)
+    ladder = evidence(
+        first, commit_point(2, "r1", "r1", 2), statements=(statement(1, "r1"), statement(2, "r1"))
+    )
+    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), sent(1)).commit_point == 0
     asked = [*sent(1), entry("committing", 1)]
-    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), asked).rung is None
+    assert diagnose(PLAN, ladder, F0, F0, (("r0",),), asked).commit_point is None
 
 
 def test_loops_of_any_length_tell_nothing() -> None:
     looped = evidence(
-        rung(1, "r1", "r0", 1, complete=False), rung(2, "r1", "r0", 5, complete=False), rung(3, "r1", "r1", 6),
+        commit_point(1, "r1", "r0", 1, complete=False), commit_point(2, "r1", "r0", 5, complete=False), commit_point(3, "r1", "r1", 6),
         statements=(statement(1, "r1"), statement(2, "r1", repeats=4), statement(6, "r1")),
     )  # fmt: skip
-    assert diagnose(PLAN, looped, F0, F0, (("r0",),), [*sent(1), partial(1), *sent(2)]).rung is None
+    assert diagnose(PLAN, looped, F0, F0, (("r0",),), [*sent(1), partial(1), *sent(2)]).commit_point is None
 
 
 def test_the_rows_decide_where_the_dry_run_kept_them() -> None:
@@ -207,9 +211,9 @@ def test_only_tables_that_differ_between_the_candidates_are_read() -> None:
 
 BATCHES = replace(
     evidence(
-        rung(1, "r1", "r0", 1, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
-        rung(2, "r1", "r0", 2, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
-        rung(3, "r1", "r1", 3),
+        commit_point(1, "r1", "r0", 1, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
+        commit_point(2, "r1", "r0", 2, complete=False, changed={"users": TableContent(rows=3, digest="one")}),
+        commit_point(3, "r1", "r1", 3),
         statements=(statement(1, "r1", repeats=2), statement(3, "r1")),
     ),
     row_counts_before={"users": RowCount(rows=3), "notes": RowCount(rows=1)},
@@ -218,16 +222,16 @@ BATCHES = replace(
 
 
 @pytest.mark.parametrize(
-    ("evidence", "rows", "rung"),
+    ("evidence", "rows", "commit_point"),
     [
         (BATCHES, TableContent(rows=3, digest="one"), 1),
         (BATCHES, TableContent(rows=4, digest="others wrote"), None),
         (BATCHES, TableContent(rows=3), None),
         (replace(BATCHES, statements=(statement(1, "r1", "UPDATE notes SET x = 1", repeats=2),)), None, None),
-        (replace(BATCHES, rungs=(BATCHES.rungs[0], replace(BATCHES.rungs[1], changed={}), *BATCHES.rungs[2:])), TableContent(rows=3, digest="one"), None),
+        (replace(BATCHES, commit_points=(BATCHES.commit_points[0], replace(BATCHES.commit_points[1], changed={}), *BATCHES.commit_points[2:])), TableContent(rows=3, digest="one"), None),
     ],
 )  # fmt: skip
-def test_a_batch_that_changes_nothing_leads_nowhere_else(evidence, rows, rung) -> None:
+def test_a_batch_that_changes_nothing_leads_nowhere_else(evidence, rows, commit_point) -> None:
     """Only where the tables that it names hold what they held on the copy; of others nobody knows."""
     witness = Witness(
         contents=lambda _t: {
@@ -236,16 +240,16 @@ def test_a_batch_that_changes_nothing_leads_nowhere_else(evidence, rows, rung) -
         }
     )
     diagnosis = diagnose(PLAN, evidence, F0, F0, (("r0",),), [*sent(1), partial(1), *sent(2)], witness)
-    assert diagnosis.rung == rung
+    assert diagnosis.commit_point == commit_point
 
 
-@pytest.mark.parametrize(("digest", "rung"), [("one", 1), ("two", 2), ("others wrote", None)])
-def test_each_batch_is_known_by_its_rows(digest, rung) -> None:
-    two = replace(BATCHES.rungs[1], changed={"users": TableContent(rows=3, digest="two")})
-    batches = replace(BATCHES, rungs=(BATCHES.rungs[0], two, BATCHES.rungs[2]))
+@pytest.mark.parametrize(("digest", "commit_point"), [("one", 1), ("two", 2), ("others wrote", None)])
+def test_each_batch_is_known_by_its_rows(digest, commit_point) -> None:
+    two = replace(BATCHES.commit_points[1], changed={"users": TableContent(rows=3, digest="two")})
+    batches = replace(BATCHES, commit_points=(BATCHES.commit_points[0], two, BATCHES.commit_points[2]))
     witness = Witness(contents=lambda _t: {"users": TableContent(rows=3, digest=digest)})
     journal = [*sent(1), partial(1), *sent(2)]
-    assert diagnose(PLAN, batches, F0, F0, (("r0",),), journal, witness).rung == rung
+    assert diagnose(PLAN, batches, F0, F0, (("r0",),), journal, witness).commit_point == commit_point
 
 
 @pytest.mark.parametrize(
@@ -282,10 +286,10 @@ def test_commits_that_are_not_those_of_the_dry_run_decide_nothing() -> None:
 def test_a_second_try_begins_anew() -> None:
     """What a first try sent before it was rolled back is no statement after the last commit."""
     two = evidence(
-        rung(1, "r1", "r0", 2, complete=False), rung(2, "r1", "r1", 3),
+        commit_point(1, "r1", "r0", 2, complete=False), commit_point(2, "r1", "r1", 3),
         statements=tuple(statement(n, "r1") for n in range(1, 4)),
     )  # fmt: skip
-    assert diagnose(PLAN, two, F0, F0, (("r0",),), [*sent(1, 2), *sent(1)]).rung == 0
+    assert diagnose(PLAN, two, F0, F0, (("r0",),), [*sent(1, 2), *sent(1)]).commit_point == 0
 
 
 # --------------------------------------------------------------------------- env.py's own commits
@@ -294,21 +298,21 @@ def test_a_second_try_begins_anew() -> None:
 @pytest.mark.parametrize("sql", ["CREATE TABLE alembic_version (x)", "BEGIN IMMEDIATE", "COMMIT"])
 def test_what_env_py_sends_for_itself_is_no_step(sql) -> None:
     made = evidence(
-        rung(1, None, "r0", 1), rung(2, "r1", "r1", 2, delta={"table a": "a"}),
+        commit_point(1, None, "r0", 1), commit_point(2, "r1", "r1", 2, delta={"table a": "a"}),
         statements=(statement(1, None, sql), statement(2, "r1")),
     )  # fmt: skip
     for journal in (sent(1), [*sent(1), entry("committed", 1, None, "complete")], sent(1, 2)):
-        assert diagnose(PLAN, made, F0, F0, (("r0",),), journal).rung == 0
+        assert diagnose(PLAN, made, F0, F0, (("r0",),), journal).commit_point == 0
 
 
 def test_rows_that_env_py_wrote_are_a_step() -> None:
     wrote = evidence(
-        rung(1, None, "r0", 1), rung(2, "r1", "r1", 2, delta={"table a": "a"}),
+        commit_point(1, None, "r0", 1), commit_point(2, "r1", "r1", 2, delta={"table a": "a"}),
         statements=(statement(1, None, "INSERT INTO log VALUES (1)"), statement(2, "r1")),
     )  # fmt: skip
     journal = [*sent(1), entry("committed", 1, None, "complete")]
     diagnosis = diagnose(PLAN, wrote, F0, F0, (("r0",),), journal)
-    assert (diagnosis.found, diagnosis.rung) == ("revision committed", 1)
+    assert (diagnosis.found, diagnosis.commit_point) == ("revision committed", 1)
     assert "None" not in diagnosis.words
 
 
@@ -332,8 +336,8 @@ def test_without_a_dry_run_only_start_and_end_are_told(head, objects, journal, f
 
 def test_words_count_the_statements_of_the_revision_itself() -> None:
     later = evidence(
-        rung(1, "r1", "r1", 10, delta={"table a": "a"}), rung(2, "r2", "r1", 13, complete=False, delta={"table b": "b"}),
-        rung(3, "r2", "r2", 15),
+        commit_point(1, "r1", "r1", 10, delta={"table a": "a"}), commit_point(2, "r2", "r1", 13, complete=False, delta={"table b": "b"}),
+        commit_point(3, "r2", "r2", 15),
     )  # fmt: skip
     now = fingerprint(**{"table a": "a", "table b": "b"})
     words = diagnose(PLAN, later, F0, now, (("r1",),), sent(*range(1, 14))).words

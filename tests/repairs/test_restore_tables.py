@@ -5,23 +5,23 @@ from half_shop import MakeShop, shop_maker
 from kill_support import Shop
 
 from ci_migrate.model import (
+    CommitPoint,
     Direction,
     Evidence,
     Fingerprint,
     Identity,
     Plan,
     PlannedContext,
-    Rung,
     TableContent,
     TableEvidence,
     VersionTable,
     WayBack,
 )
+from ci_migrate.repairs import restore_rows
 from ci_migrate.repairs.base import HalfDone
 from ci_migrate.repairs.restore_tables import half_done
-from ci_migrate.stages import restore_rows
 
-ROWS = "ci_migrate.stages.restore_rows"
+ROWS = "ci_migrate.repairs.restore_rows"
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -216,7 +216,7 @@ def content(rows: int) -> TableContent:
     return TableContent(rows=rows, digest=str(rows))
 
 
-def ladder(*rungs: tuple[bool, dict, dict, dict | None]) -> Evidence:
+def ladder(*commit_points: tuple[bool, dict, dict, dict | None]) -> Evidence:
     """Rungs as (complete, what changed in the schema, rows, rows that are not those of the start)."""
     nothing = Fingerprint(objects={"table a": "1"})
     return Evidence(
@@ -225,10 +225,10 @@ def ladder(*rungs: tuple[bool, dict, dict, dict | None]) -> Evidence:
         after=nothing,
         way_back=WayBack(tried=False),
         tables={"a": TableEvidence(before=content(1), after=content(9))},
-        rungs=tuple(
-            Rung(position=n, context=0, revision="r", complete=complete, statements=n, heads=(("r",),),
+        commit_points=tuple(
+            CommitPoint(position=n, context=0, revision="r", complete=complete, statements=n, heads=(("r",),),
                  delta=changes, contents=rows, changed=changed)
-            for n, (complete, changes, rows, changed) in enumerate(rungs, start=1)
+            for n, (complete, changes, rows, changed) in enumerate(commit_points, start=1)
         ),
     )  # fmt: skip
 
@@ -248,10 +248,12 @@ END = (True, {}, {"a": content(9), "b": content(2)}, None)
 
 
 @pytest.mark.parametrize(
-    ("rungs", "expected"),
+    ("commit_points", "expected"),
     [
         pytest.param(
-            [(False, {}, {}, {"a": content(3)})], HalfDone(rung=0, tables={"a": content(3)}), id="rows"
+            [(False, {}, {}, {"a": content(3)})],
+            HalfDone(commit_point=0, tables={"a": content(3)}),
+            id="rows",
         ),
         pytest.param([(False, {}, {}, None)], None, id="nobody looked"),
         pytest.param([(False, {"table b": "2"}, {}, None)], None, id="schema"),
@@ -261,7 +263,7 @@ END = (True, {}, {"a": content(9), "b": content(2)}, None)
                 (True, {}, {"a": content(1), "b": content(2)}, None),
                 (False, {}, {"a": content(3), "b": content(2)}, {}),
             ],
-            HalfDone(rung=1, tables={"a": content(3)}),
+            HalfDone(commit_point=1, tables={"a": content(3)}),
             id="others were written before",
         ),
         pytest.param(
@@ -277,5 +279,5 @@ END = (True, {}, {"a": content(9), "b": content(2)}, None)
         ),
     ],
 )
-def test_when_tables_alone_can_come_back(rungs, expected) -> None:
-    assert half_done(PLAN, ladder(*rungs, END), len(rungs)) == expected
+def test_when_tables_alone_can_come_back(commit_points, expected) -> None:
+    assert half_done(PLAN, ladder(*commit_points, END), len(commit_points)) == expected

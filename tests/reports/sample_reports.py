@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ci_migrate.model import (
     Backup,
     ColumnContent,
+    CommitPoint,
     Diagnosis,
     Direction,
     Evidence,
@@ -19,7 +20,6 @@ from ci_migrate.model import (
     Report,
     Revision,
     RowCount,
-    Rung,
     SchemaChange,
     Severity,
     StageResult,
@@ -104,8 +104,8 @@ def evidence(**changes) -> Evidence:
             statement(3, "9c1d", UNIQUE_EMAIL, 16, "CREATE UNIQUE INDEX ix_users_email ON users (email)"),
         ),
         stream_digest="d" * 64,
-        rungs=(
-            Rung(
+        commit_points=(
+            CommitPoint(
                 position=1,
                 context=0,
                 revision="3f2a",
@@ -114,7 +114,7 @@ def evidence(**changes) -> Evidence:
                 heads=(("3f2a",),),
                 delta={},
             ),
-            Rung(
+            CommitPoint(
                 position=2,
                 context=0,
                 revision="9c1d",
@@ -220,7 +220,9 @@ def refused() -> Report:
 def dry_run_failed() -> Report:
     """The second revision fails on the copy; the first one had been committed there."""
     whole = evidence()
-    part = evidence(rungs=whole.rungs[:1], way_back=WayBack(tried=False, reason="the migration failed"))
+    part = evidence(
+        commit_points=whole.commit_points[:1], way_back=WayBack(tried=False, reason="the migration failed")
+    )
     failing = StageResult(
         stage="dry-run", outcome=Outcome.FAILED, seconds=1.02, evidence=part, file=UNIQUE_EMAIL, line=16,
         message="duplicate key value violates unique constraint ix_users_email\nThe database was not touched.",
@@ -252,7 +254,7 @@ def dirty() -> Report:
         "ci-migrate backup restore backup_1b0c_20261122_191633",
     )
     diagnosis = Diagnosis(
-        found="half a revision", words="3f2a committed; 9c1d is half done: statement 3 is unknown.", rung=1,
+        found="half a revision", words="3f2a committed; 9c1d is half done: statement 3 is unknown.", commit_point=1,
         next_commands=commands,
     )  # fmt: skip
     base = failed_and_repaired()
@@ -289,7 +291,7 @@ def hostile(text: str = HOSTILE) -> Report:
     rows = TableEvidence(before=TableContent(rows=1), after=None)
     part = evidence(
         statements=(statement(1, "3f2a", text, 3, text),),
-        rungs=(),
+        commit_points=(),
         changes=(SchemaChange(name=text, before=text, after=text),),
         tables={text: rows},
         way_back=WayBack(tried=True, reason=text, differences=(text,)),

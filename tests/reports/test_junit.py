@@ -112,18 +112,22 @@ def test_revisions_of_the_dry_run(samples):
     }
 
 
-def failing_dry_run(samples, *, file, statements, rungs):
+def failing_dry_run(samples, *, file, statements, commit_points):
     evidence = samples.evidence()
     failing = replace(
         samples.dry_run_failed().result("dry-run"),
         file=file,
-        evidence=replace(evidence, statements=evidence.statements[:statements], rungs=evidence.rungs[:rungs]),
+        evidence=replace(
+            evidence,
+            statements=evidence.statements[:statements],
+            commit_points=evidence.commit_points[:commit_points],
+        ),
     )
     return samples.report(samples.CHECKED, samples.BACKED_UP, failing)
 
 
 @pytest.mark.parametrize(
-    ("file", "statements", "rungs", "expected"),
+    ("file", "statements", "commit_points", "expected"),
     [
         ("9c1d", 3, 1, ["Passed", "Failure"]),
         ("9c1d", 3, 0, ["Passed", "Failure"]),  # one transaction around both
@@ -134,9 +138,11 @@ def failing_dry_run(samples, *, file, statements, rungs):
         (None, 3, 2, ["Passed", "Passed"]),  # a measured check said no afterwards
     ],
 )
-def test_the_revision_that_failed_is_found(samples, file, statements, rungs, expected):
+def test_the_revision_that_failed_is_found(samples, file, statements, commit_points, expected):
     files = {"9c1d": samples.UNIQUE_EMAIL, "3f2a": samples.ADD_EMAIL}
-    report = failing_dry_run(samples, file=files.get(file), statements=statements, rungs=rungs)
+    report = failing_dry_run(
+        samples, file=files.get(file), statements=statements, commit_points=commit_points
+    )
     assert list(outcomes(suites(report)["ci-migrate.shop.dry-run"]).values()) == expected
 
 

@@ -14,9 +14,9 @@ from faults_support import as_told
 from kill_support import R1, R1_BACK, R2, R2_BACK, Shop, new_shop, only_for_real
 from sqlalchemy import make_url
 
-from ci_migrate.databases.mysql_lock import lock_name
-from ci_migrate.databases.postgresql_lock import lock_key
-from ci_migrate.stages import watch
+from ci_migrate.databases.mysql.lock import lock_name
+from ci_migrate.databases.postgresql.lock import lock_key
+from ci_migrate.repairs import journalled as watch
 
 ENGINES = ("sqlite", "postgresql", "mariadb")
 

@@ -97,7 +97,7 @@ def test_L9_a_lock_that_stays_is_tried_again_and_named_and_the_database_is_as_be
 
 
 def test_who_is_in_the_way_is_said_while_it_waits(make_shop, monkeypatch) -> None:
-    monkeypatch.setattr("ci_migrate.stages.heartbeat.EVERY", 0.5)
+    monkeypatch.setattr("ci_migrate.run.heartbeat.EVERY", 0.5)
     shop = make_shop("default", "lock-timeout = 2.5\nlock-tries = 1")
     with locked(shop):
         done = shop.here("run")

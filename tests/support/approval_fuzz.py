@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 from approval_support import KINDS, NOW, a_payload, a_plan, public_line, signature, touched_signature
 
-from ci_migrate.approval import Trust, parse_signers, sshsig, verify
+from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
-from ci_migrate.approval.signed import told
-from ci_migrate.approval_request import approval_request, decode_request, payload_of
+from ci_migrate.approval.request import approval_request, decode_request, payload_of
+from ci_migrate.approval.signed import Trust, describe_token, verify
+from ci_migrate.approval.signers import parse_signers
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.model import Finding, Severity
 
@@ -118,7 +119,7 @@ def _fed(mode: str, data: bytes) -> bool:
     elif mode == "signature":
         text = token(SIGNED, PAYLOAD_TYPE, data)
     with suppress(NotApprovedError):
-        told(text)
+        describe_token(text)
     verified = verify(text, trust(), NOW)
     assert verified.payload.encode() == SIGNED, "what nobody signed is accepted"
     assert verified.approved_by == ("alice",)

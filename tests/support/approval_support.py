@@ -20,9 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from ledger_support import a_plan
 
-from ci_migrate.approval import Trust, parse_signers, sshsig
+from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
 from ci_migrate.approval.payload import ApprovalPayload, Facts, evidence_digest, files_digest
+from ci_migrate.approval.signed import Trust
+from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.sshsig import NAMESPACE
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

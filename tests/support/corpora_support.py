@@ -15,8 +15,8 @@ import psycopg
 from sqlalchemy import URL, make_url
 
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.postgresql import PostgreSQL
-from ci_migrate.databases.sqlite import SQLite
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.model import RowCount, Schema, TableContent, VersionTable
 
 TOOL = Path(__file__).parents[1] / "corpora" / "corpora.py"

@@ -28,10 +28,11 @@ import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite  # noqa: F401
 
 import ci_migrate
-from ci_migrate import cli, gate, opening, pipeline
+from ci_migrate import cli, gate, pipeline
+from ci_migrate import session as opening
 from ci_migrate.model import RunRecord
-from ci_migrate.opening import Order, opened
-from ci_migrate.settings import load
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.settings import load
 
 STOPPED = 99
 SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker")
@@ -84,14 +85,14 @@ def stop() -> int:
 def go_on() -> int:
     """The rest of that run: its id, plan, backup and evidence are in the ledger."""
     settings = load(Path(), dict(os.environ), {})
-    order = Order("run", tell=print)
-    with opened(settings, Order("history"), ledger=True) as (looking, _):
+    order = GateRequest("run", tell=print)
+    with open_session(settings, GateRequest("history"), ledger=True) as (looking, _):
         record: RunRecord = looking.ledger.runs(limit=1)[0]
         looking.ledger.pin_identity(looking.database.identity(), replace=True)  # it is a copy
     pipeline.PIPELINE = tuple(row for row in pipeline.PIPELINE if row[0] in ("migrate", "verify", "repair"))
     opening.new_run_id = lambda: record.run_id
-    with opened(settings, order) as (run, manager):
-        _, report = gate.resumed(run, record)
+    with open_session(settings, order) as (run, manager):
+        _, report = gate.resume_run(run, record)
         report = gate.walk(run, report, manager, order, gate.STAGES["run"])
         report = gate._finish(run, report)
     for result in report.results:

@@ -15,7 +15,7 @@ import sys
 from ci_migrate.__main__ import main
 from ci_migrate.migrations import events
 from ci_migrate.migrations.runner import Workers
-from ci_migrate.stages.watch import Watcher
+from ci_migrate.repairs.journalled import Watcher
 
 COUNTED = (events.StatementStarted, events.Committing, events.Committed, events.Finished)
 """The child stands still at these: what lies between two of them can't be told apart from outside."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ci_migrate.databases.mysql_catalog import read_schema
-from ci_migrate.databases.mysql_rows import read_contents, read_counts
-from ci_migrate.databases.mysql_sessions import Access, mysql_parameters
+from ci_migrate.databases.mysql.catalog import read_schema
+from ci_migrate.databases.mysql.rows import read_contents, read_counts
+from ci_migrate.databases.mysql.sessions import Access, mysql_parameters
 
 RICH = (Path(__file__).parents[1] / "databases/rich_mysql.sql").read_text(encoding="utf-8")
 
@@ -94,7 +94,7 @@ def another_process(access, script):
         import os, signal, sys, pymysql
         from pathlib import Path
         from ci_migrate.databases import mysql_copies as copies
-        from ci_migrate.databases.mysql_sessions import Access
+        from ci_migrate.databases.mysql.sessions import Access
         access = Access({dict(access.parameters)!r}, "ci-migrate/child")
         """
     code = textwrap.dedent(head) + textwrap.dedent(script)

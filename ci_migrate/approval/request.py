@@ -1,0 +1,254 @@
+"""approval-request.json: what an approver reads before saying yes, and how to say it."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from ci_migrate import __version__
+from ci_migrate.approval.commands import generate_command
+from ci_migrate.approval.payload import (
+    STAGE_OF,
+    ApprovalPayload,
+    evidence_digest,
+    files_digest,
+    new_nonce,
+)
+from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.ledger.tables import printable
+from ci_migrate.model import Evidence, Finding, Frozen, Plan, TableEvidence, now
+
+FILE_NAME = "approval-request.json"
+
+
+class RowsChange(Frozen, frozen=True, kw_only=True):
+    """Rows of a table before and after the dry run; None where the table did not exist."""
+
+    before: int | None
+    after: int | None
+
+
+class EvidenceSummary(Frozen, frozen=True, kw_only=True):
+    """What the dry run measured, in short. `rows` holds the tables whose number of rows changed."""
+
+    proven: bool
+    unproven_reason: str
+    statements: int
+    stream_digest: str
+    before_digest: str = ""
+    restore_seconds: float
+    migrate_seconds: float
+    changes: tuple[str, ...]
+    rows: dict[str, RowsChange]
+    way_back_proven: bool
+    way_back_reason: str
+
+
+class ApprovalRequest(Frozen, frozen=True, kw_only=True):
+    """What a run that lacks an approval asks for. `how_to_approve`: the commands, in order.
+
+    `target_uuid` is "" where no ledger has given the target one; then nothing can be signed. `stages` may be done.
+    """
+
+    format: int = 1
+    created: datetime
+    target: str
+    place: str
+    plan_digest: str
+    plan: Plan
+    evidence: EvidenceSummary | None
+    findings: tuple[Finding, ...]
+    how_to_approve: tuple[str, ...]
+    target_uuid: str = ""
+    commit: str | None = None
+    evidence_digest: str | None = None
+    requester: str = ""
+    stages: tuple[str, ...] = ("migrate",)
+    validity_minutes: int = 30
+    tool_version: str = __version__
+
+
+REQUEST_LIMIT = 64 * 1024 * 1024
+
+
+def read_request(path: Path) -> ApprovalRequest:
+    """The request in a file.
+
+    Raises:
+        UsageError: it can't be read, or is not what a run wrote.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(REQUEST_LIMIT)
+    except OSError as error:
+        raise UsageError(f"The request {path} can't be read: {error.strerror}.") from error
+    return decode_request(data, path)
+
+
+def decode_request(data: bytes, path: Path) -> ApprovalRequest:
+    """The request that a file holds, if it can be signed.
+
+    Raises:
+        UsageError: it is none, or its plan or evidence is not the one that its digests name.
+    """
+    try:
+        request = msgspec.json.decode(data, type=ApprovalRequest)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."
+        ) from error
+    digest = _evidence_digest(request.plan, request.evidence, request.findings)
+    if request.plan.digest != request.plan_digest or request.evidence_digest != digest:
+        raise UsageError(
+            f"{path}: its plan or its evidence is not the one that its digests name.",
+            hint="Somebody edited it, or another version of ci-migrate wrote it. Run again.",
+        )
+    if (request.target, request.stages) != (request.plan.target, (STAGE_OF[request.plan.direction],)):
+        raise UsageError(f"{path}: target or stages are not those of its plan.", hint="Run again.")
+    if not request.target_uuid or not request.requester:
+        raise UsageError(
+            f"{path} can't be signed: it does not say which ledger's target it is for, or who asks.",
+            hint="Run again with this version of ci-migrate.",
+        )
+    return request
+
+
+def payload_of(
+    request: ApprovalRequest, *, reason: str, stages: Sequence[str], minutes: int, moment: datetime
+) -> ApprovalPayload:
+    """What an approver signs.
+
+    Args:
+        request: what is asked for.
+        reason: why it is approved.
+        stages: what may be done: "migrate", and ways back.
+        minutes: how long it counts.
+        moment: now, UTC. A minute earlier is written: the database's clock may be a little behind.
+
+    Raises:
+        UsageError: there is no reason.
+    """
+    if not reason.strip():
+        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
+    plan, issued = request.plan, moment - timedelta(minutes=1)
+    return ApprovalPayload(
+        target=request.target,
+        target_uuid=request.target_uuid,
+        identity=plan.identity,
+        plan_digest=plan.digest,
+        direction=plan.direction,
+        from_heads=plan.from_heads,
+        destination=plan.destination,
+        files_digest=files_digest(plan),
+        commit=request.commit,
+        evidence_digest=request.evidence_digest,
+        stages=tuple(stages),
+        requester=request.requester,
+        reason=reason.strip(),
+        issued=issued,
+        not_before=issued,
+        expires=moment + timedelta(minutes=minutes),
+        nonce=new_nonce(),
+        tool_version=__version__,
+    )
+
+
+def approval_request(
+    plan: Plan,
+    evidence: Evidence | None,
+    findings: Sequence[Finding],
+    target: str,
+    command_line: str,
+    *,
+    target_uuid: str = "",
+    requester: str = "",
+    commit: str | None = None,
+    validity_minutes: int = 30,
+) -> ApprovalRequest:
+    """The request of a run.
+
+    Args:
+        plan: what is to be approved.
+        evidence: of the dry run; None where there was none.
+        findings: of all checks, acknowledged ones included: the approver sees what was waved through.
+        target: its name in the settings.
+        command_line: the command that goes on, once there is a token.
+        target_uuid: what the ledger calls the target; "" where there is none, and nothing can be signed.
+        requester: who asks.
+        commit: what is checked out, if that is known: then the approval is for this commit alone.
+        validity_minutes: how long a token counts, unless its signer says otherwise.
+    """
+    summary = None if evidence is None else _summary(evidence)
+    return ApprovalRequest(
+        created=now(),
+        target=target,
+        place=plan.identity.place,
+        plan_digest=plan.digest,
+        plan=plan,
+        evidence=summary,
+        findings=tuple(findings),
+        how_to_approve=(
+            f"{shlex.join(generate_command(plan))} --reason '...'",
+            f"CI_MIGRATE_TOKEN=TOKEN {command_line}",
+        ),
+        target_uuid=target_uuid,
+        commit=commit,
+        evidence_digest=_evidence_digest(plan, summary, findings),
+        requester=requester,
+        stages=(STAGE_OF[plan.direction],),
+        validity_minutes=validity_minutes,
+    )
+
+
+def write_request(request: ApprovalRequest, path: Path) -> Path:
+    """Write a request as JSON; whole or not at all. Returns the path.
+
+    Raises:
+        CiMigrateError: the file can't be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(printable(msgspec.to_builtins(request))), indent=2)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(text + b"\n")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise CiMigrateError(
+            f"The approval request {path} could not be written: {error.strerror}.",
+            hint="Make the folder of the reports writable.",
+        ) from error
+    return path
+
+
+def _evidence_digest(plan: Plan, evidence: EvidenceSummary | None, findings: Sequence[Finding]) -> str | None:
+    if evidence is None:
+        return None
+    return evidence_digest(plan.digest, evidence.before_digest, evidence.stream_digest, findings)
+
+
+def _summary(evidence: Evidence) -> EvidenceSummary:
+    return EvidenceSummary(
+        proven=evidence.proven,
+        unproven_reason=evidence.unproven_reason,
+        statements=sum(statement.repeats for statement in evidence.statements),
+        stream_digest=evidence.stream_digest,
+        before_digest=evidence.before.digest,
+        restore_seconds=evidence.restore_seconds,
+        migrate_seconds=evidence.migrate_seconds,
+        changes=tuple(change.words for change in evidence.changes),
+        rows={name: rows for name, table in evidence.tables.items() if (rows := _rows(table)) is not None},
+        way_back_proven=evidence.way_back.proven,
+        way_back_reason=evidence.way_back.reason,
+    )
+
+
+def _rows(table: TableEvidence) -> RowsChange | None:
+    before = None if table.before is None else table.before.rows
+    after = None if table.after is None else table.after.rows
+    return None if before == after else RowsChange(before=before, after=after)

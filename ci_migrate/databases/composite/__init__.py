@@ -1,0 +1,1 @@
+"""Several databases that one env.py migrates, as one."""

@@ -1,0 +1,379 @@
+"""Several databases that one env.py migrates (`databases` in the settings), taken as one.
+
+The target's own database is the main one: its ledger, its URL, its engine. Everything that is measured, backed up,
+copied, locked or restored is that of all of them. Objects and tables of the others are named `@NAME.` and what their
+own engine calls them: `table @stats.public.visits`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import URL, Engine
+
+from ci_migrate.databases.base import (
+    Database,
+    Dumped,
+    KeepsReplaced,
+    KnowsRights,
+    KnowsRoom,
+    KnowsTools,
+    LimitsStatements,
+    Lock,
+    Progress,
+    UndoesAdditions,
+    Wall,
+    no_progress,
+)
+from ci_migrate.databases.composite.measure import Meters
+from ci_migrate.databases.composite.names import MAIN, key_of, marked, named, together, unmarked
+from ci_migrate.databases.measuring import Measures, Meter
+from ci_migrate.errors import (
+    BackupError,
+    CiMigrateError,
+    DatabaseError,
+    DirtyError,
+    RefusedError,
+    SettingsError,
+)
+from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+
+T = TypeVar("T")
+
+
+def members_of(database: Database) -> Mapping[str, Database]:
+    """The databases that this one consists of, by name, the main one first; itself alone where it is one."""
+    return database.members if isinstance(database, CompositeDatabase) else {MAIN: database}
+
+
+def schema_after(database: Database, last: Schema, committed: str) -> Schema:
+    """The schema after one member has committed; of the others it is the last one, since they may be in the middle."""
+    if not isinstance(database, CompositeDatabase):
+        return database.schema()
+    others = {key: text for key, text in last.items() if not key_of(committed, key)}
+    return others | together({committed: database.members[committed].schema()})
+
+
+class CompositeDatabase:
+    """Databases of one engine as one. See `base.Database` for what each method promises.
+
+    No transaction holds them together: a backup shows each at a moment of its own, and a restore swaps one after the
+    other, once all of them are restored beside and checked.
+
+    Args:
+        members: by name, the main one (`MAIN`) first.
+
+    Raises:
+        SettingsError: they are of more than one engine.
+    """
+
+    def __init__(self, members: Mapping[str, Database]) -> None:
+        self.members = dict(members)
+        self._main = self.members[MAIN]
+        other = next((n for n, m in self.members.items() if m.dialect != self._main.dialect), None)
+        if other is not None:
+            raise SettingsError(
+                f"databases.{other} is {self.members[other].dialect}, the target's url is {self._main.dialect}: "
+                "the databases of one target are of one engine.",
+                hint="Give it a section of alembic.ini and a target of its own (docs/databases.md).",
+            )
+        self.dialect = f"{self._main.dialect} ({len(self.members)} databases)"
+        self.url: URL = self._main.url
+        self.capabilities = msgspec.structs.replace(self._main.capabilities, tables=False)
+
+    def __repr__(self) -> str:
+        return f"Several({self.members!r})"
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        """Sessions on the main one."""
+        return self._main.engine(read_only=read_only)
+
+    def _each(self, ask: Callable[[Database], T]) -> Iterator[tuple[str, T]]:
+        return ((name, ask(member)) for name, member in self.members.items())
+
+    # -- which they are
+
+    def ping(self) -> None:
+        """Raises SettingsError, too, where two of them are the same one."""
+        seen: dict[str, str] = {}
+        for name, member in self.members.items():
+            member.ping()
+            facts = repr(sorted(member.identity().facts.items()))
+            if facts in seen:
+                first = seen[facts] or "the target's url"
+                raise SettingsError(
+                    f"databases.{name} is the same database as {first}: {member.identity().place}."
+                )
+            seen[facts] = name
+
+    def identity(self) -> Identity:
+        places, facts = [], {}
+        for name, found in self._each(lambda member: member.identity()):
+            places.append(f"{name} {found.place}".strip())
+            facts.update({f"{name}.{key}" if name else key: value for key, value in found.facts.items()})
+        return Identity(dialect=self.dialect, place=", ".join(places), facts=facts)
+
+    def wall(self) -> Wall:
+        """The main one's; a child is given those of all members."""
+        return self._main.wall()
+
+    # -- what they hold
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        found: dict[VersionTable, tuple[str, ...]] = {}
+        for name, member in self.members.items():
+            own = [table for table in tables if table.database == name]
+            found.update(zip(own, member.heads(own), strict=True))
+        return tuple(found[table] for table in tables)
+
+    def schema(self) -> Schema:
+        return together(dict(self._each(lambda member: member.schema())))
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        if tables is None:
+            each = self._each(lambda member: member.counts(exact=exact))
+        else:
+            each = ((n, self.members[n].counts(own, exact=exact)) for n, own in self._own(tables).items())
+        return {named(name, table): count for name, counts in each for table, count in counts.items()}
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        each = ((name, self.members[name].contents(own)) for name, own in self._own(tables).items())
+        return {named(name, table): content for name, contents in each for table, content in contents.items()}
+
+    def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
+        """Tables by the member that they are in, as it calls them."""
+        found: dict[str, list[str]] = {}
+        for table in tables:
+            name, _, own = table[1:].partition(".") if table.startswith("@") else (MAIN, "", table)
+            if name in self.members:
+                found.setdefault(name, []).append(own)
+        return found
+
+    def size(self) -> int:
+        return sum(size for _, size in self._each(lambda member: member.size()))
+
+    # -- who else is there
+
+    @contextmanager
+    def lock(self, run_id: str, timeout: float) -> Iterator[Lock]:
+        with ExitStack() as stack:
+            yield _Locks([stack.enter_context(m.lock(run_id, timeout)) for m in self.members.values()])
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        return [words for m in self.members.values() for words in m.sessions_of(application_prefix)]
+
+    def blockers(self) -> list[str]:
+        return [words for member in self.members.values() for words in member.blockers()]
+
+    def commit_outcome(self, transaction: str) -> bool | None:
+        """By `NAME/ID`, as the child writes it for all but the main one."""
+        name, _, own = transaction.partition("/")
+        member = self.members.get(name)
+        return member.commit_outcome(own) if member is not None else self._main.commit_outcome(transaction)
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        """For sessions of `engine`."""
+        if isinstance(self._main, LimitsStatements):
+            self._main.limit_statements(connection, seconds)
+
+    # -- the dry run
+
+    @contextmanager
+    def meter(self) -> Iterator[Meter]:
+        with ExitStack() as stack:
+            measuring = {n: m for n, m in self.members.items() if isinstance(m, Measures)}
+            yield Meters({name: stack.enter_context(member.meter()) for name, member in measuring.items()})
+
+    # -- the way back
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        """Those of other databases than the main one begin with a comment that names it: `/* @NAME */ DROP ...`."""
+        found = []
+        for name, member in self.members.items():
+            if not isinstance(member, UndoesAdditions):
+                raise RefusedError(f"Additions to {member.dialect} can't be taken back one by one.")
+            own = [[key_of(name, key) for key in batch] for batch in added]
+            batches = [[key for key in batch if key] for batch in own]
+            found += [marked(name, s) for s in member.undo_statements([b for b in batches if b])]
+        return found
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        """Where there are transactions, all of them are open when `check` is asked."""
+        members = list(self.members.items())
+        schemas: dict[str, Schema] = {}
+
+        def undo(number: int) -> None:
+            if number == len(members):
+                check(together(schemas))
+                return
+            name, member = members[number]
+            assert isinstance(member, UndoesAdditions)
+            own = [s for s in (unmarked(name, statement) for statement in statements) if s]
+
+            def then(schema: Schema) -> None:
+                schemas[name] = schema
+                undo(number + 1)
+
+            if own:
+                member.undo(own, lambda statement: before(marked(name, statement)), then)
+            else:
+                then(member.schema())
+
+        undo(0)
+
+    def beyond_default(self, table: str, column: str) -> int:
+        ((name, (own,)),) = self._own([table]).items()
+        member = self.members[name]
+        assert isinstance(member, UndoesAdditions)
+        return member.beyond_default(own, column)
+
+    # -- copies
+
+    def dump(
+        self, into: Path, version_tables: Sequence[VersionTable], progress: Progress = no_progress
+    ) -> Dumped:
+        parts: dict[str, Dumped] = {}
+        heads: dict[VersionTable, tuple[str, ...]] = {}
+        for name, member in self.members.items():
+            own = [table for table in version_tables if table.database == name]
+            folder = _folder(into, name)
+            folder.mkdir()
+            parts[name] = member.dump(folder, own, progress)
+            heads.update(zip(own, parts[name].heads or member.heads(own), strict=True))
+        main = parts[MAIN]
+        return Dumped(
+            schema=together({name: part.schema for name, part in parts.items()}),
+            row_counts={
+                named(n, t): count for n, part in parts.items() for t, count in part.row_counts.items()
+            },
+            engine_version=main.engine_version,
+            tool_version=main.tool_version,
+            how_to_restore=" ".join(
+                f"{name or 'The main database'}, from the folder {_folder(Path(), name)}: {part.how_to_restore}"
+                for name, part in parts.items()
+            ),
+            heads=tuple(heads[table] for table in version_tables),
+            secrets=tuple(secret for part in parts.values() for secret in part.secrets),
+        )
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        for name, member in self.members.items():
+            member.load(self._payload(payload, name), progress)
+
+    def _payload(self, payload: Path, name: str) -> Path:
+        folder = _folder(payload, name)
+        if not folder.is_dir():
+            raise BackupError(
+                f"The backup does not hold {f'databases.{name}' if name else 'the main database'}.",
+                hint="`databases` was another one when it was taken: look at its manifest.",
+            )
+        return folder
+
+    @contextmanager
+    def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:
+        with ExitStack() as stack:
+            copies = {
+                name: stack.enter_context(member.scratch(_numbered(run_id, number), folder))
+                for number, (name, member) in enumerate(self.members.items())
+            }
+            yield CompositeDatabase(copies)
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        kept = [_numbered(run_id, number) for run_id in keep for number in range(len(self.members))]
+        return list(dict.fromkeys(name for m in self.members.values() for name in m.sweep(kept)))
+
+    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+        members = list(self.members.items())
+        restored: dict[str, Database] = {}
+        swapped: dict[str, str] = {}
+
+        def restore(number: int) -> None:
+            """Restore the members from this one on; the last one is swapped first, once all of them were checked."""
+            if number == len(members):
+                check(CompositeDatabase(restored))
+                return
+            name, member = members[number]
+
+            def beside(copy: Database) -> None:
+                restored[name] = copy
+                restore(number + 1)
+
+            swapped[name] = member.replace(self._payload(payload, name), beside, label)
+
+        try:
+            restore(0)
+        except CiMigrateError as error:
+            if not swapped:
+                raise
+            left = ", ".join(self.members[n].identity().place for n in self.members if n not in swapped)
+            raise DirtyError(
+                error.what,
+                state=f"Restored already: {' '.join(swapped.values())} As they were: {left}.",
+                hint="The same restore again brings the others back too.",
+            ) from error
+        return " ".join(swapped[name] for name in self.members)
+
+    def replaced(self) -> list[str]:
+        each = ((n, m) for n, m in self.members.items() if isinstance(m, KeepsReplaced))
+        return [named(name, kept) for name, member in each for kept in member.replaced()]
+
+    def drop_replaced(self, name: str) -> None:
+        for owner, own in ((o, n) for o, names in self._own([name]).items() for n in names):
+            member = self.members[owner]
+            if isinstance(member, KeepsReplaced):
+                member.drop_replaced(own)
+                return
+        raise DatabaseError(f"No restore kept {name}.")
+
+    # -- what they need
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:
+        """The place with the least room: all may go there."""
+        found = [m.scratch_room(folder) for m in self.members.values() if isinstance(m, KnowsRoom)]
+        return min((place for place in found if place is not None), key=lambda p: p[1], default=None)
+
+    def refuse_scratch(self) -> None:
+        for member in self.members.values():
+            if isinstance(member, KnowsRights):
+                member.refuse_scratch()
+
+    def client_programs(self) -> str:
+        return self._main.client_programs() if isinstance(self._main, KnowsTools) else ""
+
+    def explain(self, error: BaseException) -> str:
+        return self._main.explain(error)
+
+
+def descriptors(lock: Lock | None) -> tuple[int, ...]:
+    """What a child inherits of a run lock, where that is a file: of several databases, of each."""
+    locks = lock.locks if isinstance(lock, _Locks) else () if lock is None else (lock,)
+    return tuple(one.fd for one in locks if one.fd is not None)
+
+
+class _Locks:
+    """The run locks of all of them."""
+
+    def __init__(self, locks: Sequence[Lock]) -> None:
+        self.locks = tuple(locks)
+
+    @property
+    def fd(self) -> int | None:
+        """The main one's."""
+        return self.locks[0].fd
+
+    def check(self) -> None:
+        for lock in self.locks:
+            lock.check()
+
+
+def _folder(payload: Path, name: str) -> Path:
+    """Where a member's dump is; no name in the settings begins with `_`."""
+    return payload / (name or "_main")
+
+
+def _numbered(run_id: str, number: int) -> str:
+    return f"{run_id}_{number}" if number else run_id

@@ -1,0 +1,337 @@
+"""MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+from ci_migrate.databases.base import (
+    Capabilities,
+    Database,
+    Dumped,
+    Lock,
+    Progress,
+    Unless,
+    Wall,
+    no_progress,
+)
+from ci_migrate.databases.measuring import Meter
+from ci_migrate.databases.mysql import copies
+from ci_migrate.databases.mysql import measure as mysql_measure
+from ci_migrate.databases.mysql import undo as mysql_undo
+from ci_migrate.databases.mysql.catalog import quoted, read_flavour, read_schema
+from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
+from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters
+from ci_migrate.databases.mysql.tables import replace_rows
+from ci_migrate.databases.mysql.tools import CLIENT, DUMP, find_tool
+from ci_migrate.errors import DatabaseError, RefusedError
+from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
+READING = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION time_zone = '+00:00'",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+"""One transaction in which all that is read is of one moment; times do not depend on the server's zone."""
+
+
+class MySQL:
+    """One database of a MySQL or MariaDB server. See `base.Database` for what each method promises.
+
+    Args:
+        url: `mysql://` or `mariadb://`, with any driver; sessions of our own use PyMySQL.
+        application_name: the name of our sessions, in the comment of each statement of a migration.
+        client_tools: the folder of the dump tools; None looks in the usual places.
+        lock_timeout: seconds to wait for other sessions' locks.
+
+    Raises:
+        UsageError: PyMySQL is not installed, or the URL does not say where it leads.
+    """
+
+    dialect = "mysql"
+    capabilities = Capabilities(
+        transactional_ddl=False, lock_is_file=False, scratch_on_server=True, remote=True, tables=True
+    )
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        application_name: str = "ci-migrate",
+        client_tools: str | None = None,
+        lock_timeout: float = 5.0,
+    ) -> None:
+        self.url = url
+        self.client_tools = client_tools
+        self.lock_timeout = lock_timeout
+        seconds = str(max(1, round(lock_timeout)))
+        settings = {"lock_wait_timeout": seconds, "innodb_lock_wait_timeout": seconds}
+        self._access = Access(mysql_parameters(url), application_name, settings)
+        self._child: Access = self._access  # how a child process logs in
+
+    def __repr__(self) -> str:
+        return f"MySQL({self._access.place!r})"
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        url = URL.create("mysql+pymysql", database=self._access.database)
+        engine = create_engine(url, connect_args=self._access.arguments(), poolclass=NullPool)
+        if read_only:
+            event.listen(
+                engine, "connect", lambda connection, _record: connection.cursor().execute(READ_ONLY)
+            )
+        return engine
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        # MariaDB counts seconds, MySQL milliseconds
+        name, value = ("max_statement_time", f"{seconds:.3f}")
+        if not connection.dialect.is_mariadb:
+            name, value = ("max_execution_time", f"{seconds * 1000:.0f}")
+        connection.exec_driver_sql(f"SET SESSION {name} = {value}")
+
+    # ------------------------------------------------------------------ what is it
+
+    def ping(self) -> None:
+        with self._access.session() as cursor:
+            flavour = read_flavour(cursor)
+            if flavour.version < flavour.oldest:
+                raise DatabaseError(
+                    f"{self._access.server} is {flavour.name} {flavour.text};"
+                    f" {'.'.join(map(str, flavour.oldest))} is the oldest that is supported.",
+                    hint="Upgrade the server, or run Alembic by hand.",
+                )
+            cursor.execute("SELECT @@GLOBAL.read_only, CONNECTION_ID()")
+            read_only, session = cursor.fetchone() or (0, 0)
+            cursor.execute("SELECT CONNECTION_ID()")
+            again = (cursor.fetchone() or (0,))[0]
+            if str(read_only) not in (
+                "0",
+                "OFF",
+            ):  # newer MariaDB has words: OFF, ON, NO_LOCK, NO_LOCK_NO_ADMIN
+                raise DatabaseError(
+                    f"{self._access.place} is read-only (a replica, mostly): nothing can be written there.",
+                    hint="Give the URL of the primary.",
+                )
+            ours: int = cursor.connection.thread_id()  # type: ignore[no-untyped-call]
+            if not ours == session == again:
+                raise DatabaseError(
+                    f"{self._access.place} is behind a proxy that shares connections: a lock would not stay with its "
+                    "session.",
+                    hint="Give the server's own URL, not that of ProxySQL or MaxScale.",
+                )
+
+    def identity(self) -> Identity:
+        facts = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+            "server": self._server(),
+        }
+        return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
+
+    def _server(self) -> str:
+        """What tells one server from another: the uid that it was given, else where it lives. The worker asks alike."""
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+                " ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
+            )
+            found = {str(name): str(value) for name, value in cursor.fetchall()}
+        known = found.get("server_uuid") or found.get("server_uid")
+        return known or "{hostname}:{port}:{datadir}".format(**found)
+
+    def wall(self) -> Wall:
+        names = ("host", "port", "database", "user", "password", "unix_socket")
+        parts = {name: self._child.parameters.get(name, "") for name in names}
+        return Wall(
+            dialect=self.dialect,
+            match=parts,
+            connect=parts,
+            identity={
+                "database": self._access.database,
+                "server": self._server(),
+                "marks": " ".join(session_marks(self._access.database)),
+            },
+        )
+
+    def size(self) -> int:
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(
+                "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
+                " WHERE TABLE_SCHEMA = %s",
+                [self._access.database],
+            )
+            row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    def explain(self, error: BaseException) -> str:
+        return self._access.explain(error)
+
+    # ------------------------------------------------------------------ what is in it
+
+    @contextmanager
+    def _reading(self) -> "Iterator[Cursor]":
+        with self._access.session(read_only=True) as cursor:
+            cursor.execute(read_flavour(cursor).no_statement_limit)
+            for statement in READING:
+                cursor.execute(statement)
+            yield cursor
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        with self._reading() as cursor:
+            return read_heads(cursor, self._access.database, tables)
+
+    def schema(self) -> Schema:
+        with self._reading() as cursor:
+            return read_schema(cursor, self._access.database)
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        with self._reading() as cursor:
+            return read_counts(cursor, self._access.database, tables, exact=exact)
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        with self._reading() as cursor:
+            return read_contents(cursor, self._access.database, tables)
+
+    # ------------------------------------------------------------------ who is in it
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        return mysql_measure.meter(self._access)
+
+    def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
+        return run_lock(self._access, run_id, timeout)
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        with self._access.session(read_only=True) as cursor:
+            return sessions(cursor, self._access.database, application_prefix)
+
+    def blockers(self) -> list[str]:
+        with self._access.session(read_only=True) as cursor:
+            return blockers(cursor, self._access.database)
+
+    def commit_outcome(self, transaction: str) -> bool | None:
+        """By the mark that the transaction left beside the ledger: `database:run:position`."""
+        database, _, run = transaction.rpartition(":")[0].rpartition(":")
+        position = transaction.rpartition(":")[2]
+        if not database or not position.isdecimal():
+            return None
+        name = quoted(database).replace("%", "%%")
+        try:
+            with self._access.session(read_only=True) as cursor:
+                cursor.execute(
+                    f"SELECT 1 FROM {name}.ci_migrate_commits WHERE run_id = %s AND position = %s",
+                    [run, int(position)],
+                )
+                return cursor.fetchone() is not None
+        except DatabaseError:
+            return None
+
+    # ------------------------------------------------------------------ copies
+
+    @classmethod
+    def _copy(cls, original: "MySQL", own: Access, child: Access) -> "MySQL":
+        """A scratch copy: sessions of our own use `own`, the child's the account that may go nowhere else."""
+        # a login in the query would win over this one
+        url = original.url.difference_update_query(("user", "password", "passwd"))
+        url = url.set(database=child.database, username=child.user)
+        made = cls(
+            url.set(password=child.parameters["password"]),
+            application_name=own.application_name,
+            client_tools=original.client_tools,
+            lock_timeout=original.lock_timeout,
+        )
+        made._child = made._access
+        made._access = own
+        return made
+
+    def client_programs(self) -> str:
+        with self._reading() as cursor:
+            flavour = read_flavour(cursor)
+        return ", ".join(find_tool(kind, flavour, self.client_tools).words for kind in (DUMP, CLIENT))
+
+    def dump(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        progress: Progress = no_progress,
+        *,
+        only: Sequence[str] = (),
+    ) -> Dumped:
+        return copies.dump(
+            self._access,
+            into,
+            version_tables,
+            progress,
+            client_tools=self.client_tools,
+            lock_timeout=self.lock_timeout,
+            only=only,
+        )
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        return self.dump(into, version_tables, progress, only=tables)
+
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
+        here, there = self.identity(), source.identity()
+        if here.facts["server"] != there.facts["server"]:
+            raise RefusedError(
+                f"The scratch copy is {there.place}, and rows are only taken from one on the target's own server.",
+                hint='Set scratch = "server", or restore the whole backup.',
+            )
+        replace_rows(self._access, there.facts["database"], tables, unless)
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        with self._reading() as cursor:
+            return mysql_undo.undo_statements(cursor, self._access.database, added)
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        mysql_undo.run(self._access, statements, before, check)
+
+    def beyond_default(self, table: str, column: str) -> int:
+        with self._reading() as cursor:
+            return mysql_undo.beyond_default(cursor, self._access.database, table, column)
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        copies.load(
+            self._access,
+            payload,
+            progress,
+            client_tools=self.client_tools,
+            programs_as=self._child if self._child is not self._access else None,
+        )
+
+    @contextmanager
+    def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002
+        with copies.scratch(self._access, run_id) as child:
+            yield MySQL._copy(self, self._access.elsewhere(child.database), child)
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
+        return copies.room(self._access)
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        return copies.sweep(self._access, keep)
+
+    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+        def checked(copy: Access) -> None:
+            check(MySQL._copy(self, copy, copy))
+
+        return copies.replace(self._access, payload, checked, label, client_tools=self.client_tools)
+
+    def replaced(self) -> list[str]:
+        return copies.replaced(self._access)
+
+    def drop_replaced(self, name: str) -> None:
+        copies.drop_replaced(self._access, name)

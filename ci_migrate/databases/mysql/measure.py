@@ -1,0 +1,144 @@
+"""MySQL and MariaDB: tables that were built anew, the metadata locks that follow from how, binlog."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from ci_migrate.databases.measuring import READS_AND_WRITES, START, WRITES, Ran, Taken
+from ci_migrate.databases.mysql.catalog import tables_of
+from ci_migrate.databases.mysql.sessions import Access
+from ci_migrate.errors import DatabaseError
+from ci_migrate.model import LockHeld
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
+NAME = r"(?:`(?:[^`]|``)+`\s*\.\s*|\w+\s*\.\s*)?(?:`(?P<quoted>(?:[^`]|``)+)`|(?P<plain>[\w$]+))"
+ALTERS = re.compile(
+    START + r"(?:ALTER\s+(?:ONLINE\s+)?(?:IGNORE\s+)?TABLE\s+(?:IF\s+EXISTS\s+)?"
+    r"|CREATE\s+(?:\w+\s+)*?INDEX\b.*?\bON\s+|DROP\s+INDEX\b.*?\bON\s+|OPTIMIZE\s+(?:\w+\s+)?TABLE\s+)"
+    + NAME,
+    re.IGNORECASE | re.DOTALL,
+)
+EXCLUSIVE = re.compile(
+    START + r"(?:DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?|TRUNCATE\s+(?:TABLE\s+)?|RENAME\s+TABLES?\s+)" + NAME,
+    re.IGNORECASE | re.DOTALL,
+)
+WRITES_ROWS = re.compile(
+    START
+    + r"(?:UPDATE\s+(?:LOW_PRIORITY\s+)?(?:IGNORE\s+)?|INSERT\s+(?:IGNORE\s+)?(?:INTO\s+)?|REPLACE\s+(?:INTO\s+)?"
+    r"|DELETE\s+(?:IGNORE\s+)?FROM\s+)" + NAME,
+    re.IGNORECASE | re.DOTALL,
+)
+COPY = "SHARED_NO_WRITE (ALGORITHM=COPY)"
+INPLACE = "SHARED_UPGRADABLE (ALGORITHM=INPLACE, rebuilt)"
+NO_REBUILD = "SHARED_UPGRADABLE (not rebuilt)"
+
+TABLE_IDS = (
+    "SELECT NAME, TABLE_ID FROM information_schema.{} WHERE NAME LIKE %s",
+    ("INNODB_SYS_TABLES", "INNODB_TABLES"),
+)
+"""MariaDB and MySQL call it differently. It takes the right PROCESS."""
+
+
+class MySQLMeter:
+    """See `measuring.Meter`.
+
+    What the server does not tell is derived: an ALTER that copies rows reports how many, and what others may do
+    meanwhile is documented. Each DDL statement commits by itself: between two looks there is at most one.
+    """
+
+    probe = ""
+
+    def __init__(self, cursor: "Cursor", access: Access) -> None:
+        self._cursor = cursor
+        self._access = access
+        self._tables = {name: key for key, name in tables_of(cursor, access.database)}
+        self._view = ""
+        for view in TABLE_IDS[1]:
+            self._view = self._view or (view if self._ask(TABLE_IDS[0].format(view), self._pattern) else "")
+        self._ids = self._ids_now()
+        self._log = self._log_files()
+
+    @property
+    def _pattern(self) -> str:
+        return _file_name(self._access.database).replace("_", r"\_").replace("%", r"\%") + "/%"
+
+    def _ask(self, query: str, *arguments: str) -> Sequence[tuple[object, ...]]:
+        """The rows; none where this account may not see them."""
+        try:
+            with self._access.translated():
+                self._cursor.execute(query, arguments)
+                return self._cursor.fetchall()
+        except DatabaseError:
+            return ()
+
+    def _ids_now(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for name, number in self._ask(TABLE_IDS[0].format(self._view), self._pattern) if self._view else ():
+            table = re.split("#p#", str(name).partition("/")[2], flags=re.IGNORECASE)[0]
+            found.setdefault(_name_of(table), set()).add(str(number))
+        return found
+
+    def taken(self, ran: Sequence[Ran], *, committed: bool) -> Sequence[Taken]:  # noqa: ARG002
+        held: set[tuple[str, str]] = set()
+        found = []
+        for statement in ran:
+            taken = self._one(statement)
+            new = tuple(lock for lock in taken.locks if (lock.table, lock.mode) not in held)
+            held |= {(lock.table, lock.mode) for lock in new}
+            found.append(Taken(new, taken.rewrites))
+        return found
+
+    def _one(self, ran: Ran) -> Taken:
+        for pattern, mode, blocks in (
+            (WRITES_ROWS, "SHARED_WRITE", ""),
+            (EXCLUSIVE, "EXCLUSIVE", READS_AND_WRITES),
+        ):
+            if (match := pattern.match(ran.sql)) and (table := _table(match)) in self._tables:
+                if blocks:
+                    self._ids = self._ids_now()
+                return Taken((LockHeld(table=self._tables[table], mode=mode, blocks=blocks),))
+        match = ALTERS.match(ran.sql)
+        if match is None:
+            return Taken()
+        before, self._ids = self._ids, self._ids_now()
+        table = _table(match)
+        if table not in self._tables:  # made by this very migration
+            return Taken()
+        if ran.rows or (
+            self._view and before.get(table) and not before[table] & self._ids.get(table, before[table])
+        ):
+            mode, blocks = (COPY, WRITES) if ran.rows else (INPLACE, "")
+            key = self._tables[table]
+            return Taken((LockHeld(table=key, mode=mode, blocks=blocks),), (key,))
+        return Taken((LockHeld(table=self._tables[table], mode=NO_REBUILD),) if self._view else ())
+
+    def _log_files(self) -> dict[str, int]:
+        return {str(row[0]): int(str(row[1])) for row in self._ask("SHOW BINARY LOGS")}
+
+    def log_bytes(self) -> int | None:
+        now = self._log_files()
+        grown = (size - self._log.get(name, 0) for name, size in now.items())
+        return sum(max(0, each) for each in grown) if now and self._log else None
+
+
+def _table(match: re.Match[str]) -> str:
+    return (match["quoted"] or match["plain"] or "").replace("``", "`")
+
+
+def _file_name(name: str) -> str:
+    """As InnoDB writes names: other characters than letters and digits by their code."""
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else f"@{ord(c):04x}" for c in name)
+
+
+def _name_of(file_name: str) -> str:
+    return re.sub(r"@([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), file_name)
+
+
+@contextmanager
+def meter(access: Access) -> "Iterator[MySQLMeter]":
+    """A Meter with a session of its own, which is not the child's: that one's ROW_COUNT() and the like are its own."""
+    with closing(access.connect(read_only=True)) as connection, access.translated():
+        yield MySQLMeter(connection.cursor(), access)

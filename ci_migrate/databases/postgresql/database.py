@@ -1,0 +1,349 @@
+"""PostgreSQL 13 and later: the catalog by SQL, copies by pg_dump and pg_restore, restores by rename."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from ci_migrate.databases.base import (
+    Capabilities,
+    Database,
+    Dumped,
+    Lock,
+    Progress,
+    Unless,
+    Wall,
+    no_progress,
+)
+from ci_migrate.databases.measuring import Meter
+from ci_migrate.databases.names import BEFORE, fitting
+from ci_migrate.databases.postgresql import copies
+from ci_migrate.databases.postgresql import measure as postgresql_measure
+from ci_migrate.databases.postgresql import undo as postgresql_undo
+from ci_migrate.databases.postgresql.archive import default_jobs
+from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema
+from ci_migrate.databases.postgresql.dump import Job, load_dump, write_dump
+from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
+from ci_migrate.databases.postgresql.rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
+from ci_migrate.databases.postgresql.tables import replace_rows
+from ci_migrate.databases.postgresql.tools import find_tool
+from ci_migrate.errors import DatabaseError, UsageError
+from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+
+if TYPE_CHECKING:
+    import psycopg
+
+OLDEST = 13
+"""The oldest major version of the server."""
+
+
+class PostgreSQL:
+    """One database of a PostgreSQL server. See `base.Database` for what each method promises.
+
+    Args:
+        url: `postgresql://`, with any driver; sessions of our own use psycopg 3.
+        application_name: the name of our sessions, as `pg_stat_activity` shows it.
+        client_tools: the folder of pg_dump and pg_restore; None looks in the usual places.
+        lock_timeout: seconds to wait for other sessions' locks.
+        statement_timeout: seconds that a statement may take; None for no limit.
+        lock_url: a database to hold the run lock in, in the place of `postgres` on the target's server. All runners
+            must name the same one, and it must exist: two that lock in different databases don't see each other.
+        jobs: how many tables are dumped and restored at a time; None for as many as there are cores, at most 4.
+
+    Raises:
+        UsageError: psycopg 3 is not installed.
+    """
+
+    dialect = "postgresql"
+    capabilities = Capabilities(
+        transactional_ddl=True, lock_is_file=False, scratch_on_server=True, remote=True, tables=True
+    )
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        application_name: str = "ci-migrate",
+        client_tools: str | None = None,
+        lock_timeout: float = 5.0,
+        statement_timeout: float | None = None,
+        lock_url: URL | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        self.url = url
+        self.client_tools = client_tools
+        settings = {
+            "lock_timeout": f"{lock_timeout * 1000:.0f}",
+            **({"statement_timeout": f"{statement_timeout * 1000:.0f}"} if statement_timeout else {}),
+        }
+        self._lock_timeout = lock_timeout
+        self._jobs = jobs or default_jobs()
+        self._access = Access(libpq_parameters(url), application_name, settings)
+        self._lock_access = (
+            Access(libpq_parameters(lock_url), application_name, settings) if lock_url else None
+        )
+        self._is_copy = False
+
+    def __repr__(self) -> str:
+        return f"PostgreSQL({self._access.place!r})"
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        url = URL.create(
+            "postgresql+psycopg", username=self._access.user or None, database=self._access.database
+        )
+        arguments = self._access.arguments(read_only=read_only)
+        return create_engine(url, connect_args=arguments, poolclass=NullPool, use_native_hstore=False)
+
+    def limit_statements(self, connection: Any, seconds: float) -> None:
+        connection.exec_driver_sql(f"SET statement_timeout = {seconds * 1000:.0f}")
+
+    # ------------------------------------------------------------------ what is it
+
+    def ping(self) -> None:
+        with self._access.session() as connection:
+            told = connection.execute(
+                "SELECT pg_is_in_recovery(), pg_backend_pid(), current_setting('server_version')"
+            ).fetchone()
+            again = connection.execute("SELECT pg_backend_pid()").fetchone()
+            assert told is not None
+            assert again is not None
+            in_recovery, pid, version = told
+            if connection.info.server_version < OLDEST * 10000:
+                raise DatabaseError(
+                    f"{self._access.server} is PostgreSQL {version}; {OLDEST} is the oldest that is supported.",
+                    hint="Upgrade the server, or run Alembic by hand.",
+                )
+            if in_recovery:
+                raise DatabaseError(
+                    f"{self._access.place} is a replica (in recovery): nothing can be written there.",
+                    hint="Give the URL of the primary (libpq: several hosts and target_session_attrs=read-write).",
+                )
+            if not connection.info.backend_pid == pid == again[0]:
+                raise DatabaseError(
+                    f"{self._access.place} is behind a connection pooler: a lock would not stay with its session.",
+                    hint="Give the server's own URL, not the pooler's (PgBouncer: mostly port 5432 instead of 6432).",
+                )
+
+    def identity(self) -> Identity:
+        facts = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+            **self._oid(),
+        }
+        return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
+
+    def _oid(self) -> dict[str, str]:
+        """`system_identifier` ('' where it may not be read) and `oid`."""
+        with self._access.session(read_only=True) as connection:
+            row = connection.execute(
+                "SELECT oid, has_function_privilege('pg_control_system()', 'execute')"
+                " FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+            assert row is not None
+            oid, permitted = row
+            system = (
+                connection.execute("SELECT system_identifier FROM pg_control_system()") if permitted else None
+            )
+            found = system.fetchone() if system else None
+        return {"oid": str(oid), "system_identifier": str(found[0]) if found else ""}
+
+    def wall(self) -> Wall:
+        match = {
+            "host": self._access.host,
+            "port": self._access.parameters["port"],
+            "database": self._access.database,
+        }
+        login = {"user": self._access.user, "password": self._access.parameters.get("password", "")}
+        return Wall(
+            dialect=self.dialect,
+            match={**match, **login},
+            connect={**match, **login},
+            identity={"database": self._access.database, "oid": self._oid()["oid"]},
+        )
+
+    def size(self) -> int:
+        with self._access.session(read_only=True) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
+    def explain(self, error: BaseException) -> str:
+        return self._access.explain(error)
+
+    # ------------------------------------------------------------------ what is in it
+
+    @contextmanager
+    def _reading(self) -> "Iterator[psycopg.Connection[Any]]":
+        """A session in one read-only transaction: all that is read in it is of one moment."""
+        with self._access.session(read_only=True) as connection:
+            connection.execute(NO_LIMITS.replace("'statement_timeout', ", ""))
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield connection
+
+    def heads(self, tables: Sequence[VersionTable]) -> tuple[tuple[str, ...], ...]:
+        with self._reading() as connection:
+            return read_heads(connection, tables)
+
+    def schema(self) -> Schema:
+        with self._reading() as connection:
+            pin(connection)
+            return read_schema(connection)
+
+    def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_counts(connection, tables, exact=exact)
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_contents(connection, tables)
+
+    # ------------------------------------------------------------------ who is in it
+
+    def meter(self) -> AbstractContextManager[Meter]:
+        return postgresql_measure.meter(self._access)
+
+    def lock(self, run_id: str, timeout: float) -> AbstractContextManager[Lock]:
+        return run_lock(self._lock_access or self._lock_place(), self._access, run_id, timeout)
+
+    def _lock_place(self) -> Access:
+        """The database to lock in.
+
+        It is `postgres`, where a lock does not hinder a restore by rename; the target itself where this role may not
+        connect to that.
+        """
+        place = self._access.elsewhere("postgres")
+        try:
+            place.connect().close()
+        except DatabaseError:
+            return self._access
+        return place
+
+    def sessions_of(self, application_prefix: str) -> list[str]:
+        with self._access.session(read_only=True) as connection:
+            return sessions(connection, self._access.database, application_prefix)
+
+    def blockers(self) -> list[str]:
+        with self._access.session(read_only=True) as connection:
+            return blockers(connection, self._access.database)
+
+    def commit_outcome(self, transaction: str) -> bool | None:
+        if not transaction.isdecimal():
+            return None
+        try:
+            with self._access.session(read_only=True) as connection:
+                row = connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction]).fetchone()
+        except DatabaseError:
+            return None  # an id of another cluster, or of a future that this one never had
+        return {"committed": True, "aborted": False}.get(row[0]) if row else None
+
+    # ------------------------------------------------------------------ copies
+
+    def dump(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        progress: Progress = no_progress,
+        only: Sequence[str] | None = None,
+    ) -> Dumped:
+        job = self._job()
+        with self._reading() as connection:
+            return write_dump(connection, job, into, version_tables, progress, only)
+
+    def dump_tables(
+        self,
+        into: Path,
+        version_tables: Sequence[VersionTable],
+        tables: Sequence[str],
+        progress: Progress = no_progress,
+    ) -> Dumped:
+        return self.dump(into, version_tables, progress, only=tables)
+
+    def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
+        return copies.room(self._access)
+
+    def client_programs(self) -> str:
+        with self._reading() as connection:
+            major = connection.info.server_version // 10000
+        dump = find_tool("pg_dump", at_least=major, like=major, folder=self.client_tools)
+        restore = find_tool("pg_restore", at_least=dump.major, like=major, folder=self.client_tools)
+        return f"{dump.words}, {restore.words}"
+
+    def refuse_scratch(self) -> None:
+        copies.refuse_scratch(self._access)
+
+    def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
+        assert isinstance(source, PostgreSQL)
+        replace_rows(self._access, source._access, tables, unless)  # noqa: SLF001
+
+    def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
+        return postgresql_undo.undo_statements(self.schema(), added)
+
+    def undo(
+        self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
+    ) -> None:
+        with self._access.session() as connection:
+            postgresql_undo.run(connection, statements, before, lambda: check(read_schema(connection)))
+
+    def beyond_default(self, table: str, column: str) -> int:
+        with self._reading() as connection:
+            pin(connection)
+            return postgresql_undo.beyond_default(connection, table, column)
+
+    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+        load_dump(self._job(), payload, progress, copy=self._is_copy)
+
+    def _job(self) -> Job:
+        return Job(self._access, self.client_tools, self._jobs, self._lock_timeout)
+
+    def _at(self, access: Access) -> "PostgreSQL":
+        """The same, for another database on this server."""
+        other = PostgreSQL(
+            self.url.set(database=access.database),
+            application_name=access.application_name,
+            client_tools=self.client_tools,
+            jobs=self._jobs,
+        )
+        other._access = access
+        other._lock_timeout = self._lock_timeout
+        other._is_copy = self._is_copy
+        return other
+
+    @contextmanager
+    def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002 - no files of its own
+        name = copies.SCRATCH + run_id
+        if fitting(name) != name:
+            raise UsageError(f"The run id {run_id} is too long for a database's name.")
+        with copies.new_database(self._access, name, twin=False) as access:
+            copy = self._at(access)
+            copy._is_copy = True  # noqa: SLF001
+            yield copy
+
+    def sweep(self, keep: Iterable[str] = ()) -> list[str]:
+        return copies.sweep(self._access, keep)
+
+    def replaced(self) -> list[str]:
+        return copies.replaced(self._access)
+
+    def drop_replaced(self, name: str) -> None:
+        copies.drop_replaced(self._access, name)
+
+    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+        kept = fitting(self._access.database, f"{BEFORE}{label}")
+        new = fitting(self._access.database, f"{copies.NEW}{label}")
+        copies.refuse_swap(
+            self._access, ledger_schema=LEDGER_SCHEMA, lock_key=lock_key(self._access.database)
+        )
+        with copies.new_database(self._access, new, twin=True) as access:
+            restored = self._at(access)
+            load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
+            check(restored)
+            copies.swap(self._access, new, kept)
+        place = f'"{kept}" on {self._access.server}'
+        return f"The replaced database is kept as {place}. To drop it: ci-migrate backup restore --drop-old"

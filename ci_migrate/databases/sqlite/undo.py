@@ -1,0 +1,70 @@
+"""SQLite: dropping what a migration that stopped half-way has made."""
+
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+
+from ci_migrate.databases.names import parts
+from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.errors import DatabaseError, RefusedError
+
+
+def undo_statements(added: Sequence[Collection[str]]) -> list[str]:
+    """See `base.UndoesAdditions`."""
+    tables = {parts(key.partition(" ")[2]) for batch in added for key in batch if key.startswith("table ")}
+    return [statement for batch in added for statement in _batch(batch, tables)]
+
+
+def _batch(batch: Collection[str], tables: Collection[tuple[str, ...]]) -> list[str]:
+    by_kind: dict[str, list[str]] = {k: [] for k in ("trigger", "view", "index", "column", "table")}
+    columns = {parts(key.partition(" ")[2])[0] for key in batch if key.startswith("column ")}
+    for key in sorted(batch):
+        kind, _, name = key.partition(" ")
+        first, *rest = parts(name)
+        if kind != "table" and (first,) in tables:
+            continue
+        match kind:
+            case "constraint" if first in columns:  # of the column that goes
+                pass
+            case "column":
+                by_kind[kind].append(f"ALTER TABLE {quoted(first)} DROP COLUMN {quoted(rest[-1])}")
+            case "trigger" | "view" | "index" | "table":
+                by_kind[kind].append(f"DROP {kind.upper()} {quoted((first, *rest)[-1])}")
+            case _:
+                raise RefusedError(f"SQLite can drop {key} only by making the table anew.")
+    return [statement for statements in by_kind.values() for statement in statements]
+
+
+def run(
+    connection: sqlite3.Connection,
+    statements: Sequence[str],
+    before: Callable[[str], None],
+    check: Callable[[], None],
+) -> None:
+    """All in one transaction, or nothing. No foreign key is acted upon."""
+    connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements:
+            before(statement)
+            try:
+                connection.execute(statement)
+            except sqlite3.Error as error:
+                raise DatabaseError(f"{statement}: {error}.", state="Nothing was changed.") from error
+        check()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def beyond_default(connection: sqlite3.Connection, table: str, column: str) -> int:
+    """See `base.UndoesAdditions`."""
+    row = connection.execute(
+        "SELECT dflt_value, hidden FROM pragma_table_xinfo(?, 'main') WHERE name = ?", (table, column)
+    ).fetchone()
+    if row is None or row[1]:
+        return 0
+    here = f"{quoted(column)} COLLATE BINARY"
+    query = f"SELECT count(*) FROM main.{quoted(table)} WHERE {here} IS NOT ({row[0] or 'NULL'})"
+    return int(connection.execute(query).fetchone()[0])

@@ -1,0 +1,309 @@
+"""Finds, makes and upgrades the ledger. Several processes may do so at once; all of them succeed."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
+from ci_migrate.errors import LedgerError
+from ci_migrate.ledger import connect_mysql as opening_mysql
+from ci_migrate.ledger.place import SUFFIX, connectable, place
+from ci_migrate.ledger.problems import INSUFFICIENT_PRIVILEGE, problem, quoted, sqlstate, translate_errors
+from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
+
+BUSY_TIMEOUT = 10.0
+"""Seconds that a session of the ledger waits for another one's lock."""
+
+MAINTENANCE = "postgres"
+"""The database that every PostgreSQL server has, unless somebody dropped it."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+UNTOUCHED = "The database was not touched."
+READS: dict[str, dict[str, Any]] = {
+    "sqlite": {"ledger_reads": True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "mysql": {"isolation_level": "REPEATABLE READ"},
+}
+"""Execution options of a transaction that only reads: all that it reads is of one moment."""
+
+_DUPLICATE = ("42P04", "23505")  # CREATE DATABASE lost a race: before, or while, the other one committed
+_IN_USE = "55006"  # somebody is connected to template0
+_MAKING = 0x63696D6967726174  # "cimigrat": the advisory lock under which tables are made
+
+
+def ready(url: URL, *, create: bool) -> Engine | None:
+    """An engine for a ledger that is there and of our version; None where it is not and `create` is False.
+
+    Raises:
+        LedgerError: it can't be reached, made or upgraded, or is newer than this ci-migrate.
+    """
+    engine = _reached(url, create=create)
+    if engine is None:
+        return None
+    try:
+        with translate_errors(url, "opened"):
+            version = _version(engine)
+            if version is None and not create:
+                engine.dispose()
+                return None
+            if version != LEDGER_REVISION:
+                _refuse_newer(version, url)
+                _make(engine, url)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _engine(url: URL) -> Engine:
+    sqlite, mysql = url.get_backend_name() == "sqlite", url.get_backend_name() in MYSQL
+    arguments: dict[str, Any]
+    if sqlite:
+        arguments = {"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
+    elif mysql:
+        arguments = opening_mysql.arguments(url, BUSY_TIMEOUT)
+    else:
+        # Not "ci-migrate/...": that name is looked for when the sessions of a dead run are.
+        arguments = {"application_name": "ci-migrate ledger"}
+        if "connect_timeout" not in url.query:
+            arguments["connect_timeout"] = int(BUSY_TIMEOUT)
+    try:
+        engine = create_engine(
+            connectable(url),
+            connect_args=arguments,
+            hide_parameters=True,
+            pool_size=1,
+            pool_pre_ping=not sqlite,
+            **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
+        )
+    except ImportError as error:
+        raise LedgerError(
+            f"The ledger ({place(url)}) needs a driver that is not installed: {error.name}.",
+            hint=f"pip install 'ci-migrate[{url.get_backend_name()}]'",
+        ) from error
+    except ArgumentError as error:
+        raise LedgerError(f"The ledger's URL ({place(url)}) can't be used.", hint="See `state`.") from error
+    if sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif not mysql:
+        event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # FULL, where the journal makes do with NORMAL: a used token must stay used after a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that writes takes the lock at once: one that began by reading could not wait for it later.
+    reads = connection.get_execution_options().get("ledger_reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # The target's URL or the role may set a search_path to schemas that only the target has.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, false),"
+            " CASE WHEN current_schema() IS NULL THEN set_config('search_path', 'public', false) END",
+            (f"{BUSY_TIMEOUT:.0f}s",),
+        )
+    connection.commit()
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect().execution_options(**READS[engine.dialect.name]) as connection:
+        return _version_row(connection)
+
+
+def _version_row(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()
+    return None if row is None else str(row[0])
+
+
+def _make(engine: Engine, url: URL) -> None:
+    """Make or upgrade the tables, in one transaction that only one process at a time is in."""
+    if engine.dialect.name == "sqlite":
+        with translate_errors(url, "made", raw=engine.dialect.loaded_dbapi.Error):
+            _switch_to_wal(engine)
+    alone = opening_mysql.making(engine, BUSY_TIMEOUT) if engine.dialect.name == "mysql" else engine.begin()
+    with translate_errors(url, "made"), alone as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
+        version = _version_row(connection)
+        _refuse_newer(version, url)
+        if version is None and engine.dialect.name == "mysql":
+            opening_mysql.clear(connection)
+        if version != LEDGER_REVISION:
+            _upgrade(connection)
+
+
+def _refuse_newer(version: str | None, url: URL) -> None:
+    if version is not None and version > LEDGER_REVISION:
+        raise LedgerError(
+            f"The ledger ({place(url)}) was made by a newer ci-migrate: its version is {version}, "
+            f"this one knows {LEDGER_REVISION}.",
+            hint="Upgrade: pip install --upgrade ci-migrate",
+        )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _switch_to_wal(engine: Engine) -> None:
+    # busy_timeout does not always count here: while another process writes, SQLite refuses at once.
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    raw = engine.raw_connection()
+    try:
+        while True:
+            try:
+                raw.cursor().execute("PRAGMA journal_mode=WAL").close()
+            except engine.dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+    finally:
+        raw.close()
+
+
+# --------------------------------------------------------------------------- is it there?
+
+
+def _reached(url: URL, *, create: bool) -> Engine | None:
+    """An engine that can connect, to a ledger that may still be empty."""
+    if url.get_backend_name() == "sqlite":
+        return _engine(url) if _file_there(url, create=create) else None
+    engine = _engine(url)
+    try:
+        engine.connect().close()
+    except DBAPIError as first:
+        engine.dispose()
+        if url.get_backend_name() in MYSQL:
+            return _reached_on_mysql(url, first, create=create)
+        return _reached_by_maintenance(url, first, create=create)
+    return engine
+
+
+def _reached_on_mysql(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
+    """Where the server has no such database: make it, or None."""
+    if opening_mysql.number(first) not in (opening_mysql.UNKNOWN_DATABASE, opening_mysql.DENIED):
+        raise problem(url, "opened", first, state=UNTOUCHED) from first
+    server = _engine(url.set(database=""))
+    try:
+        with translate_errors(url, "made"), server.connect() as connection:
+            if not opening_mysql.is_there(connection, str(url.database)):
+                if not create:
+                    return None
+                opening_mysql.create_database(connection, url)
+    finally:
+        server.dispose()
+    return _engine(url)
+
+
+def _file_there(url: URL, *, create: bool) -> bool:
+    path = str(url.database)
+    if not create:
+        return os.path.lexists(path)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return True
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LedgerError(
+            f"The ledger ({path}) could not be made: {reason}.",
+            hint='Make its folder writable, or name another place: `state = "URL"`.',
+        ) from error
+    return True
+
+
+def _reached_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
+    """Ask another database of the server whether the ledger's is there; make it if it is not."""
+    with _maintenance(url, first) as connection:
+        name = str(url.database)
+        there = text("SELECT 1 FROM pg_database WHERE datname = :name")
+        if connection.execute(there, {"name": name}).first() is None:
+            if not create:
+                return None
+            _create_database(connection, url)
+    engine = _engine(url)
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        engine.dispose()
+        grant = f"GRANT CONNECT ON DATABASE {quoted(name)} TO {quoted(url.username or 'ROLE')};"
+        hint = f'Where that is a missing right, let its owner run: {grant} or set `state = "URL"`.'
+        raise problem(url, "opened", error, state=UNTOUCHED, hint=hint) from error
+    return engine
+
+
+@contextmanager
+def _maintenance(url: URL, first: DBAPIError) -> Iterator[Connection]:
+    """A session in `postgres`, or in the target's database where that one is closed to us."""
+    name = str(url.database)
+    for database in (MAINTENANCE, name.removesuffix(SUFFIX)):
+        engine = _engine(url.set(database=database)).execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            connection = engine.connect()
+        except DBAPIError:
+            continue
+        try:
+            with translate_errors(url, "made"):
+                yield connection
+        finally:
+            connection.close()
+            engine.dispose()
+        return
+    raise problem(url, "opened", first, state=UNTOUCHED) from first
+
+
+def _create_database(connection: Connection, url: URL) -> None:
+    name = quoted(str(url.database))
+    # template0 has no sessions and takes any locale; C sorts alike everywhere and never needs a REINDEX.
+    create = text(
+        f"CREATE DATABASE {name.replace(':', chr(92) + ':')} TEMPLATE template0 ENCODING 'UTF8' "
+        "LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute(create)
+        except DBAPIError as error:
+            state = sqlstate(error)
+            if state in _DUPLICATE:
+                return
+            if state == INSUFFICIENT_PRIVILEGE:
+                raise _may_not_create(connection, url) from error
+            if state != _IN_USE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _may_not_create(connection: Connection, url: URL) -> LedgerError:
+    role = str(connection.execute(text("SELECT current_user")).scalar_one())
+    return LedgerError(
+        f"The role {quoted(role)} may not create the ledger's database ({place(url)}).",
+        hint=f"Let an administrator run: CREATE DATABASE {quoted(str(url.database))} OWNER {quoted(role)}; "
+        'or name another place: `state = "URL"`.',
+    )

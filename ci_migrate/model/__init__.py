@@ -1,0 +1,78 @@
+"""The values of ci-migrate, frozen. Read `plan`, `evidence` and `report` first.
+
+All of them are msgspec structs: `msgspec.json.encode(..., order="deterministic")` is their canonical JSON,
+`msgspec.json.schema(Report)` their published schema. Names in JSON are camelCase. Times are UTC, ISO 8601;
+durations are seconds.
+"""
+
+from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
+from ci_migrate.model.base import Frozen, canonical_json, now, sha256_hex
+from ci_migrate.model.evidence import (
+    CommitPoint,
+    Divergence,
+    Evidence,
+    LockHeld,
+    Statement,
+    TableEvidence,
+    WayBack,
+)
+from ci_migrate.model.finding import Finding, Severity
+from ci_migrate.model.plan import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
+from ci_migrate.model.records import Approval, JournalEntry, RunRecord, TokenRecord
+from ci_migrate.model.report import Diagnosis, Outcome, Report, StageResult, TargetState
+from ci_migrate.model.schema import (
+    ColumnContent,
+    Delta,
+    Fingerprint,
+    RowCount,
+    Schema,
+    SchemaChange,
+    TableContent,
+    delta,
+    same_change,
+    schema_changes,
+)
+
+__all__ = [
+    "Approval",
+    "Backup",
+    "BackupFile",
+    "BackupStatus",
+    "ColumnContent",
+    "CommitPoint",
+    "Delta",
+    "Diagnosis",
+    "Direction",
+    "Divergence",
+    "Evidence",
+    "Finding",
+    "Fingerprint",
+    "Frozen",
+    "Identity",
+    "JournalEntry",
+    "LockHeld",
+    "Outcome",
+    "Plan",
+    "PlannedContext",
+    "Report",
+    "Revision",
+    "RowCount",
+    "RunRecord",
+    "Schema",
+    "SchemaChange",
+    "Severity",
+    "StageResult",
+    "Statement",
+    "TableContent",
+    "TableEvidence",
+    "TargetState",
+    "TokenRecord",
+    "VersionTable",
+    "WayBack",
+    "canonical_json",
+    "delta",
+    "now",
+    "same_change",
+    "schema_changes",
+    "sha256_hex",
+]

@@ -1,0 +1,58 @@
+"""The manifest of a backup."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from ci_migrate.model.base import Frozen
+from ci_migrate.model.plan import Identity
+from ci_migrate.model.schema import Fingerprint, RowCount
+
+
+class BackupStatus(StrEnum):
+    """Whether a backup has its manifest."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class BackupFile(Frozen, frozen=True, kw_only=True):
+    """One file of a backup; `path` is relative to the backup's folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Backup(Frozen, frozen=True, kw_only=True):
+    """The manifest of a backup. Written last: no manifest, no backup.
+
+    `revision` is what the data is at, `migration_version` where the migration was going to.
+    """
+
+    format: int = 1
+    backup_id: str
+    backup_path: str
+    backup_time: datetime
+    backup_size: int = 0
+    database_size: int = 0  # what the engine told before it was written
+    status: BackupStatus = BackupStatus.SUCCESS
+    description: str = ""
+    target: str = ""  # its name in the settings
+    sequence: int = 0
+    dialect: str = ""
+    engine_version: str = ""
+    tool_version: str = ""
+    revision: str = ""
+    heads: tuple[tuple[str, ...], ...] = ()
+    migration_version: str = ""
+    identity: Identity | None = None
+    tables: tuple[str, ...] = ()
+    partial: bool = False  # the rows of `tables` alone, with the whole schema
+    row_counts: dict[str, RowCount] = {}
+    fingerprint: Fingerprint | None = None
+    files: tuple[BackupFile, ...] = ()
+    encryption: str | None = None  # "age", or None
+    provider_id: str | None = None  # what the provider's command called it; then it keeps the data
+    secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
+    seconds: float = 0.0
+    how_to_restore: str = ""

@@ -1,0 +1,134 @@
+"""What the dry run measured."""
+
+import msgspec
+
+from ci_migrate.model.base import Frozen
+from ci_migrate.model.schema import Delta, Fingerprint, RowCount, SchemaChange, TableContent
+
+
+class LockHeld(Frozen, frozen=True, kw_only=True):
+    """A lock that a statement took, and how long it was held until the commit (not: waited for).
+
+    `table` is "" for a lock on the whole database; `mode` is in the engine's own words; `blocks` says what others
+    can't do to the table meanwhile: "reads and writes", "writes", or "" where they go on. Time that went into
+    measuring is not counted.
+    """
+
+    table: str
+    mode: str
+    seconds: float | None = None
+    blocks: str = ""
+
+
+class Statement(Frozen, frozen=True, kw_only=True):
+    """One statement that a revision (or env.py: `revision` None) sent.
+
+    `file` and `line` are in the revision script; `rows` is what the driver reported, None where it did not;
+    `position` counts from 1 in the run. `locks` are those that its transaction did not hold before; `rewrites` are
+    tables that were there before the run and were written anew by it.
+    """
+
+    position: int
+    context: int
+    revision: str | None
+    file: str | None
+    line: int | None
+    sql: str
+    digest: str
+    seconds: float
+    rows: int | None
+    repeats: int = 1  # a loop over rows is kept once, with how often it ran
+    locks: tuple[LockHeld, ...] = ()
+    rewrites: tuple[str, ...] = ()
+
+
+class CommitPoint(Frozen, frozen=True, kw_only=True):
+    """The target after one commit point of the dry run.
+
+    `delta` is against the commit point before. `heads` are the rows of each version table. `statements` is how many had
+    run. `complete` is False for a commit in the middle of a revision; where that one left the schema as it was,
+    `changed` is what those tables hold whose rows are not those of the start. `announced`: somebody asked for the
+    commit, so that the child said so before; without one nobody can stand here. False where a statement commits by
+    itself.
+    """
+
+    position: int
+    context: int
+    revision: str | None
+    complete: bool
+    statements: int
+    announced: bool = False
+    heads: tuple[tuple[str, ...], ...]
+    delta: Delta
+    contents: dict[str, TableContent] = {}
+    changed: dict[str, TableContent] | None = None
+
+
+class TableEvidence(Frozen, frozen=True, kw_only=True):
+    """Rows of one table before and after the dry run; None where the table did not exist."""
+
+    before: TableContent | None
+    after: TableContent | None
+
+
+class WayBack(Frozen, frozen=True, kw_only=True):
+    """Whether `downgrade` leads back. `lossless` is None where it could not be told.
+
+    `proven_from` counts the revisions, from the last one backwards, whose downgrade led to the fingerprint
+    before it: a target at commit point k can go back to the start only if all k of them are proven.
+    """
+
+    tried: bool
+    ran: bool = False
+    same_schema: bool = False
+    lossless: bool | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    differences: tuple[str, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        """Going back by downgrade was tried, led to the same schema and lost nothing."""
+        return self.tried and self.ran and self.same_schema and self.lossless is True
+
+
+class Divergence(Frozen, frozen=True, kw_only=True):
+    """Where a second rehearsal did something else than the first one. `file` and `line` are in the revision script."""
+
+    words: str
+    revision: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Evidence(Frozen, frozen=True, kw_only=True):
+    """What the dry run measured on the restored copy.
+
+    `measured` says whether statements were asked for locks and rewrites. `log_bytes` is what the server's log (WAL,
+    binlog) grew by, others' writes on that server included; None where it can't be told. Sizes are in bytes on disk;
+    0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy.
+    """
+
+    proven: bool  # the backup restored, and its fingerprint is the target's
+    unproven_reason: str = ""
+    statements: tuple[Statement, ...] = ()
+    stream_digest: str = ""
+    commit_points: tuple[CommitPoint, ...] = msgspec.field(default=(), name="rungs")  # its name since 0.1.0
+    before: Fingerprint
+    after: Fingerprint
+    changes: tuple[SchemaChange, ...] = ()
+    tables: dict[str, TableEvidence] = {}
+    row_counts_before: dict[str, RowCount] = {}
+    row_counts_after: dict[str, RowCount] = {}
+    way_back: WayBack
+    restore_seconds: float = 0.0
+    migrate_seconds: float = 0.0
+    measured: bool = False
+    log_bytes: int | None = None
+    size_before: int = 0
+    size_after: int = 0
+    rehearsals: int = 1
+    divergence: Divergence | None = None
+    refused_connections: tuple[str, ...] = ()
+    alembic_version: str = ""
+    sqlalchemy_version: str = ""

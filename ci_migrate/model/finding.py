@@ -1,0 +1,31 @@
+"""What a check found."""
+
+from enum import StrEnum
+
+from ci_migrate.model.base import Frozen
+
+
+class Severity(StrEnum):
+    """What a finding weighs: only an error refuses."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(Frozen, frozen=True, kw_only=True):
+    """What a check found. `acknowledged` is the reason given by somebody who means it; then it refuses nothing."""
+
+    code: str
+    name: str
+    severity: Severity
+    message: str
+    revision: str | None = None
+    file: str | None = None
+    line: int | None = None
+    acknowledged: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the gate says no because of it."""
+        return self.severity is Severity.ERROR and self.acknowledged is None

@@ -1,0 +1,113 @@
+"""What is going to happen, and to which database."""
+
+from enum import StrEnum
+
+from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
+
+
+class Identity(Frozen, frozen=True, kw_only=True):
+    """Which database this is. Facts that the server tells, none that a repository can set.
+
+    `place` is what a person reads (`/srv/app.db`, `db.example.com:5432/shop`) and holds no secret. `facts` are
+    engine specific: SQLite `file`; PostgreSQL `host`, `port`, `database`, `system_identifier`, `oid`.
+    """
+
+    dialect: str
+    place: str
+    facts: dict[str, str]
+
+
+class VersionTable(Frozen, frozen=True, kw_only=True):
+    """One version table of Alembic's: several databases, schemas or tables make several of them."""
+
+    name: str = "alembic_version"
+    schema: str | None = None
+    database: str = ""  # "" is the target itself; otherwise the key in the target's `databases`
+    search_path: str | None = None  # the schema that unqualified names meant when env.py configured it
+
+    @property
+    def label(self) -> str:
+        """For people: `alembic_version`, `tenant_a.alembic_version`."""
+        parts = (self.database, self.schema or self.search_path, self.name)
+        return ".".join(p for p in parts if p)
+
+
+class Direction(StrEnum):
+    """Which way a plan goes."""
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+    RESTORE = "restore"  # `destination` is the backup's id
+    PROTECTION = "protection"  # `destination` says what becomes of the protection
+
+
+class Revision(Frozen, frozen=True, kw_only=True):
+    """One revision script.
+
+    `file` is relative to the project and POSIX; `has_downgrade` is False for an empty or missing `downgrade()`;
+    `allow` is the module's `ci_migrate = {"allow": {code: reason}}`.
+    """
+
+    id: str
+    file: str
+    sha256: str
+    message: str
+    down_revisions: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    branch_labels: tuple[str, ...] = ()
+    has_downgrade: bool = True
+    allow: dict[str, str] = {}
+
+
+class PlannedContext(Frozen, frozen=True, kw_only=True):
+    """What will run in one version table: from which heads to which, by which revisions, in this order."""
+
+    version_table: VersionTable
+    from_heads: tuple[str, ...]
+    to_heads: tuple[str, ...]
+    revisions: tuple[str, ...]
+
+
+class Plan(Frozen, frozen=True, kw_only=True):
+    """What is going to happen, to which database. Its digest is what an approval is given for."""
+
+    target: str
+    identity: Identity
+    direction: Direction
+    destination: str
+    contexts: tuple[PlannedContext, ...]
+    revisions: tuple[Revision, ...]  # each revision that any context runs, once, in order
+    env_sha256: str
+    script_heads: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256_hex(canonical_json(self))
+
+    @property
+    def pending(self) -> int:
+        """How many times a revision will run."""
+        return sum(len(context.revisions) for context in self.contexts)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the target is there already: nothing would run, no version row would change."""
+        return not self.pending and (
+            self.direction is not Direction.STAMP or all(c.from_heads == c.to_heads for c in self.contexts)
+        )
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """All heads that the target is at now, sorted."""
+        return tuple(sorted({head for context in self.contexts for head in context.from_heads}))
+
+    @property
+    def to_heads(self) -> tuple[str, ...]:
+        """All heads that the target will be at, sorted."""
+        return tuple(sorted({head for context in self.contexts for head in context.to_heads}))
+
+    def revision(self, revision_id: str) -> Revision | None:
+        """The revision with this id, if the plan runs it."""
+        return next((r for r in self.revisions if r.id == revision_id), None)

@@ -1,0 +1,86 @@
+"""Schemas, fingerprints and what differs between them; what tables hold."""
+
+from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
+from ci_migrate.schema_text import changed
+
+Schema = dict[str, str]
+"""From schema object (`table public.users`, `column public.users.email`) to its definition as text."""
+
+
+class Fingerprint(Frozen, frozen=True, kw_only=True):
+    """From schema object to the hash of its definition."""
+
+    objects: dict[str, str]
+
+    @classmethod
+    def of(cls, schema: Schema) -> "Fingerprint":
+        """The fingerprint of a schema."""
+        return cls(objects={name: sha256_hex(text.encode())[:16] for name, text in schema.items()})
+
+    @property
+    def digest(self) -> str:
+        """One hash over all objects."""
+        return sha256_hex(canonical_json(self.objects))
+
+
+Delta = dict[str, str | None]
+"""What changed between two fingerprints: object -> hash afterwards, None where it is gone."""
+
+
+def delta(before: Fingerprint, after: Fingerprint) -> Delta:
+    """What must be changed in `before` to get `after`."""
+    found: Delta = dict.fromkeys(before.objects.keys() - after.objects.keys())
+    found.update({name: after.objects[name] for name, _ in after.objects.items() - before.objects.items()})
+    return found
+
+
+class SchemaChange(Frozen, frozen=True, kw_only=True):
+    """One object that changed. `before` or `after` is None where the object did not exist."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    @property
+    def words(self) -> str:
+        """`column users.email added`, `column users.email: type was varchar(255), is varchar(64)`."""
+        return changed(self.name, self.before, self.after)
+
+
+def schema_changes(before: Schema, after: Schema) -> tuple[SchemaChange, ...]:
+    """All differences between two schemas, sorted by object."""
+    names = sorted({name for name, _ in before.items() ^ after.items()})
+    return tuple(SchemaChange(name=n, before=before.get(n), after=after.get(n)) for n in names)
+
+
+class RowCount(Frozen, frozen=True, kw_only=True):
+    """Rows of a table; `exact` is False for the engine's estimate (shown with ~)."""
+
+    rows: int
+    exact: bool = True
+
+
+class ColumnContent(Frozen, frozen=True, kw_only=True):
+    """What a column holds. `digest` does not depend on the order of rows; None where it was too much to read."""
+
+    values: int  # rows in which the column is not NULL
+    digest: str | None = None
+
+
+class TableContent(Frozen, frozen=True, kw_only=True):
+    """What a table holds. `digest` covers whole rows, whatever their order and the order of columns."""
+
+    rows: int
+    digest: str | None = None
+    columns: dict[str, ColumnContent] = {}
+
+
+def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed_before: Fingerprint) -> bool:
+    """Whether the target changed as the copy did; texts that differed before may differ after."""
+    effective = {name: text for name, text in rehearsed.items() if rehearsed_before.objects.get(name) != text}
+    if changed.keys() != effective.keys():
+        return False
+    return all(
+        changed[name] == effective[name] or before.objects.get(name) != rehearsed_before.objects.get(name)
+        for name in changed
+    )

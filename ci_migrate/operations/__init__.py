@@ -1,0 +1,1 @@
+"""What the commands beside the pipeline do: backups, rollback, protection, status, doctor, init."""

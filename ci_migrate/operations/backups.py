@@ -1,0 +1,246 @@
+"""Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import msgspec
+
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
+from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
+from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
+from ci_migrate.gate import resume_run
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.operations.status import current_plan, proven_backups
+from ci_migrate.pipeline import Interrupted
+from ci_migrate.repairs.restore_rows import journal_restore
+from ci_migrate.run.authorization import claimed, refuse_frozen, reserved, why_needed
+from ci_migrate.run.run import Run, bare_schema, restored_copy, translate_errors
+from ci_migrate.session import GateRequest, open_catalog, open_session
+from ci_migrate.settings.settings import Settings
+from ci_migrate.stages.backup import watched_backup
+from ci_migrate.stages.dry_run import compare_with_backup
+from ci_migrate.stages.repair import situation_of
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How a restore is done.
+
+    `sure` is shown the backup and the rows per table now and then (None: the target can't be read), and raises to
+    stop.
+    """
+
+    sure: Callable[[Backup, dict[str, tuple[int | None, int | None]] | None], None]
+    safety_backup: bool = True
+    tables: tuple[str, ...] = ()  # the rows of these alone; () for the whole database
+
+
+def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
+    """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
+    backups = [b for b in open_catalog(settings).list() if b.target in ("", settings.target)]
+    try:
+        with open_session(settings, GateRequest("backup list"), interrupt) as (run, _):
+            return backups, set(proven_backups(run.ledger, settings.target)), ""
+    except CiMigrateError as error:  # backups are looked for when the rest is down
+        return backups, set(), error.what
+
+
+def create_backup(
+    run: Run, why: str, tables: Sequence[str] = (), migration_version: str | None = None
+) -> Backup:
+    """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`.
+
+    `migration_version` is what the target will be migrated to, where somebody knows; otherwise it is where it is now.
+    """
+    plan = current_plan(run)
+    if tables:
+        takes_tables(run.reader)
+        tables = named_tables(run.reader, tables)
+        why = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
+    return watched_backup(
+        run,
+        version_tables=[c.version_table for c in plan.contexts],
+        migration_version=migration_version or "+".join(plan.from_heads) or "base",
+        description=why if why != "backup create" else None,
+        tables=tables,
+    )
+
+
+def verify_files(catalog: Catalog, backup: Backup, watch: Watch = unwatched) -> str:
+    """Compare every file of a backup with its checksum; returns words.
+
+    Raises:
+        RefusedError: it was never finished.
+        BackupError: a file is missing or damaged.
+    """
+    complete(backup)
+    with watch("verify", backup.backup_size) as progress:
+        catalog.verify(backup, progress)
+    return f"{backup.backup_id}: all {len(backup.files)} files have their checksums."
+
+
+def verify_by_restore(run: Run, backup: Backup) -> str:
+    """Prove a backup by restoring it into a scratch copy; returns words.
+
+    Raises:
+        RefusedError: it was never finished.
+        BackupError: a file is missing or damaged, or what comes out is not what the manifest says.
+    """
+    complete(backup)
+    plan = current_plan(run)
+    with restored_copy(run, backup) as copy:
+        wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
+    if wrong:
+        raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
+    return f"{backup.backup_id}: restored into a scratch copy; schema, heads and row counts are those of the manifest."
+
+
+def restore_plan(run: Run, backup_id: str) -> Plan:
+    """What an approval of a restore is given for: this backup over this target at these heads."""
+    now = current_plan(run)
+    contexts = tuple(
+        PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=(), revisions=())
+        for c in now.contexts
+    )
+    return msgspec.structs.replace(
+        now, direction=Direction.RESTORE, destination=backup_id, contexts=contexts, revisions=()
+    )
+
+
+def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
+    """Put a backup in the target's place; returns words that say where the replaced data is.
+
+    Raises:
+        NotApprovedError: a production-tagged target, and no token for this restore.
+        RefusedError, BackupError: it can't or may not be restored; the target is untouched.
+    """
+    complete(backup)
+    run.catalog.check_readable(backup)
+    tables = named_tables(run.database, how.tables) if how.tables else []
+    if tables:
+        _refuse_version_tables(run, tables)
+        refuse_other_tables(run.database, backup, tables)
+    refuse_frozen(run)
+    why = why_needed(run, Direction.RESTORE)
+    what = f"A restore over target {run.settings.target} ({why})"
+    approval = reserved(run, restore_plan(run, backup.backup_id), what) if why else None
+    how.sure(backup, _would_lose(run, backup, tables or None))
+    safety = _safety_backup(run, backup) if how.safety_backup else None
+    run.interrupt.defer_signals = (
+        True  # from here on a signal waits: nobody shall read "not touched" after a swap
+    )
+    if run.interrupt.number is not None:
+        raise Interrupted(run.interrupt.number)
+    if approval is not None and run.ledger is not None:
+        claimed(run, approval)
+    kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
+    if tables:
+        with restored_copy(run, backup) as copy, run.watch("restore", 0), _noted(run, backup, tables):
+            words = restore_tables(run.database, copy, backup, tables)
+        if run.ledger is not None:
+            run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
+        return f"Restored from {backup.backup_id}: {words}{kept}"
+    with run.watch("restore", backup.backup_size):
+        words = restore(run.database, backup, run.catalog)
+    if run.ledger is not None:
+        run.ledger.pin_identity(
+            run.database.identity(), replace=True
+        )  # a swap by rename gives it another oid
+        run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
+        unfinished = run.ledger.unfinished(run.settings.target)
+        if unfinished is not None:
+            run.ledger.finish_run(
+                unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
+            )
+    return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
+    """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
+    record = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    if run.ledger is None or record is None or record.backup_id != backup.backup_id or record.before is None:
+        return nullcontext()
+    half = situation_of(*resume_run(run, record)).half
+    if half is None or not half.tables or not half.tables.keys() <= set(tables):
+        return nullcontext()
+    return journal_restore(run.ledger, record.run_id, half.commit_point)
+
+
+def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
+    """Delete a backup; only look at it if not `sure`.
+
+    Raises:
+        UsageError: there is no such backup.
+        RefusedError: it is the way back of a run that did not end.
+    """
+    unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    if unfinished is not None and unfinished.backup_id == backup_id:
+        raise RefusedError(
+            f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
+            hint=f"ci-migrate repair --target {run.settings.target}",
+        )
+    found = [b for b in run.catalog.list() if b.backup_id == backup_id]
+    backup = found[0] if found else run.catalog.get(backup_id)
+    if sure:
+        run.catalog.delete(backup.backup_id)
+    return backup
+
+
+def drop_old(run: Run, *, sure: bool) -> list[str]:
+    """Drop what restores of the target kept under another name; returns the names. Only tells if not `sure`.
+
+    Raises:
+        DatabaseError: one could not be dropped; those before it are.
+    """
+    if not isinstance(run.database, KeepsReplaced):
+        return []
+    names = run.database.replaced()
+    for name in names if sure else []:
+        run.database.drop_replaced(name)
+        if run.ledger is not None:
+            run.ledger.audit("replaced database dropped", run.id, name=name)
+    return names
+
+
+def _refuse_version_tables(run: Run, tables: Sequence[str]) -> None:
+    names = {context.version_table.name for context in current_plan(run).contexts}
+    versions = [table for table in tables if table.rpartition(".")[2] in names]
+    if versions:
+        raise RefusedError(
+            f"{versions[0]} is Alembic's own: with other rows in it the schema would not be what it says.",
+            hint="Restore the whole backup, or `ci-migrate rollback`.",
+        )
+
+
+def _would_lose(
+    run: Run, backup: Backup, tables: Sequence[str] | None
+) -> dict[str, tuple[int | None, int | None]] | None:
+    """As `would_lose`; None where the target can't be read, which may be why it is restored."""
+    try:
+        with translate_errors(run.database):
+            return restore_loss(run.database, backup, tables)
+    except CiMigrateError:
+        return None
+
+
+def _safety_backup(run: Run, backup: Backup) -> Backup:
+    try:
+        return create_backup(run, f"before the restore of {backup.backup_id}")
+    except CiMigrateError as error:
+        raise BackupError(
+            f"What is there now can't be backed up: {error.what}",
+            hint=f"If it may be lost: ci-migrate backup restore {backup.backup_id} --no-safety-backup",
+        ) from error
+
+
+def complete(backup: Backup) -> Backup:
+    """The backup, if it was finished. Raises RefusedError if it was not."""
+    if backup.status is not BackupStatus.SUCCESS:
+        raise RefusedError(
+            f"{backup.backup_id} was never finished: it can't be restored.",
+            hint=f"ci-migrate backup delete {backup.backup_id} --yes",
+        )
+    return backup

@@ -1,0 +1,192 @@
+"""`check --since REF`: what a branch adds to the history, by git alone; no database is reached, env.py is not run."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ci_migrate import __version__
+from ci_migrate.checks.base import Facts, Grading, run_checks
+from ci_migrate.errors import ToolError, UsageError
+from ci_migrate.migrations import events
+from ci_migrate.migrations.graph import graph_of, heads_after, planned, relative
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Workers, base_request
+from ci_migrate.model import (
+    Direction,
+    Finding,
+    Identity,
+    Outcome,
+    PlannedContext,
+    Report,
+    Severity,
+    StageResult,
+    TargetState,
+    VersionTable,
+    now,
+)
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.process import run_tool
+from ci_migrate.run.run import show_heads
+from ci_migrate.session import launch, new_run_id
+from ci_migrate.settings.settings import Settings
+
+AT_A_TIME = 100
+"""Files that git is asked about in one call."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The revision scripts that a branch adds or edits, by their ids; `base` is the commit that it left REF at."""
+
+    base: str
+    new: frozenset[str]
+    edited: frozenset[str]
+
+
+def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None) -> Report:
+    """The report of a stage `check` on what is new since a commit.
+
+    Raises:
+        UsageError: git does not know the commit, or this is no repository.
+        CiMigrateError: the scripts can't be loaded.
+    """
+    started = time.monotonic()
+    manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+    request = base_request(
+        ini=settings.alembic_config,
+        toml=settings.alembic_toml,
+        section=settings.alembic_name,
+        x=settings.x,
+        configure=settings.configure,
+    )
+    with Workers(launch(settings, None), interrupt) as workers:
+        graph = graph_of(workers, {**request, "direction": "upgrade", "destination": settings.to})
+    changed = changed_since(graph.revisions, settings.project_dir, ref)
+    by_id = {r.id: r for r in graph.revisions}
+    order = [r.id for r in reversed(graph.revisions) if r.id in changed.new]
+    old = [r.id for r in graph.revisions if r.id not in changed.new]
+    context = PlannedContext(
+        version_table=VersionTable(),
+        from_heads=heads_after(by_id, (), old, Direction.UPGRADE),
+        to_heads=heads_after(by_id, old, order, Direction.UPGRADE),
+        revisions=tuple(order),
+    )
+    plan = planned(
+        graph,
+        [context],
+        target=settings.target,
+        identity=Identity(dialect="", place="no database", facts={}),
+        direction=Direction.UPGRADE,
+        destination="head" if settings.to == "head" else settings.to,
+        project=settings.project_dir,
+    )
+    facts = Facts(plan=plan, require_downgrade=settings.require_downgrade)
+    checks = plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code")
+    grading = Grading.of(settings.checks, settings.allow, plan)
+    graded = (grading.apply(f) for f in _edited(by_id, changed, settings.project_dir, ref))
+    findings = (
+        *(f for f in graded if f is not None),
+        *run_checks(checks, facts, grading, measured=False, timeout=settings.hook_timeout),
+    )
+    refused = next((f for f in findings if f.refuses), None)
+    count = "1 revision is" if len(order) == 1 else f"{len(order)} revisions are"
+    at = f"{show_heads([context.from_heads])} -> {show_heads([context.to_heads])}"
+    result = StageResult(
+        stage="check",
+        outcome=Outcome.FAILED if refused else Outcome.PASSED,
+        message=f"{refused.code} {refused.name}: {refused.message}"
+        if refused
+        else f"{count} new since {ref} ({changed.base[:12]}){': ' + at if order else ''}",
+        file=refused.file if refused else None,
+        line=refused.line if refused else None,
+        findings=findings,
+        plan=plan,
+        state=TargetState.UNTOUCHED,
+    )
+    return Report(
+        run_id=new_run_id(),
+        command="check",
+        target=settings.target,
+        place="no database",
+        started=now(),
+        version=__version__,
+        seconds=time.monotonic() - started,
+        results=(msgspec.structs.replace(result, seconds=time.monotonic() - started),),
+    )
+
+
+def changed_since(revisions: Sequence[events.GraphRevision], folder: Path, ref: str) -> Changed:
+    """Which scripts are new, and which have another text, than where this branch left a commit's history.
+
+    A script that was only moved or renamed is neither. What is not committed yet counts.
+
+    Raises:
+        UsageError: as `check_since`.
+    """
+    try:
+        root = Path(_git(folder, "rev-parse", "--show-toplevel"))
+    except ToolError as error:
+        raise UsageError(f"--since needs a git repository: {error.what}") from error
+    try:
+        base = _git(root, "merge-base", "--end-of-options", ref, "HEAD")
+    except ToolError as error:
+        raise UsageError(
+            f"--since {ref}: git knows no commit that it and this branch have in common.",
+            hint=f"git fetch origin {ref.removeprefix('origin/')}   (in CI fetch the whole history: fetch-depth: 0)",
+        ) from error
+    files = {r.id: Path(r.file).resolve() for r in revisions}
+    names = {i: f.relative_to(root).as_posix() for i, f in files.items() if f.is_relative_to(root)}
+    now_there = _hashes(root, list(names.values()))
+    then = _tree(root, base, sorted({str(Path(name).parent) for name in names.values()}))
+    moved = set(then.values())
+    new = {i for i, name in names.items() if name not in then and now_there[name] not in moved}
+    edited = {i for i, name in names.items() if name in then and now_there[name] != then[name]}
+    return Changed(base, frozenset(new), frozenset(edited))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return run_tool(["git", "-C", str(folder), *arguments], timeout=60).rstrip("\n")
+
+
+def _hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """What git would call the texts that these files have now."""
+    found: list[str] = []
+    for start in range(0, len(names), AT_A_TIME):
+        found += _git(root, "hash-object", "--", *names[start : start + AT_A_TIME]).splitlines()
+    return dict(zip(names, found, strict=True))
+
+
+def _tree(root: Path, commit: str, folders: Sequence[str]) -> dict[str, str]:
+    """The files of these folders in a commit, with what git calls their texts."""
+    found = {}
+    for folder in folders:
+        prefix = "" if folder == "." else f"{folder}/"
+        # one line a file; what is cut from a very long listing would count as new, so it is asked for in parts
+        listing = _git(root, "ls-tree", "-z", "--name-only", "--end-of-options", commit, prefix or ".")
+        names = [name for name in listing.split("\0") if name.endswith(".py")]
+        for start in range(0, len(names), AT_A_TIME):
+            part = names[start : start + AT_A_TIME]
+            lines = _git(root, "ls-tree", "-z", "--end-of-options", commit, *part).split("\0")
+            found.update({line.partition("\t")[2]: line.split()[2] for line in lines if line})
+    return found
+
+
+def _edited(
+    by_id: Mapping[str, events.GraphRevision], changed: Changed, project: Path, ref: str
+) -> list[Finding]:
+    return [
+        Finding(
+            code="CM102",
+            name="edited-after-applied",
+            severity=Severity.ERROR,
+            message=f"{relative(by_id[revision].file, project)} has another text than in {ref}: databases that ran it "
+            "have what the old text did. Put the text back and write a new revision.",
+            revision=revision,
+            file=relative(by_id[revision].file, project),
+            line=1,
+        )
+        for revision in sorted(changed.edited)
+    ]

@@ -1,0 +1,121 @@
+"""`dry-run --on`: a scratch copy stands in for the target, which is not reached; empty, or restored from a backup."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import msgspec
+from sqlalchemy import URL, make_url
+
+from ci_migrate import gate
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.databases.base import SessionOptions
+from ci_migrate.databases.composite.database import members_of
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import Backup, BackupStatus, Report
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.run.run import with_driver_of
+from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
+from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.tempdirs import private_folder
+
+EMPTY = "empty"
+
+
+def dry_run_on(
+    settings: Settings, order: GateRequest, what: str, interrupt: Interrupt | None = None
+) -> Report:
+    """The report of a dry run on a database that is empty, or holds a backup.
+
+    Args:
+        settings: of the target that is stood in for.
+        order: the dry run.
+        what: `empty`, `backup:latest` or `backup:ID`.
+        interrupt: set by signal handlers.
+
+    Raises:
+        UsageError: `what` is none of these, or there is no such backup.
+        CiMigrateError: as `gate.run`.
+    """
+    with _stand_in(settings, what, interrupt) as (instead, words):
+        report = gate.run(instead, order, interrupt)
+    return msgspec.structs.replace(report, place=words)
+
+
+@contextmanager
+def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Iterator[tuple[Settings, str]]:
+    """Settings whose target is the scratch copy, and words for it."""
+    catalog = open_catalog(settings)
+    backup = _backup(catalog, settings.target, what)
+    with ExitStack() as stack:
+        folder = stack.enter_context(private_folder())
+        run_id = new_run_id()
+        options = SessionOptions(
+            application_name=f"ci-migrate/{run_id}",
+            lock_timeout=settings.lock_timeout,
+            client_tools=str(settings.client_tools) if settings.client_tools else None,
+            jobs=settings.jobs,
+        )
+        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+        url = _url(settings, interrupt)
+        _, _, copies = databases_of(settings, manager, url, options, "dry-run")
+        copy = stack.enter_context(copies.scratch(run_id, folder))
+        words = f"an empty {copy.dialect} database"
+        if backup is not None:
+            if backup.dialect != copy.dialect:
+                raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
+            copy.load(stack.enter_context(catalog.reading(backup)))
+            words = f"a copy of {backup.backup_id}"
+        variables = {MAIN: settings.url_variable, **settings.database_variables}
+        members = members_of(copy)
+        given = {
+            variable: with_driver_of(members[name].url, settings.environ.get(variable, ""))
+            for name, variable in variables.items()
+            if variable
+        }
+        plain = {n: Secret(m.url.render_as_string(hide_password=False)) for n, m in members.items()}
+        instead = replace(
+            settings,
+            url=settings.url if variables[MAIN] else plain[MAIN],
+            databases={
+                name: value if variables.get(name) else plain[name]
+                for name, value in settings.databases.items()
+            },
+            environ={**settings.environ, **given},
+            read_url=None,
+            state=None,
+            backup_dir=str(folder / "backups"),
+            auto_backup=True,
+            reuse_backup=0.0,
+        )
+        yield instead, words
+
+
+def _url(settings: Settings, interrupt: Interrupt | None) -> URL:
+    """Whose engine it is: the target's, or SQLite where nothing tells."""
+    try:
+        return target_url(settings, interrupt)
+    except CiMigrateError:
+        if settings.url is not None:
+            raise
+        return make_url("sqlite://")
+
+
+def _backup(catalog: Catalog, target: str, what: str) -> Backup | None:
+    kind, _, backup_id = what.partition(":")
+    if what == EMPTY:
+        return None
+    if kind != "backup" or not backup_id:
+        raise UsageError(f"--on {what}: it is `empty`, `backup:latest` or `backup:ID`.")
+    if backup_id != "latest":
+        return catalog.get(backup_id)
+    whole = [
+        b
+        for b in catalog.list()
+        if b.target in ("", target) and b.status is BackupStatus.SUCCESS and not b.partial
+    ]
+    if not whole:
+        raise UsageError(f"There is no backup of {target} yet.", hint="ci-migrate backup create")
+    return max(whole, key=lambda b: (b.backup_time, b.sequence))

@@ -1,0 +1,134 @@
+"""Protection, changed: protect, unprotect, freeze, unfreeze, a database that moved. Weakening takes an approval."""
+
+import re
+from collections.abc import Callable
+
+from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
+from ci_migrate.errors import NotApprovedError, RefusedError, UsageError
+from ci_migrate.ledger import protection as ledger_protection
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.ledger.protection import Rules
+from ci_migrate.model import Direction, Plan
+from ci_migrate.reports.story import plural
+from ci_migrate.run.authorization import claimed, protection, refuse_other_database, reserved, why_needed
+from ci_migrate.run.run import Run
+
+UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
+"""The destinations of plans of this direction; RULES is followed by the digest of the new rules."""
+
+
+def protection_plan(run: Run, destination: str) -> Plan:
+    """What an approval of a change of the protection is given for: this change of this database, nothing else."""
+    if destination not in (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY) and not re.fullmatch(
+        RULES + "[0-9a-f]{64}", destination
+    ):
+        raise UsageError(
+            f"{destination} is no change of a protection.",
+            hint=f"It is {UNPROTECT}, {UNFREEZE}, {ACCEPT_IDENTITY}, or what `ci-migrate protect` printed.",
+        )
+    return Plan(
+        target=run.settings.target,
+        identity=run.database.identity(),
+        direction=Direction.PROTECTION,
+        destination=destination,
+        contexts=(),
+        revisions=(),
+        env_sha256="",
+        script_heads=(),
+    )
+
+
+def protect(run: Run, rules: Rules, by: str) -> str:
+    """Protect the target, or change by whom it is; returns words.
+
+    Raises:
+        UsageError: a line is none, or there are fewer approvers than approvals.
+        NotApprovedError: it is protected already, and nobody approved the change.
+        RefusedError: the ledger belongs to another database.
+    """
+    try:
+        approvers = parse_signers((*rules.approvers, *rules.emergency))
+    except NotApprovedError as error:
+        raise UsageError(error.what, hint=error.hint) from error
+    if len(approvers) < len(rules.approvers) + len(rules.emergency):
+        raise UsageError("An approver is empty.", hint="Write: --approver 'NAME ssh-ed25519 AAAA...'")
+    for words in borrowed_keys(approvers):
+        raise UsageError(
+            f"{words}.", hint="Whoever has it would count as one person: name a key of their own."
+        )
+    if rules.min_approvals > max(1, len(people_of(approvers[: len(rules.approvers)]))):
+        raise UsageError(
+            f"{plural(rules.min_approvals, 'approval')} of {plural(len(rules.approvers), 'approver')} can't be had.",
+            hint="Name more: --approver 'KEYLINE'",
+        )
+    ledger = _ledger(run)
+    refuse_other_database(run)
+    found = protection(run)
+    if found.protected and found.rules == rules:
+        return f"{run.settings.target} is protected so already, since {found.since[:10]}."
+    approval = _approved(run, RULES + rules.digest) if found.protected else None
+    ledger.pin_identity(run.database.identity())
+    ledger_protection.protect(ledger, rules, by=by, approval_id=approval)
+    who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
+    return (
+        f"Protected: {run.database.identity().place} ({who if rules.approvers else 'confirmation tokens'}). "
+        "From now on every run against it needs an approval, whatever the repository's settings say."
+    )
+
+
+def unprotect(run: Run, by: str) -> str:
+    """Take the protection away; returns words. Raises as `protect`."""
+    if not protection(run).protected:
+        return f"{run.settings.target} is not protected."
+    refuse_other_database(run)
+    ledger_protection.unprotect(_ledger(run), by=by, approval_id=_approved(run, UNPROTECT))
+    return f"No longer protected: {run.database.identity().place}."
+
+
+def freeze(run: Run, reason: str, by: str) -> str:
+    """Stop all runs against the target, at once and without an approval; returns words."""
+    if not reason.strip():
+        raise UsageError("A freeze needs a reason.", hint="Say why: --freeze 'incident 42'")
+    ledger_protection.freeze(_ledger(run), reason.strip(), by=by)
+    return f"Frozen: {run.settings.target}. A run that is writing now goes on to its end."
+
+
+def unfreeze(run: Run, by: str) -> str:
+    """Let runs write again; returns words. Raises as `protect`."""
+    if not protection(run).frozen:
+        return f"{run.settings.target} is not frozen."
+    refuse_other_database(run)
+    needed = why_needed(run, Direction.UPGRADE)
+    approval = _approved(run, UNFREEZE) if needed else None
+    ledger_protection.unfreeze(_ledger(run), by=by, approval_id=approval)
+    return f"No longer frozen: {run.settings.target}."
+
+
+def accept_identity(run: Run, by: str) -> str:
+    """Pin the database that this is now, after a move or a failover; returns words. Raises as `protect`."""
+    ledger = _ledger(run)
+    identity = run.database.identity()
+    differences = ledger.identity_differences(identity)
+    if not differences:
+        return f"{identity.place} is the database that this ledger belongs to."
+    approval = _approved(run, ACCEPT_IDENTITY) if why_needed(run, Direction.UPGRADE) else None
+    ledger.audit("identity accepted", by=by, approvalId=approval, differences=differences)
+    ledger.pin_identity(identity, replace=True)
+    return f"This ledger now belongs to {identity.place}: {'; '.join(differences)}."
+
+
+def _approved(run: Run, destination: str) -> str:
+    """The id of the approval of a change, used up. Raises NotApprovedError."""
+    plan = protection_plan(run, destination)
+    approval = reserved(run, plan, f"A change of the protection of target {run.settings.target}")
+    claimed(run, approval)
+    return approval.approval_id
+
+
+def _ledger(run: Run) -> Ledger:
+    if run.ledger is None:
+        raise RefusedError(f"Target {run.settings.target} has no ledger.", hint="ci-migrate run makes it.")
+    return run.ledger
+
+
+Change = Callable[[Run], str]

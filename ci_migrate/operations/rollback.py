@@ -1,0 +1,132 @@
+"""Going back to a revision by the backup that was taken there: which one, what is lost, and the restore itself."""
+
+import os
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from ci_migrate import __version__
+from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
+from ci_migrate.gate import actor, refuse_unfinished
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import (
+    Backup,
+    Outcome,
+    Plan,
+    PlannedContext,
+    Report,
+    RunRecord,
+    StageResult,
+    TargetState,
+    now,
+)
+from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
+from ci_migrate.operations.status import looked
+from ci_migrate.pipeline import Interrupted
+from ci_migrate.run.run import Run, show_heads
+from ci_migrate.run.ways_back import backup_at
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.settings import Settings
+
+Sure = Callable[[Run, Backup, dict[str, tuple[int | None, int | None]] | None], None]
+"""Shown the run, the backup and the rows per table now and then; raises to stop."""
+
+
+def back_by_restore(
+    settings: Settings,
+    order: GateRequest,
+    interrupt: Interrupt | None,
+    *,
+    sure: Sure,
+    safety_backup: bool = True,
+) -> Report:
+    """Put the newest backup that was taken at a revision in the place of the target.
+
+    Args:
+        settings: for one target.
+        order: `destination` is the revision, as `alembic downgrade` has it.
+        interrupt: set by signal handlers.
+        sure: asked before anything is written.
+        safety_backup: whether to back up what is replaced.
+
+    Raises:
+        CiMigrateError: there is no such backup, or it may not be restored; the target is untouched.
+    """
+    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+        refuse_unfinished(run)
+        planned, found = looked(run)
+        report = Report(
+            run_id=run.id,
+            command="rollback",
+            target=settings.target,
+            place=planned.identity.place,
+            started=now(),
+            version=__version__,
+        )
+        if not planned.pending and not found.row_troubles:
+            words = (
+                f"Nothing to do: {report.place} is at {show_heads([c.from_heads for c in planned.contexts])}."
+            )
+            nothing = StageResult(stage="check", outcome=Outcome.PASSED, message=words, plan=planned)
+            order.done(nothing)
+            return report.plus(nothing)
+        backup = _backup(run, planned, sound=not found.row_troubles)
+        plan = _with_heads(restore_plan(run, backup.backup_id), backup)
+        at = show_heads([c.from_heads for c in plan.contexts])
+        words = f"Back by restoring {backup.backup_id}: {at} -> {show_heads(backup.heads)}"
+        checked = StageResult(stage="check", outcome=Outcome.PASSED, message=words, plan=plan)
+        order.done(checked)
+        restored = _restored(run, plan, backup, Restoring(lambda b, lost: sure(run, b, lost), safety_backup))
+        order.done(restored)
+    report = report.plus(checked).plus(restored)
+    return msgspec.structs.replace(report, seconds=(now() - report.started).total_seconds())
+
+
+def _backup(run: Run, planned: Plan, *, sound: bool) -> Backup:
+    """The newest whole backup that was taken there. Where the version rows make no sense, by the revision's name."""
+    target = run.settings.target
+    named = () if run.destination == "base" else (run.destination,)
+    backup = backup_at(run, tuple(c.to_heads for c in planned.contexts) if sound else (named,))
+    if backup is None:
+        raise RefusedError(
+            f"No whole backup of target {target} was taken at {run.destination}.",
+            hint=f"ci-migrate rollback --to {run.destination} --by downgrade --target {target}"
+            "   (or see: ci-migrate backup list)",
+        )
+    return backup
+
+
+def _with_heads(plan: Plan, backup: Backup) -> Plan:
+    """The plan, with the version rows of the backup: what a later look at the ledger compares with."""
+    contexts = tuple(
+        PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=heads, revisions=())
+        for c, heads in zip(plan.contexts, backup.heads, strict=False)
+    )
+    return msgspec.structs.replace(plan, contexts=contexts)
+
+
+def _restored(run: Run, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
+    assert run.ledger is not None
+    run.ledger.pin_identity(run.database.identity())
+    run.ledger.begin_run(
+        RunRecord(
+            run_id=run.id,
+            target=run.settings.target,
+            command=run.command,
+            started=now(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            actor=actor(run.settings),
+            plan=plan,
+        )
+    )
+    try:
+        words = restore_backup(run, backup, how)
+    except BaseException as error:
+        code = error.exit_code if isinstance(error, CiMigrateError) else ExitCode.BUG
+        code = ExitCode.INTERRUPTED if isinstance(error, Interrupted) else code
+        run.ledger.finish_run(run.id, exit_code=int(code), state=None, needs_repair=False)
+        raise
+    run.ledger.finish_run(run.id, exit_code=0, state=TargetState.MIGRATED, needs_repair=False)
+    return StageResult(stage="migrate", outcome=Outcome.PASSED, message=words, state=TargetState.MIGRATED)

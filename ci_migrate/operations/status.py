@@ -1,0 +1,192 @@
+"""Where a target is: what `status`, `history` and `verify` tell. Reads only."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ci_migrate.errors import ExitCode, RefusedError
+from ci_migrate.gate import resume_run
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.migrations.graph import Inspection, inspect, make_plan
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    Diagnosis,
+    Direction,
+    Frozen,
+    Plan,
+    RunRecord,
+    now,
+)
+from ci_migrate.repairs.undo import UNDONE
+from ci_migrate.run.authorization import protection
+from ci_migrate.run.run import Run, child_request
+from ci_migrate.run.since_last_run import left_by_last_run
+from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
+from ci_migrate.stages.repair import situation_of
+
+
+class Status(Frozen, frozen=True, kw_only=True):
+    """All of `ci-migrate status`. Runs and backups without what fills screens: plan, fingerprints, files."""
+
+    target: str
+    place: str
+    heads: tuple[tuple[str, ...], ...]  # the version rows, per version table
+    script_heads: tuple[str, ...]
+    pending: tuple[str, ...]
+    tables: int | None = None  # how many there are, where there is no version row
+    production: str  # why it is a production target, "" where it is not
+    protection: str  # what the ledger says of that, "" for nothing
+    last: RunRecord | None
+    unfinished: RunRecord | None
+    diagnosis: Diagnosis | None
+    outside: tuple[str, ...]  # what is not as the last run left it, in words
+    proven: Backup | None
+    proven_age: float | None  # seconds
+    trouble: str  # version rows that make no sense, in words
+    next: str  # what to type
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """7 for a run that was left unfinished, 1 for version rows with which nothing can be migrated."""
+        if self.unfinished is not None:
+            return ExitCode.FAILED_DIRTY
+        return ExitCode.REFUSED if self.trouble else ExitCode.OK
+
+
+def status(run: Run) -> Status:
+    """Look at scripts, target, ledger and backups.
+
+    Raises:
+        CiMigrateError: the scripts or the target can't be read.
+    """
+    plan, seen = looked(run)
+    target = run.settings.target
+    last = unfinished = diagnosis = None
+    if run.ledger is not None:
+        last = next((r for r in run.ledger.runs(limit=200) if r.target == target), None)
+        unfinished = run.ledger.unfinished(target)
+    goes_on = undoes = False
+    if unfinished is not None:
+        situation = situation_of(*resume_run(run, unfinished))
+        diagnosis = situation.diagnosis
+        goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
+        undoes = diagnosis.found in UNDONE and not situation.additions().why_not
+    trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
+    outside = [] if unfinished is not None else left_by_last_run(run)[1]
+    proven = _proven(run)
+    advice = trouble.hint if trouble else _advice(plan, unfinished, outside, goes_on=goes_on, undoes=undoes)
+    return Status(
+        target=target,
+        place=plan.identity.place,
+        heads=tuple(c.from_heads for c in plan.contexts),
+        script_heads=plan.script_heads,
+        pending=tuple(r for c in plan.contexts for r in c.revisions),
+        tables=tables,
+        production=run.settings.production_reason,
+        protection=protection(run).words,
+        last=_short(last),
+        unfinished=_short(unfinished),
+        diagnosis=diagnosis,
+        outside=tuple(outside),
+        proven=proven
+        and msgspec.structs.replace(proven, fingerprint=None, row_counts={}, files=(), tables=()),
+        proven_age=(now() - proven.backup_time).total_seconds() if proven else None,
+        trouble=trouble.what if trouble else "",
+        next=advice,
+    )
+
+
+def _short(record: RunRecord | None) -> RunRecord | None:
+    return record and msgspec.structs.replace(record, plan=None, before=None)
+
+
+def _trouble(run: Run, plan: Plan, seen: Inspection) -> tuple[RefusedError | None, int | None]:
+    """Version rows with which nothing can be migrated; and the tables that stand there without any."""
+    troubles = seen.row_troubles
+    if troubles:
+        return explain_trouble(run, troubles[0], plan), None
+    try:
+        return None, unstamped_tables(run, plan) or None
+    except RefusedError as error:
+        return error, None
+
+
+def current_plan(run: Run) -> Plan:
+    """The plan as it would be now; where version rows make no sense, nothing is pending."""
+    return looked(run)[0]
+
+
+def sound_plan(run: Run) -> Plan:
+    """The plan as it would be now.
+
+    Raises:
+        RefusedError: version rows make no sense to the scripts.
+    """
+    plan, found = looked(run)
+    refuse_rows(run, found, plan)
+    return plan
+
+
+def looked(run: Run) -> tuple[Plan, Inspection]:
+    """The plan as it would be now, and what scripts and version tables told."""
+    request = child_request(run, "check")
+    upgrade = run.direction is Direction.UPGRADE
+    request["destination"] = "heads" if run.destination == "head" and upgrade else run.destination
+    found = inspect(run.workers, request)
+    plan = make_plan(
+        found,
+        target=run.settings.target,
+        identity=run.reader.identity(),
+        direction=run.direction,
+        destination=run.destination,
+        project=run.settings.project_dir,
+    )
+    return plan, found
+
+
+def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
+    """The ids of backups that a dry run restored and found equal, the newest first."""
+    if ledger is None:
+        return []
+    found = []
+    for record in ledger.runs(limit=200):
+        if record.target != target:
+            continue
+        stages = {s.stage: s for s in ledger.stages(record.run_id)}
+        taken, dry_run = stages.get("backup"), stages.get("dry-run")
+        if dry_run is None or dry_run.evidence is None or not dry_run.evidence.proven:
+            continue
+        if taken is not None and taken.backup is not None:  # also where the run was refused after it
+            found.append(taken.backup.backup_id)
+    return list(dict.fromkeys(found))
+
+
+def _proven(run: Run) -> Backup | None:
+    there = {
+        b.backup_id: b for b in run.catalog.list(run.settings.target) if b.status is BackupStatus.SUCCESS
+    }
+    return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
+
+
+def _advice(
+    plan: Plan, unfinished: RunRecord | None, outside: Sequence[str], *, goes_on: bool, undoes: bool
+) -> str:
+    target = f"--target {plan.target}"
+    if goes_on:
+        also = f"; or back: ci-migrate repair {target} drops what was added" if undoes else ""
+        return f"ci-migrate repair --forward {target}   (shows first: --dry-run{also})"
+    if undoes:
+        return f"ci-migrate repair {target}   (drops what was added; shows first: --dry-run)"
+    if unfinished is not None:
+        return f"ci-migrate repair {target}   (shows first: --dry-run)"
+    if len(plan.script_heads) > 1 and plan.destination == "head":
+        return f"alembic merge heads   (or: ci-migrate run --to heads {target})"
+    if plan.pending:
+        return f"ci-migrate run {target}"
+    return f"ci-migrate verify {target}   (names what is different)" if outside else "nothing to do"
+
+
+def verify(run: Run) -> tuple[RunRecord | None, list[str]]:
+    """Compare the target with what the last migration by ci-migrate left. Returns that run and the differences."""
+    return left_by_last_run(run)

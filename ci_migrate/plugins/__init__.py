@@ -1,0 +1,1 @@
+"""Hook specifications, the manager that calls the hooks, and the list that `ci-migrate plugins` shows."""

@@ -1,0 +1,300 @@
+"""The plugin manager: built-ins, then installed distributions, then the setting `plugins`.
+
+What the setting names is the repository's: where a token guards the target, it is imported after that was looked at.
+"""
+
+import copy
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ci_migrate import backups, checks, databases, repairs
+from ci_migrate.backups.storage import Storage, StorageFactory, open_storage
+from ci_migrate.checks.asserts import AssertLoader
+from ci_migrate.checks.functions import FunctionChecks, function_checks
+from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
+from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.markers import PROJECT_NAME
+from ci_migrate.model import Finding, Plan, Severity, StageResult
+from ci_migrate.plugins import hookspecs
+from ci_migrate.reports import built_in
+from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
+
+BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in)
+"""Registered by the same hooks as anybody's."""
+
+BUILT_IN_PREFIX = "built-in "
+"""How their names begin."""
+
+
+class Manager(pluggy.PluginManager):
+    """pluggy's, with the seconds that a hook may take, and the distributions that plugins were installed with.
+
+    The plugins that the settings name may be imported later (`load_named`).
+
+    `looked` is set once the token was looked at. `early` says that they were needed before, for an engine or a storage.
+    """
+
+    def __init__(self, named: Sequence[str], folder: Path, hook_timeout: float) -> None:
+        super().__init__(PROJECT_NAME)
+        self.hook_timeout = hook_timeout
+        self.distributions: dict[str, str] = {}
+        self.looked = False
+        self.early = False
+        self._named = list(named)
+        self._folder = folder
+
+    def load_named(self) -> bool:
+        """Import what the setting `plugins` names; whether there was something left to import.
+
+        Raises:
+            SettingsError: a plugin can't be imported, or does not fit.
+        """
+        named, self._named = self._named, []
+        for name in (_shown(plugin, self._folder) for plugin in named):
+            if name in self.distributions:
+                raise _two_plugins(name, self.distributions[name])
+            if self.has_plugin(name):
+                raise SettingsError(
+                    f"Plugin {name} is named twice.", hint="Correct `plugins` in the settings."
+                )
+            module = _load(name, self._folder)
+            _register(self, module, name)
+            functions = function_checks(module, name, self._folder)
+            if functions:
+                self.register(FunctionChecks(functions, module.__file__), name=f"functions of {name}")
+        self.early = self.early or (bool(named) and not self.looked)
+        _check(self)
+        return bool(named)
+
+    def ask(self, implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+        """What one implementation of a hook returns.
+
+        It gets copies: there are dicts within the nouns and the settings, and what a hook changes in them must not
+        change what others decide by. click's group is there to be changed.
+
+        Raises:
+            BaseException: what it raised; TimeoutError where it took too long.
+        """
+        copies = {
+            n: arguments[n] if n == "cli" else copy.deepcopy(arguments[n]) for n in implementation.argnames
+        }
+        return call_with_timeout(lambda: implementation.function(**copies), self.hook_timeout)
+
+
+def create_manager(
+    plugins: Sequence[str], folder: Path, hook_timeout: float = HOOK_TIMEOUT, *, later: bool = False
+) -> Manager:
+    """A manager with all plugins registered.
+
+    Args:
+        plugins: module names or files (`checks.py`, relative to `folder`) from the settings.
+        folder: the project.
+        hook_timeout: seconds that each call of a hook may take.
+        later: leave those of the settings to `Manager.load_named`.
+
+    Raises:
+        SettingsError: a plugin can't be imported.
+    """
+    manager = Manager(plugins, folder, hook_timeout)
+    manager.add_hookspecs(hookspecs)
+    for module in BUILT_IN:
+        manager.register(module, name=f"{BUILT_IN_PREFIX}{module.__name__.rpartition('.')[2]}")
+    for entry in sorted(entry_points(group=PROJECT_NAME), key=lambda e: e.name):
+        _register_installed(manager, entry)
+    _check(manager)
+    if not later:
+        manager.load_named()
+    return manager
+
+
+def _check(manager: Manager) -> None:
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise SettingsError(f"A plugin does not fit: {error}.") from error
+
+
+def _register_installed(manager: Manager, entry: EntryPoint) -> None:
+    """As pluggy's own loader, which does not say whose plugin can't be imported."""
+    origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "?"
+    if manager.has_plugin(entry.name):
+        raise _two_plugins(entry.name, origin)
+    try:
+        plugin = entry.load()
+    except (Exception, SystemExit) as error:
+        raise SettingsError(
+            f"Plugin {entry.name} of {origin} can't be imported: {type(error).__name__}: {error}.",
+            hint="Uninstall or mend it.",
+        ) from error
+    _register(manager, plugin, entry.name)
+    manager.distributions[entry.name] = origin
+
+
+def _two_plugins(name: str, origin: str) -> SettingsError:
+    return SettingsError(
+        f"There are two plugins {name}; one is installed with {origin}.",
+        hint="Uninstall it, or leave the other one out of `plugins`.",
+    )
+
+
+def _shown(name: str, folder: Path) -> str:
+    """A plugin as messages name it: a file relative to the project where it lies inside."""
+    path = Path(name)
+    inside = path.is_absolute() and path.is_relative_to(folder)
+    return path.relative_to(folder).as_posix() if inside else name
+
+
+def _register(manager: pluggy.PluginManager, plugin: ModuleType, name: str) -> None:
+    try:
+        manager.register(plugin, name=name)
+    except (ValueError, pluggy.PluginValidationError) as error:
+        raise SettingsError(
+            f"Plugin {name} does not fit: {' '.join(str(error).split())}.",
+            hint="The hooks and their arguments: ci-migrate plugins",
+        ) from error
+
+
+def _load(name: str, folder: Path) -> ModuleType:
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        path = folder / name
+        module_name = f"ci_migrate_plugin_{path.stem}"
+        spec = importlib.util.spec_from_loader(module_name, AssertLoader(module_name, str(path)))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
+        raise SettingsError(
+            f"Plugin {name} can't be imported: {type(error).__name__}: {error}.",
+            hint="Correct `plugins` in the settings.",
+        ) from error
+    return module
+
+
+def collected(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
+    """What all plugins return from a hook that gives a list, as one list.
+
+    Raises:
+        UsageError: a plugin raised, or returned no list; nothing was touched by then.
+    """
+    return [item for item, _ in asked(manager, hook, **arguments)]
+
+
+def asked(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, str]]:
+    """As `collected`, each with the name of its plugin."""
+    found: list[tuple[Any, str]] = []
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        try:
+            items = list(manager.ask(implementation, arguments) or ())
+        except (Exception, SystemExit) as error:
+            raise UsageError(
+                f"Plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}.",
+                hint="Mend it, or leave it out of `plugins`.",
+            ) from error
+        found += [(item, implementation.plugin_name) for item in items]
+    return found
+
+
+def make_database(manager: Manager, url: Any, options: SessionOptions) -> Database:
+    """The Database for a URL.
+
+    Raises:
+        UsageError: no plugin serves this backend, or two do.
+    """
+    backend = url.get_backend_name()
+    factories: list[DatabaseFactory] = collected(manager, "ci_migrate_databases")
+    if not any(backend in f.backends for f in factories) and manager.load_named():
+        factories = collected(manager, "ci_migrate_databases")
+    fitting = [f for f in factories if backend in f.backends]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"Two plugins claim the database {backend}.", hint="Leave one of them out of `plugins`."
+        )
+    if not fitting:
+        known = ", ".join(sorted(b for f in factories for b in f.backends))
+        raise UsageError(f"Databases of the kind {backend} are not supported.", hint=f"There are: {known}.")
+    return fitting[0].make(url, options)
+
+
+def refuse_claimed_twice(manager: Manager) -> None:
+    """Raise UsageError where two plugins claim an engine or a storage, whether this run needs it or not."""
+    for hook, field, what in (
+        ("ci_migrate_databases", "backends", "the database"),
+        ("ci_migrate_storages", "schemes", "storages of the scheme"),
+    ):
+        claimed = [name for factory in collected(manager, hook) for name in getattr(factory, field)]
+        twice = next((name for name in claimed if claimed.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"Two plugins claim {what} {twice}.", hint="Leave one of them out of `plugins`.")
+
+
+def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
+    """The storage for the setting `backup-dir`. Raises as `open_storage`."""
+    factories: list[StorageFactory] = collected(manager, "ci_migrate_storages")
+    scheme = place.partition("://")[0]
+    if "://" in place and not any(scheme in f.schemes for f in factories) and manager.load_named():
+        factories = collected(manager, "ci_migrate_storages")
+    return open_storage(place, folder, factories)
+
+
+def unique(items: Iterable[Any], key: str) -> list[Any]:
+    """The items, sorted by a key that no two of them may share."""
+    found: dict[str, Any] = {}
+    for item in items:
+        value = getattr(item, key, None)
+        if not isinstance(value, str):
+            raise UsageError(
+                f"A plugin returned {item!r:.100}, which has no {key}.", hint="Leave it out of `plugins`."
+            )
+        if value in found:
+            raise UsageError(f"Two plugins claim {key} {value}.", hint="Leave one of them out of `plugins`.")
+        found[value] = item
+    return [found[value] for value in sorted(found)]
+
+
+def ask_before(manager: Manager, stage: str, plan: Plan | None) -> str | None:
+    """The first veto against a stage; a plugin that raises vetoes."""
+    for implementation in manager.hook.ci_migrate_before_stage.get_hookimpls():
+        try:
+            words = manager.ask(implementation, {"stage": stage, "plan": plan})
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a veto, see the hook
+            words = f"{type(error).__name__}: {error}"
+        if words:
+            return f"Plugin {implementation.plugin_name} says no to {stage}: {words}"
+    return None
+
+
+def show_after(manager: Manager, result: StageResult, plan: Plan | None) -> list[Finding]:
+    """What observers add; one that raises becomes a finding and changes nothing else."""
+    findings: list[Finding] = []
+    for implementation in manager.hook.ci_migrate_after_stage.get_hookimpls():
+        try:
+            finding = manager.ask(implementation, {"result": result, "plan": plan})
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer spoils only itself
+            finding = _observer_failed(
+                implementation.plugin_name, result.stage, f"{type(error).__name__}: {error}"
+            )
+        if isinstance(finding, Finding):
+            findings.append(finding)
+        elif finding is not None:
+            words = f"it returned {finding!r:.100}, not a Finding"
+            findings.append(_observer_failed(implementation.plugin_name, result.stage, words))
+    return findings
+
+
+def _observer_failed(plugin: str, stage: str, words: str) -> Finding:
+    return Finding(
+        code="CM901",
+        name="observer-failed",
+        severity=Severity.WARNING,
+        message=f"Plugin {plugin} failed after {stage}: {words}",
+    )

@@ -1,0 +1,1 @@
+"""What the dry run does on the scratch copy."""

@@ -1,0 +1,82 @@
+"""The second half of the dry run: does `downgrade` lead back, and is everything still there?"""
+
+import time
+
+from ci_migrate.databases.base import Database
+from ci_migrate.migrations.graph import request_contexts
+from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
+from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads, translate_errors
+
+
+def try_way_back(
+    run: Run,
+    plan: Plan,
+    scratch: Database,
+    schema: Schema,
+    contents: dict[str, TableContent],
+) -> WayBack:
+    """Downgrade the migrated scratch copy to where it began, and compare.
+
+    Args:
+        run: this run.
+        plan: what was rehearsed.
+        scratch: the copy, at the end of the plan.
+        schema: the copy before the rehearsal.
+        contents: the rows of the watched tables before the rehearsal.
+    """
+    if plan.direction is not Direction.UPGRADE:
+        return WayBack(tried=False, reason="the plan itself goes back")
+    missing = [r.id for r in plan.revisions if not r.has_downgrade]
+    if missing:
+        return WayBack(tried=False, reason=f"revision {missing[-1]} has no downgrade")
+    request = child_request(run, "dry-run", scratch)
+    request.update(
+        action="run",
+        mode="dry-run",
+        asks=(),  # nothing is measured on the way
+        direction="downgrade",
+        contexts=request_contexts(plan, back=True),
+    )
+    started = time.monotonic()
+    ended = run.workers.run(request, lambda _event: None, urgent=True)
+    seconds = time.monotonic() - started
+    if not ended.ok:
+        where = f"downgrade of {ended.failed.revision}: " if ended.failed and ended.failed.revision else ""
+        return WayBack(tried=True, seconds=seconds, reason=f"{where}{ended.words}")
+    heads = heads_of(scratch, plan)
+    expected = tuple(c.from_heads for c in plan.contexts)
+    if heads != expected:
+        return WayBack(
+            tried=True,
+            seconds=seconds,
+            reason=f"downgrade ended at {show_heads(heads)}, not at {show_heads(expected)}",
+        )
+    with translate_errors(scratch):
+        changes = schema_changes(schema, bare_schema(scratch, plan))
+        now = scratch.contents(contents)
+    lost = [table for table, before in contents.items() if table not in now or now[table] != before]
+    return WayBack(
+        tried=True,
+        ran=True,
+        same_schema=not changes,
+        lossless=_lossless(contents, now, lost),
+        seconds=seconds,
+        reason="" if not changes and not lost else _reason(changes != (), lost),
+        differences=tuple(c.words for c in changes),
+    )
+
+
+def _lossless(before: dict[str, TableContent], now: dict[str, TableContent], lost: list[str]) -> bool | None:
+    if lost:
+        return False
+    undigested = [t for t, content in before.items() if content.rows and content.digest is None]
+    return None if undigested and all(t in now for t in undigested) else True
+
+
+def _reason(schema_differs: bool, lost: list[str]) -> str:
+    parts = []
+    if schema_differs:
+        parts.append("the schema is not what it was")
+    if lost:
+        parts.append(f"contents of {', '.join(sorted(lost)[:3])} are not what they were")
+    return " and ".join(parts)

@@ -1,0 +1,59 @@
+"""A plan run on a scratch copy, and what is measured around it."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from ci_migrate.databases.base import Database
+from ci_migrate.databases.measuring import Measures, Meter
+from ci_migrate.migrations import events
+from ci_migrate.migrations.graph import request_contexts
+from ci_migrate.migrations.record import Recorder
+from ci_migrate.migrations.runner import Ended, Handle
+from ci_migrate.model import Plan
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import Run, child_request
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """How the child ended, and what is measured of the run as a whole. See `model.Evidence`."""
+
+    ended: Ended
+    seconds: float
+    measured: bool
+    log_bytes: int | None
+    size_before: int
+    size_after: int
+
+
+def measured_run(run: Run, plan: Plan, scratch: Database, recorder: Recorder, handle: Handle) -> MeasuredRun:
+    """Run the plan's revisions on a scratch copy.
+
+    `recorder` gets a Meter, if there is one; `handle` hands events on to it.
+    """
+    size_before = scratch.size()
+    with _meter(run, scratch) as meter:
+        recorder.meter = meter
+        probe = meter.probe if meter else ""
+        started = time.monotonic()
+        ended = run_on_copy(run, plan, scratch, handle, asks=events.AHEAD, probe=probe)
+        seconds = time.monotonic() - started
+        log_bytes = meter.log_bytes() if meter else None
+    return MeasuredRun(ended, seconds, meter is not None, log_bytes, size_before, scratch.size())
+
+
+def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
+    """What measures locks and rewrites; None where the engine has nothing of the kind, or nobody wants it."""
+    return scratch.meter() if run.settings.measure and isinstance(scratch, Measures) else nullcontext()
+
+
+def run_on_copy(
+    run: Run, plan: Plan, scratch: Database, handle: Handle, *, asks: Sequence[str], probe: str = ""
+) -> Ended:
+    """Run the plan's revisions on a scratch copy; `asks` and `probe` are what the worker's request says."""
+    request = child_request(run, "dry-run", scratch)
+    request.update(action="run", mode="dry-run", asks=asks, probe=probe, contexts=request_contexts(plan))
+    heart = Heartbeat(run)
+    return run.workers.run(request, heart.around(handle), urgent=True, tick=heart.beat)

@@ -1,0 +1,52 @@
+"""The tests of the release that runs now, against a migrated scratch copy of their own (N-1)."""
+
+from ci_migrate.errors import CiMigrateError
+from ci_migrate.model import Backup, Direction, Plan
+from ci_migrate.process import run_command
+from ci_migrate.rehearsal.measured import run_on_copy
+from ci_migrate.run.run import Run, restored_copy, with_driver_of
+from ci_migrate.settings.urls import redact
+
+SECRETS = ("CI_MIGRATE_TOKEN", "CI_MIGRATE_BACKUP_IDENTITY", "CI_MIGRATE_STATE", "CI_MIGRATE_TRUST")
+"""Variables of ours that such a command has no business with."""
+
+
+def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str]:
+    """Restore the backup once more, migrate it, and run the command: what it writes there spoils no evidence.
+
+    Returns:
+        Why it failed, in words ("" where it passed or nobody asked), and what it printed, without the password.
+    """
+    settings = run.settings
+    if not settings.previous_release or plan.direction is not Direction.UPGRADE:
+        return "", ""
+    run.tell("running the tests of the previous release on a migrated copy")
+    with restored_copy(run, backup, f"{run.id}_old") as copy:
+        ended = run_on_copy(run, plan, copy, lambda _event: None, asks=())
+        if not ended.ok:
+            return f"the copy that it was to run on could not be migrated: {ended.words}", ""
+        # every variable that leads to the target leads to the copy now
+        names = {settings.previous_release_variable, settings.url_variable, settings.read_url_variable}
+        places = {n: with_driver_of(copy.url, settings.environ.get(n, "")) for n in names if n}
+        environ = {**dict.fromkeys(SECRETS, ""), **places, "CI_MIGRATE_STAGE": "dry-run"}
+        try:
+            code, output = run_command(
+                settings.previous_release,
+                env=environ,
+                cwd=settings.project_dir,
+                timeout=settings.previous_release_timeout,
+            )
+        except CiMigrateError as error:
+            return error.what.rstrip("."), ""
+    for place in (*places.values(), str(copy.url.password or "")):
+        output = output.replace(place, "***") if place else output
+    output = redact(output)
+    if code == 0:
+        return "", output
+    program = settings.previous_release[0]
+    if code is None:
+        return f"{program} took longer than {settings.previous_release_timeout:g} s", output
+    last = next(
+        (line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing"
+    )
+    return f"{program} ended with {code}: {last[:200]}", output

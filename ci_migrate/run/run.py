@@ -1,0 +1,202 @@
+"""What all stages share: the Run, and how a child process is asked for."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import DBAPIError
+
+from ci_migrate.approval.confirmation import Approver
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.provider import OpenDatabase, refuse_same
+from ci_migrate.backups.room import refuse_scratch_without_room
+from ci_migrate.checks.base import Check, Facts, Grading, run_checks
+from ci_migrate.databases.base import Database, Lock, Watch, unwatched
+from ci_migrate.databases.composite.database import members_of
+from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.record import without_version_tables
+from ci_migrate.migrations.runner import Workers, base_request, wall_entry
+from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
+from ci_migrate.repairs.base import Repair
+from ci_migrate.settings.settings import Secret, Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a stage may touch. Frozen; results travel in the Report."""
+
+    id: str
+    subject: str  # the run that is repaired; else the same as `id`
+    command: str
+    settings: Settings
+    direction: Direction
+    destination: str
+    database: Database  # the target
+    reader: Database  # the same, by `read-url`: for check, backup and dry run
+    copies: (
+        Database  # on its server scratch copies live: the target itself, or what the setting `scratch` names
+    )
+    workers: Workers
+    interrupt: Interrupt
+    scratch_folder: Path
+    catalog: Catalog
+    ledger: Ledger | None = None
+    lock: Lock | None = None
+    checks: Sequence[Check] = ()
+    repairs: Sequence[Repair] = ()
+    approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
+    token: Secret | None = None
+    unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
+    tell: Callable[[str], None] = field(default=lambda _text: None)
+    open_database: OpenDatabase | None = None  # a provider's clone, by its URL
+    watch: Watch = unwatched  # shows how far something long is
+    forward: bool = False  # a repair shall run what is left, rather than lead back
+    purge: bool = False  # a stamp takes all version rows away first
+
+    def grading(self, plan: Plan) -> Grading:
+        """What settings, flags and revision files say about findings."""
+        return Grading.of(self.settings.checks, self.settings.allow, plan)
+
+    def look(self, facts: Facts, *, measured: bool, more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+        """Run the checks of one kind; findings, also `more` of a stage's own, are graded."""
+        grading = self.grading(facts.plan)
+        graded = [f for f in map(grading.apply, more) if f is not None]
+        found = run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
+        return (*found, *graded)
+
+
+@contextmanager
+def restored_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]:
+    """A backup, restored into a scratch copy; or the clone that its provider makes.
+
+    Args:
+        run: this run.
+        backup: what is restored, verified on the way.
+        name: the scratch copy's; the run's id by default.
+
+    Raises:
+        CiMigrateError: there is no room, the backup is damaged, or the provider can't.
+    """
+    if backup.provider_id is None:
+        refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
+        with run.copies.scratch(name or run.id, run.scratch_folder) as copy:
+            with run.catalog.reading(backup) as payload, run.watch("restore", backup.backup_size) as progress:
+                copy.load(payload, progress)
+            yield copy
+        return
+    provider = run.catalog.provider_of(backup)
+    if not provider.clone or run.open_database is None:
+        raise RefusedError(
+            f"{backup.backup_id} is the provider's {backup.provider_id}: without provider-clone it is unproven."
+        )
+    with ExitStack() as stack:
+        with run.watch("clone", 0):
+            clone = run.open_database(stack.enter_context(provider.cloned(run.database.url, backup)))
+        refuse_same(run.database, clone)
+        yield clone
+
+
+RunStage = Callable[[Run, Report], StageResult]
+
+
+def session_request(run: Run) -> dict[str, Any]:
+    """Timeouts and name of the child's sessions, as connection options."""
+    settings = run.settings
+    options = {"lock_timeout": f"{int(settings.lock_timeout * 1000)}"}
+    if settings.statement_timeout:
+        options["statement_timeout"] = f"{int(settings.statement_timeout * 1000)}"
+    return {
+        "application_name": f"ci-migrate/{run.id}",
+        "busy_timeout": int(settings.lock_timeout * 1000),
+        "options": options,
+    }
+
+
+def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict[str, Any]:
+    """The request for a child of this run, without what is special to its action.
+
+    Args:
+        run: this run.
+        stage: told to the project as CI_MIGRATE_STAGE.
+        scratch: where connections to the target go instead; None leaves them on the target.
+    """
+    settings = run.settings
+    place = scratch or (run.reader if stage == "check" else run.database)
+    environ = {"CI_MIGRATE_STAGE": stage}
+    url = None
+    if settings.url is not None:
+        url = place.url.render_as_string(hide_password=False)
+        if settings.url_variable and place is not run.database:
+            given = settings.environ.get(settings.url_variable, "")
+            environ[settings.url_variable] = with_driver_of(place.url, given)
+    copies = members_of(scratch) if scratch is not None else {}
+    for name, copy in copies.items():
+        variable = settings.database_variables.get(name)
+        if variable:
+            environ[variable] = with_driver_of(copy.url, settings.environ.get(variable, ""))
+    marks = run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None
+    return {
+        **({"marker": {"database": marks, "run": run.id}} if marks else {}),
+        **base_request(
+            ini=settings.alembic_config,
+            toml=settings.alembic_toml,
+            section=settings.alembic_name,
+            x=settings.x,
+            configure=settings.configure,
+        ),
+        "direction": run.direction.value,
+        "destination": run.destination,
+        "url": url,
+        "databases": [
+            wall_entry(name, member.wall(), copies[name].wall() if copies else None)
+            for name, member in members_of(run.database).items()
+        ],
+        "allow_connections": list(settings.allow_connections),
+        "session": session_request(run),
+        "environ": environ,
+    }
+
+
+def with_driver_of(url: URL, given: str) -> str:
+    """The URL with the driver that the project's own variable names (an async env.py needs its async driver)."""
+    if given:
+        theirs = make_url(given)
+        if theirs.get_backend_name() == url.get_backend_name():
+            url = url.set(drivername=theirs.drivername)
+    return url.render_as_string(hide_password=False)
+
+
+def schema_of(database: Database) -> Schema:
+    """The whole schema."""
+    with translate_errors(database):
+        return database.schema()
+
+
+def bare_schema(database: Database, plan: Plan) -> Schema:
+    """The schema without Alembic's version tables."""
+    return without_version_tables(schema_of(database), plan)
+
+
+def heads_of(database: Database, plan: Plan) -> tuple[tuple[str, ...], ...]:
+    """The rows of each version table of the plan."""
+    with translate_errors(database):
+        return database.heads([c.version_table for c in plan.contexts])
+
+
+@contextmanager
+def translate_errors(database: Database) -> Iterator[None]:
+    """A driver's error becomes one line without secrets."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseError(database.explain(error), state="") from error
+
+
+def show_heads(heads: Sequence[Sequence[str]]) -> str:
+    """`3f2a`, `3f2a + 77c1`, `base`; several version tables separated by a comma."""
+    return ", ".join(" + ".join(h) or "base" for h in heads) or "base"

@@ -1,0 +1,186 @@
+"""Version rows that make no sense, explained: what is known of them, and the exact command that puts them right."""
+
+import shlex
+from collections.abc import Iterator
+
+from ci_migrate.errors import RefusedError
+from ci_migrate.migrations.graph import Inspection
+from ci_migrate.migrations.version_rows import RowTrouble
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    Delta,
+    Direction,
+    Evidence,
+    Fingerprint,
+    Outcome,
+    Plan,
+    Revision,
+    RunRecord,
+    delta,
+    same_change,
+)
+from ci_migrate.reports.story import plural
+from ci_migrate.run.run import Run, bare_schema
+
+Heads = tuple[tuple[str, ...], ...]
+
+
+def refuse_rows(run: Run, found: Inspection, plan: Plan) -> None:
+    """Raise RefusedError where version rows make no sense, unless this run stamps them away."""
+    troubles = found.row_troubles
+    purges = run.direction is Direction.STAMP and run.purge
+    if troubles and not purges:
+        raise explain_trouble(run, troubles[0], plan)
+    if purges and not troubles:
+        raise RefusedError(
+            "The version rows are sound: --purge would only take those of other branches away.",
+            hint=shlex.join(stamp_command(run, run.destination, purge=False)),
+        )
+
+
+def explain_trouble(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
+    """What is wrong with the version rows, who knows of it, and what to type."""
+    place = plan.identity.place
+    if trouble.kind == "unknown":
+        return _unknown(run, trouble, plan)
+    proposed = run.destination if run.direction is Direction.STAMP else trouble.by or trouble.row
+    fits = fitting_heads(run, plan)
+    told = f" Its schema is the one of {' + '.join(fits[0])}." if fits and fits[0] else ""
+    if fits and fits[0]:
+        proposed = fits[0][0]
+    stamp = shlex.join(stamp_command(run, proposed, purge=True))
+    hint = f"If its schema is that of {proposed}: {stamp}" if not told else stamp
+    if len(set(trouble.rows)) > 2 or (trouble.kind == "twice" and len(set(trouble.rows)) > 1):
+        hint = "Rows of other branches stand beside it: " + _delete(trouble)
+    elif trouble.kind == "covered":
+        hint += f"   or: {_delete(trouble)}"
+    return RefusedError(f"{place} has {trouble.words}.{told}", hint=hint)
+
+
+def _delete(trouble: RowTrouble) -> str:
+    """Plain SQL for one row; a row that stands there twice can only go as a whole."""
+    row = trouble.row.replace("'", "''")
+    sql = f"DELETE FROM {trouble.table} WHERE version_num = '{row}'"
+    return f"{sql}; INSERT INTO {trouble.table} VALUES ('{row}')" if trouble.kind == "twice" else sql
+
+
+def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
+    applied = _applied(run, trouble.row)
+    fits = fitting_heads(run, plan)
+    known = {revision for heads in fits or () for revision in heads}
+    what = f"{plan.identity.place} is at {trouble.words.replace('the revision', 'revision')}."
+    if known and trouble.row not in known:
+        proposed = min(known)
+        return RefusedError(
+            f"{what} Its schema is the one of {proposed}, as an earlier run measured it.",
+            hint=shlex.join(stamp_command(run, proposed, purge=True)),
+        )
+    renamed = run.destination if run.direction is Direction.STAMP else "REVISION"
+    stamp = shlex.join(stamp_command(run, renamed, purge=True))
+    if applied is None:
+        held = _backups(run, trouble.row)
+        kept = f" The backup {held[-1].backup_id} was taken there." if held else ""
+        return RefusedError(
+            f"{what} No run of ci-migrate applied it.{kept}",
+            hint=f"Check out the branch that has it. If it was only renamed or squashed into one that is here: {stamp}",
+        )
+    record, script = applied
+    back = _backup_before(run, record)
+    hint = f"Check out the branch that has {script.file}."
+    if back is not None:
+        restore = ["ci-migrate", "backup", "restore", back.backup_id, "--target", run.settings.target]
+        hint += (
+            f" Or back to {back.revision or 'base'}, losing what was written since "
+            f"{back.backup_time:%Y-%m-%d %H:%M} UTC: {shlex.join(restore)}"
+        )
+    elif run.direction is Direction.STAMP:
+        hint += f" If its changes are those of {renamed}: {stamp}"
+    return RefusedError(
+        f"{what} Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC applied it from {script.file} "
+        f"(sha256 {script.sha256[:12]}).",
+        hint=hint,
+    )
+
+
+def unstamped_tables(run: Run, plan: Plan) -> int:
+    """How many tables there are in a database without version rows; 0 where it has some.
+
+    Raises:
+        RefusedError: they are those of a revision that an earlier run left: the version rows were lost.
+    """
+    if plan.from_heads or plan.direction is not Direction.UPGRADE:
+        return 0
+    tables = sum(name.startswith("table ") for name in bare_schema(run.reader, plan))
+    fits = fitting_heads(run, plan) if tables else None
+    lost = sorted(revision for heads in fits or () for revision in heads)
+    if not lost:
+        return tables
+    stamps = [shlex.join(stamp_command(run, revision, purge=False)) for revision in lost]
+    raise RefusedError(
+        f"{plan.identity.place} has {plural(tables, 'table')} and no version row, but its schema is the one of "
+        f"{' + '.join(lost)}, as an earlier run measured it: its version rows were lost.",
+        hint="; ".join(stamps),
+    )
+
+
+def stamp_command(run: Run, revision: str, *, purge: bool) -> list[str]:
+    """What marks a revision, as it is typed."""
+    flags = ["--purge"] if purge else []
+    return ["ci-migrate", "stamp", revision, *flags, "--target", run.settings.target, "--reason", "why"]
+
+
+def _applied(run: Run, revision: str) -> tuple[RunRecord, Revision] | None:
+    """The newest run that upgraded to or through a revision, and the script as it was then."""
+    for record in run.ledger.runs(limit=1000) if run.ledger is not None else ():
+        plan = record.plan if record.target == run.settings.target else None
+        script = plan.revision(revision) if plan is not None and plan.direction is Direction.UPGRADE else None
+        if script is not None:
+            return record, script
+    return None
+
+
+def _backups(run: Run, revision: str) -> list[Backup]:
+    return [
+        b
+        for b in run.catalog.list(run.settings.target)
+        if b.status is BackupStatus.SUCCESS and any(revision in heads for heads in b.heads)
+    ]
+
+
+def _backup_before(run: Run, record: RunRecord) -> Backup | None:
+    found = (b for b in run.catalog.list(run.settings.target) if b.backup_id == record.backup_id)
+    return next((b for b in found if b.status is BackupStatus.SUCCESS), None)
+
+
+def fitting_heads(run: Run, plan: Plan) -> Heads | None:
+    """The version rows that fit the target's schema, by earlier runs' commit points; None if none or several do."""
+    if run.ledger is None:
+        return None
+    now = Fingerprint.of(bare_schema(run.reader, plan))
+    found: set[Heads] = set()
+    for record in run.ledger.runs(limit=200):
+        if record.target == run.settings.target and record.plan is not None and record.before is not None:
+            evidence = evidence_of(run, record)
+            if evidence is not None:
+                found.update(_commit_points_like(record.plan, record.before, evidence, now))
+    return found.pop() if len(found) == 1 else None
+
+
+def _commit_points_like(
+    plan: Plan, before: Fingerprint, evidence: Evidence, now: Fingerprint
+) -> Iterator[Heads]:
+    changed = delta(before, now)
+    if not changed:
+        yield tuple(c.from_heads for c in plan.contexts)
+    total: Delta = {}
+    for commit_point in evidence.commit_points:
+        total.update(commit_point.delta)
+        if commit_point.complete and same_change(changed, total, before, evidence.before):
+            yield commit_point.heads
+
+
+def evidence_of(run: Run, record: RunRecord) -> Evidence | None:
+    """What the dry run of an earlier run measured, if it passed."""
+    stages = run.ledger.stages(record.run_id) if run.ledger is not None else ()
+    return next((s.evidence for s in stages if s.stage == "dry-run" and s.outcome is Outcome.PASSED), None)

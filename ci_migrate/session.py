@@ -1,0 +1,353 @@
+"""Opening a target: URL, database, lock, ledger and workers become a Run, and are given back at the end."""
+
+import re
+import secrets as random_secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy import URL, make_url
+
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.provider import Provider
+from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
+from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.errors import LedgerError, RefusedError, SettingsError
+from ci_migrate.ledger import protection
+from ci_migrate.ledger.ledger import Ledger, open_ledger
+from ci_migrate.ledger.place import ledger_url
+from ci_migrate.migrations.graph import ask_url
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.runner import Launch, Workers, base_request
+from ci_migrate.model import Direction, StageResult
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.run.run import Run
+from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.settings.urls import variable_of
+from ci_migrate.tempdirs import private_folder, sweep_folders
+
+WRITES = ("run", "migrate", "rollback", "repair", "stamp")
+"""Commands that create the ledger."""
+
+LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table", "backup restore --drop-old")
+"""Commands that hold the run lock from their beginning to their end."""
+
+
+REHEARSES = ("run", "dry-run", "rollback", "repair", "backup verify", "backup restore --table")
+"""Commands that make scratch copies, so that somebody must have chosen where those live."""
+
+
+WITHOUT_TARGET = (
+    "backup restore",
+    "backup list",
+    "backup delete",
+    "backup prune",
+    "history",
+    "audit",
+    "token list",
+    "serve key list",
+    "serve key revoke",
+)
+"""Commands that do not need a target that answers: it may be what is broken."""
+
+
+STARTS_CHILDREN = (
+    *(*REHEARSES, "plan", "check", "migrate", "stamp", "status"),
+    *("token generate", "backup create"),
+)
+"""Commands that run Alembic sooner or later."""
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """What a command asks of the gate, apart from the settings."""
+
+    command: str
+    direction: Direction = Direction.UPGRADE
+    destination: str | None = None
+    token: Secret | None = None
+    tell: Callable[[str], None] = field(default=lambda _text: None)
+    watch: Watch = unwatched
+    forward: bool = False  # repair: run what is left
+    purge: bool = False  # stamp: take all version rows away first
+    reason: str = ""  # why; for the audit trail
+    done: Callable[[StageResult], None] = field(default=lambda _result: None)
+    request_file: Path | None = None  # where approval-request.json goes
+
+
+def new_run_id() -> str:
+    """Short, unique, sorts by time, fit for a database's name."""
+    return f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}_{random_secrets.token_hex(3)}"
+
+
+@contextmanager
+def open_session(
+    settings: Settings, order: GateRequest, interrupt: Interrupt | None = None, *, ledger: bool | None = None
+) -> Iterator[tuple[Run, plugins.Manager]]:
+    """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
+
+    Args:
+        settings: for one target.
+        order: what is asked.
+        interrupt: set by signal handlers.
+        ledger: whether to create the ledger; None decides by the command.
+
+    Raises:
+        CiMigrateError: something of it can't be had; nothing was touched.
+    """
+    run_id = new_run_id()
+    interrupt = interrupt or Interrupt()
+    manager = plugins.create_manager(
+        settings.plugins, settings.project_dir, settings.hook_timeout, later=True
+    )
+    locks = order.command in LOCKS
+    catalog = _catalog(settings, manager)
+    if order.command in REHEARSES and settings.auto_backup:
+        catalog.encryption.check()  # what can't be read again can't be rehearsed on
+    with ExitStack() as stack:
+        url = target_url(settings, interrupt)
+        options = SessionOptions(
+            application_name=f"ci-migrate/{run_id}",
+            lock_timeout=settings.lock_timeout,
+            statement_timeout=settings.statement_timeout,
+            client_tools=str(settings.client_tools) if settings.client_tools else None,
+            jobs=settings.jobs,
+        )
+        database, reader, copies = databases_of(settings, manager, url, options, order.command)
+        if order.command not in WITHOUT_TARGET:
+            database.ping()
+        lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
+        workers = Workers(launch(settings, url, descriptors(lock)), interrupt)
+        stack.callback(workers.close)
+        if order.command in STARTS_CHILDREN:
+            workers.warm()  # it imports Alembic while the ledger is opened
+        book = open_ledger(
+            ledger_url(url, settings.resolve_state()),
+            create=order.command in WRITES if ledger is None else ledger,
+        )
+        if book is not None:
+            stack.callback(book.close)
+        if locks and settings.state is not None:
+            _refuse_hidden_protection(url, settings)
+        if locks:
+            _refuse_protected_members(database, book)
+        sweep_folders()
+        folder = stack.enter_context(private_folder())
+        if locks:
+            database.sweep()
+        yield (
+            Run(
+                id=run_id,
+                subject=run_id,
+                command=order.command,
+                settings=settings,
+                direction=order.direction,
+                destination=order.destination or settings.to,
+                database=database,
+                reader=reader,
+                copies=copies,
+                workers=workers,
+                interrupt=interrupt,
+                scratch_folder=folder,
+                catalog=catalog,
+                ledger=book,
+                lock=lock,
+                token=order.token,
+                tell=order.tell,
+                watch=order.watch,
+                open_database=lambda clone: plugins.make_database(
+                    manager, clone, replace(options, application_name=f"clone/{run_id}")
+                ),
+                forward=order.forward,
+                purge=order.purge,
+            ),
+            manager,
+        )
+
+
+def load_extensions(run: Run, manager: plugins.Manager) -> Run:
+    """The run with checks, repairs and approvers of all plugins, those of the repository from now on among them.
+
+    Raises:
+        SettingsError, UsageError: a plugin can't be imported, or returns what does not fit.
+    """
+    manager.looked = True
+    manager.load_named()
+    plugins.refuse_claimed_twice(manager)
+    settings = run.settings
+    return replace(
+        run,
+        checks=plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"),
+        repairs=plugins.unique(plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"),
+        approvers=lambda plan: plugins.collected(
+            manager, "ci_migrate_approvals", plan=plan, settings=settings
+        ),
+    )
+
+
+def databases_of(
+    settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
+) -> tuple[Database, Database, Database]:
+    """The target, the target as it is read, and the database on whose server scratch copies live."""
+
+    def made(text: str) -> Database:
+        return plugins.make_database(manager, make_url(text), options)
+
+    main = plugins.make_database(manager, url, options)
+    refuse_unknown_host(settings, main)
+    if settings.databases and settings.provider == "command":
+        raise SettingsError(
+            'provider = "command" backs up one database, and `databases` names others.',
+            hint="Take the provider out, or give each database a target of its own (docs/databases.md).",
+        )
+    others = {name: made(text) for name, text in settings.resolve_databases().items()}
+    database = with_others(main, others)
+    reader = copies = database
+    if settings.read_url is not None:
+        reader = with_others(made(settings.resolve_read_url()), others)
+    if database.capabilities.scratch_on_server and command in REHEARSES:
+        scratch = settings.resolve_scratch_url()
+        if scratch is not None:
+            place = made(scratch)
+            if place.dialect != main.dialect:
+                raise SettingsError(f"scratch is a {place.dialect} server, the target is {main.dialect}.")
+            place.ping()
+            copies = with_others(place, dict.fromkeys(others, place))
+    return database, reader, copies
+
+
+def with_others(main: Database, others: Mapping[str, Database]) -> Database:
+    """The main database and those that the setting `databases` names, as one; itself where there are none."""
+    return CompositeDatabase({MAIN: main, **others}) if others else main
+
+
+def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
+    """The backups alone, in `backup-dir` or another place: neither the target nor its ledger is needed for it."""
+    return _catalog(
+        settings,
+        plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout, later=True),
+        place,
+    )
+
+
+def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = None) -> Catalog:
+    return Catalog(
+        plugins.make_storage(manager, place or settings.backup_dir, settings.project_dir),
+        Encryption(settings.backup_recipients, settings.resolve_backup_identity),
+        Provider(
+            create=settings.provider_create,
+            restore=settings.provider_restore,
+            delete=settings.provider_delete,
+            clone=settings.provider_clone,
+            drop=settings.provider_drop,
+            directory=settings.project_dir,
+        ),
+        takes=settings.provider == "command",
+    )
+
+
+def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
+    """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
+    if settings.url is not None:
+        return make_url(settings.resolve_url())
+    request = base_request(
+        ini=settings.alembic_config,
+        toml=settings.alembic_toml,
+        section=settings.alembic_name,
+        x=settings.x,
+        configure=settings.configure,
+    )
+    with Workers(launch(settings, None), interrupt) as workers:
+        return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
+
+
+def launch(settings: Settings, url: URL | None, lock_fds: tuple[int, ...] = ()) -> Launch:
+    """How the project's interpreter is started; the target's passwords are cut out of what it prints."""
+    # env.py needs neither
+    kept_back = {"CI_MIGRATE_TOKEN", variable_of(settings.backup_identity)}
+    environ = {k: v for k, v in settings.environ.items() if k not in kept_back}
+    urls = [] if url is None else [url]
+    if settings.read_url is not None:
+        urls.append(make_url(settings.resolve_read_url()))
+    urls += map(make_url, settings.resolve_databases().values())
+    return Launch(
+        python=str(settings.python),
+        directory=settings.project_dir,
+        environ=environ,
+        lock_fds=lock_fds,
+        stall_timeout=settings.stall_timeout,
+        secrets=tuple(sorted({s for u in urls for s in _secrets(u)}, key=len, reverse=True)),
+    )
+
+
+def _secrets(url: URL) -> set[str]:
+    """The passwords in a URL, as they are and as they stand in URLs; drivers take them in the query too."""
+    found = {str(url.password)} if url.password else set()
+    for name, value in url.query.items():
+        if re.search("pass|pwd|secret|odbc_connect", name, re.IGNORECASE):
+            found |= {value} if isinstance(value, str) else set(value)
+    return {form for text in found if text for form in (text, quote_plus(text), quote(text, safe=""))}
+
+
+def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
+    """Raise RefusedError where `state` leads away from a ledger beside the target that says it is protected.
+
+    The repository's author can write `state`. A ledger that is meant to be elsewhere has no protected one beside it.
+    """
+    try:
+        beside = ledger_url(url, None)
+    except LedgerError:  # an engine whose ledger is always elsewhere
+        return
+    if beside == ledger_url(url, settings.resolve_state()):
+        return
+    book = open_ledger(beside, create=False)
+    if book is None:
+        return
+    with book:
+        if protection.read(book).protected:
+            raise RefusedError(
+                f"The ledger beside the target ({book.place}) says that it is protected; "
+                f"state ({settings.sources['state']}) names another one.",
+                hint="Take `state` out of the settings, or first: ci-migrate unprotect",
+            )
+
+
+def _refuse_protected_members(database: Database, book: Ledger | None) -> None:
+    """Raise RefusedError where one of `databases` is protected by a ledger of its own, and the target is not.
+
+    The repository's author writes `databases`: a protected one must not be reached by way of a target that is free.
+    """
+    if book is not None and protection.read(book).protected:
+        return
+    for name, member in members_of(database).items():
+        beside = open_ledger(ledger_url(member.url, None), create=False) if name else None
+        if beside is None:
+            continue
+        with beside:
+            if protection.read(beside).protected:
+                raise RefusedError(
+                    f"databases.{name} ({member.identity().place}) is protected, and this target is not.",
+                    hint="Protect this target too: ci-migrate protect (docs/databases.md)",
+                )
+
+
+def refuse_unknown_host(settings: Settings, database: Database) -> None:
+    """Without settings only files and this machine's own servers are migrated.
+
+    Raises:
+        RefusedError: the URL came from env.py and names another host.
+    """
+    if settings.url is not None or not database.capabilities.remote:
+        return
+    host = database.url.host or ""
+    if host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/"):
+        return
+    raise RefusedError(
+        f"env.py connects to host {host}, and no settings say what that database is.",
+        hint='Define a target: [tool.ci-migrate.targets.NAME] url = "env:DATABASE_URL", tags = [...]',
+    )

@@ -1,0 +1,1 @@
+"""Settings: keys, files, URLs, and the Settings object that they become."""

@@ -1,0 +1,392 @@
+"""Settings: `[tool.ci-migrate]` in pyproject.toml or ci-migrate.toml, then the environment, then flags.
+
+The keys stand in `settings_keys`, one literal table. Here they become one frozen value for the chosen target.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ci_migrate.errors import SettingsError
+from ci_migrate.settings.files import (
+    AlembicFiles,
+    FileSettings,
+    Given,
+    Layer,
+    alembic_files,
+    find_python,
+    quoted,
+    read_environment,
+    read_flags,
+    read_settings_file,
+)
+from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
+from ci_migrate.settings.urls import redact, resolve, resolve_key, shown, variable_of
+
+__all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
+
+PRODUCTION = frozenset({"prod", "production"})
+DRY_RUNS_BUILT = frozenset({"backup", "off"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All values for one target, and where each came from.
+
+    Durations are seconds, None means no limit. Paths are absolute. `directory` is where the command was
+    given, `project_dir` where the settings (or Alembic's files) were found. `sources` is by the key's name.
+    """
+
+    target: str
+    directory: Path
+    project_dir: Path
+    sources: Mapping[str, str]
+    stage_tags: Mapping[str, tuple[str, ...]]
+    environ: Mapping[str, str] = field(repr=False, compare=False)
+    bases: Mapping[str, Path] = field(repr=False)
+    """What relative paths in the value of a key start from."""
+
+    alembic_config: Path | None
+    alembic_toml: Path | None
+    alembic_name: str
+    python: Path
+    x: tuple[str, ...] = field(repr=False)
+    configure: str | None
+    allow_connections: tuple[str, ...]
+    to: str
+    plugins: tuple[str, ...]
+    url: Secret | None
+    read_url: Secret | None
+    databases: Mapping[str, Secret]
+    tags: tuple[str, ...]
+    backup_dir: str = field(repr=False)
+    auto_backup: bool
+    keep_backups: int
+    reuse_backup: float
+    backup_recipients: tuple[str, ...]
+    backup_identity: Secret | None
+    provider: str
+    provider_create: tuple[str, ...]
+    provider_restore: tuple[str, ...]
+    provider_delete: tuple[str, ...]
+    provider_clone: tuple[str, ...]
+    provider_drop: tuple[str, ...]
+    client_tools: Path | None
+    jobs: int | None
+    scratch: str | None = field(repr=False)
+    """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
+    dry_run: str
+    measure: bool
+    lock_budget: float
+    rehearse_twice: bool
+    require_confirmation: bool
+    token_validity_minutes: int
+    max_evidence_age: float
+    auto_rollback: bool
+    on_failure: str
+    restore: str
+    require_downgrade: bool
+    checks: Mapping[str, str]
+    allow: tuple[str, ...]
+    assertions: tuple[Assertion, ...]
+    assertion_timeout: float
+    previous_release: tuple[str, ...]
+    previous_release_variable: str
+    previous_release_timeout: float
+    squawk: Path | None
+    lock_timeout: float
+    lock_tries: int
+    run_lock_timeout: float
+    statement_timeout: float | None
+    stall_timeout: float
+    hook_timeout: float
+    max_duration: float | None
+    state: Secret | None
+
+    @property
+    def production_reason(self) -> str:
+        """What makes the target a production one, in words; empty where nothing does."""
+        if self.target.lower() in PRODUCTION:
+            return f"the target is named {self.target}"
+        for tag in self.tags:
+            if tag.lower() in PRODUCTION:
+                return f"tag {tag}"
+        return _production_job(self.environ)
+
+    @property
+    def production(self) -> bool:
+        """Whether the target is tagged production: by a tag, by its name, or because the CI's job says so."""
+        return bool(self.production_reason)
+
+    def needs_approval(self, stage: str) -> bool:
+        """Whether a stage (or the commands `restore`, `rollback`) needs an approval token.
+
+        migrate, repair, restore and rollback inherit the target's tags; a stage's own tags are added to them.
+        """
+        own = any(tag.lower() in PRODUCTION for tag in self.stage_tags.get(stage, ()))
+        return self.require_confirmation and (own or (stage in INHERITING_STAGES and self.production))
+
+    @property
+    def url_variable(self) -> str | None:
+        """NAME where the target's URL is `env:NAME`: in a dry run the child gets another value."""
+        return variable_of(self.url)
+
+    @property
+    def read_url_variable(self) -> str | None:
+        """NAME where the read URL is `env:NAME`."""
+        return variable_of(self.read_url)
+
+    @property
+    def database_variables(self) -> dict[str, str]:
+        """By name, NAME where the URL of another database is `env:NAME`."""
+        found = {name: variable_of(value) for name, value in self.databases.items()}
+        return {name: variable for name, variable in found.items() if variable}
+
+    def resolve_url(self) -> str:
+        """The target's URL, with its password. Where `url` is None, env.py has to be asked instead.
+
+        Raises:
+            SettingsError: it is not set, its variable or file is missing, or it can't be parsed.
+            ToolError: its command failed.
+        """
+        if self.url is None:
+            raise SettingsError(
+                f"Target {self.target} has no url.",
+                hint='Set url in its table, for example url = "env:DATABASE_URL".',
+            )
+        return self._resolve("url", self.url)
+
+    def resolve_read_url(self) -> str:
+        """The URL for check, backup and dry run: `read-url`, else `url`. Raises as `resolve_url`."""
+        return self.resolve_url() if self.read_url is None else self._resolve("read-url", self.read_url)
+
+    def resolve_backup_identity(self) -> str | None:
+        """The private key that encrypted backups are read with, as text; None where none is set.
+
+        Raises:
+            SettingsError: its variable or file is missing, or others may read the file.
+        """
+        if self.backup_identity is None:
+            return None
+        source, base = self.sources["backup-identity"], self.bases["backup-identity"]
+        return resolve_key(
+            self.backup_identity, key="backup-identity", source=source, base=base, environ=self.environ
+        )
+
+    def resolve_databases(self) -> dict[str, str]:
+        """The URLs of the other databases, by name. Raises as `resolve_url`."""
+        return {name: self._resolve("databases", value, f".{name}") for name, value in self.databases.items()}
+
+    def resolve_state(self) -> str | None:
+        """Where the ledger lives; None: beside the target. Raises as `resolve_url`."""
+        return None if self.state is None else self._resolve("state", self.state)
+
+    def resolve_scratch_url(self) -> str | None:
+        """The server of the scratch copies; None: the target's own. Not for databases that are files.
+
+        Raises:
+            SettingsError: a production target, and nobody has chosen; or as `resolve_url`.
+        """
+        if self.scratch is None:
+            raise SettingsError(
+                f"Nobody has said where scratch copies of production target {self.target} may live. "
+                "They cost a server time, disk and memory, so there is no default.",
+                hint='Set scratch = "server" (uses the target\'s server), or a URL of another server.',
+            )
+        return None if self.scratch == "server" else self._resolve("scratch", self.scratch)
+
+    @property
+    def scratch_source(self) -> str:
+        """What set `scratch`."""
+        return self.sources["scratch"]
+
+    def _resolve(self, key: str, value: Secret | str, part: str = "") -> str:
+        source, base = self.sources[key], self.bases[key]
+        return resolve(value, key=key + part, source=source, base=base, environ=self.environ)
+
+
+def _production_job(environ: Mapping[str, str]) -> str:
+    """Which variable says that this CI job works on production; empty where none does."""
+    for name in ("CI_MIGRATE_ENVIRONMENT", "CI_ENVIRONMENT_TIER", "CI_ENVIRONMENT_NAME"):
+        value = environ.get(name, "").strip()
+        # GitLab groups environments by what stands before the slash: production/eu
+        if value.lower().partition("/")[0] in PRODUCTION:
+            return f"{name}={value}"
+    return ""
+
+
+def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Read the settings for one target.
+
+    Args:
+        directory: where the command was given; settings are looked for there and above.
+        environ: the process's environment.
+        flags: by key (`backup-dir` or `backup_dir`), and `target`; None where the flag was not given.
+
+    Raises:
+        SettingsError: whatever is wrong with them; it names file, key and the nearest valid key.
+    """
+    directory = _existing(directory)
+    files = read_settings_file(directory)
+    target, target_source = _choose_target(files, environ, flags)
+    layers: list[Layer] = []
+    if files is not None:
+        layers += [files.project, files.targets.get(target, {})]
+    layers += [read_environment(environ, directory), read_flags(flags, directory)]
+    given = _merge(layers)
+    if "alembic-config" not in given and environ.get("ALEMBIC_CONFIG"):
+        path = directory / environ["ALEMBIC_CONFIG"]
+        given["alembic-config"] = Given(path, "ALEMBIC_CONFIG", directory)
+    alembic = alembic_files(given.get("alembic-config"), directory, files.folder if files else None)
+    project_dir = files.folder if files else alembic.folder
+    python, python_source = find_python(given.get("python"), project_dir, environ)
+    _add_defaults(given, project_dir)
+    stages = files.stages.get(target, {}) if files else {}
+    values = {BY_NAME[name].attribute: one.value for name, one in given.items()}
+    values |= {"alembic_config": alembic.ini, "alembic_toml": alembic.toml, "python": python}
+    settings = Settings(
+        **values,
+        target=target,
+        directory=directory,
+        project_dir=project_dir,
+        sources=_sources(given, alembic, python_source, target_source, stages),
+        stage_tags={stage: one.value for stage, one in stages.items()},
+        environ=environ,
+        bases={name: one.base for name, one in given.items()},
+    )
+    return _checked(settings)
+
+
+def _existing(directory: Path) -> Path:
+    try:
+        directory = directory.resolve(strict=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"There is no folder {directory}.", hint="Correct -C DIR.") from error
+    if not directory.is_dir():
+        raise SettingsError(f"{directory} is not a folder.", hint="Correct -C DIR.")
+    return directory
+
+
+def _choose_target(
+    files: FileSettings | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> tuple[str, str]:
+    """The target's name and what chose it."""
+    names = list(files.targets) if files else []
+    listed = f"The targets are: {', '.join(names)}." if names else "No settings define a target."
+    for source, asked in (
+        ("--target", flags.get("target")),
+        ("CI_MIGRATE_TARGET", environ.get("CI_MIGRATE_TARGET")),
+    ):
+        if not asked:
+            continue
+        name = str(asked)
+        if name in names or (not names and name == "default"):
+            return name, source
+        raise SettingsError(f"There is no target named {quoted(name)} ({source}).", hint=listed)
+    if len(names) > 1:
+        raise SettingsError(
+            f"There are several targets and none was named: {', '.join(names)}.",
+            hint="Name one with --target or CI_MIGRATE_TARGET.",
+        )
+    if files is not None and names:
+        return names[0], f"the only one in {files.label}"
+    return "default", "default"
+
+
+def _merge(layers: list[Layer]) -> Layer:
+    """The layers one above the other; keys that collect keep what is below."""
+    merged: Layer = {}
+    for layer in layers:
+        for name, one in layer.items():
+            below = merged.get(name)
+            if below is not None and BY_NAME[name].collects:
+                value = (
+                    {**below.value, **one.value} if isinstance(one.value, dict) else below.value + one.value
+                )
+                merged[name] = Given(value, f"{below.source} + {one.source}", one.base)
+            else:
+                merged[name] = one
+    return merged
+
+
+def _add_defaults(given: Layer, project_dir: Path) -> None:
+    for key in KEYS:
+        if key.name not in given:
+            value = None if key.default is None else key.kind.convert(key.default, project_dir)
+            given[key.name] = Given(value, "default", project_dir)
+
+
+def _sources(
+    given: Layer, alembic: AlembicFiles, python: str, target: str, stages: Mapping[str, Given]
+) -> dict[str, str]:
+    sources = {name: one.source for name, one in given.items()}
+    sources |= {"target": target, "alembic-config": alembic.source, "python": python}
+    sources |= {f"stages.{stage}.tags": one.source for stage, one in stages.items()}
+    if given["url"].value is None:
+        sources["url"] = "env.py"
+    return sources
+
+
+def _checked(settings: Settings) -> Settings:
+    """Refuse what does not go together; take the default of `scratch` away where it must be chosen."""
+    where = f"dry-run ({settings.sources['dry-run']})"
+    if settings.dry_run not in DRY_RUNS_BUILT:
+        raise SettingsError(
+            f'{where} is "{settings.dry_run}": this version does not build that yet.',
+            hint='Set dry-run = "backup", or "off" on a target that is not production.',
+        )
+    if settings.dry_run == "off" and settings.production:
+        raise SettingsError(
+            f'{where} is "off", and target {settings.target} is production ({settings.production_reason}).',
+            hint='Set dry-run = "backup".',
+        )
+    if settings.provider == "command" and not settings.provider_create:
+        raise SettingsError(
+            f'provider ({settings.sources["provider"]}) is "command", and there is no provider-create.',
+            hint='Set provider-create = ["PROGRAM", "ARGUMENT", ...].',
+        )
+    if settings.scratch == "embedded":
+        raise SettingsError(
+            f'scratch ({settings.scratch_source}) is "embedded": this version does not build that yet.',
+            hint='Set scratch = "server" (uses the target\'s server), or a URL of another server.',
+        )
+    if settings.production and settings.sources["scratch"] == "default":
+        from dataclasses import replace
+
+        return replace(settings, scratch=None)
+    return settings
+
+
+def describe(settings: Settings) -> list[tuple[str, str, str]]:
+    """Each key with its value for people and its source; no secrets."""
+    rows = [
+        ("target", settings.target, settings.sources["target"]),
+        ("production", _words(settings.production), settings.production_reason),
+    ]
+    for key in KEYS:
+        value = getattr(settings, key.attribute)
+        if key.name == "alembic-config":
+            value = settings.alembic_config or settings.alembic_toml
+        rows.append((key.name, _words(value), settings.sources[key.name]))
+        if key.name == "tags":
+            for stage, tags in settings.stage_tags.items():
+                name = f"stages.{stage}.tags"
+                rows.append((name, _words(tags), settings.sources[name]))
+    return rows
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "(not set)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g} s"
+    if isinstance(value, Secret):
+        return shown(value)
+    if isinstance(value, tuple):
+        return ", ".join(redact(item) for item in value) or "(none)"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_words(item)}" for name, item in value.items()) or "(none)"
+    return shown(str(value))
