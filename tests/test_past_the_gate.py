@@ -175,7 +175,7 @@ def test_a_confirmation_token_and_a_plugin_that_grants(protected, ledger, payloa
         "grants.py",
         """
         from ci_migrate import hookimpl
-        from ci_migrate.approval import Decision
+        from ci_migrate.approval.confirmation import Decision
 
         class Always:
             def decide(self, plan):
@@ -199,8 +199,8 @@ def test_an_env_that_patches_the_verifier_in_its_own_process(protected, ledger, 
     patch = """
 try:
     from ci_migrate.approval import nonces, signed
-    from ci_migrate.stages import gatekeeper
-    signed.verify = nonces.look_at = gatekeeper.why_needed = gatekeeper.reserved = lambda *a, **k: ""
+    from ci_migrate.run import authorization
+    signed.verify = nonces.look_at = authorization.why_needed = authorization.reserved = lambda *a, **k: ""
 except ImportError:
     pass
 """
@@ -314,10 +314,10 @@ def test_a_plugin_that_patches_the_verifier_comes_too_late(protected, ledger, pe
         "evil.py",
         """
         from ci_migrate.approval import nonces, signed
-        from ci_migrate.stages import gatekeeper
+        from ci_migrate.run import authorization
 
-        nonces.look_at = gatekeeper.nonces.look_at = lambda *a, **k: None
-        gatekeeper.first_look = signed.verify = lambda *a, **k: None
+        nonces.look_at = authorization.nonces.look_at = lambda *a, **k: None
+        authorization.first_look = signed.verify = lambda *a, **k: None
         open("imported", "w").close()
         """,
     )

@@ -1,4 +1,4 @@
-"""The gatekeeper: what the ledger, not the repository, demands before a target is written.
+"""The one door: what the ledger, not the repository, demands before a target is written.
 
 Settings can only tighten what stands here. Every refusal is put into the audit trail.
 """

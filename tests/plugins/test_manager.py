@@ -224,7 +224,7 @@ def test_M18_what_a_hook_changes_changes_nothing(alembic_project):
 PRODUCTION = TARGET.replace("dev", "live") + 'tags = ["production"]\nscratch = "server"\n'
 
 APPROVER = """
-from ci_migrate.approval import Decision
+from ci_migrate.approval.confirmation import Decision
 
 class Ours:
     def decide(self, plan):
@@ -383,7 +383,7 @@ def test_a_module_and_an_installed_distribution(tmp_path):
     (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (meta / "entry_points.txt").write_text("[ci_migrate]\ntheirs = installed\n")
     code = (
-        "from pathlib import Path; from ci_migrate import plugins\n"
+        "from pathlib import Path; from ci_migrate.plugins import manager as plugins\n"
         "manager = plugins.create_manager(['by_name'], Path())\n"
         "print([i.plugin_name for i in manager.hook.ci_migrate_reporters.get_hookimpls()])\n"
     )
