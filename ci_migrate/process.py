@@ -15,7 +15,10 @@ from typing import IO
 from ci_migrate.errors import ToolError
 
 OUTPUT_LIMIT = 64 * 1024
-"""Bytes of a child's output that are kept: the end of it, where the error stands."""
+"""Bytes of a child's complaints that are kept: the end of them, where the error stands."""
+
+DATA_LIMIT = 256 * 1024 * 1024
+"""Bytes of a tool's output that is data. More is an error: data that was cut would be taken for all of it."""
 
 Popen = subprocess.Popen
 TimeoutExpired = subprocess.TimeoutExpired
@@ -26,23 +29,25 @@ class Tail:
 
     def __init__(self, pipe: IO[bytes], limit: int = OUTPUT_LIMIT) -> None:
         self._limit = limit
-        self._kept = b""
-        self._dropped = 0
+        self._kept = bytearray()
+        self.dropped = 0  # bytes that were left out, once the pipe has ended
         self._pipe = pipe
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         while data := os.read(self._pipe.fileno(), 65536):
-            kept = self._kept + data
-            self._dropped += max(0, len(kept) - self._limit)
-            self._kept = kept[-self._limit :]
+            self._kept += data
+            surplus = len(self._kept) - self._limit
+            if surplus > 0:
+                self.dropped += surplus
+                del self._kept[:surplus]
 
     def text(self, timeout: float = 5.0) -> str:
         """All that was kept, once the pipe has ended (or `timeout` seconds have)."""
         self._thread.join(timeout)
-        text = self._kept.decode(errors="replace")
-        return f"[{self._dropped} bytes left out]\n{text}" if self._dropped else text
+        text = bytes(self._kept).decode(errors="replace")
+        return f"[{self.dropped} bytes left out]\n{text}" if self.dropped else text
 
 
 def spawn(
@@ -252,7 +257,7 @@ def run_tool(
     cwd: Path | None = None,
     timeout: float | None = None,
 ) -> str:
-    """Run a client tool to its end and return what it printed.
+    """Run a client tool to its end and return all that it printed.
 
     Args:
         argv: program and arguments; no secrets (they would show in `ps`).
@@ -261,14 +266,15 @@ def run_tool(
         timeout: seconds; None waits for ever.
 
     Raises:
-        ToolError: it could not be started, failed, or took too long; with its last line of output.
+        ToolError: it could not be started, failed, took too long, or printed more than `DATA_LIMIT`; with its last
+            line of output.
     """
     with running(argv, env=env, cwd=cwd) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdin.close()
-        out, err = Tail(child.stdout), Tail(child.stderr)
+        out, err = Tail(child.stdout, DATA_LIMIT), Tail(child.stderr)
         try:
             code = child.wait(timeout)
         except subprocess.TimeoutExpired as error:
@@ -282,6 +288,8 @@ def run_tool(
             lines = complained.strip().splitlines() or printed.strip().splitlines()
             last = lines[-1] if lines else "(it printed nothing)"
             raise ToolError(f"{Path(argv[0]).name} failed with exit code {code}: {last}")
+        if out.dropped:
+            raise ToolError(f"{Path(argv[0]).name} printed more than {DATA_LIMIT} bytes.")
         return printed
 
 

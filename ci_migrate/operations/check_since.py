@@ -164,13 +164,10 @@ def _tree(root: Path, commit: str, folders: Sequence[str]) -> dict[str, str]:
     found = {}
     for folder in folders:
         prefix = "" if folder == "." else f"{folder}/"
-        # one line a file; what is cut from a very long listing would count as new, so it is asked for in parts
-        listing = _git(root, "ls-tree", "-z", "--name-only", "--end-of-options", commit, prefix or ".")
-        names = [name for name in listing.split("\0") if name.endswith(".py")]
-        for start in range(0, len(names), AT_A_TIME):
-            part = names[start : start + AT_A_TIME]
-            lines = _git(root, "ls-tree", "-z", "--end-of-options", commit, *part).split("\0")
-            found.update({line.partition("\t")[2]: line.split()[2] for line in lines if line})
+        lines = _git(root, "ls-tree", "-z", "--end-of-options", commit, prefix or ".").split("\0")
+        # `100644 blob 5f2a...<tab>migrations/versions/0001_first.py`
+        entries = [line.partition("\t") for line in lines if line.endswith(".py")]
+        found.update({name: entry.split()[2] for entry, _, name in entries})
     return found
 
 

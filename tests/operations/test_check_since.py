@@ -4,6 +4,8 @@ import subprocess
 
 import pytest
 
+from ci_migrate.operations import check_since
+
 AUTHOR = ("-c", "user.name=ana", "-c", "user.email=ana@example.com")
 
 
@@ -96,3 +98,16 @@ def test_a_history_longer_than_one_call(shop) -> None:
     git(shop, "branch", "-f", "main")
     shop.revision("r130", "r129", "UPDATE users SET id = id", "UPDATE users SET id = id")
     assert "1 revision is new since main" in shop.call("check", "--since", "main").out
+
+
+def test_F90_a_long_history_is_seen_whole(shop) -> None:
+    """What git prints of 1,500 files is more than 64 KiB."""
+    versions = shop.folder / "migrations" / "versions"
+    for n in range(1500):
+        (versions / f"2026_01_01_{n:04}_a_revision_whose_name_says_what_it_does.py").write_text(f"# {n}")
+    commit(shop)
+    root = shop.folder.parent
+    folder = versions.relative_to(root).as_posix()
+    then = check_since._tree(root, "HEAD", [folder])
+    assert len(then) == 1502
+    assert check_since._hashes(root, list(then)) == then

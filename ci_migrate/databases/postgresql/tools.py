@@ -283,7 +283,8 @@ def _first_error(printed: str) -> str:
 def table_of_contents(tool: Tool, payload: Path) -> list[str]:
     """The entries of an archive, one line each, as `pg_restore -L` takes them."""
     try:
-        return run_tool([str(tool.path), "-l", str(payload / ARCHIVE)]).splitlines()
+        # not `splitlines`: a name may hold U+2028 and its like
+        return run_tool([str(tool.path), "-l", str(payload / ARCHIVE)]).split("\n")
     except ToolError as error:
         raise BackupError(f"The dump in {payload.name} can't be read: {error.what}") from error
 

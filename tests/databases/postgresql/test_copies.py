@@ -326,3 +326,23 @@ def test_V10_a_restore_killed_anywhere_can_be_run_again(rich, payload, point):
     assert one(admin, "SELECT count(*) FROM pg_database WHERE datname = %s", new) == 0
     rich.replace(payload, lambda _: None, "y")
     assert rich.counts()["shop.orders"].rows == 50
+
+
+@pytest.mark.parametrize("tables", [300, pytest.param(2000, marks=pytest.mark.long)])
+def test_F43_a_database_of_many_tables_is_restored(postgresql_url, tmp_path, tables):
+    """The list of what is in the archive is data: it is read whole, however long it is."""
+    execute(
+        postgresql_url,
+        "CREATE SCHEMA a_schema_with_a_long_name",
+        f"""DO $$ BEGIN FOR n IN 1..{tables} LOOP EXECUTE format(
+            'CREATE TABLE a_schema_with_a_long_name.a_table_with_a_long_name_%s'
+            ' (id serial PRIMARY KEY, label text UNIQUE DEFAULT ''none'', before int REFERENCES'
+            ' a_schema_with_a_long_name.a_table_with_a_long_name_%s)', n, greatest(1, n - 1));
+            END LOOP; END $$""",
+    )
+    database = PostgreSQL(postgresql_url)
+    dumped = database.dump(tmp_path, [])
+    with database.scratch("many", tmp_path) as copy:
+        copy.load(tmp_path)
+        assert copy.schema() == dumped.schema
+    assert sum(name.startswith("table ") for name in dumped.schema) == tables
