@@ -1,6 +1,8 @@
 """JSON for machines: the whole Report, with what a script asks first at the top. Its schema is published."""
 
+import inspect
 import json
+from typing import Any
 
 import msgspec
 
@@ -44,6 +46,18 @@ def schema() -> bytes:
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The report.json of ci-migrate",
-        **msgspec.json.schema(JsonReport),
+        **_without_indents(msgspec.json.schema(JsonReport)),
     }
     return json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def _without_indents(part: Any) -> Any:
+    """The same with clean docstrings: msgspec takes their indents away since 0.23, and kept them before."""
+    if isinstance(part, dict):
+        return {
+            name: inspect.cleandoc(value)
+            if name == "description" and isinstance(value, str)
+            else _without_indents(value)
+            for name, value in part.items()
+        }
+    return [_without_indents(item) for item in part] if isinstance(part, list) else part
