@@ -19,6 +19,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 from alembic_project import AlembicProject, new_project
+from mysql_server import MySQLServer, installed_mysql, mysql_programs, run_mysql
 from sqlalchemy import URL
 
 if TYPE_CHECKING:
@@ -384,6 +385,23 @@ def mysql_url(mariadb_server: MariaDBServer) -> Iterator[URL]:
     yield mariadb_server.url(name)
     admin(f"DROP DATABASE IF EXISTS {name}")
     admin(f"DROP DATABASE IF EXISTS {name}_ci_migrate")
+
+
+# --------------------------------------------------------------------------- MySQL
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySQLServer]:
+    """A MySQL server for this test process; `admin_url` may do anything."""
+    pytest.importorskip("pymysql")
+    programs = mysql_programs()
+    if programs is None:
+        require("mysql", "no MySQL server is installed (a system's own, or: .ci/install-mysql .mysql)")
+    with (
+        installed_mysql(programs) as template,
+        run_mysql(programs, template, _free_port()) as server,
+    ):
+        yield server
 
 
 @pytest.fixture

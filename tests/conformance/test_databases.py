@@ -1,6 +1,7 @@
 """The databases that we ship keep what every database must keep."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -9,8 +10,9 @@ from uuid import uuid4
 import psycopg
 import pymysql
 import pytest
+from mysql_server import mysql_programs
 from mysql_support import RICH as RICH_MYSQL
-from mysql_support import statements
+from mysql_support import RICH_MYSQL_9, statements
 from sqlalchemy import URL
 
 from ci_migrate.databases import BUILT_IN
@@ -265,3 +267,33 @@ class TestMariaDB(DatabaseConformance):
 
     def replaced(self, database, words):
         return self.open(database.url.set(database=words.split("`")[1]))
+
+
+def with_its_own_tools(url, options):
+    """The programs of the server, which may be in a folder of their own beside MariaDB's."""
+    return built_in("mysql").make(url, replace(options, client_tools=str(mysql_programs())))
+
+
+class TestMySQL(TestMariaDB):
+    """The same on MySQL, with what it has in place of MariaDB's own."""
+
+    factory = DatabaseFactory(backends=("mysql",), make=with_its_own_tools)
+
+    kinds = TestMariaDB.kinds - {"sequence"}
+    changes: ClassVar = {
+        sql: changed for sql, changed in TestMariaDB.changes.items() if "SEQUENCE" not in sql and "NEXT VALUE" not in sql
+    } | {
+        # MySQL has no CREATE OR REPLACE FUNCTION
+        "DROP FUNCTION once": {"function once"},
+        "ALTER TABLE authors ALTER INDEX by_name INVISIBLE": {"index authors.by_name"},
+        "ALTER TABLE modern DROP CHECK loose": {"check modern.loose"},
+    }  # fmt: skip
+    changes.pop("CREATE OR REPLACE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 3")
+
+    @pytest.fixture
+    def mariadb_server(self, mysql_server):
+        return mysql_server
+
+    def prepare(self, database):
+        fill(database)
+        execute(database, *statements(RICH_MYSQL_9.replace("THISDB", database.url.database)))

@@ -15,6 +15,9 @@ from ci_migrate.databases.mysql.sessions import Access, mysql_parameters
 
 RICH = (Path(__file__).parents[1] / "databases/rich_mysql.sql").read_text(encoding="utf-8")
 
+RICH_MYSQL_9 = (Path(__file__).parents[1] / "databases/rich_mysql_9.sql").read_text(encoding="utf-8")
+"""The same for MySQL: without sequences, with what MariaDB has not."""
+
 
 def statements(script):
     """Split at semicolons that end a line of their own statement; bodies of programs are kept whole."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql.catalog import quoted, tables_of
+from ci_migrate.databases.mysql.catalog import quoted, read_flavour, tables_of
+from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dic
     """Rows, values and digests of some tables, one pass over each."""
     wanted = set(tables)
     contents: dict[str, TableContent] = {}
+    flavour = read_flavour(cursor)
     for key, table in tables_of(cursor, database):
         if key not in wanted:
             continue
@@ -59,7 +61,7 @@ def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dic
             [database, table],
         )
         columns = sorted((str(name), str(kind).lower()) for name, kind in cursor.fetchall())
-        cursor.execute(_content_query(database, table, columns))
+        cursor.execute(_content_query(flavour, database, table, columns))
         rows, whole, *each = cursor.fetchone() or (0, 0)
         contents[key] = TableContent(
             rows=int(rows),
@@ -72,21 +74,22 @@ def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dic
     return contents
 
 
-def _content_query(database: str, table: str, columns: Sequence[tuple[str, str]]) -> str:
-    """Sums of 60 bits of MD5: whatever the order of rows, they are the same.
+def _content_query(flavour: Flavour, database: str, table: str, columns: Sequence[tuple[str, str]]) -> str:
+    """Sums of 60 bits of a hash: whatever the order of rows, they are the same.
 
     Columns are in the order of their names, so a restored table with columns in another order has the same digest.
     Text is hashed as UTF-8: a table that only went to another character set holds the same.
     """
     hashes = [
-        f"MD5(CONVERT({quoted(name)} USING utf8mb4))" if kind in _TEXT else f"MD5({quoted(name)})"
+        flavour.digest(f"CONVERT({quoted(name)} USING utf8mb4)" if kind in _TEXT else quoted(name))
         for name, kind in columns
     ]
 
     def total(value: str) -> str:
         return f"COALESCE(SUM(CAST(CONV(LEFT({value}, 15), 16, 10) AS UNSIGNED)), 0)"
 
-    whole = total(f"MD5(CONCAT({', '.join(f'COALESCE({h}, 0)' for h in hashes)}))") if hashes else "0"
+    row = f"CONCAT({', '.join(f'COALESCE({h}, 0)' for h in hashes)})"
+    whole = total(flavour.digest(row)) if hashes else "0"
     each = [f"COUNT({quoted(name)}), {total(h)}" for (name, _), h in zip(columns, hashes, strict=True)]
     return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quoted(database, table)}"
 
