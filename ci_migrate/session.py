@@ -23,7 +23,8 @@ from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.runner import Launch, Workers, base_request
+from ci_migrate.migrations.requests import project_setup
+from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.run.run import Run
@@ -255,15 +256,8 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.url is not None:
         return make_url(settings.resolve_url())
-    request = base_request(
-        ini=settings.alembic_config,
-        toml=settings.alembic_toml,
-        section=settings.alembic_name,
-        x=settings.x,
-        configure=settings.configure,
-    )
     with Workers(launch(settings, None), interrupt) as workers:
-        return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
+        return ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
 
 
 def launch(settings: Settings, url: URL | None, lock_fds: tuple[int, ...] = ()) -> Launch:

@@ -20,7 +20,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.run.authorization import protection
-from ci_migrate.run.run import Run, child_request
+from ci_migrate.run.run import Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
 from ci_migrate.stages.repair import situation_of
@@ -130,10 +130,8 @@ def sound_plan(run: Run) -> Plan:
 
 def looked(run: Run) -> tuple[Plan, Inspection]:
     """The plan as it would be now, and what scripts and version tables told."""
-    request = child_request(run, "check")
-    upgrade = run.direction is Direction.UPGRADE
-    request["destination"] = "heads" if run.destination == "head" and upgrade else run.destination
-    found = inspect(run.workers, request)
+    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
+    found = inspect(run.workers, child_setup(run, "check", destination=heads))
     plan = make_plan(
         found,
         target=run.settings.target,

@@ -3,15 +3,14 @@
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import context_key, request_contexts
 from ci_migrate.migrations.record import Follower
+from ci_migrate.migrations.requests import PlannedTable, planned_table, planned_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement, sha256_hex
 from ci_migrate.repairs.diagnosis import Witness, diagnose, revisions_done
@@ -34,24 +33,20 @@ def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Finger
 class Rest:
     """What is still to run: as a request names it, and as the dry run rehearsed it (None: there was none)."""
 
-    contexts: list[dict[str, Any]]
+    contexts: tuple[PlannedTable, ...]
     rehearsed: tuple[Statement, ...] | None
 
     @classmethod
     def of(cls, plan: Plan, evidence: Evidence | None, commit_point: int) -> "Rest":
         """The rest of the plan above a commit point; 0 is all of it."""
         if evidence is None or not commit_point:
-            return cls(request_contexts(plan), evidence.statements if evidence else None)
+            return cls(planned_tables(plan), evidence.statements if evidence else None)
         done = {(n, r) for n, some in enumerate(revisions_done(plan, evidence, commit_point)) for r in some}
         heads = evidence.commit_points[commit_point - 1].heads
-        contexts = [
-            {
-                "key": context_key(c),
-                "from_heads": heads[n],
-                "revisions": [r for r in c.revisions if (n, r) not in done],
-            }
+        contexts = tuple(
+            planned_table(c, heads[n], [r for r in c.revisions if (n, r) not in done])
             for n, c in enumerate(plan.contexts)
-        ]
+        )
         tables = [
             c.version_table.name for c in plan.contexts
         ]  # they are there by now: nobody makes them again

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ci_migrate.migrations.requests import Mode, RunRequest, Skip
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement
 from ci_migrate.repairs.diagnosis import begun, standing_commits, within
 from ci_migrate.repairs.journalled import Rest, Watcher
 from ci_migrate.run.heartbeat import Heartbeat
-from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads
 from ci_migrate.run.since_last_run import differs_from_rehearsal
 
 
@@ -58,11 +59,14 @@ def resume(run: Run, plan: Plan, evidence: Evidence, diagnosis: Diagnosis, befor
         rehearsed = tuple(
             s for s in rehearsed if (s.context, s.revision) != half or s.position > done or s.repeats > 1
         )
-    request = child_request(run, "migrate")
     entries = _journalled(run)
     sent = _digests(entries, half, commit_point) if half else []
-    skip = {f"{half[0]}:{half[1]}": sent} if half else {}
-    request.update(action="run", mode="migrate", contexts=rest.contexts, skip=skip)
+    request = RunRequest(
+        setup=child_setup(run, "migrate"),
+        mode=Mode.MIGRATE,
+        contexts=rest.contexts,
+        skip=Skip(context=half[0], revision=half[1], digests=tuple(sent)) if half and sent else None,
+    )
     journal = run.ledger.journal(run.subject)
     try:
         resumed = JournalEntry(

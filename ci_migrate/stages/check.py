@@ -17,7 +17,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import plural
 from ci_migrate.run.authorization import reserved, tell_refused, why_needed
-from ci_migrate.run.run import Run, child_request, show_heads
+from ci_migrate.run.run import Run, child_setup, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import refuse_rows, unstamped_tables
 from ci_migrate.run.ways_back import with_other_way
@@ -26,12 +26,9 @@ from ci_migrate.run.ways_back import with_other_way
 def run_stage(run: Run, _report: Report) -> StageResult:
     """Build the plan and look at it."""
     run.reader.ping()
-    request = child_request(run, "check")
-    if run.destination == "head" and run.direction is Direction.UPGRADE:
-        request["destination"] = (
-            "heads"  # the check CM101 says what is wrong with several heads, and how to mend it
-        )
-    found = inspect(run.workers, request)
+    # of several heads the check CM101 says what is wrong, and how to mend it
+    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
+    found = inspect(run.workers, child_setup(run, "check", destination=heads))
     assert found.graph is not None
     identity = run.reader.identity()
     plan = make_plan(

@@ -8,6 +8,7 @@ from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import without_version_tables
+from ci_migrate.migrations.requests import Mode, RunRequest
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -23,7 +24,7 @@ from ci_migrate.model import (
 from ci_migrate.repairs.journalled import Rest, Watcher
 from ci_migrate.reports.story import plural
 from ci_migrate.run.heartbeat import Heartbeat
-from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
 """What a lock timeout is called: PostgreSQL, MySQL/MariaDB, SQLite. Nothing else is retried."""
@@ -93,9 +94,13 @@ def _with_retries(
     started = time.monotonic()
     for attempt in range(1, run.settings.lock_tries + 1):
         watcher = Watcher(run, plan, rest.rehearsed, journal, started)
-        request = child_request(run, "migrate")
-        request.update(action="run", mode="migrate", asks=events.JOURNALLED, contexts=rest.contexts)
-        request["purge"] = run.purge
+        request = RunRequest(
+            setup=child_setup(run, "migrate"),
+            mode=Mode.MIGRATE,
+            asks=events.JOURNALLED,
+            contexts=rest.contexts,
+            purge=run.purge,
+        )
         heart = Heartbeat(run, run.database)
         ended = watcher.unmasked(run.workers.run(request, heart.around(watcher.handle), tick=heart.beat))
         watcher.flush()

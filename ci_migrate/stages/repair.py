@@ -8,7 +8,7 @@ from functools import cache
 
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
-from ci_migrate.migrations.graph import context_key
+from ci_migrate.migrations.requests import Mode, RunRequest, planned_table
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -34,7 +34,7 @@ from ci_migrate.repairs.undo import UNDONE
 from ci_migrate.repairs.undo_additions import Undo
 from ci_migrate.run.authorization import ways_back
 from ci_migrate.run.heartbeat import Heartbeat
-from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads
 from ci_migrate.run.since_last_run import definitions_of, schema_diff
 
 RELOCK_SECONDS = 5.0
@@ -308,12 +308,11 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     assert diagnosis.commit_point is not None
     heads = evidence.commit_points[diagnosis.commit_point - 1].heads
     done = revisions_done(plan, evidence, diagnosis.commit_point)
-    contexts = [
-        {"key": context_key(c), "from_heads": heads[n], "revisions": done[n][::-1]}
-        for n, c in enumerate(plan.contexts)
-    ]
-    request = child_request(run, "repair")
-    request.update(action="run", mode="migrate", direction="downgrade", contexts=contexts)
+    request = RunRequest(
+        setup=child_setup(run, "repair", direction=Direction.DOWNGRADE),
+        mode=Mode.MIGRATE,
+        contexts=tuple(planned_table(c, heads[n], done[n][::-1]) for n, c in enumerate(plan.contexts)),
+    )
     heart = Heartbeat(run, run.database)
     return run.workers.run(request, heart.around(lambda _event: None), tick=heart.beat)
 

@@ -51,7 +51,7 @@ def _feed(pipe, data: bytes) -> None:
 def main() -> None:
     import ci_migrate.cli
     import ci_migrate.commands.run
-    from ci_migrate.migrations.worker import serve
+    from ci_migrate.migrations.worker.main import serve
 
     serve()
     line = b""

@@ -13,6 +13,7 @@ import json
 import os
 import pkgutil
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -30,24 +31,25 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import ci_migrate
 from ci_migrate import cli, gate, pipeline
 from ci_migrate import session as opening
+from ci_migrate.migrations.runner import WORKER
 from ci_migrate.model import RunRecord
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
 
 STOPPED = 99
-SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker")
+SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker.__main__")
 RUN_BY_ALEMBIC = "ci_migrate.ledger.migrations"
 by_exec = subprocess.Popen
 
 
 class ForkedChild(subprocess.Popen):
-    """The child process: begins where `python -c BOOTSTRAP` would, with nothing open but its pipes."""
+    """The child process: begins where `python SCRIPT` would, with nothing open but its pipes."""
 
     def _execute_child(self, args, *rest) -> None:
         _, _, _, pass_fds, cwd, env, _, _, _, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_ = (
             rest
         )
-        bootstrap = args[2]
+        script = args[1]
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -66,7 +68,8 @@ class ForkedChild(subprocess.Popen):
                 os.environ.clear()
                 os.environ.update(env)
                 sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-                exec(bootstrap, {"__name__": "__main__"})
+                sys.path.insert(0, str(Path(script).parent))
+                runpy.run_path(script, run_name="__main__")
             finally:
                 os._exit(1)
         self._child_created = True
@@ -162,7 +165,7 @@ def main() -> None:
 
 def by_fork(argv, **keywords):
     """Our child by fork, any other program as ever."""
-    forked = len(argv) == 3 and argv[1] == "-c" and "<ci-migrate worker>" in argv[2]
+    forked = list(argv[1:]) == [str(WORKER)]
     return (ForkedChild if forked else by_exec)(argv, **keywords)
 
 

@@ -52,7 +52,7 @@ def handle(self, event):
 
 
 def run(self, request, *arguments, **keywords):
-    if "FAULT_WRITE" in os.environ and request.get("mode") == "migrate" and not child:
+    if "FAULT_WRITE" in os.environ and request.mode == "migrate" and not child:
         subprocess.run([sys.executable, "-c", os.environ["FAULT_WRITE"]], check=True)
     return original_run(self, request, *arguments, **keywords)
 
