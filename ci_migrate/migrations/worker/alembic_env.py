@@ -152,6 +152,7 @@ def does_something(function: Any) -> bool:
 
 
 def as_tuple(value: Any) -> tuple[str, ...]:
+    """What Alembic holds as None, a text or several."""
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -188,6 +189,7 @@ class Contexts:
         }
 
     def __call__(self, heads: Iterable[str], context: Any) -> list[Any]:
+        """The steps that Alembic runs for this version table."""
         table = self.table(context)
         key = "|".join(str(table[k] or "") for k in ("database", "schema", "search_path", "name"))
         heads = sorted(heads)
@@ -226,7 +228,7 @@ class Contexts:
             raise Refused("a version table that is not in the plan: " + name)
         if sorted(planned["from_heads"]) != list(heads) and not self.state.request.get("purge"):
             at, wanted = (", ".join(h) or "base" for h in (heads, planned["from_heads"]))
-            raise Refused("the plan is stale: {} is at {}, planned was {}".format(name, at, wanted))
+            raise Refused(f"the plan is stale: {name} is at {at}, planned was {wanted}")
         return list(planned["revisions"])
 
     def preview(self, heads: tuple[str, ...]) -> dict[str, Any]:
@@ -259,6 +261,7 @@ class Contexts:
         return steps
 
     def steps(self, revisions: Iterable[str]) -> list[Any]:
+        """Just these revisions, in this order, as Alembic would run them."""
         from alembic.runtime.migration import MigrationStep
 
         map_ = self.script.revision_map
@@ -323,6 +326,7 @@ def compare_models(state: State, context: Any) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
+    """`target_metadata`, which may be several."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
@@ -338,7 +342,7 @@ def difference_words(found: Any, keys: set[tuple[Any, ...]]) -> list[str]:
         was, wanted = (getattr(getattr(value, "arg", None), "text", value) for value in found[-2:])
         if kind == "nullable":
             was, wanted = ("NULL" if value else "NOT NULL" for value in (was, wanted))
-        return ["column {}: {} is {}, {} in the models".format(column, kind, was, wanted)[:300]]
+        return [f"column {column}: {kind} is {was}, {wanted} in the models"[:300]]
     if verb not in ("add", "remove"):
         return [str(found)[:300]]
     where = "in the models only" if verb == "add" else "in the database only"
@@ -354,7 +358,7 @@ def difference_words(found: Any, keys: set[tuple[Any, ...]]) -> list[str]:
             else "of " + str(parts[0])
         )
     kinds = {"fk": "foreign key", "constraint": "unique constraint", "table_comment": "comment of table"}
-    return ["{} {} is {}".format(kinds.get(kind, kind), name, where)]
+    return [f"{kinds.get(kind, kind)} {name} is {where}"]
 
 
 def heads_after_stamp(steps: Iterable[Any], heads: Iterable[str]) -> list[str]:

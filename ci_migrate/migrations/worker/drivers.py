@@ -24,7 +24,7 @@ def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[st
     if dialect.name != "postgresql":
         url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
         wall.tell_wanted(dialect.name, dialect.driver, url)
-        wall.refuse("a connection to a {} database".format(dialect.name))
+        wall.refuse(f"a connection to a {dialect.name} database")
     arguments = dict(cparams)
     if cargs and isinstance(cargs[0], str):
         arguments = {**parse_dsn(cargs.pop(0)), **arguments}
@@ -34,6 +34,7 @@ def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[st
 
 
 def wrap_sqlite3(wall: Wall, module: Any) -> None:
+    """`sqlite3.connect`, and by an audit hook whatever goes past it."""
     original = module.connect
 
     def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +49,7 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
         if target == ":memory:":
             meant = wall.sqlite.entry_number(file)
             if meant is not None:
-                connection.execute("PRAGMA application_id={:d}".format(STANDS_IN + meant))
+                connection.execute(f"PRAGMA application_id={STANDS_IN + meant:d}")
         authorize(wall, connection, reading=wall.sqlite.only_reads(target or file))
         if file:
             prepare_sqlite(wall, connection, target or file)
@@ -58,7 +59,7 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
         if event == "sqlite3.connect" and not wall.channel.forked:
             file = sqlite_file(arguments[0], str(arguments[0]).startswith("file:"))
             if wall.sqlite.target(file) is not None:
-                wall.refuse("a connection to {} that was not made by sqlite3.connect".format(file))
+                wall.refuse(f"a connection to {file} that was not made by sqlite3.connect")
 
     module.connect = connect
     sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
@@ -112,6 +113,7 @@ def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
 
 
 def wrap_psycopg2(wall: Wall, module: Any) -> None:
+    """`psycopg2.connect`: all others lead to it."""
     original = module.connect
 
     def connect(
@@ -128,6 +130,8 @@ PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cur
 
 
 def wrap_psycopg(wall: Wall, module: Any) -> None:
+    """`connect` of both kinds of connection."""
+
     def wrap(owner: Any) -> None:
         original = owner.connect.__func__
 
@@ -145,6 +149,7 @@ def wrap_psycopg(wall: Wall, module: Any) -> None:
 
 
 def wrap_asyncpg(wall: Wall, module: Any) -> None:
+    """`asyncpg.connect` under both of its names."""
     original = module.connection.connect
 
     def connect(dsn: Any = None, **kwargs: Any) -> Any:
@@ -156,6 +161,7 @@ def wrap_asyncpg(wall: Wall, module: Any) -> None:
 
 
 def wrap_pg8000(wall: Wall, module: Any) -> None:
+    """The class below both of its interfaces."""
     original = module.core.CoreConnection.__init__
 
     def init(
@@ -239,7 +245,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
         self.wall = wall
         self.looking = threading.local()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
         """The spec that the other finders give, with our wrapper at its end."""
         if name not in DRIVERS or getattr(self.looking, "name", None) == name:
             return None

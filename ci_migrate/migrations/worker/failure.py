@@ -22,7 +22,7 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         kind = "script"
     frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     place = state.blame.find_culprit(frames)
-    message = "sys.exit({})".format(error.code) if isinstance(error, SystemExit) else error_words(error)
+    message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
     if kind in ("command", "refused"):
         message = str(error).splitlines()[0] if str(error) else message
     if isinstance(error, SyntaxError) and error.filename and state.blame.is_project(error.filename):
@@ -52,6 +52,7 @@ def failed_statement(error: BaseException) -> str:
 
 
 def sqlstate(error: Any) -> str | None:
+    """The code by which a driver tells what failed."""
     error = getattr(error, "orig", None) or error
     number = error.args[0] if getattr(error, "args", ()) else None
     if isinstance(number, int):
@@ -76,10 +77,10 @@ def error_words(error: Any) -> str:
     error = getattr(error, "orig", None) or error
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     if primary is None and len(getattr(error, "args", ())) == 2 and isinstance(error.args[0], int):
-        primary = "{} ({})".format(error.args[1], error.args[0])
+        primary = f"{error.args[1]} ({error.args[0]})"
     if primary is None:
         left_out = ("DETAIL", "[SQL", "[par")
         lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
         primary = lines[0] if lines else ""
     primary = VALUE.sub(r"\1\2***\2", primary)
-    return "{}: {}".format(type(error).__name__, primary)[:2000] if primary else type(error).__name__
+    return f"{type(error).__name__}: {primary}"[:2000] if primary else type(error).__name__

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from select import select
 from typing import Any
 
@@ -24,10 +25,8 @@ def serve() -> None:
     Nothing of the project is imported before the fork: no child sees what another one did. The parent sends a byte
     with the child's three standard streams, and is told the child's pid, later with how it ended. Ends with the parent.
     """
-    try:
+    with suppress(Exception):  # each child meets it again, and tells
         import alembic.command  # noqa: F401 - and with it SQLAlchemy
-    except Exception:  # each child meets it again, and tells
-        sys.exc_info()
     control = socket.socket(fileno=os.dup(0))
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -103,10 +102,8 @@ def main() -> None:
     else:
         channel.send("finished", exited=False)
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):  # closed by env.py
             stream.flush()
-        except Exception:  # closed by env.py
-            continue
     os._exit(0)  # threads and atexit handlers of the application have no say
 
 

@@ -137,9 +137,8 @@ class Recorder:
                 fields["xid"] = cursor.fetchone()[0]
             finally:
                 cursor.close()
-            session.dirty = (
-                session.dirty or fields["xid"] is not None
-            )  # a function or a raw cursor has written
+            # it has one without a statement that we saw where a function or a raw cursor has written
+            session.dirty = session.dirty or fields["xid"] is not None
         if not session.dirty:
             return False
         if dialect.name in MYSQL and self.state.marker:
@@ -150,9 +149,10 @@ class Recorder:
             now = foreign_key_violations(raw)
             new = now - session.violations
             if new:
+                table = min(new, key=str)[0]
                 raise Refused(
-                    "{} rows of {} refer to rows that are gone (PRAGMA foreign_key_check; the revision switched "
-                    "foreign keys off)".format(len(new), min(new, key=str)[0])
+                    f"{len(new)} rows of {table} refer to rows that are gone (PRAGMA foreign_key_check; "
+                    "the revision switched foreign keys off)"
                 )
             session.violations = now
         self.state.channel.ask(

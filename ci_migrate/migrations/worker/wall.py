@@ -158,9 +158,7 @@ class PostgreSQLWall:
             arguments[key] = arguments.pop(other)
         for name in ("service", "hostaddr"):
             if arguments.get(name):
-                self.wall.refuse(
-                    "a connection by libpq's {}, which can't be told apart from others".format(name)
-                )
+                self.wall.refuse(f"a connection by libpq's {name}, which can't be told apart from others")
         given = {name: arguments.get(name) for name in ("host", "port", "user", "password")}
         parts = postgresql_defaults(dict(given, database=arguments.get(key)))
         new = self.target(driver, parts)
@@ -193,7 +191,7 @@ class PostgreSQLWall:
             arguments["application_name"] = name or None  # it has no way to give options
         else:
             given = arguments.get("options") or ""
-            ours = " ".join("-c {}={}".format(k, v) for k, v in options.items() if k + "=" not in given)
+            ours = " ".join(f"-c {k}={v}" for k, v in options.items() if k + "=" not in given)
             arguments["options"] = (given + " " + ours).strip()
             if name:
                 arguments["application_name"] = name
@@ -211,7 +209,7 @@ class PostgreSQLWall:
                 return str(entry["name"])
         if self.wall.allows_session(str(database)):
             return None
-        self.wall.refuse("a session on the PostgreSQL database {}".format(database))
+        self.wall.refuse(f"a session on the PostgreSQL database {database}")
 
 
 class MySQLWall:
@@ -231,9 +229,7 @@ class MySQLWall:
                 arguments[name] = value if value not in (None, "") else arguments.get(name)
         for name in ("read_default_file", "read_default_group"):
             if arguments.get(name):
-                self.wall.refuse(
-                    "a connection by the option file of {}, which hides where it leads".format(driver)
-                )
+                self.wall.refuse(f"a connection by the option file of {driver}, which hides where it leads")
         parts = mysql_defaults(arguments)
         entries = self.wall.entries_of("mysql")
         ours = any(same_mysql(parts, e["connect"]) for e in entries)
@@ -264,7 +260,7 @@ class MySQLWall:
         if wait:
             seconds = max(1, round(int(wait) / 1000))
             settings.append(
-                "SET SESSION lock_wait_timeout={0}, SESSION innodb_lock_wait_timeout={0}".format(seconds)
+                f"SET SESSION lock_wait_timeout={seconds}, SESSION innodb_lock_wait_timeout={seconds}"
             )
         return settings + (
             ["SET SESSION TRANSACTION READ ONLY"] if read_only and self.wall.mode != MIGRATE else []
@@ -284,16 +280,16 @@ class MySQLWall:
                 if self.wall.mode == MIGRATE:
                     mark_mysql(cursor, wanted.get("marks", "").split())
         if found is None and not self.wall.allows_session(database):
-            self.wall.refuse("a session on the MySQL database {}".format(database))
+            self.wall.refuse(f"a session on the MySQL database {database}")
         for statement in self.settings(read_only=self.wall.mode == READ or found is None):
             cursor.execute(statement)
         limit = self.wall.session.get("options", {}).get("statement_timeout")
         if limit and self.wall.mode != READ:
             mariadb = "mariadb" in version.lower()
             cursor.execute(
-                "SET SESSION max_statement_time={}".format(int(limit) / 1000)
+                f"SET SESSION max_statement_time={int(limit) / 1000}"
                 if mariadb
-                else "SET SESSION max_execution_time={}".format(int(limit))
+                else f"SET SESSION max_execution_time={int(limit)}"
             )
         if self.wall.mode == DRY_RUN:
             cursor.execute("SHOW DATABASES")  # only those that this account may see
@@ -383,6 +379,7 @@ def mysql_defaults(arguments: dict[str, Any]) -> dict[str, str]:
 
 
 def text_of(value: Any) -> str:
+    """A value of a driver's, which may come as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else str(value or "")
 
 
@@ -423,6 +420,6 @@ def mysql_server(cursor: Any) -> str:
 def mark_mysql(cursor: Any, names: list[str]) -> None:
     """Take the first of these locks that is free: the next run sees by it that this session is still there."""
     for name in names:
-        cursor.execute("SELECT GET_LOCK('{}', 0)".format(name))
+        cursor.execute(f"SELECT GET_LOCK('{name}', 0)")
         if cursor.fetchone()[0] == 1:
             return
