@@ -73,11 +73,8 @@ def authorize(wall: Wall, connection: Any, *, reading: bool) -> None:
     """
     import sqlite3
 
-    pragma, transaction, attach = (
-        19,
-        22,
-        24,
-    )  # SQLITE_ATTACH and so on; the module names them since Python 3.11
+    # SQLITE_PRAGMA and so on: the module names them since Python 3.11
+    pragma, transaction, attach = 19, 22, 24
 
     def decide(action: int, name: str | None, value: str | None = None, *_rest: Any) -> int:
         if reading and (action == transaction or (action == pragma and name == "journal_mode" and value)):
