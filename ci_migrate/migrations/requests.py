@@ -236,17 +236,17 @@ def with_driver_of(url: URL, given: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def planned_tables(plan: Plan) -> tuple[PlannedTable, ...]:
+def make_tables(plan: Plan) -> tuple[PlannedTable, ...]:
     """All of a plan."""
-    return tuple(planned_table(c, c.from_heads, c.revisions) for c in plan.contexts)
+    return tuple(make_table(c, c.from_heads, c.revisions) for c in plan.contexts)
 
 
-def tables_back(plan: Plan) -> tuple[PlannedTable, ...]:
+def make_tables_back(plan: Plan) -> tuple[PlannedTable, ...]:
     """The downgrade from the end of a plan to where it begins."""
-    return tuple(planned_table(c, c.to_heads, c.revisions[::-1]) for c in plan.contexts)
+    return tuple(make_table(c, c.to_heads, c.revisions[::-1]) for c in plan.contexts)
 
 
-def planned_table(context: PlannedContext, heads: Sequence[str], revisions: Sequence[str]) -> PlannedTable:
+def make_table(context: PlannedContext, heads: Sequence[str], revisions: Sequence[str]) -> PlannedTable:
     """What may run for one version table of a plan that is at these heads by now."""
     return PlannedTable(key=context_key(context), from_heads=tuple(heads), revisions=tuple(revisions))
 

@@ -3,7 +3,7 @@
 import time
 
 from ci_migrate.databases.base import Database
-from ci_migrate.migrations.requests import Mode, RunRequest, tables_back
+from ci_migrate.migrations.requests import Mode, RunRequest, make_tables_back
 from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
 from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads, translate_errors
 
@@ -33,7 +33,7 @@ def try_way_back(
         setup=child_setup(run, "dry-run", scratch, direction=Direction.DOWNGRADE),
         mode=Mode.DRY_RUN,
         asks=(),  # nothing is measured on the way
-        contexts=tables_back(plan),
+        contexts=make_tables_back(plan),
     )
     started = time.monotonic()
     ended = run.workers.run(request, lambda _event: None, urgent=True)

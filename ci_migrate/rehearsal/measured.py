@@ -9,7 +9,7 @@ from ci_migrate.databases.base import Database
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.migrations import events
 from ci_migrate.migrations.record import Recorder
-from ci_migrate.migrations.requests import Mode, RunRequest, planned_tables
+from ci_migrate.migrations.requests import Mode, RunRequest, make_tables
 from ci_migrate.migrations.runner import Ended, Handle
 from ci_migrate.model import Plan
 from ci_migrate.run.heartbeat import Heartbeat
@@ -58,7 +58,7 @@ def run_on_copy(
         mode=Mode.DRY_RUN,
         asks=tuple(asks),
         probe=probe,
-        contexts=planned_tables(plan),
+        contexts=make_tables(plan),
     )
     heart = Heartbeat(run)
     return run.workers.run(request, heart.around(handle), urgent=True, tick=heart.beat)

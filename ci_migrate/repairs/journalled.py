@@ -10,7 +10,7 @@ from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
 from ci_migrate.migrations.record import Follower
-from ci_migrate.migrations.requests import PlannedTable, planned_table, planned_tables
+from ci_migrate.migrations.requests import PlannedTable, make_table, make_tables
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement, sha256_hex
 from ci_migrate.repairs.diagnosis import Witness, diagnose, revisions_done
@@ -40,11 +40,11 @@ class Rest:
     def of(cls, plan: Plan, evidence: Evidence | None, commit_point: int) -> "Rest":
         """The rest of the plan above a commit point; 0 is all of it."""
         if evidence is None or not commit_point:
-            return cls(planned_tables(plan), evidence.statements if evidence else None)
+            return cls(make_tables(plan), evidence.statements if evidence else None)
         done = {(n, r) for n, some in enumerate(revisions_done(plan, evidence, commit_point)) for r in some}
         heads = evidence.commit_points[commit_point - 1].heads
         contexts = tuple(
-            planned_table(c, heads[n], [r for r in c.revisions if (n, r) not in done])
+            make_table(c, heads[n], [r for r in c.revisions if (n, r) not in done])
             for n, c in enumerate(plan.contexts)
         )
         tables = [

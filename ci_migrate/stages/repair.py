@@ -8,7 +8,7 @@ from functools import cache
 
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
-from ci_migrate.migrations.requests import Mode, RunRequest, planned_table
+from ci_migrate.migrations.requests import Mode, RunRequest, make_table
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
@@ -311,7 +311,7 @@ def _downgrade(run: Run, plan: Plan, evidence: Evidence | None, diagnosis: Diagn
     request = RunRequest(
         setup=child_setup(run, "repair", direction=Direction.DOWNGRADE),
         mode=Mode.MIGRATE,
-        contexts=tuple(planned_table(c, heads[n], done[n][::-1]) for n, c in enumerate(plan.contexts)),
+        contexts=tuple(make_table(c, heads[n], done[n][::-1]) for n, c in enumerate(plan.contexts)),
     )
     heart = Heartbeat(run, run.database)
     return run.workers.run(request, heart.around(lambda _event: None), tick=heart.beat)

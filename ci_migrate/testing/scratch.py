@@ -16,7 +16,7 @@ from ci_migrate.migrations.requests import (
     Mode,
     RunRequest,
     Setup,
-    planned_tables,
+    make_tables,
     project_setup,
 )
 from ci_migrate.migrations.runner import Ended, Handle, Workers
@@ -104,7 +104,7 @@ class Trials:
             setup=self._setup(scratch, plan.direction, plan.destination),
             mode=Mode.DRY_RUN,
             asks=asks,
-            contexts=planned_tables(plan),
+            contexts=make_tables(plan),
             each_revision=True,
         )
         return self.run.workers.run(request, handle, urgent=True)

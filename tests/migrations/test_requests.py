@@ -8,9 +8,9 @@ from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.migrations.requests import (
     InspectRequest,
     Mode,
-    planned_tables,
+    make_tables,
+    make_tables_back,
     project_setup,
-    tables_back,
     target_setup,
     with_driver_of,
 )
@@ -87,7 +87,7 @@ def test_the_way_back_of_a_plan():
         env_sha256="",
         script_heads=("r3",),
     )
-    (there,), (back,) = planned_tables(plan), tables_back(plan)
+    (there,), (back,) = make_tables(plan), make_tables_back(plan)
     assert there.key == back.key == "main|a|b|versions"
     assert (there.from_heads, there.revisions) == (("r1",), ("r2", "r3"))
     assert (back.from_heads, back.revisions) == (("r3",), ("r3", "r2"))

@@ -7,7 +7,6 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -25,13 +24,9 @@ class Blame:
         self._known: dict[str, bool] = {}
 
     def add_scripts(self, script: Any) -> None:
-        """The folders and env.py of Alembic's ScriptDirectory are the project's."""
+        """The folders of Alembic's ScriptDirectory are the project's."""
         folders = [script.dir, *(script.version_locations or ())]
-        self.add_files([os.path.join(script.dir, "env.py"), *(str(folder) for folder in folders)])
-
-    def add_files(self, files: Iterable[str]) -> None:
-        """These files, or all that lies in these folders."""
-        self._is_project.update(dict.fromkeys(map(os.path.abspath, files), True))
+        self._is_project.update(dict.fromkeys((os.path.abspath(str(folder)) for folder in folders), True))
         self._known.clear()
 
     def is_project(self, file: str) -> bool:

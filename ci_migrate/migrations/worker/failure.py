@@ -34,12 +34,12 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         "file": place.filename if place else None,
         "line": place.lineno if place else None,
         "revision": state.revision if not state.stamped else None,
-        "sql": failed_statement(error).removeprefix(state.wall.mysql.caption)[:20000],
+        "sql": find_statement(error).removeprefix(state.wall.mysql.caption)[:20000],
         "trace": "".join(traceback.format_list(state.blame.select_frames(frames)))[-16000:],
     }
 
 
-def failed_statement(error: BaseException) -> str:
+def find_statement(error: BaseException) -> str:
     """The statement that failed, without its bound values; "" where the error came from elsewhere."""
     seen: BaseException | None = error
     for _ in range(8):  # what a revision caught and raised anew
