@@ -164,11 +164,6 @@ class ForkServer:
         assert self._process.stderr is not None
         self._complaints = Tail(self._process.stderr)
 
-    def send(self, data: bytes) -> None:
-        """Send what the program reads before its first byte with descriptors."""
-        with suppress(BrokenPipeError):  # it is gone: `spawn` says why
-            self._control.sendall(data)
-
     def spawn(self) -> Forked:
         """A child of its own.
 

@@ -17,8 +17,8 @@ from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import AnyRequest
 
-WORKER = Path(__file__).parent / "worker" / "__main__.py"
-"""What the project's interpreter runs."""
+WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
+"""What the project's interpreter runs, in another folder than ours."""
 
 POLL = 0.25
 """Seconds between two looks at the interrupt flag and the stall clock while the child is silent."""
@@ -79,9 +79,9 @@ class Workers:
 
     def warm(self) -> None:
         """Start the interpreter now, so that it imports Alembic while others work. Raises ToolError."""
-        self._started()
+        self._start_server()
 
-    def _started(self) -> process.ForkServer:
+    def _start_server(self) -> process.ForkServer:
         if self._server is None:
             launch = self.launch
             # sets are walked in the same order in the dry run and in the migration
@@ -115,7 +115,7 @@ class Workers:
                 can be half-done: dry run, reading).
             tick: called again and again, every `POLL` seconds or so, while the child is silent.
         """
-        server = self._started()
+        server = self._start_server()
         try:
             child = server.spawn()
         except ToolError as error:
