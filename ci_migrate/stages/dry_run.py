@@ -65,10 +65,9 @@ WHOLE_LIMIT = 1_000_000_000
 """Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     """Rehearse the plan on the restored backup."""
-    plan, backup = report.plan, report.backup
-    assert plan is not None
+    backup = report.backup
     if run.settings.dry_run == "off":
         return StageResult(
             stage="dry-run", outcome=Outcome.SKIPPED, message="dry-run = off: nothing was rehearsed."
