@@ -178,7 +178,7 @@ def _rehearse(
         failed_assertions=failing,
         squawk=run.settings.squawk,
     )
-    judged = _judge(run, facts, ended, heads, played.recorder, checked, looked)
+    judged = _judge(run, facts, evidence, ended, heads, played.recorder, checked, looked)
     if output:
         judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked)
@@ -253,6 +253,7 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
 def _judge(
     run: Run,
     facts: Facts,
+    evidence: Evidence,
     ended: Ended,
     heads: tuple[tuple[str, ...], ...],
     recorder: Recorder,
@@ -260,8 +261,7 @@ def _judge(
     looked: tuple[Finding, ...],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
-    plan, evidence = facts.plan, facts.evidence
-    assert evidence is not None
+    plan = facts.plan
     base = StageResult(
         stage="dry-run", outcome=Outcome.PASSED, evidence=evidence, state=TargetState.UNTOUCHED
     )
@@ -273,7 +273,7 @@ def _judge(
             details=ended.output,
         )
     if ended.failed is not None:
-        return _failed(run, base, ended, recorder)
+        return _failed(run, base, ended, ended.failed, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = (
@@ -310,9 +310,9 @@ def _judge(
     return replace(base, message=message, findings=findings)
 
 
-def _failed(run: Run, base: StageResult, ended: Ended, recorder: Recorder) -> StageResult:
-    failed = ended.failed
-    assert failed is not None
+def _failed(
+    run: Run, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
+) -> StageResult:
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
     if failed.kind == "stopped":
         return replace(base, outcome=Outcome.ERROR, message="The dry run was interrupted.")
