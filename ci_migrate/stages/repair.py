@@ -88,17 +88,20 @@ def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
     for repair in list_repairs(context.run):
         if ways is not None and repair.approval not in ("", *ways):
             continue
-        plan = _ask(repair.fits, context)
+        plan = _ask(repair, repair.fits, context)
         if plan is not None:
             found.append((repair, plan))
     return found
 
 
-def _ask(question: Callable[[RepairContext], str | None], context: RepairContext) -> str | None:
+def _ask(
+    repair: Repair, question: Callable[[RepairContext], str | None], context: RepairContext
+) -> str | None:
     """What a repair answers; None where it raises: a plugin's repair spoils only itself."""
     try:
         return question(context)
-    except Exception:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - see above
+        context.run.tell(f"the repair {repair.name} is left out: {type(error).__name__}: {error}")
         return None
 
 
@@ -137,14 +140,14 @@ def _mend(repair: Repair, context: RepairContext) -> Repaired:
 
 def explain_none(context: RepairContext) -> str:
     """Why nothing is done."""
-    reasons = (_ask(repair.explain, context) for repair in list_repairs(context.run))
+    reasons = (_ask(repair, repair.explain, context) for repair in list_repairs(context.run))
     return next(filter(None, reasons), "No repair fits.")
 
 
 def list_next_commands(context: RepairContext) -> tuple[str, ...]:
     """What a person can type now, with what it would lose."""
     target = f"--target {context.run.settings.target}"
-    commands = [_ask(repair.offer, context) for repair in list_repairs(context.run)]
+    commands = [_ask(repair, repair.offer, context) for repair in list_repairs(context.run)]
     if context.plan.direction is Direction.STAMP:
         revisions = " ".join(sorted({r for c in context.plan.contexts for r in c.to_heads})) or "base"
         commands.insert(0, f"alembic stamp --purge {revisions}   (then: ci-migrate repair {target})")
