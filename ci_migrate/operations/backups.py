@@ -164,7 +164,7 @@ def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextMa
     if not isinstance(run, LedgerRun):
         return nullcontext()
     record = run.ledger.unfinished(run.settings.target)
-    if record is None or record.backup_id != backup.backup_id:
+    if record is None or record.backup_id != backup.backup_id or record.before is None:
         return nullcontext()
     half = find_half(RepairContext.of(*resume_run(run, record)))
     if half is None or not half.tables or not half.tables.keys() <= set(tables):
