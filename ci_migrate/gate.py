@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Collection
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -20,6 +21,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
 from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import (
     first_look,
     protection,
@@ -27,11 +29,13 @@ from ci_migrate.run.authorization import (
     refuse_other_database,
     why_needed,
 )
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.session import GateRequest, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
-from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
+from ci_migrate.stages.repair import explain_none, find_fitting
 from ci_migrate.stages.repair import run_stage as repair_stage
+
+LedgerRunT = TypeVar("LedgerRunT", bound=LedgerRun)
 
 ALL = tuple(name for name, _ in PIPELINE)
 STAGES = {
@@ -56,7 +60,7 @@ def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = No
     try:
         with open_session(settings, order, interrupt) as (bare_run, manager):
             run_ = bare_run
-            if run_.ledger is not None and run_.lock is not None:
+            if isinstance(run_, WritingRun):
                 refuse_frozen(run_)
                 refuse_unfinished(run_)
                 found = protection(run_)
@@ -64,17 +68,12 @@ def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = No
                     _refuse_careless(settings, order, f"protected since {found.since[:10]}")
             run_ = _looked_at(run_, manager)
             report = _empty(run_, order)
-            if run_.lock is not None:
+            if isinstance(run_, WritingRun):
                 _begin(run_, order)
             report = walk(run_, report, manager, order, STAGES[order.command])
             report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
-            if run_.lock is not None:
-                report = _finish(run_, report)
-            approve = report.result("approve")
-            if approve is not None and approve.outcome is Outcome.FAILED:
-                report = _tell_request(run_, report)
-            if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
-                report = _write_request(run_, report, order)
+            if isinstance(run_, WritingRun):
+                report = _ask_approval(run_, _finish(run_, report), order)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -146,7 +145,7 @@ def walk(
 
     def done(result: StageResult) -> StageResult:
         try:
-            if run_.ledger is not None and run_.lock is not None:
+            if isinstance(run_, WritingRun):
                 run_.ledger.record_stage(run_.subject, result)
         except CiMigrateError as error:
             warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
@@ -168,17 +167,16 @@ def walk(
     return add_warnings(report, *warnings)
 
 
-def refuse_unfinished(run_: Run) -> None:
+def refuse_unfinished(run_: LedgerRun) -> None:
     """An unfinished run of this target must be repaired first.
 
     Raises:
         DirtyError: there is one; says what state the target is in.
     """
-    assert run_.ledger is not None
     record = run_.ledger.unfinished(run_.settings.target)
     if record is None:
         return
-    diagnosis = situation_of(*resume_run(run_, record)).diagnosis
+    diagnosis = RepairContext.of(*resume_run(run_, record)).diagnosis
     raise DirtyError(
         f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
         state=f"The target is left as it is ({diagnosis.found}).",
@@ -186,9 +184,8 @@ def refuse_unfinished(run_: Run) -> None:
     )
 
 
-def resume_run(run_: Run, record: RunRecord) -> tuple[Run, Report]:
+def resume_run(run_: LedgerRunT, record: RunRecord) -> tuple[LedgerRunT, Report]:
     """The run and report with which an earlier run is repaired: its plan, backup and evidence."""
-    assert run_.ledger is not None
     stages = run_.ledger.stages(record.run_id)
     report = Report(
         run_id=record.run_id,
@@ -210,55 +207,57 @@ def repair(
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
     with open_session(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
-        opened_run = load_extensions(bare_run, manager)
-        record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
-        if record is None:
-            result = StageResult(
-                stage="repair",
-                outcome=Outcome.PASSED,
-                message="There is no unfinished run: nothing to repair.",
-            )
-            return _empty(opened_run, order).plus(result)
-        run_, report = resume_run(opened_run, record)
-        shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
-        if only_show:
-            would = _shown(run_, report)
-            order.tell(would.message)
-            return shown.plus(would)
-        if (
-            record.phase != "repairing"
-        ):  # then a restore may have swapped the database and died before it said so
-            refuse_other_database(run_)
-        run_.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
-        result = repair_stage(run_, report)
-        order.done(result)
-        assert run_.ledger is not None
-        run_.ledger.record_stage(record.run_id, result)
-        if result.outcome is Outcome.PASSED:
-            run_.ledger.finish_run(
-                record.run_id,
-                exit_code=0,
-                state=(result.state or TargetState.UNKNOWN).value,
-                needs_repair=False,
-            )
-        run_.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
-        number = run_.interrupt.number
-        shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
-        return shown.plus(result)
+        run_ = load_extensions(bare_run, manager)
+        record = run_.ledger.unfinished(settings.target) if run_.ledger is not None else None
+        if record is not None and isinstance(run_, WritingRun):
+            return _repair(run_, record, order, only_show=only_show)
+        result = StageResult(
+            stage="repair",
+            outcome=Outcome.PASSED,
+            message="There is no unfinished run: nothing to repair.",
+        )
+        return _empty(run_, order).plus(result)
 
 
-def _shown(run_: Run, report: Report) -> StageResult:
+def _repair(opened_run: WritingRun, record: RunRecord, order: GateRequest, *, only_show: bool) -> Report:
+    """Mend what this run left, and close it."""
+    run_, report = resume_run(opened_run, record)
+    shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
+    if only_show:
+        would = _show_repair(run_, report)
+        order.tell(would.message)
+        return shown.plus(would)
+    if record.phase != "repairing":  # then a restore may have swapped the database and died before it said so
+        refuse_other_database(run_)
+    run_.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
+    result = repair_stage(run_, report)
+    order.done(result)
+    run_.ledger.record_stage(record.run_id, result)
+    if result.outcome is Outcome.PASSED:
+        run_.ledger.finish_run(
+            record.run_id,
+            exit_code=0,
+            state=(result.state or TargetState.UNKNOWN).value,
+            needs_repair=False,
+        )
+    run_.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
+    number = run_.interrupt.number
+    shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
+    return shown.plus(result)
+
+
+def _show_repair(run_: LedgerRun, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
-    situation = situation_of(run_, report)
-    plans = [words for _, words in fitting(allowed(run_), situation)]
-    found = f"Found: {situation.diagnosis.words}."
-    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {none_fits(situation)}"
+    context = RepairContext.of(run_, report)
+    found = f"Found: {context.diagnosis.words}."
+    plans = [words for _, words in find_fitting(context)]
+    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {explain_none(context)}"
     return StageResult(
         stage="repair",
         outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved
         message=message,
         state=TargetState.UNKNOWN,
-        diagnosis=situation.diagnosis,
+        diagnosis=context.diagnosis,
     )
 
 
@@ -273,8 +272,7 @@ def _empty(run_: Run, order: GateRequest) -> Report:
     )
 
 
-def _begin(run_: Run, order: GateRequest) -> None:
-    assert run_.ledger is not None
+def _begin(run_: WritingRun, order: GateRequest) -> None:
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
     refuse_other_database(run_)
@@ -293,9 +291,8 @@ def _begin(run_: Run, order: GateRequest) -> None:
         run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)
 
 
-def _finish(run_: Run, report: Report) -> Report:
+def _finish(run_: LedgerRun, report: Report) -> Report:
     """Close the run in the ledger; what fails here is a warning, the outcome stays what it is."""
-    assert run_.ledger is not None
     migrated = report.result("migrate")
     touched = migrated is not None and migrated.outcome is not Outcome.SKIPPED
     unproved = touched and report.state is TargetState.UNKNOWN
@@ -311,31 +308,30 @@ def _finish(run_: Run, report: Report) -> Report:
     return report
 
 
-def _tell_request(run_: Run, report: Report) -> Report:
-    """That an approval was asked for, and for what, in the audit trail."""
-    assert report.plan is not None
-    assert run_.ledger is not None
-    facts = {"planDigest": report.plan.digest, "direction": report.plan.direction, "by": actor(run_.settings)}
+def _ask_approval(run_: LedgerRun, report: Report, order: GateRequest) -> Report:
+    """Where an approval is missing: say so in the audit trail and in approval-request.json.
+
+    What can't be written is a warning: the message says how to approve all the same.
+    """
+    approve, plan = report.result("approve"), report.plan
+    if plan is None or approve is None or approve.outcome is not Outcome.FAILED:
+        return report
+    facts = {"planDigest": plan.digest, "direction": plan.direction, "by": actor(run_.settings)}
     try:
         run_.ledger.audit("approval requested", run_.id, **facts)
     except CiMigrateError as error:
-        return add_warnings(report, error.what)
-    return report
-
-
-def _write_request(run_: Run, report: Report, order: GateRequest) -> Report:
-    """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
-    assert report.plan is not None
-    assert order.request_file is not None
-    command = shlex.join(go_on_command(report.plan))
+        report = add_warnings(report, error.what)
+    if order.request_file is None:
+        return report
+    command = shlex.join(go_on_command(plan))
     try:
         request = approval_request(
-            report.plan,
+            plan,
             report.evidence,
             report.findings,
             report.target,
             command,
-            target_uuid="" if run_.ledger is None else run_.ledger.uuid,
+            target_uuid=run_.ledger.uuid,
             requester=actor(run_.settings),
             commit=commit_of(run_.settings.environ),
             validity_minutes=run_.settings.token_validity_minutes,

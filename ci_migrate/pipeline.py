@@ -3,22 +3,48 @@
 import time
 import traceback
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, RefusedError
-from ci_migrate.model import Outcome, Report, StageResult, TargetState
-from ci_migrate.run.run import Run, RunStage
+from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
+from ci_migrate.run.run import Run, RunStage, WritingRun
 from ci_migrate.stages import approve, backup, check, dry_run, migrate, repair, verify
+
+RunT = TypeVar("RunT", bound=Run)
+
+
+def require_plan(stage: Callable[[RunT, Plan, Report], StageResult]) -> Callable[[RunT, Report], StageResult]:
+    """A stage that is given the plan which `check` made."""
+
+    def run_stage(run: RunT, report: Report) -> StageResult:
+        if report.plan is None:
+            raise RefusedError("There is no plan yet.")
+        return stage(run, report.plan, report)
+
+    return run_stage
+
+
+def require_lock(stage: Callable[[WritingRun, Report], StageResult]) -> RunStage:
+    """A stage that is given the run lock and the ledger."""
+
+    def run_stage(run: Run, report: Report) -> StageResult:
+        if not isinstance(run, WritingRun):
+            raise RefusedError(f"`ci-migrate {run.command}` has not opened its target for writing.")
+        return stage(run, report)
+
+    return run_stage
+
 
 PIPELINE: tuple[tuple[str, RunStage], ...] = (
     ("check", check.run_stage),
-    ("backup", backup.run_stage),
-    ("dry-run", dry_run.run_stage),
-    ("approve", approve.run_stage),
-    ("migrate", migrate.run_stage),
-    ("verify", verify.run_stage),
-    ("repair", repair.run_stage),
+    ("backup", require_plan(backup.run_stage)),
+    ("dry-run", require_plan(dry_run.run_stage)),
+    ("approve", require_lock(require_plan(approve.run_stage))),
+    ("migrate", require_lock(require_plan(migrate.run_stage))),
+    ("verify", require_lock(require_plan(verify.run_stage))),
+    ("repair", require_lock(repair.run_stage)),
 )
 
 WRITING = ("migrate", "verify", "repair")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, make_url
@@ -27,10 +28,12 @@ from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.settings.urls import variable_of
 from ci_migrate.tempdirs import private_folder, sweep_folders
+
+RunT = TypeVar("RunT", bound=Run)
 
 WRITES = ("run", "migrate", "rollback", "repair", "stamp")
 """Commands that create the ledger."""
@@ -141,37 +144,35 @@ def open_session(
         folder = stack.enter_context(private_folder())
         if locks:
             database.sweep()
-        yield (
-            Run(
-                id=run_id,
-                subject=run_id,
-                command=order.command,
-                settings=settings,
-                direction=order.direction,
-                destination=order.destination or settings.to,
-                database=database,
-                reader=reader,
-                copies=copies,
-                workers=workers,
-                interrupt=interrupt,
-                scratch_folder=folder,
-                catalog=catalog,
-                ledger=book,
-                lock=lock,
-                token=order.token,
-                tell=order.tell,
-                watch=order.watch,
-                open_database=lambda clone: plugins.make_database(
-                    manager, clone, replace(options, application_name=f"clone/{run_id}")
-                ),
-                forward=order.forward,
-                purge=order.purge,
+        run = Run(
+            id=run_id,
+            subject=run_id,
+            command=order.command,
+            settings=settings,
+            direction=order.direction,
+            destination=order.destination or settings.to,
+            database=database,
+            reader=reader,
+            copies=copies,
+            workers=workers,
+            interrupt=interrupt,
+            scratch_folder=folder,
+            catalog=catalog,
+            ledger=book,
+            lock=lock,
+            token=order.token,
+            tell=order.tell,
+            watch=order.watch,
+            open_database=lambda clone: plugins.make_database(
+                manager, clone, replace(options, application_name=f"clone/{run_id}")
             ),
-            manager,
+            forward=order.forward,
+            purge=order.purge,
         )
+        yield narrow(run), manager
 
 
-def load_extensions(run: Run, manager: plugins.Manager) -> Run:
+def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
     """The run with checks, repairs and approvers of all plugins, those of the repository from now on among them.
 
     Raises:

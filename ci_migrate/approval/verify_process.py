@@ -58,9 +58,6 @@ def verify_apart(token: str, trust: Trust, now: datetime) -> Verified:
 def _asked(question: _Question) -> _Answer:
     argv = [sys.executable, "-I", "-c", f"from {__name__} import answer; answer()"]
     with process.running(argv, cwd=Path("/"), inherit=False) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         out, err = process.Tail(child.stdout, _LIMIT), process.Tail(child.stderr)
         try:
             with suppress(BrokenPipeError):  # it ended: its exit code tells more

@@ -14,6 +14,7 @@ from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger import keys
 from ci_migrate.ledger.keys import KeyRecord, Role
+from ci_migrate.run.run import require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import read_settings_file
 from ci_migrate.settings.settings import Settings
@@ -129,9 +130,8 @@ def create(
         run,
         _,
     ):
-        assert run.ledger is not None
         made, record = keys.create(
-            run.ledger,
+            require_ledger(run).ledger,
             name=name,
             role=Role(role),
             target=settings.target,

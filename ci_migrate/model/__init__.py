@@ -18,8 +18,8 @@ from ci_migrate.model.evidence import (
 )
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
-from ci_migrate.model.records import Approval, JournalEntry, RunRecord, TokenRecord
-from ci_migrate.model.report import Diagnosis, Outcome, Report, StageResult, TargetState
+from ci_migrate.model.records import Approval, EntryKind, JournalEntry, RunRecord, TokenRecord
+from ci_migrate.model.report import Diagnosis, Outcome, Progress, Report, StageResult, TargetState
 from ci_migrate.model.schema import (
     ColumnContent,
     Delta,
@@ -44,6 +44,7 @@ __all__ = [
     "Diagnosis",
     "Direction",
     "Divergence",
+    "EntryKind",
     "Evidence",
     "Finding",
     "Fingerprint",
@@ -54,6 +55,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlannedContext",
+    "Progress",
     "Report",
     "Revision",
     "RowCount",

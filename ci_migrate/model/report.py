@@ -34,10 +34,21 @@ class TargetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Progress(StrEnum):
+    """How far a migration got, in the words of the report."""
+
+    NOT_STARTED = "not started"
+    ROLLED_BACK = "rolled back"
+    COMMITTED = "revision committed"  # what is committed ends with a whole revision
+    HALF = "half a revision"
+    FINISHED = "finished"
+    UNKNOWN = "unknown"
+
+
 class Diagnosis(Frozen, frozen=True, kw_only=True):
     """How far a migration got, told from journal, version rows and fingerprint."""
 
-    found: str  # "not started" | "rolled back" | "finished" | "revision committed" | "half a revision" | "unknown"
+    found: Progress
     words: str
     commit_point: int | None = msgspec.field(default=None, name="rung")  # its name since 0.1.0
     last_statement: int | None = None

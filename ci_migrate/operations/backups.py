@@ -15,14 +15,15 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
 from ci_migrate.operations.status import current_plan, proven_backups
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.repairs.restore_rows import journal_restore
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.restore import journal_restore
+from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import claimed, refuse_frozen, reserved, why_needed
-from ci_migrate.run.run import Run, bare_schema, restored_copy, translate_errors
+from ci_migrate.run.run import LedgerRun, Run, bare_schema, restored_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.dry_run import compare_with_backup
-from ci_migrate.stages.repair import situation_of
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     )
     if run.interrupt.number is not None:
         raise Interrupted(run.interrupt.number)
-    if approval is not None and run.ledger is not None:
+    if approval is not None and isinstance(run, LedgerRun):
         claimed(run, approval)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
@@ -160,10 +161,12 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
 
 def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
     """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
-    record = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
-    if run.ledger is None or record is None or record.backup_id != backup.backup_id or record.before is None:
+    if not isinstance(run, LedgerRun):
         return nullcontext()
-    half = situation_of(*resume_run(run, record)).half
+    record = run.ledger.unfinished(run.settings.target)
+    if record is None or record.backup_id != backup.backup_id or record.before is None:
+        return nullcontext()
+    half = find_half(RepairContext.of(*resume_run(run, record)))
     if half is None or not half.tables or not half.tables.keys() <= set(tables):
         return nullcontext()
     return journal_restore(run.ledger, record.run_id, half.commit_point)

@@ -24,7 +24,7 @@ from ci_migrate.model import (
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
 from ci_migrate.operations.status import looked
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.run.run import Run, show_heads
+from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Settings
@@ -53,7 +53,8 @@ def back_by_restore(
     Raises:
         CiMigrateError: there is no such backup, or it may not be restored; the target is untouched.
     """
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    with open_session(settings, order, interrupt, ledger=True) as (opened, _):
+        run = require_ledger(opened)
         refuse_unfinished(run)
         planned, found = looked(run)
         report = Report(
@@ -106,8 +107,7 @@ def _with_heads(plan: Plan, backup: Backup) -> Plan:
     return msgspec.structs.replace(plan, contexts=contexts)
 
 
-def _restored(run: Run, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
-    assert run.ledger is not None
+def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
     run.ledger.pin_identity(run.database.identity())
     run.ledger.begin_run(
         RunRecord(

@@ -15,15 +15,16 @@ from ci_migrate.model import (
     Direction,
     Frozen,
     Plan,
+    Progress,
     RunRecord,
     now,
 )
-from ci_migrate.repairs.undo import UNDONE
+from ci_migrate.repairs import resume, undo_additions
+from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import protection
-from ci_migrate.run.run import Run, child_setup
+from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
-from ci_migrate.stages.repair import situation_of
 
 
 class Status(Frozen, frozen=True, kw_only=True):
@@ -63,15 +64,15 @@ def status(run: Run) -> Status:
     plan, seen = looked(run)
     target = run.settings.target
     last = unfinished = diagnosis = None
-    if run.ledger is not None:
+    goes_on = undoes = False
+    if isinstance(run, LedgerRun):
         last = next((r for r in run.ledger.runs(limit=200) if r.target == target), None)
         unfinished = run.ledger.unfinished(target)
-    goes_on = undoes = False
-    if unfinished is not None:
-        situation = situation_of(*resume_run(run, unfinished))
-        diagnosis = situation.diagnosis
-        goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
-        undoes = diagnosis.found in UNDONE and not situation.additions().why_not
+        if unfinished is not None:
+            context = RepairContext.of(*resume_run(run, unfinished))
+            diagnosis = context.diagnosis
+            goes_on = diagnosis.found is Progress.HALF and not resume.why_not(context)
+            undoes = undo_additions.offer(context) is not None
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)

@@ -19,7 +19,7 @@ from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
 from ci_migrate.model import Approval, Direction, Plan, Report
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import LedgerRun, Run
 
 STAGES = {Direction.DOWNGRADE: "rollback", Direction.RESTORE: "restore"}
 """What settings call the directions that do not go forward."""
@@ -96,7 +96,7 @@ def first_look(run: Run) -> CiMigrateError | None:
         return None
     try:
         trusted = trust(run)
-        _refuse_wrong_kind(run, trusted)
+        _refuse_wrong_kind(run, run.token.reveal(), trusted)
         if trusted is not None:
             nonces.look_at(
                 run.ledger, run.token.reveal(), trusted, asking=actors(run.settings.environ), run_id=run.id
@@ -161,7 +161,7 @@ def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval
             hint=f"{how_to_approve(run, plan)}, then again with CI_MIGRATE_TOKEN",
         )
     trusted = trust(run)
-    _refuse_wrong_kind(run, trusted)
+    _refuse_wrong_kind(run, run.token.reveal(), trusted)
     asking = actors(run.settings.environ)
     if trusted is None:
         approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
@@ -179,9 +179,9 @@ def validated(run: Run, ledger: Ledger, plan: Plan) -> Approval:
     trusted = trust(run)
     if run.token is None or trusted is None:
         if run.token is not None:
-            _refuse_wrong_kind(run, trusted)
+            _refuse_wrong_kind(run, run.token.reveal(), trusted)
         return validate(ledger, token, plan)
-    _refuse_wrong_kind(run, trusted)
+    _refuse_wrong_kind(run, run.token.reveal(), trusted)
     verified = nonces.look_at(ledger, token, trusted, asking=actors(run.settings.environ))
     _refuse_other(run, ledger, verified, plan, None)
     return nonces.approval_of(verified)
@@ -216,10 +216,8 @@ def _refuse_other(run: Run, ledger: Ledger, verified: Verified, plan: Plan, evid
         )
 
 
-def _refuse_wrong_kind(run: Run, trusted: Trust | None) -> None:
+def _refuse_wrong_kind(run: Run, token: str, trusted: Trust | None) -> None:
     """Raise NotApprovedError for a token that is sound, and not of the kind that counts on this target."""
-    assert run.token is not None
-    token = run.token.reveal()
     if trusted is not None and looks_confirming(token):
         refuse_confirmation(run)
     if trusted is None and looks_signed(token):
@@ -248,7 +246,7 @@ def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -
         )
 
 
-def claimed(run: Run, approval: Approval) -> None:
+def claimed(run: LedgerRun, approval: Approval) -> None:
     """Use an approval up: committed in the ledger, and noted create-only where backups are.
 
     The note keeps a token used even if the ledger is lost or put back to an older state.
@@ -257,7 +255,6 @@ def claimed(run: Run, approval: Approval) -> None:
         NotApprovedError: another run used it, or it was revoked.
         CiMigrateError: it could not be noted; nothing may run.
     """
-    assert run.ledger is not None
     try:
         use_up = nonces.claim if approval.kind == "signed" else claim
         use_up(run.ledger, approval.approval_id, run.id)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
@@ -20,13 +21,24 @@ from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.requests import Setup, project_setup, target_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
-from ci_migrate.repairs.base import Repair
 from ci_migrate.settings.settings import Secret, Settings
+
+
+class Named(Protocol):
+    """A repair, as far as a run knows it: `repairs.base.Repair` is given a context that is built upon a run."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the repairs of a run."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that a stage may touch. Frozen; results travel in the Report."""
+    """All that a stage may touch. Frozen; results travel in the Report.
+
+    As it stands here it only reads. `LedgerRun` and `WritingRun` are the same with more at hand: what needs a ledger,
+    or the run lock too, takes one of them and so can't be called without.
+    """
 
     id: str
     subject: str  # the run that is repaired; else the same as `id`
@@ -43,10 +55,10 @@ class Run:
     interrupt: Interrupt
     scratch_folder: Path
     catalog: Catalog
-    ledger: Ledger | None = None
-    lock: Lock | None = None
+    ledger: Ledger | None  # of the target; None where there is none yet
+    lock: Lock | None  # nobody else writes to the target while it is held
     checks: Sequence[Check] = ()
-    repairs: Sequence[Repair] = ()
+    repairs: Sequence[Named] = ()
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
     token: Secret | None = None
     unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
@@ -66,6 +78,35 @@ class Run:
         graded = [f for f in map(grading.apply, more) if f is not None]
         found = run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
         return (*found, *graded)
+
+
+@dataclass(frozen=True)
+class LedgerRun(Run):
+    """A run on a target that has a ledger."""
+
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class WritingRun(LedgerRun):
+    """A run that holds the run lock too: it may write to the target."""
+
+    lock: Lock
+
+
+def narrow(run: Run) -> Run:
+    """The same run, of the type that says what it has."""
+    if run.ledger is None:
+        return run
+    kind = LedgerRun if run.lock is None else WritingRun
+    return kind(**{f.name: getattr(run, f.name) for f in fields(run)})
+
+
+def require_ledger(run: Run) -> LedgerRun:
+    """The run, on a target that has a ledger. Raises RefusedError where it has none yet."""
+    if isinstance(run, LedgerRun):
+        return run
+    raise RefusedError(f"Target {run.settings.target} has no ledger.", hint="ci-migrate run makes it.")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, now
 from ci_migrate.operations.backups import restore_plan
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.run.authorization import trust, validated
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings
 
@@ -41,7 +41,8 @@ def generate_token(
         RefusedError: nothing is pending, or another plan than the one with this digest.
     """
     order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    with open_session(settings, order, interrupt, ledger=True) as (opened, _):
+        run = require_ledger(opened)
         if trust(run) is not None:
             return None
         plan = _plan(run, backup_id)
@@ -52,7 +53,6 @@ def generate_token(
                 "Another plan is pending than the one that was looked at: it changed since.",
                 hint=f"Run it again: ci-migrate run --target {settings.target}",
             )
-        assert run.ledger is not None
         token, _approval = generate(
             run.ledger,
             plan=plan,
@@ -85,14 +85,14 @@ def approval_needed(
 ) -> dict[str, Any]:
     """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
     order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    with open_session(settings, order, interrupt, ledger=True) as (opened, _):
+        run = require_ledger(opened)
         plan = _plan(run, backup_id)
         evidence, findings = _last_evidence(run, plan)
         words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
         if evidence is None and not backup_id:
             how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
             return {"message": f"{words.replace('this request', 'a request')}\n{how}", "needsApprovers": True}
-        assert run.ledger is not None
         request = approval_request(
             plan,
             evidence,
@@ -109,9 +109,8 @@ def approval_needed(
     return {"message": f"{words}\n{hint}", "needsApprovers": True, "approvalRequest": document}
 
 
-def _last_evidence(run: Run, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
+def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
     """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
-    assert run.ledger is not None
     oldest = now() - timedelta(seconds=run.settings.max_evidence_age)
     for record in run.ledger.runs():
         if record.target != plan.target or record.started < oldest:

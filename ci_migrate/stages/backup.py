@@ -21,10 +21,8 @@ WORTH_TELLING = 5.0
 """Seconds from which on it is said before how long a backup will take."""
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
     """Take the backup that the dry run restores, or reuse a fresh one of the same state."""
-    plan = report.plan
-    assert plan is not None
     if not run.settings.auto_backup:
         return StageResult(
             stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore."

@@ -12,6 +12,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.model import (
     Direction,
+    EntryKind,
     Evidence,
     Fingerprint,
     Identity,
@@ -136,7 +137,7 @@ def some_evidence(**changes: object) -> Evidence:
 
 def an_entry(position: int = 1, kind: str = "statement", **changes: object) -> JournalEntry:
     return JournalEntry(
-        kind=kind,
+        kind=EntryKind(kind),
         position=position,
         context=0,
         at=datetime(2026, 3, 4, 5, 6, 7, position % 1_000_000, tzinfo=UTC),

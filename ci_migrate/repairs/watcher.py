@@ -10,23 +10,15 @@ from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
 from ci_migrate.migrations.record import Follower
-from ci_migrate.migrations.requests import PlannedTable, make_table, make_tables
+from ci_migrate.migrations.requests import PlannedTable, RunRequest, make_table, make_tables
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Diagnosis, Evidence, Fingerprint, JournalEntry, Plan, Statement, sha256_hex
-from ci_migrate.repairs.diagnosis import Witness, diagnose, revisions_done
-from ci_migrate.run.run import Run, bare_schema, heads_of
+from ci_migrate.model import EntryKind, Evidence, JournalEntry, Plan, Progress, Statement, sha256_hex
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.diagnosis import revisions_done
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import LedgerRun
 
 LOCK_CHECK_SECONDS = 5.0
-
-
-def diagnosis_of(run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint) -> Diagnosis:
-    """How far the migration got."""
-    assert run.ledger is not None
-    with run.ledger.journal(run.subject) as journal:
-        entries = journal.entries()
-    now = Fingerprint.of(bare_schema(run.database, plan))
-    witness = Witness(committed=run.database.commit_outcome, contents=run.database.contents)
-    return diagnose(plan, evidence, before, now, heads_of(run.database, plan), entries, witness)
 
 
 @dataclass(frozen=True)
@@ -59,20 +51,18 @@ class Rest:
         return cls(contexts, rehearsed)
 
     @classmethod
-    def after_rollback(
-        cls, run: Run, plan: Plan, evidence: Evidence | None, before: Fingerprint
-    ) -> "Rest | None":
+    def after_rollback(cls, context: RepairContext) -> "Rest | None":
         """What is to run after a failure; None where that failure may have left something behind."""
-        diagnosis = diagnosis_of(run, plan, evidence, before)
-        clean = diagnosis.found in ("not started", "rolled back", "revision committed")
-        return cls.of(plan, evidence, diagnosis.commit_point or 0) if clean else None
+        diagnosis = context.diagnose()
+        clean = diagnosis.found in (Progress.NOT_STARTED, Progress.ROLLED_BACK, Progress.COMMITTED)
+        return cls.of(context.plan, context.evidence, diagnosis.commit_point or 0) if clean else None
 
 
 @dataclass
 class Watcher:
     """Answers the child while it migrates the target: journal first, then the word to go on."""
 
-    run: Run
+    run: LedgerRun
     plan: Plan
     rehearsed: tuple[Statement, ...] | None
     journal: Journal
@@ -94,19 +84,22 @@ class Watcher:
                 return self._statement(event)
             case events.StatementDone():
                 self.failed = None
-                self._note("done", position=event.position, rows=event.rows)
+                self._note(EntryKind.DONE, position=event.position, rows=event.rows)
             case events.StatementFailed():
                 self.failed = event
-                self._note("failed", position=event.position, note=event.error)
+                self._note(EntryKind.FAILED, position=event.position, note=event.error)
             case events.Committing():
                 self._note(
-                    "committing", position=event.statements, revision=event.revision, note=event.xid or ""
+                    EntryKind.COMMITTING,
+                    position=event.statements,
+                    revision=event.revision,
+                    note=event.xid or "",
                 )
                 self.flush()
             case events.Committed():
                 note = "complete" if event.complete else "partial"
                 self._note(
-                    "committed",
+                    EntryKind.COMMITTED,
                     position=event.statements,
                     revision=event.revision,
                     context=event.context,
@@ -114,21 +107,31 @@ class Watcher:
                 )
                 self.flush()
             case events.Session():
-                self._note("session", note=f"{event.database} pid {event.pid}")
+                self._note(EntryKind.SESSION, note=f"{event.database} pid {event.pid}")
             case events.Stamped():
                 self._note(
-                    "stamped", revision=event.revision, context=event.context, note=" ".join(event.heads)
+                    EntryKind.STAMPED,
+                    revision=event.revision,
+                    context=event.context,
+                    note=" ".join(event.heads),
                 )
             case events.RevisionStarted() if event.revision:
                 script = self.plan.revision(event.revision)
                 self.run.tell(f"{event.revision} {script.message if script else ''}".rstrip())
             case events.Finished():
-                self._note("finished")
+                self._note(EntryKind.FINISHED)
             case _:
                 pass
         return None
 
-    def unmasked(self, ended: Ended) -> Ended:
+    def migrate(self, request: RunRequest) -> Ended:
+        """Have a child migrate the target; how it ended, with the error that came first."""
+        heart = Heartbeat(self.run, self.run.database)
+        ended = self.run.workers.run(request, heart.around(self.handle), tick=heart.beat)
+        self.flush()
+        return self._unmask(ended)
+
+    def _unmask(self, ended: Ended) -> Ended:
         """The end with the error that came first.
 
         Alembic's batch mode cleans up after an error by a statement that no dry run has seen: the refusal of that
@@ -150,7 +153,7 @@ class Watcher:
             return f"refuse {refusal}".replace("\n", " ")
         self._prefix = sha256_hex((self._prefix + event.digest).encode())
         self._note(
-            "statement",
+            EntryKind.STATEMENT,
             position=event.position,
             context=event.context,
             revision=event.revision,
@@ -174,7 +177,7 @@ class Watcher:
 
     def _note(
         self,
-        kind: str,
+        kind: EntryKind,
         *,
         position: int = 0,
         context: int = 0,
