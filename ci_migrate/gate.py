@@ -6,19 +6,18 @@ import shlex
 import socket
 import time
 import traceback
-from collections.abc import Collection
 from dataclasses import replace
 
 import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.approval.commands import go_on_command
-from ci_migrate.approval.request import approval_request, write_request
+from ci_migrate.approval.request import ApprovalRequest, approval_request, write_request
 from ci_migrate.approval.trust import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
-from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
+from ci_migrate.pipeline import WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.run.authorization import (
     first_look,
@@ -28,53 +27,33 @@ from ci_migrate.run.authorization import (
     why_needed,
 )
 from ci_migrate.run.run import Run
-from ci_migrate.session import GateRequest, load_extensions, open_session
+from ci_migrate.session import GateRequest, create_manager, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
 from ci_migrate.stages.repair import run_stage as repair_stage
-
-ALL = tuple(name for name, _ in PIPELINE)
-STAGES = {
-    "plan": ("check",),
-    "check": ("check",),
-    "dry-run": ("check", "backup", "dry-run"),
-    "run": ALL,
-    "rollback": ALL,
-    "migrate": tuple(name for name in ALL if name != "dry-run"),
-    # a stamp's old version rows stand in the plan and in the audit trail: no backup holds more of what it changes
-    "stamp": ("check", "approve", "migrate", "verify", "repair"),
-}
-"""Which stages a command consists of."""
+from ci_migrate.verbs import Verb
 
 
-def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = None) -> Report:
-    """Walk the pipeline for a command and return the finished report. Raises CiMigrateError before the first stage."""
+def run(settings: Settings, request: GateRequest, interrupt: Interrupt | None = None) -> Report:
+    """Walk the pipeline for a verb and return the finished report. Raises CiMigrateError before the first stage."""
     if settings.production:
-        _refuse_careless(settings, order, settings.production_reason)
+        _refuse_careless(settings, request.verb, settings.production_reason)
     started = time.monotonic()
     report: Report | None = None
     try:
-        with open_session(settings, order, interrupt) as (bare_run, manager):
-            run_ = bare_run
-            if run_.ledger is not None and run_.lock is not None:
-                refuse_frozen(run_)
-                refuse_unfinished(run_)
-                found = protection(run_)
-                if found.protected:
-                    _refuse_careless(settings, order, f"protected since {found.since[:10]}")
-            run_ = _looked_at(run_, manager)
-            report = _empty(run_, order)
-            if run_.lock is not None:
-                _begin(run_, order)
-            report = walk(run_, report, manager, order, STAGES[order.command])
+        manager = create_manager(settings)
+        with open_session(settings, request, interrupt, manager=manager) as opened:
+            run = _let_in(opened, manager)
+            report = _empty(run, request)
+            if run.lock is not None:
+                _begin(run, request)
+            report = walk(run, report, manager, request)
             report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
-            if run_.lock is not None:
-                report = _finish(run_, report)
+            if run.lock is not None:
+                report = _finish(run, report)
             approve = report.result("approve")
             if approve is not None and approve.outcome is Outcome.FAILED:
-                report = _tell_request(run_, report)
-            if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
-                report = _write_request(run_, report, order)
+                report = _ask_for_approval(run, report, request)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -83,39 +62,50 @@ def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = No
     return report
 
 
-def _looked_at(run_: Run, manager: plugins.Manager) -> Run:
-    """Look at the token, and only then import the plugins that the repository names.
+def _let_in(run: Run, manager: plugins.Manager) -> Run:
+    """Look at what forbids any run, then at the token, and only then import the plugins that the repository names.
 
     Raises:
-        RefusedError: they had to be imported before, for an engine or a storage, and this target needs an approval.
+        RefusedError: writing is frozen, or this is not the database that it was, or the verb leaves out what a
+            protected target needs, or plugins had to be imported before (for an engine or a storage) and this target
+            needs an approval.
+        DirtyError: an unfinished run must be repaired first.
     """
-    if run_.lock is not None:
-        refuse_other_database(run_)
-    unfit = first_look(run_)
-    if manager.early and why_needed(run_, run_.direction):
-        names = ", ".join(run_.settings.plugins)
+    if run.lock is not None:
+        if run.ledger is not None:
+            refuse_frozen(run)
+            refuse_unfinished(run)
+            found = protection(run)
+            if found.protected:
+                _refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
+        refuse_other_database(run)
+    unfit = first_look(run)
+    if manager.early and why_needed(run, run.direction):
+        names = ", ".join(run.settings.plugins)
         raise RefusedError(
             f"Engine or storage come from a plugin that the settings name ({names}), and target "
-            f"{run_.settings.target} needs an approval: nothing of the repository may be imported before.",
+            f"{run.settings.target} needs an approval: nothing of the repository may be imported before.",
             hint="Install it as a distribution with the entry point group ci_migrate, and take it out of `plugins`.",
         )
-    return replace(load_extensions(run_, manager), unfit=unfit)
+    return replace(load_extensions(run, manager), unfit=unfit)
 
 
-def _refuse_careless(settings: Settings, order: GateRequest, why: str) -> None:
+def _refuse_careless(settings: Settings, verb: Verb, why: str) -> None:
     """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
-    if order.command == "migrate":
+    if verb.leaves_out:
         raise RefusedError(
-            f"`migrate` leaves out the dry run; target {settings.target} is a production one ({why}).",
+            f"`{verb.name}` leaves out {verb.leaves_out}; target {settings.target} is a production one ({why}).",
             hint="Use `ci-migrate run`.",
         )
-    if settings.dry_run == "off" and order.command in ("run", "rollback"):
+    if not verb.rehearses_first:
+        return
+    if settings.dry_run == "off":
         raise RefusedError(
             f"dry-run is off ({settings.sources['dry-run']}), and target {settings.target} is a production one "
             f"({why}).",
             hint='Set dry-run = "backup".',
         )
-    if not settings.auto_backup and order.command in ("run", "rollback"):
+    if not settings.auto_backup:
         raise RefusedError(
             f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
             f"one ({why}): there would be nothing to rehearse on, and no way back.",
@@ -133,34 +123,31 @@ def words_of_error(error: BaseException) -> str:
     return error.what if isinstance(error, CiMigrateError) else f"{type(error).__name__}: {error}"
 
 
-def walk(
-    run_: Run, report: Report, manager: plugins.Manager, order: GateRequest, wanted: Collection[str]
-) -> Report:
+def walk(run: Run, report: Report, manager: plugins.Manager, request: GateRequest) -> Report:
     """The pipeline with plugins and ledger around it."""
+    warnings: list[str] = []
 
     def observe(result: StageResult, so_far: Report) -> StageResult:
         findings = plugins.show_after(manager, result, result.plan or so_far.plan)
         return msgspec.structs.replace(result, findings=(*result.findings, *findings)) if findings else result
 
-    warnings: list[str] = []
-
     def done(result: StageResult) -> StageResult:
         try:
-            if run_.ledger is not None and run_.lock is not None:
-                run_.ledger.record_stage(run_.subject, result)
+            if run.ledger is not None and run.lock is not None:
+                run.ledger.record_stage(run.subject, result)
         except CiMigrateError as error:
             warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
             if result.outcome is Outcome.PASSED and result.stage not in WRITING:
                 result = msgspec.structs.replace(
                     result, outcome=Outcome.ERROR, message=error.what, exit_code=int(error.exit_code)
                 )
-        order.done(result)
+        request.done(result)
         return result
 
     report = execute(
-        run_,
+        run,
         report,
-        wanted=wanted,
+        wanted=run.verb.stages,
         veto=lambda stage, so_far: plugins.ask_before(manager, stage, so_far.plan),
         observe=observe,
         done=done,
@@ -206,10 +193,11 @@ def resume_run(run_: Run, record: RunRecord) -> tuple[Run, Report]:
 
 
 def repair(
-    settings: Settings, order: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
+    settings: Settings, request: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
-    with open_session(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
+    manager = create_manager(settings)
+    with open_session(settings, request, interrupt, ledger=not only_show, manager=manager) as bare_run:
         opened_run = load_extensions(bare_run, manager)
         record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
         if record is None:
@@ -218,12 +206,12 @@ def repair(
                 outcome=Outcome.PASSED,
                 message="There is no unfinished run: nothing to repair.",
             )
-            return _empty(opened_run, order).plus(result)
+            return _empty(opened_run, request).plus(result)
         run_, report = resume_run(opened_run, record)
-        shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
+        shown = msgspec.structs.replace(_empty(run_, request), run_id=record.run_id)
         if only_show:
             would = _shown(run_, report)
-            order.tell(would.message)
+            request.tell(would.message)
             return shown.plus(would)
         if (
             record.phase != "repairing"
@@ -231,7 +219,7 @@ def repair(
             refuse_other_database(run_)
         run_.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
         result = repair_stage(run_, report)
-        order.done(result)
+        request.done(result)
         assert run_.ledger is not None
         run_.ledger.record_stage(record.run_id, result)
         if result.outcome is Outcome.PASSED:
@@ -262,88 +250,85 @@ def _shown(run_: Run, report: Report) -> StageResult:
     )
 
 
-def _empty(run_: Run, order: GateRequest) -> Report:
+def _empty(run: Run, request: GateRequest) -> Report:
     return Report(
-        run_id=run_.id,
-        command=order.command,
-        target=run_.settings.target,
-        place=run_.database.identity().place,
+        run_id=run.id,
+        command=request.verb.name,
+        target=run.settings.target,
+        place=run.database.identity().place,
         started=now(),
         version=__version__,
     )
 
 
-def _begin(run_: Run, order: GateRequest) -> None:
-    assert run_.ledger is not None
-    identity = run_.database.identity()
-    run_.ledger.pin_identity(identity)
-    refuse_other_database(run_)
-    run_.ledger.begin_run(
+def _begin(run: Run, request: GateRequest) -> None:
+    assert run.ledger is not None
+    identity = run.database.identity()
+    run.ledger.pin_identity(identity)
+    refuse_other_database(run)
+    run.ledger.begin_run(
         RunRecord(
-            run_id=run_.id,
-            target=run_.settings.target,
-            command=run_.command,
+            run_id=run.id,
+            target=run.settings.target,
+            command=run.verb.name,
             started=now(),
             pid=os.getpid(),
             host=socket.gethostname(),
-            actor=actor(run_.settings),
+            actor=actor(run.settings),
         )
     )
-    if order.reason:
-        run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)
+    if request.reason:
+        run.ledger.audit("reason given", run.id, reason=request.reason, destination=run.destination)
 
 
-def _finish(run_: Run, report: Report) -> Report:
+def _finish(run: Run, report: Report) -> Report:
     """Close the run in the ledger; what fails here is a warning, the outcome stays what it is."""
-    assert run_.ledger is not None
+    assert run.ledger is not None
     migrated = report.result("migrate")
     touched = migrated is not None and migrated.outcome is not Outcome.SKIPPED
     unproved = touched and report.state is TargetState.UNKNOWN
     try:
-        run_.ledger.finish_run(
-            run_.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved
+        run.ledger.finish_run(
+            run.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved
         )
-        run_.ledger.audit(
-            "run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value
-        )
+        run.ledger.audit("run ended", run.subject, exit_code=int(report.exit_code), state=report.state.value)
     except CiMigrateError as error:
         return add_warnings(report, f"The ledger could not be closed: {error.what}")
     return report
 
 
-def _tell_request(run_: Run, report: Report) -> Report:
-    """That an approval was asked for, and for what, in the audit trail."""
+def _ask_for_approval(run: Run, report: Report, request: GateRequest) -> Report:
+    """Audit what was asked for, and write approval-request.json. A failure is a warning: the message tells how too."""
     assert report.plan is not None
-    assert run_.ledger is not None
-    facts = {"planDigest": report.plan.digest, "direction": report.plan.direction, "by": actor(run_.settings)}
+    assert run.ledger is not None
+    facts = {"planDigest": report.plan.digest, "direction": report.plan.direction, "by": actor(run.settings)}
     try:
-        run_.ledger.audit("approval requested", run_.id, **facts)
+        run.ledger.audit("approval requested", run.id, **facts)
     except CiMigrateError as error:
-        return add_warnings(report, error.what)
+        report = add_warnings(report, error.what)
+    if request.request_file is None:
+        return report
+    try:
+        write_request(_approval_request(run, report), request.request_file)
+    except CiMigrateError as error:
+        report = add_warnings(report, error.what)
     return report
 
 
-def _write_request(run_: Run, report: Report, order: GateRequest) -> Report:
-    """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
+def _approval_request(run: Run, report: Report) -> ApprovalRequest:
+    """What the approvers sign."""
     assert report.plan is not None
-    assert order.request_file is not None
-    command = shlex.join(go_on_command(report.plan))
-    try:
-        request = approval_request(
-            report.plan,
-            report.evidence,
-            report.findings,
-            report.target,
-            command,
-            target_uuid="" if run_.ledger is None else run_.ledger.uuid,
-            requester=actor(run_.settings),
-            commit=commit_of(run_.settings.environ),
-            validity_minutes=run_.settings.token_validity_minutes,
-        )
-        write_request(request, order.request_file)
-    except CiMigrateError as error:
-        return add_warnings(report, error.what)
-    return report
+    return approval_request(
+        report.plan,
+        report.evidence,
+        report.findings,
+        report.target,
+        shlex.join(go_on_command(report.plan)),
+        target_uuid="" if run.ledger is None else run.ledger.uuid,
+        requester=actor(run.settings),
+        commit=commit_of(run.settings.environ),
+        validity_minutes=run.settings.token_validity_minutes,
+    )
 
 
 def actor(settings: Settings) -> str:
@@ -357,7 +342,7 @@ def actor(settings: Settings) -> str:
         return "unknown"
 
 
-def error_report(command: str, target: str, error: BaseException) -> Report:
+def error_report(verb: Verb, target: str, error: BaseException) -> Report:
     """The report of a run that ended before its first stage: refused, broken, or interrupted."""
     exit_code, interrupted = ExitCode.BUG, None
     message, details = f"Bug in ci-migrate: {type(error).__name__}: {error}", ""
@@ -380,7 +365,7 @@ def error_report(command: str, target: str, error: BaseException) -> Report:
     )
     return Report(
         run_id="",
-        command=command,
+        command=verb.name,
         target=target,
         started=now(),
         version=__version__,

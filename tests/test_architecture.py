@@ -132,6 +132,7 @@ def test_help_is_quick_because_it_imports_little(argument):
     assert ours <= {
         "ci_migrate.cli",
         "ci_migrate.errors",
+        "ci_migrate.verbs",
         "ci_migrate.markers",
         "ci_migrate.commands",
         "ci_migrate.commands.environment",

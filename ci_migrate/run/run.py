@@ -24,6 +24,7 @@ from ci_migrate.migrations.runner import Workers, base_request, wall_entry
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
 from ci_migrate.repairs.base import Repair
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.verbs import Verb
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Run:
 
     id: str
     subject: str  # the run that is repaired; else the same as `id`
-    command: str
+    verb: Verb
     settings: Settings
     direction: Direction
     destination: str

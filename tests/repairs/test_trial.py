@@ -11,6 +11,7 @@ from ci_migrate.operations.status import current_plan
 from ci_migrate.repairs.trial import other_rows, try_on_copy
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -28,7 +29,7 @@ def execute(database: Database, sql: str) -> None:
 def test_a_repair_is_tried_on_a_copy_and_leaves_the_target_alone(shop: Shop) -> None:
     before = shop.everything_in_it()
     settings = load(shop.folder, shop.environment(), {})
-    with open_session(settings, GateRequest("repair")) as (run, _):
+    with open_session(settings, GateRequest(VERBS["repair"])) as run:
         plan = current_plan(run)
         customers = next(name for name in run.database.counts() if name.endswith("customers"))
         then = run.database.contents([customers])
