@@ -85,30 +85,20 @@ def open_session(
         catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
         url = target_url(settings, interrupt)
-        options = SessionOptions(
-            application_name=f"ci-migrate/{run_id}",
-            lock_timeout=settings.lock_timeout,
-            statement_timeout=settings.statement_timeout,
-            client_tools=str(settings.client_tools) if settings.client_tools else None,
-            jobs=settings.jobs,
-        )
+        options = session_options(settings, run_id)
         database, reader, copies = databases_of(settings, manager, url, options, verb)
         if verb.needs_target:
             database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if verb.locks else None
-        workers = Workers(launch(settings, url, descriptors(lock)), interrupt)
-        stack.callback(workers.close)
+        workers = stack.enter_context(Workers(launch(settings, url, descriptors(lock)), interrupt))
         if verb.starts_children:
             workers.warm()  # it imports Alembic while the ledger is opened
-        book = open_ledger(
-            ledger_url(url, settings.resolve_state()),
-            create=verb.creates_ledger if ledger is None else ledger,
-        )
+        create = verb.creates_ledger if ledger is None else ledger
+        book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
-            stack.callback(book.close)
-        if verb.locks and settings.state is not None:
-            _refuse_hidden_protection(url, settings)
+            stack.enter_context(book)
         if verb.locks:
+            _refuse_hidden_protection(url, settings)
             _refuse_protected_members(database, book)
         sweep_folders()
         folder = stack.enter_context(private_folder())
@@ -144,6 +134,17 @@ def open_session(
 def create_manager(settings: Settings) -> plugins.Manager:
     """The plugins that are installed; those that the repository names are imported later, by `load_extensions`."""
     return plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout, later=True)
+
+
+def session_options(settings: Settings, run_id: str) -> SessionOptions:
+    """How the parent's own sessions are opened."""
+    return SessionOptions(
+        application_name=f"ci-migrate/{run_id}",
+        lock_timeout=settings.lock_timeout,
+        statement_timeout=settings.statement_timeout,
+        client_tools=str(settings.client_tools) if settings.client_tools else None,
+        jobs=settings.jobs,
+    )
 
 
 def load_extensions(run: Run, manager: plugins.Manager) -> Run:
@@ -271,6 +272,8 @@ def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
 
     The repository's author can write `state`. A ledger that is meant to be elsewhere has no protected one beside it.
     """
+    if settings.state is None:
+        return
     try:
         beside = ledger_url(url, None)
     except LedgerError:  # an engine whose ledger is always elsewhere
