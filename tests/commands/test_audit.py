@@ -17,7 +17,7 @@ def test_show_export_and_verify_are_of_one_trail(migrated):
 def test_a_trail_that_was_altered(migrated):
     with sqlite3.connect(migrated.folder / "app.db.ci-migrate") as ledger:
         tables = "select name from sqlite_master where type = ?"
-        (table,) = [name for (name,) in ledger.execute(tables, ("table",)) if "audit" in name]
+        table = next(name for (name,) in ledger.execute(tables, ("table",)) if "audit" in name)
         for (trigger,) in ledger.execute(tables, ("trigger",)).fetchall():
             ledger.execute(f'drop trigger "{trigger}"')
         ledger.execute(f"delete from {table} where rowid = (select min(rowid) + 1 from {table})")

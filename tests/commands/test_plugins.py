@@ -20,7 +20,7 @@ def test_hooks_and_what_a_plugin_adds(alembic_project):
     assert "ci_migrate_checks" in done.out
     assert "ours.py" in done.out
     found = json.loads(alembic_project.call("plugins", "--json").out)
-    assert any(a["plugin"] == "ours.py" and a["kind"] == "check" for a in found["additions"])
+    assert any(a["plugin"] == "functions of ours.py" and a["kind"] == "check" for a in found["additions"])
 
 
 def test_a_plugin_that_is_not_there(alembic_project):

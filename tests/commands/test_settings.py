@@ -9,7 +9,7 @@ def test_value_and_source(alembic_project):
     assert done.code == 0, done.text
     rows = {line.split()[0]: line.split() for line in done.out.splitlines()}
     assert rows["keep-backups"][1:] == ["9", "CI_MIGRATE_KEEP_BACKUPS"]
-    assert rows["backup-dir"][1:] == ["elsewhere", "--backup-dir"]
+    assert rows["backup-dir"][1:] == [str(alembic_project.folder / "elsewhere"), "--backup-dir"]
     values = json.loads(alembic_project.call("settings", "--json").out)
     assert values["keep-backups"] == {"value": "3", "source": "default"}
     assert {*values} == {*rows}
