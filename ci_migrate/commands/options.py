@@ -55,6 +55,7 @@ def destination_options(function: Function) -> Function:
 
     @functools.wraps(function)
     def command(*arguments: Any, destination: str | None, revision: str | None, **options: Any) -> Any:
+        refuse_tokens([word for word in (destination, revision) if word is not None])
         if destination is not None and revision is not None:
             raise UsageError(f"The destination is given twice: {revision}, and --to {destination}.")
         return function(*arguments, destination=destination or revision, **options)
