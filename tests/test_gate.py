@@ -104,7 +104,12 @@ def test_the_token_by_file_and_by_standard_input(production):
 
 def test_T13_a_token_among_the_arguments_is_never_repeated(production):
     token = token_for(production)
-    for arguments in (["run", token], ["run", "--token-file", token], ["run", f"--token={token}"]):
+    for arguments in (
+        ["run", token],
+        ["run", "--to", token],
+        ["run", "--token-file", token],
+        ["run", f"--token={token}"],
+    ):
         done = production.run(*arguments)
         assert done.code == 2, done.text
         assert "An argument is an approval token itself" in done.text

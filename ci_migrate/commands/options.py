@@ -1,8 +1,9 @@
 """Options that several commands share, and how they become Settings."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -47,6 +48,24 @@ def settings_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def destination_options(function: Function) -> Function:
+    """Where an upgrade leads: --to REVISION, or REVISION alone as Alembic has it. The command gets `destination`."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, destination: str | None, revision: str | None, **options: Any) -> Any:
+        refuse_tokens([word for word in (destination, revision) if word is not None])
+        if destination is not None and revision is not None:
+            raise UsageError(f"The destination is given twice: {revision}, and --to {destination}.")
+        return function(*arguments, destination=destination or revision, **options)
+
+    for parameter in (
+        click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`."),
+        click.argument("revision", required=False),
+    ):
+        command = parameter(command)
+    return cast("Function", command)
 
 
 def report_options(function: Function) -> Function:

@@ -24,6 +24,7 @@ from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.dry_run import compare_with_backup
+from ci_migrate.verbs import VERBS
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[
     """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
     backups = [b for b in open_catalog(settings).list() if b.target in ("", settings.target)]
     try:
-        with open_session(settings, GateRequest("backup list"), interrupt) as (run, _):
+        with open_session(settings, GateRequest(VERBS["backup list"]), interrupt) as run:
             return backups, set(proven_backups(run.ledger, settings.target)), ""
     except CiMigrateError as error:  # backups are looked for when the rest is down
         return backups, set(), error.what
 
 
 def create_backup(
-    run: Run, why: str, tables: Sequence[str] = (), migration_version: str | None = None
+    run: Run, tables: Sequence[str] = (), migration_version: str | None = None, description: str | None = None
 ) -> Backup:
     """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`.
 
@@ -60,12 +61,12 @@ def create_backup(
     if tables:
         takes_tables(run.reader)
         tables = named_tables(run.reader, tables)
-        why = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
+        description = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
     return watched_backup(
         run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version=migration_version or "+".join(plan.from_heads) or "base",
-        description=why if why != "backup create" else None,
+        description=description,
         tables=tables,
     )
 
@@ -231,7 +232,7 @@ def _would_lose(
 
 def _safety_backup(run: Run, backup: Backup) -> Backup:
     try:
-        return create_backup(run, f"before the restore of {backup.backup_id}")
+        return create_backup(run, description=f"before the restore of {backup.backup_id}")
     except CiMigrateError as error:
         raise BackupError(
             f"What is there now can't be backed up: {error.what}",

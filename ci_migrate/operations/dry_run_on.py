@@ -20,18 +20,19 @@ from ci_migrate.plugins import manager as plugins
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
+from ci_migrate.verbs import Verb
 
 EMPTY = "empty"
 
 
 def dry_run_on(
-    settings: Settings, order: GateRequest, what: str, interrupt: Interrupt | None = None
+    settings: Settings, request: GateRequest, what: str, interrupt: Interrupt | None = None
 ) -> Report:
     """The report of a dry run on a database that is empty, or holds a backup.
 
     Args:
         settings: of the target that is stood in for.
-        order: the dry run.
+        request: the dry run.
         what: `empty`, `backup:latest` or `backup:ID`.
         interrupt: set by signal handlers.
 
@@ -39,13 +40,15 @@ def dry_run_on(
         UsageError: `what` is none of these, or there is no such backup.
         CiMigrateError: as `gate.run`.
     """
-    with _stand_in(settings, what, interrupt) as (instead, words):
-        report = gate.run(instead, order, interrupt)
+    with _stand_in(settings, request.verb, what, interrupt) as (instead, words):
+        report = gate.run(instead, request, interrupt)
     return msgspec.structs.replace(report, place=words)
 
 
 @contextmanager
-def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Iterator[tuple[Settings, str]]:
+def _stand_in(
+    settings: Settings, verb: Verb, what: str, interrupt: Interrupt | None
+) -> Iterator[tuple[Settings, str]]:
     """Settings whose target is the scratch copy, and words for it."""
     catalog = open_catalog(settings)
     backup = _backup(catalog, settings.target, what)
@@ -60,7 +63,7 @@ def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Ite
         )
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
-        _, _, copies = databases_of(settings, manager, url, options, "dry-run")
+        _, _, copies = databases_of(settings, manager, url, options, verb)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"
         if backup is not None:

@@ -279,4 +279,4 @@ def claimed(run: LedgerRun, approval: Approval) -> None:
 def tell_refused(run: Run, error: CiMigrateError) -> None:
     """Put a refusal into the audit trail."""
     if run.ledger is not None:
-        run.ledger.audit("refused", run.id, command=run.command, words=error.what)
+        run.ledger.audit("refused", run.id, command=run.verb.name, words=error.what)

@@ -22,6 +22,7 @@ from ci_migrate.migrations.requests import Setup, project_setup, target_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.verbs import Verb
 
 
 class Named(Protocol):
@@ -42,7 +43,7 @@ class Run:
 
     id: str
     subject: str  # the run that is repaired; else the same as `id`
-    command: str
+    verb: Verb
     settings: Settings
     direction: Direction
     destination: str

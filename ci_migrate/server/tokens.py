@@ -21,6 +21,7 @@ from ci_migrate.run.authorization import trust, validated
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.verbs import VERBS
 
 REASON = "asked for over HTTP; who confirms and why come with its use"
 
@@ -40,8 +41,8 @@ def generate_token(
     Raises:
         RefusedError: nothing is pending, or another plan than the one with this digest.
     """
-    order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (opened, _):
+    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt, ledger=True) as opened:
         run = require_ledger(opened)
         if trust(run) is not None:
             return None
@@ -73,8 +74,8 @@ def token_fits(
     backup_id: str = "",
 ) -> None:
     """Look at a token as `ci-migrate token validate` does. Raises NotApprovedError: why it can't be used now."""
-    order = GateRequest("token validate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=False) as (run, _):
+    asked = GateRequest(VERBS["token validate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt) as run:
         if run.ledger is None:
             raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
         validated(replace(run, token=token), run.ledger, _plan(run, backup_id))
@@ -84,8 +85,8 @@ def approval_needed(
     settings: Settings, interrupt: Interrupt, direction: Direction, destination: str | None, backup_id: str
 ) -> dict[str, Any]:
     """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
-    order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (opened, _):
+    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt, ledger=True) as opened:
         run = require_ledger(opened)
         plan = _plan(run, backup_id)
         evidence, findings = _last_evidence(run, plan)

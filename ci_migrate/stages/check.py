@@ -98,7 +98,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
 def _rehearses(run: Run) -> bool:
     """Whether a scratch copy will be made, in which a backup of our own is restored."""
     return (
-        run.command in ("run", "dry-run", "rollback")
+        "dry-run" in run.verb.stages
         and run.settings.dry_run == "backup"
         and run.settings.auto_backup
         and run.settings.provider != "command"

@@ -24,6 +24,7 @@ from ci_migrate.model import Direction, Plan
 from ci_migrate.run.run import Run, child_setup, translate_errors
 from ci_migrate.session import GateRequest, launch, new_run_id, open_session
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ class Trials:
                 f"Revisions that migrate several databases ({', '.join(settings.databases)}) are tried by a dry run.",
                 hint="ci-migrate dry-run",
             )
-        order = GateRequest("dry-run", destination="heads")
-        self.run: Run = self._stack.enter_context(open_session(replace(settings, auto_backup=False), order))[
-            0
-        ]
+        request = GateRequest(VERBS["dry-run"], destination="heads")
+        self.run: Run = self._stack.enter_context(open_session(replace(settings, auto_backup=False), request))
 
     def close(self) -> None:
         """Drop the scratch databases. May be called twice."""

@@ -14,6 +14,7 @@ from ci_migrate.repairs.restore_tables import other_rows
 from ci_migrate.repairs.trial import try_on_copy
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -31,7 +32,7 @@ def execute(database: Database, sql: str) -> None:
 def test_a_repair_is_tried_on_a_copy_and_leaves_the_target_alone(shop: Shop) -> None:
     before = shop.everything_in_it()
     settings = load(shop.folder, shop.environment(), {})
-    with open_session(settings, GateRequest("repair")) as (run, _):
+    with open_session(settings, GateRequest(VERBS["repair"])) as run:
         context = RepairContext(run, current_plan(run), Fingerprint(objects={}), evidence=None, backup=None)
         customers = next(name for name in run.database.counts() if name.endswith("customers"))
         then = run.database.contents([customers])

@@ -18,6 +18,7 @@ from ci_migrate.run.run import WritingRun
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
 from ci_migrate.stages import repair
+from ci_migrate.verbs import VERBS
 
 BOOM = only_for_real('raise ValueError("boom")')
 
@@ -223,7 +224,7 @@ def stopped(tmp_path_factory) -> Shop:
 def opened(shop: Shop, *repairs: Repair, forward: bool = False) -> Iterator[tuple[WritingRun, Report]]:
     """The run that stopped, as `ci-migrate repair` opens it, with these repairs and no others."""
     settings = load(shop.folder, shop.environment(), {})
-    with open_session(settings, GateRequest("repair", forward=forward), ledger=True) as (run, _):
+    with open_session(settings, GateRequest(VERBS["repair"], forward=forward), ledger=True) as run:
         assert isinstance(run, WritingRun)
         record = run.ledger.unfinished("dev")
         assert record is not None

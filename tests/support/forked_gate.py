@@ -33,8 +33,9 @@ from ci_migrate import cli, gate, pipeline
 from ci_migrate import session as opening
 from ci_migrate.migrations.runner import WORKER
 from ci_migrate.model import RunRecord
-from ci_migrate.session import GateRequest, open_session
+from ci_migrate.session import GateRequest, create_manager, open_session
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 STOPPED = 99
 SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker.__main__")
@@ -88,15 +89,16 @@ def stop() -> int:
 def go_on() -> int:
     """The rest of that run: its id, plan, backup and evidence are in the ledger."""
     settings = load(Path(), dict(os.environ), {})
-    order = GateRequest("run", tell=print)
-    with open_session(settings, GateRequest("history"), ledger=True) as (looking, _):
+    request = GateRequest(VERBS["run"], tell=print)
+    with open_session(settings, GateRequest(VERBS["history"]), ledger=True) as looking:
         record: RunRecord = looking.ledger.runs(limit=1)[0]
         looking.ledger.pin_identity(looking.database.identity(), replace=True)  # it is a copy
     pipeline.PIPELINE = tuple(row for row in pipeline.PIPELINE if row[0] in ("migrate", "verify", "repair"))
     opening.new_run_id = lambda: record.run_id
-    with open_session(settings, order) as (run, manager):
+    manager = create_manager(settings)
+    with open_session(settings, request, manager=manager) as run:
         _, report = gate.resume_run(run, record)
-        report = gate.walk(run, report, manager, order, gate.STAGES["run"])
+        report = gate.walk(run, report, manager, request)
         report = gate._finish(run, report)
     for result in report.results:
         print(result.stage, result.outcome.value, result.message)

@@ -1,10 +1,9 @@
-"""Running a pipeline command: stages as they end, reports on every way out, the exit code."""
+"""A verb that walks the pipeline: stages as they end, reports on every way out, the exit code."""
 
 import contextlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,27 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.github import GitHub
 from ci_migrate.commands.options import settings_of, token_of
 from ci_migrate.commands.progress import watching
-from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.commands.reports import (
+    refuse_unknown,
+    reporters_of,
+    with_those_of_the_repository,
+    write_all,
+)
 from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.plugins import manager as plugins
-from ci_migrate.reports.base import Reporter, write
+from ci_migrate.reports.base import Reporter
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.terminal import render_text, stage_line
-from ci_migrate.session import GateRequest
+from ci_migrate.session import GateRequest, create_manager
 from ci_migrate.settings.settings import Settings
-from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
+from ci_migrate.timeouts import HOOK_TIMEOUT
+from ci_migrate.verbs import Verb
 
 
 def pipeline_command(
     environment: Environment,
-    command: str,
+    verb: Verb,
     options: dict[str, Any],
     *,
     direction: Direction = Direction.UPGRADE,
@@ -43,7 +47,7 @@ def pipeline_command(
 
     Args:
         environment: folder, variables, signals.
-        command: its name.
+        verb: which of them.
         options: all flags; those of reports are taken out, the others are settings.
         direction: upgrade or downgrade.
         destination: where to; None for the settings' `to`.
@@ -51,7 +55,7 @@ def pipeline_command(
         work: what to do; the pipeline by default.
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
-    say = Say(environment, command, as_json=where["as_json"])
+    say = Say(environment, verb, as_json=where["as_json"])
     github = GitHub(environment, say.echo)
     environment.listen()
     settings = None
@@ -59,13 +63,10 @@ def pipeline_command(
     try:
         with say.quiet():
             settings = settings_of(environment, options)
-            manager = plugins.create_manager(
-                settings.plugins, settings.project_dir, settings.hook_timeout, later=True
-            )
-            reporters = _reporters(manager)
-            _refuse_unknown(reporters, where["reports"], perhaps=bool(settings.plugins))
-            order = GateRequest(
-                command=command,
+            reporters = reporters_of(create_manager(settings))
+            refuse_unknown(reporters, where["reports"], perhaps=bool(settings.plugins))
+            request = GateRequest(
+                verb=verb,
                 direction=direction,
                 destination=destination,
                 token=token_of(environment, token_file),
@@ -74,21 +75,21 @@ def pipeline_command(
                 done=say.done,
                 request_file=environment.directory / where["report_dir"] / "approval-request.json",
             )
-            report = (work or (lambda s, o: gate.run(s, o, environment.interrupt)))(settings, order)
+            report = (work or (lambda s, r: gate.run(s, r, environment.interrupt)))(settings, request)
     except (Exception, Interrupted) as error:  # noqa: BLE001 - beside the boundary: here the report is written
         # a refusal, a bug or a signal before the first stage: the report is written on every way out
         if environment.debug:
             traceback.print_exc()
         environment.interrupt.defer_signals = True
-        report = gate.error_report(command, settings.target if settings else "", error)
+        report = gate.error_report(verb, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
     if settings is not None and settings.plugins:
         with say.quiet():
-            reporters, words = _with_the_repositorys(settings, reporters, where["reports"])
+            reporters, words = with_those_of_the_repository(settings, reporters, where["reports"])
         report = gate.add_warnings(report, *words)
     if settings is not None:
         report = structs.replace(report, folder=in_repository(settings.project_dir))
-    report = gate.add_warnings(report, *_write(report, reporters, environment.directory, where, timeout))
+    report = gate.add_warnings(report, *write_all(report, reporters, environment.directory, where, timeout))
     report = gate.add_warnings(report, *github.tell(report, where["report_dir"]))
     say.end(report)
     github.end(report, settings)
@@ -105,9 +106,9 @@ def in_repository(folder: Path) -> str:
 class Say:
     """What people read while it runs; standard output belongs to the JSON where that was asked for."""
 
-    def __init__(self, environment: Environment, command: str, *, as_json: bool) -> None:
+    def __init__(self, environment: Environment, verb: Verb, *, as_json: bool) -> None:
         self.environment = environment
-        self.stages = gate.STAGES.get(command, ())
+        self.stages = verb.stages
         self.as_json = as_json
 
     def quiet(self) -> "contextlib.AbstractContextManager[object]":
@@ -139,69 +140,3 @@ class Say:
         self.echo(text.rstrip("\n"))
         if self.as_json:
             click.echo(JsonReporter().render(report).rstrip("\n"))
-
-
-def _write(
-    report: Report,
-    reporters: list[Reporter],
-    directory: Path,
-    where: dict[str, Any],
-    timeout: float = HOOK_TIMEOUT,
-) -> list[str]:
-    """Write all reports. One that fails, or takes too many seconds, is a warning; the exit code stays what it is."""
-    if not directory.is_dir():
-        return []
-    paths = [(r, directory / where["report_dir"] / r.file) for r in reporters]
-    if where["junit_xml"]:
-        paths = [(r, directory / where["junit_xml"] if r.format == "junit" else path) for r, path in paths]
-    for text in where["reports"]:
-        name, _, path = text.partition("=")
-        paths += [(r, directory / path) for r in reporters if r.format == name]
-    warnings = []
-    for reporter, path in paths:
-        try:
-            write(path, call_with_timeout(partial(reporter.render, report), timeout))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
-            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            warnings.append(f"The report {path} could not be written: {why}.")
-    return warnings
-
-
-def _reporters(manager: plugins.Manager) -> list[Reporter]:
-    """All reporters, by their formats.
-
-    Raises:
-        UsageError: a plugin's reporter is none.
-    """
-    found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
-    for reporter in found:
-        if not isinstance(reporter, Reporter):
-            raise UsageError(
-                f"A plugin returned {reporter!r:.100}, which is no reporter.",
-                hint="Leave it out of `plugins`.",
-            )
-    return found
-
-
-def _refuse_unknown(reporters: Sequence[Reporter], wanted: Sequence[str], *, perhaps: bool) -> None:
-    """Raise UsageError where `--report` names a format that nobody writes; `perhaps` somebody is yet to come."""
-    formats = [reporter.format for reporter in reporters]
-    for text in wanted:
-        name, _, path = text.partition("=")
-        if not path or (name not in formats and not perhaps):
-            raise UsageError(
-                f"--report {text}: it is FORMAT=PATH.", hint=f"The formats are {', '.join(formats)}."
-            )
-
-
-def _with_the_repositorys(
-    settings: Settings, reporters: list[Reporter], wanted: Sequence[str]
-) -> tuple[list[Reporter], list[str]]:
-    """The reporters, with those of the plugins that the settings name; what fails is a warning: the run has ended."""
-    try:
-        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-        found = _reporters(manager)
-        _refuse_unknown(found, wanted, perhaps=False)
-    except CiMigrateError as error:
-        return reporters, [f"Reporters of plugins: {error.what}"]
-    return found, []

@@ -1,0 +1,93 @@
+"""`ci-migrate token generate`."""
+
+import shlex
+from typing import Any
+
+import click
+
+from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.confirmation import generate
+from ci_migrate.commands.approve import approved
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.token.plan import ledger_of, pending_plan, plan_options, plan_request
+from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.gate import actor
+from ci_migrate.run.authorization import refuse_confirmation
+from ci_migrate.run.run import show_heads
+from ci_migrate.session import open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("generate")
+@click.option("--reason", required=True, help="Why; stands in the audit trail.")
+@click.option("--by", help="Who approves; by default the user of this machine or the CI's actor.")
+@click.option("--request", metavar="FILE", help="Sign this approval request, as `ci-migrate approve` does.")
+@click.option("--key", metavar="FILE", help="With --request: your SSH key.")
+@plan_options
+@click.option("--plan", "expected", metavar="DIGEST", help="Refuse if another plan is pending than this one.")
+@click.option("--quiet", is_flag=True, help="Print the token alone.")
+@settings_options
+@click.pass_obj
+def command(
+    environment: Environment,
+    /,
+    reason: str,
+    request: str | None,
+    key: str | None,
+    by: str | None,
+    destination: str | None,
+    rollback: bool,
+    stamp: bool,
+    backup_id: str | None,
+    change: str | None,
+    expected: str | None,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Make a token for what is pending now. It is shown once and kept nowhere.
+
+    With --request and --key it is signed, and neither database nor ledger is reached.
+    """
+    if (request is None) != (key is None):
+        raise UsageError("--request and --key go together.")
+    if request is not None and key is not None:
+        if by or destination or rollback or stamp or backup_id or change or expected is not None:
+            raise UsageError("What is approved stands in the request: --request and --key go alone.")
+        click.echo(approved(environment, request, key, reason))
+        return 0
+    settings = settings_of(environment, options)
+    asked = plan_request(VERBS["token generate"], destination, rollback=rollback, stamp=stamp)
+    with open_session(settings, asked, environment.interrupt) as run:
+        refuse_confirmation(run)
+        plan = pending_plan(run, backup_id, change, stamp=stamp)
+        if plan.changes_nothing and not backup_id and not change:
+            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        if expected is not None and plan.digest != expected:
+            raise RefusedError(
+                f"What is pending on {plan.identity.place} is plan {plan.digest[:12]}, not {expected[:12] or 'none'}: "
+                "it changed since that one was looked at.",
+                hint="ci-migrate dry-run, and look again.",
+            )
+        token, approval = generate(
+            ledger_of(run),
+            plan=plan,
+            target=settings.target,
+            reason=reason,
+            by=by or actor(settings),
+            validity_minutes=settings.token_validity_minutes,
+        )
+    if not quiet:
+        at = show_heads([c.from_heads for c in plan.contexts])
+        what = "stamp" if stamp else f"{plan.pending} revisions"
+        what = f"restore of {backup_id}" if backup_id else change or what
+        to = "" if backup_id or change else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
+        click.echo(
+            f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
+            f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
+            f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
+            f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
+            err=True,
+        )
+    click.echo(token)
+    return 0
