@@ -7,26 +7,23 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval import nonces
-from ci_migrate.approval.commands import go_on_command
-from ci_migrate.approval.confirmation import generate as make_token
-from ci_migrate.approval.confirmation import list_tokens
-from ci_migrate.approval.confirmation import revoke as take_back
-from ci_migrate.approval.envelope import Envelope, looks_signed
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.envelope import merge as merged
-from ci_migrate.approval.payload import decode_payload
 from ci_migrate.approval.request import FILE_NAME, approval_request, write_request
-from ci_migrate.approval.signed import describe_token
-from ci_migrate.approval.trust import commit_of
+from ci_migrate.approval.requester import commit_of
+from ci_migrate.approval.tokens import generate as make_token
+from ci_migrate.approval.tokens import list_tokens
+from ci_migrate.approval.tokens import revoke as take_back
+from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.approve import approved
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, settings_options, target_option, token_of
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Direction, Plan
+from ci_migrate.model import Direction, Plan, ProtectionChange
 from ci_migrate.operations.backups import restore_plan
-from ci_migrate.operations.protection import protection_plan
+from ci_migrate.operations.protection import protection_change
 from ci_migrate.operations.status import current_plan, sound_plan
 from ci_migrate.run.authorization import refuse_confirmation, validated
 from ci_migrate.run.run import Run, show_heads
@@ -110,8 +107,8 @@ def generate(
     order = _order("token generate", destination, rollback=rollback, stamp=stamp)
     with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
         refuse_confirmation(run)
-        plan = _plan(run, backup_id, change, stamp=stamp)
-        if plan.changes_nothing and not backup_id and not change:
+        plan = _approvable(run, backup_id, change, stamp=stamp)
+        if isinstance(plan, Plan) and plan.changes_nothing and not backup_id:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         if expected is not None and plan.digest != expected:
             raise RefusedError(
@@ -128,12 +125,8 @@ def generate(
             validity_minutes=settings.token_validity_minutes,
         )
     if not quiet:
-        at = show_heads([c.from_heads for c in plan.contexts])
-        what = "stamp" if stamp else f"{plan.pending} revisions"
-        what = f"restore of {backup_id}" if backup_id else change or what
-        to = "" if backup_id or change else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
         click.echo(
-            f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
+            f"Approved: {_describe(plan)} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
             f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
             f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
@@ -164,7 +157,7 @@ def request_(
     settings = settings_of(environment, options)
     order = GateRequest("token generate")
     with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
-        plan = _plan(run, backup_id, change, stamp=False)
+        plan = _approvable(run, backup_id, change, stamp=False)
         ledger = _ledger(run)
         request = approval_request(
             plan,
@@ -205,7 +198,7 @@ def validate(
     token = token_of(environment, token_file)
     order = _order("token validate", destination, rollback=rollback, stamp=stamp)
     with open_session(settings, order, environment.interrupt, ledger=False) as (run, _):
-        plan = _plan(run, backup_id, change, stamp=stamp)
+        plan = _approvable(run, backup_id, change, stamp=stamp)
         approval = validated(replace(run, token=token), _ledger(run), plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
@@ -221,7 +214,7 @@ def list_(environment: Environment, /, **options: Any) -> int:
     with open_session(
         settings_of(environment, options), GateRequest("token list"), environment.interrupt
     ) as (run, _):
-        records = (*nonces.records(run.ledger), *list_tokens(run.ledger)) if run.ledger is not None else ()
+        records = list_tokens(run.ledger) if run.ledger is not None else ()
     for record in records:
         a = record.approval
         click.echo(
@@ -241,24 +234,24 @@ def list_(environment: Environment, /, **options: Any) -> int:
 def revoke(
     environment: Environment, /, which: str | None, all_before: datetime | None, **options: Any
 ) -> int:
-    """Make a token useless: by its approval id, or all before a time. A signed one also by the token itself."""
+    """Make a token useless: by its approval id or the token itself, or all that were made before a time."""
     settings = settings_of(environment, options)
     before = all_before.replace(tzinfo=UTC) if all_before else None
     with open_session(settings, GateRequest("token revoke"), environment.interrupt, ledger=False) as (run, _):
-        if which is not None and looks_signed(which):
-            payload = decode_payload(Envelope.decode(which).payload)
-            nonces.revoke(_ledger(run), payload, actor(settings))
-            revoked: tuple[str, ...] = (payload.nonce,)
-        else:
-            revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
+        revoked = take_back(_ledger(run), which, all_before=before, by=actor(settings))
     click.echo(f"Revoked: {', '.join(revoked) or 'none'}.")
     return 0
 
 
-def _plan(run: Run, backup_id: str | None, change: str | None, *, stamp: bool) -> Plan:
-    """What is approved: rows that make no sense are no hindrance to what takes them away."""
-    if change:
-        return protection_plan(run, change)
+def _approvable(
+    run: Run, backup_id: str | None, change: str | None, *, stamp: bool
+) -> Plan | ProtectionChange:
+    """What is approved."""
+    return protection_change(run, change) if change else _plan(run, backup_id, stamp=stamp)
+
+
+def _plan(run: Run, backup_id: str | None, *, stamp: bool) -> Plan:
+    """Rows that make no sense are no hindrance to what takes them away."""
     if backup_id:
         return restore_plan(run, backup_id)
     return current_plan(run) if stamp else sound_plan(run)
@@ -284,6 +277,18 @@ def show(environment: Environment, /, token_file: str | None) -> int:
     token = token_of(environment, token_file)
     click.echo(describe_token(token.reveal() if token else ""))
     return 0
+
+
+def _describe(plan: Plan | ProtectionChange) -> str:
+    """What is approved, for who approves it."""
+    place = plan.identity.place
+    if isinstance(plan, ProtectionChange):
+        return f"{plan.destination} on {place}"
+    at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
+    if plan.direction is Direction.RESTORE:
+        return f"restore of {plan.destination} on {place}, at {at}"
+    what = "stamp" if plan.direction is Direction.STAMP else f"{plan.pending} revisions"
+    return f"{what} on {place}, at {at} -> {to}"
 
 
 def _ledger(run: Run) -> Ledger:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
-from ci_migrate.approval.confirmation import Approver
+from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room

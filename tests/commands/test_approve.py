@@ -7,8 +7,9 @@ import pytest
 from approval_support import key_file, public_line
 
 from ci_migrate.approval.payload import STAGE_OF
-from ci_migrate.approval.signed import Trust, verify
 from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.trust import Trust
+from ci_migrate.approval.verification import verify
 from ci_migrate.model import Direction, now
 
 LIVE = '[targets.live]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'

@@ -16,7 +16,7 @@ from ledger_support import a_plan
 
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, merge, pae
 from ci_migrate.approval.payload import decode_payload, lifetime_refusal, payload_diff
-from ci_migrate.approval.signed import refuse_too_few, verify
+from ci_migrate.approval.verification import refuse_too_few, verify
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import Direction, Identity, Revision
 
