@@ -229,7 +229,7 @@ def test_an_assertion_says_its_message_or_its_own_text(tmp_path):
     plan = new_project(tmp_path).gate("plan").plan
     found = run_checks(checks, Facts(plan=plan), Grading(), measured=False)
     assert [(f.line, f.message) for f in found] == [
-        (2, "1 pending"),
+        (2, "2 pending"),
         (4, "assert plan.pending == 7"),
         (10, "assert n == 0"),
     ]

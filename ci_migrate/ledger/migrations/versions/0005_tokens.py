@@ -55,7 +55,7 @@ def upgrade() -> None:
     if not sa.inspect(bind).has_table(TOKENS.name):
         TOKENS.create(bind)
     for name, copied in (("ci_migrate_approvals", _confirmation), ("ci_migrate_nonces", _signed)):
-        moved = f"{name}_0003"
+        moved = f"{name}_old"
         if sa.inspect(bind).has_table(name):
             op.rename_table(name, moved)
         if sa.inspect(bind).has_table(moved):
