@@ -11,10 +11,17 @@ from approval_support import (
 )
 from ledger_support import a_plan
 
-from ci_migrate.approval.payload import Facts, decode_payload, files_digest, lifetime_refusal, payload_diff
+from ci_migrate.approval.payload import (
+    STAGE_OF,
+    Facts,
+    decode_payload,
+    files_digest,
+    lifetime_refusal,
+    payload_diff,
+)
 from ci_migrate.approval.verification import verify
 from ci_migrate.errors import NotApprovedError
-from ci_migrate.model import Direction, Identity, ProtectionChange, Revision
+from ci_migrate.model import Direction, Identity, ProtectionChange, Purpose, Revision
 
 DAY = timedelta(days=1)
 
@@ -143,3 +150,11 @@ def test_an_approval_of_a_change_of_the_protection_fits_that_change_only():
     found = payload_diff(payload, Facts(plan=other, target_uuid="u-1"))
     assert found[0] == "destination: approved was unprotect, here it is unfreeze"
     assert payload_diff(payload, Facts(plan=plan, target_uuid="u-1"))
+
+
+def test_every_purpose_has_its_own_stage():
+    assert {str(purpose) for purpose in Purpose} == {str(direction) for direction in Direction} | {
+        "protection"
+    }
+    assert set(STAGE_OF) == set(Purpose)
+    assert len(set(STAGE_OF.values())) == len(Purpose)
