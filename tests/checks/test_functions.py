@@ -228,11 +228,10 @@ def test_an_assertion_says_its_message_or_its_own_text(tmp_path):
     ]
     plan = new_project(tmp_path).gate("plan").plan
     found = run_checks(checks, Facts(plan=plan), Grading(), measured=False)
-    assert [(f.line, f.message) for f in found] == [
-        (2, "2 pending"),
-        (4, "assert plan.pending == 7"),
-        (10, "assert n == 0"),
-    ]
+    assert [f.message for f in found] == ["2 pending", "assert plan.pending == 7", "assert n == 0"]
+    # which line of a statement that is broken over several is named depends on the version of Python
+    assert (found[0].line, found[2].line) == (2, 10)
+    assert 4 <= found[1].line <= 7
 
 
 def test_a_check_is_not_blinded_by_optimized_bytecode(users):
