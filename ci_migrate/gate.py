@@ -12,9 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.request import approval_request, write_request
-from ci_migrate.approval.trust import ACTOR, commit_of
+from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now

@@ -173,7 +173,7 @@ def test_an_expired_token(production):
     ledger = type(production)(production.folder / "ledger")
     ledger.folder.mkdir()
     (ledger.folder / "app.db").symlink_to(production.folder / "app.db.ci-migrate")
-    ledger.sql("update ci_migrate_approvals set expires = '2001-01-01T00:00:00.000000+00:00'")
+    ledger.sql("update ci_migrate_tokens set expires = '2001-01-01T00:00:00.000000+00:00'")
     refused(spend(production, token), "expired")
     assert "expired" in production.run("token", "list").out
 

@@ -100,12 +100,11 @@ def refuse_tokens(words: Sequence[str]) -> None:
     """Raise UsageError where an argument is a token itself: others here can read those."""
     if not any(len(word) >= SHORTEST_TOKEN for word in words):
         return
-    from ci_migrate.approval.confirmation import looks_confirming
-    from ci_migrate.approval.envelope import looks_signed
+    from ci_migrate.approval.tokens import kind_of
 
     for word in words:
         token = word.rpartition("=")[2]
-        if looks_confirming(token) or looks_signed(token) or looks_signed(word):
+        if kind_of(token) or kind_of(word):
             raise UsageError(
                 "An argument is an approval token itself: others on this machine can read it there.",
                 hint="Give it by --token-file PATH, by standard input (--token-file -) or as CI_MIGRATE_TOKEN; "

@@ -25,15 +25,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
-from ci_migrate.model import Fingerprint, Plan, StageResult
+from ci_migrate.model import Approvable, Fingerprint, Plan, StageResult, decode_approvable
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0003"
+LEDGER_REVISION = "0005"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
+
+FORMER_TABLES = ("ci_migrate_approvals", "ci_migrate_nonces")
+"""Of older revisions: in their place is `tokens`."""
 
 VERSION_TABLE = "ci_migrate_version"
 
@@ -94,7 +97,9 @@ class Packed(TypeDecorator[T], Generic[T]):
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> T | None:  # noqa: ARG002
         """From the database."""
-        return None if value is None else msgspec.json.decode(zstd.decompress(value), type=self.kind)
+        if value is None:
+            return None
+        return msgspec.json.decode(zstd.decompress(value), type=self.kind, dec_hook=decode_approvable)
 
 
 metadata = MetaData()
@@ -175,23 +180,28 @@ audit_head = Table(
     Column("sha256", String(64), nullable=False),
 )
 
-approvals = Table(
-    "ci_migrate_approvals",
+tokens = Table(
+    "ci_migrate_tokens",
     metadata,
-    Column("approval_id", String(32), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("approval_id", String(32), primary_key=True),  # of a signed token: its nonce
+    Column("kind", String(16), nullable=False),  # a TokenKind
     Column("target_uuid", String(36), nullable=False),
     Column("target", Text, nullable=False),
     Column("plan_digest", String(64), nullable=False),
-    Column("direction", String(16), nullable=False),
+    Column("direction", String(16), nullable=False),  # a Purpose
     Column("from_heads", Text, nullable=False),  # JSON
     Column("destination", Text, nullable=False),
-    Column("plan", Packed(Plan), nullable=False),  # whole, so that a refusal can name what differs
     Column("reason", Text, nullable=False),
     Column("approved_by", Text, nullable=False),  # JSON
     Column("created", Utc, nullable=False),
     Column("expires", Utc, nullable=False),
+    # confirmation tokens alone: NULL never equals the hash of a token
+    Column("token_sha256", String(64), unique=True),
+    # whole, so that a refusal can name what differs; msgspec takes a Protocol
+    Column("plan", Packed(Approvable)),  # type: ignore[type-abstract]
+    # signed tokens alone
+    Column("payload", Text),  # what was signed
+    Column("emergency", Boolean),
     Column("claimed_by", String(255)),
     Column("claimed", Utc),
     Column("revoked", Utc),
@@ -233,19 +243,6 @@ signers = Table(
     Column("emergency", Boolean, nullable=False),
     Column("added", Utc, nullable=False),
     Column("added_by", Text, nullable=False),
-    Column("revoked", Utc),
-)
-
-nonces = Table(
-    "ci_migrate_nonces",
-    metadata,
-    Column("approval_id", String(32), primary_key=True),  # the nonce of a signed token
-    Column("payload", Text, nullable=False),  # what was signed
-    Column("approved_by", Text, nullable=False),  # JSON
-    Column("emergency", Boolean, nullable=False),
-    Column("seen", Utc, nullable=False),
-    Column("claimed_by", String(255)),
-    Column("claimed", Utc),
     Column("revoked", Utc),
 )
 

@@ -5,6 +5,15 @@ All of them are msgspec structs: `msgspec.json.encode(..., order="deterministic"
 durations are seconds.
 """
 
+from ci_migrate.model.approvals import (
+    Approvable,
+    Approval,
+    ProtectionChange,
+    Purpose,
+    TokenKind,
+    TokenRecord,
+    decode_approvable,
+)
 from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
 from ci_migrate.model.base import Frozen, canonical_json, now, sha256_hex
 from ci_migrate.model.evidence import (
@@ -18,7 +27,7 @@ from ci_migrate.model.evidence import (
 )
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
-from ci_migrate.model.records import Approval, EntryKind, JournalEntry, RunRecord, TokenRecord
+from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
 from ci_migrate.model.report import Diagnosis, Outcome, Progress, Report, StageResult, TargetState
 from ci_migrate.model.schema import (
     ColumnContent,
@@ -34,6 +43,7 @@ from ci_migrate.model.schema import (
 )
 
 __all__ = [
+    "Approvable",
     "Approval",
     "Backup",
     "BackupFile",
@@ -56,6 +66,8 @@ __all__ = [
     "Plan",
     "PlannedContext",
     "Progress",
+    "ProtectionChange",
+    "Purpose",
     "Report",
     "Revision",
     "RowCount",
@@ -68,10 +80,12 @@ __all__ = [
     "TableContent",
     "TableEvidence",
     "TargetState",
+    "TokenKind",
     "TokenRecord",
     "VersionTable",
     "WayBack",
     "canonical_json",
+    "decode_approvable",
     "delta",
     "now",
     "same_change",

@@ -39,7 +39,6 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     RESTORE = "restore"  # `destination` is the backup's id
-    PROTECTION = "protection"  # `destination` says what becomes of the protection
 
 
 class Revision(Frozen, frozen=True, kw_only=True):
@@ -85,6 +84,11 @@ class Plan(Frozen, frozen=True, kw_only=True):
     def digest(self) -> str:
         """sha256 of the canonical JSON."""
         return sha256_hex(canonical_json(self))
+
+    @property
+    def purpose(self) -> str:
+        """What an approval of it is for: its direction."""
+        return self.direction.value
 
     @property
     def pending(self) -> int:

@@ -1,37 +1,11 @@
-"""What the ledger keeps: approvals, runs, the statement journal."""
+"""What the ledger keeps: runs, the statement journal."""
 
 from datetime import datetime
 from enum import StrEnum
 
 from ci_migrate.model.base import Frozen
-from ci_migrate.model.plan import Direction, Plan
+from ci_migrate.model.plan import Plan
 from ci_migrate.model.schema import Fingerprint
-
-
-class Approval(Frozen, frozen=True, kw_only=True):
-    """A grant that fits one plan on one target. The token itself is never kept."""
-
-    approval_id: str
-    kind: str  # "confirmation" or "signed"
-    plan_digest: str
-    target: str
-    approved_by: tuple[str, ...]
-    reason: str
-    created: datetime
-    expires: datetime
-
-
-class TokenRecord(Frozen, frozen=True, kw_only=True):
-    """What the ledger knows of one approval token. `status`: "valid", "used", "revoked" or "expired"."""
-
-    approval: Approval
-    status: str
-    direction: Direction
-    destination: str
-    from_heads: tuple[str, ...]
-    used_by: str | None = None  # the run that claimed it
-    used: datetime | None = None
-    revoked: datetime | None = None
 
 
 class RunRecord(Frozen, frozen=True, kw_only=True):

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from ci_migrate.errors import ExitCode
+from ci_migrate.model.approvals import Approval
 from ci_migrate.model.backup import Backup
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.evidence import Evidence
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Plan
-from ci_migrate.model.records import Approval
 
 
 class Outcome(StrEnum):

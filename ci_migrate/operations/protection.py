@@ -7,17 +7,17 @@ from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.model import Direction, Plan
+from ci_migrate.model import Direction, ProtectionChange
 from ci_migrate.reports.story import plural
 from ci_migrate.run.authorization import claimed, protection, refuse_other_database, reserved, why_needed
 from ci_migrate.run.run import Run, require_ledger
 
 UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
-"""The destinations of plans of this direction; RULES is followed by the digest of the new rules."""
+"""The destinations of a ProtectionChange; RULES is followed by the digest of the new rules."""
 
 
-def protection_plan(run: Run, destination: str) -> Plan:
-    """What an approval of a change of the protection is given for: this change of this database, nothing else."""
+def protection_change(run: Run, destination: str) -> ProtectionChange:
+    """What an approval is given for: this change of this database's protection, nothing else."""
     if destination not in (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY) and not re.fullmatch(
         RULES + "[0-9a-f]{64}", destination
     ):
@@ -25,15 +25,8 @@ def protection_plan(run: Run, destination: str) -> Plan:
             f"{destination} is no change of a protection.",
             hint=f"It is {UNPROTECT}, {UNFREEZE}, {ACCEPT_IDENTITY}, or what `ci-migrate protect` printed.",
         )
-    return Plan(
-        target=run.settings.target,
-        identity=run.database.identity(),
-        direction=Direction.PROTECTION,
-        destination=destination,
-        contexts=(),
-        revisions=(),
-        env_sha256="",
-        script_heads=(),
+    return ProtectionChange(
+        target=run.settings.target, identity=run.database.identity(), destination=destination
     )
 
 
@@ -118,8 +111,8 @@ def accept_identity(run: Run, by: str) -> str:
 
 def _approved(run: Run, destination: str) -> str:
     """The id of the approval of a change, used up. Raises NotApprovedError."""
-    plan = protection_plan(run, destination)
-    approval = reserved(run, plan, f"A change of the protection of target {run.settings.target}")
+    change = protection_change(run, destination)
+    approval = reserved(run, change, f"A change of the protection of target {run.settings.target}")
     claimed(require_ledger(run), approval)
     return approval.approval_id
 

@@ -9,7 +9,7 @@ takes longer than `hook-timeout` counts as one that raised. It gets copies: what
 from collections.abc import Sequence
 from typing import Any
 
-from ci_migrate.approval.confirmation import Approver
+from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.storage import StorageFactory
 from ci_migrate.checks.base import Check
 from ci_migrate.databases.base import DatabaseFactory

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
-from ci_migrate.approval.confirmation import Approver
+from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room

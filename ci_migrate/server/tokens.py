@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from ci_migrate.approval.commands import go_on_command
-from ci_migrate.approval.confirmation import generate
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.request import approval_request
-from ci_migrate.approval.trust import commit_of
+from ci_migrate.approval.requester import commit_of
+from ci_migrate.approval.tokens import generate
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt

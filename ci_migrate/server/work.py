@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import make_url
 
 from ci_migrate import gate
-from ci_migrate.approval.trust import ACTOR
+from ci_migrate.approval.requester import ACTOR
 from ci_migrate.backups.restore import restore_loss
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.ledger import jobs

@@ -3,7 +3,7 @@
 import copy
 from functools import partial
 
-from ci_migrate.approval.confirmation import Approver, Decision
+from ci_migrate.approval.decision import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.run.authorization import TokenApprover, claimed, evidence_of, how_to_approve, why_needed

@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval.commands import go_on_command
-from ci_migrate.approval.confirmation import generate
+from ci_migrate.approval.command_lines import go_on_command
+from ci_migrate.approval.tokens import generate
 from ci_migrate.commands.approve import approved
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.token.plan import ledger_of, pending_plan, plan_options, plan_request
+from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
+from ci_migrate.model import Direction, Plan, ProtectionChange
 from ci_migrate.run.authorization import refuse_confirmation
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import open_session
@@ -60,8 +61,8 @@ def command(
     asked = plan_request(VERBS["token generate"], destination, rollback=rollback, stamp=stamp)
     with open_session(settings, asked, environment.interrupt) as run:
         refuse_confirmation(run)
-        plan = pending_plan(run, backup_id, change, stamp=stamp)
-        if plan.changes_nothing and not backup_id and not change:
+        plan = find_approvable(run, backup_id, change, stamp=stamp)
+        if isinstance(plan, Plan) and plan.changes_nothing and not backup_id:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         if expected is not None and plan.digest != expected:
             raise RefusedError(
@@ -78,12 +79,8 @@ def command(
             validity_minutes=settings.token_validity_minutes,
         )
     if not quiet:
-        at = show_heads([c.from_heads for c in plan.contexts])
-        what = "stamp" if stamp else f"{plan.pending} revisions"
-        what = f"restore of {backup_id}" if backup_id else change or what
-        to = "" if backup_id or change else f" -> {show_heads([c.to_heads for c in plan.contexts])}"
         click.echo(
-            f"Approved: {what} on {plan.identity.place}, at {at}{to} (plan {plan.digest[:12]}), "
+            f"Approved: {_describe(plan)} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
             f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
             f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
@@ -91,3 +88,15 @@ def command(
         )
     click.echo(token)
     return 0
+
+
+def _describe(plan: Plan | ProtectionChange) -> str:
+    """What is approved, for who approves it."""
+    place = plan.identity.place
+    if isinstance(plan, ProtectionChange):
+        return f"{plan.destination} on {place}"
+    at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
+    if plan.direction is Direction.RESTORE:
+        return f"restore of {plan.destination} on {place}, at {at}"
+    what = "stamp" if plan.direction is Direction.STAMP else f"{plan.pending} revisions"
+    return f"{what} on {place}, at {at} -> {to}"

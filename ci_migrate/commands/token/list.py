@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval import nonces
-from ci_migrate.approval.confirmation import list_tokens
+from ci_migrate.approval.tokens import list_tokens
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
 from ci_migrate.session import GateRequest, open_session
@@ -19,7 +18,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     """All tokens that were made, without the tokens themselves."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["token list"]), environment.interrupt) as run:
-        records = (*nonces.records(run.ledger), *list_tokens(run.ledger)) if run.ledger is not None else ()
+        records = list_tokens(run.ledger) if run.ledger is not None else ()
     for record in records:
         a = record.approval
         click.echo(

@@ -5,9 +5,9 @@ import click
 from ci_migrate.commands.options import Function
 from ci_migrate.errors import UsageError
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Direction, Plan
+from ci_migrate.model import Direction, Plan, ProtectionChange
 from ci_migrate.operations.backups import restore_plan
-from ci_migrate.operations.protection import protection_plan
+from ci_migrate.operations.protection import protection_change
 from ci_migrate.operations.status import current_plan, sound_plan
 from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest
@@ -46,10 +46,12 @@ def plan_request(verb: Verb, destination: str | None, *, rollback: bool, stamp: 
     return GateRequest(verb, direction=direction, destination=destination)
 
 
-def pending_plan(run: Run, backup_id: str | None, change: str | None, *, stamp: bool) -> Plan:
-    """What is approved: rows that make no sense are no hindrance to what takes them away."""
+def find_approvable(
+    run: Run, backup_id: str | None, change: str | None, *, stamp: bool
+) -> Plan | ProtectionChange:
+    """What is approved. Version rows that make no sense do not hinder a stamp that takes them away."""
     if change:
-        return protection_plan(run, change)
+        return protection_change(run, change)
     if backup_id:
         return restore_plan(run, backup_id)
     return current_plan(run) if stamp else sound_plan(run)

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.request import FILE_NAME, approval_request, write_request
-from ci_migrate.approval.trust import commit_of
+from ci_migrate.approval.requester import commit_of
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.token.plan import ledger_of, pending_plan
+from ci_migrate.commands.token.plan import find_approvable, ledger_of
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.session import GateRequest, open_session
@@ -37,7 +37,7 @@ def command(
         raise UsageError("Name what it is for: --restore BACKUP or --protection CHANGE.")
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
-        plan = pending_plan(run, backup_id, change, stamp=False)
+        plan = find_approvable(run, backup_id, change, stamp=False)
         ledger = ledger_of(run)
         request = approval_request(
             plan,

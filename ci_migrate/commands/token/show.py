@@ -2,7 +2,7 @@
 
 import click
 
-from ci_migrate.approval.signed import describe_token
+from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 

@@ -7,7 +7,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
-from ci_migrate.commands.token.plan import ledger_of, pending_plan, plan_options, plan_request
+from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.run.authorization import validated
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
@@ -36,7 +36,7 @@ def command(
     token = token_of(environment, token_file)
     request = plan_request(VERBS["token validate"], destination, rollback=rollback, stamp=stamp)
     with open_session(settings, request, environment.interrupt) as run:
-        plan = pending_plan(run, backup_id, change, stamp=stamp)
+        plan = find_approvable(run, backup_id, change, stamp=stamp)
         approval = validated(replace(run, token=token), ledger_of(run), plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."

@@ -1,32 +1,46 @@
 import concurrent.futures
-import json
+import time
 import uuid
 from datetime import timedelta
 
 import msgspec
 import pytest
+from approval_support import a_payload, a_token, a_trust
 from ledger_support import a_plan, finish, ledger, plan, start_process, tamper, url
 
-from ci_migrate.approval.confirmation import (
+from ci_migrate.approval.payload import ApprovalPayload, new_nonce
+from ci_migrate.approval.tokens import (
     MAX_VALIDITY_MINUTES,
     TOKEN_LIMIT,
-    ConfirmationApprover,
     claim,
     generate,
+    kind_of,
     list_tokens,
     reserve,
+    reserve_signed,
     revoke,
+    signed_stages,
     validate,
+    validate_signed,
 )
 from ci_migrate.errors import ExitCode, LedgerError, NotApprovedError, UsageError
 from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.model import Direction, Identity, PlannedContext, Revision, VersionTable
+from ci_migrate.model import (
+    Direction,
+    Identity,
+    PlannedContext,
+    ProtectionChange,
+    Purpose,
+    Revision,
+    TokenKind,
+    VersionTable,
+)
 
 __all__ = ["ledger", "plan", "tamper", "url"]
 
 RUN = """
 import msgspec
-from ci_migrate.approval.confirmation import claim, reserve
+from ci_migrate.approval.tokens import claim, reserve
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.model import Plan
@@ -66,7 +80,7 @@ def refusal(action, *arguments: object) -> NotApprovedError:
 
 def move_expiry(ledger, tamper, **delta: float) -> None:
     expires = ledger.clock() + timedelta(**delta)
-    tamper("UPDATE ci_migrate_approvals SET expires = :at", at=expires.isoformat(timespec="microseconds"))
+    tamper("UPDATE ci_migrate_tokens SET expires = :at", at=expires.isoformat(timespec="microseconds"))
 
 
 # --------------------------------------------------------------------------- making
@@ -109,13 +123,12 @@ def test_T13_the_token_is_kept_nowhere(ledger, plan, tamper):
     reserve(ledger, token, plan, "run-1")
     claim(ledger, approval.approval_id, "run-1")
     revoke(ledger, all_before=ledger.clock())
-    tables = ("approvals", "audit", "reservations", "runs", "identity")
+    tables = ("tokens", "audit", "reservations", "runs", "identity")
     stored = [str(row) for table in tables for row in tamper(f"SELECT * FROM ci_migrate_{table}")]
     assert any(approval.approval_id in row for row in stored)
     everything = [
         *stored,
         repr(approval),
-        repr(ConfirmationApprover(ledger, token)),
         repr(list_tokens(ledger)),
     ]
     errors = [refusal(validate, ledger, token, None), refusal(reserve, ledger, token, plan, "run-2")]
@@ -150,7 +163,7 @@ def test_the_audit_trail_tells_the_life_of_a_token(ledger, plan):
         ("{token},{other}", "malformed"),
         ("{token}x", "malformed"),
         ("{{{token}}}", "malformed"),
-        ("'; DROP TABLE ci_migrate_approvals; --", "More than one token"),
+        ("'; DROP TABLE ci_migrate_tokens; --", "More than one token"),
         ("x" * (TOKEN_LIMIT + 1), "too long"),
         ("\x00", "malformed"),
         ("\udcff", "malformed"),
@@ -164,12 +177,6 @@ def test_T1_what_is_no_token_is_refused_with_its_own_words(ledger, plan, given, 
     assert words in error.what
     assert "--token-file" in error.hint
     assert token not in str(error.lines)
-
-
-def test_T1_a_missing_token_is_no_opinion(ledger, plan):
-    decision = ConfirmationApprover(ledger, None).decide(plan)
-    assert (decision.granted, decision.approval) == (None, None)
-    assert "no token" in decision.reason
 
 
 def test_T1_white_space_around_a_token_does_no_harm(ledger, plan, token):
@@ -200,8 +207,8 @@ def test_T3_expiry_is_judged_when_the_run_starts(ledger, plan, tamper):
     token, approval = make(ledger, plan)
     reserve(ledger, token, plan, "run-1")
     move_expiry(ledger, tamper, hours=-3)
-    assert "expired" in refusal(ConfirmationApprover(ledger, token, "run-2").decide, plan).what
-    assert ConfirmationApprover(ledger, token, "run-1").decide(plan).granted is True
+    assert "expired" in refusal(reserve, ledger, token, plan, "run-2").what
+    assert reserve(ledger, token, plan, "run-1").approval_id == approval.approval_id
     claim(ledger, approval.approval_id, "run-1")
 
 
@@ -275,7 +282,7 @@ def test_T4_many_differences_are_counted(ledger, token):
 
 
 def test_T4_a_forged_digest_in_the_ledger_does_not_make_another_plan_fit(ledger, token, tamper):
-    tamper("UPDATE ci_migrate_approvals SET destination = '3333', direction = 'downgrade'")
+    tamper("UPDATE ci_migrate_tokens SET destination = '3333', direction = 'downgrade'")
     assert "another plan" in refusal(validate, ledger, token, a_plan(destination="3333")).what
 
 
@@ -341,10 +348,9 @@ def test_T16_after_a_crash_the_same_run_goes_on_and_no_other(ledger, url, plan):
     runner.communicate(timeout=30)
 
     assert "used already" in refusal(reserve, ledger, token, plan, "run-2").what
-    assert "used already" in refusal(ConfirmationApprover(ledger, token).decide, plan).what
+    assert "used already" in refusal(validate, ledger, token, plan).what
     assert reserve(ledger, token, plan, "run-1") == approval
     claim(ledger, approval.approval_id, "run-1")
-    assert ConfirmationApprover(ledger, token, "run-1").decide(plan).granted is True
 
 
 def test_T16_after_a_crash_before_the_claim_another_run_may_use_it(ledger, plan):
@@ -357,7 +363,7 @@ def test_T16_after_a_crash_before_the_claim_another_run_may_use_it(ledger, plan)
 # --------------------------------------------------------------------------- failing closed
 
 
-@pytest.mark.parametrize("table", ["approvals", "reservations", "identity", "audit_head"])
+@pytest.mark.parametrize("table", ["tokens", "reservations", "identity", "audit_head"])
 def test_T15_a_table_that_was_dropped_refuses(ledger, plan, tamper, table):
     token, approval = make(ledger, plan)
     if table != "reservations":
@@ -371,7 +377,7 @@ def test_T15_a_table_that_was_dropped_refuses(ledger, plan, tamper, table):
 
 
 def test_T15_an_emptied_ledger_refuses(ledger, plan, token, tamper):
-    tamper("DELETE FROM ci_migrate_approvals")
+    tamper("DELETE FROM ci_migrate_tokens")
     assert "knows no such token" in refusal(validate, ledger, token, plan).what
 
 
@@ -389,7 +395,7 @@ def test_T15_a_ledger_out_of_reach_refuses(postgresql_url, plan):
         with pytest.raises(LedgerError):
             claim(ledger, approval.approval_id, "run-1")
         with pytest.raises(LedgerError) as caught:
-            ConfirmationApprover(ledger, token, "run-1").decide(plan)
+            reserve(ledger, token, plan, "run-1")
     assert token not in str(caught.value.lines)
 
 
@@ -442,7 +448,7 @@ def test_all_tokens_before_a_time_are_revoked_and_no_later_ones(ledger, plan, ta
     claim(ledger, used_approval.approval_id, "run-1")
     old, old_approval = make(ledger, plan)
     earlier = ledger.clock() - timedelta(hours=1)
-    tamper("UPDATE ci_migrate_approvals SET created = :at", at=earlier.isoformat(timespec="microseconds"))
+    tamper("UPDATE ci_migrate_tokens SET created = :at", at=earlier.isoformat(timespec="microseconds"))
     new, _ = make(ledger, plan)
     assert revoke(ledger, all_before=earlier) == ()
     assert revoke(ledger, all_before=earlier + timedelta(seconds=1)) == (old_approval.approval_id,)
@@ -465,16 +471,6 @@ def test_revoking_what_is_not_there_or_was_used_is_told(ledger, plan):
             revoke(ledger, **arguments)
 
 
-# --------------------------------------------------------------------------- the approver
-
-
-def test_the_approver_says_who_and_why(ledger, plan, token):
-    decision = ConfirmationApprover(ledger, token).decide(plan)
-    assert (decision.granted, decision.by, decision.reason) == (True, "ana", "ticket 4711")
-    assert decision.approval.plan_digest == plan.digest
-    assert token not in json.dumps(msgspec.to_builtins(decision))
-
-
 def test_looking_at_a_token_does_not_use_it(ledger, url, plan, token):
     before = list_tokens(ledger)
     said = finish([start_process(url, LOOK, token)])
@@ -482,8 +478,100 @@ def test_looking_at_a_token_does_not_use_it(ledger, url, plan, token):
     assert list_tokens(ledger) == before
 
 
+# --------------------------------------------------------------------------- both kinds in one store
+
+
+def signed_token(ledger, **changes: object) -> tuple[ApprovalPayload, str]:
+    now = ledger.clock()
+    times = {"issued": now, "not_before": now, "expires": now + timedelta(minutes=30)}
+    fields = {"target_uuid": ledger.uuid, "nonce": new_nonce(), **times, **changes}
+    payload = a_payload(**fields)
+    return payload, a_token(payload)
+
+
+def test_the_kind_is_told_by_the_form(ledger, plan, token):
+    assert kind_of(f" {token.upper()}\n") is TokenKind.CONFIRMATION
+    assert kind_of(signed_token(ledger)[1]) is TokenKind.SIGNED
+    for neither in ("", "rubbish", token[:-1], "a" * (TOKEN_LIMIT + 1)):
+        assert kind_of(neither) is None
+
+
+def test_a_signed_token_counts_once(ledger):
+    payload, token = signed_token(ledger)
+    validate_signed(ledger, token, a_trust(), ())
+    assert list_tokens(ledger) == (), "looking leaves no trace"
+    for run in ("run-1", "run-2", "run-1"):
+        reserve_signed(ledger, token, a_trust(), (), run)
+    claim(ledger, payload.nonce, "run-1")
+    claim(ledger, payload.nonce, "run-1")
+    for error in (
+        refusal(claim, ledger, payload.nonce, "run-2"),
+        refusal(reserve_signed, ledger, token, a_trust(), (), "run-3"),
+        refusal(validate_signed, ledger, token, a_trust(), ()),
+    ):
+        assert "used already, by run run-1" in error.what
+        assert "approval-request.json" in error.hint
+    assert signed_stages(ledger, "run-1") == payload.stages
+    assert signed_stages(ledger, "run-2") is None
+    assert ledger.verify_audit() == []
+
+
+def test_a_signed_token_expires_for_those_who_have_not_reserved_it(ledger):
+    past = ledger.clock() - timedelta(minutes=5)
+    _, token = signed_token(ledger, issued=past, not_before=past, expires=past + timedelta(minutes=1))
+    assert "expired at" in refusal(reserve_signed, ledger, token, a_trust(), (), "run-1").what
+    soon = ledger.clock() + timedelta(seconds=3)
+    _, token = signed_token(ledger, issued=past, not_before=past, expires=soon)
+    reserve_signed(ledger, token, a_trust(), (), "run-1")
+    while ledger.clock() < soon:
+        time.sleep(0.1)
+    reserve_signed(ledger, token, a_trust(), (), "run-1")
+    assert "expired at" in refusal(reserve_signed, ledger, token, a_trust(), (), "run-2").what
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_signed_token_is_revoked_by_itself_or_by_its_id(ledger, seen):
+    payload, token = signed_token(ledger)
+    if seen:
+        reserve_signed(ledger, token, a_trust(), (), "run-1")
+    assert revoke(ledger, payload.nonce if seen else token, by="bo") == (payload.nonce,)
+    assert revoke(ledger, token) == ()
+    assert "was revoked at" in refusal(reserve_signed, ledger, token, a_trust(), (), "run-1").what
+    if seen:
+        assert "was revoked at" in refusal(claim, ledger, payload.nonce, "run-1").what
+    assert ledger.audit_records()[-1].facts == {"approvalIds": [payload.nonce], "by": "bo"}
+
+
+def test_both_kinds_are_listed_and_revoked_together(ledger, plan):
+    _, approval = make(ledger, plan)
+    payload, token = signed_token(ledger, issued=ledger.clock() - timedelta(hours=1))
+    reserve_signed(ledger, token, a_trust(), (), "run-1")
+    found = list_tokens(ledger)
+    assert [(r.approval.kind, r.approval.approval_id) for r in found] == [
+        (TokenKind.CONFIRMATION, approval.approval_id),
+        (TokenKind.SIGNED, payload.nonce),
+    ], "newest first"
+    assert found[1].approval.approved_by == ("alice@example.com",)
+    assert found[1].from_heads == found[0].from_heads
+    before = ledger.clock() + timedelta(seconds=1)
+    assert set(revoke(ledger, all_before=before)) == {approval.approval_id, payload.nonce}
+
+
+def test_a_change_of_the_protection_is_no_plan(ledger, plan):
+    change = ProtectionChange(target=plan.target, identity=plan.identity, destination="unprotect")
+    token, _ = make(ledger, change)
+    assert validate(ledger, token, change)
+    error = refusal(validate, ledger, token, plan)
+    assert "direction was protection, is upgrade" in error.what
+    other = ProtectionChange(target=plan.target, identity=plan.identity, destination="unfreeze")
+    error = refusal(validate, ledger, token, other)
+    assert "destination was unprotect, is unfreeze" in error.what
+    assert "--protection unfreeze" in error.hint
+    assert list_tokens(ledger)[0].direction is Purpose.PROTECTION
+
+
 LOOK = """
-from ci_migrate.approval.confirmation import validate
+from ci_migrate.approval.tokens import validate
 from ci_migrate.ledger.ledger import open_ledger
 print(validate(open_ledger(url, create=False), args[0], None).target == "production")
 """

@@ -1,4 +1,4 @@
-"""Signed tokens: who signed, whether they may, and what they signed. Verified first, parsed after."""
+"""The verification of signed tokens: who signed, whether they may, and what they signed. Parsed after that only."""
 
 import hmac
 from collections.abc import Collection
@@ -12,21 +12,10 @@ from ci_migrate.approval.envelope import HINT, PAYLOAD_TYPE, Envelope
 from ci_migrate.approval.payload import ApprovalPayload, decode_payload
 from ci_migrate.approval.signers import Signer, people_of
 from ci_migrate.approval.sshsig import NAMESPACE, BadSignatureError
+from ci_migrate.approval.trust import Trust
 from ci_migrate.errors import NotApprovedError
 
 _BAD = "The token's signature does not fit: it was altered, or not made by the key that it names."
-
-
-class Trust(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may approve; from the ledger or CI_MIGRATE_TRUST, never from the repository.
-
-    `revoked` are fingerprints of keys (`SHA256:...`) that count no more, whoever they belong to.
-    """
-
-    signers: tuple[Signer, ...]
-    revoked: frozenset[str] = frozenset()
-    min_approvals: int = 1
-    forbid_self_approval: bool = False
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
