@@ -27,6 +27,7 @@ from ci_migrate.run.authorization import (
     refuse_other_database,
     why_needed,
 )
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
@@ -175,7 +176,7 @@ def refuse_unfinished(run_: Run) -> None:
         DirtyError: there is one; says what state the target is in.
     """
     assert run_.ledger is not None
-    record = run_.ledger.unfinished(run_.settings.target)
+    record = run_.ledger.unfinished(database_of(run_))
     if record is None:
         return
     diagnosis = situation_of(*resume_run(run_, record)).diagnosis
@@ -211,7 +212,9 @@ def repair(
     """Mend what an unfinished run left; with `only_show` say what would be done."""
     with open_session(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
         opened_run = load_extensions(bare_run, manager)
-        record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
+        record = (
+            opened_run.ledger.unfinished(database_of(opened_run)) if opened_run.ledger is not None else None
+        )
         if record is None:
             result = StageResult(
                 stage="repair",
@@ -287,7 +290,8 @@ def _begin(run_: Run, order: GateRequest) -> None:
             pid=os.getpid(),
             host=socket.gethostname(),
             actor=actor(run_.settings),
-        )
+        ),
+        identity,
     )
     if order.reason:
         run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)

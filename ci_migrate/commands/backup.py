@@ -18,6 +18,7 @@ from ci_migrate.operations.backups import (
     create_backup,
     delete_backup,
     listed,
+    prune_backups,
     restore_backup,
     verify_by_restore,
     verify_files,
@@ -25,7 +26,6 @@ from ci_migrate.operations.backups import (
 from ci_migrate.operations.backups import (
     drop_old as drop_replaced,
 )
-from ci_migrate.operations.status import proven_backups
 from ci_migrate.reports.story import size
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
@@ -210,15 +210,7 @@ def prune(environment: Environment, /, keep: int | None, yes: bool, **options: A
     """Delete backups older than the last migrations; without --yes only say which."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest("backup prune"), environment.interrupt) as (run, _):
-        unfinished = run.ledger.unfinished(settings.target) if run.ledger is not None else None
-        protected = [unfinished.backup_id] if unfinished is not None and unfinished.backup_id else []
-        removed = run.catalog.prune(
-            settings.keep_backups if keep is None else keep,
-            settings.target,
-            protected=protected,
-            proven=proven_backups(run.ledger, settings.target),
-            dry=not yes,
-        )
+        removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
         failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
     for b in removed:
         click.echo(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")

@@ -108,7 +108,8 @@ def _with_heads(plan: Plan, backup: Backup) -> Plan:
 
 def _restored(run: Run, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
     assert run.ledger is not None
-    run.ledger.pin_identity(run.database.identity())
+    identity = run.database.identity()
+    run.ledger.pin_identity(identity)
     run.ledger.begin_run(
         RunRecord(
             run_id=run.id,
@@ -119,7 +120,8 @@ def _restored(run: Run, plan: Plan, backup: Backup, how: Restoring) -> StageResu
             host=socket.gethostname(),
             actor=actor(run.settings),
             plan=plan,
-        )
+        ),
+        identity,
     )
     try:
         words = restore_backup(run, backup, how)

@@ -13,8 +13,7 @@ from ledger_support import finish, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import connect_mysql as opening_mysql
-from ci_migrate.ledger import protection
+from ci_migrate.ledger import connect_mysql, protection
 from ci_migrate.ledger.connect import MIGRATIONS
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
@@ -134,11 +133,11 @@ def test_mysql_whoever_makes_it_next_sees_that_it_is_made(mysql_url):
     url = ledger_url(mysql_url, None)
     open_ledger(url, create=True).close()
     engine, other = create_engine(url), create_engine(url)
-    with opening_mysql.making(engine, 5) as connection:
+    with connect_mysql.lock_making(engine, 5) as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
         with pytest.raises(LedgerError, match="Another process"):
-            opening_mysql.making(other, 0).__enter__()
-    with opening_mysql.making(other, 5) as connection:
+            connect_mysql.lock_making(other, 0).__enter__()
+    with connect_mysql.lock_making(other, 5) as connection:
         found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
     assert found == "0000"
     engine.dispose()
