@@ -292,7 +292,7 @@ class Ledger:
                     result=result,
                 )
             )
-            if result.evidence is not None:
+            if result.stage == "dry-run" and result.evidence is not None:
                 _note_rehearsal(connection, run_id, result)
             if result.outcome is not Outcome.SKIPPED:
                 facts = {"stage": result.stage, "outcome": result.outcome.value, "exitCode": result.exit_code}

@@ -105,12 +105,13 @@ def proven(database_id: str, backup_ids: Sequence[str]) -> Rows:
 
 
 def rehearsed(database_id: str, plan_digest: str, since: datetime) -> Rows:
-    """The newest run that measured this plan and is not older."""
+    """The newest run that rehearsed this plan well and is not older."""
     return (
         select(rehearsals.c.run_id)
         .where(
             rehearsals.c.database_id == database_id,
             rehearsals.c.plan_digest == plan_digest,
+            rehearsals.c.passed == true(),
             rehearsals.c.recorded >= since,
         )
         .order_by(rehearsals.c.sequence.desc())

@@ -48,14 +48,15 @@ def downgrade():
 KILL = (
     "op.execute(\"INSERT INTO users (name) VALUES ('killed')\")\n"
     '    if os.environ.get("CI_MIGRATE_STAGE") == "migrate":\n'
-    "        os.kill(os.getppid(), signal.SIGKILL)\n"
+    "        os.kill(int(os.environ['GATE_PID']), signal.SIGKILL)\n"
     "        os.kill(os.getpid(), signal.SIGKILL)"
 )
 
 
 def command(*arguments: str, token: str = "") -> tuple[int, str]:
     code = (
-        "import getpass, socket, sys\n"
+        "import getpass, os, socket, sys\n"
+        "os.environ['GATE_PID'] = str(os.getpid())\n"
         "socket.gethostname = lambda: 'runner'\n"
         "getpass.getuser = lambda: 'ana'\n"
         "from ci_migrate.cli import run\n"
