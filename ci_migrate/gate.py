@@ -29,6 +29,7 @@ from ci_migrate.run.authorization import (
 )
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
+from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
@@ -222,6 +223,11 @@ def repair(
                 message="There is no unfinished run: nothing to repair.",
             )
             return _empty(opened_run, order).plus(result)
+        later = opened_run.ledger.later_change(record.run_id) if opened_run.ledger is not None else None
+        if later is not None:
+            result = close_superseded(opened_run, record, later, only_show=only_show)
+            order.done(result)
+            return _empty(opened_run, order).plus(result)
         run_, report = resume_run(opened_run, record)
         shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
         if only_show:
@@ -281,12 +287,19 @@ def _begin(run_: Run, order: GateRequest) -> None:
     identity = run_.database.identity()
     run_.ledger.pin_identity(identity)
     refuse_other_database(run_)
+    started = now()
+    for last in run_.ledger.history(run_.ledger.database_id(identity), limit=1):
+        if last.started > started:
+            run_.tell(
+                f"A clock was put back: it is {started:%Y-%m-%d %H:%M:%S} UTC here, and run {last.run_id} began at "
+                f"{last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
+            )
     run_.ledger.begin_run(
         RunRecord(
             run_id=run_.id,
             target=run_.settings.target,
             command=run_.command,
-            started=now(),
+            started=started,
             pid=os.getpid(),
             host=socket.gethostname(),
             actor=actor(run_.settings),

@@ -54,7 +54,7 @@ def open_engine(url: URL, *, create: bool) -> Engine | None:
                 return None
             if version != LEDGER_REVISION:
                 _refuse_newer(version, url)
-                _make(engine, url)
+                _make_or_upgrade(engine, url, version)
     except BaseException:
         engine.dispose()
         raise
@@ -129,6 +129,20 @@ def _version_row(connection: Connection) -> str | None:
         return None
     row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()
     return None if row is None else str(row[0])
+
+
+def _make_or_upgrade(engine: Engine, url: URL, version: str | None) -> None:
+    """Make the tables, or bring older ones to our version: also for what only reads, which could not read them else."""
+    try:
+        _make(engine, url)
+    except LedgerError as error:
+        if version is None:
+            raise
+        raise LedgerError(
+            f"{error.what} It is of version {version}, and this ci-migrate reads {LEDGER_REVISION}.",
+            state=error.state,
+            hint="Let the role that made it run any command of this ci-migrate once, such as: ci-migrate status",
+        ) from error
 
 
 def _make(engine: Engine, url: URL) -> None:

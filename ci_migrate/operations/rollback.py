@@ -24,6 +24,7 @@ from ci_migrate.model import (
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
 from ci_migrate.operations.status import looked
 from ci_migrate.pipeline import Interrupted
+from ci_migrate.run.authorization import refuse_other_database
 from ci_migrate.run.run import Run, show_heads
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
@@ -55,6 +56,7 @@ def back_by_restore(
     """
     with open_session(settings, order, interrupt, ledger=True) as (run, _):
         refuse_unfinished(run)
+        refuse_other_database(run)
         planned, found = looked(run)
         report = Report(
             run_id=run.id,

@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from backports import zstd
+
 FOLDER = Path("/srv/shop")
 HERE = Path(__file__).parent
 ENV = """\
@@ -88,6 +90,15 @@ def confirm() -> str:
     return next(word for word in text.split() if len(word) == 36)
 
 
+def hide_place(ledger: sqlite3.Connection) -> None:
+    """Traces name the folder in which Python is; the chain of the audit trail does not cover them."""
+    for sequence, packed in ledger.execute("SELECT sequence, result FROM ci_migrate_stages").fetchall():
+        text = zstd.decompress(packed).replace(sys.prefix.encode(), b"/opt/venv")
+        ledger.execute(
+            "UPDATE ci_migrate_stages SET result = ? WHERE sequence = ?", (zstd.compress(text), sequence)
+        )
+
+
 def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "migrations" / "versions").mkdir(parents=True)
@@ -110,6 +121,7 @@ def main() -> None:
     assert command("run", token=token)[0] == -signal.SIGKILL
     confirm()
     with sqlite3.connect(FOLDER / "app.db.ci-migrate") as ledger:
+        hide_place(ledger)
         (HERE / "ledger_0_1_0.sql").write_text("\n".join(ledger.iterdump()) + "\n")
 
 
