@@ -226,7 +226,10 @@ def repair(
         later = opened_run.ledger.later_change(record.run_id) if opened_run.ledger is not None else None
         if later is not None:
             result = close_superseded(opened_run, record, later, only_show=only_show)
-            order.done(result)
+            if only_show:
+                order.tell(result.message)
+            else:
+                order.done(result)
             return _empty(opened_run, order).plus(result)
         run_, report = resume_run(opened_run, record)
         shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)

@@ -5,18 +5,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from ledger_support import a_plan, run_sql
-from sqlalchemy import Boolean, MetaData, create_engine, delete, insert
+from ledger_support import a_plan, make_tables, run_sql
+from sqlalchemy import Boolean, MetaData, create_engine, delete, insert, make_url, text
 
 from ci_migrate.approval.confirmation import list_tokens
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import protection
-from ci_migrate.ledger.connect import MIGRATIONS
 from ci_migrate.ledger.ledger import Ledger, open_ledger
-from ci_migrate.ledger.tables import VERSION_TABLE
-from ci_migrate.model import Identity
+from ci_migrate.ledger.tables import VERSION_TABLE, Packed
+from ci_migrate.model import Identity, Plan
 
 DUMP = Path(__file__).parent / "data" / "ledger_0_1_0.sql"
 SHOP = Identity(dialect="sqlite", place="/srv/shop/app.db", facts={"file": "/srv/shop/app.db"})
@@ -26,10 +23,7 @@ def fill(url, change=lambda _connection: None) -> None:
     """Make the tables as version 0.1.0 did, with what its runs wrote; see `data/make_ledger_0_1_0.py`."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+        make_tables(connection, "0003")
     metadata = MetaData()
     metadata.reflect(engine)
     with closing(sqlite3.connect(":memory:")) as old, engine.begin() as connection:
@@ -110,13 +104,8 @@ def test_runs_of_a_target_that_was_another_database_are_kept_apart(url):
 
     fill(url)
     engine = create_engine(url)
-    from ci_migrate.ledger.tables import Packed
-    from ci_migrate.model import Plan
-
     packed = Packed(Plan).process_bind_param(a_plan(target="other", identity=other), engine.dialect)
     sql = "UPDATE ci_migrate_runs SET target = 'other', plan = :plan WHERE phase <> 'finished'"
-    from sqlalchemy import text
-
     with engine.begin() as connection:
         connection.execute(text(sql), {"plan": packed})
     engine.dispose()
@@ -127,8 +116,6 @@ def test_runs_of_a_target_that_was_another_database_are_kept_apart(url):
 
 
 def test_postgresql_a_role_that_may_only_read_is_told_who_upgrades_it(postgresql_url):
-    from sqlalchemy import make_url
-
     url = make_url(postgresql_url).set(drivername="postgresql+psycopg")
     fill(url)
     role = f"reader_{url.database}"
