@@ -13,13 +13,14 @@ from ci_migrate.model import RunRecord, now
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def project(request, alembic_project) -> AlembicProject:
-    """A project without settings: its target has the default name."""
+    """A project whose target is called `dev`."""
     if request.param != "sqlite":
         fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}[request.param]
         url = make_url(request.getfixturevalue(fixture))
         driver = "postgresql+psycopg" if request.param == "postgresql" else "mysql+pymysql"
         text = url.set(drivername=driver).render_as_string(hide_password=False)
         alembic_project.environ["DATABASE_URL"] = text
+        rename(alembic_project, "dev")
     return alembic_project
 
 
@@ -110,6 +111,7 @@ def test_F5_backups_are_found_under_any_name(project):
 def test_F5_postgresql_backups_from_before_a_restore_are_found(alembic_project, postgresql_url):
     text = make_url(postgresql_url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     alembic_project.environ["DATABASE_URL"] = text
+    rename(alembic_project, "dev")
     first = alembic_project.gate("run")
     restored = alembic_project.run("backup", "restore", first.backup.backup_id, "--yes")
     assert restored.code == 0, restored.text
