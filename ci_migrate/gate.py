@@ -28,7 +28,9 @@ from ci_migrate.run.authorization import (
     refuse_other_database,
     why_needed,
 )
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
+from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.repair import explain_none, find_fitting
@@ -161,7 +163,7 @@ def refuse_unfinished(run: LedgerRun) -> None:
     Raises:
         DirtyError: there is one; says what state the target is in.
     """
-    record = run.ledger.unfinished(run.settings.target)
+    record = run.ledger.unfinished(database_of(run))
     if record is None:
         return
     diagnosis = RepairContext.of(*resume_run(run, record)).diagnosis
@@ -197,7 +199,7 @@ def repair(
     manager = create_manager(settings)
     with open_session(settings, request, interrupt, ledger=not only_show, manager=manager) as opened:
         run = load_extensions(opened, manager)
-        record = run.ledger.unfinished(settings.target) if run.ledger is not None else None
+        record = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
         if record is not None and isinstance(run, WritingRun):
             return _repair(run, record, request, only_show=only_show)
         result = StageResult(
@@ -210,6 +212,14 @@ def repair(
 
 def _repair(opened_run: WritingRun, record: RunRecord, request: GateRequest, *, only_show: bool) -> Report:
     """Mend what this run left, and close it."""
+    later = opened_run.ledger.later_change(record.run_id)
+    if later is not None:
+        result = close_superseded(opened_run, record, later, only_show=only_show)
+        if only_show:
+            request.tell(result.message)
+        else:
+            request.done(result)
+        return _empty(opened_run, request).plus(result)
     run, report = resume_run(opened_run, record)
     shown = msgspec.structs.replace(_empty(run, request), run_id=record.run_id)
     if only_show:
@@ -265,16 +275,24 @@ def _begin(run: WritingRun, request: GateRequest) -> None:
     identity = run.database.identity()
     run.ledger.pin_identity(identity)
     refuse_other_database(run)
+    started = now()
+    for last in run.ledger.history(run.ledger.database_id(identity), limit=1):
+        if last.started > started:
+            run.tell(
+                f"A clock was put back: it is {started:%Y-%m-%d %H:%M:%S} UTC here, and run {last.run_id} began at "
+                f"{last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
+            )
     run.ledger.begin_run(
         RunRecord(
             run_id=run.id,
             target=run.settings.target,
             command=run.verb.name,
-            started=now(),
+            started=started,
             pid=os.getpid(),
             host=socket.gethostname(),
             actor=actor(run.settings),
-        )
+        ),
+        identity,
     )
     if request.reason:
         run.ledger.audit("reason given", run.id, reason=request.reason, destination=run.destination)

@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -19,7 +20,7 @@ def command(environment: Environment, /, limit: int, **options: Any) -> int:
     """The runs of this target, newest first."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["history"]), environment.interrupt) as run:
-        records = run.ledger.runs(limit=limit) if run.ledger is not None else ()
+        records = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()
     if not records:
         click.echo("No run yet.")
     for record in records:

@@ -67,7 +67,7 @@ def create_database(connection: Connection, url: URL) -> None:
 
 
 @contextmanager
-def making(engine: Engine, timeout: float) -> Iterator[Connection]:
+def lock_making(engine: Engine, timeout: float) -> Iterator[Connection]:
     """A transaction in which tables are made; one process at a time is in it.
 
     DDL commits by itself here: tables that a killed process left without a version are taken away first.

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Dialect,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -112,11 +113,24 @@ identity = Table(
     Column("facts", Text),  # Identity as JSON, once it is pinned
 )
 
+databases = Table(
+    "ci_migrate_databases",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("identity_key", String(255), nullable=False, unique=True),  # `Identity.key`
+    Column("name_key", String(255), nullable=False),  # `Identity.name_key`
+    Column("database_id", String(36), nullable=False),
+    Column("since", Utc, nullable=False),
+)
+"""The keys that each database had. One that is restored by a rename, moved or failed over has several."""
+
 runs = Table(
     "ci_migrate_runs",
     metadata,
     Column("run_id", String(255), primary_key=True),
-    Column("target", String(255), nullable=False, index=True),
+    Column("sequence", Integer),  # of the audit record that says that it started
+    Column("database_id", String(36)),
+    Column("target", String(255), nullable=False),  # a label, for people
     Column("command", Text, nullable=False),
     Column("started", Utc, nullable=False),
     Column("finished", Utc),
@@ -125,13 +139,49 @@ runs = Table(
     Column("phase", String(32), nullable=False),
     Column("needs_repair", Boolean, nullable=False),
     Column("plan", Packed(Plan)),
-    Column("plan_digest", String(64), index=True),
+    Column("plan_digest", String(64)),
     Column("before", Packed(Fingerprint)),
     Column("backup_id", Text),
     Column("pid", Integer, nullable=False),
     Column("host", Text, nullable=False),
     Column("actor", Text, nullable=False),
+    Column("changed", Boolean),  # whether it has a plan and left the target changed, or nobody knows
+    Index("ix_ci_migrate_runs_sequence", "sequence", unique=True),
+    Index("ix_ci_migrate_runs_history", "database_id", "sequence"),
+    Index("ix_ci_migrate_runs_changed", "database_id", "changed", "sequence"),
+    Index("ix_ci_migrate_runs_repair", "database_id", "needs_repair", "sequence"),
+    Index("ix_ci_migrate_runs_phase", "database_id", "phase", "sequence"),
+    Index("ix_ci_migrate_runs_plan", "database_id", "plan_digest", "sequence"),
 )
+
+applied = Table(
+    "ci_migrate_applied",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),  # the run's
+    Column("revision", String(255), primary_key=True),
+    Column("database_id", String(36)),
+    Column("upgrade", Boolean, nullable=False),
+    Column("migrated", Boolean, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Index("ix_ci_migrate_applied_revision", "database_id", "migrated", "revision", "sequence"),
+)
+"""The revisions of each run's plan. `migrated`: the run ended at the plan's destination."""
+
+rehearsals = Table(
+    "ci_migrate_rehearsals",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("database_id", String(36)),
+    Column("run_id", String(255), nullable=False),
+    Column("backup_id", String(255)),  # what was restored for it
+    Column("plan_digest", String(64)),
+    Column("passed", Boolean, nullable=False),
+    Column("proven", Boolean, nullable=False),  # the restored copy was compared, and equal
+    Column("recorded", Utc, nullable=False),
+    Index("ix_ci_migrate_rehearsals_backup", "database_id", "backup_id", "proven"),
+    Index("ix_ci_migrate_rehearsals_plan", "database_id", "plan_digest", "sequence"),
+)
+"""The dry runs that measured something: which backup each proved, and which plan it is evidence for."""
 
 stages = Table(
     "ci_migrate_stages",

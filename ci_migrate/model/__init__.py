@@ -26,7 +26,15 @@ from ci_migrate.model.evidence import (
     WayBack,
 )
 from ci_migrate.model.finding import Finding, Severity
-from ci_migrate.model.plan import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
+from ci_migrate.model.plan import (
+    Direction,
+    Identity,
+    Plan,
+    PlannedContext,
+    Revision,
+    VersionTable,
+    shortened_key,
+)
 from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
 from ci_migrate.model.report import Diagnosis, Outcome, Progress, Report, StageResult, TargetState
 from ci_migrate.model.schema import (
@@ -91,4 +99,5 @@ __all__ = [
     "same_change",
     "schema_changes",
     "sha256_hex",
+    "shortened_key",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
@@ -19,6 +20,7 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.restore import journal_restore
 from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import claimed, refuse_frozen, reserved, why_needed
+from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import LedgerRun, Run, bare_schema, restored_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
@@ -42,12 +44,14 @@ class Restoring:
 
 def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
     """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
-    backups = [b for b in open_catalog(settings).list() if b.target in ("", settings.target)]
+    backups = open_catalog(settings).list()
     try:
         with open_session(settings, GateRequest(VERBS["backup list"]), interrupt) as run:
-            return backups, set(proven_backups(run.ledger, settings.target)), ""
+            owner = owner_of(run)
+            own = [b for b in backups if owner.may_own(b)]
+            return own, set(proven_backups(run, own)), ""
     except CiMigrateError as error:  # backups are looked for when the rest is down
-        return backups, set(), error.what
+        return [b for b in backups if Owner(settings.target).may_own(b)], set(), error.what
 
 
 def create_backup(
@@ -152,8 +156,9 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             run.database.identity(), replace=True
         )  # a swap by rename gives it another oid
         run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
-        unfinished = run.ledger.unfinished(run.settings.target)
-        if unfinished is not None:
+        while (
+            unfinished := run.ledger.unfinished(database_of(run))
+        ) is not None:  # all that any of them left is gone
             run.ledger.finish_run(
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
@@ -164,7 +169,7 @@ def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextMa
     """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
     if not isinstance(run, LedgerRun):
         return nullcontext()
-    record = run.ledger.unfinished(run.settings.target)
+    record = run.ledger.unfinished(database_of(run))
     if record is None or record.backup_id != backup.backup_id or record.before is None:
         return nullcontext()
     half = find_half(RepairContext.of(*resume_run(run, record)))
@@ -180,7 +185,7 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
         UsageError: there is no such backup.
         RefusedError: it is the way back of a run that did not end.
     """
-    unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
     if unfinished is not None and unfinished.backup_id == backup_id:
         raise RefusedError(
             f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
@@ -191,6 +196,19 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
     if sure:
         run.catalog.delete(backup.backup_id)
     return backup
+
+
+def prune_backups(run: Run, keep: int, *, sure: bool) -> list[Backup]:
+    """Remove backups that are older than the last migrations, as `Catalog.prune`; only tell which if not `sure`."""
+    owner = owner_of(run)
+    unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
+    return run.catalog.prune(
+        keep,
+        owner,
+        protected=[unfinished.backup_id] if unfinished is not None and unfinished.backup_id else [],
+        proven=proven_backups(run, run.catalog.list(owner)),
+        dry=not sure,
+    )
 
 
 def drop_old(run: Run, *, sure: bool) -> list[str]:

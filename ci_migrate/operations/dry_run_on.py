@@ -9,6 +9,7 @@ from sqlalchemy import URL, make_url
 
 from ci_migrate import gate
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.owner import Owner
 from ci_migrate.databases.base import SessionOptions
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
@@ -114,11 +115,8 @@ def _backup(catalog: Catalog, target: str, what: str) -> Backup | None:
         raise UsageError(f"--on {what}: it is `empty`, `backup:latest` or `backup:ID`.")
     if backup_id != "latest":
         return catalog.get(backup_id)
-    whole = [
-        b
-        for b in catalog.list()
-        if b.target in ("", target) and b.status is BackupStatus.SUCCESS and not b.partial
-    ]
+    named = Owner(target)  # it may not be reached from here: nobody can ask which database it is
+    whole = [b for b in catalog.list(named) if b.status is BackupStatus.SUCCESS and not b.partial]
     if not whole:
         raise UsageError(f"There is no backup of {target} yet.", hint="ci-migrate backup create")
-    return max(whole, key=lambda b: (b.backup_time, b.sequence))
+    return whole[-1]

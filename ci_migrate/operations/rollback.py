@@ -24,6 +24,7 @@ from ci_migrate.model import (
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
 from ci_migrate.operations.status import looked
 from ci_migrate.pipeline import Interrupted
+from ci_migrate.run.authorization import refuse_other_database
 from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
@@ -56,6 +57,7 @@ def back_by_restore(
     with open_session(settings, request, interrupt, ledger=True) as opened:
         run = require_ledger(opened)
         refuse_unfinished(run)
+        refuse_other_database(run)
         planned, found = looked(run)
         report = Report(
             run_id=run.id,
@@ -108,7 +110,8 @@ def _with_heads(plan: Plan, backup: Backup) -> Plan:
 
 
 def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
-    run.ledger.pin_identity(run.database.identity())
+    identity = run.database.identity()
+    run.ledger.pin_identity(identity)
     run.ledger.begin_run(
         RunRecord(
             run_id=run.id,
@@ -119,7 +122,8 @@ def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> Sta
             host=socket.gethostname(),
             actor=actor(run.settings),
             plan=plan,
-        )
+        ),
+        identity,
     )
     try:
         words = restore_backup(run, backup, how)

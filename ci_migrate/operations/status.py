@@ -6,7 +6,6 @@ import msgspec
 
 from ci_migrate.errors import ExitCode, RefusedError
 from ci_migrate.gate import resume_run
-from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.model import (
     Backup,
@@ -22,6 +21,7 @@ from ci_migrate.model import (
 from ci_migrate.repairs import resume, undo_additions
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import protection
+from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
@@ -66,8 +66,9 @@ def status(run: Run) -> Status:
     last = unfinished = diagnosis = None
     goes_on = undoes = False
     if isinstance(run, LedgerRun):
-        last = next((r for r in run.ledger.runs(limit=200) if r.target == target), None)
-        unfinished = run.ledger.unfinished(target)
+        database_id = database_of(run)
+        last = next(iter(run.ledger.history(database_id, limit=1)), None)
+        unfinished = run.ledger.unfinished(database_id)
         if unfinished is not None:
             context = RepairContext.of(*resume_run(run, unfinished))
             diagnosis = context.diagnosis
@@ -144,28 +145,17 @@ def looked(run: Run) -> tuple[Plan, Inspection]:
     return plan, found
 
 
-def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
-    """The ids of backups that a dry run restored and found equal, the newest first."""
-    if ledger is None:
-        return []
-    found = []
-    for record in ledger.runs(limit=200):
-        if record.target != target:
-            continue
-        stages = {s.stage: s for s in ledger.stages(record.run_id)}
-        taken, dry_run = stages.get("backup"), stages.get("dry-run")
-        if dry_run is None or dry_run.evidence is None or not dry_run.evidence.proven:
-            continue
-        if taken is not None and taken.backup is not None:  # also where the run was refused after it
-            found.append(taken.backup.backup_id)
-    return list(dict.fromkeys(found))
+def proven_backups(run: Run, backups: Sequence[Backup]) -> frozenset[str]:
+    """The ids of those backups that a dry run restored and found equal."""
+    if run.ledger is None:
+        return frozenset()
+    return run.ledger.proven(database_of(run), [b.backup_id for b in backups])
 
 
 def _proven(run: Run) -> Backup | None:
-    there = {
-        b.backup_id: b for b in run.catalog.list(run.settings.target) if b.status is BackupStatus.SUCCESS
-    }
-    return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
+    there = [b for b in run.catalog.list(owner_of(run)) if b.status is BackupStatus.SUCCESS]
+    proven = proven_backups(run, there)
+    return next((b for b in reversed(there) if b.backup_id in proven), None)
 
 
 def _advice(

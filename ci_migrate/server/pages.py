@@ -233,8 +233,8 @@ def overview(who: Seated) -> Response:
 
 
 def _runs(who: Guest) -> list[RunRecord]:
-    target = who.caller.target
-    return [run for run in target.book().runs(RUNS) if run.target == target.name]
+    book = who.caller.target.book()
+    return list(book.history(book.database_id(None), RUNS))
 
 
 def _waiting(who: Guest) -> Report | None:

@@ -14,10 +14,11 @@ from ci_migrate.approval.tokens import generate
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, now
+from ci_migrate.model import Direction, Evidence, Finding, Plan, Report
 from ci_migrate.operations.backups import restore_plan
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.run.authorization import trust, validated
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings
@@ -112,21 +113,20 @@ def approval_needed(
 
 def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
     """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
-    oldest = now() - timedelta(seconds=run.settings.max_evidence_age)
-    for record in run.ledger.runs():
-        if record.target != plan.target or record.started < oldest:
-            continue
-        report = Report(
-            run_id=record.run_id,
-            command=record.command,
-            target=record.target,
-            started=record.started,
-            version="",
-            results=run.ledger.stages(record.run_id),
-        )
-        if report.evidence is not None and report.plan is not None and report.plan.digest == plan.digest:
-            return report.evidence, report.findings
-    return None, ()
+    age = timedelta(seconds=run.settings.max_evidence_age)
+    run_id = run.ledger.rehearsed(database_of(run), plan.digest, age)
+    record = run.ledger.run(run_id) if run_id is not None else None
+    if record is None:
+        return None, ()
+    report = Report(
+        run_id=record.run_id,
+        command=record.command,
+        target=record.target,
+        started=record.started,
+        version="",
+        results=run.ledger.stages(record.run_id),
+    )
+    return report.evidence, report.findings
 
 
 def _plan(run: Run, backup_id: str) -> Plan:

@@ -2,7 +2,6 @@
 
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
-from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
 from ci_migrate.model import (
@@ -17,6 +16,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import plural
 from ci_migrate.run.authorization import reserved, tell_refused, why_needed
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, child_setup, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import refuse_rows, unstamped_tables
@@ -40,7 +40,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         project=run.settings.project_dir,
     )
     refuse_rows(run, found, plan)
-    applied = applied_files(run.ledger) if run.ledger is not None else {}
+    applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}
     since, outside = left_by_last_run(run)
     facts = Facts(
         plan=plan,

@@ -32,7 +32,6 @@ import ci_migrate
 from ci_migrate import cli, gate, pipeline
 from ci_migrate import session as opening
 from ci_migrate.migrations.runner import WORKER
-from ci_migrate.model import RunRecord
 from ci_migrate.session import GateRequest, create_manager, open_session
 from ci_migrate.settings.settings import load
 from ci_migrate.verbs import VERBS
@@ -91,7 +90,7 @@ def go_on() -> int:
     settings = load(Path(), dict(os.environ), {})
     request = GateRequest(VERBS["run"], tell=print)
     with open_session(settings, GateRequest(VERBS["history"]), ledger=True) as looking:
-        record: RunRecord = looking.ledger.runs(limit=1)[0]
+        (record,) = looking.ledger.history(looking.ledger.database_id(None), limit=1)
         looking.ledger.pin_identity(looking.database.identity(), replace=True)  # it is a copy
     pipeline.PIPELINE = tuple(row for row in pipeline.PIPELINE if row[0] in ("migrate", "verify", "repair"))
     opening.new_run_id = lambda: record.run_id

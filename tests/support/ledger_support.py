@@ -70,8 +70,8 @@ def finish(processes: list[subprocess.Popen]) -> list[str]:
     return [out for out, _ in outputs]
 
 
-def upgrade_to(connection: Connection, revision: str) -> None:
-    """Make the ledger of an older version."""
+def make_tables(connection: Connection, revision: str) -> None:
+    """The tables of a ledger as they were at a revision of its schema."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

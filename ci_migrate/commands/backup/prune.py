@@ -7,7 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
 from ci_migrate.model import BackupStatus
-from ci_migrate.operations.status import proven_backups
+from ci_migrate.operations.backups import prune_backups
 from ci_migrate.reports.story import size
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -22,15 +22,7 @@ def command(environment: Environment, /, keep: int | None, yes: bool, **options:
     """Delete backups older than the last migrations; without --yes only say which."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["backup prune"]), environment.interrupt) as run:
-        unfinished = run.ledger.unfinished(settings.target) if run.ledger is not None else None
-        protected = [unfinished.backup_id] if unfinished is not None and unfinished.backup_id else []
-        removed = run.catalog.prune(
-            settings.keep_backups if keep is None else keep,
-            settings.target,
-            protected=protected,
-            proven=proven_backups(run.ledger, settings.target),
-            dry=not yes,
-        )
+        removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
         failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
     for b in removed:
         click.echo(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alembic.operations import Operations
-from ledger_support import a_plan, tamper, upgrade_to, url
+from ledger_support import a_plan, tamper, make_tables, url
 from sqlalchemy import MetaData, create_engine, inspect, text
 
 from ci_migrate.approval import tokens
@@ -32,7 +32,7 @@ def value(stored):
 def make_old(engine) -> None:
     """A ledger of 0.1.0 with its tokens, not opened yet."""
     with engine.begin() as connection:
-        upgrade_to(connection, "0003")
+        make_tables(connection, "0003")
         found = MetaData()
         found.reflect(connection)
         connection.execute(found.tables["ci_migrate_identity"].delete())
@@ -132,7 +132,7 @@ def test_mysql_an_upgrade_that_was_killed_on_its_way_is_gone_on_with(url, tamper
 def test_a_ledger_of_0_1_0_without_tokens(url):
     engine = create_engine(url)
     with engine.begin() as connection:
-        upgrade_to(connection, "0003")
+        make_tables(connection, "0003")
     engine.dispose()
     with open_ledger(url, create=False) as ledger:
         assert tokens.list_tokens(ledger) == ()
