@@ -181,12 +181,8 @@ def test_stages_holds_the_seven_stages():
     assert [f for f in (PACKAGE / "stages").iterdir() if f.is_dir() and f.name != "__pycache__"] == []
 
 
-LONG = {CHILD}
-"""Modules that may be longer: the child is about to be split."""
-
-
 def test_no_module_is_longer_than_500_lines():
-    lines = {name: len(f.read_text().splitlines()) for f, name in NAMES.items() if name not in LONG}
+    lines = {name: len(f.read_text().splitlines()) for f, name in NAMES.items()}
     assert {name: count for name, count in lines.items() if count > 500} == {}
 
 
@@ -252,10 +248,13 @@ def test_a_cycle_is_found():
 
 TABLE = "verbs.py"
 HELD_AGAINST = {
-    "approval/commands.py": {"plan.destination == 'unprotect'"},  # a change of protection
+    "approval/command_lines.py": {"plan.destination == 'unprotect'"},  # a change of protection
     "databases/mysql/undo.py": {"kind == 'check'"},  # a kind of constraint
-    "ledger/ledger.py": {"'plan' not in fields"},  # a field of a stored row
-    CHILD: {"self.request['direction'] == 'stamp'", "self.request['direction'] != 'stamp'"},  # a direction
+    "ledger/ledger.py": {"'plan' in fields", "'plan' not in fields"},  # a field of a stored row
+    "migrations/worker/alembic_env.py": {  # a direction
+        "self.direction == 'stamp'",
+        "self.direction != 'stamp'",
+    },
     "operations/dry_run_on.py": {"kind != 'backup'"},  # the word before the colon of `--on backup:ID`
     "server/routes.py": {"name not in ('message', 'status')"},  # fields of an answer
     "stages/check.py": {"run.settings.dry_run == 'backup'"},  # a value of the setting

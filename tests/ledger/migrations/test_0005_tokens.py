@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alembic.operations import Operations
-from ledger_support import a_plan, tamper, make_tables, url
+from ledger_support import a_plan, make_tables, tamper, url
 from sqlalchemy import MetaData, create_engine, inspect, text
 
 from ci_migrate.approval import tokens

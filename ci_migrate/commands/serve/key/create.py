@@ -10,6 +10,7 @@ from ci_migrate.commands.serve.key import line
 from ci_migrate.gate import actor
 from ci_migrate.ledger import keys
 from ci_migrate.ledger.keys import Role
+from ci_migrate.run.run import require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
@@ -32,9 +33,8 @@ def command(
     """Make a key for NAME and print it. It is shown once and kept nowhere."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["serve key create"]), environment.interrupt) as run:
-        assert run.ledger is not None
         made, record = keys.create(
-            run.ledger,
+            require_ledger(run).ledger,
             name=name,
             role=Role(role),
             target=settings.target,
