@@ -20,6 +20,9 @@ from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
 BUSY_TIMEOUT = 10.0
 """Seconds that a session of the ledger waits for another one's lock."""
 
+MAKING_TIMEOUT = 60.0
+"""Seconds that it waits for another process that makes or upgrades the tables: 100,000 runs take some ten."""
+
 MAINTENANCE = "postgres"
 """The database that every PostgreSQL server has, unless somebody dropped it."""
 
@@ -151,10 +154,13 @@ def _make(engine: Engine, url: URL) -> None:
         with translate_errors(url, "made", raw=engine.dialect.loaded_dbapi.Error):
             _switch_to_wal(engine)
     alone = (
-        connect_mysql.lock_making(engine, BUSY_TIMEOUT) if engine.dialect.name == "mysql" else engine.begin()
+        connect_mysql.lock_making(engine, MAKING_TIMEOUT)
+        if engine.dialect.name == "mysql"
+        else engine.begin()
     )
     with translate_errors(url, "made"), alone as connection:
         if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{MAKING_TIMEOUT:.0f}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
         version = _version_row(connection)
         _refuse_newer(version, url)
