@@ -1,12 +1,14 @@
 """`ci-migrate migrate`: as run, without the dry run; production refuses it."""
 
+from ledger_support import runs_of
+
 
 def test_without_a_dry_run(alembic_project, ledger_of):
     done = alembic_project.call("migrate")
     assert done.code == 0, done.text
     assert done.outcomes == dict.fromkeys(("check", "backup", "migrate", "verify"), "passed")
     assert alembic_project.heads == ["r2"]
-    assert ledger_of(alembic_project).runs()[0].command == "migrate"
+    assert runs_of(ledger_of(alembic_project))[0].command == "migrate"
 
 
 def test_production_refuses_it(alembic_project):

@@ -1,6 +1,7 @@
 """`ci-migrate run`: the whole pipeline, and a destination as Alembic takes it."""
 
 import pytest
+from ledger_support import runs_of
 
 
 def test_the_whole_pipeline_is_in_report_database_and_ledger(alembic_project, ledger_of):
@@ -10,7 +11,7 @@ def test_the_whole_pipeline_is_in_report_database_and_ledger(alembic_project, le
     assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run", "migrate", "verify"), "passed")
     assert done.report["command"] == "run"
     assert alembic_project.heads == ["r2"]
-    (record,) = ledger_of(alembic_project).runs()
+    (record,) = runs_of(ledger_of(alembic_project))
     assert (record.command, record.exit_code, record.state) == ("run", 0, "migrated")
 
 

@@ -1,5 +1,7 @@
 """`ci-migrate verify`: as the last migration left it, or not."""
 
+from ledger_support import runs_of
+
 
 def test_before_the_first_run(alembic_project):
     done = alembic_project.call("verify")
@@ -10,7 +12,7 @@ def test_before_the_first_run(alembic_project):
 
 
 def test_what_changed_since(migrated, ledger_of):
-    (record,) = ledger_of(migrated).runs()
+    (record,) = runs_of(ledger_of(migrated))
     done = migrated.call("verify")
     assert (done.code, done.out) == (0, f"As run {record.run_id} left it: heads and schema are the same.\n")
     migrated.sql("create table sneaked (id integer)")

@@ -154,3 +154,8 @@ def an_entry(position: int = 1, kind: str = "statement", **changes: object) -> J
         at=datetime(2026, 3, 4, 5, 6, 7, position % 1_000_000, tzinfo=UTC),
         **changes,
     )
+
+
+def runs_of(ledger):
+    """The last runs of the database that a ledger belongs to, newest first."""
+    return ledger.history(ledger.database_id(None))
