@@ -226,7 +226,7 @@ def opened(shop: Shop, *repairs: Repair, forward: bool = False) -> Iterator[tupl
     settings = load(shop.folder, shop.environment(), {})
     with open_session(settings, GateRequest(VERBS["repair"], forward=forward), ledger=True) as run:
         assert isinstance(run, WritingRun)
-        record = run.ledger.unfinished("dev")
+        record = run.ledger.unfinished(run.ledger.database_id(None))
         assert record is not None
         stopped_run, report = resume_run(run, record)
         yield replace(stopped_run, repairs=repairs), report
