@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+import warm_worker
 from alembic_project import AlembicProject, new_project
 from mysql_server import MySQLServer, installed_mysql, mysql_programs, run_mysql
 from sqlalchemy import URL
@@ -31,8 +32,19 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("new")
 
 
+# the tests' modules are compiled once, not by each worker and in each run, also where the environment says otherwise
+WRITES_NO_BYTECODE = sys.dont_write_bytecode
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """What tests import is another matter."""
+    sys.dont_write_bytecode = WRITES_NO_BYTECODE
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the inputs of hypothesis."""
+    """Choose the inputs of hypothesis; have our children forked instead of started."""
+    warm_worker.install()
     hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
 
 

@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from ci_migrate.process import ForkServer
+import warm_worker
 
-NEEDS_A_START = ("PYTHON", "LC_", "LANG")
-"""Variables that an interpreter reads when it starts."""
+from ci_migrate.process import ForkServer
 
 
 @cache
 def _server() -> ForkServer:
-    return ForkServer([sys.executable, __file__], env=os.environ, cwd=None, pass_fds=())
+    workers = warm_worker.template.control.fileno()
+    return ForkServer([sys.executable, __file__, str(workers)], env=os.environ, cwd=None, pass_fds=[workers])
 
 
 def run(
@@ -53,6 +53,7 @@ def main() -> None:
     import ci_migrate.commands.run
     from ci_migrate.migrations.worker import serve
 
+    warm_worker.install(int(sys.argv[1]))
     serve()
     line = b""
     while not line.endswith(b"\n"):
