@@ -42,9 +42,24 @@ def pytest_collection_finish() -> None:
     sys.dont_write_bytecode = WRITES_NO_BYTECODE
 
 
+def _folder_in_memory() -> str | None:
+    """Where files cost no fsync, if there is room for those of all tests; None is the system's temporary folder."""
+    place = "/dev/shm"
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:
+        return None
+    return place if free > 6 << 30 and os.access(place, os.W_OK) else None
+
+
+IN_MEMORY = _folder_in_memory()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the inputs of hypothesis; have our children forked instead of started."""
     warm_worker.install()
+    if IN_MEMORY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", IN_MEMORY)  # of `tmp_path`
     hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
 
 
@@ -138,7 +153,9 @@ def run_postgresql(
     binaries: Path, *, copy_of: Path | None = None, settings: tuple[str, ...] = ()
 ) -> Iterator[PostgreSQLServer]:
     """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby."""
-    folder = Path(tempfile.mkdtemp(prefix="cim-pg-"))  # short: the path of a socket has 107 bytes
+    folder = Path(
+        tempfile.mkdtemp(prefix="cim-pg-", dir=IN_MEMORY)
+    )  # short: the path of a socket has 107 bytes
     data = folder / "data"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
     process = None
@@ -267,7 +284,9 @@ def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> Iterator[M
     """A server of its own on loopback and a socket, on a copy of an installed data folder."""
     server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
     assert server is not None
-    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))  # short: the path of a socket has 107 bytes
+    folder = Path(
+        tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY)
+    )  # short: the path of a socket has 107 bytes
     process = None
     try:
         shutil.copytree(template, folder / "data")
@@ -319,7 +338,7 @@ def installed_mariadb() -> Iterator[Path]:
     server, install = mariadb_binary("mariadbd"), mariadb_binary("mariadb-install-db")
     if server is None or install is None:
         require("mariadb", "no MariaDB server is installed (Debian: mariadb-server)")
-    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY))
     try:
         user = "root" if os.getuid() == 0 else os.environ.get("USER", "mysql")
         done = subprocess.run(

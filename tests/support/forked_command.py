@@ -24,11 +24,17 @@ def _server() -> ForkServer:
 
 
 def run(
-    arguments: Sequence[str], *, folder: Path, environ: Mapping[str, str], stdin: str, timeout: float
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environ: Mapping[str, str],
+    stdin: str = "",
+    timeout: float,
+    faults: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """As `subprocess.run` with captured text."""
+    """As `subprocess.run` with captured text; with `faults` those that the environment asks for strike in it."""
     child = _server().spawn()
-    asked = {"argv": list(arguments), "cwd": str(folder), "env": dict(environ)}
+    asked = {"argv": list(arguments), "cwd": str(folder), "env": dict(environ), "faults": faults}
     with ThreadPoolExecutor(3) as threads:
         streams = [threads.submit(pipe.readall) for pipe in (child.stdout, child.stderr)]
         threads.submit(_feed, child.stdin, json.dumps(asked).encode() + b"\n" + stdin.encode())
@@ -49,6 +55,8 @@ def _feed(pipe, data: bytes) -> None:
 
 
 def main() -> None:
+    import gate_with_faults
+
     import ci_migrate.cli
     import ci_migrate.commands.run
     from ci_migrate.migrations.worker import serve
@@ -66,6 +74,8 @@ def main() -> None:
     sys.stdout, sys.stderr = (os.fdopen(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))
     code = 1
     try:
+        if asked["faults"]:
+            gate_with_faults.install()
         code = ci_migrate.cli.run(asked["argv"])
     finally:
         for stream in (sys.stdout, sys.stderr):
