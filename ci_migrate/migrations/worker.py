@@ -1907,13 +1907,7 @@ def serve() -> None:
     with the child's three standard streams, and is told the child's pid, later with how it ended. Ends with the parent.
     """
     try:
-        import alembic.command
-        import alembic.config  # noqa: F401
-
-        # SQLAlchemy imports a dialect with the first engine: once here instead of once in each child
-        import sqlalchemy.dialects.mysql
-        import sqlalchemy.dialects.postgresql
-        import sqlalchemy.dialects.sqlite  # noqa: F401
+        import alembic.command  # noqa: F401 - and with it SQLAlchemy
     except Exception:  # each child meets it again, and tells
         sys.exc_info()
     control = socket.socket(fileno=os.dup(0))

@@ -3,18 +3,41 @@
 As a program it is that one; imported, it is the way to ask for a command.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import warm_worker
 
 from ci_migrate.process import ForkServer
+
+NOT_IMPORTED = tuple(
+    f"ci_migrate.{name}"
+    for name in (
+        "__main__",
+        "ledger.migrations",
+        "migrations.worker.",
+        "pytest_plugin",
+        "server",
+        "testing",
+    )
+)
+"""What is run by path, and what few commands need."""
+IMPORTED = (
+    "psycopg",
+    "pymysql",
+    "sqlalchemy.dialects.mysql",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+)
 
 
 @cache
@@ -58,7 +81,13 @@ def main() -> None:
     import gate_with_faults
 
     import ci_migrate.cli
-    import ci_migrate.commands.run
+
+    for module in pkgutil.walk_packages(ci_migrate.__path__, "ci_migrate."):
+        if not module.name.startswith(NOT_IMPORTED):
+            importlib.import_module(module.name)
+    for name in IMPORTED:
+        with suppress(ImportError):
+            importlib.import_module(name)
     from ci_migrate.migrations.worker import serve
 
     warm_worker.install(int(sys.argv[1]))

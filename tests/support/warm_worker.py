@@ -28,9 +28,11 @@ start_process = process._popen
 
 
 def is_worker(argv: Sequence[str]) -> bool:
-    """It is our child, in the interpreter that runs the tests."""
-    return (
-        len(argv) == 3 and argv[0] == sys.executable and argv[1] == "-c" and "<ci-migrate worker>" in argv[2]
+    """It is our child, in the interpreter that runs the tests: its source as an argument, or its file."""
+    interpreter, *program = argv
+    return interpreter == sys.executable and (
+        (program[0] == "-c" and "<ci-migrate worker>" in program[1])
+        or (len(program) == 1 and program[0].endswith("/ci_migrate/migrations/worker/__main__.py"))
     )
 
 
@@ -65,12 +67,23 @@ class Template:
             return self._control
 
     def fork(
-        self, code: str, *, env: Mapping[str, str], cwd: Path | None, pass_fds: Sequence[int], stdin: int
+        self,
+        program: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        pass_fds: Sequence[int],
+        stdin: int,
     ) -> "Borrowed":
         answers, theirs = socket.socketpair()
         errors, stderr = os.pipe()
         ours, asked = socket.socketpair()
-        request = {"code": code, "env": dict(env), "cwd": os.fspath(cwd or Path.cwd()), "fds": list(pass_fds)}
+        request = {
+            "program": list(program),
+            "env": dict(env),
+            "cwd": os.fspath(cwd or Path.cwd()),
+            "fds": list(pass_fds),
+        }
         with theirs, asked, ours:
             socket.send_fds(self.control, [b"."], [theirs.fileno(), asked.fileno(), stdin, stderr, *pass_fds])
             os.close(stderr)
@@ -115,7 +128,7 @@ template = Template()
 def spawn(argv, *, env, cwd, pass_fds, stdin, stdout):
     """`process._popen`, but a worker is forked."""
     if is_worker(argv) and _read_at_start(env) == _read_at_start(template.environ):
-        return template.fork(argv[2], env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin)
+        return template.fork(argv[1:], env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin)
     return start_process(argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin, stdout=stdout)
 
 

@@ -1,6 +1,6 @@
 """The process that has imported what our child's interpreter imports, and is forked for each (see warm_worker.py).
 
-It imports nothing else, so that what is forked can't be told from what is started. A request is a message with
+It imports nothing of ours, of a project or of a test, so that what is forked is as good as what is started. A request is a message with
 descriptors on a socket: where to answer (the pid, later how it ended), what is asked (JSON), standard input, standard
 error, and what is passed on. It ends with the last process that may ask.
 """
@@ -13,15 +13,19 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from select import select
 from types import ModuleType
 
-# what the worker imports before it forks: see `worker.serve`
-import alembic.command
-import alembic.config  # noqa: F401
+# an engine imports its dialect and its driver when it is made: once here instead of once in each child
 import sqlalchemy.dialects.mysql
 import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite  # noqa: F401
+
+for driver in ("psycopg", "psycopg2", "pymysql"):
+    with suppress(ImportError):
+        import_module(driver)
 
 HIGH = 512
 """Above all descriptors that are asked for."""
@@ -66,7 +70,7 @@ def _tell_ended(children: dict[int, socket.socket]) -> None:
 
 
 def _become(asked: dict, fds: list[int]) -> None:
-    """In the forked process: what `python -c CODE` would be. Does not return."""
+    """In the forked process: what `python PROGRAM` would be. Does not return."""
     code = 1
     try:
         os.setsid()
@@ -82,10 +86,18 @@ def _become(asked: dict, fds: list[int]) -> None:
         os.chdir(asked["cwd"])
         os.environ.clear()
         os.environ.update(asked["env"])
-        sys.path[0] = ""  # in the place of this file's folder
-        sys.argv = ["-c"]
         sys.modules["__main__"] = module = ModuleType("__main__")
-        exec(compile(asked["code"], "<string>", "exec"), vars(module))
+        sys.argv = asked["program"][:1]
+        if sys.argv == ["-c"]:
+            sys.path[0], source, name = "", asked["program"][1], "<string>"
+        else:
+            sys.path[0], source, name = (
+                str(Path(sys.argv[0]).parent),
+                Path(sys.argv[0]).read_text(),
+                sys.argv[0],
+            )
+            module.__file__ = name
+        exec(compile(source, name, "exec"), vars(module))
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
