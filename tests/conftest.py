@@ -1,5 +1,6 @@
 """Servers that tests need, started on demand, one per test process, ended with it."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ import hypothesis
 import pytest
 import warm_worker
 from alembic_project import AlembicProject, new_project
+from in_memory import IN_MEMORY
 from mysql_server import MySQLServer, installed_mysql, mysql_programs, run_mysql
 from sqlalchemy import URL
 
@@ -42,19 +44,6 @@ def pytest_collection_finish() -> None:
     sys.dont_write_bytecode = WRITES_NO_BYTECODE
 
 
-def _folder_in_memory() -> str | None:
-    """Where files cost no fsync, if there is room for those of all tests; None is the system's temporary folder."""
-    place = "/dev/shm"
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError:
-        return None
-    return place if free > 6 << 30 and os.access(place, os.W_OK) else None
-
-
-IN_MEMORY = _folder_in_memory()
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the inputs of hypothesis; have our children forked instead of started."""
     warm_worker.install()
@@ -72,6 +61,32 @@ def require(name: str, reason: str) -> NoReturn:
     if name in os.environ.get("CI_MIGRATE_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required here: {reason}")
     pytest.skip(reason)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with the process that holds it
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`installed_once(name, install)`: a data folder that the first test process installs and all others copy."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+
+    def install_or_find(name: str, install: Callable[[], AbstractContextManager[Path]]) -> Path:
+        found = place / f"installed-{name}"
+        with _locked(place / f"installed-{name}.lock"):
+            if not found.exists():
+                with install() as data:
+                    shutil.copytree(data, place / f"{found.name}.new", dirs_exist_ok=True)
+                (place / f"{found.name}.new").rename(found)
+        return found
+
+    return install_or_find
 
 
 # --------------------------------------------------------------------------- a browser
@@ -380,11 +395,10 @@ def installed_mariadb() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_template() -> Iterator[Path]:
-    """The same, once per test process."""
+def mariadb_template(installed_once: Callable[..., Path]) -> Path:
+    """The same, once for all test processes."""
     pytest.importorskip("pymysql")
-    with installed_mariadb() as folder:
-        yield folder
+    return installed_once("mariadb", installed_mariadb)
 
 
 @pytest.fixture(scope="session")
@@ -422,16 +436,14 @@ def mysql_url(mariadb_server: MariaDBServer) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[MySQLServer]:
+def mysql_server(installed_once: Callable[..., Path]) -> Iterator[MySQLServer]:
     """A MySQL server for this test process; `admin_url` may do anything."""
     pytest.importorskip("pymysql")
     programs = mysql_programs()
     if programs is None:
         require("mysql", "no MySQL server is installed (a system's own, or: .ci/install-mysql .mysql)")
-    with (
-        installed_mysql(programs) as template,
-        run_mysql(programs, template, _free_port()) as server,
-    ):
+    template = installed_once("mysql", partial(installed_mysql, programs))
+    with run_mysql(programs, template, _free_port()) as server:
         yield server
 
 
