@@ -3,12 +3,16 @@
 As a program it is that one; imported, it is the way to ask for a command.
 """
 
+import gc
 import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import warm_worker
+from in_memory import IN_MEMORY
 
 from ci_migrate.process import ForkServer
 
@@ -77,6 +82,24 @@ def _feed(pipe, data: bytes) -> None:
     pipe.close()
 
 
+def _run_once() -> None:
+    """Run commands on a project of no interest: what SQLAlchemy and others then know is known in each fork."""
+    from alembic_project import new_project
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        project = new_project(Path(folder) / "project")
+        project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+        for command in (["run"], ["status"], ["history"], ["rollback", "--to", "r1", "--yes"]):
+            done = project.call(*command)
+            assert done.code == 0, done.text
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    gc.collect()
+    gc.freeze()
+    assert threading.active_count() == 1, threading.enumerate()
+
+
 def main() -> None:
     import gate_with_faults
 
@@ -91,6 +114,7 @@ def main() -> None:
     from ci_migrate.migrations.worker import serve
 
     warm_worker.install(int(sys.argv[1]))
+    _run_once()
     serve()
     line = b""
     while not line.endswith(b"\n"):
