@@ -22,6 +22,7 @@ from pathlib import Path
 import warm_worker
 from in_memory import IN_MEMORY
 
+import ci_migrate
 from ci_migrate.process import ForkServer
 
 NOT_IMPORTED = tuple(
@@ -100,10 +101,9 @@ def _run_once() -> None:
     assert threading.active_count() == 1, threading.enumerate()
 
 
-def main() -> None:
-    import gate_with_faults
-
-    import ci_migrate.cli
+def _prepare() -> None:
+    """Import all, and have run: what all forks then need no time for."""
+    import gate_with_faults  # noqa: F401
 
     for module in pkgutil.walk_packages(ci_migrate.__path__, "ci_migrate."):
         if not module.name.startswith(NOT_IMPORTED):
@@ -111,10 +111,15 @@ def main() -> None:
     for name in IMPORTED:
         with suppress(ImportError):
             importlib.import_module(name)
-    from ci_migrate.migrations.worker import serve
-
     warm_worker.install(int(sys.argv[1]))
     _run_once()
+
+
+def main() -> None:
+    import ci_migrate.cli
+    import ci_migrate.commands.run
+    from ci_migrate.migrations.worker import serve
+
     serve()
     line = b""
     while not line.endswith(b"\n"):
@@ -128,6 +133,8 @@ def main() -> None:
     code = 1
     try:
         if asked["faults"]:
+            import gate_with_faults
+
             gate_with_faults.install()
         code = ci_migrate.cli.run(asked["argv"])
     finally:
@@ -137,4 +144,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    _prepare()
     main()
