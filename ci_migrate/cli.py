@@ -1,9 +1,9 @@
 """The command line: the group, the signals, and the error boundary, where an error becomes text and an exit code."""
 
 import difflib
-import importlib
 import io
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,81 +13,49 @@ from typing import Any
 import click
 
 from ci_migrate import __version__
+from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
-
-COMMANDS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Every day": (
-        ("run", "Check, back up, rehearse on the restored backup, migrate, verify."),
-        ("plan", "What would run, on which database. Reads only."),
-        ("check", "The plan and every static check. Reads only."),
-        ("dry-run", "Back up and rehearse on the restored copy; the target is not written."),
-        ("migrate", "As run, without the dry run. Refused on production."),
-        ("status", "Where the target is, the last run, and what to do."),
-        ("history", "The runs of this target."),
-        ("verify", "Compare the target with what the last migration left."),
-    ),
-    "When it failed": (
-        ("repair", "Say what state an unfinished run left, mend it, prove it."),
-        ("rollback", "Go back to a revision by downgrade or by its backup; says what that loses."),
-        ("stamp", "Mark a revision without running anything; the schema is proved untouched."),
-        ("backup", "Create, list, show, verify, copy, restore, delete, prune backups."),
-    ),
-    "Approval": (
-        ("approve", "Sign an approval request with an SSH key; reaches no database."),
-        ("token", "Generate, validate, list, revoke, merge, show approval tokens."),
-        ("protect", "The database knows that it is production, and who approves."),
-        ("unprotect", "Take the protection away; needs an approval itself."),
-    ),
-    "Set-up": (
-        ("init", "Write commented settings and the job for your CI."),
-        ("doctor", "What stands in the gate's way or weakens it, each with its fix."),
-        ("settings", "Each setting with its value and where it comes from."),
-        ("plugins", "All hooks and who implements them."),
-        ("audit", "Show, verify or export the audit trail."),
-        ("serve", "The same over HTTP, for deploy tools; needs the extra server."),
-        ("demo", "A bookshop goes through the gate, in a new folder."),
-    ),
-}
-"""Literal, so that `--help` imports no command."""
+from ci_migrate.verbs import GROUPS, HABITS
 
 
-class LazyGroup(click.Group):
-    """Imports a command's module when the command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All commands, in the order of the table."""
-        return [name for commands in COMMANDS.values() for name, _ in commands]
+class Commands(VerbGroup):
+    """The verbs of the table, and the commands of plugins."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module; a name that is not in the table may be a plugin's command."""
-        if cmd_name not in self.list_commands(ctx):
-            if cmd_name not in self.commands:
-                _add_commands_of_plugins(self, ctx.params.get("directory") or Path())
-            return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"ci_migrate.commands.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
-        return command
+        """A name that is not in the table may be a plugin's command."""
+        if cmd_name not in self.list_commands(ctx) and cmd_name not in self.commands:
+            _add_commands_of_plugins(self, ctx.params.get("directory") or Path())
+        return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Groups instead of one list, then the exit codes."""
-        for group, commands in COMMANDS.items():
+        for group, verbs in GROUPS.items():
             with formatter.section(group):
-                formatter.write_dl(list(commands))
+                formatter.write_dl([(verb.name, verb.words) for verb in verbs if verb.words])
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODE_MEANING.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command where there is none of this name."""
+        """Name the command that is meant, or the nearest one, where there is none of this name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            if args[0] in HABITS:
+                raise click.UsageError(_meant(*args), ctx) from error
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if near:
                 raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from error
             raise
+
+
+def _meant(name: str, *arguments: str) -> str:
+    """What to type instead of a command of Alembic's."""
+    revisions = [a for a in arguments if "=" not in a and (not a.startswith("-") or a[1:].isdigit())]
+    meant = HABITS[name].format(shlex.quote(revisions[0]) if revisions else "REVISION")
+    return f"ci-migrate has no `{name}`: ci-migrate {meant}"
 
 
 def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
@@ -103,10 +71,8 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
         click.echo(f"Commands of plugins were not looked for: {error.what}", err=True)
 
 
-@click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
-@click.version_option(__version__, prog_name="ci-migrate")
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, "-V", "--version", prog_name="ci-migrate")
 @click.option(
     "-C",
     "directory",

@@ -6,20 +6,21 @@ import shlex
 import socket
 import time
 import traceback
-from collections.abc import Collection
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.approval.commands import go_on_command
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.request import approval_request, write_request
-from ci_migrate.approval.trust import ACTOR, commit_of
+from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
-from ci_migrate.pipeline import PIPELINE, WRITING, Interrupted, execute
+from ci_migrate.pipeline import WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import (
     first_look,
     protection,
@@ -27,54 +28,35 @@ from ci_migrate.run.authorization import (
     refuse_other_database,
     why_needed,
 )
-from ci_migrate.run.run import Run
-from ci_migrate.session import GateRequest, load_extensions, open_session
+from ci_migrate.run.identity import database_of
+from ci_migrate.run.run import LedgerRun, Run, WritingRun
+from ci_migrate.run.superseded import close_superseded
+from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
-from ci_migrate.stages.repair import allowed, fitting, none_fits, situation_of
+from ci_migrate.stages.repair import explain_none, find_fitting
 from ci_migrate.stages.repair import run_stage as repair_stage
+from ci_migrate.verbs import Verb
 
-ALL = tuple(name for name, _ in PIPELINE)
-STAGES = {
-    "plan": ("check",),
-    "check": ("check",),
-    "dry-run": ("check", "backup", "dry-run"),
-    "run": ALL,
-    "rollback": ALL,
-    "migrate": tuple(name for name in ALL if name != "dry-run"),
-    # a stamp's old version rows stand in the plan and in the audit trail: no backup holds more of what it changes
-    "stamp": ("check", "approve", "migrate", "verify", "repair"),
-}
-"""Which stages a command consists of."""
+LedgerRunT = TypeVar("LedgerRunT", bound=LedgerRun)
 
 
-def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = None) -> Report:
-    """Walk the pipeline for a command and return the finished report. Raises CiMigrateError before the first stage."""
+def run(settings: Settings, request: GateRequest, interrupt: Interrupt | None = None) -> Report:
+    """Walk the pipeline for a verb and return the finished report. Raises CiMigrateError before the first stage."""
     if settings.production:
-        _refuse_careless(settings, order, settings.production_reason)
+        _refuse_careless(settings, request.verb, settings.production_reason)
     started = time.monotonic()
     report: Report | None = None
     try:
-        with open_session(settings, order, interrupt) as (bare_run, manager):
-            run_ = bare_run
-            if run_.ledger is not None and run_.lock is not None:
-                refuse_frozen(run_)
-                refuse_unfinished(run_)
-                found = protection(run_)
-                if found.protected:
-                    _refuse_careless(settings, order, f"protected since {found.since[:10]}")
-            run_ = _looked_at(run_, manager)
-            report = _empty(run_, order)
-            if run_.lock is not None:
-                _begin(run_, order)
-            report = walk(run_, report, manager, order, STAGES[order.command])
+        manager = create_manager(settings)
+        with open_session(settings, request, interrupt, manager=manager) as opened:
+            run = _let_in(opened, manager)
+            report = _empty(run, request)
+            if isinstance(run, WritingRun):
+                _begin(run, request)
+            report = walk(run, report, manager, request)
             report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
-            if run_.lock is not None:
-                report = _finish(run_, report)
-            approve = report.result("approve")
-            if approve is not None and approve.outcome is Outcome.FAILED:
-                report = _tell_request(run_, report)
-            if approve is not None and approve.outcome is Outcome.FAILED and order.request_file is not None:
-                report = _write_request(run_, report, order)
+            if isinstance(run, WritingRun):
+                report = _ask_for_approval(run, _finish(run, report), request)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -83,39 +65,49 @@ def run(settings: Settings, order: GateRequest, interrupt: Interrupt | None = No
     return report
 
 
-def _looked_at(run_: Run, manager: plugins.Manager) -> Run:
-    """Look at the token, and only then import the plugins that the repository names.
+def _let_in(run: RunT, manager: plugins.Manager) -> RunT:
+    """Look at what forbids any run, then at the token, and only then import the plugins that the repository names.
 
     Raises:
-        RefusedError: they had to be imported before, for an engine or a storage, and this target needs an approval.
+        RefusedError: writing is frozen, or this is not the database that it was, or the verb leaves out what a
+            protected target needs, or plugins had to be imported before (for an engine or a storage) and this target
+            needs an approval.
+        DirtyError: an unfinished run must be repaired first.
     """
-    if run_.lock is not None:
-        refuse_other_database(run_)
-    unfit = first_look(run_)
-    if manager.early and why_needed(run_, run_.direction):
-        names = ", ".join(run_.settings.plugins)
+    if isinstance(run, WritingRun):
+        refuse_frozen(run)
+        refuse_unfinished(run)
+        found = protection(run)
+        if found.protected:
+            _refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
+        refuse_other_database(run)
+    unfit = first_look(run)
+    if manager.early and why_needed(run, run.direction):
+        names = ", ".join(run.settings.plugins)
         raise RefusedError(
             f"Engine or storage come from a plugin that the settings name ({names}), and target "
-            f"{run_.settings.target} needs an approval: nothing of the repository may be imported before.",
+            f"{run.settings.target} needs an approval: nothing of the repository may be imported before.",
             hint="Install it as a distribution with the entry point group ci_migrate, and take it out of `plugins`.",
         )
-    return replace(load_extensions(run_, manager), unfit=unfit)
+    return replace(load_extensions(run, manager), unfit=unfit)
 
 
-def _refuse_careless(settings: Settings, order: GateRequest, why: str) -> None:
+def _refuse_careless(settings: Settings, verb: Verb, why: str) -> None:
     """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
-    if order.command == "migrate":
+    if verb.leaves_out:
         raise RefusedError(
-            f"`migrate` leaves out the dry run; target {settings.target} is a production one ({why}).",
+            f"`{verb.name}` leaves out {verb.leaves_out}; target {settings.target} is a production one ({why}).",
             hint="Use `ci-migrate run`.",
         )
-    if settings.dry_run == "off" and order.command in ("run", "rollback"):
+    if not verb.rehearses_first:
+        return
+    if settings.dry_run == "off":
         raise RefusedError(
             f"dry-run is off ({settings.sources['dry-run']}), and target {settings.target} is a production one "
             f"({why}).",
             hint='Set dry-run = "backup".',
         )
-    if not settings.auto_backup and order.command in ("run", "rollback"):
+    if not settings.auto_backup:
         raise RefusedError(
             f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
             f"one ({why}): there would be nothing to rehearse on, and no way back.",
@@ -133,34 +125,31 @@ def words_of_error(error: BaseException) -> str:
     return error.what if isinstance(error, CiMigrateError) else f"{type(error).__name__}: {error}"
 
 
-def walk(
-    run_: Run, report: Report, manager: plugins.Manager, order: GateRequest, wanted: Collection[str]
-) -> Report:
+def walk(run: Run, report: Report, manager: plugins.Manager, request: GateRequest) -> Report:
     """The pipeline with plugins and ledger around it."""
+    warnings: list[str] = []
 
     def observe(result: StageResult, so_far: Report) -> StageResult:
         findings = plugins.show_after(manager, result, result.plan or so_far.plan)
         return msgspec.structs.replace(result, findings=(*result.findings, *findings)) if findings else result
 
-    warnings: list[str] = []
-
     def done(result: StageResult) -> StageResult:
         try:
-            if run_.ledger is not None and run_.lock is not None:
-                run_.ledger.record_stage(run_.subject, result)
+            if isinstance(run, WritingRun):
+                run.ledger.record_stage(run.subject, result)
         except CiMigrateError as error:
             warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
             if result.outcome is Outcome.PASSED and result.stage not in WRITING:
                 result = msgspec.structs.replace(
                     result, outcome=Outcome.ERROR, message=error.what, exit_code=int(error.exit_code)
                 )
-        order.done(result)
+        request.done(result)
         return result
 
     report = execute(
-        run_,
+        run,
         report,
-        wanted=wanted,
+        wanted=run.verb.stages,
         veto=lambda stage, so_far: plugins.ask_before(manager, stage, so_far.plan),
         observe=observe,
         done=done,
@@ -168,181 +157,192 @@ def walk(
     return add_warnings(report, *warnings)
 
 
-def refuse_unfinished(run_: Run) -> None:
+def refuse_unfinished(run: LedgerRun) -> None:
     """An unfinished run of this target must be repaired first.
 
     Raises:
         DirtyError: there is one; says what state the target is in.
     """
-    assert run_.ledger is not None
-    record = run_.ledger.unfinished(run_.settings.target)
+    record = run.ledger.unfinished(database_of(run))
     if record is None:
         return
-    diagnosis = situation_of(*resume_run(run_, record)).diagnosis
+    diagnosis = RepairContext.of(*resume_run(run, record)).diagnosis
     raise DirtyError(
         f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
         state=f"The target is left as it is ({diagnosis.found}).",
-        hint=f"ci-migrate repair --target {run_.settings.target}   (shows first: --dry-run)",
+        hint=f"ci-migrate repair --target {run.settings.target}   (shows first: --dry-run)",
     )
 
 
-def resume_run(run_: Run, record: RunRecord) -> tuple[Run, Report]:
+def resume_run(run: LedgerRunT, record: RunRecord) -> tuple[LedgerRunT, Report]:
     """The run and report with which an earlier run is repaired: its plan, backup and evidence."""
-    assert run_.ledger is not None
-    stages = run_.ledger.stages(record.run_id)
+    stages = run.ledger.stages(record.run_id)
     report = Report(
         run_id=record.run_id,
         command="repair",
         target=record.target,
-        place=run_.database.identity().place,
+        place=run.database.identity().place,
         started=now(),
         version=__version__,
         results=tuple(
             s for s in stages if s.stage in ("check", "backup", "dry-run") and s.outcome is Outcome.PASSED
         ),
     )
-    direction = record.plan.direction if record.plan is not None else run_.direction
-    return replace(run_, subject=record.run_id, direction=direction), report
+    direction = record.plan.direction if record.plan is not None else run.direction
+    return replace(run, subject=record.run_id, direction=direction), report
 
 
 def repair(
-    settings: Settings, order: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
+    settings: Settings, request: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
     """Mend what an unfinished run left; with `only_show` say what would be done."""
-    with open_session(settings, order, interrupt, ledger=not only_show) as (bare_run, manager):
-        opened_run = load_extensions(bare_run, manager)
-        record = opened_run.ledger.unfinished(settings.target) if opened_run.ledger is not None else None
-        if record is None:
-            result = StageResult(
-                stage="repair",
-                outcome=Outcome.PASSED,
-                message="There is no unfinished run: nothing to repair.",
-            )
-            return _empty(opened_run, order).plus(result)
-        run_, report = resume_run(opened_run, record)
-        shown = msgspec.structs.replace(_empty(run_, order), run_id=record.run_id)
+    manager = create_manager(settings)
+    with open_session(settings, request, interrupt, ledger=not only_show, manager=manager) as opened:
+        run = load_extensions(opened, manager)
+        record = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
+        if record is not None and isinstance(run, WritingRun):
+            return _repair(run, record, request, only_show=only_show)
+        result = StageResult(
+            stage="repair",
+            outcome=Outcome.PASSED,
+            message="There is no unfinished run: nothing to repair.",
+        )
+        return _empty(run, request).plus(result)
+
+
+def _repair(opened_run: WritingRun, record: RunRecord, request: GateRequest, *, only_show: bool) -> Report:
+    """Mend what this run left, and close it."""
+    later = opened_run.ledger.later_change(record.run_id)
+    if later is not None:
+        result = close_superseded(opened_run, record, later, only_show=only_show)
         if only_show:
-            would = _shown(run_, report)
-            order.tell(would.message)
-            return shown.plus(would)
-        if (
-            record.phase != "repairing"
-        ):  # then a restore may have swapped the database and died before it said so
-            refuse_other_database(run_)
-        run_.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
-        result = repair_stage(run_, report)
-        order.done(result)
-        assert run_.ledger is not None
-        run_.ledger.record_stage(record.run_id, result)
-        if result.outcome is Outcome.PASSED:
-            run_.ledger.finish_run(
-                record.run_id,
-                exit_code=0,
-                state=(result.state or TargetState.UNKNOWN).value,
-                needs_repair=False,
-            )
-        run_.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
-        number = run_.interrupt.number
-        shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
-        return shown.plus(result)
+            request.tell(result.message)
+        else:
+            request.done(result)
+        return _empty(opened_run, request).plus(result)
+    run, report = resume_run(opened_run, record)
+    shown = msgspec.structs.replace(_empty(run, request), run_id=record.run_id)
+    if only_show:
+        would = _show_repair(run, report)
+        request.tell(would.message)
+        return shown.plus(would)
+    if record.phase != "repairing":  # then a restore may have swapped the database and died before it said so
+        refuse_other_database(run)
+    run.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
+    result = repair_stage(run, report)
+    request.done(result)
+    run.ledger.record_stage(record.run_id, result)
+    if result.outcome is Outcome.PASSED:
+        run.ledger.finish_run(
+            record.run_id,
+            exit_code=0,
+            state=(result.state or TargetState.UNKNOWN).value,
+            needs_repair=False,
+        )
+    run.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
+    number = run.interrupt.number
+    shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
+    return shown.plus(result)
 
 
-def _shown(run_: Run, report: Report) -> StageResult:
+def _show_repair(run: LedgerRun, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
-    situation = situation_of(run_, report)
-    plans = [words for _, words in fitting(allowed(run_), situation)]
-    found = f"Found: {situation.diagnosis.words}."
-    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {none_fits(situation)}"
+    context = RepairContext.of(run, report)
+    found = f"Found: {context.diagnosis.words}."
+    plans = [words for _, words in find_fitting(context)]
+    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {explain_none(context)}"
     return StageResult(
         stage="repair",
         outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved
         message=message,
         state=TargetState.UNKNOWN,
-        diagnosis=situation.diagnosis,
+        diagnosis=context.diagnosis,
     )
 
 
-def _empty(run_: Run, order: GateRequest) -> Report:
+def _empty(run: Run, request: GateRequest) -> Report:
     return Report(
-        run_id=run_.id,
-        command=order.command,
-        target=run_.settings.target,
-        place=run_.database.identity().place,
+        run_id=run.id,
+        command=request.verb.name,
+        target=run.settings.target,
+        place=run.database.identity().place,
         started=now(),
         version=__version__,
     )
 
 
-def _begin(run_: Run, order: GateRequest) -> None:
-    assert run_.ledger is not None
-    identity = run_.database.identity()
-    run_.ledger.pin_identity(identity)
-    refuse_other_database(run_)
-    run_.ledger.begin_run(
+def _begin(run: WritingRun, request: GateRequest) -> None:
+    identity = run.database.identity()
+    run.ledger.pin_identity(identity)
+    refuse_other_database(run)
+    started = now()
+    for last in run.ledger.history(run.ledger.database_id(identity), limit=1):
+        if last.started > started:
+            run.tell(
+                f"A clock was put back: it is {started:%Y-%m-%d %H:%M:%S} UTC here, and run {last.run_id} began at "
+                f"{last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
+            )
+    run.ledger.begin_run(
         RunRecord(
-            run_id=run_.id,
-            target=run_.settings.target,
-            command=run_.command,
-            started=now(),
+            run_id=run.id,
+            target=run.settings.target,
+            command=run.verb.name,
+            started=started,
             pid=os.getpid(),
             host=socket.gethostname(),
-            actor=actor(run_.settings),
-        )
+            actor=actor(run.settings),
+        ),
+        identity,
     )
-    if order.reason:
-        run_.ledger.audit("reason given", run_.id, reason=order.reason, destination=run_.destination)
+    if request.reason:
+        run.ledger.audit("reason given", run.id, reason=request.reason, destination=run.destination)
 
 
-def _finish(run_: Run, report: Report) -> Report:
+def _finish(run: LedgerRun, report: Report) -> Report:
     """Close the run in the ledger; what fails here is a warning, the outcome stays what it is."""
-    assert run_.ledger is not None
     migrated = report.result("migrate")
     touched = migrated is not None and migrated.outcome is not Outcome.SKIPPED
     unproved = touched and report.state is TargetState.UNKNOWN
     try:
-        run_.ledger.finish_run(
-            run_.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved
+        run.ledger.finish_run(
+            run.subject, exit_code=int(report.exit_code), state=report.state.value, needs_repair=unproved
         )
-        run_.ledger.audit(
-            "run ended", run_.subject, exit_code=int(report.exit_code), state=report.state.value
-        )
+        run.ledger.audit("run ended", run.subject, exit_code=int(report.exit_code), state=report.state.value)
     except CiMigrateError as error:
         return add_warnings(report, f"The ledger could not be closed: {error.what}")
     return report
 
 
-def _tell_request(run_: Run, report: Report) -> Report:
-    """That an approval was asked for, and for what, in the audit trail."""
-    assert report.plan is not None
-    assert run_.ledger is not None
-    facts = {"planDigest": report.plan.digest, "direction": report.plan.direction, "by": actor(run_.settings)}
+def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> Report:
+    """Where an approval is missing: say so in the audit trail and in approval-request.json.
+
+    What can't be written is a warning: the message says how to approve all the same.
+    """
+    approve, plan = report.result("approve"), report.plan
+    if plan is None or approve is None or approve.outcome is not Outcome.FAILED:
+        return report
+    facts = {"planDigest": plan.digest, "direction": plan.direction, "by": actor(run.settings)}
     try:
-        run_.ledger.audit("approval requested", run_.id, **facts)
+        run.ledger.audit("approval requested", run.id, **facts)
     except CiMigrateError as error:
-        return add_warnings(report, error.what)
-    return report
-
-
-def _write_request(run_: Run, report: Report, order: GateRequest) -> Report:
-    """approval-request.json; one that can't be written is a warning: the message says how to approve all the same."""
-    assert report.plan is not None
-    assert order.request_file is not None
-    command = shlex.join(go_on_command(report.plan))
+        report = add_warnings(report, error.what)
+    if request.request_file is None:
+        return report
     try:
-        request = approval_request(
-            report.plan,
+        asked = approval_request(
+            plan,
             report.evidence,
             report.findings,
             report.target,
-            command,
-            target_uuid="" if run_.ledger is None else run_.ledger.uuid,
-            requester=actor(run_.settings),
-            commit=commit_of(run_.settings.environ),
-            validity_minutes=run_.settings.token_validity_minutes,
+            shlex.join(go_on_command(plan)),
+            target_uuid=run.ledger.uuid,
+            requester=actor(run.settings),
+            commit=commit_of(run.settings.environ),
+            validity_minutes=run.settings.token_validity_minutes,
         )
-        write_request(request, order.request_file)
+        write_request(asked, request.request_file)
     except CiMigrateError as error:
-        return add_warnings(report, error.what)
+        report = add_warnings(report, error.what)
     return report
 
 
@@ -357,7 +357,7 @@ def actor(settings: Settings) -> str:
         return "unknown"
 
 
-def error_report(command: str, target: str, error: BaseException) -> Report:
+def error_report(verb: Verb, target: str, error: BaseException) -> Report:
     """The report of a run that ended before its first stage: refused, broken, or interrupted."""
     exit_code, interrupted = ExitCode.BUG, None
     message, details = f"Bug in ci-migrate: {type(error).__name__}: {error}", ""
@@ -380,7 +380,7 @@ def error_report(command: str, target: str, error: BaseException) -> Report:
     )
     return Report(
         run_id="",
-        command=command,
+        command=verb.name,
         target=target,
         started=now(),
         version=__version__,

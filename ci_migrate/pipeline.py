@@ -3,22 +3,48 @@
 import time
 import traceback
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, RefusedError
-from ci_migrate.model import Outcome, Report, StageResult, TargetState
-from ci_migrate.run.run import Run, RunStage
+from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
+from ci_migrate.run.run import Run, RunStage, WritingRun
 from ci_migrate.stages import approve, backup, check, dry_run, migrate, repair, verify
+
+RunT = TypeVar("RunT", bound=Run)
+
+
+def require_plan(stage: Callable[[RunT, Plan, Report], StageResult]) -> Callable[[RunT, Report], StageResult]:
+    """A stage that is given the plan which `check` made."""
+
+    def run_stage(run: RunT, report: Report) -> StageResult:
+        if report.plan is None:
+            raise RefusedError("There is no plan yet.")
+        return stage(run, report.plan, report)
+
+    return run_stage
+
+
+def require_lock(stage: Callable[[WritingRun, Report], StageResult]) -> RunStage:
+    """A stage that is given the run lock and the ledger."""
+
+    def run_stage(run: Run, report: Report) -> StageResult:
+        if not isinstance(run, WritingRun):
+            raise RefusedError(f"`ci-migrate {run.verb.name}` has not opened its target for writing.")
+        return stage(run, report)
+
+    return run_stage
+
 
 PIPELINE: tuple[tuple[str, RunStage], ...] = (
     ("check", check.run_stage),
-    ("backup", backup.run_stage),
-    ("dry-run", dry_run.run_stage),
-    ("approve", approve.run_stage),
-    ("migrate", migrate.run_stage),
-    ("verify", verify.run_stage),
-    ("repair", repair.run_stage),
+    ("backup", require_plan(backup.run_stage)),
+    ("dry-run", require_plan(dry_run.run_stage)),
+    ("approve", require_lock(require_plan(approve.run_stage))),
+    ("migrate", require_lock(require_plan(migrate.run_stage))),
+    ("verify", require_lock(require_plan(verify.run_stage))),
+    ("repair", require_lock(repair.run_stage)),
 )
 
 WRITING = ("migrate", "verify", "repair")
@@ -59,14 +85,14 @@ def execute(
         done: called with each result as it comes; returns it, perhaps as an error.
     """
     run.interrupt.defer_signals = True
-    for name, run_stage in PIPELINE:
+    for stage, run_stage in PIPELINE:
         started = time.monotonic()
         report = _noted(run, report)
-        reason = _skip(name, report, wanted, run)
+        reason = _skip(stage, report, wanted, run)
         if reason is not None:
-            result = StageResult(stage=name, outcome=Outcome.SKIPPED, message=reason)
+            result = StageResult(stage=stage, outcome=Outcome.SKIPPED, message=reason)
         else:
-            result = _guarded(name, run_stage, run, report, veto)
+            result = _guarded(stage, run_stage, run, report, veto)
             result = msgspec.structs.replace(result, seconds=time.monotonic() - started)
             result = observe(result, report)
         report = report.plus(done(result))
@@ -80,11 +106,11 @@ def _noted(run: Run, report: Report) -> Report:
     return msgspec.structs.replace(report, interrupted=128 + run.interrupt.number)
 
 
-def _skip(name: str, report: Report, wanted: Collection[str], run: Run) -> str | None:
+def _skip(stage: str, report: Report, wanted: Collection[str], run: Run) -> str | None:
     """Why a stage does not run; None where it does."""
     migrated = report.result("migrate")
     touched = migrated is not None and migrated.state not in (None, TargetState.UNTOUCHED)
-    if name == "repair":
+    if stage == "repair":
         if migrated is None or migrated.outcome is Outcome.PASSED or not touched:
             return "Nothing to repair."
         if report.interrupted is not None:
@@ -97,22 +123,22 @@ def _skip(name: str, report: Report, wanted: Collection[str], run: Run) -> str |
     bad = report.first_bad
     if bad is not None:
         return f"{bad.stage} {'failed' if bad.outcome is Outcome.FAILED else 'could not tell'}."
-    if name not in wanted:
+    if stage not in wanted:
         return f"Not part of `ci-migrate {report.command}`."
     if report.plan is not None and report.plan.changes_nothing:
         return "Nothing pending."
     return None
 
 
-def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
+def _guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
     """Run one stage; whatever it raises becomes its result."""
-    if name != "repair":
-        no = veto(name, report)
+    if stage != "repair":
+        no = veto(stage, report)
         if no is not None:
-            return StageResult(stage=name, outcome=Outcome.FAILED, message=no, state=report.state)
+            return StageResult(stage=stage, outcome=Outcome.FAILED, message=no, state=report.state)
     try:
         try:
-            run.interrupt.defer_signals = name in WRITING
+            run.interrupt.defer_signals = stage in WRITING
             if run.interrupt.number is not None and not run.interrupt.defer_signals:
                 raise Interrupted(run.interrupt.number)
             return run_stage(run, report)
@@ -121,31 +147,31 @@ def _guarded(name: str, run_stage: RunStage, run: Run, report: Report, veto: Vet
     except Interrupted as interrupted:
         run.interrupt.number = interrupted.number
         return StageResult(
-            stage=name, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(name, report)
+            stage=stage, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(stage, report)
         )
     except CiMigrateError as error:
         failed = isinstance(error, RefusedError | NotApprovedError)
         return StageResult(
-            stage=name,
+            stage=stage,
             outcome=Outcome.FAILED if failed else Outcome.ERROR,
             message="\n".join(line for line in (error.what, error.hint) if line),
             exit_code=int(error.exit_code),
-            state=_untouched(name, report),
+            state=_untouched(stage, report),
         )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the two places that may catch everything
         return StageResult(
-            stage=name,
+            stage=stage,
             outcome=Outcome.ERROR,
             message=f"Bug in ci-migrate: {type(error).__name__}: {error}",
             details=_trace(error),
             exit_code=int(ExitCode.BUG),
-            state=_untouched(name, report),
+            state=_untouched(stage, report),
         )
 
 
-def _untouched(name: str, report: Report) -> TargetState:
+def _untouched(stage: str, report: Report) -> TargetState:
     """Before migrate nothing was written; from then on nobody knows until it is proved."""
-    return TargetState.UNKNOWN if name in WRITING else report.state
+    return TargetState.UNKNOWN if stage in WRITING else report.state
 
 
 def _trace(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from select import select
-from typing import IO
+from typing import IO, TypeVar
 
 from ci_migrate.errors import ToolError
 
@@ -20,8 +20,23 @@ OUTPUT_LIMIT = 64 * 1024
 DATA_LIMIT = 256 * 1024 * 1024
 """Bytes of a tool's output that is data. More is an error: data that was cut would be taken for all of it."""
 
-Popen = subprocess.Popen
 TimeoutExpired = subprocess.TimeoutExpired
+
+
+class _Heard(subprocess.Popen[bytes]):
+    """A program whose complaints are read."""
+
+    stderr: IO[bytes]
+
+
+class Child(_Heard):
+    """A program with a pipe for each of its three standard streams."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+
+HeardT = TypeVar("HeardT", bound=_Heard)
 
 
 class Tail:
@@ -56,16 +71,18 @@ def spawn(
     env: Mapping[str, str],
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
-) -> "subprocess.Popen[bytes]":
+) -> Child:
     """Start a child in a process group of its own, with pipes for its three standard streams.
 
     Raises:
         ToolError: the program could not be started.
     """
-    return _popen(argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    return _popen(Child, argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=pipe, stdout=pipe)
 
 
 def _popen(
+    kind: type[HeardT],
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
@@ -73,9 +90,9 @@ def _popen(
     pass_fds: Sequence[int],
     stdin: int,
     stdout: int,
-) -> "subprocess.Popen[bytes]":
+) -> HeardT:
     try:
-        return subprocess.Popen(
+        return kind(
             list(argv),
             stdin=stdin,
             stdout=stdout,
@@ -112,13 +129,12 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises TimeoutExpired after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self.poll() is None:
+        while (code := self.poll()) is None:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise subprocess.TimeoutExpired(f"child {self.pid}", timeout or 0)
             self._server.listen(left)
-        assert self.returncode is not None
-        return self.returncode
+        return code
 
     def close(self) -> None:
         """Close its pipes."""
@@ -151,6 +167,7 @@ class ForkServer:
         try:
             with theirs:
                 self._process = _popen(
+                    _Heard,
                     argv,
                     env=env,
                     cwd=cwd,
@@ -161,13 +178,7 @@ class ForkServer:
         except ToolError:
             self._control.close()
             raise
-        assert self._process.stderr is not None
         self._complaints = Tail(self._process.stderr)
-
-    def send(self, data: bytes) -> None:
-        """Send what the program reads before its first byte with descriptors."""
-        with suppress(BrokenPipeError):  # it is gone: `spawn` says why
-            self._control.sendall(data)
 
     def spawn(self) -> Forked:
         """A child of its own.
@@ -230,11 +241,10 @@ class ForkServer:
             self._process.wait(5)
         end_group(self._process, grace=0.2)
         self._complaints.text(1.0)
-        assert self._process.stderr is not None
         self._process.stderr.close()
 
 
-def end_group(child: "subprocess.Popen[bytes] | Forked", grace: float = 3.0) -> None:
+def end_group(child: "_Heard | Forked", grace: float = 3.0) -> None:
     """End a child and all that it started: SIGTERM to its process group, SIGKILL after `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -270,9 +280,6 @@ def run_tool(
             line of output.
     """
     with running(argv, env=env, cwd=cwd) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         child.stdin.close()
         out, err = Tail(child.stdout, DATA_LIMIT), Tail(child.stderr)
         try:
@@ -317,9 +324,6 @@ def run_command(
         ToolError: it could not be started.
     """
     with running(argv, env=env, cwd=cwd) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         child.stdin.close()
         out, err = Tail(child.stdout, limit), Tail(child.stderr, limit)
         code: int | None = None
@@ -341,7 +345,7 @@ def running(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     inherit: bool = True,
-) -> "Iterator[subprocess.Popen[bytes]]":
+) -> Iterator[Child]:
     """A child that is ended, with all that it started, however the block is left.
 
     `env` is added to this process's environment; without `inherit` it is all that the child gets.
@@ -354,5 +358,4 @@ def running(
         if child.poll() is None:
             end_group(child)
         for pipe in (child.stdin, child.stdout, child.stderr):
-            if pipe is not None:
-                pipe.close()
+            pipe.close()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci_migrate.verbs import VERBS, verb_of
+
 if TYPE_CHECKING:
     from ci_migrate.errors import CiMigrateError
     from ci_migrate.model import Report
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ci_migrate.testing.scratch import Failure, Trials, TriedDatabase
 
 CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
-STAGES = ("check", "backup", "dry-run")
+STAGES = VERBS["dry-run"].stages
 HEAD, UP, DOWN, MODELS, AROUND = "single_head", "upgrade", "downgrade", "models_match", "up_down_up"
 TRIALS = pytest.StashKey["dict[Path, Trials]"]()
 
@@ -168,10 +170,10 @@ def _dry_run(config: pytest.Config, path: Path, command: str, on: str | None) ->
     try:
         settings = _settings(config, path)
         if on is not None:
-            return dry_run_on(settings, GateRequest(command), on)
-        return gate.run(settings, GateRequest(command))
+            return dry_run_on(settings, GateRequest(VERBS[command]), on)
+        return gate.run(settings, GateRequest(VERBS[command]))
     except CiMigrateError as error:
-        return gate.error_report(command, config.getoption("--ci-migrate-target") or "", error)
+        return gate.error_report(VERBS[command], config.getoption("--ci-migrate-target") or "", error)
 
 
 class GateItemError(Exception):
@@ -284,7 +286,8 @@ def ci_migrate_gate(pytestconfig: pytest.Config) -> Callable[..., "Report"]:
     path = _project(pytestconfig)
 
     def run(command: str = "dry-run", *, on: str | None = None) -> "Report":
-        if command not in ("check", "dry-run") or (on is not None and command != "dry-run"):
+        verb = verb_of(command)
+        if not verb.stages or verb.writes or (on is not None and not verb.rehearses):
             message = f"{command!r}: a test runs `check` or `dry-run`, and `on` belongs to the latter"
             raise ValueError(message)
         return _dry_run(pytestconfig, path, command, on)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, make_url
@@ -23,51 +24,24 @@ from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.runner import Launch, Workers, base_request
+from ci_migrate.migrations.requests import project_setup
+from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.settings.urls import variable_of
 from ci_migrate.tempdirs import private_folder, sweep_folders
+from ci_migrate.verbs import Verb
 
-WRITES = ("run", "migrate", "rollback", "repair", "stamp")
-"""Commands that create the ledger."""
-
-LOCKS = (*WRITES, "backup create", "backup restore", "backup restore --table", "backup restore --drop-old")
-"""Commands that hold the run lock from their beginning to their end."""
-
-
-REHEARSES = ("run", "dry-run", "rollback", "repair", "backup verify", "backup restore --table")
-"""Commands that make scratch copies, so that somebody must have chosen where those live."""
-
-
-WITHOUT_TARGET = (
-    "backup restore",
-    "backup list",
-    "backup delete",
-    "backup prune",
-    "history",
-    "audit",
-    "token list",
-    "serve key list",
-    "serve key revoke",
-)
-"""Commands that do not need a target that answers: it may be what is broken."""
-
-
-STARTS_CHILDREN = (
-    *(*REHEARSES, "plan", "check", "migrate", "stamp", "status"),
-    *("token generate", "backup create"),
-)
-"""Commands that run Alembic sooner or later."""
+RunT = TypeVar("RunT", bound=Run)
 
 
 @dataclass(frozen=True)
 class GateRequest:
     """What a command asks of the gate, apart from the settings."""
 
-    command: str
+    verb: Verb
     direction: Direction = Direction.UPGRADE
     destination: str | None = None
     token: Secret | None = None
@@ -87,90 +61,98 @@ def new_run_id() -> str:
 
 @contextmanager
 def open_session(
-    settings: Settings, order: GateRequest, interrupt: Interrupt | None = None, *, ledger: bool | None = None
-) -> Iterator[tuple[Run, plugins.Manager]]:
+    settings: Settings,
+    request: GateRequest,
+    interrupt: Interrupt | None = None,
+    *,
+    ledger: bool | None = None,
+    manager: plugins.Manager | None = None,
+) -> Iterator[Run]:
     """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
 
     Args:
         settings: for one target.
-        order: what is asked.
+        request: what is asked.
         interrupt: set by signal handlers.
-        ledger: whether to create the ledger; None decides by the command.
+        ledger: whether to create the ledger; None decides by the verb.
+        manager: of the plugins, where the caller needs it too.
 
     Raises:
         CiMigrateError: something of it can't be had; nothing was touched.
     """
     run_id = new_run_id()
     interrupt = interrupt or Interrupt()
-    manager = plugins.create_manager(
-        settings.plugins, settings.project_dir, settings.hook_timeout, later=True
-    )
-    locks = order.command in LOCKS
+    manager = manager or create_manager(settings)
+    verb = request.verb
     catalog = _catalog(settings, manager)
-    if order.command in REHEARSES and settings.auto_backup:
+    if verb.rehearses and settings.auto_backup:
         catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
         url = target_url(settings, interrupt)
-        options = SessionOptions(
-            application_name=f"ci-migrate/{run_id}",
-            lock_timeout=settings.lock_timeout,
-            statement_timeout=settings.statement_timeout,
-            client_tools=str(settings.client_tools) if settings.client_tools else None,
-            jobs=settings.jobs,
-        )
-        database, reader, copies = databases_of(settings, manager, url, options, order.command)
-        if order.command not in WITHOUT_TARGET:
+        options = session_options(settings, run_id)
+        database, reader, copies = databases_of(settings, manager, url, options, verb)
+        if verb.needs_target:
             database.ping()
-        lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if locks else None
-        workers = Workers(launch(settings, url, descriptors(lock)), interrupt)
-        stack.callback(workers.close)
-        if order.command in STARTS_CHILDREN:
+        lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if verb.locks else None
+        workers = stack.enter_context(Workers(launch(settings, url, descriptors(lock)), interrupt))
+        if verb.starts_children:
             workers.warm()  # it imports Alembic while the ledger is opened
-        book = open_ledger(
-            ledger_url(url, settings.resolve_state()),
-            create=order.command in WRITES if ledger is None else ledger,
-        )
+        create = verb.creates_ledger if ledger is None else ledger
+        book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
-            stack.callback(book.close)
-        if locks and settings.state is not None:
+            stack.enter_context(book)
+        if verb.locks:
             _refuse_hidden_protection(url, settings)
-        if locks:
             _refuse_protected_members(database, book)
         sweep_folders()
         folder = stack.enter_context(private_folder())
-        if locks:
+        if verb.locks:
             database.sweep()
-        yield (
-            Run(
-                id=run_id,
-                subject=run_id,
-                command=order.command,
-                settings=settings,
-                direction=order.direction,
-                destination=order.destination or settings.to,
-                database=database,
-                reader=reader,
-                copies=copies,
-                workers=workers,
-                interrupt=interrupt,
-                scratch_folder=folder,
-                catalog=catalog,
-                ledger=book,
-                lock=lock,
-                token=order.token,
-                tell=order.tell,
-                watch=order.watch,
-                open_database=lambda clone: plugins.make_database(
-                    manager, clone, replace(options, application_name=f"clone/{run_id}")
-                ),
-                forward=order.forward,
-                purge=order.purge,
+        run = Run(
+            id=run_id,
+            subject=run_id,
+            verb=verb,
+            settings=settings,
+            direction=request.direction,
+            destination=request.destination or settings.to,
+            database=database,
+            reader=reader,
+            copies=copies,
+            workers=workers,
+            interrupt=interrupt,
+            scratch_folder=folder,
+            catalog=catalog,
+            ledger=book,
+            lock=lock,
+            token=request.token,
+            tell=request.tell,
+            watch=request.watch,
+            open_database=lambda clone: plugins.make_database(
+                manager, clone, replace(options, application_name=f"clone/{run_id}")
             ),
-            manager,
+            forward=request.forward,
+            purge=request.purge,
         )
+        yield narrow(run)
 
 
-def load_extensions(run: Run, manager: plugins.Manager) -> Run:
+def create_manager(settings: Settings) -> plugins.Manager:
+    """The plugins that are installed; those that the repository names are imported later, by `load_extensions`."""
+    return plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout, later=True)
+
+
+def session_options(settings: Settings, run_id: str) -> SessionOptions:
+    """How the parent's own sessions are opened."""
+    return SessionOptions(
+        application_name=f"ci-migrate/{run_id}",
+        lock_timeout=settings.lock_timeout,
+        statement_timeout=settings.statement_timeout,
+        client_tools=str(settings.client_tools) if settings.client_tools else None,
+        jobs=settings.jobs,
+    )
+
+
+def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
     """The run with checks, repairs and approvers of all plugins, those of the repository from now on among them.
 
     Raises:
@@ -191,7 +173,7 @@ def load_extensions(run: Run, manager: plugins.Manager) -> Run:
 
 
 def databases_of(
-    settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, command: str
+    settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, verb: Verb
 ) -> tuple[Database, Database, Database]:
     """The target, the target as it is read, and the database on whose server scratch copies live."""
 
@@ -210,7 +192,7 @@ def databases_of(
     reader = copies = database
     if settings.read_url is not None:
         reader = with_others(made(settings.resolve_read_url()), others)
-    if database.capabilities.scratch_on_server and command in REHEARSES:
+    if database.capabilities.scratch_on_server and verb.rehearses:
         scratch = settings.resolve_scratch_url()
         if scratch is not None:
             place = made(scratch)
@@ -228,11 +210,7 @@ def with_others(main: Database, others: Mapping[str, Database]) -> Database:
 
 def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
     """The backups alone, in `backup-dir` or another place: neither the target nor its ledger is needed for it."""
-    return _catalog(
-        settings,
-        plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout, later=True),
-        place,
-    )
+    return _catalog(settings, create_manager(settings), place)
 
 
 def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = None) -> Catalog:
@@ -255,15 +233,8 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.url is not None:
         return make_url(settings.resolve_url())
-    request = base_request(
-        ini=settings.alembic_config,
-        toml=settings.alembic_toml,
-        section=settings.alembic_name,
-        x=settings.x,
-        configure=settings.configure,
-    )
     with Workers(launch(settings, None), interrupt) as workers:
-        return ask_url(workers, {**request, "direction": "upgrade", "destination": settings.to})
+        return ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
 
 
 def launch(settings: Settings, url: URL | None, lock_fds: tuple[int, ...] = ()) -> Launch:
@@ -299,6 +270,8 @@ def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
 
     The repository's author can write `state`. A ledger that is meant to be elsewhere has no protected one beside it.
     """
+    if settings.state is None:
+        return
     try:
         beside = ledger_url(url, None)
     except LedgerError:  # an engine whose ledger is always elsewhere

@@ -5,23 +5,33 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from ci_migrate.pipeline import PIPELINE
+from ci_migrate.verbs import ALL, HABITS, VERBS, Verb, verb_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ci_migrate"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = {f: f.relative_to(PACKAGE).as_posix() for f in FILES}
 
-CHILD = "migrations/worker.py"
-"""Runs in the project's interpreter, where nothing of the package exists."""
+CHILD = {name for name in NAMES.values() if name.startswith("migrations/worker/")}
+"""What runs in the project's interpreter, where nothing of the package exists."""
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """The tree of a file; each is read once for all tests."""
+    return ast.parse(path.read_text())
 
 
 def imported(path: Path) -> set[str]:
     """The top packages that a file imports, inside of functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -37,7 +47,7 @@ def calls(name: str) -> set[str]:
     """The files that call a function or a method of this name."""
     found = set()
     for f, file in NAMES.items():
-        for node in ast.walk(ast.parse(f.read_text())):
+        for node in ast.walk(parse(f)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == name:
                 found.add(file)
     return found
@@ -47,7 +57,7 @@ def mentions(pattern: str) -> set[str]:
     """The files whose code (not texts, not comments) has an expression that looks like this."""
     found = set()
     for f, file in NAMES.items():
-        for node in ast.walk(ast.parse(f.read_text())):
+        for node in ast.walk(parse(f)):
             if isinstance(node, ast.Attribute) and re.fullmatch(pattern, ast.unparse(node)):
                 found.add(file)
     return found
@@ -67,13 +77,15 @@ def test_the_contracts_of_import_linter_are_kept():
 def test_only_process_starts_processes():
     assert importers("subprocess") == {"process.py"}
     assert calls("os.system") | calls("os.popen") == set()
-    assert calls("os.fork") == {CHILD}  # which process.py started, so that children are forked
+    assert calls("os.fork") == {
+        "migrations/worker/main.py"
+    }  # which process.py started, so that children are forked
 
 
 def test_only_migrations_and_the_ledger_know_alembic():
     places = {name.partition("/")[0] for name in importers("alembic")}
     assert places <= {"migrations", "ledger"}
-    assert CHILD in importers("alembic")
+    assert importers("alembic") & CHILD
 
 
 def test_only_the_command_line_knows_click():
@@ -81,7 +93,7 @@ def test_only_the_command_line_knows_click():
 
 
 def test_only_the_command_line_reads_the_environment():
-    readers = mentions(r"os\.(environ|getenv|environb)") - {CHILD}
+    readers = mentions(r"os\.(environ|getenv|environb)") - CHILD
     # process.py passes it on to client tools and reads nothing of it; pytest's plugin is a way in of its own
     assert readers == {"cli.py", "process.py", "pytest_plugin.py"}
 
@@ -90,29 +102,41 @@ def test_only_the_command_line_prints_and_exits():
     assert calls("print") == set()
     assert calls("sys.exit") == {"__main__.py"}
     assert calls("exit") | calls("quit") == set()
-    assert calls("os._exit") <= {CHILD}
+    assert calls("os._exit") <= CHILD
 
 
 def test_no_shell():
     for f, name in NAMES.items():
-        for node in ast.walk(ast.parse(f.read_text())):
+        for node in ast.walk(parse(f)):
             if isinstance(node, ast.keyword) and node.arg == "shell":
                 pytest.fail(f"{name}:{node.value.lineno} uses a shell")
 
 
-def test_the_child_imports_nothing_of_ours():
-    """It runs where ci-migrate is not installed."""
-    own = {"ci_migrate", "msgspec", "click", "pluggy", "rich"}
-    assert imported(PACKAGE / CHILD) & own == set()
-    allowed = sys.stdlib_module_names | {"alembic", "sqlalchemy"}
-    assert imported(PACKAGE / CHILD) - allowed <= {
-        "aiosqlite",
-        "asyncpg",
-        "flask",
-        "psycopg",
-        "psycopg2",
-        "pymysql",
+@pytest.mark.parametrize("name", sorted(CHILD))
+def test_the_child_imports_nothing_of_ours(name):
+    """It runs where ci-migrate is not installed. Flask: only where the project is a Flask application."""
+    flask = {"flask"} if name == "migrations/worker/alembic_env.py" else set()
+    assert imported(PACKAGE / name) <= sys.stdlib_module_names | {"alembic", "sqlalchemy"} | flask
+
+
+@pytest.mark.parametrize("name", sorted(CHILD))
+def test_the_child_keeps_to_the_syntax_of_python_3_9(name):
+    ast.parse((PACKAGE / name).read_text(), feature_version=(3, 9))
+
+
+def test_no_file_of_the_child_is_long():
+    assert {name for name in CHILD if len((PACKAGE / name).read_text().splitlines()) > 500} == set()
+
+
+def test_only_the_runner_starts_the_child_and_nobody_imports_it():
+    """Its files are data to us: only tests import them."""
+    importing = {
+        name
+        for file, name in NAMES.items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ci_migrate.migrations.worker")
     }
+    assert importing == set()
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
@@ -132,9 +156,184 @@ def test_help_is_quick_because_it_imports_little(argument):
     assert ours <= {
         "ci_migrate.cli",
         "ci_migrate.errors",
+        "ci_migrate.verbs",
         "ci_migrate.markers",
         "ci_migrate.commands",
         "ci_migrate.commands.environment",
         "ci_migrate.migrations",
         "ci_migrate.migrations.interrupt",
     }
+
+
+# --------------------------------------------------------------------------- the house
+
+
+def test_the_top_level_is_one_screen():
+    assert len([f for f in PACKAGE.glob("*.py") if not f.name.startswith("__")]) <= 14
+
+
+def test_stages_holds_the_seven_stages():
+    """Whoever opens the folder sees the pipeline, and nothing else."""
+    assert {f.stem for f in (PACKAGE / "stages").glob("*.py")} == {
+        "__init__",
+        *(name.replace("-", "_") for name, _ in PIPELINE),
+    }
+    assert [f for f in (PACKAGE / "stages").iterdir() if f.is_dir() and f.name != "__pycache__"] == []
+
+
+def test_no_module_is_longer_than_500_lines():
+    lines = {name: len(f.read_text().splitlines()) for f, name in NAMES.items()}
+    assert {name: count for name, count in lines.items() if count > 500} == {}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def own_imports(path: Path, modules: set[str]) -> set[str]:
+    """The modules of ours that a file imports, inside of functions too; not those for the type checker alone."""
+    tree = parse(path)
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if node in typing:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & modules
+            if names - modules:
+                found.add(node.module)
+    return found & modules - {module_of(path)}
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """A way from a module back to itself; [] where there is none."""
+    ended: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module not in ended:
+            for other in sorted(graph[module]):
+                found = walk(other, [*way, module])
+                if found:
+                    return found
+            ended.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := walk(module, []))), [])
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = {module_of(f) for f in FILES}
+    graph = {module_of(f): own_imports(f, modules) for f in FILES}
+    assert sum(map(len, graph.values())) > 500, "the walk finds the imports"
+    cycle = cycle_in(graph)
+    assert not cycle, " -> ".join(cycle)
+
+
+def test_a_cycle_is_found():
+    assert cycle_in({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+
+
+# --------------------------------------------------------------------------- the table of commands
+
+TABLE = "verbs.py"
+HELD_AGAINST = {
+    "approval/command_lines.py": {"plan.destination == 'unprotect'"},  # a change of protection
+    "databases/mysql/undo.py": {"kind == 'check'"},  # a kind of constraint
+    "ledger/ledger.py": {"'plan' in fields", "'plan' not in fields"},  # a field of a stored row
+    "migrations/worker/alembic_env.py": {  # a direction
+        "self.direction == 'stamp'",
+        "self.direction != 'stamp'",
+    },
+    "operations/dry_run_on.py": {"kind != 'backup'"},  # the word before the colon of `--on backup:ID`
+    "server/routes.py": {"name not in ('message', 'status')"},  # fields of an answer
+    "stages/check.py": {"run.settings.dry_run == 'backup'"},  # a value of the setting
+}
+"""What looks like the name of a verb, and is something else."""
+
+
+def compared_texts(node: ast.AST) -> set[str]:
+    """The literals that something is compared with: `==`, `in (...)`, `case`."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        sides = [node.value]
+    else:
+        return set()
+    values = [v for s in sides for v in (s.elts if isinstance(s, ast.Tuple | ast.List | ast.Set) else [s])]
+    return {v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)}
+
+
+def is_about_a_stage(node: ast.AST) -> bool:
+    """Stages bear the names of verbs: what is called `stage` or `stages` is compared with a stage."""
+    sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+    return any(re.search(r"(^|\.)stages?$", ast.unparse(side)) for side in sides)
+
+
+def verbs_compared(tree: ast.Module) -> set[str]:
+    """The comparisons of a file with the name of a verb."""
+    return {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if compared_texts(node) & set(VERBS) and not is_about_a_stage(node)
+    }
+
+
+def test_no_verb_is_compared_as_text():
+    """What a verb may do is a cell of its row: ask the row."""
+    found = {name: verbs_compared(parse(f)) for f, name in NAMES.items() if name != TABLE}
+    assert {name: these for name, these in found.items() if these} == HELD_AGAINST
+
+
+def test_a_verb_that_is_compared_as_text_is_found():
+    source = (
+        "if command == 'run' or x in ('plan', y):\n pass\nmatch z:\n case 'stamp': pass\n"
+        "a.stage == 'check'\nb != 'none'"
+    )
+    assert verbs_compared(ast.parse(source)) == {"command == 'run'", "x in ('plan', y)", "'stamp'"}
+
+
+def test_each_verb_that_is_asked_for_is_in_the_table():
+    for f, name in NAMES.items():
+        for node in ast.walk(parse(f)):
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "VERBS":
+                chosen = node.slice
+                texts = [chosen.body, chosen.orelse] if isinstance(chosen, ast.IfExp) else [chosen]
+                for text in texts:
+                    assert not isinstance(text, ast.Constant) or text.value in VERBS, f"{name}:{node.lineno}"
+
+
+def test_each_verb_is_a_file_and_each_file_a_verb():
+    """A row `backup create` is commands/backup/create.py; an option that makes another verb of one is in its file."""
+    files = set()
+    for f in (PACKAGE / "commands").rglob("*.py"):
+        defined = {n.name for n in parse(f).body if isinstance(n, ast.FunctionDef)}
+        if "command" in defined:
+            files.add(module_of(f).removeprefix("ci_migrate.commands."))
+    verbs = {name.partition(" --")[0] for name in VERBS}
+    assert files == {name.replace("-", "_").replace(" ", ".") for name in verbs}
+    assert verbs <= set(VERBS)
+
+
+def test_the_rows_make_sense():
+    assert tuple(name for name, _ in PIPELINE) == ALL
+    for verb in VERBS.values():
+        assert set(verb.stages) <= set(ALL), verb.name
+        assert list(verb.stages) == [stage for stage in ALL if stage in verb.stages], verb.name
+        assert verb.writes == ("migrate" in verb.stages) or verb.name.startswith(("backup restore", "repair"))
+        assert not verb.rehearsal or VERBS[verb.rehearsal].rehearses
+    assert not set(HABITS) & set(VERBS)
+    assert {text.split()[0] for text in HABITS.values()} <= set(VERBS)
+    listed = {verb.name for verb in VERBS.values() if verb.words}
+    assert listed == {name for name in VERBS if " " not in name}
+    assert verb_of("of a later version") == Verb("of a later version")

@@ -12,10 +12,11 @@ import yaml
 
 from ci_migrate import checks
 from ci_migrate.approval.payload import ApprovalPayload
-from ci_migrate.cli import COMMANDS, cli
+from ci_migrate.cli import cli
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.plugins import hookspecs
 from ci_migrate.settings.keys import KEYS
+from ci_migrate.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +32,7 @@ def rows(text: str) -> list[list[str]]:
 
 def test_readme_lists_the_commands_of_the_code() -> None:
     listed = [(row[0].strip("`"), row[1]) for row in rows(README) if row[0].startswith("`")]
-    assert listed == [command for group in COMMANDS.values() for command in group]
+    assert listed == [(verb.name, verb.words) for verb in VERBS.values() if verb.words]
 
 
 def test_the_page_of_the_commands_is_made_of_their_help() -> None:

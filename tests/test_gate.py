@@ -104,7 +104,12 @@ def test_the_token_by_file_and_by_standard_input(production):
 
 def test_T13_a_token_among_the_arguments_is_never_repeated(production):
     token = token_for(production)
-    for arguments in (["run", token], ["run", "--token-file", token], ["run", f"--token={token}"]):
+    for arguments in (
+        ["run", token],
+        ["run", "--to", token],
+        ["run", "--token-file", token],
+        ["run", f"--token={token}"],
+    ):
         done = production.run(*arguments)
         assert done.code == 2, done.text
         assert "An argument is an approval token itself" in done.text
@@ -168,7 +173,7 @@ def test_an_expired_token(production):
     ledger = type(production)(production.folder / "ledger")
     ledger.folder.mkdir()
     (ledger.folder / "app.db").symlink_to(production.folder / "app.db.ci-migrate")
-    ledger.sql("update ci_migrate_approvals set expires = '2001-01-01T00:00:00.000000+00:00'")
+    ledger.sql("update ci_migrate_tokens set expires = '2001-01-01T00:00:00.000000+00:00'")
     refused(spend(production, token), "expired")
     assert "expired" in production.run("token", "list").out
 

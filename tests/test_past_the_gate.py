@@ -175,7 +175,7 @@ def test_a_confirmation_token_and_a_plugin_that_grants(protected, ledger, payloa
         "grants.py",
         """
         from ci_migrate import hookimpl
-        from ci_migrate.approval.confirmation import Decision
+        from ci_migrate.approval import Decision
 
         class Always:
             def decide(self, plan):
@@ -198,9 +198,10 @@ def test_an_env_that_patches_the_verifier_in_its_own_process(protected, ledger, 
     env = protected.folder / "migrations" / "env.py"
     patch = """
 try:
-    from ci_migrate.approval import nonces, signed
+    from ci_migrate.approval import tokens, verification
     from ci_migrate.run import authorization
-    signed.verify = nonces.look_at = authorization.why_needed = authorization.reserved = lambda *a, **k: ""
+    verification.verify = tokens.reserve_signed = tokens.validate_signed = lambda *a, **k: ""
+    authorization.why_needed = authorization.reserved = lambda *a, **k: ""
 except ImportError:
     pass
 """
@@ -227,7 +228,7 @@ def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, aske
     refused(spend(protected, token), ledger, "was used already")
     # with the ledger put back as well: the note beside the backups is still there
     with sqlite3.connect(f"{protected.database}.ci-migrate") as connection:
-        connection.execute("DELETE FROM ci_migrate_nonces")
+        connection.execute("DELETE FROM ci_migrate_tokens")
         connection.execute("DELETE FROM ci_migrate_reservations")
         connection.execute(
             "DELETE FROM ci_migrate_runs"
@@ -250,12 +251,12 @@ def test_T5_two_jobs_with_one_token(protected, asked, people, ledger):
 
 def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, asked, people, monkeypatch):
     """The ledger's clock moves on between the first stage and the approval."""
-    from ci_migrate.approval import nonces
+    from ci_migrate.approval import tokens
     from ci_migrate.stages import dry_run
 
-    clock = nonces.clock
+    clock = tokens.clock
     ahead = [timedelta()]
-    monkeypatch.setattr(nonces, "clock", lambda connection: clock(connection) + ahead[0])
+    monkeypatch.setattr(tokens, "clock", lambda connection: clock(connection) + ahead[0])
     restored_copy = dry_run.restored_copy
 
     def slow(*arguments, **named):
@@ -282,14 +283,14 @@ def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, asked,
 
 def test_T16_a_run_that_claimed_and_died_is_gone_on_with_and_no_other_may(protected, ledger, payload, people):
     token = signed(payload, people["ana"])
-    from ci_migrate.approval import nonces
-    from ci_migrate.approval.signed import Trust
+    from ci_migrate.approval import tokens
     from ci_migrate.approval.signers import parse_signers
+    from ci_migrate.approval.trust import Trust
 
     trust = Trust(signers=parse_signers([people["ana"].line]))
-    nonces.look_at(ledger, token, trust, asking=(), run_id="dead")
-    nonces.claim(ledger, payload.nonce, "dead")
-    nonces.claim(ledger, payload.nonce, "dead")
+    tokens.reserve_signed(ledger, token, trust, (), "dead")
+    tokens.claim(ledger, payload.nonce, "dead")
+    tokens.claim(ledger, payload.nonce, "dead")
     refused(spend(protected, token), ledger, "was used already, by run dead")
     assert protected.heads == []
 
@@ -313,11 +314,11 @@ def test_a_plugin_that_patches_the_verifier_comes_too_late(protected, ledger, pe
     protected.write(
         "evil.py",
         """
-        from ci_migrate.approval import nonces, signed
+        from ci_migrate.approval import tokens, verification
         from ci_migrate.run import authorization
 
-        nonces.look_at = authorization.nonces.look_at = lambda *a, **k: None
-        authorization.first_look = signed.verify = lambda *a, **k: None
+        tokens.reserve_signed = tokens.validate_signed = lambda *a, **k: None
+        authorization.first_look = verification.verify = lambda *a, **k: None
         open("imported", "w").close()
         """,
     )

@@ -4,9 +4,14 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
+
+from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.model import Diagnosis, Progress, TargetState
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -68,6 +73,36 @@ def test_the_tests_of_a_plugin_pass(tmp_path, monkeypatch):
     for name in names:
         (tmp_path / name).mkdir()
         functions[name](tmp_path / name)
+
+
+def test_the_repair_fits_where_the_index_is_left(tmp_path):
+    (text,) = [text for text in FILES if text.startswith("# repairs.py")]
+    functions: dict[str, Any] = {}
+    exec(compile(text, "repairs.py", "exec"), functions)
+    (repair,) = functions["ci_migrate_repairs"]()
+    engine = create_engine(f"sqlite:///{tmp_path}/app.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE documents (id INTEGER)")
+        connection.exec_driver_sql("CREATE INDEX ix_search ON documents (id)")
+    engine.dispose()
+    database = SQLite(engine.url)
+    schema = {n: t for n, t in database.schema().items() if not n.startswith("index ")}
+
+    class Context:
+        """As a RepairContext on that database, with half a revision in it."""
+
+        run = SimpleNamespace(database=database)
+        diagnosis = Diagnosis(found=Progress.HALF, words="")
+
+        def read_schema(self):
+            return database.schema()
+
+        def prove_as_before(self):
+            return [] if database.schema() == schema else ["other"]
+
+    assert repair.fits(Context()) == "drop the index ix_search"
+    assert repair.mend(Context()).state is TargetState.AS_BEFORE
+    assert repair.fits(Context()) is None
 
 
 def test_the_entry_point_is_the_template_s():

@@ -64,7 +64,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
             raise NotApprovedError("More than one token was given, or one with white space in it.", hint=HINT)
         if len(words[0]) > TOKEN_LIMIT:
             raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=HINT)
-        found = _decoded(words[0])
+        found = _decode(words[0])
         if found is None or found.encode() != words[0]:
             raise NotApprovedError("The token is malformed: ci-migrate makes no such tokens.", hint=HINT)
         if len(found.payload) > PAYLOAD_LIMIT:
@@ -78,7 +78,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def _decoded(token: str) -> Envelope | None:
+def _decode(token: str) -> Envelope | None:
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         envelope = msgspec.json.decode(data, type=_Envelope)
@@ -91,9 +91,9 @@ def _decoded(token: str) -> Envelope | None:
         return None
 
 
-def looks_signed(token: str) -> bool:
+def is_envelope(token: str) -> bool:
     """Whether this is an envelope rather than a confirmation token; says nothing of whether it is any good."""
-    return len(token) <= TOKEN_LIMIT and _decoded(token.strip()) is not None
+    return len(token) <= TOKEN_LIMIT and _decode(token.strip()) is not None
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

@@ -9,11 +9,12 @@ import msgspec
 
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import (
-    Direction,
+    Approvable,
     Finding,
     Frozen,
     Identity,
     Plan,
+    Purpose,
     canonical_json,
     sha256_hex,
 )
@@ -24,13 +25,19 @@ WAYS_BACK = ("undo", "downgrade", "restore")
 """What an approval to go forward may name besides: how the same run may lead back."""
 
 STAGE_OF = {
-    Direction.UPGRADE: "migrate",
-    Direction.DOWNGRADE: "rollback",
-    Direction.STAMP: "stamp",
-    Direction.RESTORE: "restore",
-    Direction.PROTECTION: "protection",
+    Purpose.UPGRADE: "migrate",
+    Purpose.DOWNGRADE: "rollback",
+    Purpose.STAMP: "stamp",
+    Purpose.RESTORE: "restore",
+    Purpose.PROTECTION: "protection",
 }
 """What each direction is called among a payload's stages."""
+
+
+def stage_of(plan: Approvable) -> str:
+    """What a payload's stages call the doing of this."""
+    return STAGE_OF[Purpose(plan.purpose)]
+
 
 _NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -47,7 +54,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     target_uuid: str
     identity: Identity
     plan_digest: str
-    direction: Direction
+    direction: Purpose
     from_heads: tuple[str, ...]
     destination: str
     files_digest: str
@@ -70,7 +77,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Facts(Frozen, frozen=True, kw_only=True):
     """What is true here and now, to hold a payload against. None: it can't be told (yet), and is not compared."""
 
-    plan: Plan
+    plan: Approvable
     target_uuid: str
     stage: str | None = None  # what is about to be done, if it is not the plan's direction
     commit: str | None = None  # an approval that names one is for this one alone, so None fits none then
@@ -107,10 +114,11 @@ def decode_payload(data: bytes) -> ApprovalPayload:
     return payload
 
 
-def files_digest(plan: Plan) -> str:
+def files_digest(plan: Approvable) -> str:
     """sha256 over the list of a plan's revision files and env.py, in the order in which they run."""
-    files = [(revision.id, revision.file, revision.sha256) for revision in plan.revisions]
-    return sha256_hex(canonical_json((files, plan.env_sha256)))
+    revisions, env_sha256 = (plan.revisions, plan.env_sha256) if isinstance(plan, Plan) else ((), "")
+    files = [(revision.id, revision.file, revision.sha256) for revision in revisions]
+    return sha256_hex(canonical_json((files, env_sha256)))
 
 
 TIMED = frozenset({"CM301", "CM302"})
@@ -147,7 +155,7 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
         ("target's UUID", payload.target_uuid, facts.target_uuid),
         ("database", payload.identity.place, plan.identity.place),
         ("database's identity", payload.identity, plan.identity),
-        ("direction", payload.direction.value, plan.direction.value),
+        ("direction", payload.direction.value, str(plan.purpose)),
         ("heads before", " + ".join(payload.from_heads), " + ".join(plan.from_heads)),
         ("destination", payload.destination, plan.destination),
         ("revision files", payload.files_digest, files_digest(plan)),
@@ -157,20 +165,20 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
         compared.append(("commit", payload.commit, facts.commit))
     if facts.evidence_digest is not None:
         compared.append(("evidence", payload.evidence_digest, facts.evidence_digest))
-    found = [_words(name, approved, now) for name, approved, now in compared if approved != now]
-    stage = facts.stage or STAGE_OF[plan.direction]
+    found = [_describe(name, approved, now) for name, approved, now in compared if approved != now]
+    stage = facts.stage or stage_of(plan)
     if stage not in payload.stages:
-        found.append(_words("stages", ", ".join(payload.stages), stage))
+        found.append(_describe("stages", ", ".join(payload.stages), stage))
     return found
 
 
-def _words(name: str, approved: object, now: object) -> str:
+def _describe(name: str, approved: object, now: object) -> str:
     if isinstance(approved, Identity) or isinstance(now, Identity):
         return f"{name}: not the one that was approved"
-    return f"{name}: approved was {_short(approved)}, here it is {_short(now)}"
+    return f"{name}: approved was {_shorten(approved)}, here it is {_shorten(now)}"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = "none" if value is None else str(value) or "base"
     hexadecimal = len(text) >= 40 and all(c in "0123456789abcdef" for c in text)
     return text[:12] if hexadecimal else text[:120]

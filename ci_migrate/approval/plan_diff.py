@@ -1,10 +1,10 @@
 """Two plans, and in which words they differ: why an approval, or evidence, does not fit any more."""
 
-from ci_migrate.model import Plan
+from ci_migrate.model import Approvable, Plan
 
 
-def plan_differences(approved: Plan, now: Plan) -> list[str]:
-    """What differs between an approved plan and the one of now, in words; [] if nothing that has a name."""
+def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
+    """What differs between what was approved and what is asked for now, in words; [] if nothing that has a name."""
     found = []
     if approved.identity != now.identity:
         was, is_ = approved.identity, now.identity
@@ -12,23 +12,35 @@ def plan_differences(approved: Plan, now: Plan) -> list[str]:
         found.append(f"target was {was.place}, is {is_.place}" + (f" ({', '.join(facts)})" if facts else ""))
     for name, was_text, is_text in (
         ("target", approved.target, now.target),
-        ("direction", approved.direction, now.direction),
+        ("direction", approved.purpose, now.purpose),
         ("destination", approved.destination, now.destination),
         ("from-heads", _heads(approved.from_heads), _heads(now.from_heads)),
-        ("to-heads", _heads(approved.to_heads), _heads(now.to_heads)),
-        ("heads of the scripts", _heads(approved.script_heads), _heads(now.script_heads)),
     ):
         if was_text != is_text:
             found.append(f"{name} was {was_text}, is {is_text}")
-    found += _revision_differences(approved, now)
-    if approved.env_sha256 != now.env_sha256:
-        found.append("env.py was changed")
-    if not found and approved.contexts != now.contexts:
+    if isinstance(approved, Plan) and isinstance(now, Plan):
+        found += _script_diff(approved, now)
+    if not found and approved != now:
         found.append("version tables, or the order in which revisions run")
     return found
 
 
-def _revision_differences(approved: Plan, now: Plan) -> list[str]:
+def _script_diff(approved: Plan, now: Plan) -> list[str]:
+    found = [
+        f"{name} was {was_text}, is {is_text}"
+        for name, was_text, is_text in (
+            ("to-heads", _heads(approved.to_heads), _heads(now.to_heads)),
+            ("heads of the scripts", _heads(approved.script_heads), _heads(now.script_heads)),
+        )
+        if was_text != is_text
+    ]
+    found += _revision_diff(approved, now)
+    if approved.env_sha256 != now.env_sha256:
+        found.append("env.py was changed")
+    return found
+
+
+def _revision_diff(approved: Plan, now: Plan) -> list[str]:
     was = {revision.id: revision for revision in approved.revisions}
     new = {revision.id: revision for revision in now.revisions}
     found = [f"revision {name} came in" for name in new if name not in was]

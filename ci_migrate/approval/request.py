@@ -10,17 +10,26 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.approval.commands import generate_command
+from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.payload import (
-    STAGE_OF,
     ApprovalPayload,
     evidence_digest,
     files_digest,
     new_nonce,
+    stage_of,
 )
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.ledger.tables import printable
-from ci_migrate.model import Evidence, Finding, Frozen, Plan, TableEvidence, now
+from ci_migrate.model import (
+    Approvable,
+    Evidence,
+    Finding,
+    Frozen,
+    Purpose,
+    TableEvidence,
+    decode_approvable,
+    now,
+)
 
 FILE_NAME = "approval-request.json"
 
@@ -59,7 +68,7 @@ class ApprovalRequest(Frozen, frozen=True, kw_only=True):
     target: str
     place: str
     plan_digest: str
-    plan: Plan
+    plan: Approvable
     evidence: EvidenceSummary | None
     findings: tuple[Finding, ...]
     how_to_approve: tuple[str, ...]
@@ -96,7 +105,7 @@ def decode_request(data: bytes, path: Path) -> ApprovalRequest:
         UsageError: it is none, or its plan or evidence is not the one that its digests name.
     """
     try:
-        request = msgspec.json.decode(data, type=ApprovalRequest)
+        request = msgspec.json.decode(data, type=ApprovalRequest, dec_hook=decode_approvable)
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."
@@ -107,7 +116,7 @@ def decode_request(data: bytes, path: Path) -> ApprovalRequest:
             f"{path}: its plan or its evidence is not the one that its digests name.",
             hint="Somebody edited it, or another version of ci-migrate wrote it. Run again.",
         )
-    if (request.target, request.stages) != (request.plan.target, (STAGE_OF[request.plan.direction],)):
+    if (request.target, request.stages) != (request.plan.target, (stage_of(request.plan),)):
         raise UsageError(f"{path}: target or stages are not those of its plan.", hint="Run again.")
     if not request.target_uuid or not request.requester:
         raise UsageError(
@@ -140,7 +149,7 @@ def payload_of(
         target_uuid=request.target_uuid,
         identity=plan.identity,
         plan_digest=plan.digest,
-        direction=plan.direction,
+        direction=Purpose(plan.purpose),
         from_heads=plan.from_heads,
         destination=plan.destination,
         files_digest=files_digest(plan),
@@ -158,7 +167,7 @@ def payload_of(
 
 
 def approval_request(
-    plan: Plan,
+    plan: Approvable,
     evidence: Evidence | None,
     findings: Sequence[Finding],
     target: str,
@@ -199,7 +208,7 @@ def approval_request(
         commit=commit,
         evidence_digest=_evidence_digest(plan, summary, findings),
         requester=requester,
-        stages=(STAGE_OF[plan.direction],),
+        stages=(stage_of(plan),),
         validity_minutes=validity_minutes,
     )
 
@@ -226,7 +235,9 @@ def write_request(request: ApprovalRequest, path: Path) -> Path:
     return path
 
 
-def _evidence_digest(plan: Plan, evidence: EvidenceSummary | None, findings: Sequence[Finding]) -> str | None:
+def _evidence_digest(
+    plan: Approvable, evidence: EvidenceSummary | None, findings: Sequence[Finding]
+) -> str | None:
     if evidence is None:
         return None
     return evidence_digest(plan.digest, evidence.before_digest, evidence.stream_digest, findings)

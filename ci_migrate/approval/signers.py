@@ -74,14 +74,14 @@ def parse_signers(lines: Iterable[str], *, emergency: bool = False) -> tuple[Sig
     found: list[Signer] = []
     for number, line in enumerate(lines, start=1):
         if number > LINES_LIMIT:
-            raise _refused(number, "there are too many lines")
+            raise _refusal(number, "there are too many lines")
         text = line.strip()
         if text and not text.startswith("#"):
             found.append(_parse(number, text, emergency=emergency))
     return tuple(found)
 
 
-def _refused(number: int, why: str) -> NotApprovedError:
+def _refusal(number: int, why: str) -> NotApprovedError:
     return NotApprovedError(
         f"Line {number} of the approvers can't be used: {why}.",
         hint='A line reads: alice@example.com namespaces="ci-migrate-approval@v1" ssh-ed25519 AAAA...',
@@ -90,21 +90,21 @@ def _refused(number: int, why: str) -> NotApprovedError:
 
 def _parse(number: int, text: str, *, emergency: bool) -> Signer:
     if len(text) > LINE_LIMIT:
-        raise _refused(number, "it is too long")
+        raise _refusal(number, "it is too long")
     principals, rest = _principals(number, text)
     options, kind, rest = _options(number, rest)
     words = rest.split(None, 1)
     namespaces = tuple(p for p in options.get("namespaces", "any").split(",") if p)
     if not namespaces:
-        raise _refused(number, "namespaces names nothing")
+        raise _refusal(number, "namespaces names nothing")
     if kind not in KEY_TYPES:
-        raise _refused(number, f"keys of the type {kind[:40]!r} are not accepted")
+        raise _refusal(number, f"keys of the type {kind[:40]!r} are not accepted")
     try:
         key = base64.b64decode(words[0] if words else "", validate=True)
         if base64.b64encode(key).decode() != words[0] or not well_formed(key, kind):
-            raise _refused(number, "its key is damaged")
+            raise _refusal(number, "its key is damaged")
     except (ValueError, IndexError):
-        raise _refused(number, "its key is damaged") from None
+        raise _refusal(number, "its key is damaged") from None
     return Signer(
         principals=principals,
         key=key,
@@ -119,14 +119,14 @@ def _principals(number: int, text: str) -> tuple[tuple[str, ...], str]:
     if text.startswith('"'):
         quoted, quote, rest = text[1:].partition('"')
         if not quote:
-            raise _refused(number, "a quote is not closed")
+            raise _refusal(number, "a quote is not closed")
     else:
         quoted, rest = (*text.split(None, 1), "")[:2]
     principals = tuple(quoted.split(","))
     if any(_WILD.search(p) for p in principals):
-        raise _refused(number, f"{quoted[:60]!r} is a pattern, and would let a key pass as anyone")
+        raise _refusal(number, f"{quoted[:60]!r} is a pattern, and would let a key pass as anyone")
     if not all(p.strip() == p and p.isprintable() and p for p in principals):
-        raise _refused(number, "it names nobody")
+        raise _refusal(number, "it names nobody")
     return principals, rest.strip()
 
 
@@ -142,13 +142,13 @@ def _options(number: int, rest: str) -> tuple[dict[str, str], str, str]:
                 break
             name = match[1].lower()
             if name == "cert-authority":
-                raise _refused(number, "certificate authorities are not accepted: each approver has a line")
+                raise _refusal(number, "certificate authorities are not accepted: each approver has a line")
             if match[2] is None:
                 break
             if name not in ("namespaces", "valid-after", "valid-before"):
-                raise _refused(number, f"{match[1][:40]!r} is no option that is known here")
+                raise _refusal(number, f"{match[1][:40]!r} is no option that is known here")
             if name in options:
-                raise _refused(number, f"{name} is there twice")
+                raise _refusal(number, f"{name} is there twice")
             options[name] = match[2]
             at = match.end()
         rest = rest[at:].strip()
@@ -162,13 +162,13 @@ def _time(number: int, text: str | None) -> datetime | None:
         return None
     match = _TIME.fullmatch(text)
     if match is None:
-        raise _refused(number, f"{text[:40]!r} is no time")
+        raise _refusal(number, f"{text[:40]!r} is no time")
     day, minute, second, utc = match.groups()
     try:
         moment = datetime.strptime(f"{day}{minute or '0000'}{second or '00'}+0000", "%Y%m%d%H%M%S%z")
         return moment if utc else moment.replace(tzinfo=None).astimezone()
     except (ValueError, OverflowError, OSError):
-        raise _refused(number, f"{text[:40]!r} is no time") from None
+        raise _refusal(number, f"{text[:40]!r} is no time") from None
 
 
 def people_of(lines: Iterable[Signer]) -> list[frozenset[object]]:

@@ -1,31 +1,31 @@
-"""SSH signatures: OpenSSH's PROTOCOL.sshsig and PROTOCOL.u2f, verified and made with `cryptography` (extra `approval`).
+"""The verification of SSH signatures: OpenSSH's PROTOCOL.sshsig and PROTOCOL.u2f, with the package `cryptography`.
 
 Keys: Ed25519, ECDSA on the NIST curves, RSA of 2048 bits and more (never with SHA-1), and both kinds of hardware
 keys, whose signature must say that somebody touched them.
+
+Why this is our own: `ssh-keygen -Y verify` accepts a hardware key's signature that nobody touched the key for (a test
+shows it), and slim images, in which gates run, have no OpenSSH. `sshsig` 0.3.1 on PyPI knows neither ECDSA nor hardware
+keys, skips the reserved field and takes any hash. `cryptography` reads SSH keys but no signatures.
 """
 
 import base64
 import hashlib
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
-from ci_migrate.errors import CiMigrateError, SettingsError, UsageError
-from ci_migrate.process import run_tool
+from ci_migrate.errors import SettingsError
 
 NAMESPACE = "ci-migrate-approval@v1"
 
-_MAGIC = b"SSHSIG"
+MAGIC = b"SSHSIG"
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CURVES = {"nistp256": "SECP256R1", "nistp384": "SECP384R1", "nistp521": "SECP521R1"}
 _RSA = {"rsa-sha2-256": "SHA256", "rsa-sha2-512": "SHA512"}
 _RSA_BITS = range(2048, 16384 + 1)
 _TOUCHED = 1
-_BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 
 
 class BadSignatureError(Exception):
@@ -76,12 +76,9 @@ class _Reader:
             raise BadSignatureError("there is more behind its end")
 
 
-def _string(data: bytes) -> bytes:
+def encode_string(data: bytes) -> bytes:
+    """A string of SSH's wire format."""
     return struct.pack(">I", len(data)) + data
-
-
-def _mpint(number: int) -> bytes:
-    return _string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
 def parse(data: bytes) -> Signature:
@@ -91,7 +88,7 @@ def parse(data: bytes) -> Signature:
         BadSignatureError: it is none.
     """
     reader = _Reader(data)
-    if reader.take(len(_MAGIC)) != _MAGIC or reader.number() != 1:
+    if reader.take(len(MAGIC)) != MAGIC or reader.number() != 1:
         raise BadSignatureError("it is no SSH signature of version 1")
     key, namespace, reserved = reader.string(), reader.text(), reader.string()
     hash_name, signature = reader.text(), reader.string()
@@ -99,24 +96,6 @@ def parse(data: bytes) -> Signature:
     if reserved or hash_name not in _HASHES:
         raise BadSignatureError("it is made in a way that is not known here")
     return Signature(key=key, namespace=namespace, hash_name=hash_name, signature=signature)
-
-
-def from_armor(text: str) -> bytes:
-    """The binary form of what `ssh-keygen -Y sign` writes. Raises BadSignatureError."""
-    lines = text.strip().splitlines()
-    if len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
-        raise BadSignatureError("it is no armored SSH signature")
-    try:
-        return base64.b64decode("".join(lines[1:-1]), validate=True)
-    except ValueError:
-        raise BadSignatureError("it is no armored SSH signature") from None
-
-
-def to_armor(signature: bytes) -> str:
-    """What `ssh-keygen -Y verify` reads."""
-    text = base64.b64encode(signature).decode()
-    lines = [text[n : n + 70] for n in range(0, len(text), 70)]
-    return "\n".join([_BEGIN, *lines, _END, ""])
 
 
 def fingerprint(key: bytes) -> str:
@@ -140,12 +119,10 @@ def well_formed(key: bytes, kind: str) -> bool:
     return found[:1] == [kind.encode()]
 
 
-def _signed_data(namespace: str, hash_name: str, message: bytes) -> bytes:
+def signed_data(namespace: str, hash_name: str, message: bytes) -> bytes:
+    """What the key signs: the message's hash, with what it is good for."""
     digest = _HASHES[hash_name](message).digest()
-    return _MAGIC + b"".join(map(_string, (namespace.encode(), b"", hash_name.encode(), digest)))
-
-
-# --------------------------------------------------------------------------- verifying
+    return MAGIC + b"".join(map(encode_string, (namespace.encode(), b"", hash_name.encode(), digest)))
 
 
 def verify(signature: Signature, message: bytes) -> None:
@@ -160,7 +137,7 @@ def verify(signature: Signature, message: bytes) -> None:
     check = _CHECKS.get(kind)
     if check is None:
         raise BadSignatureError(f"keys of the type {kind[:40]} are not accepted")
-    data = _signed_data(signature.namespace, signature.hash_name, message)
+    data = signed_data(signature.namespace, signature.hash_name, message)
     reader = _Reader(signature.signature)
     algorithm = reader.text()
     key = _Reader(signature.key)
@@ -195,7 +172,7 @@ def _check_rsa(key: _Reader, algorithm: str, reader: _Reader, data: bytes) -> No
         raise BadSignatureError("its RSA key is too small, or too large")
     value = reader.string()
     reader.end()
-    hashes, _, padding, rsa, _ = _primitives()
+    hashes, _, padding, rsa, _ = primitives()
     try:
         public = rsa.RSAPublicNumbers(exponent, modulus).public_key()
     except ValueError:
@@ -214,7 +191,7 @@ def _check_ecdsa(key: _Reader, algorithm: str, reader: _Reader, data: bytes) -> 
     _expect(algorithm, f"ecdsa-sha2-{curve}")
     value = _der(reader.string())
     reader.end()
-    _verify(public, value, data, _ecdsa(curve))
+    _verify(public, value, data, ecdsa(curve))
 
 
 def _check_sk_ed25519(key: _Reader, algorithm: str, reader: _Reader, data: bytes) -> None:
@@ -232,7 +209,7 @@ def _check_sk_ecdsa(key: _Reader, algorithm: str, reader: _Reader, data: bytes) 
     _expect(curve, "nistp256")
     _expect(algorithm, "sk-ecdsa-sha2-nistp256@openssh.com")
     value = _der(reader.string())
-    _verify(public, value, _touched(reader, application, data), _ecdsa(curve))
+    _verify(public, value, _touched(reader, application, data), ecdsa(curve))
 
 
 _CHECKS: Mapping[str, Callable[[_Reader, str, _Reader, bytes], None]] = {
@@ -266,7 +243,7 @@ def _touched(reader: _Reader, application: bytes, data: bytes) -> bytes:
 
 
 def _ed25519(value: bytes) -> Any:
-    *_, ed25519 = _primitives()
+    *_, ed25519 = primitives()
     try:
         return ed25519.Ed25519PublicKey.from_public_bytes(value)
     except ValueError:
@@ -274,7 +251,7 @@ def _ed25519(value: bytes) -> Any:
 
 
 def _point(curve: str, value: bytes) -> Any:
-    _, ec, *_ = _primitives()
+    _, ec, *_ = primitives()
     if curve not in _CURVES or value[:1] != b"\x04":
         raise BadSignatureError("it is no key")
     try:
@@ -283,8 +260,9 @@ def _point(curve: str, value: bytes) -> Any:
         raise BadSignatureError("it is no key") from None
 
 
-def _ecdsa(curve: str) -> Any:
-    hashes, ec, *_ = _primitives()
+def ecdsa(curve: str) -> Any:
+    """The signature algorithm of a curve."""
+    hashes, ec, *_ = primitives()
     names = {"nistp256": "SHA256", "nistp384": "SHA384", "nistp521": "SHA512"}
     return ec.ECDSA(getattr(hashes, names[curve])())
 
@@ -298,7 +276,7 @@ def _der(value: bytes) -> bytes:
     return bytes(encode_dss_signature(r, s))
 
 
-def _primitives() -> Any:
+def primitives() -> Any:
     """hashes, ec, padding, rsa, ed25519. Raises SettingsError where the extra is not installed."""
     try:
         from cryptography.hazmat.primitives import hashes
@@ -308,116 +286,3 @@ def _primitives() -> Any:
             "Signed approvals need the package cryptography.", hint="pip install 'ci-migrate[approval]'"
         ) from error
     return hashes, ec, padding, rsa, ed25519
-
-
-# --------------------------------------------------------------------------- signing
-
-
-def sign(
-    key_file: Path, message: bytes, passphrase: Callable[[], str] | None = None, namespace: str = NAMESPACE
-) -> bytes:
-    """Sign with a private key of OpenSSH's format.
-
-    Args:
-        key_file: the private key; or a public one (`.pub`), whose private half an agent or a hardware key holds.
-        message: what is signed.
-        passphrase: asked where the key is encrypted.
-        namespace: what the signature is good for.
-
-    Returns:
-        The signature in its binary form.
-
-    Raises:
-        UsageError: the file holds no key that can sign, or the passphrase is wrong.
-        SettingsError: the extra is not installed.
-        ToolError: ssh-keygen could not.
-    """
-    try:
-        text = key_file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"The key {key_file} can't be read: {error.strerror}.") from error
-    if b"PRIVATE KEY" not in text:
-        return _sign_with_ssh_keygen(key_file, message, namespace)
-    private = _private_key(key_file, text, passphrase)
-    if private is None:  # a hardware key: its file only says where the key is
-        return _sign_with_ssh_keygen(key_file, message, namespace)
-    return sign_with(private, message, namespace)
-
-
-def sign_with(private: Any, message: bytes, namespace: str = NAMESPACE) -> bytes:
-    """Sign with a private key of `cryptography`'s. Returns the signature in its binary form."""
-    key = _public_blob(private)
-    value = _sign(private, key_type(key), _signed_data(namespace, "sha512", message))
-    fields = (key, namespace.encode(), b"", b"sha512", value)
-    return _MAGIC + struct.pack(">I", 1) + b"".join(map(_string, fields))
-
-
-def _private_key(key_file: Path, text: bytes, passphrase: Callable[[], str] | None) -> Any:
-    _primitives()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-    def load(password: bytes | None) -> Any:
-        try:
-            return load_ssh_private_key(text, password)
-        except UnsupportedAlgorithm as error:
-            if "bcrypt" in str(error):
-                raise SettingsError(
-                    f"The key {key_file} is encrypted: that needs the package bcrypt.",
-                    hint="pip install 'ci-migrate[approval]'",
-                ) from error
-            return None
-
-    try:
-        return load(None)
-    except (ValueError, TypeError) as error:
-        if "password" not in str(error).lower():
-            _no_key(key_file, error)
-        if passphrase is None:
-            raise UsageError(
-                f"The key {key_file} has a passphrase.", hint="Type it, or use ssh-agent."
-            ) from error
-    try:
-        return load(passphrase().encode())
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"The passphrase of {key_file} is wrong.") from error
-
-
-def _no_key(key_file: Path, error: Exception) -> NoReturn:
-    raise UsageError(
-        f"{key_file} holds no private key of OpenSSH's format.", hint="ssh-keygen -t ed25519 makes one."
-    ) from error
-
-
-def _public_blob(private: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return base64.b64decode(line.split()[1])
-
-
-def _sign(private: Any, kind: str, data: bytes) -> bytes:
-    hashes, _, padding, *_ = _primitives()
-    if kind == "ssh-ed25519":
-        return _string(kind.encode()) + _string(private.sign(data))
-    if kind == "ssh-rsa":
-        return _string(b"rsa-sha2-512") + _string(private.sign(data, padding.PKCS1v15(), hashes.SHA512()))
-    if kind not in KEY_TYPES:
-        raise UsageError(
-            f"Keys of the type {kind} are not accepted.", hint="ssh-keygen -t ed25519 makes one."
-        )
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
-    r, s = decode_dss_signature(private.sign(data, _ecdsa(kind.removeprefix("ecdsa-sha2-"))))
-    return _string(kind.encode()) + _string(_mpint(r) + _mpint(s))
-
-
-def _sign_with_ssh_keygen(key_file: Path, message: bytes, namespace: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
-        file = Path(folder, "message")
-        file.write_bytes(message)
-        run_tool(["ssh-keygen", "-Y", "sign", "-n", namespace, "-f", str(key_file), str(file)], timeout=120)
-        try:
-            return from_armor(file.with_name("message.sig").read_text(encoding="ascii"))
-        except (OSError, BadSignatureError) as error:
-            raise CiMigrateError(f"ssh-keygen made no signature with {key_file}.") from error

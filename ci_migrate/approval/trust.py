@@ -1,4 +1,4 @@
-"""Whom approvals are trusted from, outside the ledger: `CI_MIGRATE_TRUST`. And who is asking.
+"""Who may approve: named in the ledger, else by `CI_MIGRATE_TRUST`.
 
 The repository is no place for it: its author could name themselves.
 """
@@ -7,33 +7,27 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from ci_migrate.approval.signers import Signer
 from ci_migrate.errors import NotApprovedError
 
 VARIABLE = "CI_MIGRATE_TRUST"
 _LIMIT = 256 * 1024
 _LINKS = 40
-ACTOR = "CI_MIGRATE_ACTOR"
-"""Whom the HTTP service works for; set by it for its children."""
-
-_ACTORS = (
-    ACTOR,
-    "GITHUB_ACTOR",
-    "GITHUB_TRIGGERING_ACTOR",
-    "GITLAB_USER_LOGIN",
-    "GITLAB_USER_EMAIL",
-    "GITLAB_USER_NAME",
-)
 _WORK_TREES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
 
-def actors(environ: Mapping[str, str]) -> frozenset[str]:
-    """Who started this job, as GitHub, GitLab and our own HTTP service tell, by all their names, case folded."""
-    return frozenset(environ[name].strip().casefold() for name in _ACTORS if environ.get(name, "").strip())
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may approve; from the ledger or CI_MIGRATE_TRUST, never from the repository.
 
+    `revoked` are fingerprints of keys (`SHA256:...`) that count no more, whoever they belong to.
+    """
 
-def commit_of(environ: Mapping[str, str]) -> str | None:
-    """The commit that this job has checked out, as GitHub and GitLab tell; None where neither does."""
-    return environ.get("GITHUB_SHA") or environ.get("CI_COMMIT_SHA") or None
+    signers: tuple[Signer, ...]
+    revoked: frozenset[str] = frozenset()
+    min_approvals: int = 1
+    forbid_self_approval: bool = False
 
 
 def trust_lines(environ: Mapping[str, str], project: Path) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate import process
-from ci_migrate.approval.signed import Trust, Verified, verify
+from ci_migrate.approval.trust import Trust
+from ci_migrate.approval.verification import Verified, verify
 from ci_migrate.errors import CiMigrateError, NotApprovedError, SettingsError
 
 TIMEOUT = 30.0
@@ -39,28 +40,25 @@ class _Answer(msgspec.Struct, frozen=True):
     refusal: _Refusal | None = None
 
 
-def verify_apart(token: str, trust: Trust, now: datetime) -> Verified:
-    """As `signed.verify`, in a process of its own.
+def verify_isolated(token: str, trust: Trust, now: datetime) -> Verified:
+    """As `verification.verify`, in a process of its own.
 
     Raises:
         NotApprovedError: as there, or the process did not answer.
         SettingsError: as there.
     """
-    answer = _asked(_Question(token, trust, now))
+    answer = _ask(_Question(token, trust, now))
     if answer.refusal is not None:
         kind = _REFUSALS.get(answer.refusal.kind, NotApprovedError)
         raise kind(answer.refusal.what, hint=answer.refusal.hint)
     if answer.verified is None:
-        raise _unanswered("it gave no answer")
+        raise _no_answer("it gave no answer")
     return answer.verified
 
 
-def _asked(question: _Question) -> _Answer:
+def _ask(question: _Question) -> _Answer:
     argv = [sys.executable, "-I", "-c", f"from {__name__} import answer; answer()"]
     with process.running(argv, cwd=Path("/"), inherit=False) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         out, err = process.Tail(child.stdout, _LIMIT), process.Tail(child.stderr)
         try:
             with suppress(BrokenPipeError):  # it ended: its exit code tells more
@@ -68,20 +66,20 @@ def _asked(question: _Question) -> _Answer:
             child.stdin.close()
             code = child.wait(TIMEOUT)
         except process.TimeoutExpired as error:
-            raise _unanswered(f"not within {TIMEOUT:.0f} s") from error
+            raise _no_answer(f"not within {TIMEOUT:.0f} s") from error
         finally:
             if child.poll() is None:
                 process.end_group(child)
             said, complained = out.text(), err.text()
     if code:
-        raise _unanswered((complained.strip().splitlines() or [f"exit code {code}"])[-1][:200])
+        raise _no_answer((complained.strip().splitlines() or [f"exit code {code}"])[-1][:200])
     try:
         return msgspec.json.decode(said, type=_Answer)
     except msgspec.DecodeError as error:
-        raise _unanswered("its answer makes no sense") from error
+        raise _no_answer("its answer makes no sense") from error
 
 
-def _unanswered(why: str) -> NotApprovedError:
+def _no_answer(why: str) -> NotApprovedError:
     return NotApprovedError(
         f"The token could not be verified: the process that does it ended without an answer ({why}).",
         hint=f"Does this work? {sys.executable} -I -c 'import ci_migrate.approval.verify_process'",

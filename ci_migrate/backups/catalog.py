@@ -14,6 +14,7 @@ import msgspec
 
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore, refuse_secrets
 from ci_migrate.backups.fetch import LIST, check_id, check_listing, fetch, read_file
+from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.provider import Provider
 from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
@@ -63,6 +64,7 @@ class Catalog:
         database: Database,
         *,
         target: str,
+        owner: Owner | None = None,
         version_tables: Sequence[VersionTable],
         migration_version: str,
         description: str | None = None,
@@ -74,6 +76,7 @@ class Catalog:
         Args:
             database: what to back up; only read.
             target: its name in the settings.
+            owner: whose backups the earlier ones are; by default those of this very database.
             version_tables: whose rows tell which revision the data is at.
             migration_version: the revision that the migration goes to.
             description: for people; "15 tables" by default.
@@ -86,7 +89,8 @@ class Catalog:
         """
         started, moment, database_size = time.monotonic(), now(), database.size()
         identity, heads = database.identity(), database.heads(version_tables)
-        expected = self.estimate(database, target, partial=bool(tables))
+        owner = owner or Owner(target, frozenset((identity.key,)))
+        expected = self.estimate(database, owner, partial=bool(tables))
         with room_for(expected, self.storage, encrypted=bool(self.encryption.recipients)):
             self.storage.sweep()
             with self._new(heads, moment) as (backup_id, folder):
@@ -114,7 +118,7 @@ class Catalog:
                     database_size=database_size,
                     target=target,
                     partial=bool(tables),
-                    sequence=max((b.sequence for b in self.list(target)), default=0) + 1,
+                    **self._numbers(owner),
                     revision=revision_words(heads),
                     heads=heads,
                     migration_version=migration_version,
@@ -123,12 +127,19 @@ class Catalog:
                     backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
                 )
 
-    def estimate(self, database: Database, target: str, *, partial: bool = False) -> Estimate:
-        """How large a backup of this target would be, and how long it would take. Raises BackupError."""
+    def _numbers(self, owner: Owner) -> dict[str, int]:
+        """The number of the next backup: of its database, and of all here, which is what they are sorted by."""
+        there = self.list()
+        own = (b.sequence for b in there if owner.owns(b))
+        everybody = (max(b.catalog_sequence, b.sequence) for b in there)
+        return {"sequence": max(own, default=0) + 1, "catalog_sequence": max(everybody, default=0) + 1}
+
+    def estimate(self, database: Database, owner: Owner, *, partial: bool = False) -> Estimate:
+        """How large a backup of this database would be, and how long it would take. Raises BackupError."""
         if self._takes and not partial:
             return Estimate(stored=0, needed=0)  # the provider's own affair
         try:
-            earlier = self.list(target)
+            earlier = self.list(owner)
         except OSError as error:
             raise BackupError(
                 f"The backups in {self.storage.place} can't be listed: {error.strerror or error}.",
@@ -175,14 +186,14 @@ class Catalog:
 
     # ---------------------------------------------------------------- read
 
-    def list(self, target: str | None = None) -> Backups:
-        """All backups, the oldest first; those of one target if it is given.
+    def list(self, owner: Owner | None = None) -> Backups:
+        """All backups, the oldest first; those of one database if it is given.
 
         Half-written ones are among them, with status FAILED: nobody knows whose they are.
         """
         found = [self._read(backup_id) for backup_id in self.storage.ids()]
-        wanted = [b for b in found if target is None or b.target == target or b.status is BackupStatus.FAILED]
-        return sorted(wanted, key=lambda b: (b.backup_time, b.sequence, b.backup_id))
+        wanted = [b for b in found if owner is None or owner.owns(b) or b.status is BackupStatus.FAILED]
+        return sorted(wanted, key=_age_order)
 
     def get(self, backup_id: str) -> Backup:
         """The backup with this id.
@@ -332,13 +343,13 @@ class Catalog:
     def prune(
         self,
         keep: int,
-        target: str,
+        owner: Owner,
         *,
         protected: Collection[str] = (),
         proven: Collection[str] = (),
         dry: bool,
     ) -> Backups:
-        """Remove the backups of a target that are older than its last migrations.
+        """Remove the backups of a database that are older than its last migrations.
 
         Retries of one migration (from the same heads to the same version, one after the other) count once,
         and all of theirs are kept: if the first one broke something, only the first backup is without it.
@@ -346,7 +357,7 @@ class Catalog:
 
         Args:
             keep: of how many migrations backups are kept.
-            target: whose backups.
+            owner: whose backups.
             protected: ids that are never removed (an unfinished run refers to them).
             proven: ids of which the newest that is here is never removed.
             dry: only tell.
@@ -360,7 +371,7 @@ class Catalog:
         """
         if keep < 1:
             raise UsageError(f"keep-backups = {keep} would remove every backup.", hint="Keep at least 1.")
-        whole = [b for b in self.list(target) if self._whole(b)]
+        whole = [b for b in self.list(owner) if self._whole(b)]
         kept, migrations, last = set(protected), 0, None
         for backup in reversed(whole):
             migration = (backup.heads, backup.migration_version)
@@ -384,6 +395,11 @@ class Catalog:
     def sweep(self) -> Sequence[str]:
         """Remove half-written backups of processes that are gone; returns their ids. Raises OSError."""
         return self.storage.sweep()
+
+
+def _age_order(backup: Backup) -> tuple[int, datetime, int, str]:
+    # Clocks jump. Version 0.1.0 numbered by target alone, and renaming one began anew at 1: among those, time decides.
+    return backup.catalog_sequence, backup.backup_time, backup.sequence, backup.backup_id
 
 
 def _further(progress: Progress, before: int, total: int, done: int) -> None:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import msgspec
@@ -92,6 +92,19 @@ class Check:
             file=file,
             line=line,
         )
+
+
+Find = Callable[[Check, Facts], Iterable[Finding]]
+
+
+def with_evidence(find: Callable[[Check, Facts, Evidence], Iterable[Finding]]) -> Find:
+    """The function of a measured check that is given the evidence; without a dry run it finds nothing."""
+
+    @wraps(find)
+    def find_where_measured(check: Check, facts: Facts) -> Iterable[Finding]:
+        return () if facts.evidence is None else find(check, facts, facts.evidence)
+
+    return find_where_measured
 
 
 @dataclass(frozen=True)

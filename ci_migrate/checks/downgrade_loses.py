@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.dropped_with_rows import columns_gone, tables_gone
 from ci_migrate.checks.rows_lost import rows_gone, values_gone
-from ci_migrate.model import Direction, Finding, Severity, Statement
+from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement
 
 SHOWN = 3
 
 
-def find_losses(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find_losses(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Tables and columns that go with what is in them, rows and values that go out of those that stay."""
     if facts.plan.direction is not Direction.DOWNGRADE:
         return
-    assert facts.evidence is not None
-    for words, statement in _losses(facts):
+    for words, statement in _losses(facts, evidence):
         yield check.finding(
             f"The downgrade loses {words}.",
             revision=statement.revision if statement else None,
@@ -24,16 +24,15 @@ def find_losses(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _losses(facts: Facts) -> Iterator[tuple[str, Statement | None]]:
-    assert facts.evidence is not None
-    for table, rows, statement in tables_gone(facts):
+def _losses(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, Statement | None]]:
+    for table, rows, statement in tables_gone(facts, evidence):
         yield f"table {table} with {_plural(rows, 'row')}", statement
-    for column, values, places, statement in columns_gone(facts):
+    for column, values, places, statement in columns_gone(evidence):
         if not places:
             yield f"column {column} with {_plural(values, 'value')}", statement
-    for table, before, after, statement in rows_gone(facts.evidence):
+    for table, before, after, statement in rows_gone(evidence):
         yield f"{before - after:,} of {_plural(before, 'row')} of table {table}", statement
-    for column, before, after, statement in values_gone(facts.evidence):
+    for column, before, after, statement in values_gone(evidence):
         yield f"{before - after:,} of {_plural(before, 'value')} of column {column}", statement
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, TableContent
 
 
@@ -48,10 +48,8 @@ def _appeared(evidence: Evidence, content: ColumnContent) -> list[tuple[str, str
     ]
 
 
-def tables_gone(facts: Facts) -> Iterator[tuple[str, int, Statement | None]]:
+def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, Statement | None]]:
     """Tables that had rows before the dry run and do not exist after it, with their rows; not those renamed."""
-    evidence = facts.evidence
-    assert evidence is not None
     for table in _gone(evidence, "table"):
         found = evidence.tables.get(table)
         before = found.before if found else None
@@ -61,13 +59,11 @@ def tables_gone(facts: Facts) -> Iterator[tuple[str, int, Statement | None]]:
             yield table, rows, _culprit(evidence, f"table {table}", table.rpartition(".")[2])
 
 
-def columns_gone(facts: Facts) -> Iterator[tuple[str, int, list[str], Statement | None]]:
+def columns_gone(evidence: Evidence) -> Iterator[tuple[str, int, list[str], Statement | None]]:
     """Columns that had values before the dry run and do not exist after it, with their values; not those renamed.
 
     The third is where in other tables the very same values appeared: then nothing is lost.
     """
-    evidence = facts.evidence
-    assert evidence is not None
     gone_tables = set(_gone(evidence, "table"))
     for name in _gone(evidence, "column"):
         table, _, column = name.rpartition(".")
@@ -86,9 +82,12 @@ def columns_gone(facts: Facts) -> Iterator[tuple[str, int, list[str], Statement 
         yield name, content.values, [".".join(place) for place in places], statement
 
 
-def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find_tables(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Tables that go away with rows in them. What a downgrade loses is CM403."""
-    for table, rows, statement in tables_gone(facts) if facts.plan.direction is Direction.UPGRADE else ():
+    for table, rows, statement in (
+        tables_gone(facts, evidence) if facts.plan.direction is Direction.UPGRADE else ()
+    ):
         yield check.finding(
             f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
             f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
@@ -98,12 +97,13 @@ def find_tables(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def find_columns(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find_columns(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Columns that go away with values in them.
 
     Nothing to say of a rename; a warning where the very same values appeared in another table: nothing is lost.
     """
-    gone = columns_gone(facts) if facts.plan.direction is Direction.UPGRADE else ()
+    gone = columns_gone(evidence) if facts.plan.direction is Direction.UPGRADE else ()
     for name, values, places, statement in gone:
         message = (
             f"Column {name} goes away with {values} values in it. Keep it one release longer, or "

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import linecache
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -126,28 +125,28 @@ class _Function:
         error: BaseException | None = None
         returned = None
         try:
-            returned = self._called(facts)
+            returned = self._call(facts)
         except BaseException as raised:  # noqa: BLE001 - pytest.fail() is none of Exception; this is its own thread
             error = raised
         file, line = self._place(error)
         severity = check.severity
         if isinstance(error, AssertionError):
-            words = str(error) or linecache.getline(str(self.file), line).strip()
+            words = str(error) or _assert_text(self.file, line)
         elif error is None and returned is None:
             return
         else:
             what = f"it returned {returned!r:.100}; what is wrong is said by assert"
-            words = f"The check {check.code} could not tell: {_explained(error, facts) if error else what}"
+            words = f"The check {check.code} could not tell: {_explain(error, facts) if error else what}"
             severity = Severity.ERROR
         only = facts.plan.revisions[0].id if len(facts.plan.revisions) == 1 else None
         yield check.finding(words, revision=only, file=file, line=line, severity=severity)
 
-    def _called(self, facts: Facts) -> object:
+    def _call(self, facts: Facts) -> object:
         given: dict[str, Any] = {"plan": facts.plan, "evidence": facts.evidence}
         with ExitStack() as stack:
             for name in ("before", "after"):
                 if name in self.wants:
-                    given[name] = stack.enter_context(_looking_at(facts.copies[name]))
+                    given[name] = stack.enter_context(_open_read_only(facts.copies[name]))
             return self.call(**{name: given[name] for name in self.wants})
 
     def _place(self, error: BaseException | None) -> tuple[str, int]:
@@ -162,14 +161,25 @@ class _Function:
         return (self.file.relative_to(self.project) if inside else self.file).as_posix(), line
 
 
+def _assert_text(file: Path, line: int) -> str:
+    """The text of the assert statement in a line, in one line however it is broken."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # edited or removed meanwhile
+        return "an assertion failed"
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assert) and node.lineno <= line]
+    inside = [node for node in found if line <= (node.end_lineno or node.lineno)]
+    return ast.unparse(inside[-1]) if inside else "an assertion failed"
+
+
 @contextmanager
-def _looking_at(database: Database) -> Iterator[Connection]:
+def _open_read_only(database: Database) -> Iterator[Connection]:
     """A connection that only reads; each statement by itself, so that one that hangs holds no locks in between."""
     with session(database, read_only=True) as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _explained(error: BaseException, facts: Facts) -> str:
+def _explain(error: BaseException, facts: Facts) -> str:
     """The error in one line; a driver's one without the values that were bound."""
     if isinstance(error, DBAPIError) and facts.copies:
         return next(iter(facts.copies.values())).explain(error)

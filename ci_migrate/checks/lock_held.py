@@ -2,27 +2,28 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.table_rewritten import rewritten
-from ci_migrate.model import Finding, LockHeld, Severity, Statement
+from ci_migrate.model import Evidence, Finding, LockHeld, Severity, Statement
 
 PATIENCE = 10
 """Times the budget: what only the time between statements makes longer is no error below that."""
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Of each table the lock that was held longest.
 
     An error where the database itself was at work for longer than the budget meanwhile. Time between statements is the
     script's, or that of a runner which is busy with other things: up to ten times the budget it makes a warning, and so
     does a lock on the whole database (SQLite), since there is no other way to write there.
     """
-    said = {(s.position, table) for s, table, lock in rewritten(facts) if s.seconds > facts.lock_budget}
-    for table, (statement, lock) in sorted(_longest(facts).items()):
+    said = {(s.position, table) for s, table, lock in rewritten(evidence) if s.seconds > facts.lock_budget}
+    for table, (statement, lock) in sorted(_longest(facts, evidence).items()):
         if (statement.position, table) in said:  # CM302 says the same, and more
             continue
         where = f"table {table}" if table else "the database"
-        held, work = lock.seconds or 0, _work(facts, statement)
+        held, work = lock.seconds or 0, _work(evidence, statement)
         error = bool(table) and (work > facts.lock_budget or held > PATIENCE * facts.lock_budget)
         yield check.finding(
             f"{lock.mode} on {where} was held for {held:.1f} s until the commit ({min(work, held):.1f} s of it in "
@@ -34,14 +35,13 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _work(facts: Facts, taker: Statement) -> float:
+def _work(evidence: Evidence, taker: Statement) -> float:
     """Seconds that statements took from the one that took the lock to the commit, each with all its rounds."""
-    assert facts.evidence is not None
-    commits = (r.statements for r in facts.evidence.commit_points if r.statements >= taker.position)
+    commits = (r.statements for r in evidence.commit_points if r.statements >= taker.position)
     end = next(commits, None)
     return sum(
         s.seconds
-        for s in facts.evidence.statements
+        for s in evidence.statements
         if s.position >= taker.position and (end is None or s.position <= end)
     )
 
@@ -55,10 +55,8 @@ def _instead(table: str) -> str:
     )
 
 
-def _longest(facts: Facts) -> dict[str, tuple[Statement, LockHeld]]:
+def _longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, LockHeld]]:
     """By table; tables that were not there before, or had no rows, hinder nobody."""
-    evidence = facts.evidence
-    assert evidence is not None
     found: dict[str, tuple[Statement, LockHeld]] = {}
     in_use = {table for table, count in evidence.row_counts_before.items() if count.rows}
     for statement in evidence.statements:

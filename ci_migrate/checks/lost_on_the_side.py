@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.model import Direction, Evidence, Finding, SchemaChange, Severity, Statement
 from ci_migrate.schema_text import attributes
@@ -28,14 +28,14 @@ Lost = tuple[str, Severity, Statement | None]
 """What is lost and what to write instead, how bad that is, and the statement that did it."""
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Objects that are gone after an upgrade although no statement named them."""
-    assert facts.evidence is not None
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for change in facts.evidence.changes:
+    for change in evidence.changes:
         for look in (_with_what_was_dropped, _in_a_rebuild, _by_a_modify):
-            for message, severity, statement in look(facts.evidence, change):
+            for message, severity, statement in look(evidence, change):
                 yield check.finding(
                     message,
                     severity=severity,

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Finding, Severity
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.model import Evidence, Finding, Severity
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, _facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error: the migration itself would be stopped at the first statement that was not rehearsed."""
-    assert facts.evidence is not None
-    found = facts.evidence.divergence
+    found = evidence.divergence
     if found is not None:
         yield check.finding(
             f"Two rehearsals did not do the same: {found.words}. Take what differs (time, random numbers, the order of "

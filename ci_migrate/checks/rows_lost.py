@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement
 
 
@@ -34,12 +34,12 @@ def values_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement |
                 yield f"{table}.{column}", before.values, after.values, statement
 
 
-def find_rows(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find_rows(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Tables that have fewer rows after the dry run than before it. What a downgrade loses is CM403."""
-    assert facts.evidence is not None
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for table, before, after, statement in rows_gone(facts.evidence):
+    for table, before, after, statement in rows_gone(evidence):
         yield check.finding(
             f"Table {table} had {before} rows before and has {after} after: {before - after} "
             "rows are lost. On SQLite look for a rebuild with foreign keys on (ON DELETE CASCADE).",
@@ -49,12 +49,12 @@ def find_rows(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def find_nulls(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find_nulls(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Columns that have fewer values after the dry run than before it, in tables that kept their rows."""
-    assert facts.evidence is not None
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for column, before, after, statement in values_gone(facts.evidence):
+    for column, before, after, statement in values_gone(evidence):
         yield check.finding(
             f"Column {column} had {before} values before and has {after} after: {before - after} became NULL.",
             revision=statement.revision if statement else None,

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Finding, LockHeld, Severity, Statement
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.model import Evidence, Finding, LockHeld, Severity, Statement
 
 
-def rewritten(facts: Facts) -> Iterator[tuple[Statement, str, LockHeld]]:
+def rewritten(evidence: Evidence) -> Iterator[tuple[Statement, str, LockHeld]]:
     """Statements that wrote a table with rows anew, the table, and a lock that kept others from it meanwhile."""
-    evidence = facts.evidence
-    assert evidence is not None
     held: dict[str, LockHeld] = {}
     for statement in evidence.statements:
         held.update({lock.table: lock for lock in statement.locks if lock.blocks})
@@ -19,11 +17,11 @@ def rewritten(facts: Facts) -> Iterator[tuple[Statement, str, LockHeld]]:
                 yield statement, table, held[table]
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error above the budget; else an information, since it grows with the table."""
-    assert facts.evidence is not None
-    for statement, table, lock in rewritten(facts):
-        rows = facts.evidence.row_counts_before[table].rows
+    for statement, table, lock in rewritten(evidence):
+        rows = evidence.row_counts_before[table].rows
         long = statement.seconds > facts.lock_budget
         yield check.finding(
             f"Table {table} with {rows:,} rows was written anew in {statement.seconds:.1f} s under {lock.mode}, which "

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Finding, Severity
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.model import Evidence, Finding, Severity
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """A warning for each revision that sends something after it committed: that may fail, and the rest stays.
 
     Nothing to say where every DDL statement commits by itself (MySQL, MariaDB).
     """
-    evidence = facts.evidence
-    assert evidence is not None
     if not facts.transactional_ddl:
         return
     for revision in dict.fromkeys(

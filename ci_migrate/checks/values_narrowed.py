@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
+from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.rows_lost import statement_of
-from ci_migrate.model import Direction, Finding, Severity
+from ci_migrate.model import Direction, Evidence, Finding, Severity
 from ci_migrate.schema_text import attributes
 
 TEXT = re.compile(r"(?:character varying|n?varchar|(?:tiny|medium|long)?text|clob|string)\b", re.IGNORECASE)
@@ -16,13 +16,12 @@ ARGUMENTS = re.compile(r"\((\d+)(?:,\s*(\d+))?\)")
 MANY = 10**9
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error where texts were cut; a warning where digits or times may have been.
 
     Nothing of tables that an UPDATE of the migration names: then values may be others for another reason.
     """
-    evidence = facts.evidence
-    assert evidence is not None
     for change in evidence.changes if facts.plan.direction is Direction.UPGRADE else ():
         kind, _, name = change.name.partition(" ")
         if kind != "column" or change.before is None or change.after is None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Direction, Finding, Severity
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.model import Direction, Evidence, Finding, Severity
 
 
-def find(check: Check, facts: Facts) -> Iterator[Finding]:
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """A warning where this run's backup is proven, an error with `require-downgrade`."""
-    assert facts.evidence is not None
-    way_back = facts.evidence.way_back
+    way_back = evidence.way_back
     if facts.plan.direction is not Direction.UPGRADE or not way_back.tried or way_back.proven:
         return
     severity = Severity.ERROR if facts.require_downgrade else check.severity

@@ -5,15 +5,15 @@ from typing import Any
 
 import click
 
-from ci_migrate.approval import sshsig
+from ci_migrate.approval import signing
 from ci_migrate.approval.envelope import Envelope
 from ci_migrate.approval.payload import WAYS_BACK
 from ci_migrate.approval.request import FILE_NAME, ApprovalRequest, payload_of, read_request
-from ci_migrate.approval.signed import describe_token, plain
+from ci_migrate.approval.verification import describe_token, plain
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Direction, Severity, now
+from ci_migrate.model import Plan, Purpose, Severity, now
 from ci_migrate.reports.story import NO_TABLE
 from ci_migrate.run.run import show_heads
 
@@ -65,7 +65,7 @@ def approved(environment: Environment, request: str, key: str, reason: str) -> s
 
 def signed_token(environment: Environment, envelope: Envelope, key: str) -> str:
     """The envelope with one signature more, as a token. Asks for the key's passphrase where it has one."""
-    signature = sshsig.sign(
+    signature = signing.sign(
         environment.directory / Path(key).expanduser(),
         envelope.signed_bytes,
         lambda: str(click.prompt(f"Passphrase of {key}", hide_input=True, err=True)),
@@ -100,13 +100,11 @@ def _words(request: ApprovalRequest) -> str:
     """What is about to be approved, for the one who signs it."""
     plan, evidence = request.plan, request.evidence
     lines = [
-        f"{plan.direction.value} of {plan.identity.place} (target {request.target}), asked for by {request.requester}:",
-        f"  {show_heads([c.from_heads for c in plan.contexts])} -> {show_heads([c.to_heads for c in plan.contexts])}",
-        *(f"  {r.id}  {r.message}  {r.file}" for r in plan.revisions[:_SHOWN]),
+        f"{plan.purpose} of {plan.identity.place} (target {request.target}), asked for by {request.requester}:",
     ]
-    if len(plan.revisions) > _SHOWN:
-        lines.append(f"  and {len(plan.revisions) - _SHOWN} more")
-    if plan.direction in (Direction.RESTORE, Direction.PROTECTION):
+    if isinstance(plan, Plan):
+        lines += _revisions(plan)
+    if plan.purpose in (Purpose.RESTORE, Purpose.PROTECTION):
         lines.append(f"  {plan.destination}")
     elif evidence is None:
         lines.append("  There was no dry run.")
@@ -120,6 +118,16 @@ def _words(request: ApprovalRequest) -> str:
     if len(findings) > _SHOWN:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
     return "\n".join(map(plain, lines))
+
+
+def _revisions(plan: Plan) -> list[str]:
+    before, after = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
+    lines = [
+        f"  {before} -> {after}",
+        *(f"  {r.id}  {r.message}  {r.file}" for r in plan.revisions[:_SHOWN]),
+    ]
+    more = len(plan.revisions) - _SHOWN
+    return [*lines, f"  and {more} more"] if more > 0 else lines
 
 
 def _rows(count: int | None) -> str:

@@ -5,17 +5,18 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Report
 from ci_migrate.operations.check_since import check_since
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 
 @click.command("check")
-@click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@destination_options
 @click.option(
     "--since",
     metavar="REF",
@@ -27,13 +28,13 @@ from ci_migrate.settings.settings import Settings
 def command(environment: Environment, /, destination: str | None, since: str | None, **options: Any) -> int:
     """The plan and every static check. Reads only."""
     if since is None:
-        return pipeline_command(environment, "check", options, destination=destination)
+        return pipeline_command(environment, VERBS["check"], options, destination=destination)
     if destination is not None:
         raise UsageError("--since looks at all that is new: leave --to out.")
 
-    def work(settings: Settings, order: GateRequest) -> Report:
+    def work(settings: Settings, request: GateRequest) -> Report:
         report = check_since(settings, since, environment.interrupt)
-        order.done(report.results[0])
+        request.done(report.results[0])
         return report
 
-    return pipeline_command(environment, "check", options, work=work)
+    return pipeline_command(environment, VERBS["check"], options, work=work)

@@ -5,16 +5,17 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.model import Report
 from ci_migrate.operations.dry_run_on import dry_run_on
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 
 @click.command("dry-run")
-@click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@destination_options
 @click.option(
     "--on",
     "stand_in",
@@ -31,7 +32,7 @@ def command(
     work = None
     if stand_in is not None:
 
-        def work(settings: Settings, order: GateRequest) -> Report:
-            return dry_run_on(settings, order, stand_in, environment.interrupt)
+        def work(settings: Settings, request: GateRequest) -> Report:
+            return dry_run_on(settings, request, stand_in, environment.interrupt)
 
-    return pipeline_command(environment, "dry-run", options, destination=destination, work=work)
+    return pipeline_command(environment, VERBS["dry-run"], options, destination=destination, work=work)

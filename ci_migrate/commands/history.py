@@ -6,8 +6,10 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
 
 
 @click.command("history")
@@ -17,8 +19,8 @@ from ci_migrate.session import GateRequest, open_session
 def command(environment: Environment, /, limit: int, **options: Any) -> int:
     """The runs of this target, newest first."""
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest("history"), environment.interrupt) as (run, _):
-        records = run.ledger.runs(limit=limit) if run.ledger is not None else ()
+    with open_session(settings, GateRequest(VERBS["history"]), environment.interrupt) as run:
+        records = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()
     if not records:
         click.echo("No run yet.")
     for record in records:

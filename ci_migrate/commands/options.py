@@ -1,8 +1,9 @@
 """Options that several commands share, and how they become Settings."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -49,6 +50,24 @@ def settings_options(function: Function) -> Function:
     return function
 
 
+def destination_options(function: Function) -> Function:
+    """Where an upgrade leads: --to REVISION, or REVISION alone as Alembic has it. The command gets `destination`."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, destination: str | None, revision: str | None, **options: Any) -> Any:
+        refuse_tokens([word for word in (destination, revision) if word is not None])
+        if destination is not None and revision is not None:
+            raise UsageError(f"The destination is given twice: {revision}, and --to {destination}.")
+        return function(*arguments, destination=destination or revision, **options)
+
+    for parameter in (
+        click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`."),
+        click.argument("revision", required=False),
+    ):
+        command = parameter(command)
+    return cast("Function", command)
+
+
 def report_options(function: Function) -> Function:
     """Where reports go."""
     for option in (
@@ -81,12 +100,11 @@ def refuse_tokens(words: Sequence[str]) -> None:
     """Raise UsageError where an argument is a token itself: others here can read those."""
     if not any(len(word) >= SHORTEST_TOKEN for word in words):
         return
-    from ci_migrate.approval.confirmation import looks_confirming
-    from ci_migrate.approval.envelope import looks_signed
+    from ci_migrate.approval.tokens import kind_of
 
     for word in words:
         token = word.rpartition("=")[2]
-        if looks_confirming(token) or looks_signed(token) or looks_signed(word):
+        if kind_of(token) or kind_of(word):
             raise UsageError(
                 "An argument is an approval token itself: others on this machine can read it there.",
                 hint="Give it by --token-file PATH, by standard input (--token-file -) or as CI_MIGRATE_TOKEN; "

@@ -5,15 +5,16 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.pipeline import pipeline_command
+from ci_migrate.verbs import VERBS
 
 
 @click.command("plan")
-@click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@destination_options
 @settings_options
 @report_options
 @click.pass_obj
 def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
     """What would run, on which database. Reads only."""
-    return pipeline_command(environment, "plan", options, destination=destination)
+    return pipeline_command(environment, VERBS["plan"], options, destination=destination)

@@ -12,6 +12,7 @@ from ci_migrate.gate import actor
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.operations.protection import Change, accept_identity, freeze, protect, unfreeze
 from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS, Verb
 
 
 def change_options(function: Function) -> Function:
@@ -82,12 +83,12 @@ def command(
             return lambda run: accept_identity(run, who)
         return lambda run: protect(run, rules, who)
 
-    return changed(environment, "protect", options, change, by, token_file)
+    return changed(environment, VERBS["protect"], options, change, by, token_file)
 
 
 def changed(
     environment: Environment,
-    command: str,
+    verb: Verb,
     options: dict[str, Any],
     change: Callable[[str], Change],
     by: str | None,
@@ -95,7 +96,7 @@ def changed(
 ) -> int:
     """Change the protection and say so."""
     settings = settings_of(environment, options)
-    order = GateRequest(command, token=token_of(environment, token_file))
-    with open_session(settings, order, environment.interrupt, ledger=True) as (run, _):
+    request = GateRequest(verb, token=token_of(environment, token_file))
+    with open_session(settings, request, environment.interrupt) as run:
         click.echo(change(by or actor(settings))(run))
     return 0

@@ -8,7 +8,8 @@ import click
 from ci_migrate import gate
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.pipeline import pipeline_command
+from ci_migrate.verbs import VERBS
 
 
 @click.command("repair")
@@ -23,9 +24,9 @@ def command(environment: Environment, /, only_show: bool, forward: bool, **optio
     """Say what state an unfinished run left the target in, mend it, prove it."""
     return pipeline_command(
         environment,
-        "repair",
+        VERBS["repair"],
         options,
-        work=lambda settings, order: gate.repair(
-            settings, replace(order, forward=forward), environment.interrupt, only_show=only_show
+        work=lambda settings, request: gate.repair(
+            settings, replace(request, forward=forward), environment.interrupt, only_show=only_show
         ),
     )

@@ -10,12 +10,13 @@ from ci_migrate import gate
 from ci_migrate.commands.confirm import Lost, confirm_restore
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.model import Backup, Direction, Report
 from ci_migrate.operations.rollback import back_by_restore
 from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 ACCEPTED = "CM403=--yes was given"
 
@@ -47,11 +48,11 @@ def command(
     """
     aside = bool(options["as_json"])
 
-    def downgrade(settings: Settings, order: GateRequest) -> Report:
+    def downgrade(settings: Settings, request: GateRequest) -> Report:
         allow = (*settings.allow, ACCEPTED) if yes else settings.allow
-        return gate.run(replace(settings, allow=allow), order, environment.interrupt)
+        return gate.run(replace(settings, allow=allow), request, environment.interrupt)
 
-    def restore(settings: Settings, order: GateRequest) -> Report:
+    def restore(settings: Settings, request: GateRequest) -> Report:
         other = [
             "ci-migrate",
             "rollback",
@@ -66,11 +67,11 @@ def command(
         def sure(run: Run, backup: Backup, lost: Lost) -> None:
             confirm_restore(environment, run, backup, lost, yes=yes, aside=aside, other=shlex.join(other))
 
-        return back_by_restore(settings, order, environment.interrupt, sure=sure)
+        return back_by_restore(settings, request, environment.interrupt, sure=sure)
 
     return pipeline_command(
         environment,
-        "rollback",
+        VERBS["rollback"],
         options,
         direction=Direction.DOWNGRADE,
         destination=destination,

@@ -5,12 +5,13 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.pipeline import pipeline_command
+from ci_migrate.verbs import VERBS
 
 
 @click.command("run")
-@click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`.")
+@destination_options
 @click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
 @settings_options
 @report_options
@@ -19,4 +20,6 @@ def command(
     environment: Environment, /, destination: str | None, token_file: str | None, **options: Any
 ) -> int:
     """Check, back up, rehearse on the restored backup, approve, migrate, verify; repair if it fails."""
-    return pipeline_command(environment, "run", options, destination=destination, token_file=token_file)
+    return pipeline_command(
+        environment, VERBS["run"], options, destination=destination, token_file=token_file
+    )

@@ -8,9 +8,10 @@ import click
 from ci_migrate import gate
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.show import pipeline_command
+from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction
+from ci_migrate.verbs import VERBS
 
 
 @click.command("stamp")
@@ -43,12 +44,12 @@ def command(
         raise UsageError("A stamp needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
     return pipeline_command(
         environment,
-        "stamp",
+        VERBS["stamp"],
         options,
         direction=Direction.STAMP,
         destination=revision,
         token_file=token_file,
-        work=lambda settings, order: gate.run(
-            settings, replace(order, purge=purge, reason=reason.strip()), environment.interrupt
+        work=lambda settings, request: gate.run(
+            settings, replace(request, purge=purge, reason=reason.strip()), environment.interrupt
         ),
     )

@@ -11,6 +11,7 @@ from ci_migrate.operations.status import Status, status
 from ci_migrate.reports.story import plural
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
 
 WIDTH = 12
 SHOWN = 3
@@ -26,7 +27,7 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     7 if a run was left unfinished, 1 if the version rows make no sense.
     """
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest("status"), environment.interrupt) as (run, _):
+    with open_session(settings, GateRequest(VERBS["status"]), environment.interrupt) as run:
         found = status(run)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())

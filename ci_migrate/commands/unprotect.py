@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.protect import change_options, changed
 from ci_migrate.operations.protection import unprotect
+from ci_migrate.verbs import VERBS
 
 
 @click.command("unprotect")
@@ -15,5 +16,5 @@ from ci_migrate.operations.protection import unprotect
 def command(environment: Environment, /, by: str | None, token_file: str | None, **options: Any) -> int:
     """Take the protection away; needs an approval itself."""
     return changed(
-        environment, "unprotect", options, lambda who: lambda run: unprotect(run, who), by, token_file
+        environment, VERBS["unprotect"], options, lambda who: lambda run: unprotect(run, who), by, token_file
     )

@@ -306,6 +306,13 @@ def takes_tables(database: Database) -> TakesTables:
     return database
 
 
+def undoes_additions(database: Database) -> UndoesAdditions:
+    """The database, as one in which what a migration added can be dropped again. Raises RefusedError: it can't."""
+    if not isinstance(database, UndoesAdditions):
+        raise RefusedError(f"Additions to {database.dialect} can't be taken back one by one.")
+    return database
+
+
 def named_tables(database: Database, wanted: Iterable[str]) -> list[str]:
     """The tables that somebody named, as `counts` calls them; the schema may be left out where one has the name.
 

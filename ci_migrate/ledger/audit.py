@@ -31,12 +31,15 @@ class AuditRecord(Frozen, frozen=True, kw_only=True):
     sha256: str
 
 
-def append(connection: Connection, kind: str, run_id: str | None, facts: dict[str, Any]) -> None:
-    """Add a record within the caller's transaction: what it tells of is committed with it, or neither is."""
-    append_all(connection, kind, run_id, [facts])
+def append(connection: Connection, kind: str, run_id: str | None, facts: dict[str, Any]) -> int:
+    """Add a record within the caller's transaction: what it tells of is committed with it, or neither is.
+
+    Returns its sequence, which grows from record to record whatever clocks do.
+    """
+    return append_all(connection, kind, run_id, [facts])
 
 
-def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequence[dict[str, Any]]) -> None:
+def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequence[dict[str, Any]]) -> int:
     """As `append`, for several records of one kind and one time, in this order. There is at least one."""
     # The row lock (SQLite: BEGIN IMMEDIATE) makes writers take turns, so the chain can't fork.
     head = connection.execute(select(audit_head).with_for_update()).one()
@@ -58,6 +61,7 @@ def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequ
         )
     connection.execute(insert(audit), rows)
     connection.execute(update(audit_head).values(records=head.records + len(rows), sha256=digest))
+    return int(head.records) + len(rows)
 
 
 def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:

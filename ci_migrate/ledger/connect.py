@@ -12,13 +12,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import connect_mysql as opening_mysql
+from ci_migrate.ledger import connect_mysql
 from ci_migrate.ledger.place import SUFFIX, connectable, place
 from ci_migrate.ledger.problems import INSUFFICIENT_PRIVILEGE, problem, quoted, sqlstate, translate_errors
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a session of the ledger waits for another one's lock."""
+
+MAKING_TIMEOUT = 60.0
+"""Seconds that it waits for another process that makes or upgrades the tables: 100,000 runs take some ten."""
 
 MAINTENANCE = "postgres"
 """The database that every PostgreSQL server has, unless somebody dropped it."""
@@ -37,13 +40,13 @@ _IN_USE = "55006"  # somebody is connected to template0
 _MAKING = 0x63696D6967726174  # "cimigrat": the advisory lock under which tables are made
 
 
-def ready(url: URL, *, create: bool) -> Engine | None:
+def open_engine(url: URL, *, create: bool) -> Engine | None:
     """An engine for a ledger that is there and of our version; None where it is not and `create` is False.
 
     Raises:
         LedgerError: it can't be reached, made or upgraded, or is newer than this ci-migrate.
     """
-    engine = _reached(url, create=create)
+    engine = _reach(url, create=create)
     if engine is None:
         return None
     try:
@@ -54,7 +57,7 @@ def ready(url: URL, *, create: bool) -> Engine | None:
                 return None
             if version != LEDGER_REVISION:
                 _refuse_newer(version, url)
-                _make(engine, url)
+                _make_or_upgrade(engine, url, version)
     except BaseException:
         engine.dispose()
         raise
@@ -67,7 +70,7 @@ def _engine(url: URL) -> Engine:
     if sqlite:
         arguments = {"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
     elif mysql:
-        arguments = opening_mysql.arguments(url, BUSY_TIMEOUT)
+        arguments = connect_mysql.arguments(url, BUSY_TIMEOUT)
     else:
         # Not "ci-migrate/...": that name is looked for when the sessions of a dead run are.
         arguments = {"application_name": "ci-migrate ledger"}
@@ -131,19 +134,38 @@ def _version_row(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _make_or_upgrade(engine: Engine, url: URL, version: str | None) -> None:
+    """Make the tables, or bring older ones to our version: also for what only reads, which could not read them else."""
+    try:
+        _make(engine, url)
+    except LedgerError as error:
+        if version is None:
+            raise
+        raise LedgerError(
+            f"{error.what} It is of version {version}, and this ci-migrate reads {LEDGER_REVISION}.",
+            state=error.state,
+            hint="Let the role that made it run any command of this ci-migrate once, such as: ci-migrate status",
+        ) from error
+
+
 def _make(engine: Engine, url: URL) -> None:
     """Make or upgrade the tables, in one transaction that only one process at a time is in."""
     if engine.dialect.name == "sqlite":
         with translate_errors(url, "made", raw=engine.dialect.loaded_dbapi.Error):
             _switch_to_wal(engine)
-    alone = opening_mysql.making(engine, BUSY_TIMEOUT) if engine.dialect.name == "mysql" else engine.begin()
+    alone = (
+        connect_mysql.lock_making(engine, MAKING_TIMEOUT)
+        if engine.dialect.name == "mysql"
+        else engine.begin()
+    )
     with translate_errors(url, "made"), alone as connection:
         if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{MAKING_TIMEOUT:.0f}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
         version = _version_row(connection)
         _refuse_newer(version, url)
         if version is None and engine.dialect.name == "mysql":
-            opening_mysql.clear(connection)
+            connect_mysql.clear(connection)
         if version != LEDGER_REVISION:
             _upgrade(connection)
 
@@ -188,7 +210,7 @@ def _switch_to_wal(engine: Engine) -> None:
 # --------------------------------------------------------------------------- is it there?
 
 
-def _reached(url: URL, *, create: bool) -> Engine | None:
+def _reach(url: URL, *, create: bool) -> Engine | None:
     """An engine that can connect, to a ledger that may still be empty."""
     if url.get_backend_name() == "sqlite":
         return _engine(url) if _file_there(url, create=create) else None
@@ -198,22 +220,22 @@ def _reached(url: URL, *, create: bool) -> Engine | None:
     except DBAPIError as first:
         engine.dispose()
         if url.get_backend_name() in MYSQL:
-            return _reached_on_mysql(url, first, create=create)
-        return _reached_by_maintenance(url, first, create=create)
+            return _reach_on_mysql(url, first, create=create)
+        return _reach_by_maintenance(url, first, create=create)
     return engine
 
 
-def _reached_on_mysql(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
+def _reach_on_mysql(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
     """Where the server has no such database: make it, or None."""
-    if opening_mysql.number(first) not in (opening_mysql.UNKNOWN_DATABASE, opening_mysql.DENIED):
+    if connect_mysql.number(first) not in (connect_mysql.UNKNOWN_DATABASE, connect_mysql.DENIED):
         raise problem(url, "opened", first, state=UNTOUCHED) from first
     server = _engine(url.set(database=""))
     try:
         with translate_errors(url, "made"), server.connect() as connection:
-            if not opening_mysql.is_there(connection, str(url.database)):
+            if not connect_mysql.is_there(connection, str(url.database)):
                 if not create:
                     return None
-                opening_mysql.create_database(connection, url)
+                connect_mysql.create_database(connection, url)
     finally:
         server.dispose()
     return _engine(url)
@@ -236,7 +258,7 @@ def _file_there(url: URL, *, create: bool) -> bool:
     return True
 
 
-def _reached_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
+def _reach_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
     """Ask another database of the server whether the ledger's is there; make it if it is not."""
     with _maintenance(url, first) as connection:
         name = str(url.database)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, inspect, select, text
+from sqlalchemy import URL, Connection, Engine, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.databases.mysql.catalog import quoted
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
-from ci_migrate.ledger.tables import approvals, audit, metadata, runs
+from ci_migrate.ledger.tables import FORMER_TABLES, audit, metadata, runs
 
 UNKNOWN_DATABASE, EXISTS, DENIED = 1049, 1007, 1044
 """Numbers of the server's errors. A database that this account may not see is DENIED, be it there or not."""
@@ -67,7 +67,7 @@ def create_database(connection: Connection, url: URL) -> None:
 
 
 @contextmanager
-def making(engine: Engine, timeout: float) -> Iterator[Connection]:
+def lock_making(engine: Engine, timeout: float) -> Iterator[Connection]:
     """A transaction in which tables are made; one process at a time is in it.
 
     DDL commits by itself here: tables that a killed process left without a version are taken away first.
@@ -97,10 +97,13 @@ def clear(connection: Connection) -> None:
         LedgerError: somebody has used them; then their version was taken away, and they stay as they are.
     """
     there = set(inspect(connection).get_table_names())
-    for table in (audit, approvals, runs):
-        if table.name in there and connection.execute(select(table.c[0]).limit(1)).first() is not None:
+    former = [Table(name, MetaData()) for name in FORMER_TABLES if name in there]
+    for table in (audit, runs, *former):
+        if table.name in there and connection.execute(select(text("1")).select_from(table).limit(1)).first():
             raise LedgerError(
                 f"The ledger ({place(connection.engine.url)}) has records, and nothing says of which version they are.",
                 hint="Look who emptied ci_migrate_version there, and put back what was in it.",
             )
+    for table in former:
+        table.drop(connection)
     metadata.drop_all(connection)

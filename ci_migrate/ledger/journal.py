@@ -11,7 +11,7 @@ from sqlalchemy import URL, Engine, insert, select
 from ci_migrate.ledger.connect import READS
 from ci_migrate.ledger.problems import translate_errors
 from ci_migrate.ledger.tables import journal, utc_text
-from ci_migrate.model import JournalEntry
+from ci_migrate.model import EntryKind, JournalEntry
 
 _FIELDS = tuple(column.name for column in journal.columns if column.name not in ("sequence", "run_id"))
 
@@ -56,7 +56,10 @@ class Journal:
         ):
             rows = connection.execute(query).all()
         return tuple(
-            JournalEntry(sequence=row.sequence, **{name: getattr(row, name) for name in _FIELDS})
+            JournalEntry(
+                sequence=row.sequence,
+                **{name: getattr(row, name) for name in _FIELDS} | {"kind": EntryKind(row.kind)},
+            )
             for row in rows
         )
 
@@ -83,7 +86,9 @@ class Journal:
 
 
 def _values(entry: JournalEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in _FIELDS} | {"at": utc_text(entry.at)}
+    # the bare text: psycopg has a dumper of its own for enums
+    bare = {"kind": str(entry.kind), "at": utc_text(entry.at)}
+    return {name: getattr(entry, name) for name in _FIELDS} | bare
 
 
 def _insert_for(engine: Engine) -> tuple[str, Callable[[dict[str, Any]], Any]]:

@@ -1,31 +1,45 @@
 """The ledger: what must outlive a CI runner. Identity, runs, stage results, the way to journal and audit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import URL, Connection, Engine, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import URL, Connection, Engine, RowMapping, delete, insert, select, update
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import audit, tables
-from ci_migrate.ledger import connect as opening
+from ci_migrate.ledger import audit, databases, queries, tables
 from ci_migrate.ledger.audit import AuditRecord
+from ci_migrate.ledger.connect import READS, open_engine
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.ledger.place import ledger_url, marks_in, place
 from ci_migrate.ledger.problems import translate_errors
-from ci_migrate.model import Evidence, Identity, Outcome, RunRecord, StageResult, TargetState, canonical_json
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Identity,
+    Outcome,
+    Plan,
+    RunRecord,
+    StageResult,
+    TargetState,
+    canonical_json,
+    shortened_key,
+)
 
 __all__ = ["AuditRecord", "Journal", "Ledger", "ledger_url", "open_ledger"]
 
 _RUN_FIELDS = frozenset(RunRecord.__struct_fields__) - {"run_id"}
-_UNFINISHED = or_(
-    tables.runs.c.needs_repair,
-    and_(tables.runs.c.finished.is_(None), tables.runs.c.phase.in_(("migrating", "repairing"))),
-)
+_UNCHANGED = (None, TargetState.UNTOUCHED.value, TargetState.AS_BEFORE.value)
+"""The states after which a run has not changed the target."""
 
-_NEWEST_FIRST = (tables.runs.c.started.desc(), tables.runs.c.run_id)
+_PAGE = 50
+"""Runs that are read at a time where many are walked through: a plan has megabytes at worst."""
+
+
+_AT_ONCE = 500
+"""Values in one IN: each engine has a limit."""
 
 
 def open_ledger(url: URL, *, create: bool) -> "Ledger | None":
@@ -41,7 +55,7 @@ def open_ledger(url: URL, *, create: bool) -> "Ledger | None":
     Raises:
         LedgerError: it can't be reached, made or upgraded, or a newer ci-migrate made it.
     """
-    engine = opening.ready(url, create=create)
+    engine = open_engine(url, create=create)
     return None if engine is None else Ledger(engine, url)
 
 
@@ -77,7 +91,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, all of one moment."""
-        options = opening.READS[self._engine.dialect.name]
+        options = READS[self._engine.dialect.name]
         with (
             translate_errors(self._url, "read"),
             self._engine.connect().execution_options(**options) as connection,
@@ -117,6 +131,25 @@ class Ledger:
                 statement = statement.where(tables.identity.c.facts.is_(None))
             if connection.execute(statement).rowcount:
                 audit.append(connection, "identity pinned", None, {"identity": identity})
+                databases.note_key(connection, identity, databases.find_id(connection, None))
+
+    def known_keys(self, identity: Identity | None) -> frozenset[str]:
+        """All keys that a database had, its own among them; of the pinned one where `identity` is None.
+
+        What was written under another key of the same database (before it was restored by a rename, moved or failed
+        over) is its own too.
+        """
+        with self.reading() as connection:
+            return databases.known_keys(connection, identity)
+
+    def database_id(self, identity: Identity | None) -> str:
+        """What the runs of a database have in common, whatever its target is called.
+
+        Args:
+            identity: what the server says now; None where it does not answer: then the pinned one is meant.
+        """
+        with self.reading() as connection:
+            return databases.find_id(connection, identity)
 
     def identity_differences(self, identity: Identity) -> list[str]:
         """Each fact that is not as pinned, in words; [] where all agree or nothing is pinned yet."""
@@ -130,12 +163,14 @@ class Ledger:
 
     # ----------------------------------------------------------------- runs
 
-    def begin_run(self, run: RunRecord) -> None:
-        """Write a new run."""
+    def begin_run(self, run: RunRecord, identity: Identity | None = None) -> None:
+        """Write a new run, of the database that the server says it is; of the pinned one where nothing is said."""
         with self.writing() as connection:
-            connection.execute(insert(tables.runs).values(run_id=run.run_id, **_run_values(_fields(run))))
             facts = {"target": run.target, "command": run.command, "actor": run.actor, "host": run.host}
-            audit.append(connection, "run started", run.run_id, facts)
+            sequence = audit.append(connection, "run started", run.run_id, facts)
+            own = {"sequence": sequence, "database_id": databases.find_id(connection, identity)}
+            connection.execute(insert(tables.runs).values(run_id=run.run_id, **own, **_values(_fields(run))))
+            _derive(connection, run.run_id, with_plan=True)
 
     def update_run(self, run_id: str, **fields: Any) -> None:
         """Change fields of a run, named as in RunRecord.
@@ -175,9 +210,11 @@ class Ledger:
             raise TypeError(f"a run has no {', '.join(sorted(unknown))}")
         if not fields:
             return
-        statement = update(tables.runs).where(tables.runs.c.run_id == run_id).values(_run_values(fields))
-        if connection.execute(statement).rowcount != 1:
+        this = tables.runs.c.run_id == run_id
+        if connection.execute(update(tables.runs).where(this).values(_values(fields))).rowcount != 1:
             raise LedgerError(f"The ledger ({self.place}) knows no run {run_id}.", hint="ci-migrate history")
+        if fields.keys() & {"plan", "state"}:
+            _derive(connection, run_id, with_plan="plan" in fields)
 
     def run(self, run_id: str) -> RunRecord | None:
         """The run with this id."""
@@ -186,20 +223,57 @@ class Ledger:
             row = connection.execute(statement).mappings().one_or_none()
         return None if row is None else _run(row)
 
-    def runs(self, limit: int = 20) -> tuple[RunRecord, ...]:
-        """The last runs, newest first."""
-        statement = select(tables.runs).order_by(*_NEWEST_FIRST).limit(limit)
+    def history(self, database_id: str, limit: int = 20) -> tuple[RunRecord, ...]:
+        """The last runs of a database, newest first, whatever its target was called."""
         with self.reading() as connection:
-            return tuple(_run(row) for row in connection.execute(statement).mappings())
+            found = connection.execute(queries.newest(database_id, limit)).mappings()
+            return tuple(_run(row) for row in found)
 
-    def unfinished(self, target: str) -> RunRecord | None:
-        """The newest run of the target that was killed while migrating or repairing, or needs repair."""
-        statement = (
-            select(tables.runs)
-            .where(tables.runs.c.target == target, _UNFINISHED)
-            .order_by(*_NEWEST_FIRST)
-            .limit(1)
-        )
+    def unfinished(self, database_id: str) -> RunRecord | None:
+        """The newest run of a database that was killed while migrating or repairing, or needs repair."""
+        return self._one(queries.unfinished(database_id))
+
+    def changes(self, database_id: str) -> Iterator[RunRecord]:
+        """The runs that changed a database, or may have; the newest first. They have plans. Read when asked for."""
+        before = None
+        while True:
+            with self.reading() as connection:
+                page = connection.execute(queries.changes(database_id, before, _PAGE)).mappings().all()
+            yield from map(_run, page)
+            if len(page) < _PAGE:
+                return
+            before = page[-1]["sequence"]
+
+    def later_change(self, run_id: str) -> RunRecord | None:
+        """The first run that changed the same database, or may have, after this one began."""
+        this = select(tables.runs.c.database_id, tables.runs.c.sequence).where(tables.runs.c.run_id == run_id)
+        with self.reading() as connection:
+            row = connection.execute(this).one_or_none()
+        return None if row is None else self._one(queries.later_change(row.database_id, row.sequence))
+
+    def plans(self, database_id: str) -> Iterator[RunRecord]:
+        """The newest run of each plan that was to migrate a database. Read when asked for."""
+        with self.reading() as connection:
+            sequences = sorted(connection.execute(queries.plans(database_id)).scalars(), reverse=True)
+        for start in range(0, len(sequences), _PAGE):
+            some = tables.runs.c.sequence.in_(sequences[start : start + _PAGE])
+            with self.reading() as connection:
+                statement = select(tables.runs).where(some).order_by(tables.runs.c.sequence.desc())
+                page = connection.execute(statement).mappings().all()
+            yield from map(_run, page)
+
+    def applied_files(self, database_id: str) -> dict[str, str]:
+        """The sha256 of each applied revision's file, by revision; revisions taken back since are left out."""
+        with self.reading() as connection:
+            return {
+                row.revision: row.sha256 for row in connection.execute(queries.applied_files(database_id))
+            }
+
+    def applying(self, database_id: str, revision: str) -> RunRecord | None:
+        """The newest run that upgraded a database to or through a revision, or tried to."""
+        return self._one(queries.applying(database_id, shortened_key(revision)))
+
+    def _one(self, statement: queries.Rows) -> RunRecord | None:
         with self.reading() as connection:
             row = connection.execute(statement).mappings().one_or_none()
         return None if row is None else _run(row)
@@ -218,6 +292,8 @@ class Ledger:
                     result=result,
                 )
             )
+            if result.stage == "dry-run" and result.evidence is not None:
+                _note_rehearsal(connection, run_id, result)
             if result.outcome is not Outcome.SKIPPED:
                 facts = {"stage": result.stage, "outcome": result.outcome.value, "exitCode": result.exit_code}
                 audit.append(connection, "stage", run_id, facts)
@@ -232,23 +308,37 @@ class Ledger:
         with self.reading() as connection:
             return tuple(connection.execute(statement).scalars())
 
-    def latest_evidence(self, plan_digest: str, max_age: timedelta) -> tuple[str, Evidence] | None:
-        """The run and the evidence of the newest dry run that passed for this plan and is not older."""
-        with self.reading() as connection:
-            statement = (
-                select(tables.stages.c.run_id, tables.stages.c.result)
-                .join(tables.runs, tables.runs.c.run_id == tables.stages.c.run_id)
-                .where(
-                    tables.runs.c.plan_digest == plan_digest,
-                    tables.stages.c.stage == "dry-run",
-                    tables.stages.c.outcome == Outcome.PASSED.value,
-                    tables.stages.c.recorded >= tables.clock(connection) - max_age,
-                )
-                .order_by(tables.stages.c.sequence.desc())
-                .limit(1)
+    def evidence(self, run_id: str) -> Evidence | None:
+        """What the dry run of a run measured, if it passed."""
+        statement = (
+            select(tables.stages.c.result)
+            .where(
+                tables.stages.c.run_id == run_id,
+                tables.stages.c.stage == "dry-run",
+                tables.stages.c.outcome == Outcome.PASSED.value,
             )
-            row = connection.execute(statement).one_or_none()
-        return None if row is None or row.result.evidence is None else (row.run_id, row.result.evidence)
+            .order_by(tables.stages.c.sequence)
+            .limit(1)
+        )
+        with self.reading() as connection:
+            result = connection.execute(statement).scalar_one_or_none()
+        return None if result is None else result.evidence
+
+    def rehearsed(self, database_id: str, plan_digest: str, max_age: timedelta) -> str | None:
+        """The newest run of a database that measured this very plan and is not older, by the ledger's own clock."""
+        with self.reading() as connection:
+            oldest = tables.clock(connection) - max_age
+            found = connection.execute(queries.rehearsed(database_id, plan_digest, oldest))
+            return found.scalar_one_or_none()
+
+    def proven(self, database_id: str, backup_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these backups that a dry run of a database restored and found equal."""
+        found: set[str] = set()
+        with self.reading() as connection:
+            for start in range(0, len(backup_ids), _AT_ONCE):
+                some = backup_ids[start : start + _AT_ONCE]
+                found.update(connection.execute(queries.proven(database_id, some)).scalars())
+        return frozenset(found)
 
     # ----------------------------------------------------------------- journal and audit trail
 
@@ -276,11 +366,63 @@ def _fields(run: RunRecord) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _RUN_FIELDS}
 
 
-def _run_values(fields: dict[str, Any]) -> dict[str, Any]:
+def _values(fields: dict[str, Any]) -> dict[str, Any]:
     if "plan" not in fields:
         return fields
     plan = fields["plan"]
     return {**fields, "plan_digest": None if plan is None else plan.digest}
+
+
+def _derive(connection: Connection, run_id: str, *, with_plan: bool) -> None:
+    """Write down what follows from a run's plan and state, for the queries that need an index."""
+    this = tables.runs.c.run_id == run_id
+    row = connection.execute(select(tables.runs).where(this)).one()
+    changed = row.plan is not None and row.state not in _UNCHANGED
+    connection.execute(update(tables.runs).where(this).values(changed=changed))
+    of_run = tables.applied.c.sequence == row.sequence
+    if with_plan:
+        connection.execute(delete(tables.applied).where(of_run))
+        if row.plan is not None and row.plan.revisions:
+            connection.execute(insert(tables.applied), _revisions(row.sequence, row.database_id, row.plan))
+    migrated = row.state == TargetState.MIGRATED.value
+    connection.execute(update(tables.applied).where(of_run).values(migrated=migrated))
+
+
+def _revisions(sequence: int, database_id: str, plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "sequence": sequence,
+            "database_id": database_id,
+            "revision": shortened_key(revision.id),
+            "upgrade": plan.direction is Direction.UPGRADE,
+            "migrated": False,
+            "sha256": revision.sha256,
+        }
+        for revision in plan.revisions
+    ]
+
+
+def _note_rehearsal(connection: Connection, run_id: str, result: StageResult) -> None:
+    """Write down what a dry run tells of others: its plan has evidence, its backup is proven."""
+    assert result.evidence is not None
+    database_id = select(tables.runs.c.database_id).where(tables.runs.c.run_id == run_id)
+    before = select(tables.stages.c.result).where(
+        tables.stages.c.run_id == run_id, tables.stages.c.stage.in_(("check", "backup"))
+    )
+    earlier = connection.execute(before.order_by(tables.stages.c.sequence)).scalars().all()
+    plan = next((stage.plan for stage in earlier if stage.plan is not None), result.plan)
+    backup = next((stage.backup for stage in earlier if stage.backup is not None), None)
+    connection.execute(
+        insert(tables.rehearsals).values(
+            database_id=connection.execute(database_id).scalar_one_or_none(),
+            run_id=run_id,
+            backup_id=backup.backup_id if backup is not None else None,
+            plan_digest=plan.digest if plan is not None else None,
+            passed=result.outcome is Outcome.PASSED,
+            proven=result.evidence.proven,
+            recorded=tables.clock(connection),
+        )
+    )
 
 
 def _run(row: RowMapping) -> RunRecord:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Dialect,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -25,15 +26,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
-from ci_migrate.model import Fingerprint, Plan, StageResult
+from ci_migrate.model import Approvable, Fingerprint, Plan, StageResult, decode_approvable
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0003"
+LEDGER_REVISION = "0005"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
+
+FORMER_TABLES = ("ci_migrate_approvals", "ci_migrate_nonces")
+"""Of older revisions: in their place is `tokens`."""
 
 VERSION_TABLE = "ci_migrate_version"
 
@@ -94,7 +98,9 @@ class Packed(TypeDecorator[T], Generic[T]):
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> T | None:  # noqa: ARG002
         """From the database."""
-        return None if value is None else msgspec.json.decode(zstd.decompress(value), type=self.kind)
+        if value is None:
+            return None
+        return msgspec.json.decode(zstd.decompress(value), type=self.kind, dec_hook=decode_approvable)
 
 
 metadata = MetaData()
@@ -107,11 +113,24 @@ identity = Table(
     Column("facts", Text),  # Identity as JSON, once it is pinned
 )
 
+databases = Table(
+    "ci_migrate_databases",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("identity_key", String(255), nullable=False, unique=True),  # `Identity.key`
+    Column("name_key", String(255), nullable=False),  # `Identity.name_key`
+    Column("database_id", String(36), nullable=False),
+    Column("since", Utc, nullable=False),
+)
+"""The keys that each database had. One that is restored by a rename, moved or failed over has several."""
+
 runs = Table(
     "ci_migrate_runs",
     metadata,
     Column("run_id", String(255), primary_key=True),
-    Column("target", String(255), nullable=False, index=True),
+    Column("sequence", Integer),  # of the audit record that says that it started
+    Column("database_id", String(36)),
+    Column("target", String(255), nullable=False),  # a label, for people
     Column("command", Text, nullable=False),
     Column("started", Utc, nullable=False),
     Column("finished", Utc),
@@ -120,13 +139,49 @@ runs = Table(
     Column("phase", String(32), nullable=False),
     Column("needs_repair", Boolean, nullable=False),
     Column("plan", Packed(Plan)),
-    Column("plan_digest", String(64), index=True),
+    Column("plan_digest", String(64)),
     Column("before", Packed(Fingerprint)),
     Column("backup_id", Text),
     Column("pid", Integer, nullable=False),
     Column("host", Text, nullable=False),
     Column("actor", Text, nullable=False),
+    Column("changed", Boolean),  # whether it has a plan and left the target changed, or nobody knows
+    Index("ix_ci_migrate_runs_sequence", "sequence", unique=True),
+    Index("ix_ci_migrate_runs_history", "database_id", "sequence"),
+    Index("ix_ci_migrate_runs_changed", "database_id", "changed", "sequence"),
+    Index("ix_ci_migrate_runs_repair", "database_id", "needs_repair", "sequence"),
+    Index("ix_ci_migrate_runs_phase", "database_id", "phase", "sequence"),
+    Index("ix_ci_migrate_runs_plan", "database_id", "plan_digest", "sequence"),
 )
+
+applied = Table(
+    "ci_migrate_applied",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),  # the run's
+    Column("revision", String(255), primary_key=True),
+    Column("database_id", String(36)),
+    Column("upgrade", Boolean, nullable=False),
+    Column("migrated", Boolean, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Index("ix_ci_migrate_applied_revision", "database_id", "migrated", "revision", "sequence"),
+)
+"""The revisions of each run's plan. `migrated`: the run ended at the plan's destination."""
+
+rehearsals = Table(
+    "ci_migrate_rehearsals",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("database_id", String(36)),
+    Column("run_id", String(255), nullable=False),
+    Column("backup_id", String(255)),  # what was restored for it
+    Column("plan_digest", String(64)),
+    Column("passed", Boolean, nullable=False),
+    Column("proven", Boolean, nullable=False),  # the restored copy was compared, and equal
+    Column("recorded", Utc, nullable=False),
+    Index("ix_ci_migrate_rehearsals_backup", "database_id", "backup_id", "proven"),
+    Index("ix_ci_migrate_rehearsals_plan", "database_id", "plan_digest", "sequence"),
+)
+"""The dry runs that measured something: which backup each proved, and which plan it is evidence for."""
 
 stages = Table(
     "ci_migrate_stages",
@@ -175,23 +230,28 @@ audit_head = Table(
     Column("sha256", String(64), nullable=False),
 )
 
-approvals = Table(
-    "ci_migrate_approvals",
+tokens = Table(
+    "ci_migrate_tokens",
     metadata,
-    Column("approval_id", String(32), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("approval_id", String(32), primary_key=True),  # of a signed token: its nonce
+    Column("kind", String(16), nullable=False),  # a TokenKind
     Column("target_uuid", String(36), nullable=False),
     Column("target", Text, nullable=False),
     Column("plan_digest", String(64), nullable=False),
-    Column("direction", String(16), nullable=False),
+    Column("direction", String(16), nullable=False),  # a Purpose
     Column("from_heads", Text, nullable=False),  # JSON
     Column("destination", Text, nullable=False),
-    Column("plan", Packed(Plan), nullable=False),  # whole, so that a refusal can name what differs
     Column("reason", Text, nullable=False),
     Column("approved_by", Text, nullable=False),  # JSON
     Column("created", Utc, nullable=False),
     Column("expires", Utc, nullable=False),
+    # confirmation tokens alone: NULL never equals the hash of a token
+    Column("token_sha256", String(64), unique=True),
+    # whole, so that a refusal can name what differs; msgspec takes a Protocol
+    Column("plan", Packed(Approvable)),  # type: ignore[type-abstract]
+    # signed tokens alone
+    Column("payload", Text),  # what was signed
+    Column("emergency", Boolean),
     Column("claimed_by", String(255)),
     Column("claimed", Utc),
     Column("revoked", Utc),
@@ -233,19 +293,6 @@ signers = Table(
     Column("emergency", Boolean, nullable=False),
     Column("added", Utc, nullable=False),
     Column("added_by", Text, nullable=False),
-    Column("revoked", Utc),
-)
-
-nonces = Table(
-    "ci_migrate_nonces",
-    metadata,
-    Column("approval_id", String(32), primary_key=True),  # the nonce of a signed token
-    Column("payload", Text, nullable=False),  # what was signed
-    Column("approved_by", Text, nullable=False),  # JSON
-    Column("emergency", Boolean, nullable=False),
-    Column("seen", Utc, nullable=False),
-    Column("claimed_by", String(255)),
-    Column("claimed", Utc),
     Column("revoked", Utc),
 )
 

@@ -1,4 +1,7 @@
-"""The typed events that the child sends, a mirror of the messages in `worker.py` (a test holds the two together)."""
+"""The typed events that the child sends: a mirror of each `send` and `ask` in `worker/`, held together by a test.
+
+`requests.py` is its counterpart: what the child is asked to do.
+"""
 
 from collections.abc import Sequence
 
@@ -252,7 +255,7 @@ WAITING = (StatementStarted, Committing, Committed)
 
 
 ASKED = ("statement", "committing", "committed")
-"""The tags of `WAITING`: what a request's `asks` says where it does not say it."""
+"""The tags of `WAITING`: the default of `asks` in a request."""
 
 AHEAD = ("committed",)
 """On a scratch copy nothing is written down before a statement is sent: the child runs ahead to the next commit."""

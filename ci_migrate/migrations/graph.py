@@ -5,17 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL
 
 from ci_migrate.errors import CiMigrateError, RefusedError, WorkerError
 from ci_migrate.migrations import events
+from ci_migrate.migrations.requests import AskUrlRequest, GraphRequest, InspectRequest, Mode, Setup
 from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Workers
 from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
 from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
-
-READ = "read"
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Inspection:
                 pass
 
 
-def inspect(workers: Workers, request: Mapping[str, Any], mode: str = READ) -> Inspection:
+def inspect(workers: Workers, setup: Setup, mode: Mode = Mode.READ) -> Inspection:
     """Load scripts and env.py in a child that may only read the target; by `mode` dry-run it asks a scratch copy.
 
     Version rows that make no sense (`Inspection.row_troubles`) raise nothing here: then nothing is pending.
@@ -61,7 +59,7 @@ def inspect(workers: Workers, request: Mapping[str, Any], mode: str = READ) -> I
         WorkerError: env.py could not be run.
     """
     found = Inspection()
-    found.ended = workers.run({**request, "action": "inspect", "mode": mode}, found.handle, urgent=True)
+    found.ended = workers.run(InspectRequest(setup=setup, mode=mode), found.handle, urgent=True)
     if not found.ended.ok:
         raise explain_failure(found.ended, found.refused)
     if found.graph is None:
@@ -74,7 +72,7 @@ def inspect(workers: Workers, request: Mapping[str, Any], mode: str = READ) -> I
     error = next((c.error for c in found.contexts if c.error), "")
     if error and not found.row_troubles:
         raise RefusedError(
-            f"Alembic says: {error.rstrip('.')}.", hint=_split_branch(found.graph, request["destination"])
+            f"Alembic says: {error.rstrip('.')}.", hint=_split_branch(found.graph, setup.destination)
         )
     return found
 
@@ -88,16 +86,14 @@ def _split_branch(graph: events.Graph, destination: str) -> str:
     return f"The branch {label} has {len(heads)} heads; merge them: alembic merge -m MESSAGE {' '.join(sorted(heads))}"
 
 
-def graph_of(workers: Workers, request: Mapping[str, Any]) -> events.Graph:
+def graph_of(workers: Workers, setup: Setup) -> events.Graph:
     """The revision graph alone: env.py is not run.
 
     Raises:
         RefusedError, WorkerError: the scripts can't be loaded.
     """
     found = Inspection()
-    ended = workers.run(
-        {**request, "action": "graph", "mode": READ, "databases": []}, found.handle, urgent=True
-    )
+    ended = workers.run(GraphRequest(setup=setup), found.handle, urgent=True)
     if not ended.ok:
         raise explain_failure(ended)
     if found.graph is None:
@@ -159,18 +155,14 @@ def wanted_url(inspection: Inspection) -> URL:
     )
 
 
-def ask_url(workers: Workers, request: Mapping[str, Any]) -> URL:
+def ask_url(workers: Workers, setup: Setup) -> URL:
     """Ask env.py for the URL of its database; the connection itself is refused.
 
     Raises:
         RefusedError, WorkerError: the scripts or env.py can't be loaded, or it never connected.
     """
     found = Inspection()
-    ended = workers.run(
-        {**request, "action": "inspect", "mode": READ, "ask_url": True, "databases": []},
-        found.handle,
-        urgent=True,
-    )
+    ended = workers.run(AskUrlRequest(setup=setup), found.handle, urgent=True)
     if found.wanted:
         return wanted_url(found)
     if ended.ok:
@@ -251,24 +243,6 @@ def planned(
 def _stamped(revisions: Sequence[events.GraphRevision], context: events.Context) -> tuple[str, ...]:
     """The rows after a stamp; where those of now make no sense, all of them are taken away first."""
     return context.purged if row_troubles(revisions, [context]) else context.to_heads
-
-
-def context_key(context: PlannedContext) -> str:
-    """The key by which the child knows a version table again; the same as `worker.Contexts` makes."""
-    table = context.version_table
-    return "|".join((table.database, table.schema or "", table.search_path or "", table.name))
-
-
-def request_contexts(plan: Plan, *, back: bool = False) -> list[dict[str, Any]]:
-    """What the child may run, per version table; `back` gives the way back of the same plan."""
-    return [
-        {
-            "key": context_key(c),
-            "from_heads": c.to_heads if back else c.from_heads,
-            "revisions": c.revisions[::-1] if back else c.revisions,
-        }
-        for c in plan.contexts
-    ]
 
 
 def heads_after(

@@ -6,26 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from ci_migrate import process
-from ci_migrate.databases.base import Wall
 from ci_migrate.errors import ToolError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.requests import AnyRequest
 
-BOOTSTRAP = (
-    "import os,sys\n"
-    "sys.path[:]=[p for p in sys.path if p]\n"  # `python -c` puts the current folder first: alembic does not
-    "n=int(os.read(0,10));s=b''\n"
-    "while len(s)<n:s+=os.read(0,n-len(s))\n"
-    "exec(compile(s,'<ci-migrate worker>','exec'))\n"
-)
+WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
+"""What the project's interpreter runs, in another folder than ours."""
+
 POLL = 0.25
 """Seconds between two looks at the interrupt flag and the stall clock while the child is silent."""
 
@@ -34,12 +28,6 @@ NO_ALEMBIC = "No module named 'alembic'"
 
 Handle = Callable[[events.AnyEvent], str | None]
 """Called for each event. The answer matters where `events.waits`: None or "go", "stop", "refuse <why>"."""
-
-
-@cache
-def worker_source() -> bytes:
-    """The worker's source text."""
-    return files("ci_migrate.migrations").joinpath("worker.py").read_bytes()
 
 
 @dataclass(frozen=True)
@@ -91,19 +79,17 @@ class Workers:
 
     def warm(self) -> None:
         """Start the interpreter now, so that it imports Alembic while others work. Raises ToolError."""
-        self._started()
+        self._start_server()
 
-    def _started(self) -> process.ForkServer:
+    def _start_server(self) -> process.ForkServer:
         if self._server is None:
             launch = self.launch
             # sets are walked in the same order in the dry run and in the migration
             environ = {"PYTHONHASHSEED": "0", **launch.environ}
-            argv = [launch.python, "-c", BOOTSTRAP]
+            argv = [launch.python, str(WORKER)]
             self._server = process.ForkServer(
                 argv, env=environ, cwd=launch.directory, pass_fds=launch.lock_fds
             )
-            source = worker_source()
-            self._server.send(f"{len(source):<10}".encode() + source)
         return self._server
 
     def close(self) -> None:
@@ -114,7 +100,7 @@ class Workers:
 
     def run(
         self,
-        request: Mapping[str, Any],
+        request: AnyRequest,
         handle: Handle,
         *,
         urgent: bool = False,
@@ -123,22 +109,27 @@ class Workers:
         """Run one request in a fresh child and answer its questions until it ends.
 
         Args:
-            request: what `worker.main` reads.
+            request: what the child shall do.
             handle: called with each event, in order; an exception ends the child and is raised again.
             urgent: an interrupt ends the child at once instead of at a statement boundary (nothing of value
                 can be half-done: dry run, reading).
             tick: called again and again, every `POLL` seconds or so, while the child is silent.
         """
-        server = self._started()
+        server = self._start_server()
         try:
             child = server.spawn()
         except ToolError as error:
             self.close()
             return Ended(hello=None, finished=None, failed=None, died=self.redact(error.what), output="")
         output = process.Tail(child.stderr)
-        asked = request.get("asks", events.ASKED)
         conversation = _Conversation(
-            child, handle, self.interrupt, self.launch.stall_timeout, asked=asked, urgent=urgent, tick=tick
+            child,
+            handle,
+            self.interrupt,
+            self.launch.stall_timeout,
+            asked=request.asks,
+            urgent=urgent,
+            tick=tick,
         )
         try:
             _write(child, msgspec.json.encode(request) + b"\n")
@@ -279,33 +270,3 @@ def _write(child: process.Forked, data: bytes) -> None:
     with suppress(BrokenPipeError):  # the child is gone: its end is read from the other pipe
         while view:
             view = view[os.write(child.stdin.fileno(), view) :]
-
-
-def wall_entry(name: str, target: Wall, other: Wall | None = None) -> dict[str, Any]:
-    """One database for the worker's wall: how the target is recognised, and where to connect instead."""
-    there = other or target
-    return {
-        "name": name,
-        "dialect": target.dialect,
-        "match": dict(target.match),
-        "connect": dict(there.connect),
-        "identity": dict(there.identity),
-    }
-
-
-def base_request(
-    *,
-    ini: Path | None,
-    toml: Path | None,
-    section: str,
-    x: Sequence[str] = (),
-    configure: str | None = None,
-) -> dict[str, Any]:
-    """The part of a request that says how the project's Alembic is configured."""
-    return {
-        "ini": str(ini) if ini else None,
-        "toml": str(toml) if toml else None,
-        "section": section,
-        "x": list(x),
-        "configure": configure,
-    }

@@ -5,6 +5,15 @@ All of them are msgspec structs: `msgspec.json.encode(..., order="deterministic"
 durations are seconds.
 """
 
+from ci_migrate.model.approvals import (
+    Approvable,
+    Approval,
+    ProtectionChange,
+    Purpose,
+    TokenKind,
+    TokenRecord,
+    decode_approvable,
+)
 from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
 from ci_migrate.model.base import Frozen, canonical_json, now, sha256_hex
 from ci_migrate.model.evidence import (
@@ -17,9 +26,17 @@ from ci_migrate.model.evidence import (
     WayBack,
 )
 from ci_migrate.model.finding import Finding, Severity
-from ci_migrate.model.plan import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
-from ci_migrate.model.records import Approval, JournalEntry, RunRecord, TokenRecord
-from ci_migrate.model.report import Diagnosis, Outcome, Report, StageResult, TargetState
+from ci_migrate.model.plan import (
+    Direction,
+    Identity,
+    Plan,
+    PlannedContext,
+    Revision,
+    VersionTable,
+    shortened_key,
+)
+from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
+from ci_migrate.model.report import Diagnosis, Outcome, Progress, Report, StageResult, TargetState
 from ci_migrate.model.schema import (
     ColumnContent,
     Delta,
@@ -34,6 +51,7 @@ from ci_migrate.model.schema import (
 )
 
 __all__ = [
+    "Approvable",
     "Approval",
     "Backup",
     "BackupFile",
@@ -44,6 +62,7 @@ __all__ = [
     "Diagnosis",
     "Direction",
     "Divergence",
+    "EntryKind",
     "Evidence",
     "Finding",
     "Fingerprint",
@@ -54,6 +73,9 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlannedContext",
+    "Progress",
+    "ProtectionChange",
+    "Purpose",
     "Report",
     "Revision",
     "RowCount",
@@ -66,13 +88,16 @@ __all__ = [
     "TableContent",
     "TableEvidence",
     "TargetState",
+    "TokenKind",
     "TokenRecord",
     "VersionTable",
     "WayBack",
     "canonical_json",
+    "decode_approvable",
     "delta",
     "now",
     "same_change",
     "schema_changes",
     "sha256_hex",
+    "shortened_key",
 ]

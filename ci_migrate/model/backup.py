@@ -38,7 +38,8 @@ class Backup(Frozen, frozen=True, kw_only=True):
     status: BackupStatus = BackupStatus.SUCCESS
     description: str = ""
     target: str = ""  # its name in the settings
-    sequence: int = 0
+    sequence: int = 0  # among those of its database
+    catalog_sequence: int = 0  # among all in its place, which is their order; 0 in those of version 0.1.0
     dialect: str = ""
     engine_version: str = ""
     tool_version: str = ""

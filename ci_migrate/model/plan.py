@@ -1,5 +1,6 @@
 """What is going to happen, and to which database."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
@@ -15,6 +16,60 @@ class Identity(Frozen, frozen=True, kw_only=True):
     dialect: str
     place: str
     facts: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """One text per database, the same whatever name or address leads to it. History and backups go by it.
+
+        A PostgreSQL database that is restored by a rename gets another `oid`, so another key: the ledger knows all
+        keys that a database had.
+        """
+        return self._text(_key)
+
+    @property
+    def name_key(self) -> str:
+        """As `key`, with the database's name for its `oid`: the same before and after a restore by a rename."""
+        return self._text(_name_key)
+
+    def _text(self, one: Callable[[dict[str, str]], str]) -> str:
+        members: dict[str, dict[str, str]] = {}
+        for name, fact in self.facts.items():  # of several databases: "reports.oid"
+            member, _, bare = name.rpartition(".")
+            members.setdefault(member, {})[bare] = fact
+        parts = [f"{name}={one(facts)}" if name else one(facts) for name, facts in sorted(members.items())]
+        # a file's name may hold bytes that no text has
+        text = f"{self.dialect}:{' '.join(parts)}".encode(errors="backslashreplace").decode()
+        return shortened_key(text)
+
+
+KEY_LENGTH = 255
+"""Characters: what a column with an index may hold on each engine."""
+
+
+def shortened_key(text: str) -> str:
+    """A text that fits into a column with an index; a hash keeps apart long ones that begin alike."""
+    if len(text) <= KEY_LENGTH:
+        return text
+    digest = sha256_hex(text.encode())
+    return f"{text[: KEY_LENGTH - len(digest) - 1]}#{digest}"
+
+
+def _key(facts: dict[str, str]) -> str:
+    return f"{_server(facts)}/{facts['oid']}" if "oid" in facts else _name_key(facts)
+
+
+def _name_key(facts: dict[str, str]) -> str:
+    if "file" in facts:
+        return facts["file"]
+    if "database" in facts and ("oid" in facts or "server" in facts):
+        return f"{_server(facts)}/{facts['database']}"
+    return ",".join(f"{name}={fact}" for name, fact in sorted(facts.items()))
+
+
+def _server(facts: dict[str, str]) -> str:
+    # not every role may read PostgreSQL's system_identifier
+    known = facts.get("server") or facts.get("system_identifier")
+    return known or f"{facts.get('host', '')}:{facts.get('port', '')}"
 
 
 class VersionTable(Frozen, frozen=True, kw_only=True):
@@ -39,7 +94,6 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     RESTORE = "restore"  # `destination` is the backup's id
-    PROTECTION = "protection"  # `destination` says what becomes of the protection
 
 
 class Revision(Frozen, frozen=True, kw_only=True):
@@ -85,6 +139,11 @@ class Plan(Frozen, frozen=True, kw_only=True):
     def digest(self) -> str:
         """sha256 of the canonical JSON."""
         return sha256_hex(canonical_json(self))
+
+    @property
+    def purpose(self) -> str:
+        """What an approval of it is for: its direction."""
+        return self.direction.value
 
     @property
     def pending(self) -> int:

@@ -1,36 +1,11 @@
-"""What the ledger keeps: approvals, runs, the statement journal."""
+"""What the ledger keeps: runs, the statement journal."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from ci_migrate.model.base import Frozen
-from ci_migrate.model.plan import Direction, Plan
+from ci_migrate.model.plan import Plan
 from ci_migrate.model.schema import Fingerprint
-
-
-class Approval(Frozen, frozen=True, kw_only=True):
-    """A grant that fits one plan on one target. The token itself is never kept."""
-
-    approval_id: str
-    kind: str  # "confirmation" or "signed"
-    plan_digest: str
-    target: str
-    approved_by: tuple[str, ...]
-    reason: str
-    created: datetime
-    expires: datetime
-
-
-class TokenRecord(Frozen, frozen=True, kw_only=True):
-    """What the ledger knows of one approval token. `status`: "valid", "used", "revoked" or "expired"."""
-
-    approval: Approval
-    status: str
-    direction: Direction
-    destination: str
-    from_heads: tuple[str, ...]
-    used_by: str | None = None  # the run that claimed it
-    used: datetime | None = None
-    revoked: datetime | None = None
 
 
 class RunRecord(Frozen, frozen=True, kw_only=True):
@@ -56,18 +31,32 @@ class RunRecord(Frozen, frozen=True, kw_only=True):
     actor: str = ""
 
 
+class EntryKind(StrEnum):
+    """What a line of the statement journal tells."""
+
+    SESSION = "session"
+    STATEMENT = "statement"  # about to be sent
+    DONE = "done"
+    FAILED = "failed"
+    COMMITTING = "committing"  # about to be asked for
+    COMMITTED = "committed"
+    STAMPED = "stamped"
+    FINISHED = "finished"
+    RESUMED = "resumed"  # `position` counts the statements of its revision that are committed and left out
+    RESTORING = "restoring"  # rows that came after the first `position` commits are about to be put back
+    RESTORED = "restored"
+    UNDO = "undo"  # a statement of a repair, in `note`, is about to be sent
+    UNDONE = "undone"  # what came after the first `position` commits is dropped
+
+
 class JournalEntry(Frozen, frozen=True, kw_only=True):
     """One line of the statement journal: the intent before, or the outcome after, of something on the target.
 
-    `kind`: "session", "statement", "done", "failed", "committing", "committed", "stamped", "finished", "resumed"
-    (then `position` counts the statements of its revision that are committed and left out), "restoring" or "restored"
-    (rows that came after the first `position` commits are put back as they were in the backup), "undo" (a statement of
-    a repair, in `note`) or "undone" (what came after the first `position` commits is dropped).
     `position` counts statements from 1, `context` the plan's version tables from 0, `digest` is the statement's,
     `prefix` a hash over the stream so far. `sequence` is given by the ledger and grows from entry to entry.
     """
 
-    kind: str
+    kind: EntryKind
     position: int
     context: int
     revision: str | None = None

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from ci_migrate.errors import ExitCode
+from ci_migrate.model.approvals import Approval
 from ci_migrate.model.backup import Backup
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.evidence import Evidence
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Plan
-from ci_migrate.model.records import Approval
 
 
 class Outcome(StrEnum):
@@ -34,10 +34,21 @@ class TargetState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Progress(StrEnum):
+    """How far a migration got, in the words of the report."""
+
+    NOT_STARTED = "not started"
+    ROLLED_BACK = "rolled back"
+    COMMITTED = "revision committed"  # what is committed ends with a whole revision
+    HALF = "half a revision"
+    FINISHED = "finished"
+    UNKNOWN = "unknown"
+
+
 class Diagnosis(Frozen, frozen=True, kw_only=True):
     """How far a migration got, told from journal, version rows and fingerprint."""
 
-    found: str  # "not started" | "rolled back" | "finished" | "revision committed" | "half a revision" | "unknown"
+    found: Progress
     words: str
     commit_point: int | None = msgspec.field(default=None, name="rung")  # its name since 0.1.0
     last_statement: int | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
@@ -15,14 +16,17 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
 from ci_migrate.operations.status import current_plan, proven_backups
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.repairs.restore_rows import journal_restore
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.restore import journal_restore
+from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import claimed, refuse_frozen, reserved, why_needed
-from ci_migrate.run.run import Run, bare_schema, restored_copy, translate_errors
+from ci_migrate.run.identity import database_of, owner_of
+from ci_migrate.run.run import LedgerRun, Run, bare_schema, restored_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.backup import watched_backup
 from ci_migrate.stages.dry_run import compare_with_backup
-from ci_migrate.stages.repair import situation_of
+from ci_migrate.verbs import VERBS
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,18 @@ class Restoring:
 
 def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
     """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
-    backups = [b for b in open_catalog(settings).list() if b.target in ("", settings.target)]
+    backups = open_catalog(settings).list()
     try:
-        with open_session(settings, GateRequest("backup list"), interrupt) as (run, _):
-            return backups, set(proven_backups(run.ledger, settings.target)), ""
+        with open_session(settings, GateRequest(VERBS["backup list"]), interrupt) as run:
+            owner = owner_of(run)
+            own = [b for b in backups if owner.may_own(b)]
+            return own, set(proven_backups(run, own)), ""
     except CiMigrateError as error:  # backups are looked for when the rest is down
-        return backups, set(), error.what
+        return [b for b in backups if Owner(settings.target).may_own(b)], set(), error.what
 
 
 def create_backup(
-    run: Run, why: str, tables: Sequence[str] = (), migration_version: str | None = None
+    run: Run, tables: Sequence[str] = (), migration_version: str | None = None, description: str | None = None
 ) -> Backup:
     """A backup of the target as it is, or of the rows of some tables. Raises as `named_tables`, `Catalog.create`.
 
@@ -59,12 +65,12 @@ def create_backup(
     if tables:
         takes_tables(run.reader)
         tables = named_tables(run.reader, tables)
-        why = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
+        description = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
     return watched_backup(
         run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version=migration_version or "+".join(plan.from_heads) or "base",
-        description=why if why != "backup create" else None,
+        description=description,
         tables=tables,
     )
 
@@ -134,7 +140,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     )
     if run.interrupt.number is not None:
         raise Interrupted(run.interrupt.number)
-    if approval is not None and run.ledger is not None:
+    if approval is not None and isinstance(run, LedgerRun):
         claimed(run, approval)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
@@ -150,8 +156,9 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             run.database.identity(), replace=True
         )  # a swap by rename gives it another oid
         run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
-        unfinished = run.ledger.unfinished(run.settings.target)
-        if unfinished is not None:
+        while (
+            unfinished := run.ledger.unfinished(database_of(run))
+        ) is not None:  # all that any of them left is gone
             run.ledger.finish_run(
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
@@ -160,10 +167,12 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
 
 def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
     """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
-    record = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
-    if run.ledger is None or record is None or record.backup_id != backup.backup_id or record.before is None:
+    if not isinstance(run, LedgerRun):
         return nullcontext()
-    half = situation_of(*resume_run(run, record)).half
+    record = run.ledger.unfinished(database_of(run))
+    if record is None or record.backup_id != backup.backup_id or record.before is None:
+        return nullcontext()
+    half = find_half(RepairContext.of(*resume_run(run, record)))
     if half is None or not half.tables or not half.tables.keys() <= set(tables):
         return nullcontext()
     return journal_restore(run.ledger, record.run_id, half.commit_point)
@@ -176,7 +185,7 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
         UsageError: there is no such backup.
         RefusedError: it is the way back of a run that did not end.
     """
-    unfinished = run.ledger.unfinished(run.settings.target) if run.ledger is not None else None
+    unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
     if unfinished is not None and unfinished.backup_id == backup_id:
         raise RefusedError(
             f"{backup_id} is the backup of the unfinished run {unfinished.run_id}.",
@@ -187,6 +196,19 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
     if sure:
         run.catalog.delete(backup.backup_id)
     return backup
+
+
+def prune_backups(run: Run, keep: int, *, sure: bool) -> list[Backup]:
+    """Remove backups that are older than the last migrations, as `Catalog.prune`; only tell which if not `sure`."""
+    owner = owner_of(run)
+    unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
+    return run.catalog.prune(
+        keep,
+        owner,
+        protected=[unfinished.backup_id] if unfinished is not None and unfinished.backup_id else [],
+        proven=proven_backups(run, run.catalog.list(owner)),
+        dry=not sure,
+    )
 
 
 def drop_old(run: Run, *, sure: bool) -> list[str]:
@@ -228,7 +250,7 @@ def _would_lose(
 
 def _safety_backup(run: Run, backup: Backup) -> Backup:
     try:
-        return create_backup(run, f"before the restore of {backup.backup_id}")
+        return create_backup(run, description=f"before the restore of {backup.backup_id}")
     except CiMigrateError as error:
         raise BackupError(
             f"What is there now can't be backed up: {error.what}",

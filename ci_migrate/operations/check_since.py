@@ -13,7 +13,8 @@ from ci_migrate.errors import ToolError, UsageError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import graph_of, heads_after, planned, relative
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.runner import Workers, base_request
+from ci_migrate.migrations.requests import project_setup
+from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import (
     Direction,
     Finding,
@@ -55,15 +56,8 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     """
     started = time.monotonic()
     manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-    request = base_request(
-        ini=settings.alembic_config,
-        toml=settings.alembic_toml,
-        section=settings.alembic_name,
-        x=settings.x,
-        configure=settings.configure,
-    )
     with Workers(launch(settings, None), interrupt) as workers:
-        graph = graph_of(workers, {**request, "direction": "upgrade", "destination": settings.to})
+        graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
     changed = changed_since(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}
     order = [r.id for r in reversed(graph.revisions) if r.id in changed.new]

@@ -23,6 +23,7 @@ from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import folders_upwards
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 MAX_SKEW = 5.0
 """Seconds between this machine's clock and the ledger's that nobody needs to care about."""
@@ -95,9 +96,9 @@ def examine(settings: Settings, interrupt: Interrupt | None = None) -> tuple[Exa
 
 @contextmanager
 def _patient(settings: Settings, interrupt: Interrupt | None) -> Iterator[DoctorContext]:
-    context = open_session(settings, GateRequest("doctor"), interrupt, ledger=False)
+    context = open_session(settings, GateRequest(VERBS["doctor"]), interrupt)
     try:
-        run, _ = context.__enter__()
+        run = context.__enter__()
     except CiMigrateError as error:
         yield DoctorContext(settings, None, error)
         return

@@ -9,29 +9,31 @@ from sqlalchemy import URL, make_url
 
 from ci_migrate import gate
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.owner import Owner
 from ci_migrate.databases.base import SessionOptions
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.requests import with_driver_of
 from ci_migrate.model import Backup, BackupStatus, Report
 from ci_migrate.plugins import manager as plugins
-from ci_migrate.run.run import with_driver_of
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
+from ci_migrate.verbs import Verb
 
 EMPTY = "empty"
 
 
 def dry_run_on(
-    settings: Settings, order: GateRequest, what: str, interrupt: Interrupt | None = None
+    settings: Settings, request: GateRequest, what: str, interrupt: Interrupt | None = None
 ) -> Report:
     """The report of a dry run on a database that is empty, or holds a backup.
 
     Args:
         settings: of the target that is stood in for.
-        order: the dry run.
+        request: the dry run.
         what: `empty`, `backup:latest` or `backup:ID`.
         interrupt: set by signal handlers.
 
@@ -39,13 +41,15 @@ def dry_run_on(
         UsageError: `what` is none of these, or there is no such backup.
         CiMigrateError: as `gate.run`.
     """
-    with _stand_in(settings, what, interrupt) as (instead, words):
-        report = gate.run(instead, order, interrupt)
+    with _stand_in(settings, request.verb, what, interrupt) as (instead, words):
+        report = gate.run(instead, request, interrupt)
     return msgspec.structs.replace(report, place=words)
 
 
 @contextmanager
-def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Iterator[tuple[Settings, str]]:
+def _stand_in(
+    settings: Settings, verb: Verb, what: str, interrupt: Interrupt | None
+) -> Iterator[tuple[Settings, str]]:
     """Settings whose target is the scratch copy, and words for it."""
     catalog = open_catalog(settings)
     backup = _backup(catalog, settings.target, what)
@@ -60,7 +64,7 @@ def _stand_in(settings: Settings, what: str, interrupt: Interrupt | None) -> Ite
         )
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
-        _, _, copies = databases_of(settings, manager, url, options, "dry-run")
+        _, _, copies = databases_of(settings, manager, url, options, verb)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"
         if backup is not None:
@@ -111,11 +115,8 @@ def _backup(catalog: Catalog, target: str, what: str) -> Backup | None:
         raise UsageError(f"--on {what}: it is `empty`, `backup:latest` or `backup:ID`.")
     if backup_id != "latest":
         return catalog.get(backup_id)
-    whole = [
-        b
-        for b in catalog.list()
-        if b.target in ("", target) and b.status is BackupStatus.SUCCESS and not b.partial
-    ]
+    named = Owner(target)  # it may not be reached from here: nobody can ask which database it is
+    whole = [b for b in catalog.list(named) if b.status is BackupStatus.SUCCESS and not b.partial]
     if not whole:
         raise UsageError(f"There is no backup of {target} yet.", hint="ci-migrate backup create")
-    return max(whole, key=lambda b: (b.backup_time, b.sequence))
+    return whole[-1]

@@ -4,21 +4,20 @@ import re
 from collections.abc import Callable
 
 from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
-from ci_migrate.errors import NotApprovedError, RefusedError, UsageError
+from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
-from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.model import Direction, Plan
+from ci_migrate.model import Direction, ProtectionChange
 from ci_migrate.reports.story import plural
 from ci_migrate.run.authorization import claimed, protection, refuse_other_database, reserved, why_needed
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, require_ledger
 
 UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
-"""The destinations of plans of this direction; RULES is followed by the digest of the new rules."""
+"""The destinations of a ProtectionChange; RULES is followed by the digest of the new rules."""
 
 
-def protection_plan(run: Run, destination: str) -> Plan:
-    """What an approval of a change of the protection is given for: this change of this database, nothing else."""
+def protection_change(run: Run, destination: str) -> ProtectionChange:
+    """What an approval is given for: this change of this database's protection, nothing else."""
     if destination not in (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY) and not re.fullmatch(
         RULES + "[0-9a-f]{64}", destination
     ):
@@ -26,15 +25,8 @@ def protection_plan(run: Run, destination: str) -> Plan:
             f"{destination} is no change of a protection.",
             hint=f"It is {UNPROTECT}, {UNFREEZE}, {ACCEPT_IDENTITY}, or what `ci-migrate protect` printed.",
         )
-    return Plan(
-        target=run.settings.target,
-        identity=run.database.identity(),
-        direction=Direction.PROTECTION,
-        destination=destination,
-        contexts=(),
-        revisions=(),
-        env_sha256="",
-        script_heads=(),
+    return ProtectionChange(
+        target=run.settings.target, identity=run.database.identity(), destination=destination
     )
 
 
@@ -61,7 +53,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
             f"{plural(rules.min_approvals, 'approval')} of {plural(len(rules.approvers), 'approver')} can't be had.",
             hint="Name more: --approver 'KEYLINE'",
         )
-    ledger = _ledger(run)
+    ledger = require_ledger(run).ledger
     refuse_other_database(run)
     found = protection(run)
     if found.protected and found.rules == rules:
@@ -81,7 +73,7 @@ def unprotect(run: Run, by: str) -> str:
     if not protection(run).protected:
         return f"{run.settings.target} is not protected."
     refuse_other_database(run)
-    ledger_protection.unprotect(_ledger(run), by=by, approval_id=_approved(run, UNPROTECT))
+    ledger_protection.unprotect(require_ledger(run).ledger, by=by, approval_id=_approved(run, UNPROTECT))
     return f"No longer protected: {run.database.identity().place}."
 
 
@@ -89,7 +81,7 @@ def freeze(run: Run, reason: str, by: str) -> str:
     """Stop all runs against the target, at once and without an approval; returns words."""
     if not reason.strip():
         raise UsageError("A freeze needs a reason.", hint="Say why: --freeze 'incident 42'")
-    ledger_protection.freeze(_ledger(run), reason.strip(), by=by)
+    ledger_protection.freeze(require_ledger(run).ledger, reason.strip(), by=by)
     return f"Frozen: {run.settings.target}. A run that is writing now goes on to its end."
 
 
@@ -100,13 +92,13 @@ def unfreeze(run: Run, by: str) -> str:
     refuse_other_database(run)
     needed = why_needed(run, Direction.UPGRADE)
     approval = _approved(run, UNFREEZE) if needed else None
-    ledger_protection.unfreeze(_ledger(run), by=by, approval_id=approval)
+    ledger_protection.unfreeze(require_ledger(run).ledger, by=by, approval_id=approval)
     return f"No longer frozen: {run.settings.target}."
 
 
 def accept_identity(run: Run, by: str) -> str:
     """Pin the database that this is now, after a move or a failover; returns words. Raises as `protect`."""
-    ledger = _ledger(run)
+    ledger = require_ledger(run).ledger
     identity = run.database.identity()
     differences = ledger.identity_differences(identity)
     if not differences:
@@ -119,16 +111,10 @@ def accept_identity(run: Run, by: str) -> str:
 
 def _approved(run: Run, destination: str) -> str:
     """The id of the approval of a change, used up. Raises NotApprovedError."""
-    plan = protection_plan(run, destination)
-    approval = reserved(run, plan, f"A change of the protection of target {run.settings.target}")
-    claimed(run, approval)
+    change = protection_change(run, destination)
+    approval = reserved(run, change, f"A change of the protection of target {run.settings.target}")
+    claimed(require_ledger(run), approval)
     return approval.approval_id
-
-
-def _ledger(run: Run) -> Ledger:
-    if run.ledger is None:
-        raise RefusedError(f"Target {run.settings.target} has no ledger.", hint="ci-migrate run makes it.")
-    return run.ledger
 
 
 Change = Callable[[Run], str]

@@ -24,7 +24,8 @@ from ci_migrate.model import (
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
 from ci_migrate.operations.status import looked
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.run.run import Run, show_heads
+from ci_migrate.run.authorization import refuse_other_database
+from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Settings
@@ -35,7 +36,7 @@ Sure = Callable[[Run, Backup, dict[str, tuple[int | None, int | None]] | None], 
 
 def back_by_restore(
     settings: Settings,
-    order: GateRequest,
+    request: GateRequest,
     interrupt: Interrupt | None,
     *,
     sure: Sure,
@@ -45,7 +46,7 @@ def back_by_restore(
 
     Args:
         settings: for one target.
-        order: `destination` is the revision, as `alembic downgrade` has it.
+        request: `destination` is the revision, as `alembic downgrade` has it.
         interrupt: set by signal handlers.
         sure: asked before anything is written.
         safety_backup: whether to back up what is replaced.
@@ -53,12 +54,14 @@ def back_by_restore(
     Raises:
         CiMigrateError: there is no such backup, or it may not be restored; the target is untouched.
     """
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    with open_session(settings, request, interrupt, ledger=True) as opened:
+        run = require_ledger(opened)
         refuse_unfinished(run)
+        refuse_other_database(run)
         planned, found = looked(run)
         report = Report(
             run_id=run.id,
-            command="rollback",
+            command=request.verb.name,
             target=settings.target,
             place=planned.identity.place,
             started=now(),
@@ -69,16 +72,16 @@ def back_by_restore(
                 f"Nothing to do: {report.place} is at {show_heads([c.from_heads for c in planned.contexts])}."
             )
             nothing = StageResult(stage="check", outcome=Outcome.PASSED, message=words, plan=planned)
-            order.done(nothing)
+            request.done(nothing)
             return report.plus(nothing)
         backup = _backup(run, planned, sound=not found.row_troubles)
         plan = _with_heads(restore_plan(run, backup.backup_id), backup)
         at = show_heads([c.from_heads for c in plan.contexts])
         words = f"Back by restoring {backup.backup_id}: {at} -> {show_heads(backup.heads)}"
         checked = StageResult(stage="check", outcome=Outcome.PASSED, message=words, plan=plan)
-        order.done(checked)
+        request.done(checked)
         restored = _restored(run, plan, backup, Restoring(lambda b, lost: sure(run, b, lost), safety_backup))
-        order.done(restored)
+        request.done(restored)
     report = report.plus(checked).plus(restored)
     return msgspec.structs.replace(report, seconds=(now() - report.started).total_seconds())
 
@@ -106,20 +109,21 @@ def _with_heads(plan: Plan, backup: Backup) -> Plan:
     return msgspec.structs.replace(plan, contexts=contexts)
 
 
-def _restored(run: Run, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
-    assert run.ledger is not None
-    run.ledger.pin_identity(run.database.identity())
+def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
+    identity = run.database.identity()
+    run.ledger.pin_identity(identity)
     run.ledger.begin_run(
         RunRecord(
             run_id=run.id,
             target=run.settings.target,
-            command=run.command,
+            command=run.verb.name,
             started=now(),
             pid=os.getpid(),
             host=socket.gethostname(),
             actor=actor(run.settings),
             plan=plan,
-        )
+        ),
+        identity,
     )
     try:
         words = restore_backup(run, backup, how)

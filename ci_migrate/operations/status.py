@@ -6,7 +6,6 @@ import msgspec
 
 from ci_migrate.errors import ExitCode, RefusedError
 from ci_migrate.gate import resume_run
-from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.model import (
     Backup,
@@ -15,15 +14,17 @@ from ci_migrate.model import (
     Direction,
     Frozen,
     Plan,
+    Progress,
     RunRecord,
     now,
 )
-from ci_migrate.repairs.undo import UNDONE
+from ci_migrate.repairs import resume, undo_additions
+from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import protection
-from ci_migrate.run.run import Run, child_request
+from ci_migrate.run.identity import database_of, owner_of
+from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
-from ci_migrate.stages.repair import situation_of
 
 
 class Status(Frozen, frozen=True, kw_only=True):
@@ -63,15 +64,16 @@ def status(run: Run) -> Status:
     plan, seen = looked(run)
     target = run.settings.target
     last = unfinished = diagnosis = None
-    if run.ledger is not None:
-        last = next((r for r in run.ledger.runs(limit=200) if r.target == target), None)
-        unfinished = run.ledger.unfinished(target)
     goes_on = undoes = False
-    if unfinished is not None:
-        situation = situation_of(*resume_run(run, unfinished))
-        diagnosis = situation.diagnosis
-        goes_on = diagnosis.found == "half a revision" and not situation.why_not_forward()
-        undoes = diagnosis.found in UNDONE and not situation.additions().why_not
+    if isinstance(run, LedgerRun):
+        database_id = database_of(run)
+        last = next(iter(run.ledger.history(database_id, limit=1)), None)
+        unfinished = run.ledger.unfinished(database_id)
+        if unfinished is not None:
+            context = RepairContext.of(*resume_run(run, unfinished))
+            diagnosis = context.diagnosis
+            goes_on = diagnosis.found is Progress.HALF and not resume.why_not(context)
+            undoes = undo_additions.offer(context) is not None
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)
@@ -130,10 +132,8 @@ def sound_plan(run: Run) -> Plan:
 
 def looked(run: Run) -> tuple[Plan, Inspection]:
     """The plan as it would be now, and what scripts and version tables told."""
-    request = child_request(run, "check")
-    upgrade = run.direction is Direction.UPGRADE
-    request["destination"] = "heads" if run.destination == "head" and upgrade else run.destination
-    found = inspect(run.workers, request)
+    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
+    found = inspect(run.workers, child_setup(run, "check", destination=heads))
     plan = make_plan(
         found,
         target=run.settings.target,
@@ -145,28 +145,17 @@ def looked(run: Run) -> tuple[Plan, Inspection]:
     return plan, found
 
 
-def proven_backups(ledger: Ledger | None, target: str) -> list[str]:
-    """The ids of backups that a dry run restored and found equal, the newest first."""
-    if ledger is None:
-        return []
-    found = []
-    for record in ledger.runs(limit=200):
-        if record.target != target:
-            continue
-        stages = {s.stage: s for s in ledger.stages(record.run_id)}
-        taken, dry_run = stages.get("backup"), stages.get("dry-run")
-        if dry_run is None or dry_run.evidence is None or not dry_run.evidence.proven:
-            continue
-        if taken is not None and taken.backup is not None:  # also where the run was refused after it
-            found.append(taken.backup.backup_id)
-    return list(dict.fromkeys(found))
+def proven_backups(run: Run, backups: Sequence[Backup]) -> frozenset[str]:
+    """The ids of those backups that a dry run restored and found equal."""
+    if run.ledger is None:
+        return frozenset()
+    return run.ledger.proven(database_of(run), [b.backup_id for b in backups])
 
 
 def _proven(run: Run) -> Backup | None:
-    there = {
-        b.backup_id: b for b in run.catalog.list(run.settings.target) if b.status is BackupStatus.SUCCESS
-    }
-    return next((there[i] for i in proven_backups(run.ledger, run.settings.target) if i in there), None)
+    there = [b for b in run.catalog.list(owner_of(run)) if b.status is BackupStatus.SUCCESS]
+    proven = proven_backups(run, there)
+    return next((b for b in reversed(there) if b.backup_id in proven), None)
 
 
 def _advice(

@@ -9,7 +9,7 @@ takes longer than `hook-timeout` counts as one that raised. It gets copies: what
 from collections.abc import Sequence
 from typing import Any
 
-from ci_migrate.approval.confirmation import Approver
+from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.storage import StorageFactory
 from ci_migrate.checks.base import Check
 from ci_migrate.databases.base import DatabaseFactory
@@ -53,7 +53,7 @@ def ci_migrate_repairs(settings: Settings) -> Sequence[Repair]:  # type: ignore[
     """Repairs.
 
     Called once per run, when a migration failed. Returns repairs, which the core asks in their order whether
-    they fit a diagnosis. A repair that raises is left out, and the report says so.
+    they fit; each is given a RepairContext. A repair that raises where it is asked is left out, and the run says so.
     """
 
 

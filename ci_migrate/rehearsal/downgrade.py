@@ -3,9 +3,9 @@
 import time
 
 from ci_migrate.databases.base import Database
-from ci_migrate.migrations.graph import request_contexts
+from ci_migrate.migrations.requests import Mode, RunRequest, make_tables_back
 from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
-from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads, translate_errors
+from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads, translate_errors
 
 
 def try_way_back(
@@ -29,13 +29,11 @@ def try_way_back(
     missing = [r.id for r in plan.revisions if not r.has_downgrade]
     if missing:
         return WayBack(tried=False, reason=f"revision {missing[-1]} has no downgrade")
-    request = child_request(run, "dry-run", scratch)
-    request.update(
-        action="run",
-        mode="dry-run",
+    request = RunRequest(
+        setup=child_setup(run, "dry-run", scratch, direction=Direction.DOWNGRADE),
+        mode=Mode.DRY_RUN,
         asks=(),  # nothing is measured on the way
-        direction="downgrade",
-        contexts=request_contexts(plan, back=True),
+        contexts=make_tables_back(plan),
     )
     started = time.monotonic()
     ended = run.workers.run(request, lambda _event: None, urgent=True)

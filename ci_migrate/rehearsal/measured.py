@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from ci_migrate.databases.base import Database
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import request_contexts
 from ci_migrate.migrations.record import Recorder
+from ci_migrate.migrations.requests import Mode, RunRequest, make_tables
 from ci_migrate.migrations.runner import Ended, Handle
 from ci_migrate.model import Plan
 from ci_migrate.run.heartbeat import Heartbeat
-from ci_migrate.run.run import Run, child_request
+from ci_migrate.run.run import Run, child_setup
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,13 @@ def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
 def run_on_copy(
     run: Run, plan: Plan, scratch: Database, handle: Handle, *, asks: Sequence[str], probe: str = ""
 ) -> Ended:
-    """Run the plan's revisions on a scratch copy; `asks` and `probe` are what the worker's request says."""
-    request = child_request(run, "dry-run", scratch)
-    request.update(action="run", mode="dry-run", asks=asks, probe=probe, contexts=request_contexts(plan))
+    """Run the plan's revisions on a scratch copy; `asks` and `probe` are the request's."""
+    request = RunRequest(
+        setup=child_setup(run, "dry-run", scratch),
+        mode=Mode.DRY_RUN,
+        asks=tuple(asks),
+        probe=probe,
+        contexts=make_tables(plan),
+    )
     heart = Heartbeat(run)
     return run.workers.run(request, heart.around(handle), urgent=True, tick=heart.beat)

@@ -2,9 +2,9 @@
 
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import request_contexts
+from ci_migrate.migrations.requests import CompareRequest, Mode
 from ci_migrate.model import Direction, Plan
-from ci_migrate.run.run import Run, child_request
+from ci_migrate.run.run import Run, child_setup
 
 
 def drift_of(run: Run, plan: Plan, scratch: Database) -> list[str]:
@@ -26,12 +26,8 @@ def drift_of(run: Run, plan: Plan, scratch: Database) -> list[str]:
             if event.error:
                 found.append(f"(Alembic could not compare: {event.error})")
 
-    request = child_request(run, "dry-run", scratch)
-    ended = run.workers.run(
-        {**request, "action": "compare", "mode": "dry-run", "asks": (), "contexts": request_contexts(plan)},
-        hear,
-        urgent=True,
-    )
+    request = CompareRequest(setup=child_setup(run, "dry-run", scratch), mode=Mode.DRY_RUN, asks=())
+    ended = run.workers.run(request, hear, urgent=True)
     if not ended.ok:
         found.append(f"(Alembic could not compare: {ended.words})")
     return list(dict.fromkeys(found))

@@ -1,10 +1,11 @@
 """The tests of the release that runs now, against a migrated scratch copy of their own (N-1)."""
 
 from ci_migrate.errors import CiMigrateError
+from ci_migrate.migrations.requests import with_driver_of
 from ci_migrate.model import Backup, Direction, Plan
 from ci_migrate.process import run_command
 from ci_migrate.rehearsal.measured import run_on_copy
-from ci_migrate.run.run import Run, restored_copy, with_driver_of
+from ci_migrate.run.run import Run, restored_copy
 from ci_migrate.settings.urls import redact
 
 SECRETS = ("CI_MIGRATE_TOKEN", "CI_MIGRATE_BACKUP_IDENTITY", "CI_MIGRATE_STATE", "CI_MIGRATE_TRUST")

@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 
 from ci_migrate.markers import hookimpl
-from ci_migrate.repairs import downgrade, finished, forward, restore, restore_tables, rolled_back, undo
+from ci_migrate.repairs import (
+    downgrade,
+    finished,
+    restore,
+    restore_tables,
+    resume,
+    rolled_back,
+    undo_additions,
+)
 from ci_migrate.repairs.base import Repair
 
 BUILT_IN: tuple[Repair, ...] = (
-    forward.REPAIR,
+    resume.REPAIR,
     rolled_back.REPAIR,
     finished.REPAIR,
     downgrade.KEEP,
-    undo.REPAIR,
+    undo_additions.REPAIR,
     downgrade.BACK,
     restore_tables.REPAIR,
     restore.REPAIR,

@@ -22,7 +22,7 @@ from ci_migrate.model import (
     same_change,
     sha256_hex,
 )
-from ci_migrate.repairs.diagnosis import Heads, begun
+from ci_migrate.repairs.diagnosis import Heads, base_of
 from ci_migrate.repairs.statements import writes_to
 
 UNFINISHED = " INVALID"
@@ -82,15 +82,6 @@ class Found:
     sent: Callable[[tuple[int, str | None]], Sequence[str]] = lambda _ran: ()
 
 
-def base_of(plan: Plan, evidence: Evidence, heads: Heads, limit: int) -> int | None:
-    """The highest commit point, up to `limit`, with these heads and no revision half done; None if there is none."""
-    for number in range(limit, 0, -1):
-        commit_point = evidence.commit_points[number - 1]
-        if commit_point.heads == heads and (commit_point.complete or not begun(evidence, commit_point)):
-            return number
-    return 0 if heads == tuple(c.from_heads for c in plan.contexts) else None
-
-
 def changed_until(evidence: Evidence, number: int) -> Delta:
     """What the commit points up to one changed in the schema."""
     total: Delta = {}
@@ -110,7 +101,7 @@ def additions_diff(found: Found, number: int, now: Schema) -> list[str]:
     return [f"{name} is not as it was" for name in names] or ["the schema is not as it was"]
 
 
-def additions(found: Found) -> Additions:
+def find_additions(found: Found) -> Additions:
     """What is to be dropped so that the target stands on a commit point again where no revision is half done."""
     evidence, known = found.evidence, found.diagnosis.commit_point
     base = base_of(

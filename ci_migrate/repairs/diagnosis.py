@@ -13,16 +13,24 @@ from ci_migrate.model import (
     Delta,
     Diagnosis,
     Direction,
+    EntryKind,
     Evidence,
     Fingerprint,
     JournalEntry,
     Plan,
+    Progress,
     TableContent,
     delta,
     same_change,
 )
 
 Heads = tuple[tuple[str, ...], ...]
+Ran = tuple[int, str | None]
+"""A revision in one version table of the plan, by its number; None is what env.py itself sends."""
+
+TAKEN_BACK = frozenset({EntryKind.RESTORED, EntryKind.UNDONE})
+"""After these the work of the commits above their `position` is gone."""
+
 SETS_NOTHING = re.compile(
     r"\s*(SET|RESET|PRAGMA|SHOW|BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
     re.IGNORECASE,
@@ -64,7 +72,7 @@ def diagnose(
         journal: what the run wrote down.
         witness: asked where several commit points look like the target.
     """
-    last = max((e.position for e in journal if e.kind == "statement"), default=0)
+    last = max((e.position for e in journal if e.kind is EntryKind.STATEMENT), default=0)
     start = tuple(c.from_heads for c in plan.contexts)
     changed = delta(before, now)
     candidates = [0] if not changed and heads == start else []
@@ -73,7 +81,7 @@ def diagnose(
         and not changed
         and heads == tuple(c.to_heads for c in plan.contexts)
     ):
-        return Diagnosis(found="finished", words="the version rows are written", last_statement=last)
+        return Diagnosis(found=Progress.FINISHED, words="the version rows are written", last_statement=last)
     if evidence is None:
         return _without_rehearsal(plan, heads, journal, last, untouched=bool(candidates))
     points = _CommitPoints(plan, evidence)
@@ -92,13 +100,13 @@ def _on_rung(plan: Plan, evidence: Evidence, commit_point: int, heads: Heads, la
     what = f"revision {found.revision}" if found.revision else "what env.py itself sends"
     at = ", ".join(" + ".join(h) or "base" for h in found.heads)
     if commit_point == len(evidence.commit_points) and heads == tuple(c.to_heads for c in plan.contexts):
-        state, words = "finished", "the migration ran to its end and was committed"
+        state, words = Progress.FINISHED, "the migration ran to its end and was committed"
     elif found.complete:
-        state, words = "revision committed", f"{what} was committed, what came after it was rolled back"
+        state, words = Progress.COMMITTED, f"{what} was committed, what came after it was rolled back"
     elif not begun(evidence, found):
-        state, words = "revision committed", f"{at} was committed, what came after it was rolled back"
+        state, words = Progress.COMMITTED, f"{at} was committed, what came after it was rolled back"
     else:
-        state = "half a revision"
+        state = Progress.HALF
         words = f"{what} was committed up to its statement {within(evidence, commit_point)}, not to its end"
     return Diagnosis(found=state, words=words, commit_point=commit_point, last_statement=last)
 
@@ -124,6 +132,15 @@ def begun(evidence: Evidence, commit_point: CommitPoint) -> bool:
         if (s.context, s.revision) == (commit_point.context, commit_point.revision)
     ]
     return commit_point.revision is None or not ours or min(ours) <= commit_point.statements
+
+
+def base_of(plan: Plan, evidence: Evidence, heads: Heads, limit: int) -> int | None:
+    """The highest commit point, up to `limit`, with these heads and no revision half done; None if there is none."""
+    for number in range(limit, 0, -1):
+        commit_point = evidence.commit_points[number - 1]
+        if commit_point.heads == heads and (commit_point.complete or not begun(evidence, commit_point)):
+            return number
+    return 0 if heads == tuple(c.from_heads for c in plan.contexts) else None
 
 
 def revisions_done(plan: Plan, evidence: Evidence, number: int) -> tuple[tuple[str, ...], ...]:
@@ -152,22 +169,26 @@ def _without_rehearsal(
         return _start(last)
     if heads == tuple(c.to_heads for c in plan.contexts) and commits and not partly:
         words = "the migration ran to its end and was committed (there was no dry run to compare with)"
-        return Diagnosis(found="finished", words=words, last_statement=last)
+        return Diagnosis(found=Progress.FINISHED, words=words, last_statement=last)
     return _unknown(heads, last, "there was no dry run whose steps it could be compared with")
 
 
 def _start(last: int) -> Diagnosis:
     if last == 0:
-        return Diagnosis(found="not started", words="no statement was sent", commit_point=0, last_statement=0)
+        return Diagnosis(
+            found=Progress.NOT_STARTED, words="no statement was sent", commit_point=0, last_statement=0
+        )
     sent = "1 statement was sent" if last == 1 else f"{last} statements were sent"
     return Diagnosis(
-        found="rolled back", words=f"{sent} and rolled back", commit_point=0, last_statement=last
+        found=Progress.ROLLED_BACK, words=f"{sent} and rolled back", commit_point=0, last_statement=last
     )
 
 
 def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
     at = ", ".join(" + ".join(h) or "base" for h in heads)
-    return Diagnosis(found="unknown", words=f"the target says it is at {at}, but {why}", last_statement=last)
+    return Diagnosis(
+        found=Progress.UNKNOWN, words=f"the target says it is at {at}, but {why}", last_statement=last
+    )
 
 
 class _CommitPoints:
@@ -253,11 +274,41 @@ def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
     """The commits whose work is there: not those after which rows were put back, or objects dropped again."""
     found: list[JournalEntry] = []
     for entry in journal:
-        if entry.kind == "committed":
+        if entry.kind is EntryKind.COMMITTED:
             found.append(entry)
-        elif entry.kind in ("restored", "undone"):
+        elif entry.kind in TAKEN_BACK:
             del found[entry.position :]
     return found
+
+
+def sent_of(entries: Sequence[JournalEntry], ran: Ran, commit_point: int | None = None) -> list[str]:
+    """The digests that the journal says were sent of a revision in its last try: all, or up to a commit point.
+
+    The journal counts, not the dry run: a loop over rows that somebody added meanwhile sends more. Where the news of
+    that commit was lost, it was the last thing that happened.
+    """
+    sent: list[str] = []
+    commits, upto = 0, None
+    resumed = False
+    for entry in entries:
+        if entry.kind is EntryKind.RESUMED:
+            same = (entry.context, entry.revision) == ran
+            sent, resumed = sent[: entry.position] if same else sent, True
+        elif entry.kind is EntryKind.STATEMENT:
+            if entry.position == 1 and not resumed:  # a try that began at the beginning
+                sent, upto = [], None
+            resumed = False
+            if (entry.context, entry.revision) == ran:
+                sent.append(entry.digest)
+        elif entry.kind is EntryKind.COMMITTED:
+            commits += 1
+            if commits == commit_point:
+                upto = len(sent)
+        elif entry.kind is EntryKind.RESTORED:  # what half a revision had changed is not there any more
+            sent, commits, upto = [], min(commits, entry.position), None
+        elif entry.kind is EntryKind.UNDONE:
+            commits = min(commits, entry.position)
+    return sent[:upto]
 
 
 def _decide(
@@ -281,14 +332,14 @@ def _possible(points: _CommitPoints, journal: Sequence[JournalEntry], witness: W
     if reached is None:
         return None
     after = _since_last_commit(journal)
-    sent = sum(e.kind == "statement" for e in after)
-    asked = [e for e in after if e.kind == "committing"]
+    sent = sum(e.kind is EntryKind.STATEMENT for e in after)
+    asked = [e for e in after if e.kind is EntryKind.COMMITTING]
     here, next_ = {points.ground(reached)}, set[int]()
     if reached < len(points.commit_points) and not points.too_far(reached + 1, sent):
         next_ = (
             {points.ground(reached + 1)} if asked or not points.commit_points[reached].announced else set()
         )
-    back = {points.ground(e.position) for e in after if e.kind == "restoring"}  # begun: done or not
+    back = {points.ground(e.position) for e in after if e.kind is EntryKind.RESTORING}  # begun: done or not
     if asked:  # the answer to a commit was lost: the engine knows
         told = witness.committed(asked[-1].note) if asked[-1].note else None
         if told is not None:
@@ -300,9 +351,9 @@ def _since_last_commit(journal: Sequence[JournalEntry]) -> Sequence[JournalEntry
     """What the last try wrote after its last commit. A try begins with statement 1."""
     for number in range(len(journal) - 1, -1, -1):
         entry = journal[number]
-        if entry.kind in ("committed", "restored", "undone"):
+        if entry.kind is EntryKind.COMMITTED or entry.kind in TAKEN_BACK:
             return journal[number + 1 :]
-        if entry.kind == "statement" and entry.position == 1:
+        if entry.kind is EntryKind.STATEMENT and entry.position == 1:
             return journal[number:]
     return journal
 

@@ -1,22 +1,26 @@
 """Revisions committed before the failing one: kept, or taken back by the downgrade that the dry run proved."""
 
-from ci_migrate.model import TargetState
-from ci_migrate.repairs.base import Repair, Repaired, Situation
+from ci_migrate.errors import RefusedError
+from ci_migrate.migrations.requests import Mode, RunRequest, make_table
+from ci_migrate.migrations.runner import Ended
+from ci_migrate.model import Direction, Progress, TargetState
+from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.diagnosis import revisions_done
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import child_setup, show_heads
 
 
-def fits_keep(situation: Situation) -> str | None:
+def fits_keep(context: RepairContext) -> str | None:
     """`on-failure = "keep"`: the good prefix stays."""
-    if situation.diagnosis.found == "revision committed" and situation.on_failure == "keep":
+    if context.diagnosis.found is Progress.COMMITTED and context.run.settings.on_failure == "keep":
         return "keep the revisions that were committed"
     return None
 
 
-def mend_keep(situation: Situation) -> Repaired:
+def mend_keep(context: RepairContext) -> Repaired:
     """Nothing is done; the commit point is the proof."""
-    assert situation.evidence is not None
-    assert situation.diagnosis.commit_point is not None
-    commit_point = situation.evidence.commit_points[situation.diagnosis.commit_point - 1]
-    at = ", ".join(" + ".join(h) or "base" for h in commit_point.heads)
+    at = show_heads(context.heads_at(context.diagnosis.commit_point))
     return Repaired(
         state=TargetState.KEPT_PREFIX,
         words=f"The target is at {at}, exactly as in the dry run; what failed after it was rolled back "
@@ -24,24 +28,32 @@ def mend_keep(situation: Situation) -> Repaired:
     )
 
 
-def fits_back(situation: Situation) -> str | None:
+def offer_keep(context: RepairContext) -> str | None:
+    """That what was committed may stay."""
+    if context.diagnosis.found is not Progress.COMMITTED:
+        return None
+    target = context.run.settings.target
+    return f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target {target}   (loses nothing)"
+
+
+def fits_back(context: RepairContext) -> str | None:
     """`on-failure = "back"` and the dry run proved that going back loses nothing."""
     if (
-        situation.diagnosis.found == "revision committed"
-        and situation.on_failure == "back"
-        and situation.evidence is not None
-        and situation.evidence.way_back.proven
+        context.diagnosis.found is Progress.COMMITTED
+        and context.run.settings.on_failure == "back"
+        and context.evidence is not None
+        and context.evidence.way_back.proven
     ):
         return "downgrade the revisions that were committed"
     return None
 
 
-def mend_back(situation: Situation) -> Repaired:
+def mend_back(context: RepairContext) -> Repaired:
     """Downgrade from the commit point, then prove that the target is as before."""
-    ended = situation.downgrade()
+    ended = downgrade(context)
     if not ended.ok:
         return Repaired(state=TargetState.UNKNOWN, words=f"The downgrade failed: {ended.words}.")
-    differences = situation.proved_as_before()
+    differences = context.prove_as_before()
     if differences:
         return Repaired(
             state=TargetState.UNKNOWN, words=f"The downgrade did not lead back: {'; '.join(differences[:3])}."
@@ -52,5 +64,25 @@ def mend_back(situation: Situation) -> Repaired:
     )
 
 
-KEEP = Repair("keep-prefix", 30, fits_keep, mend_keep)
-BACK = Repair("downgrade", 40, fits_back, mend_back)
+def downgrade(context: RepairContext) -> Ended:
+    """Run the downgrades from the commit point where the target stands to where it began.
+
+    Raises:
+        RefusedError: it is not known where it stands.
+    """
+    run, evidence, commit_point = context.run, context.evidence, context.diagnosis.commit_point
+    if evidence is None or commit_point is None:
+        raise RefusedError("It is not known which revisions are to be downgraded.")
+    heads = context.heads_at(commit_point)
+    done = revisions_done(context.plan, evidence, commit_point)
+    request = RunRequest(
+        setup=child_setup(run, "repair", direction=Direction.DOWNGRADE),
+        mode=Mode.MIGRATE,
+        contexts=tuple(make_table(c, heads[n], done[n][::-1]) for n, c in enumerate(context.plan.contexts)),
+    )
+    heart = Heartbeat(run, run.database)
+    return run.workers.run(request, heart.around(lambda _event: None), tick=heart.beat)
+
+
+KEEP = Repair("keep-prefix", 30, fits_keep, mend_keep, offer=offer_keep)
+BACK = Repair("downgrade", 40, fits_back, mend_back, approval="downgrade")

@@ -1,17 +1,20 @@
 """The migration had come to its end; only the news of it was lost."""
 
-from ci_migrate.model import TargetState
-from ci_migrate.repairs.base import Repair, Repaired, Situation
+from ci_migrate.model import Progress, TargetState
+from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.run.run import show_heads
 
 
-def fits(situation: Situation) -> str | None:
+def fits(context: RepairContext) -> str | None:
     """The target stands on the last commit point."""
-    return "record that the migration is complete" if situation.diagnosis.found == "finished" else None
+    found = context.diagnosis.found
+    return "record that the migration is complete" if found is Progress.FINISHED else None
 
 
-def mend(situation: Situation) -> Repaired:
+def mend(context: RepairContext) -> Repaired:
     """The diagnosis is the proof: heads and fingerprint are those of the dry run's end."""
-    at = ", ".join(" + ".join(c.to_heads) or "base" for c in situation.plan.contexts)
+    at = show_heads([c.to_heads for c in context.plan.contexts])
     return Repaired(
         state=TargetState.MIGRATED, words=f"The migration is complete: the target is at {at}, as rehearsed."
     )

@@ -8,38 +8,9 @@ server; SQLite's data_version is moved by the migration itself.
 
 from collections.abc import Mapping
 
-from ci_migrate.migrations.record import version_table_names
-from ci_migrate.model import Backup, Evidence, Plan, TableContent
-from ci_migrate.repairs.diagnosis import rows_on
-from ci_migrate.run.run import Run, restored_copy, translate_errors
+from ci_migrate.model import TableContent
 
 UNKNOWN = "it can't be told whether somebody else wrote since the backup"
-
-
-def others_wrote(
-    run: Run, plan: Plan, evidence: Evidence | None, backup: Backup | None, commit_point: int | None
-) -> str:
-    """What somebody else wrote since the backup, in words; "" for nothing.
-
-    Every row is compared with the restored backup or, in tables that the run touched, with the dry run.
-    """
-    if backup is None or evidence is None or commit_point is None:
-        return UNKNOWN
-    with restored_copy(run, backup, f"{run.id}_cmp") as copy, translate_errors(copy):
-        then = copy.contents(copy.counts())
-    with translate_errors(run.database):
-        now = run.database.contents(run.database.counts())
-    rehearsed = rows_on(evidence, commit_point) if commit_point else {}
-    dropped = dict.fromkeys(rows_on(evidence, 0).keys() - rehearsed.keys()) if rehearsed else {}
-    expected = {**then, **dropped, **rehearsed}
-    ours = version_table_names(plan)
-    return unexplained({t: expected.get(t) for t in expected.keys() | now.keys() if t not in ours}, now)
-
-
-def others_wrote_to(run: Run, expected: Mapping[str, TableContent]) -> str:
-    """The same for some tables, held against what the dry run left in them."""
-    with translate_errors(run.database):
-        return unexplained(expected, run.database.contents(expected))
 
 
 def unexplained(expected: Mapping[str, TableContent | None], found: Mapping[str, TableContent]) -> str:
@@ -72,10 +43,8 @@ def _words(table: str, then: TableContent | None, now: TableContent | None) -> s
     )
 
 
-def rows_loss(run: Run, expected: Mapping[str, TableContent]) -> str:
+def describe_loss(expected: Mapping[str, TableContent], found: Mapping[str, TableContent]) -> str:
     """What a restore of these tables would lose, in words: what is there beyond what the dry run left in them."""
-    with translate_errors(run.database):
-        found = run.database.contents(expected)
     more = sum(max(0, found[t].rows - c.rows) for t, c in expected.items() if t in found)
     if more:
         return f"loses {rows(more)} written since"

@@ -1,19 +1,20 @@
 """The engine rolled back: nothing to do but to prove it."""
 
-from ci_migrate.model import TargetState
-from ci_migrate.repairs.base import Repair, Repaired, Situation
+from ci_migrate.model import Progress, TargetState
+from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.context import RepairContext
 
 
-def fits(situation: Situation) -> str | None:
+def fits(context: RepairContext) -> str | None:
     """Nothing of the migration is left."""
-    if situation.diagnosis.found in ("rolled back", "not started"):
+    if context.diagnosis.found in (Progress.ROLLED_BACK, Progress.NOT_STARTED):
         return "prove that the target is as it was before"
     return None
 
 
-def mend(situation: Situation) -> Repaired:
+def mend(context: RepairContext) -> Repaired:
     """Compare heads and fingerprint with those before the run."""
-    differences = situation.proved_as_before()
+    differences = context.prove_as_before()
     if differences:
         return Repaired(
             state=TargetState.UNKNOWN, words=f"The target is not as before: {'; '.join(differences[:3])}."

@@ -1,135 +1,174 @@
-"""Undoing the additions of a revision that stopped half-way: looked at, rehearsed, done, proved."""
+"""A revision that stopped half-way and had only added something: what it added is dropped again.
+
+It is looked at, rehearsed on a copy where rows go with it, done, and proved.
+"""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from ci_migrate.databases.base import Database, UndoesAdditions
-from ci_migrate.errors import DatabaseError, DirtyError, RefusedError
+from ci_migrate.databases.base import Database, UndoesAdditions, undoes_additions
+from ci_migrate.errors import CiMigrateError, DatabaseError, DirtyError, RefusedError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.model import (
-    Diagnosis,
+    EntryKind,
     Evidence,
-    Fingerprint,
     JournalEntry,
-    Plan,
+    Progress,
     Schema,
     TableContent,
+    TargetState,
     schema_changes,
     sha256_hex,
 )
-from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions, additions_diff
-from ci_migrate.repairs.resume import sent_of
+from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions_diff, find_additions
+from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.diagnosis import sent_of
 from ci_migrate.repairs.trial import try_on_copy
-from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads, translate_errors
+from ci_migrate.run.run import bare_schema, show_heads, translate_errors
+
+UNDONE = frozenset({Progress.HALF, Progress.UNKNOWN})
+"""What a diagnosis has found where there may be additions to undo."""
 
 
-@dataclass(frozen=True)
-class Undo:
-    """What can be undone in the target of a run, and how."""
+def fits(context: RepairContext) -> str | None:
+    """Half a revision, or what the failed statement itself left; nobody asked to go on; all of it can be dropped."""
+    if context.run.forward or context.diagnosis.found not in UNDONE:
+        return None
+    added = plan_undo(context)
+    if added.why_not:
+        return None
+    return f"drop what was added, and nothing else: {'; '.join(added.statements)}"
 
-    run: Run
-    plan: Plan
-    evidence: Evidence
-    diagnosis: Diagnosis
-    before: Fingerprint
 
-    def found(self, database: Database) -> Found:
-        """The target, or a copy of it, beside what is known."""
-        return Found(
-            plan=self.plan,
-            evidence=self.evidence,
-            diagnosis=self.diagnosis,
-            before=self.before,
-            now=bare_schema(database, self.plan),
-            heads=heads_of(database, self.plan),
-            sent=lambda ran: sent_of(self.run, ran),
+def mend(context: RepairContext) -> Repaired:
+    """Drop it, prove that the target is as before, or as the last complete revision left it."""
+    evidence, added = context.evidence, plan_undo(context)
+    if evidence is None or added.why_not:
+        raise RefusedError(f"What was added is not dropped: {added.why_not}.")
+    differences = _undo(context, evidence, added)
+    if differences:
+        return Repaired(
+            state=TargetState.UNKNOWN, words=f"What was added is not undone: {'; '.join(differences[:3])}."
         )
+    names = sorted(
+        n for n in added.names if n.split(" ")[0] in ("table", "column", "index", "view")
+    ) or sorted(added.names)
+    undone = f"what was added is dropped ({', '.join(names[:5])}{' and more' if len(names) > 5 else ''})"
+    if not added.commit_point:
+        words = (
+            f"The target is as it was before: {undone}, heads and fingerprint are equal, other rows are kept."
+        )
+        return Repaired(state=TargetState.AS_BEFORE, words=words)
+    at = show_heads(context.heads_at(added.commit_point))
+    return Repaired(
+        state=TargetState.KEPT_PREFIX,
+        words=f"The target is at {at}, exactly as in the dry run: {undone}, other rows are kept.",
+        goes_on=context.run.settings.on_failure == "back",
+    )
 
-    def additions(self) -> Additions:
-        """What is to be dropped, by which statements; or why it can't be."""
-        database = self.run.database
-        if not isinstance(database, UndoesAdditions):
-            return Additions(f"additions to {database.dialect} can't be taken back one by one")
-        added = additions(self.found(database))
+
+def explain(context: RepairContext) -> str:
+    """Why what was added is not dropped."""
+    why_not = plan_undo(context).why_not if context.diagnosis.found in UNDONE else ""
+    return f"No repair fits; what was added is not dropped: {why_not}." if why_not else ""
+
+
+def offer(context: RepairContext) -> str | None:
+    """That what was added can be dropped."""
+    if context.diagnosis.found not in UNDONE or plan_undo(context).why_not:
+        return None
+    return (
+        f"ci-migrate repair --target {context.run.settings.target}   (drops what was added, and nothing else)"
+    )
+
+
+def plan_undo(context: RepairContext) -> Additions:
+    """What is to be dropped, by which statements; or why it can't be."""
+    evidence, database = context.evidence, context.run.database
+    if evidence is None:
+        return Additions("there was no dry run to compare with")
+    if not isinstance(database, UndoesAdditions):
+        return Additions(f"additions to {database.dialect} can't be taken back one by one")
+    try:
+        added = find_additions(_found(context, evidence))
         if added.why_not:
             return added
-        unexplained = _unexplained(database, self.evidence, added)
+        unexplained = _unexplained(database, evidence, added)
         if unexplained:
             return Additions(unexplained)
-        try:
-            with translate_errors(database):
-                return replace(added, statements=tuple(database.undo_statements(added.batches)))
-        except RefusedError as error:
-            return Additions(error.what.rstrip("."))
+        with translate_errors(database):
+            return replace(added, statements=tuple(database.undo_statements(added.batches)))
+    except CiMigrateError as error:
+        return Additions(error.what.rstrip("."))
 
-    def drop(self, added: Additions) -> list[str]:
-        """Drop it, on a copy first if rows go with it; returns in words what is not as it must be then."""
-        run = self.run
-        assert run.ledger is not None
-        assert isinstance(run.database, UndoesAdditions)
-        with translate_errors(run.database):
-            then = run.database.contents(added.tables | set(added.columns))
-        if any(content.rows for content in then.values()):
-            run.tell("rehearsing that on a copy of the target as it is")
-            if wrong := self._rehearsed(added):
-                return [f"on a copy of the target {words}" for words in wrong]
-            if unexplained := _unexplained(run.database, self.evidence, added):  # that took its time
-                return [unexplained]
-        kept = {table: content for table, content in then.items() if table not in added.tables}
-        with run.ledger.journal(run.subject) as journal:
-            run.database.undo(added.statements, _written_down(journal), self._check(added.commit_point))
-            wrong = self._not_there(added.commit_point)
-            with translate_errors(run.database):
-                wrong += lost(kept, run.database.contents(kept), added.columns)
-            if not wrong:
-                journal.append(
-                    JournalEntry(kind="undone", position=added.commit_point, context=0, at=datetime.now(UTC))
-                )
-        return wrong
 
-    def _rehearsed(self, added: Additions) -> list[str]:
-        """What is not as it must be on a copy: only what was added may be gone, and no value of another column."""
-        schema: Schema = {}
-        rows: dict[str, TableContent] = {}
+def _found(context: RepairContext, evidence: Evidence) -> Found:
+    """The target beside what is known of it."""
+    return Found(
+        plan=context.plan,
+        evidence=evidence,
+        diagnosis=context.diagnosis,
+        before=context.before,
+        now=context.read_schema(),
+        heads=context.read_heads(),
+        sent=lambda ran: sent_of(context.read_journal(), ran),
+    )
 
-        def mend(copy: Database) -> None:
-            assert isinstance(copy, UndoesAdditions)
-            schema.update(bare_schema(copy, self.plan))
-            rows.update(copy.contents(added.columns))
-            copy.undo(added.statements, lambda _statement: None, lambda _schema: None)
 
-        def proof(copy: Database) -> list[str]:
-            wanted = {name: text for name, text in schema.items() if name not in added.names}
-            changes = schema_changes(wanted, bare_schema(copy, self.plan))
-            return [c.words for c in changes] + _other_values(
-                rows, copy.contents(added.columns), added.columns
+def _undo(context: RepairContext, evidence: Evidence, added: Additions) -> list[str]:
+    """Drop it, on a copy first if rows go with it; returns in words what is not as it must be then."""
+    run, number = context.run, added.commit_point
+    then = context.read_contents(added.tables | set(added.columns))
+    if any(content.rows for content in then.values()):
+        run.tell("rehearsing that on a copy of the target as it is")
+        if wrong := _rehearse(context, added):
+            return [f"on a copy of the target {words}" for words in wrong]
+        if unexplained := _unexplained(run.database, evidence, added):  # that took its time
+            return [unexplained]
+    kept = {table: content for table, content in then.items() if table not in added.tables}
+
+    def differences(schema: Schema) -> list[str]:
+        now = without_version_tables(schema, context.plan)
+        found = Found(context.plan, evidence, context.diagnosis, context.before, now, ())
+        return additions_diff(found, number, now)
+
+    def check(schema: Schema) -> None:
+        if wrong := differences(schema):
+            raise DirtyError(f"it does not lead back: {'; '.join(wrong[:3])}")
+
+    with run.ledger.journal(run.subject) as journal:
+        undoes_additions(run.database).undo(added.statements, _write_ahead(journal), check)
+        wrong = context.prove_heads(number) + differences(context.read_schema())
+        wrong += lost(kept, context.read_contents(kept), added.columns)
+        if not wrong:
+            journal.append(
+                JournalEntry(kind=EntryKind.UNDONE, position=number, context=0, at=datetime.now(UTC))
             )
-
-        return try_on_copy(self.run, self.plan, mend, proof)
-
-    def _check(self, commit_point: int) -> Callable[[Schema], None]:
-        def check(schema: Schema) -> None:
-            if wrong := self._differences(schema, commit_point):
-                raise DirtyError(f"it does not lead back: {'; '.join(wrong[:3])}")
-
-        return check
-
-    def _differences(self, schema: Schema, commit_point: int) -> list[str]:
-        now = without_version_tables(schema, self.plan)
-        found = Found(self.plan, self.evidence, self.diagnosis, self.before, now, ())
-        return additions_diff(found, commit_point, now)
-
-    def _not_there(self, commit_point: int) -> list[str]:
-        database = self.run.database
-        heads, start = heads_of(database, self.plan), tuple(c.from_heads for c in self.plan.contexts)
-        wanted = self.evidence.commit_points[commit_point - 1].heads if commit_point else start
-        wrong = [f"it is at {show_heads(heads)} instead of {show_heads(wanted)}"] if heads != wanted else []
-        return wrong + self._differences(bare_schema(database, self.plan), commit_point)
+    return wrong
 
 
-def _written_down(journal: Journal) -> Callable[[str], None]:
+def _rehearse(context: RepairContext, added: Additions) -> list[str]:
+    """What is not as it must be on a copy: only what was added may be gone, and no value of another column."""
+    schema: Schema = {}
+    rows: dict[str, TableContent] = {}
+
+    def undo(copy: Database) -> None:
+        schema.update(bare_schema(copy, context.plan))
+        rows.update(copy.contents(added.columns))
+        undoes_additions(copy).undo(added.statements, lambda _statement: None, lambda _schema: None)
+
+    def proof(copy: Database) -> list[str]:
+        wanted = {name: text for name, text in schema.items() if name not in added.names}
+        changes = schema_changes(wanted, bare_schema(copy, context.plan))
+        return [c.words for c in changes] + _other_values(rows, copy.contents(added.columns), added.columns)
+
+    return try_on_copy(context, undo, proof)
+
+
+def _write_ahead(journal: Journal) -> Callable[[str], None]:
     """The intent of each statement, in the journal before it is sent."""
     count = 0
 
@@ -138,7 +177,12 @@ def _written_down(journal: Journal) -> Callable[[str], None]:
         count += 1
         digest = sha256_hex(statement.encode("utf-8", "replace"))
         entry = JournalEntry(
-            kind="undo", position=count, context=0, digest=digest, note=statement[:500], at=datetime.now(UTC)
+            kind=EntryKind.UNDO,
+            position=count,
+            context=0,
+            digest=digest,
+            note=statement[:500],
+            at=datetime.now(UTC),
         )
         journal.append(entry)
 
@@ -182,7 +226,6 @@ def _values(content: TableContent, column: str) -> int:
 
 def _unexplained(database: Database, evidence: Evidence, added: Additions) -> str:
     """What in the additions the rehearsal does not explain, in words: somebody else may have written it."""
-    assert isinstance(database, UndoesAdditions)
     with translate_errors(database):
         contents = database.contents(added.tables | set(added.columns))
     for table in sorted(added.tables):
@@ -202,7 +245,7 @@ def _unexplained(database: Database, evidence: Evidence, added: Additions) -> st
             if values.digest is not None and values in known_values:
                 continue
             try:
-                beyond = database.beyond_default(table, column)
+                beyond = undoes_additions(database).beyond_default(table, column)
             except DatabaseError:
                 beyond = values.values
             if beyond:
@@ -221,3 +264,6 @@ def _rehearsed(evidence: Evidence, table: str) -> list[TableContent]:
         for commit_point in evidence.commit_points
         if table in commit_point.contents
     ]
+
+
+REPAIR = Repair("undo", 35, fits, mend, approval="undo", explain=explain, offer=offer)

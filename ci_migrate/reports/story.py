@@ -16,6 +16,7 @@ from ci_migrate.model import (
     TargetState,
 )
 from ci_migrate.reports.clean import one_line
+from ci_migrate.verbs import verb_of
 
 VERDICT = {
     ExitCode.OK: "OK",
@@ -184,7 +185,7 @@ def _allow_command(report: Report) -> tuple[str, ...]:
         return ()
     names = dict.fromkeys(f"{f.code}@{f.revision}" for f in refusing)
     flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
-    to = ["--to", report.plan.destination] if report.plan and report.command == "rollback" else []
+    to = ["--to", report.plan.destination] if report.plan and verb_of(report.command).goes_back else []
     return (shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags]),)
 
 
@@ -193,8 +194,9 @@ def _again(report: Report) -> tuple[str, ...]:
     bad = report.first_bad
     if bad is None or bad.outcome is not Outcome.FAILED or bad.stage not in ("dry-run", "migrate", "verify"):
         return ()
-    command = "dry-run" if report.command == "run" and bad.stage == "dry-run" else report.command
-    to = ["--to", report.plan.destination] if report.plan and command == "rollback" else []
+    verb = verb_of(report.command)
+    command = verb.rehearsal if verb.rehearsal and bad.stage == "dry-run" else verb.name
+    to = ["--to", report.plan.destination] if report.plan and verb.goes_back else []
     rehearsed = bad.stage != "dry-run"  # what went well there is not the revision's fault
     mended = "once the cause is gone" if rehearsed or not bad.file else "once the revision is mended"
     return (f"{shlex.join(['ci-migrate', command, *to, '--target', report.target])} # {mended}",)

@@ -6,20 +6,20 @@ Settings can only tighten what stands here. Every refusal is put into the audit 
 import shlex
 from dataclasses import dataclass
 
-from ci_migrate.approval import nonces
-from ci_migrate.approval.commands import generate_command, request_command
-from ci_migrate.approval.confirmation import Decision, claim, looks_confirming, reserve, validate
-from ci_migrate.approval.envelope import looks_signed
+from ci_migrate.approval import tokens
+from ci_migrate.approval.command_lines import generate_command, request_command
+from ci_migrate.approval.decision import Decision
 from ci_migrate.approval.payload import Facts, evidence_digest, payload_diff
-from ci_migrate.approval.signed import Trust, Verified
+from ci_migrate.approval.requester import actors, commit_of
 from ci_migrate.approval.signers import parse_signers
-from ci_migrate.approval.trust import actors, commit_of, trust_lines
+from ci_migrate.approval.trust import Trust, trust_lines
+from ci_migrate.approval.verification import Verified
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
-from ci_migrate.model import Approval, Direction, Plan, Report
-from ci_migrate.run.run import Run
+from ci_migrate.model import Approvable, Approval, Direction, Plan, Report, TokenKind
+from ci_migrate.run.run import LedgerRun, Run
 
 STAGES = {Direction.DOWNGRADE: "rollback", Direction.RESTORE: "restore"}
 """What settings call the directions that do not go forward."""
@@ -96,10 +96,10 @@ def first_look(run: Run) -> CiMigrateError | None:
         return None
     try:
         trusted = trust(run)
-        _refuse_wrong_kind(run, trusted)
+        _refuse_wrong_kind(run, run.token.reveal(), trusted)
         if trusted is not None:
-            nonces.look_at(
-                run.ledger, run.token.reveal(), trusted, asking=actors(run.settings.environ), run_id=run.id
+            tokens.reserve_signed(
+                run.ledger, run.token.reveal(), trusted, actors(run.settings.environ), run.id
             )
     except CiMigrateError as error:
         return error
@@ -135,7 +135,7 @@ def evidence_of(report: Report) -> str | None:
     return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
 
 
-def reserved(run: Run, plan: Plan, what: str = "This run", evidence: str | None = None) -> Approval:
+def reserved(run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
     Args:
@@ -154,40 +154,40 @@ def reserved(run: Run, plan: Plan, what: str = "This run", evidence: str | None 
         raise
 
 
-def _reserved(run: Run, plan: Plan, what: str, evidence: str | None) -> Approval:
+def _reserved(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
     if run.token is None or run.ledger is None:
         raise NotApprovedError(
             f"{what} needs an approval.",
             hint=f"{how_to_approve(run, plan)}, then again with CI_MIGRATE_TOKEN",
         )
     trusted = trust(run)
-    _refuse_wrong_kind(run, trusted)
+    _refuse_wrong_kind(run, run.token.reveal(), trusted)
     asking = actors(run.settings.environ)
     if trusted is None:
-        approval = reserve(run.ledger, run.token.reveal(), plan, run.id)
+        approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.id)
         if protection(run).rules.forbid_self_approval:
             refuse_self_approval(approval.approved_by, asking)
         return approval
-    verified = nonces.look_at(run.ledger, run.token.reveal(), trusted, asking=asking, run_id=run.id)
+    verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.id)
     _refuse_other(run, run.ledger, verified, plan, evidence)
-    return nonces.approval_of(verified)
+    return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
-def validated(run: Run, ledger: Ledger, plan: Plan) -> Approval:
+def validated(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
     """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
     token = run.token.reveal() if run.token is not None else ""
     trusted = trust(run)
     if run.token is None or trusted is None:
         if run.token is not None:
-            _refuse_wrong_kind(run, trusted)
-        return validate(ledger, token, plan)
-    _refuse_wrong_kind(run, trusted)
-    verified = nonces.look_at(ledger, token, trusted, asking=actors(run.settings.environ))
+            _refuse_wrong_kind(run, run.token.reveal(), trusted)
+        return tokens.validate(ledger, token, plan)
+    _refuse_wrong_kind(run, run.token.reveal(), trusted)
+    verified = tokens.validate_signed(ledger, token, trusted, actors(run.settings.environ))
     _refuse_other(run, ledger, verified, plan, None)
-    return nonces.approval_of(verified)
+    return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
-def how_to_approve(run: Run, plan: Plan) -> str:
+def how_to_approve(run: Run, plan: Approvable) -> str:
     """The command that gives an approval of a plan, or writes the request for one."""
     if trust(run) is None:
         return f"{shlex.join(generate_command(plan))} --reason 'why'"
@@ -197,11 +197,13 @@ def how_to_approve(run: Run, plan: Plan) -> str:
 
 def ways_back(run: Run) -> tuple[str, ...] | None:
     """How the signed token of the run that is repaired allows going back; None where it used none to go forward."""
-    stages = None if run.ledger is None else nonces.stages_of(run.ledger, run.subject)
+    stages = None if run.ledger is None else tokens.signed_stages(run.ledger, run.subject)
     return stages if stages is not None and "migrate" in stages else None
 
 
-def _refuse_other(run: Run, ledger: Ledger, verified: Verified, plan: Plan, evidence: str | None) -> None:
+def _refuse_other(
+    run: Run, ledger: Ledger, verified: Verified, plan: Approvable, evidence: str | None
+) -> None:
     facts = Facts(
         plan=plan,
         target_uuid=ledger.uuid,
@@ -216,13 +218,12 @@ def _refuse_other(run: Run, ledger: Ledger, verified: Verified, plan: Plan, evid
         )
 
 
-def _refuse_wrong_kind(run: Run, trusted: Trust | None) -> None:
+def _refuse_wrong_kind(run: Run, token: str, trusted: Trust | None) -> None:
     """Raise NotApprovedError for a token that is sound, and not of the kind that counts on this target."""
-    assert run.token is not None
-    token = run.token.reveal()
-    if trusted is not None and looks_confirming(token):
+    kind = tokens.kind_of(token)
+    if trusted is not None and kind is TokenKind.CONFIRMATION:
         refuse_confirmation(run)
-    if trusted is None and looks_signed(token):
+    if trusted is None and kind is TokenKind.SIGNED:
         raise NotApprovedError(
             f"The token is signed, and nobody says whose signature counts on target {run.settings.target}.",
             hint=f"ci-migrate protect --target {run.settings.target} --approver 'NAME ssh-ed25519 AAAA...'",
@@ -248,7 +249,7 @@ def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -
         )
 
 
-def claimed(run: Run, approval: Approval) -> None:
+def claimed(run: LedgerRun, approval: Approval) -> None:
     """Use an approval up: committed in the ledger, and noted create-only where backups are.
 
     The note keeps a token used even if the ledger is lost or put back to an older state.
@@ -257,10 +258,8 @@ def claimed(run: Run, approval: Approval) -> None:
         NotApprovedError: another run used it, or it was revoked.
         CiMigrateError: it could not be noted; nothing may run.
     """
-    assert run.ledger is not None
     try:
-        use_up = nonces.claim if approval.kind == "signed" else claim
-        use_up(run.ledger, approval.approval_id, run.id)
+        tokens.claim(run.ledger, approval.approval_id, run.id)
         try:
             mine = run.catalog.storage.claim(approval.approval_id, run.id.encode())
         except OSError as error:
@@ -282,4 +281,4 @@ def claimed(run: Run, approval: Approval) -> None:
 def tell_refused(run: Run, error: CiMigrateError) -> None:
     """Put a refusal into the audit trail."""
     if run.ledger is not None:
-        run.ledger.audit("refused", run.id, command=run.command, words=error.what)
+        run.ledger.audit("refused", run.id, command=run.verb.name, words=error.what)

@@ -2,37 +2,48 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
-from ci_migrate.approval.confirmation import Approver
+from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
-from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
-from ci_migrate.migrations.runner import Workers, base_request, wall_entry
+from ci_migrate.migrations.requests import Setup, project_setup, target_setup
+from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
-from ci_migrate.repairs.base import Repair
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.verbs import Verb
+
+
+class Named(Protocol):
+    """A repair, as far as a run knows it: `repairs.base.Repair` is given a context that is built upon a run."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the repairs of a run."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that a stage may touch. Frozen; results travel in the Report."""
+    """All that a stage may touch. Frozen; results travel in the Report.
+
+    As it stands here it only reads. `LedgerRun` and `WritingRun` are the same with more at hand: what needs a ledger,
+    or the run lock too, takes one of them and so can't be called without.
+    """
 
     id: str
     subject: str  # the run that is repaired; else the same as `id`
-    command: str
+    verb: Verb
     settings: Settings
     direction: Direction
     destination: str
@@ -45,10 +56,10 @@ class Run:
     interrupt: Interrupt
     scratch_folder: Path
     catalog: Catalog
-    ledger: Ledger | None = None
-    lock: Lock | None = None
+    ledger: Ledger | None  # of the target; None where there is none yet
+    lock: Lock | None  # nobody else writes to the target while it is held
     checks: Sequence[Check] = ()
-    repairs: Sequence[Repair] = ()
+    repairs: Sequence[Named] = ()
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
     token: Secret | None = None
     unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
@@ -68,6 +79,35 @@ class Run:
         graded = [f for f in map(grading.apply, more) if f is not None]
         found = run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
         return (*found, *graded)
+
+
+@dataclass(frozen=True)
+class LedgerRun(Run):
+    """A run on a target that has a ledger."""
+
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class WritingRun(LedgerRun):
+    """A run that holds the run lock too: it may write to the target."""
+
+    lock: Lock
+
+
+def narrow(run: Run) -> Run:
+    """The same run, of the type that says what it has."""
+    if run.ledger is None:
+        return run
+    kind = LedgerRun if run.lock is None else WritingRun
+    return kind(**{f.name: getattr(run, f.name) for f in fields(run)})
+
+
+def require_ledger(run: Run) -> LedgerRun:
+    """The run, on a target that has a ledger. Raises RefusedError where it has none yet."""
+    if isinstance(run, LedgerRun):
+        return run
+    raise RefusedError(f"Target {run.settings.target} has no ledger.", hint="ci-migrate run makes it.")
 
 
 @contextmanager
@@ -104,71 +144,35 @@ def restored_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database
 RunStage = Callable[[Run, Report], StageResult]
 
 
-def session_request(run: Run) -> dict[str, Any]:
-    """Timeouts and name of the child's sessions, as connection options."""
-    settings = run.settings
-    options = {"lock_timeout": f"{int(settings.lock_timeout * 1000)}"}
-    if settings.statement_timeout:
-        options["statement_timeout"] = f"{int(settings.statement_timeout * 1000)}"
-    return {
-        "application_name": f"ci-migrate/{run.id}",
-        "busy_timeout": int(settings.lock_timeout * 1000),
-        "options": options,
-    }
-
-
-def child_request(run: Run, stage: str, scratch: Database | None = None) -> dict[str, Any]:
-    """The request for a child of this run, without what is special to its action.
+def child_setup(
+    run: Run,
+    stage: str,
+    scratch: Database | None = None,
+    *,
+    direction: Direction | None = None,
+    destination: str | None = None,
+) -> Setup:
+    """What each request to a child of this run says.
 
     Args:
         run: this run.
         stage: told to the project as CI_MIGRATE_STAGE.
         scratch: where connections to the target go instead; None leaves them on the target.
+        direction: the run's, unless told otherwise.
+        destination: the run's, unless told otherwise.
     """
-    settings = run.settings
     place = scratch or (run.reader if stage == "check" else run.database)
-    environ = {"CI_MIGRATE_STAGE": stage}
-    url = None
-    if settings.url is not None:
-        url = place.url.render_as_string(hide_password=False)
-        if settings.url_variable and place is not run.database:
-            given = settings.environ.get(settings.url_variable, "")
-            environ[settings.url_variable] = with_driver_of(place.url, given)
-    copies = members_of(scratch) if scratch is not None else {}
-    for name, copy in copies.items():
-        variable = settings.database_variables.get(name)
-        if variable:
-            environ[variable] = with_driver_of(copy.url, settings.environ.get(variable, ""))
-    marks = run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None
-    return {
-        **({"marker": {"database": marks, "run": run.id}} if marks else {}),
-        **base_request(
-            ini=settings.alembic_config,
-            toml=settings.alembic_toml,
-            section=settings.alembic_name,
-            x=settings.x,
-            configure=settings.configure,
-        ),
-        "direction": run.direction.value,
-        "destination": run.destination,
-        "url": url,
-        "databases": [
-            wall_entry(name, member.wall(), copies[name].wall() if copies else None)
-            for name, member in members_of(run.database).items()
-        ],
-        "allow_connections": list(settings.allow_connections),
-        "session": session_request(run),
-        "environ": environ,
-    }
-
-
-def with_driver_of(url: URL, given: str) -> str:
-    """The URL with the driver that the project's own variable names (an async env.py needs its async driver)."""
-    if given:
-        theirs = make_url(given)
-        if theirs.get_backend_name() == url.get_backend_name():
-            url = url.set(drivername=theirs.drivername)
-    return url.render_as_string(hide_password=False)
+    project = project_setup(run.settings, direction or run.direction, destination or run.destination)
+    return target_setup(
+        project,
+        run.settings,
+        run_id=run.id,
+        stage=stage,
+        database=run.database,
+        place=place,
+        scratch=scratch,
+        marks=run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None,
+    )
 
 
 def schema_of(database: Database) -> Schema:

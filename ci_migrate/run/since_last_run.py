@@ -12,8 +12,8 @@ from ci_migrate.model import (
     delta,
     sha256_hex,
 )
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads
-from ci_migrate.run.version_rows import evidence_of
 from ci_migrate.schema_text import changed, shortened
 
 Definitions = Mapping[tuple[str, str], str]
@@ -73,13 +73,7 @@ def left_by_last_run(run: Run) -> tuple[RunRecord | None, list[str]]:
     """The last run that migrated or stamped this target, and what is not as it left it, in words."""
     if run.ledger is None:
         return None, []
-    changed_nothing = (None, TargetState.UNTOUCHED.value, TargetState.AS_BEFORE.value)
-    done = (
-        r
-        for r in run.ledger.runs(limit=200)
-        if r.target == run.settings.target and r.state not in changed_nothing and r.plan is not None
-    )
-    record = next(done, None)
+    record = next(run.ledger.changes(database_of(run)), None)
     if record is None or record.plan is None or record.state != TargetState.MIGRATED.value:
         return None, []  # a part of a plan was kept, or somebody put it right by hand
     heads, left = heads_of(run.reader, record.plan), tuple(c.to_heads for c in record.plan.contexts)
@@ -92,5 +86,5 @@ def left_by_last_run(run: Run) -> tuple[RunRecord | None, list[str]]:
     now = bare_schema(run.reader, record.plan)
     if record.plan.direction is Direction.STAMP:
         return record, schema_diff(record.before, now, {})
-    evidence = evidence_of(run, record)
+    evidence = run.ledger.evidence(record.run_id)
     return record, differs_from_rehearsal(record.before, now, evidence) if evidence is not None else []

@@ -13,7 +13,6 @@ from ci_migrate.model import (
     Direction,
     Evidence,
     Fingerprint,
-    Outcome,
     Plan,
     Revision,
     RunRecord,
@@ -21,6 +20,7 @@ from ci_migrate.model import (
     same_change,
 )
 from ci_migrate.reports.story import plural
+from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import Run, bare_schema
 
 Heads = tuple[tuple[str, ...], ...]
@@ -132,24 +132,21 @@ def stamp_command(run: Run, revision: str, *, purge: bool) -> list[str]:
 
 def _applied(run: Run, revision: str) -> tuple[RunRecord, Revision] | None:
     """The newest run that upgraded to or through a revision, and the script as it was then."""
-    for record in run.ledger.runs(limit=1000) if run.ledger is not None else ():
-        plan = record.plan if record.target == run.settings.target else None
-        script = plan.revision(revision) if plan is not None and plan.direction is Direction.UPGRADE else None
-        if script is not None:
-            return record, script
-    return None
+    record = run.ledger.applying(database_of(run), revision) if run.ledger is not None else None
+    script = record.plan.revision(revision) if record is not None and record.plan is not None else None
+    return (record, script) if record is not None and script is not None else None
 
 
 def _backups(run: Run, revision: str) -> list[Backup]:
     return [
         b
-        for b in run.catalog.list(run.settings.target)
+        for b in run.catalog.list(owner_of(run))
         if b.status is BackupStatus.SUCCESS and any(revision in heads for heads in b.heads)
     ]
 
 
 def _backup_before(run: Run, record: RunRecord) -> Backup | None:
-    found = (b for b in run.catalog.list(run.settings.target) if b.backup_id == record.backup_id)
+    found = (b for b in run.catalog.list(owner_of(run)) if b.backup_id == record.backup_id)
     return next((b for b in found if b.status is BackupStatus.SUCCESS), None)
 
 
@@ -159,9 +156,9 @@ def fitting_heads(run: Run, plan: Plan) -> Heads | None:
         return None
     now = Fingerprint.of(bare_schema(run.reader, plan))
     found: set[Heads] = set()
-    for record in run.ledger.runs(limit=200):
-        if record.target == run.settings.target and record.plan is not None and record.before is not None:
-            evidence = evidence_of(run, record)
+    for record in run.ledger.plans(database_of(run)):
+        if record.plan is not None and record.before is not None:
+            evidence = run.ledger.evidence(record.run_id)
             if evidence is not None:
                 found.update(_commit_points_like(record.plan, record.before, evidence, now))
     return found.pop() if len(found) == 1 else None
@@ -178,9 +175,3 @@ def _commit_points_like(
         total.update(commit_point.delta)
         if commit_point.complete and same_change(changed, total, before, evidence.before):
             yield commit_point.heads
-
-
-def evidence_of(run: Run, record: RunRecord) -> Evidence | None:
-    """What the dry run of an earlier run measured, if it passed."""
-    stages = run.ledger.stages(record.run_id) if run.ledger is not None else ()
-    return next((s.evidence for s in stages if s.stage == "dry-run" and s.outcome is Outcome.PASSED), None)

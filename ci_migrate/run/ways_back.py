@@ -19,9 +19,9 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
+from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import Run, translate_errors
 from ci_migrate.run.since_last_run import definitions_of, difference
-from ci_migrate.run.version_rows import evidence_of
 
 SHOWN = 3
 
@@ -40,10 +40,12 @@ def not_as_it_was(run: Run, plan: Plan, before: Fingerprint, now: Schema) -> lis
     """
     there = tuple(c.to_heads for c in plan.contexts)
     since: set[str] = set()
-    for record in run.ledger.runs(limit=200) if run.ledger is not None else ():
-        if record.target != run.settings.target or record.state != TargetState.MIGRATED.value:
+    if run.ledger is None:
+        return []
+    for record in run.ledger.changes(database_of(run)):
+        if record.state != TargetState.MIGRATED.value:
             continue
-        evidence = evidence_of(run, record) if record.plan is not None else None
+        evidence = run.ledger.evidence(record.run_id)
         if record.plan is None or evidence is None or record.plan.direction is not Direction.UPGRADE:
             return []  # another way led there: what it was is not known
         was, later = _passed(record.plan, evidence, there)
@@ -82,7 +84,7 @@ def backup_at(run: Run, heads: tuple[tuple[str, ...], ...]) -> Backup | None:
     """The newest whole backup that was taken at these heads."""
     found = (
         b
-        for b in reversed(run.catalog.list(run.settings.target))
+        for b in reversed(run.catalog.list(owner_of(run)))
         if b.status is BackupStatus.SUCCESS and not b.partial and b.heads == heads
     )
     return next(found, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode
-from ci_migrate.process import Popen, Tail, running
+from ci_migrate.process import Child, Tail, running
 from ci_migrate.server.work import Answer, Work
 
 log = logging.getLogger("ci_migrate.server")
@@ -20,7 +20,7 @@ class Children:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._alive: set[Popen[bytes]] = set()
+        self._alive: set[Child] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -51,10 +51,7 @@ class Children:
                 child.terminate()
 
 
-def _spoken_to(child: Popen[bytes], work: Work) -> Answer | None:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stderr is not None
+def _spoken_to(child: Child, work: Work) -> Answer | None:
     complaints = Tail(child.stderr)
     with suppress(BrokenPipeError):  # it died: that it says nothing tells
         child.stdin.write(msgspec.json.encode(work))

@@ -31,14 +31,13 @@ from ci_migrate.server.problems import ProblemError
 from ci_migrate.server.service import Service
 from ci_migrate.server.sessions import LIFETIME, Session, Sessions
 from ci_migrate.server.work import Work
+from ci_migrate.verbs import verb_of
 
 COOKIE = "ci_migrate_session"
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 """A report's own policy, in its head, allows its one style sheet; the header must not be stricter than that."""
 
-PLANS = ("run", "migrate", "rollback", "dry-run")
-"""Commands after which another plan may be the one that waits."""
 
 RUNS = 20
 REASON_LIMIT = 1000
@@ -234,13 +233,13 @@ def overview(who: Seated) -> Response:
 
 
 def _runs(who: Guest) -> list[RunRecord]:
-    target = who.caller.target
-    return [run for run in target.book().runs(RUNS) if run.target == target.name]
+    book = who.caller.target.book()
+    return list(book.history(book.database_id(None), RUNS))
 
 
 def _waiting(who: Guest) -> Report | None:
     """The report of the newest run, if that one waits for an approval and nobody said no."""
-    newest = next((run for run in _runs(who) if run.command in PLANS), None)
+    newest = next((run for run in _runs(who) if verb_of(run.command).runs_revisions), None)
     if newest is None or newest.exit_code != ExitCode.NOT_APPROVED or _denied(who, newest.run_id):
         return None
     report = _report(who, newest)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.owner import Owner
 from ci_migrate.errors import CiMigrateError, ExitCode, LedgerError, LockedError
 from ci_migrate.ledger import jobs, keys
 from ci_migrate.ledger.jobs import Job, JobStatus
@@ -71,7 +72,9 @@ class Target:
             if self._catalog is None:  # plugins are looked for, which takes longer than all the rest
                 self._catalog = open_catalog(self.settings)
             catalog = self._catalog
-        return {b.backup_id: b for b in catalog.list() if b.target in ("", self.name)}
+        ledger = self.ledger()
+        owner = Owner(self.name, ledger.known_keys(None) if ledger is not None else None)
+        return {b.backup_id: b for b in catalog.list() if owner.may_own(b)}
 
     def ledger_text(self) -> str:
         """The ledger's URL with its password: for a child's standard input, nothing else."""

@@ -7,20 +7,22 @@ from typing import Any
 
 import msgspec
 
-from ci_migrate.approval.commands import go_on_command
-from ci_migrate.approval.confirmation import generate
+from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.request import approval_request
-from ci_migrate.approval.trust import commit_of
+from ci_migrate.approval.requester import commit_of
+from ci_migrate.approval.tokens import generate
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, now
+from ci_migrate.model import Direction, Evidence, Finding, Plan, Report
 from ci_migrate.operations.backups import restore_plan
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.run.authorization import trust, validated
-from ci_migrate.run.run import Run
+from ci_migrate.run.identity import database_of
+from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.verbs import VERBS
 
 REASON = "asked for over HTTP; who confirms and why come with its use"
 
@@ -40,8 +42,9 @@ def generate_token(
     Raises:
         RefusedError: nothing is pending, or another plan than the one with this digest.
     """
-    order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt, ledger=True) as opened:
+        run = require_ledger(opened)
         if trust(run) is not None:
             return None
         plan = _plan(run, backup_id)
@@ -52,7 +55,6 @@ def generate_token(
                 "Another plan is pending than the one that was looked at: it changed since.",
                 hint=f"Run it again: ci-migrate run --target {settings.target}",
             )
-        assert run.ledger is not None
         token, _approval = generate(
             run.ledger,
             plan=plan,
@@ -73,8 +75,8 @@ def token_fits(
     backup_id: str = "",
 ) -> None:
     """Look at a token as `ci-migrate token validate` does. Raises NotApprovedError: why it can't be used now."""
-    order = GateRequest("token validate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=False) as (run, _):
+    asked = GateRequest(VERBS["token validate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt) as run:
         if run.ledger is None:
             raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
         validated(replace(run, token=token), run.ledger, _plan(run, backup_id))
@@ -84,15 +86,15 @@ def approval_needed(
     settings: Settings, interrupt: Interrupt, direction: Direction, destination: str | None, backup_id: str
 ) -> dict[str, Any]:
     """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
-    order = GateRequest("token generate", direction=direction, destination=destination)
-    with open_session(settings, order, interrupt, ledger=True) as (run, _):
+    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
+    with open_session(settings, asked, interrupt, ledger=True) as opened:
+        run = require_ledger(opened)
         plan = _plan(run, backup_id)
         evidence, findings = _last_evidence(run, plan)
         words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
         if evidence is None and not backup_id:
             how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
             return {"message": f"{words.replace('this request', 'a request')}\n{how}", "needsApprovers": True}
-        assert run.ledger is not None
         request = approval_request(
             plan,
             evidence,
@@ -109,24 +111,22 @@ def approval_needed(
     return {"message": f"{words}\n{hint}", "needsApprovers": True, "approvalRequest": document}
 
 
-def _last_evidence(run: Run, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
+def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
     """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
-    assert run.ledger is not None
-    oldest = now() - timedelta(seconds=run.settings.max_evidence_age)
-    for record in run.ledger.runs():
-        if record.target != plan.target or record.started < oldest:
-            continue
-        report = Report(
-            run_id=record.run_id,
-            command=record.command,
-            target=record.target,
-            started=record.started,
-            version="",
-            results=run.ledger.stages(record.run_id),
-        )
-        if report.evidence is not None and report.plan is not None and report.plan.digest == plan.digest:
-            return report.evidence, report.findings
-    return None, ()
+    age = timedelta(seconds=run.settings.max_evidence_age)
+    run_id = run.ledger.rehearsed(database_of(run), plan.digest, age)
+    record = run.ledger.run(run_id) if run_id is not None else None
+    if record is None:
+        return None, ()
+    report = Report(
+        run_id=record.run_id,
+        command=record.command,
+        target=record.target,
+        started=record.started,
+        version="",
+        results=run.ledger.stages(record.run_id),
+    )
+    return report.evidence, report.findings
 
 
 def _plan(run: Run, backup_id: str) -> Plan:

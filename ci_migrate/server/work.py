@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import make_url
 
 from ci_migrate import gate
-from ci_migrate.approval.trust import ACTOR
+from ci_migrate.approval.requester import ACTOR
 from ci_migrate.backups.restore import restore_loss
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.ledger import jobs
@@ -32,6 +32,7 @@ from ci_migrate.run.authorization import why_needed
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings, load
+from ci_migrate.verbs import VERBS, Verb
 
 FINDINGS = 50
 """How many findings an answer names."""
@@ -145,7 +146,7 @@ def status_of(answer: Answer) -> JobStatus:
 # --------------------------------------------------------------------------- the pipeline
 
 
-def _pipeline(bench: JobContext, command: str, direction: Direction = Direction.UPGRADE) -> Answer:
+def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UPGRADE) -> Answer:
     work, settings = bench.work, bench.settings
     if work.create_backup is not None:
         sources = {**settings.sources, "auto-backup": f"createBackup={str(work.create_backup).lower()}"}
@@ -155,18 +156,18 @@ def _pipeline(bench: JobContext, command: str, direction: Direction = Direction.
         token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
     by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
     with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
-        request = Path(folder) / "approval-request.json"
-        order = GateRequest(
-            command,
+        file = Path(folder) / "approval-request.json"
+        request = GateRequest(
+            verb,
             direction=direction,
             destination=work.destination,
             token=bench.token,
             reason=f"{work.reason}{by}",
-            request_file=request,
+            request_file=file,
             done=bench.done,
         )
-        report = gate.run(settings, order, bench.interrupt)
-        wanted = json.loads(request.read_bytes()) if request.exists() else None
+        report = gate.run(settings, request, bench.interrupt)
+        wanted = json.loads(file.read_bytes()) if file.exists() else None
     if work.token is not None and needed and report.plan is not None and report.plan.changes_nothing:
         # nothing is pending, so no stage looked at it: one that was used is refused all the same
         token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
@@ -213,14 +214,14 @@ def _message(report: Report) -> str:
 
 
 def _rollback(bench: JobContext) -> Answer:
-    return _pipeline(bench, "rollback", Direction.DOWNGRADE)
+    return _pipeline(bench, VERBS["rollback"], Direction.DOWNGRADE)
 
 
 def _settle(bench: JobContext) -> Answer:
     """Say what a process that died left, and mend it; only say it where `auto-rollback` is off."""
     settings = bench.settings
     only_show = not settings.auto_rollback
-    report = gate.repair(settings, GateRequest("repair"), bench.interrupt, only_show=only_show)
+    report = gate.repair(settings, GateRequest(VERBS["repair"]), bench.interrupt, only_show=only_show)
     result = report.results[-1]
     if result.outcome is Outcome.PASSED and result.state is None:
         words = "The process that did it died. There is no unfinished migration in the ledger."
@@ -251,8 +252,8 @@ def backup_body(backup: Backup, *, restored: bool) -> dict[str, Any]:
 
 def _backup_create(bench: JobContext) -> Answer:
     work = bench.work
-    with open_session(bench.settings, GateRequest("backup create"), bench.interrupt) as (run, _):
-        backup = create_backup(run, "backup create", work.tables, work.migration_version)
+    with open_session(bench.settings, GateRequest(VERBS["backup create"]), bench.interrupt) as run:
+        backup = create_backup(run, work.tables, work.migration_version)
     words = f"Backup {backup.backup_id} was made."
     return Answer(exit_code=0, body={**backup_body(backup, restored=False), "message": words})
 
@@ -265,9 +266,9 @@ def _backup_restore(bench: JobContext) -> Answer:
             {table: {"before": was, "after": is_now} for table, (was, is_now) in (rows or {}).items()}
         )
 
-    order = GateRequest("backup restore", token=bench.token)
+    request = GateRequest(VERBS["backup restore"], token=bench.token)
     ledger = bench.settings.needs_approval("restore") or None
-    with open_session(bench.settings, order, bench.interrupt, ledger=ledger) as (run, _):
+    with open_session(bench.settings, request, bench.interrupt, ledger=ledger) as run:
         backup = run.catalog.get(bench.work.backup_id)
         words = restore_backup(run, backup, Restoring(sure))
         if bench.work.reason and run.ledger is not None:
@@ -279,7 +280,7 @@ def _backup_restore(bench: JobContext) -> Answer:
 
 
 def _backup_losses(bench: JobContext) -> Answer:
-    with open_session(bench.settings, GateRequest("backup show"), bench.interrupt, ledger=False) as (run, _):
+    with open_session(bench.settings, GateRequest(VERBS["backup show"]), bench.interrupt) as run:
         found = restore_loss(run.database, run.catalog.get(bench.work.backup_id))
         needed = bool(why_needed(run, Direction.RESTORE))
     rows = [[table, is_now, then] for table, (is_now, then) in found.items()]
@@ -287,7 +288,7 @@ def _backup_losses(bench: JobContext) -> Answer:
 
 
 def _backup_delete(bench: JobContext) -> Answer:
-    with open_session(bench.settings, GateRequest("backup delete"), bench.interrupt) as (run, _):
+    with open_session(bench.settings, GateRequest(VERBS["backup delete"]), bench.interrupt) as run:
         backup = delete_backup(run, bench.work.backup_id, sure=True)
     words = f"Backup {backup.backup_id} was deleted."
     return Answer(exit_code=0, body={"backupId": backup.backup_id, "message": words})
@@ -332,8 +333,8 @@ def _validate_token(bench: JobContext) -> Answer:
 
 
 ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
-    "migrate": lambda bench: _pipeline(bench, "migrate"),
-    "run": lambda bench: _pipeline(bench, "run"),
+    "migrate": lambda bench: _pipeline(bench, VERBS["migrate"]),
+    "run": lambda bench: _pipeline(bench, VERBS["run"]),
     "rollback": _rollback,
     "settle": _settle,
     "backup create": _backup_create,

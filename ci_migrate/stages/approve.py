@@ -3,18 +3,16 @@
 import copy
 from functools import partial
 
-from ci_migrate.approval.confirmation import Approver, Decision
+from ci_migrate.approval.decision import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.run.authorization import TokenApprover, claimed, evidence_of, how_to_approve, why_needed
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, WritingRun
 from ci_migrate.timeouts import call_with_timeout
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     """Ask, and claim the approval that this run reserved."""
-    plan = report.plan
-    assert plan is not None
     why = why_needed(run, run.direction)
     if not why:
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
@@ -26,7 +24,7 @@ def run_stage(run: Run, report: Report) -> StageResult:
     denied = [d.reason or "denied" for d in decisions if d.granted is False]
     granted = any(d.granted is True for d in decisions)
     approval = report.approval
-    if denied or not granted or approval is None or run.ledger is None:
+    if denied or not granted or approval is None:
         return _stop(run, plan, why, denied)
     try:
         claimed(run, approval)

@@ -15,16 +15,15 @@ from ci_migrate.model import (
     now,
 )
 from ci_migrate.reports.story import plural, size
+from ci_migrate.run.identity import owner_of
 from ci_migrate.run.run import Run, heads_of, show_heads
 
 WORTH_TELLING = 5.0
 """Seconds from which on it is said before how long a backup will take."""
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
     """Take the backup that the dry run restores, or reuse a fresh one of the same state."""
-    plan = report.plan
-    assert plan is not None
     if not run.settings.auto_backup:
         return StageResult(
             stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore."
@@ -63,7 +62,8 @@ def watched_backup(
     tables: Sequence[str] = (),
 ) -> Backup:
     """A backup of the target; what it will take is told before, how far it is meanwhile. Raises as `Catalog.create`."""
-    expected = run.catalog.estimate(run.reader, run.settings.target, partial=bool(tables))
+    owner = owner_of(run)
+    expected = run.catalog.estimate(run.reader, owner, partial=bool(tables))
     if expected.seconds is not None and expected.seconds >= WORTH_TELLING:
         free = run.catalog.storage.free()
         room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
@@ -72,6 +72,7 @@ def watched_backup(
         return run.catalog.create(
             run.reader,
             target=run.settings.target,
+            owner=owner,
             version_tables=version_tables,
             migration_version=migration_version,
             description=description,
@@ -87,7 +88,7 @@ def _reusable(run: Run, plan: Plan) -> Backup | None:
         return None
     candidates = [
         b
-        for b in run.catalog.list(run.settings.target)
+        for b in run.catalog.list(owner_of(run))
         if b.status is BackupStatus.SUCCESS
         and not b.partial
         and b.backup_time > now() - timedelta(seconds=age)

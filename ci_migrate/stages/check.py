@@ -2,7 +2,6 @@
 
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
-from ci_migrate.ledger.applied import applied_files
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
 from ci_migrate.model import (
@@ -17,7 +16,8 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import plural
 from ci_migrate.run.authorization import reserved, tell_refused, why_needed
-from ci_migrate.run.run import Run, child_request, show_heads
+from ci_migrate.run.identity import database_of
+from ci_migrate.run.run import Run, child_setup, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import refuse_rows, unstamped_tables
 from ci_migrate.run.ways_back import with_other_way
@@ -26,12 +26,9 @@ from ci_migrate.run.ways_back import with_other_way
 def run_stage(run: Run, _report: Report) -> StageResult:
     """Build the plan and look at it."""
     run.reader.ping()
-    request = child_request(run, "check")
-    if run.destination == "head" and run.direction is Direction.UPGRADE:
-        request["destination"] = (
-            "heads"  # the check CM101 says what is wrong with several heads, and how to mend it
-        )
-    found = inspect(run.workers, request)
+    # of several heads the check CM101 says what is wrong, and how to mend it
+    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
+    found = inspect(run.workers, child_setup(run, "check", destination=heads))
     assert found.graph is not None
     identity = run.reader.identity()
     plan = make_plan(
@@ -43,7 +40,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         project=run.settings.project_dir,
     )
     refuse_rows(run, found, plan)
-    applied = applied_files(run.ledger) if run.ledger is not None else {}
+    applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}
     since, outside = left_by_last_run(run)
     facts = Facts(
         plan=plan,
@@ -101,7 +98,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
 def _rehearses(run: Run) -> bool:
     """Whether a scratch copy will be made, in which a backup of our own is restored."""
     return (
-        run.command in ("run", "dry-run", "rollback")
+        "dry-run" in run.verb.stages
         and run.settings.dry_run == "backup"
         and run.settings.auto_backup
         and run.settings.provider != "command"

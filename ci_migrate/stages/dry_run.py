@@ -65,10 +65,9 @@ WHOLE_LIMIT = 1_000_000_000
 """Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     """Rehearse the plan on the restored backup."""
-    plan, backup = report.plan, report.backup
-    assert plan is not None
+    backup = report.backup
     if run.settings.dry_run == "off":
         return StageResult(
             stage="dry-run", outcome=Outcome.SKIPPED, message="dry-run = off: nothing was rehearsed."
@@ -179,7 +178,7 @@ def _rehearse(
         failed_assertions=failing,
         squawk=run.settings.squawk,
     )
-    judged = _judge(run, facts, ended, heads, played.recorder, checked, looked)
+    judged = _judge(run, facts, evidence, ended, heads, played.recorder, checked, looked)
     if output:
         judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked)
@@ -254,6 +253,7 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
 def _judge(
     run: Run,
     facts: Facts,
+    evidence: Evidence,
     ended: Ended,
     heads: tuple[tuple[str, ...], ...],
     recorder: Recorder,
@@ -261,8 +261,7 @@ def _judge(
     looked: tuple[Finding, ...],
 ) -> StageResult:
     """Passed, failed (the migration said no) or error (it could not be told)."""
-    plan, evidence = facts.plan, facts.evidence
-    assert evidence is not None
+    plan = facts.plan
     base = StageResult(
         stage="dry-run", outcome=Outcome.PASSED, evidence=evidence, state=TargetState.UNTOUCHED
     )
@@ -274,7 +273,7 @@ def _judge(
             details=ended.output,
         )
     if ended.failed is not None:
-        return _failed(run, base, ended, recorder)
+        return _failed(run, base, ended, ended.failed, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = (
@@ -311,9 +310,9 @@ def _judge(
     return replace(base, message=message, findings=findings)
 
 
-def _failed(run: Run, base: StageResult, ended: Ended, recorder: Recorder) -> StageResult:
-    failed = ended.failed
-    assert failed is not None
+def _failed(
+    run: Run, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
+) -> StageResult:
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
     if failed.kind == "stopped":
         return replace(base, outcome=Outcome.ERROR, message="The dry run was interrupted.")

@@ -8,11 +8,11 @@ from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import without_version_tables
+from ci_migrate.migrations.requests import Mode, RunRequest
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
     Direction,
-    Evidence,
     Fingerprint,
     Outcome,
     Plan,
@@ -20,23 +20,19 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
-from ci_migrate.repairs.journalled import Rest, Watcher
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.reports.story import plural
-from ci_migrate.run.heartbeat import Heartbeat
-from ci_migrate.run.run import Run, bare_schema, child_request, heads_of, show_heads
+from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of, show_heads
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
 """What a lock timeout is called: PostgreSQL, MySQL/MariaDB, SQLite. Nothing else is retried."""
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     """Migrate the target, unless it is no longer what the plan was made for."""
-    plan = report.plan
-    assert plan is not None
-    assert run.ledger is not None
     try:
-        if run.lock is not None:
-            run.lock.check()  # backup and dry run may have taken hours
+        run.lock.check()  # backup and dry run may have taken hours
         stale = _stale(run, plan, report.backup)
         if stale:
             return StageResult(
@@ -62,10 +58,10 @@ def run_stage(run: Run, report: Report) -> StageResult:
             exit_code=int(error.exit_code),
             state=TargetState.UNTOUCHED,
         )
-    try:
-        ended, blocked = _with_retries(run, plan, report.evidence, journal, before)
-    finally:
-        journal.close()
+    with journal:
+        ended, blocked = _try_patiently(
+            RepairContext(run, plan, before, report.evidence, report.backup), journal
+        )
     return _judge(run, plan, ended, blocked)
 
 
@@ -82,28 +78,29 @@ def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
     return ""
 
 
-def _with_retries(
-    run: Run, plan: Plan, evidence: Evidence | None, journal: Journal, before: Fingerprint
-) -> tuple[Ended, str]:
+def _try_patiently(context: RepairContext, journal: Journal) -> tuple[Ended, str]:
     """Try again after a lock timeout that rolled back cleanly, with growing pauses, from where the target is.
 
     Returns how the last try ended, and who was in the way.
     """
-    rest = Rest.of(plan, evidence, commit_point=0)
+    run = context.run
+    rest = Rest.of(context.plan, context.evidence, commit_point=0)
     started = time.monotonic()
     for attempt in range(1, run.settings.lock_tries + 1):
-        watcher = Watcher(run, plan, rest.rehearsed, journal, started)
-        request = child_request(run, "migrate")
-        request.update(action="run", mode="migrate", asks=events.JOURNALLED, contexts=rest.contexts)
-        request["purge"] = run.purge
-        heart = Heartbeat(run, run.database)
-        ended = watcher.unmasked(run.workers.run(request, heart.around(watcher.handle), tick=heart.beat))
-        watcher.flush()
+        watcher = Watcher(run, context.plan, rest.rehearsed, journal, started)
+        request = RunRequest(
+            setup=child_setup(run, "migrate"),
+            mode=Mode.MIGRATE,
+            asks=events.JOURNALLED,
+            contexts=rest.contexts,
+            purge=run.purge,
+        )
+        ended = watcher.migrate(request)
         failed = ended.failed
         if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:
             return ended, ""
         blockers = "; ".join(run.database.blockers()[:3]) or "another session that holds a lock"
-        where = Rest.after_rollback(run, plan, evidence, before)
+        where = Rest.after_rollback(context)
         if attempt == run.settings.lock_tries or where is None:
             return ended, f"Tried {plural(attempt, 'time')}. In the way: {blockers}"
         rest = where

@@ -7,41 +7,41 @@ from ci_migrate.model import (
     Diagnosis,
     Direction,
     Finding,
+    Fingerprint,
     Outcome,
     Plan,
+    Progress,
     Report,
     StageResult,
     TargetState,
 )
 from ci_migrate.rehearsal.assertions import failed_assertions
 from ci_migrate.reports.story import plural
-from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads
+from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of, show_heads
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
 
-def run_stage(run: Run, report: Report) -> StageResult:
+def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     """Compare; repair nothing."""
-    plan, evidence = report.plan, report.evidence
-    assert plan is not None
+    evidence, record = report.evidence, run.ledger.run(run.id)
+    before = record.before if record is not None else None
     heads = heads_of(run.database, plan)
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = f"The target is at {show_heads(heads)} instead of {show_heads(planned)}."
         return _failed(message)
-    if plan.direction is Direction.STAMP and run.ledger is not None:
-        return _stamped(run, plan)
+    if plan.direction is Direction.STAMP and before is not None:
+        return _verify_stamp(run, plan, before)
     failing = _assertions(run, plan)
     if any(f.refuses for f in failing):
         words = next(f.message for f in failing if f.refuses)
         return replace(_failed(f"CM604 assertion-fails: {words}"), findings=failing)
-    if evidence is None or run.ledger is None:
+    if evidence is None:
         return StageResult(
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
             state=TargetState.MIGRATED, findings=failing,
         )  # fmt: skip
-    record = run.ledger.run(run.id)
-    before = record.before if record is not None and record.before is not None else evidence.before
-    found = differs_from_rehearsal(before, bare_schema(run.database, plan), evidence)
+    found = differs_from_rehearsal(before or evidence.before, bare_schema(run.database, plan), evidence)
     if found:
         message = (
             f"The schema did not change as rehearsed: {'; '.join(found[:3])}"
@@ -64,13 +64,9 @@ def _assertions(run: Run, plan: Plan) -> tuple[Finding, ...]:
     return tuple(f for f in map(grade, found) if f is not None)
 
 
-def _stamped(run: Run, plan: Plan) -> StageResult:
+def _verify_stamp(run: Run, plan: Plan, before: Fingerprint) -> StageResult:
     """A stamp leaves the schema as it was; and what it wrote can be written back by another one."""
-    assert run.ledger is not None
-    record = run.ledger.run(run.id)
-    assert record is not None
-    assert record.before is not None
-    changed = schema_diff(record.before, bare_schema(run.database, plan), {})
+    changed = schema_diff(before, bare_schema(run.database, plan), {})
     if changed:
         return _failed(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
     was = show_heads([c.from_heads for c in plan.contexts])
@@ -89,7 +85,7 @@ def _failed(message: str) -> StageResult:
         message=message + "\nThe migration ended without an error; nothing was repaired.",
         state=TargetState.UNKNOWN,
         diagnosis=Diagnosis(
-            found="finished",
+            found=Progress.FINISHED,
             words="the migration ended well, but the result is not the rehearsed one",
             next_commands=("ci-migrate verify", "ci-migrate backup list"),
         ),

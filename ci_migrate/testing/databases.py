@@ -61,6 +61,7 @@ class DatabaseConformance(CopiesConformance):
         assert identity.dialect == database.dialect
         assert other.identity().facts != identity.facts
         assert other.identity().place != identity.place
+        assert other.identity().key != identity.key
         assert all(isinstance(fact, str) for fact in identity.facts.values())
 
     def test_wall(self, database: Database, other: Database) -> None:

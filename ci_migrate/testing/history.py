@@ -104,7 +104,7 @@ class History:
             if isinstance(event, events.Models):
                 found.extend([*event.differences, *([event.error] if event.error else [])])
 
-        ended = self.trials.send(database, self.plan, hear, action="compare", asks=())
+        ended = self.trials.compare(database, self.plan, hear)
         return found if ended.ok else [*found, ended.words]
 
     def down(self, revision: str, until: Collection[str] = ()) -> Result:

@@ -11,6 +11,7 @@ from ci_migrate.checks.base import Facts
 from ci_migrate.model import Report
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 INI = """\
 [alembic]
@@ -72,7 +73,7 @@ class Project:
             CiMigrateError: nothing could begin.
         """
         given = {name.replace("_", "-"): value for name, value in settings.items()}
-        return gate.run(load(self.folder, {}, given), GateRequest(command, destination=destination))
+        return gate.run(load(self.folder, {}, given), GateRequest(VERBS[command], destination=destination))
 
     def facts(self, command: str = "check") -> Facts:
         """What checks look at: the plan, and after a `dry-run` the evidence."""

@@ -1,6 +1,6 @@
 """Scratch databases for a project's tests, and its revisions run on them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,18 +10,21 @@ from sqlalchemy import text
 from ci_migrate.databases.base import Database, session
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import (
-    graph_of,
-    inspect,
-    make_plan,
-    relative,
-    request_contexts,
+from ci_migrate.migrations.graph import graph_of, inspect, make_plan, relative
+from ci_migrate.migrations.requests import (
+    CompareRequest,
+    Mode,
+    RunRequest,
+    Setup,
+    make_tables,
+    project_setup,
 )
-from ci_migrate.migrations.runner import Ended, Workers, base_request
+from ci_migrate.migrations.runner import Ended, Handle, Workers
 from ci_migrate.model import Direction, Plan
-from ci_migrate.run.run import Run, child_request, translate_errors
+from ci_migrate.run.run import Run, child_setup, translate_errors
 from ci_migrate.session import GateRequest, launch, new_run_id, open_session
 from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import VERBS
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,7 @@ Result = Failure | None
 def read_graph(settings: Settings) -> events.Graph:
     """The revision graph; no database is needed. Raises RefusedError or WorkerError: the scripts can't be loaded."""
     with Workers(launch(settings, None)) as workers:
-        return graph_of(
-            workers, {**_base(settings), "direction": "upgrade", "destination": "heads", "url": None}
-        )
-
-
-def _base(settings: Settings) -> dict[str, Any]:
-    return base_request(
-        ini=settings.alembic_config,
-        toml=settings.alembic_toml,
-        section=settings.alembic_name,
-        x=settings.x,
-        configure=settings.configure,
-    )
+        return graph_of(workers, project_setup(settings, Direction.UPGRADE, "heads"))
 
 
 class Trials:
@@ -74,10 +65,8 @@ class Trials:
                 f"Revisions that migrate several databases ({', '.join(settings.databases)}) are tried by a dry run.",
                 hint="ci-migrate dry-run",
             )
-        order = GateRequest("dry-run", destination="heads")
-        self.run: Run = self._stack.enter_context(open_session(replace(settings, auto_backup=False), order))[
-            0
-        ]
+        request = GateRequest(VERBS["dry-run"], destination="heads")
+        self.run: Run = self._stack.enter_context(open_session(replace(settings, auto_backup=False), request))
 
     def close(self) -> None:
         """Drop the scratch databases. May be called twice."""
@@ -96,12 +85,7 @@ class Trials:
             RefusedError: there is no such revision, or it makes no sense from here.
             WorkerError: env.py could not be run.
         """
-        request = child_request(self.run, "dry-run", scratch)
-        found = inspect(
-            self.run.workers,
-            {**request, "direction": direction.value, "destination": destination},
-            mode="dry-run",
-        )
+        found = inspect(self.run.workers, self._setup(scratch, direction, destination), Mode.DRY_RUN)
         return make_plan(
             found,
             target=self.run.settings.target,
@@ -112,18 +96,27 @@ class Trials:
         )
 
     def send(
-        self, scratch: Database, plan: Plan, handle: Callable[[events.AnyEvent], str | None], **more: Any
+        self, scratch: Database, plan: Plan, handle: Handle, *, asks: tuple[str, ...] = events.AHEAD
     ) -> Ended:
         """Run a plan on a scratch database, each revision in a transaction of its own."""
-        request = child_request(self.run, "dry-run", scratch)
-        request.update(action="run", mode="dry-run", asks=("committed",), each_revision=True)
-        request.update(
-            direction=plan.direction.value,
-            destination=plan.destination,
-            contexts=request_contexts(plan),
-            **more,
+        request = RunRequest(
+            setup=self._setup(scratch, plan.direction, plan.destination),
+            mode=Mode.DRY_RUN,
+            asks=asks,
+            contexts=make_tables(plan),
+            each_revision=True,
         )
         return self.run.workers.run(request, handle, urgent=True)
+
+    def compare(self, scratch: Database, plan: Plan, handle: Handle) -> Ended:
+        """Compare env.py's models with a scratch database."""
+        setup = self._setup(scratch, plan.direction, plan.destination)
+        return self.run.workers.run(
+            CompareRequest(setup=setup, mode=Mode.DRY_RUN, asks=()), handle, urgent=True
+        )
+
+    def _setup(self, scratch: Database, direction: Direction, destination: str) -> Setup:
+        return child_setup(self.run, "dry-run", scratch, direction=direction, destination=destination)
 
     def failure(self, ended: Ended, file: str | None = None) -> Failure:
         """How a child ended, for people; `file` where it does not tell."""

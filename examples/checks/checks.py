@@ -9,7 +9,7 @@ def check_no_cent_is_lost(before, after):
     """`before` is the restored backup, `after` the same once the pending revisions ran on it."""
     then = before.execute(text("SELECT sum(balance) FROM accounts")).scalar()
     now = after.execute(text("SELECT sum(cents) FROM accounts")).scalar()
-    assert now == round(then * 100), "money is lost"
+    assert now == round(then * 100), f"money is lost: {now} cents of {then * 100:.0f}"
 
 
 def check_everybody_has_an_account(after):

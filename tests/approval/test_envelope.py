@@ -9,7 +9,7 @@ from ci_migrate.approval.envelope import (
     SIGNATURES_LIMIT,
     TOKEN_LIMIT,
     Envelope,
-    looks_signed,
+    is_envelope,
     merge,
     pae,
 )
@@ -45,12 +45,12 @@ def test_a_token_is_one_text_of_an_envelope():
     found = Envelope.decode(f" {token}\n")
     assert found.payload == a_payload().encode()
     assert found.encode() == token == text_of(parts())
-    assert looks_signed(token)
+    assert is_envelope(token)
 
 
 def test_a_confirmation_token_is_no_envelope():
     for text in ("", " ", "9f0c2b1e-8a55-4f7e-9d55-3a3a0f3c1d11", "A" * (TOKEN_LIMIT + 1)):
-        assert not looks_signed(text)
+        assert not is_envelope(text)
 
 
 def test_T1_missing_empty_white_space_two_tokens_too_long():

@@ -1,14 +1,16 @@
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 from ledger_support import a_plan, some_evidence
 
 from ci_migrate.approval.payload import evidence_digest
-from ci_migrate.approval.request import FILE_NAME, approval_request, write_request
-from ci_migrate.errors import CiMigrateError
+from ci_migrate.approval.request import FILE_NAME, approval_request, read_request, write_request
+from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import (
     Finding,
+    ProtectionChange,
     SchemaChange,
     Severity,
     Statement,
@@ -104,3 +106,44 @@ def test_what_is_bound_does_not_depend_on_measured_seconds():
     nothing = evidence_digest("p", "f0", "stream", [])
     assert digest("CM301", "warning") == digest("CM302", "info") == nothing
     assert digest("CM303", "warning") != nothing
+
+
+OF_0_1_0 = Path(__file__).with_name("request_of_0_1_0.json")
+
+
+def test_a_request_for_a_change_of_the_protection_is_read_whichever_version_wrote_it(tmp_path):
+    old = read_request(OF_0_1_0)
+    change = ProtectionChange(target="production", identity=a_plan().identity, destination="unprotect")
+    assert old.plan == change
+    assert old.plan.digest == old.plan_digest, "what an approval of then binds"
+    new = a_request(plan=change, target_uuid=old.target_uuid, requester="bo")
+    path = write_request(new, tmp_path / FILE_NAME)
+    assert json.loads(path.read_text())["plan"] == json.loads(OF_0_1_0.read_text())["plan"]
+    assert read_request(path).plan == change
+
+
+def test_a_request_for_a_plan_is_read_as_it_was_written(tmp_path):
+    request = a_request(target_uuid="u-1", requester="bo")
+    assert read_request(write_request(request, tmp_path / FILE_NAME)) == request
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("destination", "unfreeze"),
+        ("direction", "upgrade"),
+        ("contexts", [{}]),
+        ("envSha256", "e" * 64),
+        ("identity", None),
+    ],
+)
+def test_an_edited_change_is_refused(tmp_path, field, value):
+    document = json.loads(OF_0_1_0.read_text())
+    document["plan"][field] = value
+    (tmp_path / FILE_NAME).write_text(json.dumps(document))
+    with pytest.raises(UsageError):
+        read_request(tmp_path / FILE_NAME)
+    document["plan"] = [document["plan"]]
+    (tmp_path / FILE_NAME).write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="is no approval request"):
+        read_request(tmp_path / FILE_NAME)

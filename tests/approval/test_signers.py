@@ -3,10 +3,10 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from approval_support import NOW, public_line, signature
+from approval_support import NOW, public_line, signature, to_armor
 
 from ci_migrate.approval.signers import LINE_LIMIT, borrowed_keys, parse_signers, people_of
-from ci_migrate.approval.sshsig import NAMESPACE, to_armor
+from ci_migrate.approval.sshsig import NAMESPACE
 from ci_migrate.errors import NotApprovedError
 
 KEY = public_line()

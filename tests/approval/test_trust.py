@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_migrate.approval.trust import actors, trust_lines
+from ci_migrate.approval.trust import trust_lines
 from ci_migrate.errors import NotApprovedError
 
 LINE = "ana@example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8ZVjQXn2GEPTpTUeVKy0gQEHxEGSBBUHpHHDKTCbyn"
@@ -102,13 +102,3 @@ def test_a_file_that_cannot_be_read(project, outside):
     refused(outside.parent / "gone", project, "No such file")
     outside.write_bytes(b"\xff\xfe")
     refused(outside, project, "no text")
-
-
-def test_who_is_asking():
-    github = {"GITHUB_ACTOR": "Ana", "GITHUB_TRIGGERING_ACTOR": "bot", "GITLAB_USER_LOGIN": " "}
-    assert actors(github) == {"ana", "bot"}
-    assert actors({"GITLAB_USER_LOGIN": "ana", "GITLAB_USER_EMAIL": "A@example.com"}) == {
-        "ana",
-        "a@example.com",
-    }
-    assert actors({}) == frozenset()

@@ -6,22 +6,22 @@ from datetime import timedelta
 import pytest
 from approval_support import NOW, a_payload, a_token, a_trust
 
-from ci_migrate.approval import verify_process as apart
-from ci_migrate.approval.signed import verify
-from ci_migrate.approval.verify_process import verify_apart
+from ci_migrate.approval import verify_process
+from ci_migrate.approval.verification import verify
+from ci_migrate.approval.verify_process import verify_isolated
 from ci_migrate.errors import NotApprovedError
 
 
 def refused(token, trust=None, now=NOW):
     with pytest.raises(NotApprovedError) as caught:
-        verify_apart(token, trust or a_trust(), now)
+        verify_isolated(token, trust or a_trust(), now)
     return caught.value
 
 
 def test_it_says_what_the_verifier_says():
     trust = a_trust()
-    assert verify_apart(a_token(), trust, NOW) == verify(a_token(), trust, NOW)
-    assert verify_apart(a_token(), trust, NOW).payload == a_payload()
+    assert verify_isolated(a_token(), trust, NOW) == verify(a_token(), trust, NOW)
+    assert verify_isolated(a_token(), trust, NOW).payload == a_payload()
 
 
 @pytest.mark.parametrize("token", ["", "rubbish", a_token(None, "mallory"), a_token()[:-4] + "AAAA"])
@@ -40,8 +40,8 @@ def test_nothing_of_the_working_folder_or_the_variables_is_in_it(tmp_path, monke
     """Modules that would grant, where a job's author can put them."""
     grants = f"""
         open({str(tmp_path / "imported")!r}, "w")
-        import ci_migrate.approval.signed as signed
-        signed.verify = lambda *a: 1 / 0
+        import ci_migrate.approval.verification as verification
+        verification.verify = lambda *a: 1 / 0
     """.replace("\n        ", "\n")
     for name in ("sitecustomize", "usercustomize", "cryptography", "msgspec", "startup"):
         (tmp_path / f"{name}.py").write_text(grants)
@@ -54,7 +54,7 @@ def test_nothing_of_the_working_folder_or_the_variables_is_in_it(tmp_path, monke
     }.items():
         monkeypatch.setenv(name, value)
     assert "is signed by a key that is no approver's" in refused(a_token(None, "mallory")).what
-    assert verify_apart(a_token(), a_trust(), NOW).approved_by == ("alice@example.com",)
+    assert verify_isolated(a_token(), a_trust(), NOW).approved_by == ("alice@example.com",)
     assert not (tmp_path / "imported").exists()
 
 
@@ -75,7 +75,7 @@ def test_whatever_it_ends_with_but_a_good_word_is_a_refusal(tmp_path, monkeypatc
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    monkeypatch.setattr(apart, "TIMEOUT", 1.0)
+    monkeypatch.setattr(verify_process, "TIMEOUT", 1.0)
     error = refused(a_token())
     assert error.what.startswith("The token could not be verified")
     assert words in error.what

@@ -15,16 +15,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from backups_support import owner_of_all
 from sqlalchemy import URL
 
 from ci_migrate.backups import STORAGES
 from ci_migrate.backups import storage as storage_module
 from ci_migrate.backups.catalog import Catalog, revision_words
 from ci_migrate.backups.fetch import check_id
+from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.storage import LocalStorage, open_storage
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, CiMigrateError, SettingsError, UsageError
-from ci_migrate.model import Backup, BackupStatus, RowCount, VersionTable
+from ci_migrate.model import Backup, BackupStatus, Identity, RowCount, VersionTable
 
 VERSIONS = [VersionTable()]
 
@@ -90,8 +92,8 @@ def test_a_backup_is_a_folder_with_a_manifest(catalog: Catalog, database: SQLite
     assert manifest["backupId"] == backup.backup_id
     assert manifest["status"] == "SUCCESS"
     assert catalog.get(backup.backup_id) == backup
-    assert catalog.list() == catalog.list("dev") == [backup]
-    assert catalog.list("production") == []
+    assert catalog.list() == catalog.list(owner_of_all(catalog)) == [backup]
+    assert catalog.list(Owner("dev", frozenset(("sqlite:/elsewhere.db",)))) == []
     catalog.verify(backup)
 
 
@@ -542,9 +544,9 @@ def test_R7_killed_while_deleting(catalog: Catalog, database: SQLite) -> None:
 def test_R1_an_empty_policy_is_refused(catalog: Catalog, database: SQLite, keep: int) -> None:
     create(catalog, database)
     with pytest.raises(UsageError, match="every backup"):
-        catalog.prune(keep, "dev", dry=False)
+        catalog.prune(keep, owner_of_all(catalog), dry=False)
     assert len(catalog.list()) == 1
-    assert catalog.prune(2**70, "dev", dry=False) == []
+    assert catalog.prune(2**70, owner_of_all(catalog), dry=False) == []
 
 
 @pytest.fixture
@@ -554,37 +556,102 @@ def history(catalog: Catalog, database: SQLite) -> list[Backup]:
 
 
 def test_prune_keeps_the_last(catalog: Catalog, history: list[Backup]) -> None:
-    assert catalog.prune(3, "dev", dry=True) == history[:2]
+    assert catalog.prune(3, owner_of_all(catalog), dry=True) == history[:2]
     assert catalog.list() == history
-    assert catalog.prune(3, "dev", dry=False) == history[:2]
+    assert catalog.prune(3, owner_of_all(catalog), dry=False) == history[:2]
     assert catalog.list() == history[2:]
-    assert catalog.prune(3, "dev", dry=False) == []
+    assert catalog.prune(3, owner_of_all(catalog), dry=False) == []
 
 
 def test_R2_what_is_not_complete_does_not_count(catalog: Catalog, history: list[Backup]) -> None:
     os.truncate(Path(history[4].backup_path) / PAYLOAD, 5)
     (Path(history[3].backup_path) / "manifest.json").unlink()
-    assert catalog.prune(2, "dev", dry=False) == history[:1]
+    assert catalog.prune(2, owner_of_all(catalog), dry=False) == history[:1]
     assert {b.backup_id for b in catalog.list()} == {b.backup_id for b in history[1:]}
 
 
 def test_R6_protected_and_proven_backups_stay(catalog: Catalog, history: list[Backup]) -> None:
     ids = [b.backup_id for b in history]
-    gone = catalog.prune(1, "dev", protected=[ids[0]], proven=[ids[1], ids[2]], dry=False)
+    gone = catalog.prune(1, owner_of_all(catalog), protected=[ids[0]], proven=[ids[1], ids[2]], dry=False)
     assert gone == [history[1], history[3]]
 
 
-def test_R9_the_policy_is_per_target(catalog: Catalog, database: SQLite, history: list[Backup]) -> None:
-    other = [create(catalog, database, target="staging", migration_version=f"v{n}") for n in range(2)]
-    assert [b.sequence for b in other] == [1, 2]
-    assert catalog.prune(1, "dev", dry=False) == history[:4]
-    assert catalog.list() == [history[4], *other]
+def test_R9_the_policy_is_per_database(
+    catalog: Catalog, history: list[Backup], database: SQLite, tmp_path: Path
+) -> None:
+    owner = Owner("dev", frozenset((database.identity().key,)))
+    other = fill(tmp_path / "other.db")
+    others = [create(catalog, other, migration_version=f"v{n}") for n in range(2)]
+    assert [b.sequence for b in others] == [1, 2]
+    assert [b.catalog_sequence for b in others] == [6, 7]
+    assert catalog.list(owner) == history
+    assert catalog.prune(1, owner, dry=False) == history[:4]
+    assert catalog.list() == [history[4], *others]
+
+
+def test_F5_a_target_that_is_renamed_keeps_its_backups(
+    catalog: Catalog, history: list[Backup], database: SQLite
+) -> None:
+    renamed = create(catalog, database, target="production", migration_version="v6")
+    owner = Owner("production", frozenset((database.identity().key,)))
+    assert renamed.sequence == 6
+    assert catalog.list(owner) == [*history, renamed]
+    assert catalog.prune(2, owner, dry=False) == history[:4]
+
+
+def rewrite(backup: Backup, **changes: object) -> None:
+    """As another version, or another tool, would have written its manifest."""
+    manifest = Path(backup.backup_path, "manifest.json")
+    document = {**json.loads(manifest.read_text()), **changes}
+    manifest.write_text(json.dumps({name: value for name, value in document.items() if value is not None}))
+
+
+def test_F5_a_manifest_without_identity_goes_by_the_name(
+    catalog: Catalog, history: list[Backup], database: SQLite
+) -> None:
+    for backup in history[:2]:
+        rewrite(backup, identity=None, catalogSequence=None)
+    key = frozenset((database.identity().key,))
+    assert len(catalog.list(Owner("dev", key))) == 5
+    assert catalog.list(Owner("production", key)) == history[2:]
+    assert [b.backup_id for b in catalog.prune(3, Owner("dev", key), dry=False)] == [
+        b.backup_id for b in history[:2]
+    ]
+
+
+def test_F5_a_restore_by_a_rename_keeps_backups_that_nobody_wrote_down_out_of_prune(
+    catalog: Catalog, history: list[Backup]
+) -> None:
+    facts = {"system_identifier": "7", "host": "db", "port": "5432", "database": "app"}
+    for backup, oid in zip(history, ("1", "1", "2", "2", "3"), strict=True):
+        identity = {"dialect": "postgresql", "place": "db:5432/app", "facts": {**facts, "oid": oid}}
+        rewrite(backup, identity=identity)
+    now = Identity(dialect="postgresql", place="", facts={**facts, "oid": "3"})
+    owner = Owner("app", frozenset((now.key, "postgresql:7/2")), name_key=now.name_key)
+    assert [owner.owns(b) for b in catalog.list()] == [False, False, True, True, True]
+    assert all(owner.may_own(b) for b in catalog.list())
+    assert [b.backup_id for b in catalog.prune(1, owner, dry=False)] == [b.backup_id for b in history[2:4]]
+
+
+def test_F106_a_clock_that_is_put_back_does_not_make_new_backups_old(
+    catalog: Catalog, database: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = datetime.now(UTC)
+    clocks = iter([real, real - timedelta(hours=2), real + timedelta(days=3), real - timedelta(days=1)])
+    monkeypatch.setattr("ci_migrate.backups.catalog.now", lambda: moment)
+    backups = []
+    for number, moment in enumerate(clocks):  # noqa: B007 - the clock reads it
+        backups.append(create(catalog, database, migration_version=f"v{number}"))
+    ids = [b.backup_id for b in backups]
+    assert [b.backup_id for b in catalog.list()] == ids
+    gone = catalog.prune(1, owner_of_all(catalog), proven=ids[:2], dry=False)
+    assert [b.backup_id for b in gone] == [ids[0], ids[2]], "the newest, and the newest that is proven, stay"
 
 
 def test_retries_of_one_migration_count_once(catalog: Catalog, database: SQLite) -> None:
     backups = [create(catalog, database, migration_version=v) for v in ("v1", "v2", "v3", "v3", "v3")]
-    assert catalog.prune(2, "dev", dry=True) == backups[:1]
-    assert catalog.prune(1, "dev", dry=False) == backups[:2]
+    assert catalog.prune(2, owner_of_all(catalog), dry=True) == backups[:1]
+    assert catalog.prune(1, owner_of_all(catalog), dry=False) == backups[:2]
 
 
 def test_R11_what_can_not_be_removed_is_named_and_the_rest_stays_listed(
@@ -599,10 +666,10 @@ def test_R11_what_can_not_be_removed_is_named_and_the_rest_stays_listed(
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(BackupError, match=f"{history[1].backup_id} could not be removed: Permission denied"):
-        catalog.prune(2, "dev", dry=False)
+        catalog.prune(2, owner_of_all(catalog), dry=False)
     assert catalog.list() == history[1:]
     monkeypatch.undo()
-    assert catalog.prune(2, "dev", dry=False) == history[1:3]
+    assert catalog.prune(2, owner_of_all(catalog), dry=False) == history[1:3]
 
 
 # ------------------------------------------------------------------ where they are kept

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from backups_support import owner_of_all
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -152,8 +153,8 @@ class Catalogs(RuleBasedStateMachine):
     def prune(self, keep: int) -> None:
         before = list(self.there)
         proven = [backup_id for backup_id in before if backup_id in self.proven]
-        told = self.catalog.prune(keep, "dev", proven=self.proven, dry=True)
-        assert self.catalog.prune(keep, "dev", proven=self.proven, dry=False) == told
+        told = self.catalog.prune(keep, owner_of_all(self.catalog), proven=self.proven, dry=True)
+        assert self.catalog.prune(keep, owner_of_all(self.catalog), proven=self.proven, dry=False) == told
         for backup in told:
             del self.there[backup.backup_id]
         assert list(self.there)[-keep:] == before[-keep:]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import s3_support
+from backups_support import owner_of_all
 from s3_faults import CUT_ANSWER, CUT_REQUEST, proxy
 from sqlalchemy import URL
 
@@ -395,12 +396,12 @@ def test_R2_R11_prune_in_a_bucket(catalog: Catalog, database: SQLite, bucket: st
     bad = history[1].backup_id
     faults.rule = lambda method, path: (503, "SlowDown") if method == "DELETE" and bad in path else None
     with pytest.raises(BackupError, match="too busy") as caught:
-        catalog.prune(1, "dev", dry=False)
+        catalog.prune(1, owner_of_all(catalog), dry=False)
     assert caught.value.exit_code is ExitCode.COULD_NOT_TELL
     left = [b.backup_id for b in catalog.list()]
     assert left == [b.backup_id for b in history[2:]]  # the one half way is no backup any more
     faults.rule = lambda _method, _path: None
-    assert [b.backup_id for b in catalog.prune(1, "dev", dry=False)] == [history[2].backup_id]
+    assert [b.backup_id for b in catalog.prune(1, owner_of_all(catalog), dry=False)] == [history[2].backup_id]
     assert catalog.sweep() == [bad]
     assert {key.split("/")[1] for key in s3_support.keys(bucket)} == {b.backup_id for b in history[3:]}
 

@@ -1,5 +1,7 @@
 """Checks that are functions of a project's file: when they run, what they see, what their assertions say."""
 
+import subprocess
+import sys
 import textwrap
 import time
 
@@ -89,7 +91,7 @@ def test_what_they_look_at_and_what_they_say(users):
     checked = findings(users.gate("check"))
     assert checked.keys() == {"X-plan-alone", "X-raises", "X-returns", "X-lower-case"}
     said = {code: (f.severity.value, f.file, f.line, f.message) for code, f in checked.items()}
-    assert said["X-plan-alone"] == ("error", "checks.py", 4, "a week: assert 1 == 7 (plan.pending == 7)")
+    assert said["X-plan-alone"] == ("error", "checks.py", 4, "a week")
     assert said["X-raises"] == (
         "error",
         "checks.py",
@@ -99,7 +101,7 @@ def test_what_they_look_at_and_what_they_say(users):
     assert said["X-returns"][2] == 30
     assert "could not tell: it returned False; what is wrong is said by assert" in said["X-returns"][3]
     assert said["X-lower-case"][0] == "info"
-    assert "assert False (all(" in said["X-lower-case"][3]
+    assert said["X-lower-case"][3] == "assert all((r.message.islower() for r in plan.revisions))"
 
     with_checks(
         users, MANY, 'checks = { X-plan-alone = "warning", X-raises = "ignore", X-returns = "ignore" }'
@@ -110,11 +112,11 @@ def test_what_they_look_at_and_what_they_say(users):
     assert users.dump() == before
     said = {code: f.message for code, f in findings(report).items()}
     count = "before.execute(text('select count(*) from users')).scalar() == 0"
-    assert said["X-before-alone"] == f"assert 3 == 0 ({count})"
-    assert said["X-after-alone"] == "assert 'noon' == 'ana' (names[0] == 'ana')"
-    assert said["X-both"].endswith("(evidence.statements and after is None)")
-    assert said["X-measured"] == "assert 2 > 100 (len(evidence.statements) > 100)"
-    assert said["SHOP001"] == "few statements: assert 2 > 100 (len(evidence.statements) > 100)"
+    assert said["X-before-alone"] == f"assert {count}"
+    assert said["X-after-alone"] == "assert names[0] == 'ana'"
+    assert said["X-both"] == "assert evidence.statements and after is None"
+    assert said["X-measured"] == "assert len(evidence.statements) > 100"
+    assert said["SHOP001"] == "few statements"
     assert said["X-writes"].startswith("The check X-writes could not tell: ")
     assert "readonly" in said["X-writes"].replace("-", "")
     assert "X-that-passes" not in said
@@ -127,7 +129,7 @@ def test_a_check_of_before_is_told_where_the_revision_fails(users):
     with_checks(users, "def check_empty(before):\n    assert not before.execute(text('select 1')).all()")
     report = users.gate("dry-run")
     assert "UNIQUE" in report.first_bad.message
-    assert findings(report)["X-empty"].message.startswith("assert not [(1,)]")
+    assert findings(report)["X-empty"].message == "assert not before.execute(text('select 1')).all()"
 
 
 def test_M18_one_that_hangs_or_ends_the_process_spoils_only_itself(users):
@@ -201,30 +203,22 @@ def test_two_with_the_same_code(tmp_path):
         plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=None), "code")
 
 
-def test_assertions_say_what_pytest_would(tmp_path):
-    """Whatever stands behind `assert` is evaluated once, and means what it meant before."""
+def test_an_assertion_says_its_message_or_its_own_text(tmp_path):
     (tmp_path / "checks.py").write_text(
         textwrap.dedent(
             """
-            calls = []
-            def said(value):
-                calls.append(value)
-                return value
-            def check_1(plan): assert said(1) == said(2)
-            def check_2(plan): assert 1 < said(2) < said(2)
-            def check_3(plan): assert not said([1, 2])
-            def check_4(plan): assert said(0) or said("")
-            def check_5(plan): assert said(3) in (1, 2), f"{said('why')}"
-            def check_6(plan): assert said(None) is not None
-            def check_7(plan): assert list(range(100)) == []
-            def check_8(plan): assert [x for x in said([1]) if x > 1]
-            def check_9(plan):
+            def check_1(plan): assert plan.pending == 7, f"{plan.pending} pending"
+            def check_2(plan):
+                assert (
+                    plan.pending
+                    == 7
+                )
+            def check_3(plan):
                 def deep(n):
-                    assert n == 0
+                    assert n == 0  # none
                 deep(9)
             def check_passes(plan):
-                assert said(5), said("never")
-                assert (lambda n: n)(1) == 1
+                assert plan.pending
             """
         )
     )
@@ -234,32 +228,28 @@ def test_assertions_say_what_pytest_would(tmp_path):
     ]
     plan = new_project(tmp_path).gate("plan").plan
     found = run_checks(checks, Facts(plan=plan), Grading(), measured=False)
-    assert [f.message for f in found] == [
-        "assert 1 == 2 (said(1) == said(2))",
-        "assert False (1 < said(2) < said(2))",
-        "assert not [1, 2] (not said([1, 2]))",
-        "assert '' (said(0) or said(''))",
-        "why: assert 3 in (1, 2) (said(3) in (1, 2))",
-        "assert None is not None (said(None) is not None)",
-        "assert [0, 1, 2, 3, 4, 5, ...] == [] (list(range(100)) == [])",
-        "assert [] ([x for x in said([1]) if x > 1])",
-        "assert 9 == 0 (n == 0)",
-    ]
-    assert checks[0].find.__self__.call.__globals__["calls"] == [
-        1,
-        2,
-        2,
-        2,
-        [1, 2],
-        0,
-        "",
-        3,
-        "why",
-        None,
-        [1],
-        5,
-    ]
-    assert found[-1].line == 16
+    assert [f.message for f in found] == ["2 pending", "assert plan.pending == 7", "assert n == 0"]
+    # which line of a statement that is broken over several is named depends on the version of Python
+    assert (found[0].line, found[2].line) == (2, 10)
+    assert 4 <= found[1].line <= 7
+
+
+def test_a_check_is_not_blinded_by_optimized_bytecode(users):
+    """`python -O` leaves asserts out, and a .pyc beside the file may hold other code than the file."""
+    with_checks(users, "def check_x(plan):\n    assert plan.pending == 7, 'ours'")
+    for options in ((), ("-O",)):
+        subprocess.run(
+            [sys.executable, *options, "-m", "compileall", "-q", "checks.py"], cwd=users.folder, check=True
+        )
+        done = subprocess.run(
+            [sys.executable, *options, "-m", "ci_migrate", "check", "--target", "dev"],
+            cwd=users.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "X-x" in done.stdout + done.stderr, done.stderr
+        assert "ours" in done.stdout + done.stderr
 
 
 SERVERS = {
@@ -305,7 +295,7 @@ def test_before_and_after_on_a_server(tmp_path, request, engine, hangs):
             tables = "select count(*) from information_schema.tables where table_name = 'users' and table_schema "
             schema = "= current_schema()" if after.dialect.name == "postgresql" else "= database()"
             found = [c.execute(text(tables + schema)).scalar() for c in (before, after)]
-            assert found == [0, 0]
+            assert found == [0, 0], found
 
         def check_writes(after):
             after.execute(text("insert into users values (1, 'x', 'y')"))
@@ -317,7 +307,7 @@ def test_before_and_after_on_a_server(tmp_path, request, engine, hangs):
     project.settings(f'plugins = ["checks.py"]\n{timeout}\n[targets.dev]\nurl = "env:DATABASE_URL"\n')
     report = project.gate("dry-run")
     found = findings(report)
-    assert found["X-users"].message.startswith("assert [0, 1] == [0, 0]")
+    assert found["X-users"].message == "[0, 1]"
     assert refused in found["X-writes"].message
     assert ("X-hangs" in found) is bool(hangs)
     assert report.evidence.way_back.proven, "what hangs holds no locks"

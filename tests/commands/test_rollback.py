@@ -7,6 +7,7 @@ from ci_migrate.gate import run
 from ci_migrate.model import Direction, Outcome, Report
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 LIVE = '[targets.dev]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
 
@@ -21,7 +22,9 @@ def filled(alembic_project) -> AlembicProject:
 
 def downgrade(project: AlembicProject, destination: str, **flags) -> Report:
     settings = load(project.folder, project.environment(), flags)
-    return run(settings, GateRequest("rollback", direction=Direction.DOWNGRADE, destination=destination))
+    return run(
+        settings, GateRequest(VERBS["rollback"], direction=Direction.DOWNGRADE, destination=destination)
+    )
 
 
 def words(text: str) -> str:

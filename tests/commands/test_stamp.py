@@ -10,6 +10,7 @@ from ci_migrate.ledger.place import ledger_url
 from ci_migrate.model import Direction, Outcome, Report
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 DEV = '[targets.dev]\nurl = "{url}"\n'
 LIVE = '[targets.live]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
@@ -20,10 +21,10 @@ def settings_of(project: AlembicProject):
 
 
 def stamp(project: AlembicProject, revision: str, *, purge: bool = False) -> Report:
-    order = GateRequest(
-        "stamp", direction=Direction.STAMP, destination=revision, purge=purge, reason="by hand"
+    request = GateRequest(
+        VERBS["stamp"], direction=Direction.STAMP, destination=revision, purge=purge, reason="by hand"
     )
-    return run(settings_of(project), order)
+    return run(settings_of(project), request)
 
 
 def outcomes(report: Report) -> dict[str, str]:
@@ -128,13 +129,13 @@ def test_a_stamp_whose_end_was_not_recorded_is_found_complete(alembic_project):
     assert alembic_project.run("run").code == 7
     alembic_project.sql("delete from alembic_version")  # killed between the two statements of --purge
     alembic_project.sql("insert into alembic_version values ('r2')")
-    report = repair(settings_of(alembic_project), GateRequest("repair"))
+    report = repair(settings_of(alembic_project), GateRequest(VERBS["repair"]))
     assert report.exit_code == 7
     assert report.diagnosis.next_commands[0].startswith("alembic stamp --purge r1 ")
     alembic_project.sql("update alembic_version set version_num = 'r1'")
-    assert repair(settings_of(alembic_project), GateRequest("repair")).exit_code == 0
+    assert repair(settings_of(alembic_project), GateRequest(VERBS["repair"])).exit_code == 0
     assert (
-        repair(settings_of(alembic_project), GateRequest("repair"))
+        repair(settings_of(alembic_project), GateRequest(VERBS["repair"]))
         .result("repair")
         .message.startswith("There is no")
     )

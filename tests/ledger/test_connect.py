@@ -9,12 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from ledger_support import finish, run_sql, start_process
+from ledger_support import finish, make_tables, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import connect_mysql as opening_mysql
-from ci_migrate.ledger import protection
+from ci_migrate.ledger import audit, connect_mysql, protection
 from ci_migrate.ledger.connect import MIGRATIONS
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
@@ -134,11 +133,11 @@ def test_mysql_whoever_makes_it_next_sees_that_it_is_made(mysql_url):
     url = ledger_url(mysql_url, None)
     open_ledger(url, create=True).close()
     engine, other = create_engine(url), create_engine(url)
-    with opening_mysql.making(engine, 5) as connection:
+    with connect_mysql.lock_making(engine, 5) as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
         with pytest.raises(LedgerError, match="Another process"):
-            opening_mysql.making(other, 0).__enter__()
-    with opening_mysql.making(other, 5) as connection:
+            connect_mysql.lock_making(other, 0).__enter__()
+    with connect_mysql.lock_making(other, 5) as connection:
         found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
     assert found == "0000"
     engine.dispose()
@@ -381,20 +380,24 @@ def test_postgresql_a_server_that_does_not_answer(create):
 # --------------------------------------------------------------------------- upgrades
 
 
-def test_one_of_the_first_version_is_upgraded_in_place(url):
+@pytest.mark.parametrize("revision", ["0001", "0003"])
+def test_one_of_an_older_version_is_upgraded_in_place(url, revision):
     """What is in it stays; many may find it at once; on MySQL an upgrade that was killed half-way is begun anew."""
-    engine = create_engine(url) if url.get_backend_name() == "sqlite" else None
-    with open_ledger(url, create=True) as made:
-        made.audit("something")
-        uuid = made.uuid
-    engine = engine or create_engine(url)
+    open_ledger(url, create=True).close()
+    engine = create_engine(url)
     with engine.begin() as connection:
-        later = ("ci_migrate_protection", "ci_migrate_signers", "ci_migrate_keys", "ci_migrate_jobs")
-        for table in (*later, "ci_migrate_nonces"):
-            if table == "ci_migrate_nonces" and url.get_backend_name() == "mysql":
-                continue
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+        metadata.drop_all(connection)
+        connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+        make_tables(connection, revision)
+        audit.append(connection, "something", None, {})
+        uuid = connection.exec_driver_sql("SELECT uuid FROM ci_migrate_identity").scalar_one()
+        if engine.dialect.name == "mysql" and revision == "0001":
+            connection.exec_driver_sql("CREATE TABLE ci_migrate_nonces (left_behind INTEGER)")
+        elif engine.dialect.name == "mysql":
+            metadata.tables["ci_migrate_databases"].create(connection)
+            connection.exec_driver_sql("ALTER TABLE ci_migrate_runs ADD COLUMN sequence INTEGER")
+            connection.exec_driver_sql("CREATE INDEX ix_ci_migrate_audit_run_id ON ci_migrate_audit (run_id)")
+            connection.exec_driver_sql("DROP INDEX ix_ci_migrate_runs_target ON ci_migrate_runs")
     engine.dispose()
     processes = [start_process(url, OPEN + "ledger.audit('opened'); print(ledger.uuid)") for _ in range(3)]
     assert set(finish(processes)) == {uuid + "\n"}
@@ -402,3 +405,4 @@ def test_one_of_the_first_version_is_upgraded_in_place(url):
         assert protection.read(upgraded) == protection.UNPROTECTED
         assert [record.kind for record in upgraded.audit_records()] == ["something"] + ["opened"] * 3
         assert upgraded.verify_audit() == []
+        assert upgraded.history(uuid) == ()

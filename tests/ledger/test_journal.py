@@ -8,18 +8,18 @@ from ledger_support import an_entry, start_process
 
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.model import JournalEntry
+from ci_migrate.model import EntryKind, JournalEntry
 
 APPEND_FOR_EVER = """
 from datetime import datetime, UTC
 from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.model import JournalEntry
+from ci_migrate.model import EntryKind, JournalEntry
 journal = open_ledger(url, create=False).journal("run-1")
 position = 0
 while True:
     position += 1
-    entry = JournalEntry(kind="done", position=position, context=0, at=datetime.now(UTC))
-    journal.append(entry, JournalEntry(kind="statement", position=position + 1, context=0, at=entry.at))
+    entry = JournalEntry(kind=EntryKind.DONE, position=position, context=0, at=datetime.now(UTC))
+    journal.append(entry, JournalEntry(kind=EntryKind.STATEMENT, position=position + 1, context=0, at=entry.at))
     print(position, flush=True)
 """
 
@@ -80,7 +80,7 @@ def test_the_ledger_is_written_while_a_journal_is_open(ledger):
 def test_entries_given_together_are_written_together_or_not_at_all(ledger):
     with ledger.journal("run-1") as journal:
         journal.append(an_entry(1))
-        broken = msgspec.structs.replace(an_entry(3), kind=None)
+        broken = msgspec.structs.replace(an_entry(3), position=None)
         with pytest.raises(LedgerError, match="could not be written"):
             journal.append(an_entry(2), broken)
         assert [entry.position for entry in journal.entries()] == [1]
@@ -103,7 +103,7 @@ def test_a_kill_9_loses_nothing_that_was_acknowledged(ledger, url, round_):
     assert [entry.position for entry in entries[::2]] == list(range(1, len(entries) // 2 + 1))
     with ledger.journal("run-1") as journal:
         journal.append(an_entry(1, "finished"))
-    assert ledger.journal("run-1").entries()[-1].kind == "finished"
+    assert ledger.journal("run-1").entries()[-1].kind is EntryKind.FINISHED
 
 
 def test_T15_a_journal_that_is_gone_stops_the_run(ledger, tamper):

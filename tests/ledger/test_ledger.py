@@ -4,12 +4,16 @@ import pytest
 from ledger_support import a_plan, a_run, some_evidence
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.model import (
+    Backup,
+    Direction,
     Finding,
     Fingerprint,
     Identity,
     Outcome,
+    Plan,
+    Revision,
     Severity,
     StageResult,
     Statement,
@@ -19,6 +23,9 @@ from ci_migrate.model import (
 IDENTITY = Identity(
     dialect="postgresql", place="db:5432/shop", facts={"host": "db", "oid": "16384", "database": "shop"}
 )
+
+RESTORED = Identity(dialect="postgresql", place="db:5432/shop", facts={**IDENTITY.facts, "oid": "20000"})
+STRANGER = Identity(dialect="postgresql", place="db9:5432/shop", facts={**IDENTITY.facts, "host": "db9"})
 
 
 def test_the_clock_is_the_databases_in_utc(ledger, tamper):
@@ -67,6 +74,21 @@ def test_an_identity_is_pinned_once_unless_replaced(ledger, url):
         assert [record.kind for record in again.audit_records()] == ["identity pinned", "identity pinned"]
 
 
+@pytest.mark.parametrize("found", [RESTORED, STRANGER, None])
+def test_F3_a_database_keeps_its_id_when_it_gets_another_oid(ledger, found):
+    ledger.pin_identity(IDENTITY)
+    ledger.begin_run(a_run(phase="migrating"), IDENTITY)
+    before = ledger.database_id(IDENTITY)
+    assert ledger.known_keys(IDENTITY) == {IDENTITY.key}
+    assert ledger.database_id(found) == before, "even before anybody wrote the new key down"
+    if found is not None:
+        assert ledger.known_keys(found) == {found.key}, "backups are not counted by a guess"
+        ledger.pin_identity(found, replace=True)
+        assert ledger.known_keys(found) == ledger.known_keys(IDENTITY) == {IDENTITY.key, found.key}
+    assert ledger.known_keys(None) == ledger.known_keys(IDENTITY)
+    assert ledger.unfinished(ledger.database_id(found)).run_id == "run-1"
+
+
 # --------------------------------------------------------------------------- runs
 
 
@@ -112,12 +134,13 @@ def test_a_finished_run_says_when_and_how(ledger):
     assert abs(run.finished - ledger.clock()) < timedelta(seconds=30)
 
 
-def test_runs_are_listed_newest_first(ledger):
+def test_F106_runs_are_listed_in_the_order_in_which_they_began_whatever_the_clock_said(ledger):
     start = a_run().started
     for number in (2, 1, 3):
         ledger.begin_run(a_run(f"run-{number}", started=start + timedelta(minutes=number)))
-    assert [run.run_id for run in ledger.runs()] == ["run-3", "run-2", "run-1"]
-    assert [run.run_id for run in ledger.runs(limit=2)] == ["run-3", "run-2"]
+    found = ledger.history(ledger.uuid)
+    assert [run.run_id for run in found] == ["run-3", "run-1", "run-2"]
+    assert [run.run_id for run in ledger.history(ledger.uuid, limit=2)] == ["run-3", "run-1"]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +150,9 @@ def test_runs_are_listed_newest_first(ledger):
 def test_a_killed_run_is_unfinished_only_if_it_may_have_touched_the_target(ledger, phase, unfinished):
     ledger.begin_run(a_run())
     ledger.update_run("run-1", phase=phase)
-    found = ledger.unfinished("production")
+    found = ledger.unfinished(ledger.uuid)
     assert (found is not None) is unfinished
-    assert ledger.unfinished("staging") is None
+    assert ledger.unfinished("another database") is None
 
 
 @pytest.mark.parametrize(
@@ -148,7 +171,7 @@ def test_a_killed_run_is_unfinished_only_if_it_may_have_touched_the_target(ledge
 def test_a_finished_run_is_unfinished_if_it_needs_repair(ledger, state, needs_repair, unfinished):
     ledger.begin_run(a_run(phase="migrating"))
     ledger.finish_run("run-1", 7, state, needs_repair=needs_repair)
-    assert (ledger.unfinished("production") is not None) is unfinished
+    assert (ledger.unfinished(ledger.uuid) is not None) is unfinished
 
 
 def test_the_newest_unfinished_run_is_the_one_and_can_be_settled(ledger):
@@ -156,9 +179,9 @@ def test_the_newest_unfinished_run_is_the_one_and_can_be_settled(ledger):
     for number in (1, 2):
         started = start + timedelta(minutes=number)
         ledger.begin_run(a_run(f"run-{number}", started=started, phase="migrating"))
-    assert ledger.unfinished("production").run_id == "run-2"
+    assert ledger.unfinished(ledger.uuid).run_id == "run-2"
     ledger.finish_run("run-2", 6, TargetState.AS_BEFORE)
-    assert ledger.unfinished("production").run_id == "run-1"
+    assert ledger.unfinished(ledger.uuid).run_id == "run-1"
 
 
 # --------------------------------------------------------------------------- stages and evidence
@@ -204,35 +227,122 @@ def passed(**changes: object) -> StageResult:
     return StageResult(stage="dry-run", outcome=Outcome.PASSED, evidence=some_evidence(**changes))
 
 
-def test_evidence_is_found_again_by_the_plan(ledger, plan):
-    ledger.begin_run(a_run("run-1", plan=plan))
-    ledger.begin_run(a_run("run-2"))
-    ledger.begin_run(a_run("other", plan=a_plan(destination="3333")))
-    ledger.update_run("run-2", plan=plan)
-    ledger.record_stage("run-1", passed(stream_digest="one"))
-    ledger.record_stage("run-2", passed(stream_digest="two"))
-    ledger.record_stage("other", passed(stream_digest="other"))
-    run_id, evidence = ledger.latest_evidence(plan.digest, timedelta(hours=24))
-    assert (run_id, evidence.stream_digest) == ("run-2", "two")
-    assert ledger.latest_evidence("0" * 64, timedelta(hours=24)) is None
+def checked(plan: Plan) -> StageResult:
+    return StageResult(stage="check", outcome=Outcome.PASSED, plan=plan)
+
+
+def test_a_rehearsal_is_found_again_by_its_plan(ledger, plan):
+    for run_id, its_plan in (("run-1", plan), ("run-2", plan), ("other", a_plan(destination="3333"))):
+        ledger.begin_run(a_run(run_id))
+        ledger.record_stage(run_id, checked(its_plan))
+        ledger.record_stage(run_id, passed(stream_digest=run_id))
+    day = timedelta(hours=24)
+    assert ledger.rehearsed(ledger.uuid, plan.digest, day) == "run-2"
+    assert ledger.evidence("run-2").stream_digest == "run-2"
+    assert ledger.rehearsed(ledger.uuid, "0" * 64, day) is None
+    assert ledger.rehearsed("another database", plan.digest, day) is None
 
 
 def test_evidence_of_a_dry_run_that_said_no_is_no_evidence(ledger, plan):
     ledger.begin_run(a_run(plan=plan))
-    ledger.record_stage(
-        "run-1", StageResult(stage="dry-run", outcome=Outcome.FAILED, evidence=some_evidence())
-    )
-    ledger.record_stage("run-1", StageResult(stage="check", outcome=Outcome.PASSED, evidence=some_evidence()))
-    assert ledger.latest_evidence(plan.digest, timedelta(hours=24)) is None
+    ledger.record_stage("run-1", checked(plan))
+    no = StageResult(stage="dry-run", outcome=Outcome.FAILED, evidence=some_evidence())
+    ledger.record_stage("run-1", no)
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=24)) is None
+    assert ledger.evidence("run-1") is None
 
 
 def test_evidence_that_is_too_old_is_not_reused(ledger, plan, tamper):
     ledger.begin_run(a_run(plan=plan))
+    ledger.record_stage("run-1", checked(plan))
     ledger.record_stage("run-1", passed())
     old = (ledger.clock() - timedelta(hours=2)).isoformat(timespec="microseconds")
-    tamper("UPDATE ci_migrate_stages SET recorded = :old", old=old)
-    assert ledger.latest_evidence(plan.digest, timedelta(hours=1)) is None
-    assert ledger.latest_evidence(plan.digest, timedelta(hours=3)) is not None
+    tamper("UPDATE ci_migrate_rehearsals SET recorded = :old", old=old)
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=1)) is None
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=3)) == "run-1"
+
+
+def test_F4_backups_stay_proven_however_many_runs_follow(ledger, plan):
+    ledger.begin_run(a_run("first"))
+    for stage in (checked(plan), took("backup_1"), passed()):
+        ledger.record_stage("first", stage)
+    for number in range(250):
+        ledger.begin_run(a_run(f"run-{number}"))
+    assert ledger.proven(ledger.uuid, ["backup_1", "backup_2"]) == {"backup_1"}
+    assert ledger.proven("another database", ["backup_1"]) == frozenset()
+
+
+def test_a_backup_that_was_not_found_equal_is_not_proven(ledger, plan):
+    ledger.begin_run(a_run())
+    for stage in (checked(plan), took("backup_1"), passed(proven=False)):
+        ledger.record_stage("run-1", stage)
+    assert ledger.proven(ledger.uuid, ["backup_1"]) == frozenset()
+
+
+def took(backup_id: str) -> StageResult:
+    backup = Backup(backup_id=backup_id, backup_path="/b", backup_time=a_run().started)
+    return StageResult(stage="backup", outcome=Outcome.PASSED, backup=backup)
+
+
+# --------------------------------------------------------------------------- what changed the database
+
+
+def migrated(ledger: Ledger, run_id: str, plan: Plan, state: str = "migrated") -> None:
+    ledger.begin_run(a_run(run_id))
+    ledger.update_run(run_id, plan=plan, phase="migrating")
+    ledger.finish_run(run_id, 0, state)
+
+
+def revision_plan(*ids: str, down: bool = False) -> Plan:
+    revisions = tuple(Revision(id=i, file=f"{i}.py", sha256=i[0] * 64, message="") for i in ids)
+    return a_plan(revisions=revisions, direction=Direction.DOWNGRADE if down else Direction.UPGRADE)
+
+
+def test_F4_the_last_migration_is_found_under_any_number_of_runs_without_one(ledger, plan):
+    migrated(ledger, "the one", plan)
+    for number in range(250):
+        ledger.begin_run(a_run(f"run-{number}"))
+        ledger.finish_run(f"run-{number}", 0, TargetState.UNTOUCHED)
+    assert [run.run_id for run in ledger.changes(ledger.uuid)] == ["the one"]
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"),
+    [("migrated", True), ("partly migrated", True), ("unknown", True), ("restored by hand", True),
+     ("untouched", False), ("as before, proved", False), (None, False)],
+)  # fmt: skip
+def test_what_left_the_target_as_it_was_is_no_change(ledger, plan, state, counts):
+    migrated(ledger, "run-1", plan, state)
+    assert bool(list(ledger.changes(ledger.uuid))) is counts
+
+
+def test_many_changes_are_read_page_by_page(ledger, plan):
+    for number in range(120):
+        migrated(ledger, f"run-{number}", plan)
+    found = [run.run_id for run in ledger.changes(ledger.uuid)]
+    assert found == [f"run-{number}" for number in reversed(range(120))]
+    assert ledger.later_change("run-7").run_id == "run-8"
+    assert ledger.later_change("run-119") is None
+
+
+def test_applied_files_are_those_of_the_last_run_through_each_revision(ledger):
+    migrated(ledger, "run-1", revision_plan("a1", "b1"))
+    migrated(ledger, "run-2", revision_plan("b1", down=True))
+    migrated(ledger, "failed", revision_plan("c1"), state="as before, proved")
+    assert ledger.applied_files(ledger.uuid) == {"a1": "a" * 64}
+    migrated(ledger, "run-3", revision_plan("b1"))
+    assert ledger.applied_files(ledger.uuid) == {"a1": "a" * 64, "b1": "b" * 64}
+    assert ledger.applied_files("another database") == {}
+    assert ledger.applying(ledger.uuid, "b1").run_id == "run-3"
+    assert ledger.applying(ledger.uuid, "c1").run_id == "failed"
+    assert ledger.applying(ledger.uuid, "d1") is None
+
+
+def test_each_plan_is_looked_at_once(ledger):
+    for number in range(3):
+        migrated(ledger, f"run-{number}", revision_plan("a1"))
+    migrated(ledger, "other", revision_plan("b1"))
+    assert [run.run_id for run in ledger.plans(ledger.uuid)] == ["other", "run-2"]
 
 
 # --------------------------------------------------------------------------- when it fails

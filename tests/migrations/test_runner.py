@@ -1,6 +1,5 @@
 """The parent and its child: whatever happens to one of them, the other ends, and in good order."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,22 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from child_support import Seen, plain_request, start_workers
 from env_zoo import PLAIN, SYNC, new_zoo
 
-from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.runner import Launch, Workers, base_request, wall_entry
+from ci_migrate.migrations.runner import Launch, Workers
 
 REVISION = """
 op.execute("create table one (id integer)")
 op.execute("create table two (id integer)")
 op.execute("create table three (id integer)")
 """
-PLANNED = [{"key": "|||alembic_version", "from_heads": [], "revisions": ["r1"]}]
 
 
 @pytest.fixture
@@ -33,44 +32,6 @@ def zoo(tmp_path):
     )
     zoo.revision("r1", None, REVISION)
     return zoo
-
-
-def request(zoo, **more):
-    database = SQLite(zoo.url)
-    return {
-        **base_request(ini=zoo.folder / "alembic.ini", toml=None, section="alembic"),
-        "direction": "upgrade",
-        "destination": "head",
-        "databases": [wall_entry("", database.wall())],
-        "action": "run",
-        "mode": "migrate",
-        "contexts": PLANNED,
-        **more,
-    }
-
-
-def workers(zoo, interrupt=None, **more):
-    return Workers(
-        Launch(python=sys.executable, directory=zoo.folder, environ=dict(os.environ), **more), interrupt
-    )
-
-
-class Seen:
-    """A handler that keeps the events and does something at one of them."""
-
-    def __init__(self, at=None, action=None):
-        self.events = []
-        self.at = at
-        self.action = action
-
-    def __call__(self, event):
-        self.events.append(event)
-        if self.at is not None and isinstance(event, events.StatementStarted) and self.at in event.sql:
-            return self.action(event)
-        return None
-
-    def sql(self):
-        return [e.sql for e in self.events if isinstance(e, events.StatementStarted) and e.revision]
 
 
 def tables(zoo):
@@ -93,7 +54,7 @@ def wait_until(true, seconds=20):
 
 def test_events_in_their_order(zoo):
     seen = Seen()
-    ended = workers(zoo).run(request(zoo), seen)
+    ended = start_workers(zoo).run(plain_request(zoo), seen)
     assert ended.ok
     assert ended.hello.executable == sys.executable
     names = [type(e).__name__ for e in seen.events]
@@ -116,7 +77,7 @@ def test_events_in_their_order(zoo):
 
 def test_a_refused_statement_is_not_sent_and_rolls_back(zoo):
     seen = Seen("two", lambda _: "refuse because of the moon")
-    ended = workers(zoo).run(request(zoo), seen)
+    ended = start_workers(zoo).run(plain_request(zoo), seen)
     assert ended.failed.kind == "refused"
     assert ended.failed.message == "because of the moon"
     assert ended.failed.revision == "r1"
@@ -126,7 +87,7 @@ def test_a_refused_statement_is_not_sent_and_rolls_back(zoo):
 def test_stop_at_a_statement_boundary(zoo):
     interrupt = Interrupt()
     seen = Seen("two", lambda _: interrupt.set(signal.SIGTERM))
-    ended = workers(zoo, interrupt).run(request(zoo), seen)
+    ended = start_workers(zoo, interrupt).run(plain_request(zoo), seen)
     assert ended.failed.kind == "stopped"
     assert seen.sql() == ["create table one (id integer)", "create table two (id integer)"]
     assert tables(zoo) == set()
@@ -137,14 +98,14 @@ def test_an_urgent_interrupt_does_not_wait_for_a_statement(zoo):
     zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(60)")
     started = time.monotonic()
     seen = Seen("one", lambda _: interrupt.set(signal.SIGTERM))
-    ended = workers(zoo, interrupt).run(request(zoo), seen, urgent=True)
+    ended = start_workers(zoo, interrupt).run(plain_request(zoo), seen, urgent=True)
     assert not ended.ok
     assert time.monotonic() - started < 30
 
 
 def test_a_child_that_is_killed_is_a_result(zoo):
     seen = Seen("two", lambda _: os.kill(seen.events[0].pid, signal.SIGKILL))
-    ended = workers(zoo).run(request(zoo), seen)
+    ended = start_workers(zoo).run(plain_request(zoo), seen)
     assert ended.died == "the child process was killed by signal 9"
     assert tables(zoo) == set()
 
@@ -152,7 +113,7 @@ def test_a_child_that_is_killed_is_a_result(zoo):
 def test_a_child_that_hangs_is_ended(zoo):
     zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(600)")
     seen = Seen()
-    ended = workers(zoo, stall_timeout=2.0).run(request(zoo), seen)
+    ended = start_workers(zoo, stall_timeout=2.0).run(plain_request(zoo), seen)
     assert "stall-timeout" in ended.died
     wait_until(lambda: not alive(seen.events[0].pid))
     assert tables(zoo) == set()
@@ -164,7 +125,7 @@ def test_a_statement_in_flight_is_no_stall(zoo):
     slow = 'op.execute("insert into one select nap(6)")'
     zoo.revision("r1", None, f'op.execute("create table one (id integer)")\n{nap}\n{slow}')
     seen = Seen()
-    ended = workers(zoo, stall_timeout=4.0).run(request(zoo), seen)
+    ended = start_workers(zoo, stall_timeout=4.0).run(plain_request(zoo), seen)
     assert ended.ok, ended
     assert any(isinstance(e, events.StatementDone) and e.seconds > 4 for e in seen.events)
 
@@ -175,7 +136,7 @@ def test_a_handler_that_raises_ends_the_child(zoo):
 
     seen = Seen("two", fail)
     with pytest.raises(ZeroDivisionError):
-        workers(zoo).run(request(zoo), seen)
+        start_workers(zoo).run(plain_request(zoo), seen)
     assert not alive(seen.events[0].pid)
     assert tables(zoo) == set()
 
@@ -189,7 +150,7 @@ def test_something_that_is_no_event_is_an_error(zoo):
     )
     (zoo.folder / "migrations" / "env.py").write_text(env)
     with pytest.raises(WorkerError, match="not an event"):
-        workers(zoo).run(request(zoo), Seen())
+        start_workers(zoo).run(plain_request(zoo), Seen())
 
 
 @pytest.mark.parametrize(
@@ -202,7 +163,7 @@ def test_something_that_is_no_event_is_an_error(zoo):
 )
 def test_an_env_py_that_ends_the_process(zoo, code, died):
     (zoo.folder / "migrations" / "env.py").write_text(code)
-    assert died in workers(zoo).run(request(zoo), Seen()).died
+    assert died in start_workers(zoo).run(plain_request(zoo), Seen()).died
 
 
 def test_an_interpreter_without_alembic_is_named(zoo, tmp_path):
@@ -213,13 +174,13 @@ def test_an_interpreter_without_alembic_is_named(zoo, tmp_path):
     (tmp_path / "broken" / "alembic" / "__init__.py").write_text(
         "raise ImportError('no alembic in this place')"
     )
-    ended = Workers(launch).run(request(zoo), Seen())
+    ended = Workers(launch).run(plain_request(zoo), Seen())
     assert "no alembic in this place" in ended.died
 
 
 def test_M10_secrets_are_taken_out_of_all_that_is_kept(zoo):
     (zoo.folder / "migrations" / "env.py").write_text("print('hunter2')\nraise ValueError('hunter2 it is')")
-    ended = workers(zoo, secrets=("hunter2",)).run(request(zoo), Seen())
+    ended = start_workers(zoo, secrets=("hunter2",)).run(plain_request(zoo), Seen())
     assert "hunter2" not in repr(ended)
     assert "*** it is" in ended.words
     assert "***" in ended.output
@@ -230,20 +191,22 @@ def test_the_interpreter_starts_once_and_each_child_is_a_fork_that_knows_nothing
     env.write_text(
         "import sys, os\nassert not hasattr(sys, 'seen'), 'seen'\nsys.seen = 1\nprint(os.getppid())"
     )
-    with workers(zoo) as some:
+    with start_workers(zoo) as some:
         some.warm()
-        ended = [some.run(request(zoo), Seen()) for _ in range(3)]
+        ended = [some.run(plain_request(zoo), Seen()) for _ in range(3)]
     assert [e.words for e in ended] == [""] * 3
     (server,) = {int(e.output) for e in ended}
     assert not alive(server)
 
 
 def test_a_server_that_is_killed_fails_the_next_child_and_not_the_one_after(zoo):
-    with workers(zoo) as some:
+    with start_workers(zoo) as some:
         seen = Seen("two", lambda _: os.kill(ppid(seen.events[0].pid), signal.SIGKILL))
-        assert some.run(request(zoo), seen).ok  # the child goes on: its conversation is with its grandparent
-        assert "the child process ended with -9" in some.run(request(zoo), Seen()).died
-        assert some.run(request(zoo), Seen()).died is None
+        assert some.run(
+            plain_request(zoo), seen
+        ).ok  # the child goes on: its conversation is with its grandparent
+        assert "the child process ended with -9" in some.run(plain_request(zoo), Seen()).died
+        assert some.run(plain_request(zoo), Seen()).died is None
 
 
 def ppid(pid):
@@ -254,19 +217,21 @@ def test_sets_are_walked_alike_in_all_children(zoo):
     env = "open('order', 'a').write(''.join({'a', 'b', 'c', 'd', 'e', 'f', 'g'}) + '\\n')\n"
     (zoo.folder / "migrations" / "env.py").write_text(env)
     for _ in range(3):
-        workers(zoo).run(request(zoo), Seen())
+        start_workers(zoo).run(plain_request(zoo), Seen())
     assert len(set((zoo.folder / "order").read_text().split())) == 1
 
 
 # --------------------------------------------------------------------------- the parent is gone
 
 PARENT = """
-import json, os, sys, time
+import os, sys, time
 from pathlib import Path
+import msgspec
 from ci_migrate.migrations import events
+from ci_migrate.migrations.requests import RunRequest
 from ci_migrate.migrations.runner import Launch, Workers
 
-request, at, answers = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3] == "answers"
+request, at, answers = msgspec.json.decode(sys.argv[1], type=RunRequest), sys.argv[2], sys.argv[3] == "answers"
 
 def handle(event):
     if isinstance(event, events.Hello):
@@ -286,11 +251,11 @@ def test_a_child_that_runs_ahead_asks_at_commits_alone(zoo):
         return None if isinstance(event, events.Committed) else "refuse it was not asked"
 
     seen = []
-    ended = workers(zoo).run(request(zoo, asks=events.AHEAD), lambda e: seen.append(e) or word(e))
+    ended = start_workers(zoo).run(plain_request(zoo, asks=events.AHEAD), lambda e: seen.append(e) or word(e))
     assert ended.ok, ended
     alike = []
     (zoo.folder / "app.db").unlink()
-    assert workers(zoo).run(request(zoo), alike.append).ok
+    assert start_workers(zoo).run(plain_request(zoo), alike.append).ok
     assert [type(e) for e in seen] == [type(e) for e in alike]
     assert [e.sql for e in seen if isinstance(e, events.StatementStarted)] == [
         e.sql for e in alike if isinstance(e, events.StatementStarted)
@@ -309,7 +274,7 @@ def test_a_child_that_runs_ahead_stops_before_its_next_statement(zoo, asks):
         if isinstance(event, events.StatementStarted) and "t3 " in event.sql:
             interrupt.number = 2
 
-    ended = workers(zoo, interrupt).run(request(zoo, asks=asks), handle)
+    ended = start_workers(zoo, interrupt).run(plain_request(zoo, asks=asks), handle)
     assert ended.failed is not None, ended
     assert ended.failed.kind == "stopped"
     assert tables(zoo) == set()
@@ -319,7 +284,7 @@ def test_a_child_that_runs_ahead_stops_before_its_next_statement(zoo, asks):
 def test_a_child_that_runs_ahead_ends_when_its_parent_is_killed(zoo, asks):
     zoo.revision("r1", None, LOOP)
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, json.dumps(request(zoo, asks=asks)), "StatementStarted create table t3 (id integer)", "answers"],
+        [sys.executable, "-c", PARENT, msgspec.json.encode(plain_request(zoo, asks=asks)), "StatementStarted create table t3 (id integer)", "answers"],
         cwd=zoo.folder,
         stdout=subprocess.PIPE,
         text=True,
@@ -335,7 +300,9 @@ def test_a_child_that_runs_ahead_ends_when_its_parent_is_killed(zoo, asks):
 
 def test_what_is_held_back_is_sent_while_the_child_is_busy(zoo):
     zoo.revision("r1", None, "import time\nop.execute('create table one (id integer)')\ntime.sleep(600)")
-    ended = workers(zoo, stall_timeout=1.0).run(request(zoo, asks=events.AHEAD), lambda _event: None)
+    ended = start_workers(zoo, stall_timeout=1.0).run(
+        plain_request(zoo, asks=events.AHEAD), lambda _event: None
+    )
     assert "stall-timeout" in ended.died  # no statement is in flight: the parent was told that it is done
 
 
@@ -344,7 +311,7 @@ def test_what_is_held_back_is_sent_while_the_child_is_busy(zoo):
 )
 def test_a_child_whose_parent_is_killed_sends_nothing_more(zoo, at):
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, json.dumps(request(zoo)), at, "silent"],
+        [sys.executable, "-c", PARENT, msgspec.json.encode(plain_request(zoo)), at, "silent"],
         cwd=zoo.folder,
         stdout=subprocess.PIPE,
         text=True,
@@ -368,7 +335,7 @@ def test_a_busy_child_whose_parent_is_killed_ends_before_its_next_statement(zoo)
         "op.execute('create table two (id integer)')\nopen('beyond', 'w').close()",
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, json.dumps(request(zoo)), "never", "answers"],
+        [sys.executable, "-c", PARENT, msgspec.json.encode(plain_request(zoo)), "never", "answers"],
         cwd=zoo.folder,
         stdout=subprocess.PIPE,
         text=True,

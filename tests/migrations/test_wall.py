@@ -496,16 +496,16 @@ STAYS = [
 
 @pytest.mark.parametrize("sql", LEAVES)
 def test_statements_that_leave_the_database(sql):
-    from ci_migrate.migrations import worker
+    from ci_migrate.migrations.worker import statements
 
-    assert worker.leaves_database(sql)
+    assert statements.leaves_database(sql)
 
 
 @pytest.mark.parametrize("sql", STAYS)
 def test_statements_that_stay_in_it(sql):
-    from ci_migrate.migrations import worker
+    from ci_migrate.migrations.worker import statements
 
-    assert not worker.leaves_database(sql)
+    assert not statements.leaves_database(sql)
 
 
 def that_sends(statements):
@@ -588,16 +588,16 @@ STAYS_MYSQL = [
 
 @pytest.mark.parametrize("sql", LEAVES_MYSQL)
 def test_mysql_statements_that_leave_the_database(sql):
-    from ci_migrate.migrations import worker
+    from ci_migrate.migrations.worker import statements
 
-    assert worker.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+    assert statements.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
 
 
 @pytest.mark.parametrize("sql", STAYS_MYSQL)
 def test_mysql_statements_that_stay_in_it(sql):
-    from ci_migrate.migrations import worker
+    from ci_migrate.migrations.worker import statements
 
-    assert not worker.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+    assert not statements.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
 
 
 def test_mysql_statements_that_leave_the_copy_are_not_sent(request, tmp_path):

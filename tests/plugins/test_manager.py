@@ -224,7 +224,7 @@ def test_M18_what_a_hook_changes_changes_nothing(alembic_project):
 PRODUCTION = TARGET.replace("dev", "live") + 'tags = ["production"]\nscratch = "server"\n'
 
 APPROVER = """
-from ci_migrate.approval.confirmation import Decision
+from ci_migrate.approval import Decision
 
 class Ours:
     def decide(self, plan):

@@ -11,6 +11,7 @@ from ci_migrate.model import (
     Evidence,
     Fingerprint,
     PlannedContext,
+    Progress,
     Statement,
     TableContent,
     TableEvidence,
@@ -18,7 +19,7 @@ from ci_migrate.model import (
     WayBack,
     sha256_hex,
 )
-from ci_migrate.repairs.additions import Additions, Found, additions
+from ci_migrate.repairs.additions import Additions, Found, find_additions
 
 PLAN = a_plan(
     contexts=(
@@ -75,11 +76,11 @@ def look(
     head: str = "r1",
 ) -> Additions:
     digests = [sha256_hex(s.sql.encode()) for s in evidence.statements if s.revision == "r2"]
-    return additions(
+    return find_additions(
         Found(
             plan=PLAN,
             evidence=evidence,
-            diagnosis=Diagnosis(found="", words="", commit_point=commit_point),
+            diagnosis=Diagnosis(found=Progress.UNKNOWN, words="", commit_point=commit_point),
             before=Fingerprint.of(BEFORE),
             now=now,
             heads=((head,),),
@@ -152,11 +153,11 @@ def test_values_of_an_added_column_go_with_it(after: TableContent, more: dict[st
     evidence = rehearsed(ADD_COLUMN, ("UPDATE users SET email = name WHERE age > 3", {}), tables=measured)
     evidence = msgspec.structs.replace(evidence, before=Fingerprint.of(BEFORE | more))
     now = BEFORE | R1 | {"column users.email": "text"} | more
-    found = additions(
+    found = find_additions(
         Found(
             PLAN,
             evidence,
-            Diagnosis(found="", words="", commit_point=3),
+            Diagnosis(found=Progress.UNKNOWN, words="", commit_point=3),
             Fingerprint.of(BEFORE | more),
             now,
             (("r1",),),

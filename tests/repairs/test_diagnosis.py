@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ci_migrate.model import (
     CommitPoint,
+    EntryKind,
     Evidence,
     Fingerprint,
     JournalEntry,
@@ -20,7 +21,7 @@ from ci_migrate.model import (
     WayBack,
     same_change,
 )
-from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose
+from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose, sent_of
 
 F0 = Fingerprint(objects={"table users": "u"})
 PLAN = a_plan(
@@ -63,7 +64,7 @@ def evidence(*commit_points: CommitPoint, statements: tuple[Statement, ...] = ()
 
 def entry(kind: str, position: int = 0, revision: str | None = None, note: str = "") -> JournalEntry:
     return JournalEntry(
-        kind=kind, position=position, context=0, revision=revision, note=note, at=datetime.now(UTC)
+        kind=EntryKind(kind), position=position, context=0, revision=revision, note=note, at=datetime.now(UTC)
     )
 
 
@@ -342,3 +343,47 @@ def test_words_count_the_statements_of_the_revision_itself() -> None:
     now = fingerprint(**{"table a": "a", "table b": "b"})
     words = diagnose(PLAN, later, F0, now, (("r1",),), sent(*range(1, 14))).words
     assert words == "revision r2 was committed up to its statement 3, not to its end"
+
+
+# --------------------------------------------------------------------------- what was sent of half a revision
+
+
+def spelled(words: str) -> list[JournalEntry]:
+    """`r1:a` is a statement of a revision, `.` a commit, `r1=2` a resumption with so many statements left out."""
+    found, position = [], 0
+    for word in words.split():
+        kind, revision, digest = "statement", None, ""
+        if word == ".":
+            kind = "committed"
+        elif "=" in word:
+            kind, (revision, count) = "resumed", word.split("=")
+            position = int(count)
+        else:
+            revision, digest = word.split(":")
+            position += 1
+        found.append(
+            JournalEntry(
+                kind=EntryKind(kind),
+                position=position,
+                context=0,
+                revision=revision,
+                digest=digest,
+                at=datetime.now(UTC),
+            )
+        )
+        if kind == "resumed":
+            position = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("journal", "commit_point", "sent"),
+    [
+        ("r1:a . r2:b r2:b r2:c . r2:d", 2, ["b", "b", "c"]),  # a loop took a round more than rehearsed
+        ("r1:a . r2:b r2:c r2:d", 2, ["b", "c", "d"]),  # the news of the commit was lost
+        ("r1:a . r2:b r2:c . r2:d . r2:e", 3, ["b", "c", "d"]),
+        ("r1:a . r2:b . r2=1 r2:c . r2:d", 3, ["b", "c"]),  # went on once already
+    ],
+)
+def test_what_was_sent_up_to_the_commit(journal, commit_point, sent) -> None:
+    assert sent_of(spelled(journal), (0, "r2"), commit_point) == sent

@@ -9,7 +9,8 @@ from half_shop import EARLY, MakeShop, shop_maker
 from kill_support import Shop
 from sqlalchemy import make_url
 
-REPAIR = "ci_migrate.stages.repair"
+RESTORE = "ci_migrate.repairs.restore"
+LOOK = "ci_migrate.repairs.context:RepairContext.foreign_writes"
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -84,9 +85,9 @@ def test_M16_a_restore_that_fails_or_is_killed_keeps_the_original_and_the_next_o
     message = failed.stage("repair")["message"]
     assert f"The restore from {backup} failed: " in message
     assert f"{Path(str(url.database)).name} is kept as the failed migration left it" in message
-    killed(shop, f"{REPAIR}:restore:before")
+    killed(shop, f"{RESTORE}:restore:before")
     assert shop.everything_in_it() == half
-    killed(shop, f"{REPAIR}:restore:after")  # done, and nobody was told
+    killed(shop, f"{RESTORE}:restore:after")  # done, and nobody was told
     assert shop.everything_in_it() == before
     repaired = shop.here("repair")
     assert repaired.code == 0, repaired.text
@@ -97,7 +98,7 @@ def test_M16_a_restore_that_fails_or_is_killed_keeps_the_original_and_the_next_o
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "call", [f"{REPAIR}:others_wrote:before", f"{REPAIR}:others_wrote:after", f"{REPAIR}:_result:before"]
+    "call", [f"{LOOK}:before", f"{LOOK}:after", "ci_migrate.stages.repair:_conclude:before"]
 )
 def test_a_restore_that_is_killed_is_done_by_the_next_repair(make_shop, call: str) -> None:
     shop = make_shop(early=EARLY)

@@ -17,11 +17,10 @@ from ci_migrate.model import (
     VersionTable,
     WayBack,
 )
-from ci_migrate.repairs import restore_rows
-from ci_migrate.repairs.base import HalfDone
-from ci_migrate.repairs.restore_tables import half_done
+from ci_migrate.repairs import restore_tables
+from ci_migrate.repairs.restore_tables import HalfDone, half_done
 
-ROWS = "ci_migrate.repairs.restore_rows"
+ROWS = "ci_migrate.repairs.restore_tables"
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -56,11 +55,11 @@ def test_rows_of_half_a_revision_go_back_and_no_others_whenever_the_repair_is_ki
 
 
 KILLS = [
-    f"{ROWS}:_tried:before",
-    f"{ROWS}:_tried:after",
+    f"{ROWS}:_try:before",
+    f"{ROWS}:_try:after",
     f"{ROWS}:restore_tables:before",
     f"{ROWS}:restore_tables:after",
-    "ci_migrate.stages.repair:_result:before",
+    "ci_migrate.stages.repair:_conclude:before",
 ]
 
 
@@ -174,14 +173,14 @@ def test_what_was_committed_before_half_a_revision_stays(engine: str, request, t
 def test_who_writes_while_it_is_tried_loses_nothing(request, tmp_path, monkeypatch) -> None:
     shop = shop_maker(request, tmp_path, "sqlite")()
     assert shop.here("run").code == 7
-    tried = restore_rows._tried
+    tried = restore_tables._try
 
     def busy(*arguments):
         found = tried(*arguments)
         shop.query("INSERT INTO log VALUES (200, 1)")
         return found
 
-    monkeypatch.setattr(restore_rows, "_tried", busy)
+    monkeypatch.setattr(restore_tables, "_try", busy)
     refused = shop.here("repair")
     assert refused.code == 7, refused.text
     message = refused.stage("repair")["message"]

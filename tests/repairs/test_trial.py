@@ -7,10 +7,14 @@ from kill_support import Shop, new_shop
 
 from ci_migrate.databases.base import Database, session
 from ci_migrate.errors import DatabaseError
+from ci_migrate.model import Fingerprint
 from ci_migrate.operations.status import current_plan
-from ci_migrate.repairs.trial import other_rows, try_on_copy
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.restore_tables import other_rows
+from ci_migrate.repairs.trial import try_on_copy
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -28,8 +32,8 @@ def execute(database: Database, sql: str) -> None:
 def test_a_repair_is_tried_on_a_copy_and_leaves_the_target_alone(shop: Shop) -> None:
     before = shop.everything_in_it()
     settings = load(shop.folder, shop.environment(), {})
-    with open_session(settings, GateRequest("repair")) as (run, _):
-        plan = current_plan(run)
+    with open_session(settings, GateRequest(VERBS["repair"])) as run:
+        context = RepairContext(run, current_plan(run), Fingerprint(objects={}), evidence=None, backup=None)
         customers = next(name for name in run.database.counts() if name.endswith("customers"))
         then = run.database.contents([customers])
 
@@ -37,7 +41,7 @@ def test_a_repair_is_tried_on_a_copy_and_leaves_the_target_alone(shop: Shop) -> 
             return other_rows(then, copy.contents([customers]))
 
         def tried(sql: str) -> list[str]:
-            return try_on_copy(run, plan, lambda copy: execute(copy, sql), rows)
+            return try_on_copy(context, lambda copy: execute(copy, sql), rows)
 
         words = [f"table {customers} has other values in points"]
         assert tried("UPDATE customers SET points = NULL WHERE id = 1") == words

@@ -17,6 +17,7 @@ from ci_migrate.model import (
     Outcome,
     Plan,
     PlannedContext,
+    Progress,
     Report,
     Revision,
     RowCount,
@@ -241,7 +242,7 @@ def failed_and_repaired() -> Report:
     repair = passed(
         "repair", 0.21, "the transaction rolled back; the schema is the one before, all rows are there",
         state=TargetState.AS_BEFORE,
-        diagnosis=Diagnosis(found="rolled back", words="Statement 3 failed; its transaction rolled back."),
+        diagnosis=Diagnosis(found=Progress.ROLLED_BACK, words="Statement 3 failed; its transaction rolled back."),
     )  # fmt: skip
     approve = skipped("approve", reason="the target is not tagged production")
     verify = skipped("verify", reason="migrate failed")
@@ -254,7 +255,7 @@ def dirty() -> Report:
         "ci-migrate backup restore backup_1b0c_20261122_191633",
     )
     diagnosis = Diagnosis(
-        found="half a revision", words="3f2a committed; 9c1d is half done: statement 3 is unknown.", commit_point=1,
+        found=Progress.HALF, words="3f2a committed; 9c1d is half done: statement 3 is unknown.", commit_point=1,
         next_commands=commands,
     )  # fmt: skip
     base = failed_and_repaired()
@@ -299,7 +300,7 @@ def hostile(text: str = HOSTILE) -> Report:
     check = passed("check", 0.04, text, plan=foreign, findings=(finding,))
     failing = StageResult(
         stage="dry-run", outcome=Outcome.FAILED, message=text, details=text, file=text, line=3, evidence=part,
-        diagnosis=Diagnosis(found="unknown", words=text, next_commands=(text,)),
+        diagnosis=Diagnosis(found=Progress.UNKNOWN, words=text, next_commands=(text,)),
     )  # fmt: skip
     error = StageResult(stage="approve", outcome=Outcome.ERROR, message=text, details=text)
     rest = skipped("migrate", reason=text)

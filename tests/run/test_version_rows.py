@@ -10,6 +10,7 @@ from ci_migrate.model import Direction, Report
 from ci_migrate.operations.rollback import back_by_restore
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 
 def rows(project: AlembicProject, *revisions: str, key: str = "primary key") -> None:
@@ -31,10 +32,10 @@ def stamp(project: AlembicProject, command: str) -> Report:
     """Do what a message says."""
     words = shlex.split(re.search(r"ci-migrate stamp [^;]*?--reason \w+", command)[0])
     settings = load(project.folder, project.environment(), {})
-    order = GateRequest(
-        "stamp", direction=Direction.STAMP, destination=words[2], purge="--purge" in words, reason="x"
+    request = GateRequest(
+        VERBS["stamp"], direction=Direction.STAMP, destination=words[2], purge="--purge" in words, reason="x"
     )
-    return run(settings, order)
+    return run(settings, request)
 
 
 def test_M9_an_ancestor_beside_its_descendant(alembic_project):
@@ -70,8 +71,8 @@ def test_M9_an_unknown_revision_that_nobody_applied_here(alembic_project):
     assert "is at revision zzz, which the scripts do not have. No run of ci-migrate applied it." in message
     assert "ci-migrate stamp REVISION --purge --target dev" in message
     settings = load(alembic_project.folder, alembic_project.environment(), {})
-    order = GateRequest("stamp", direction=Direction.STAMP, destination="r2", reason="x")
-    assert "stamp r2 --purge" in run(settings, order).result("check").message, "never purged unasked"
+    request = GateRequest(VERBS["stamp"], direction=Direction.STAMP, destination="r2", reason="x")
+    assert "stamp r2 --purge" in run(settings, request).result("check").message, "never purged unasked"
     assert alembic_project.heads == ["zzz"]
 
 
@@ -92,9 +93,9 @@ def test_M9_an_unknown_revision_that_the_ledger_knows(alembic_project):
     assert "TROUBLE" in status.out
     assert done.backup.backup_id in status.out
     settings = load(alembic_project.folder, alembic_project.environment(), {})
-    order = GateRequest("rollback", direction=Direction.DOWNGRADE, destination="r2")
+    request = GateRequest(VERBS["rollback"], direction=Direction.DOWNGRADE, destination="r2")
     shown = []
-    restored = back_by_restore(settings, order, None, sure=lambda _run, backup, lost: shown.append(lost))
+    restored = back_by_restore(settings, request, None, sure=lambda _run, backup, lost: shown.append(lost))
     assert restored.exit_code == 0
     assert shown == [{"other": (0, None)}]
     assert alembic_project.heads == ["r2"]

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from ci_migrate.databases.mysql.lock import lock_name
 from ci_migrate.databases.postgresql.lock import lock_key
-from ci_migrate.repairs import journalled as watch
+from ci_migrate.repairs import watcher as watch
 
 ENGINES = ("sqlite", "postgresql", "mariadb")
 

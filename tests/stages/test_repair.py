@@ -1,9 +1,24 @@
 """What repair does, and when it must say no."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from kill_support import BLOCK, R1, R2, R2_BACK, R3, R3_BACK, Shop, new_shop, only_for_real
+
+from ci_migrate.errors import DatabaseError, RefusedError
+from ci_migrate.gate import resume_run
+from ci_migrate.model import Outcome, Progress, Report, StageResult, TargetState
+from ci_migrate.repairs import BUILT_IN
+from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.run.run import WritingRun
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.settings import load
+from ci_migrate.stages import repair
+from ci_migrate.verbs import VERBS
 
 BOOM = only_for_real('raise ValueError("boom")')
 
@@ -189,3 +204,164 @@ def test_auto_rollback_off_leaves_the_repair_to_the_command(make_shop) -> None:
     assert repaired.code == 0, repaired.text
     assert shop.everything_in_it() == before
     assert shop.here("repair").code == 0  # nothing left to do
+
+
+# --------------------------------------------------------------------------- which repair is chosen
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Shop:
+    """A shop whose first revision is committed, whose second one failed, and which nobody has repaired."""
+    shop = new_shop(
+        tmp_path_factory.mktemp("stopped"), mode="per-migration", settings="auto-rollback = false"
+    )
+    failing_second(shop)
+    assert shop.here("run").code == 7
+    return shop
+
+
+@contextmanager
+def opened(shop: Shop, *repairs: Repair, forward: bool = False) -> Iterator[tuple[WritingRun, Report]]:
+    """The run that stopped, as `ci-migrate repair` opens it, with these repairs and no others."""
+    settings = load(shop.folder, shop.environment(), {})
+    with open_session(settings, GateRequest(VERBS["repair"], forward=forward), ledger=True) as run:
+        assert isinstance(run, WritingRun)
+        record = run.ledger.unfinished("dev")
+        assert record is not None
+        stopped_run, report = resume_run(run, record)
+        yield replace(stopped_run, repairs=repairs), report
+        run.ledger.update_run(record.run_id, needs_repair=True)  # for the next one: nothing was really mended
+
+
+def repaired(shop: Shop, *repairs: Repair) -> StageResult:
+    with opened(shop, *repairs) as (run, report):
+        return repair.run_stage(run, report)
+
+
+def a_repair(
+    name: str, order: int, does: Exception | TargetState = TargetState.AS_BEFORE, **more: Any
+) -> Repair:
+    """One that always fits, and whose mending ends so."""
+
+    def mend(_context: RepairContext) -> Repaired:
+        if isinstance(does, Exception):
+            raise does
+        return Repaired(state=does, words=f"{name} mended it.", goes_on=more.get("goes_on", False))
+
+    options = {key: value for key, value in more.items() if key != "goes_on"}
+    return Repair(name, order, lambda _context: f"do {name}", mend, **options)
+
+
+def test_the_first_in_order_that_fits_mends_and_no_other(stopped) -> None:
+    never = Repair("never", 1, lambda _context: None, a_repair("never", 1).mend)
+    found = repaired(stopped, a_repair("late", 30), a_repair("second", 20), never, a_repair("first", 20))
+    assert (found.outcome, found.state, found.message) == (
+        Outcome.PASSED,
+        TargetState.AS_BEFORE,
+        "first mended it.",
+    )
+    assert found.diagnosis is not None
+    assert found.diagnosis.found is Progress.COMMITTED
+
+
+def test_one_that_refuses_gives_way_to_the_next_and_is_told(stopped) -> None:
+    refuses = a_repair("choosy", 1, RefusedError("Not like this."))
+    assert repaired(stopped, refuses, a_repair("next", 2)).message == "next mended it."
+    found = repaired(stopped, refuses, a_repair("next", 2, TargetState.UNKNOWN))
+    assert found.outcome is Outcome.FAILED
+    assert found.message.startswith("Not like this. next mended it.\nState: ")
+    alone = repaired(stopped, refuses)
+    assert alone.message.startswith("Not like this. No repair fits.\nState: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DatabaseError("The server is gone."), "The repair plugin failed: The server is gone."),
+        (KeyError("x"), "The repair plugin failed: KeyError: 'x'"),
+    ],
+)
+def test_one_that_breaks_while_it_mends_stops_all(stopped, error: Exception, words: str) -> None:
+    """Nobody knows what it did, so that no other one may go on from there."""
+    found = repaired(stopped, a_repair("plugin", 1, error), a_repair("next", 2))
+    assert (found.outcome, found.state) == (Outcome.FAILED, TargetState.UNKNOWN)
+    assert found.message.startswith(words)
+
+
+def test_one_that_breaks_while_it_is_asked_is_left_out(stopped) -> None:
+    def broken(_context: RepairContext) -> str:
+        raise KeyError("x")
+
+    plugin = Repair("plugin", 1, broken, a_repair("plugin", 1).mend, explain=broken, offer=broken)
+    assert repaired(stopped, plugin, a_repair("next", 2)).message == "next mended it."
+    alone = repaired(stopped, plugin)
+    assert alone.message.startswith("No repair fits.")
+    assert alone.diagnosis is not None
+    assert len(alone.diagnosis.next_commands) == 1
+
+
+def test_what_is_only_on_the_way_is_followed_by_the_next_one(stopped) -> None:
+    met: list[str] = []
+
+    def fits_once(_context: RepairContext) -> str | None:
+        met.append("asked")
+        return "go half-way" if len(met) == 1 else None
+
+    def half_way() -> Repair:
+        met.clear()
+        done = a_repair("half", 1, TargetState.KEPT_PREFIX, goes_on=True).mend
+        return Repair("half", 1, fits_once, done)
+
+    assert repaired(stopped, half_way(), a_repair("rest", 2)).message == "rest mended it."
+    assert repaired(stopped, half_way()).state is TargetState.KEPT_PREFIX  # nothing leads on from there
+    broken = repaired(stopped, half_way(), a_repair("rest", 2, TargetState.UNKNOWN))
+    assert broken.state is TargetState.UNKNOWN
+    assert broken.message.startswith("rest mended it.")
+
+
+def test_ways_back_that_a_signed_approval_does_not_name_are_not_gone(stopped, monkeypatch) -> None:
+    back = a_repair("plugin-back", 1, approval="restore")
+    with opened(stopped, back, a_repair("prove", 2)) as (run, report):
+        context = RepairContext.of(run, report)
+        for ways, names in (
+            (None, ["plugin-back", "prove"]),
+            (("migrate",), ["prove"]),
+            (("migrate", "restore"), ["plugin-back", "prove"]),
+        ):
+            monkeypatch.setattr(repair, "ways_back", lambda _run, ways=ways: ways)
+            assert [r.name for r, _ in repair.find_fitting(context)] == names
+    assert {r.name: r.approval for r in BUILT_IN if r.approval} == {
+        "undo": "undo",
+        "downgrade": "downgrade",
+        "restore": "restore",
+        "restore-tables": "restore",
+    }
+
+
+def test_why_nothing_is_done_and_what_can_be_typed_come_from_the_repairs(stopped) -> None:
+    explains = Repair(
+        "explains", 2, lambda _context: None, a_repair("explains", 2).mend,
+        explain=lambda context: f"{context.diagnosis.found}: not mine.", offer=lambda _context: "second command",
+    )  # fmt: skip
+    offers = Repair(
+        "offers", 1, lambda _context: None, a_repair("offers", 1).mend, offer=lambda _context: "first command"
+    )
+    found = repaired(stopped, explains, offers)
+    assert found.message.startswith("revision committed: not mine.\nState: revision r1 was committed")
+    assert found.diagnosis is not None
+    assert found.diagnosis.next_commands[:2] == ("first command", "second command")
+    assert found.diagnosis.next_commands[-1].startswith(
+        "ci-migrate repair --target dev   (once it is as it was"
+    )
+
+
+def test_of_the_built_in_ones_forward_is_chosen_only_where_somebody_asks(stopped) -> None:
+    for forward, names in ((False, ["keep-prefix"]), (True, ["forward", "keep-prefix"])):
+        with opened(stopped, *BUILT_IN, forward=forward) as (run, report):
+            context = RepairContext.of(run, report)
+            assert [r.name for r, _ in repair.find_fitting(context)] == names
+            offered = [command.partition("   ")[0] for command in repair.list_next_commands(context)]
+            assert offered[:2] == [
+                "ci-migrate repair --forward --target dev",
+                "CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target dev",
+            ]

@@ -24,6 +24,7 @@ from ci_migrate.gate import run
 from ci_migrate.model import Report
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 COMMAND = (sys.executable, "-m", "ci_migrate")
 
@@ -230,7 +231,7 @@ class AlembicProject:
     def gate(self, command: str, destination: str | None = None, **flags: Any) -> Report:
         """The report of a command, without a process for it: quicker, and all nouns to look at."""
         settings = load(self.folder, self.environment(), flags)
-        return run(settings, GateRequest(command, destination=destination))
+        return run(settings, GateRequest(VERBS[command], destination=destination))
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start `ci-migrate ...` here, to send it signals."""

@@ -7,13 +7,24 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-from approval_support import KINDS, NOW, a_payload, a_plan, public_line, signature, touched_signature
+from approval_support import (
+    KINDS,
+    NOW,
+    a_payload,
+    a_plan,
+    public_line,
+    signature,
+    to_armor,
+    touched_signature,
+)
 
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
 from ci_migrate.approval.request import approval_request, decode_request, payload_of
-from ci_migrate.approval.signed import Trust, describe_token, verify
 from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.signing import from_armor
+from ci_migrate.approval.trust import Trust
+from ci_migrate.approval.verification import describe_token, verify
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.model import Finding, Severity
 
@@ -68,7 +79,7 @@ def seeds() -> tuple[bytes, ...]:
         ("signers", "\n".join(lines()).encode()),
         ("signers", f'# x\n"alice smith,a@b" {options} {public_line()} her laptop'.encode()),
         ("request", msgspec.json.encode(request)),
-        ("armor", sshsig.to_armor(signatures()[0]).encode()),
+        ("armor", to_armor(signatures()[0]).encode()),
     ]
     return tuple(bytes([MODES.index(mode)]) + data for mode, data in texts)
 
@@ -106,7 +117,7 @@ def _fed(mode: str, data: bytes) -> bool:
         return True
     if mode == "armor":
         try:
-            sshsig.parse(sshsig.from_armor(text))
+            sshsig.parse(from_armor(text))
         except sshsig.BadSignatureError:
             return False
         return True

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import struct
+import subprocess
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from ledger_support import a_plan
 
-from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
 from ci_migrate.approval.payload import ApprovalPayload, Facts, evidence_digest, files_digest
-from ci_migrate.approval.signed import Trust
 from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.signing import sign_with
 from ci_migrate.approval.sshsig import NAMESPACE
+from ci_migrate.approval.trust import Trust
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KINDS = ("ed25519", "nistp256", "nistp384", "nistp521", "rsa")
@@ -65,7 +66,7 @@ def signature(
     message: bytes, name: str = "alice", kind: str = "ed25519", namespace: str = NAMESPACE
 ) -> bytes:
     """An SSH signature in its binary form."""
-    return sshsig.sign_with(private_key(name, kind), message, namespace)
+    return sign_with(private_key(name, kind), message, namespace)
 
 
 def touched_signature(message: bytes, kind: str, flags: int = 1) -> tuple[bytes, str]:
@@ -95,6 +96,21 @@ def touched_signature(message: bytes, kind: str, flags: int = 1) -> tuple[bytes,
     fields = (key, NAMESPACE.encode(), b"", b"sha512", blob)
     line = f"{kind} {base64.b64encode(key).decode()}"
     return b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(wire, fields)), line
+
+
+def to_armor(signature: bytes) -> str:
+    """What `ssh-keygen -Y verify` reads."""
+    text = base64.encodebytes(signature).decode()
+    return f"-----BEGIN SSH SIGNATURE-----\n{text}-----END SSH SIGNATURE-----\n"
+
+
+def ssh_keygen_verifies(folder: Path, armored: str, line: str, message: bytes) -> bool:
+    """Whether `ssh-keygen -Y verify` says so."""
+    signers, file = folder / "signers", folder / "message.asc"
+    signers.write_text(f"alice {line}\n")
+    file.write_text(armored)
+    command = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", "alice", "-n", NAMESPACE, "-s", file]
+    return subprocess.run(command, input=message, capture_output=True, check=False).returncode == 0
 
 
 def wire(data: bytes) -> bytes:

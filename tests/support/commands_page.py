@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import click
 
-from ci_migrate.cli import COMMANDS, cli
+from ci_migrate.commands import load_command
+from ci_migrate.verbs import GROUPS
 
 HEAD = """\
 # Commands
@@ -38,14 +39,12 @@ Of others: `ALEMBIC_CONFIG` and `VIRTUAL_ENV` as everywhere, `NO_COLOR`, `GITHUB
 
 def page() -> str:
     """The whole page."""
-    context = click.Context(cli, info_name="ci-migrate")
     lines = [HEAD.rstrip("\n")]
-    for group, commands in COMMANDS.items():
+    for group, verbs in GROUPS.items():
         lines += ["", f"## {group}"]
-        for name, _ in commands:
-            command = cli.get_command(context, name)
-            assert command is not None
-            lines += section(command, f"ci-migrate {name}")
+        for verb in verbs:
+            if verb.words:  # those within it come with it
+                lines += section(load_command(verb), f"ci-migrate {verb.name}")
     return "\n".join(lines) + "\n" + FOOT
 
 
@@ -65,6 +64,8 @@ def section(command: click.Command, path: str) -> Iterator[str]:
         for name in command.list_commands(context):
             sub = command.get_command(context, name)
             assert sub is not None
+            if sub.hidden:
+                continue
             yield from section(sub, f"{path} {name}")
 
 

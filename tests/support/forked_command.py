@@ -118,7 +118,7 @@ def _prepare() -> None:
 def main() -> None:
     import ci_migrate.cli
     import ci_migrate.commands.run
-    from ci_migrate.migrations.worker import serve
+    from ci_migrate.migrations.worker.main import serve
 
     serve()
     line = b""

@@ -13,6 +13,7 @@ import json
 import os
 import pkgutil
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -30,24 +31,25 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import ci_migrate
 from ci_migrate import cli, gate, pipeline
 from ci_migrate import session as opening
-from ci_migrate.model import RunRecord
-from ci_migrate.session import GateRequest, open_session
+from ci_migrate.migrations.runner import WORKER
+from ci_migrate.session import GateRequest, create_manager, open_session
 from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 STOPPED = 99
-SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker")
+SCRIPTS = ("ci_migrate.__main__", "ci_migrate.migrations.worker.__main__")
 RUN_BY_ALEMBIC = "ci_migrate.ledger.migrations"
 by_exec = subprocess.Popen
 
 
 class ForkedChild(subprocess.Popen):
-    """The child process: begins where `python -c BOOTSTRAP` would, with nothing open but its pipes."""
+    """The child process: begins where `python SCRIPT` would, with nothing open but its pipes."""
 
     def _execute_child(self, args, *rest) -> None:
         _, _, _, pass_fds, cwd, env, _, _, _, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_ = (
             rest
         )
-        bootstrap = args[2]
+        script = args[1]
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -66,7 +68,8 @@ class ForkedChild(subprocess.Popen):
                 os.environ.clear()
                 os.environ.update(env)
                 sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-                exec(bootstrap, {"__name__": "__main__"})
+                sys.path.insert(0, str(Path(script).parent))
+                runpy.run_path(script, run_name="__main__")
             finally:
                 os._exit(1)
         self._child_created = True
@@ -85,15 +88,16 @@ def stop() -> int:
 def go_on() -> int:
     """The rest of that run: its id, plan, backup and evidence are in the ledger."""
     settings = load(Path(), dict(os.environ), {})
-    order = GateRequest("run", tell=print)
-    with open_session(settings, GateRequest("history"), ledger=True) as (looking, _):
-        record: RunRecord = looking.ledger.runs(limit=1)[0]
+    request = GateRequest(VERBS["run"], tell=print)
+    with open_session(settings, GateRequest(VERBS["history"]), ledger=True) as looking:
+        (record,) = looking.ledger.history(looking.ledger.database_id(None), limit=1)
         looking.ledger.pin_identity(looking.database.identity(), replace=True)  # it is a copy
     pipeline.PIPELINE = tuple(row for row in pipeline.PIPELINE if row[0] in ("migrate", "verify", "repair"))
     opening.new_run_id = lambda: record.run_id
-    with open_session(settings, order) as (run, manager):
+    manager = create_manager(settings)
+    with open_session(settings, request, manager=manager) as run:
         _, report = gate.resume_run(run, record)
-        report = gate.walk(run, report, manager, order, gate.STAGES["run"])
+        report = gate.walk(run, report, manager, request)
         report = gate._finish(run, report)
     for result in report.results:
         print(result.stage, result.outcome.value, result.message)
@@ -161,7 +165,7 @@ def main() -> None:
 
 def by_fork(argv, **keywords):
     """Our child by fork, any other program as ever."""
-    forked = len(argv) == 3 and argv[1] == "-c" and "<ci-migrate worker>" in argv[2]
+    forked = list(argv[1:]) == [str(WORKER)]
     return (ForkedChild if forked else by_exec)(argv, **keywords)
 
 

@@ -4,7 +4,7 @@ Nothing of this is in production.
 
 FAULT is `<who>:<moment>:<number>`: who is killed (child, parent, both), whether before or after the journal has
 taken the event in, and at which event of the migration. FAULT_EVENTS names a file that gets one event a line.
-FAULT_CALL is `<module>:<function>:<before or after>`: this process is killed before or after that call.
+FAULT_CALL is `<module>:<function or Class.method>:<before or after>`: this process is killed before or after that call.
 FAULT_WRITE is Python that plays another client of the database; it runs just before the migration's first statement.
 """
 
@@ -16,7 +16,7 @@ import sys
 
 from ci_migrate.migrations import events
 from ci_migrate.migrations.runner import Workers
-from ci_migrate.repairs.journalled import Watcher
+from ci_migrate.repairs.watcher import Watcher
 
 COUNTED = (events.StatementStarted, events.Committing, events.Committed, events.Finished)
 """The child stands still at these: what lies between two of them can't be told apart from outside."""
@@ -53,13 +53,16 @@ def handle(self, event):
 
 
 def run(self, request, *arguments, **keywords):
-    if "FAULT_WRITE" in os.environ and request.get("mode") == "migrate" and not child:
+    if "FAULT_WRITE" in os.environ and request.mode == "migrate" and not child:
         subprocess.run([sys.executable, "-c", os.environ["FAULT_WRITE"]], check=True)
     return original_run(self, request, *arguments, **keywords)
 
 
 def kill_at_call(module: str, name: str, when: str) -> None:
     place = importlib.import_module(module)
+    *holders, name = name.split(".")  # a function of the module, or a method as Class.method
+    for holder in holders:
+        place = getattr(place, holder)
     real = getattr(place, name)
 
     def killing(*arguments, **keywords):

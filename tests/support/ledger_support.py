@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, create_engine, make_url, text
 
+from ci_migrate.ledger.connect import MIGRATIONS
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.model import (
     Direction,
+    EntryKind,
     Evidence,
     Fingerprint,
     Identity,
@@ -64,6 +68,14 @@ def finish(processes: list[subprocess.Popen]) -> list[str]:
     outputs = [process.communicate(timeout=60) for process in processes]
     assert [p.returncode for p in processes] == [0] * len(processes), [error for _, error in outputs]
     return [out for out, _ in outputs]
+
+
+def make_tables(connection: Connection, revision: str) -> None:
+    """The tables of a ledger as they were at a revision of its schema."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 @pytest.fixture
@@ -136,7 +148,7 @@ def some_evidence(**changes: object) -> Evidence:
 
 def an_entry(position: int = 1, kind: str = "statement", **changes: object) -> JournalEntry:
     return JournalEntry(
-        kind=kind,
+        kind=EntryKind(kind),
         position=position,
         context=0,
         at=datetime(2026, 3, 4, 5, 6, 7, position % 1_000_000, tzinfo=UTC),

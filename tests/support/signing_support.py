@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from ci_migrate.approval import sshsig
+from ci_migrate.approval import signing
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
 from ci_migrate.approval.payload import ApprovalPayload, files_digest, new_nonce
 from ci_migrate.ledger.ledger import Ledger
@@ -55,5 +55,5 @@ def signed(payload: ApprovalPayload, *approvers: Approver) -> str:
     """A token with their signatures."""
     data = payload.encode()
     message = pae(PAYLOAD_TYPE, data)
-    signatures = tuple(sshsig.sign(approver.file, message) for approver in approvers)
+    signatures = tuple(signing.sign(approver.file, message) for approver in approvers)
     return Envelope(payload_type=PAYLOAD_TYPE, payload=data, signatures=signatures).encode()

@@ -23,9 +23,9 @@ from ci_migrate.databases.base import (
     LimitsStatements,
     Lock,
     Progress,
-    UndoesAdditions,
     Wall,
     no_progress,
+    undoes_additions,
 )
 from ci_migrate.databases.composite.measure import Meters
 from ci_migrate.databases.composite.names import MAIN, key_of, marked, named, together, unmarked
@@ -35,7 +35,6 @@ from ci_migrate.errors import (
     CiMigrateError,
     DatabaseError,
     DirtyError,
-    RefusedError,
     SettingsError,
 )
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
@@ -192,11 +191,11 @@ class CompositeDatabase:
         """Those of other databases than the main one begin with a comment that names it: `/* @NAME */ DROP ...`."""
         found = []
         for name, member in self.members.items():
-            if not isinstance(member, UndoesAdditions):
-                raise RefusedError(f"Additions to {member.dialect} can't be taken back one by one.")
             own = [[key_of(name, key) for key in batch] for batch in added]
             batches = [[key for key in batch if key] for batch in own]
-            found += [marked(name, s) for s in member.undo_statements([b for b in batches if b])]
+            found += [
+                marked(name, s) for s in undoes_additions(member).undo_statements([b for b in batches if b])
+            ]
         return found
 
     def undo(
@@ -211,7 +210,6 @@ class CompositeDatabase:
                 check(together(schemas))
                 return
             name, member = members[number]
-            assert isinstance(member, UndoesAdditions)
             own = [s for s in (unmarked(name, statement) for statement in statements) if s]
 
             def then(schema: Schema) -> None:
@@ -219,7 +217,7 @@ class CompositeDatabase:
                 undo(number + 1)
 
             if own:
-                member.undo(own, lambda statement: before(marked(name, statement)), then)
+                undoes_additions(member).undo(own, lambda statement: before(marked(name, statement)), then)
             else:
                 then(member.schema())
 
@@ -228,8 +226,7 @@ class CompositeDatabase:
     def beyond_default(self, table: str, column: str) -> int:
         ((name, (own,)),) = self._own([table]).items()
         member = self.members[name]
-        assert isinstance(member, UndoesAdditions)
-        return member.beyond_default(own, column)
+        return undoes_additions(member).beyond_default(own, column)
 
     # -- copies
 

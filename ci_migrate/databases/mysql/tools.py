@@ -14,7 +14,7 @@ from pathlib import Path
 from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError, ToolError
-from ci_migrate.process import Popen, Tail, end_group, run_tool, running
+from ci_migrate.process import Child, Tail, end_group, run_tool, running
 
 DUMP = "dump"
 CLIENT = "client"
@@ -202,9 +202,6 @@ def read_from(
         option_file(access, tool) as (first, descriptors),
         running([str(tool.path), first, *arguments], env=ENVIRONMENT, pass_fds=descriptors) as child,
     ):
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         child.stdin.close()
         complaints = Tail(child.stderr)
         try:
@@ -223,7 +220,7 @@ def read_from(
 
 
 @contextmanager
-def _watched(child: "Popen[bytes]", watch: Callable[[], None]) -> Iterator[list[Exception]]:
+def _watched(child: Child, watch: Callable[[], None]) -> Iterator[list[Exception]]:
     """Call `watch` four times a second meanwhile; if it raises, the child is ended and the error is in the list."""
     done = threading.Event()
     problems: list[Exception] = []
@@ -256,9 +253,6 @@ def write_to(tool: Tool, arguments: Sequence[str], access: Access, source: Itera
         option_file(access, tool) as (first, descriptors),
         running([str(tool.path), first, *arguments], env=ENVIRONMENT, pass_fds=descriptors) as child,
     ):
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         tails = (Tail(child.stderr), Tail(child.stdout))
         try:
             for data in source:

@@ -19,7 +19,7 @@ from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import BackupError, ToolError
 from ci_migrate.model import Frozen, canonical_json
-from ci_migrate.process import Popen, Tail, end_group, run_tool, running
+from ci_migrate.process import Child, Tail, end_group, run_tool, running
 
 ZLIB = "--compress=1"
 """The fastest that pg_dump knows until version 15."""
@@ -204,14 +204,8 @@ def restore(
         _pipe(source, sink, watch)
 
 
-def _pipe(source: "Popen[bytes]", sink: "Popen[bytes]", watch: Callable[[], None]) -> None:
+def _pipe(source: Child, sink: Child, watch: Callable[[], None]) -> None:
     """Feed one program's output to the other, without the setting that the head of the script has."""
-    assert source.stdin is not None
-    assert source.stdout is not None
-    assert source.stderr is not None
-    assert sink.stdin is not None
-    assert sink.stdout is not None
-    assert sink.stderr is not None
     source.stdin.close()
     # psql's words first: a pg_restore that could not write on is only its echo
     tails = (Tail(sink.stderr), Tail(source.stderr), Tail(sink.stdout))
@@ -240,9 +234,6 @@ def _pipe(source: "Popen[bytes]", sink: "Popen[bytes]", watch: Callable[[], None
 
 def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> None:
     with running(argv, env={**secret.environment, "LC_ALL": "C"}, pass_fds=secret.pass_fds) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
         child.stdin.close()
         tails = (Tail(child.stderr), Tail(child.stdout))
         pause = 0.02
@@ -257,7 +248,7 @@ def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> Non
             raise BackupError(f"{Path(argv[0]).name} {_ended(code)}: {_first_error(printed)}")
 
 
-def _end(tails: Sequence[Tail], *children: "Popen[bytes]") -> str:
+def _end(tails: Sequence[Tail], *children: Child) -> str:
     """All that was printed.
 
     The children end first, then the threads, then `running` closes the pipes: a descriptor that is closed may be

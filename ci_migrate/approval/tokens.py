@@ -1,0 +1,479 @@
+"""The store of approval tokens: one table of the ledger, for both kinds of them. Each token counts once.
+
+A confirmation token is random, made here, bound to one plan on one target and kept as a hash only. Whoever reaches the
+ledger can make one: that is what this simple form can promise, and what it says. A signed token is made far from the
+ledger, which gets to know it when it is reserved or revoked, by the nonce in its payload.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import shlex
+import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+import msgspec
+from sqlalchemy import Connection, insert, or_, select, update
+
+from ci_migrate.approval.command_lines import generate_command
+from ci_migrate.approval.envelope import Envelope, is_envelope
+from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
+from ci_migrate.approval.plan_diff import plan_diff
+from ci_migrate.approval.trust import Trust
+from ci_migrate.approval.verification import Verified, refuse_too_few
+from ci_migrate.approval.verify_process import verify_isolated
+from ci_migrate.errors import NotApprovedError, UsageError
+from ci_migrate.ledger import audit
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.ledger.tables import clock, identity, reservations, tokens
+from ci_migrate.model import Approvable, Approval, Purpose, TokenKind, TokenRecord, canonical_json
+
+TOKEN_LIMIT = 32 * 1024
+"""Characters: more than any token has, signed ones included."""
+
+MAX_VALIDITY_MINUTES = 7 * 24 * 60
+
+LONGEST = timedelta(minutes=MAX_VALIDITY_MINUTES + 2)
+"""The longest life of a signed token; two minutes are for clocks that differ."""
+
+_CONFIRMATION = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_SHOWN = 5  # differences that a message names; the rest are counted
+_HINT = "Pass exactly what `ci-migrate token generate` printed: CI_MIGRATE_TOKEN, or --token-file FILE."
+_SIGN_ANEW = "Ask for another approval: run again, and send the approvers approval-request.json."
+
+
+def kind_of(token: str) -> TokenKind | None:
+    """The kind of a token by its form, None where it is neither; says nothing of whether it is any good."""
+    if _CONFIRMATION.fullmatch(token.strip()):
+        return TokenKind.CONFIRMATION
+    return TokenKind.SIGNED if is_envelope(token) else None
+
+
+# --------------------------------------------------------------------------- confirmation tokens
+
+
+def generate(
+    ledger: Ledger, *, plan: Approvable, target: str, reason: str, by: str, validity_minutes: int
+) -> tuple[str, Approval]:
+    """Make a confirmation token.
+
+    Args:
+        ledger: the target's; the token's hash and what it is bound to go there.
+        plan: what is approved, and nothing else.
+        target: the target's name in the settings.
+        reason: why; required.
+        by: who approves.
+        validity_minutes: from now, by the ledger's clock.
+
+    Returns:
+        The token, which is shown once and kept nowhere, and the approval.
+
+    Raises:
+        UsageError: no reason, nobody named, or a validity that makes no sense.
+    """
+    _refuse_incomplete(reason, by, validity_minutes)
+    token = str(uuid.uuid4())
+    with ledger.writing() as connection:
+        created = clock(connection)
+        approval = Approval(
+            approval_id=f"approval-{secrets.token_hex(6)}",
+            kind=TokenKind.CONFIRMATION,
+            plan_digest=plan.digest,
+            target=target,
+            approved_by=(by.strip(),),
+            reason=reason.strip(),
+            created=created,
+            expires=created + timedelta(minutes=validity_minutes),
+        )
+        row = _row_of(approval, plan.purpose, plan.from_heads, plan.destination)
+        bound = {"token_sha256": _digest(token), "target_uuid": _target_uuid(connection), "plan": plan}
+        connection.execute(insert(tokens).values(**row, **bound))
+        audit.append(connection, "token generated", None, {"approval": approval})
+    return token, approval
+
+
+def _refuse_incomplete(reason: str, by: str, validity_minutes: int) -> None:
+    if not reason.strip():
+        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
+    if not by.strip():
+        raise UsageError("An approval needs somebody who gives it.", hint="Say who: --by NAME")
+    if not 1 <= validity_minutes <= MAX_VALIDITY_MINUTES:
+        raise UsageError(
+            f"A token can't be valid for {validity_minutes} minutes.",
+            hint=f"Set token-validity-minutes to 1 up to {MAX_VALIDITY_MINUTES}.",
+        )
+
+
+def validate(ledger: Ledger, token: str, plan: Approvable | None) -> Approval:
+    """The approval that a confirmation token stands for, if it could be used now.
+
+    Args:
+        ledger: the target's.
+        token: as given; white space around it is no harm.
+        plan: what it must have been made for; None looks at the token alone.
+
+    Raises:
+        NotApprovedError: why not.
+    """
+    digest = _digest(_well_formed(token))
+    with ledger.reading() as connection:
+        row = _find(ledger, connection, digest, plan)
+        _refuse_unfit(connection, row, plan, run_id=None)
+        return _approval(row)
+
+
+def reserve(ledger: Ledger, token: str, plan: Approvable, run_id: str) -> Approval:
+    """Bind a confirmation token to a run at its start. Expiry is judged now, not later: a backup may take hours.
+
+    Another run may reserve it too; `claim` decides. The same run may reserve it again, when it resumes.
+
+    Raises:
+        NotApprovedError: why the token is of no use to this run.
+    """
+    digest = _digest(_well_formed(token))
+    with ledger.writing() as connection:
+        row = _find(ledger, connection, digest, plan)
+        _refuse_unfit(connection, row, plan, run_id=run_id)
+        if not _is_reserved(connection, row.approval_id, run_id):
+            values = {"approval_id": row.approval_id, "run_id": run_id, "at": clock(connection)}
+            connection.execute(insert(reservations).values(values))
+            audit.append(connection, "token reserved", run_id, {"approvalId": row.approval_id})
+        return _approval(row)
+
+
+def _well_formed(token: str) -> str:
+    if len(token) > TOKEN_LIMIT:
+        raise NotApprovedError(f"The token is too long: {len(token)} characters.", hint=_HINT)
+    words = token.split()
+    if not words:
+        raise NotApprovedError("The token is empty.", hint=_HINT)
+    if len(words) > 1:
+        raise NotApprovedError("More than one token was given, or one with white space in it.", hint=_HINT)
+    if not _CONFIRMATION.fullmatch(words[0]):
+        raise NotApprovedError("The token is malformed: ci-migrate makes no such tokens.", hint=_HINT)
+    return words[0].lower()
+
+
+def _find(ledger: Ledger, connection: Connection, digest: str, plan: Approvable | None) -> Any:
+    row = connection.execute(select(tokens).where(tokens.c.token_sha256 == digest)).one_or_none()
+    if row is None or not hmac.compare_digest(row.token_sha256, digest):
+        raise NotApprovedError(
+            f"The ledger ({ledger.place}) knows no such token: it was made for another target, or never.",
+            hint=_generate_anew(plan),
+        )
+    return row
+
+
+def _refuse_unfit(connection: Connection, row: Any, plan: Approvable | None, run_id: str | None) -> None:
+    """Raise NotApprovedError unless the token can be used, by this run where one is named."""
+    anew = _generate_anew(plan or row.plan)
+    if row.target_uuid != _target_uuid(connection):
+        raise NotApprovedError("The token was made for another target than this database.", hint=anew)
+    if plan is not None and plan.target != row.target:
+        raise NotApprovedError(
+            f"The token was made for the target {row.target}, not for {plan.target}.", hint=anew
+        )
+    _refuse_gone(row, run_id)
+    now = clock(connection)
+    judged = run_id is not None and _is_reserved(connection, row.approval_id, run_id)
+    if now >= row.expires and not judged:
+        raise NotApprovedError(
+            f"The token expired at {_time(row.expires)}; the ledger's clock says {_time(now)}.", hint=anew
+        )
+    if plan is not None and not hmac.compare_digest(row.plan_digest, plan.digest):
+        named = plan_diff(row.plan, plan) or ["its details differ"]
+        more = [f"{len(named) - _SHOWN} more differences"] if len(named) > _SHOWN else []
+        raise NotApprovedError(
+            f"The token was made for another plan: {'; '.join(named[:_SHOWN] + more)}.", hint=anew
+        )
+
+
+def _target_uuid(connection: Connection) -> str:
+    return str(connection.execute(select(identity.c.uuid)).scalar_one())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _generate_anew(plan: Approvable | None) -> str:
+    command = ["ci-migrate", "token", "generate"] if plan is None else generate_command(plan)
+    return f"Ask for a new one: {shlex.join(command)} --reason '...'"
+
+
+# --------------------------------------------------------------------------- signed tokens
+
+
+def validate_signed(ledger: Ledger, token: str, trust: Trust, asking: Collection[str]) -> Verified:
+    """Verify a signed token that could be used now.
+
+    What it was signed for is compared with the plan later, when there is one; see `payload.payload_diff`.
+
+    Args:
+        ledger: the target's; its clock counts.
+        token: as given.
+        trust: who may approve.
+        asking: names of who started this run.
+
+    Raises:
+        NotApprovedError: why it can't be used.
+    """
+    verified = _verify(ledger, token, trust, asking)
+    with ledger.reading() as connection:
+        _refuse_unfit_signed(connection, verified.payload, run_id=None)
+    return verified
+
+
+def reserve_signed(
+    ledger: Ledger, token: str, trust: Trust, asking: Collection[str], run_id: str
+) -> Verified:
+    """As `validate_signed`, and bind the token to a run: for that one it expires no more."""
+    verified = _verify(ledger, token, trust, asking)
+    with ledger.writing() as connection:
+        _refuse_unfit_signed(connection, verified.payload, run_id)
+        if not _is_reserved(connection, verified.payload.nonce, run_id):
+            _reserve_signed(connection, verified, run_id)
+    return verified
+
+
+def _verify(ledger: Ledger, token: str, trust: Trust, asking: Collection[str]) -> Verified:
+    # outside of a transaction: a process is started, and others wait for the ledger
+    verified = verify_isolated(token, trust, ledger.clock())
+    refuse_too_few(verified, trust, asking)
+    return verified
+
+
+def _refuse_unfit_signed(connection: Connection, payload: ApprovalPayload, run_id: str | None) -> None:
+    """Raise NotApprovedError unless a token whose signatures are good can be used, by this run where one is named."""
+    row = _row(connection, payload.nonce)
+    if row is not None:
+        _refuse_gone(row, run_id)
+    if run_id is not None and _is_reserved(connection, payload.nonce, run_id):
+        return
+    refusal = lifetime_refusal(payload, clock(connection), LONGEST)
+    if refusal:
+        raise NotApprovedError(refusal, hint=_SIGN_ANEW)
+
+
+def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> None:
+    payload = verified.payload
+    if _row(connection, payload.nonce) is None:
+        _add_signed(connection, payload, verified.approved_by, emergency=verified.emergency)
+    values = {"approval_id": payload.nonce, "run_id": run_id, "at": clock(connection)}
+    connection.execute(insert(reservations).values(values))
+    facts = {
+        "approvalId": payload.nonce,
+        "by": verified.approved_by,
+        "keys": [signer.fingerprint for signer in verified.signers],
+        "reason": payload.reason,
+        "requester": payload.requester,
+        "planDigest": payload.plan_digest,
+    }
+    audit.append(connection, "token reserved", run_id, facts)
+    if verified.emergency:
+        audit.append(connection, "EMERGENCY KEY", run_id, facts)
+
+
+def _add_signed(
+    connection: Connection, payload: ApprovalPayload, approved_by: tuple[str, ...], *, emergency: bool
+) -> None:
+    approval = signed_approval(payload, approved_by)
+    row = _row_of(approval, payload.direction, payload.from_heads, payload.destination)
+    signed = {
+        "target_uuid": payload.target_uuid,
+        "payload": payload.encode().decode(),
+        "emergency": emergency,
+    }
+    connection.execute(insert(tokens).values(**row, **signed))
+
+
+def signed_approval(payload: ApprovalPayload, approved_by: tuple[str, ...]) -> Approval:
+    """A signed token as the noun that reports show."""
+    return Approval(
+        approval_id=payload.nonce,
+        kind=TokenKind.SIGNED,
+        plan_digest=payload.plan_digest,
+        target=payload.target,
+        approved_by=approved_by,
+        reason=payload.reason,
+        created=payload.issued,
+        expires=payload.expires,
+    )
+
+
+def signed_stages(ledger: Ledger, run_id: str) -> tuple[str, ...] | None:
+    """What the signed token that a run used names as allowed; None where it used none."""
+    mine = (tokens.c.claimed_by == run_id, tokens.c.kind == TokenKind.SIGNED.value)
+    with ledger.reading() as connection:
+        payload = connection.execute(select(tokens.c.payload).where(*mine)).scalar_one_or_none()
+    return None if payload is None else decode_payload(str(payload).encode()).stages
+
+
+# --------------------------------------------------------------------------- both kinds
+
+
+def claim(ledger: Ledger, approval_id: str, run_id: str) -> None:
+    """Use an approval up, for this run. When this returns it is committed: now the run may migrate.
+
+    Exactly one run gets it. A second call by the same run is fine.
+
+    Raises:
+        NotApprovedError: another run used it, it was revoked, or this run never reserved it.
+    """
+    with ledger.writing() as connection:
+        if not _is_reserved(connection, approval_id, run_id):
+            raise NotApprovedError(f"Run {run_id} has not reserved {approval_id}.")
+        free = (tokens.c.approval_id == approval_id, *_FREE)
+        values = {"claimed_by": run_id, "claimed": clock(connection)}
+        if connection.execute(update(tokens).where(*free).values(**values)).rowcount == 1:
+            audit.append(connection, "token used", run_id, {"approvalId": approval_id})
+            return
+        row = _row(connection, approval_id)
+        if row is None:
+            raise NotApprovedError(f"The ledger ({ledger.place}) does not know {approval_id} any more.")
+        _refuse_gone(row, run_id)
+
+
+def revoke(
+    ledger: Ledger, which: str | None = None, *, all_before: datetime | None = None, by: str = ""
+) -> tuple[str, ...]:
+    """Make tokens useless. A run that has reserved one but not yet used it stops before it migrates.
+
+    Args:
+        ledger: the target's.
+        which: an approval's id, or the token itself; a signed one also if the ledger never saw it.
+        all_before: or all that were made before this time.
+        by: who revokes, for the audit trail.
+
+    Returns:
+        The ids of those that were revoked now; used and revoked ones are left alone.
+
+    Raises:
+        UsageError: neither or both were given, or there is no such token, or it was used already.
+        NotApprovedError: it is a signed token whose payload can't be read.
+    """
+    if (which is None) == (all_before is None):
+        raise UsageError(
+            "Name one token, or a time before which all are revoked.", hint="ci-migrate token list"
+        )
+    with ledger.writing() as connection:
+        chosen = tokens.c.created < all_before if which is None else _chosen(connection, which.strip())
+        free = (chosen, *_FREE)
+        ids = tuple(connection.execute(select(tokens.c.approval_id).where(*free).with_for_update()).scalars())
+        if ids:
+            statement = update(tokens).where(tokens.c.approval_id.in_(ids))
+            connection.execute(statement.values(revoked=clock(connection)))
+            audit.append(connection, "token revoked", None, {"approvalIds": ids, "by": by})
+    return ids
+
+
+_FREE = (tokens.c.claimed_by.is_(None), tokens.c.revoked.is_(None))
+"""A token that nobody used or revoked. This condition of an UPDATE is what makes each token count once."""
+
+
+def _chosen(connection: Connection, name: str) -> Any:
+    """The condition for one token, by its id or by itself. Raises UsageError, NotApprovedError."""
+    if kind_of(name) is TokenKind.SIGNED:
+        payload = decode_payload(Envelope.decode(name).payload)
+        if _row(connection, payload.nonce) is None:
+            # not verified: whoever may revoke need not prove that somebody signed it
+            _add_signed(connection, payload, (), emergency=False)
+        name = payload.nonce
+    chosen = or_(tokens.c.approval_id == name, tokens.c.token_sha256 == _digest(name.lower()))
+    row = connection.execute(select(tokens).where(chosen)).one_or_none()
+    if row is None:
+        raise UsageError("The ledger knows no such token.", hint="ci-migrate token list")
+    if row.claimed_by is not None:
+        raise UsageError(
+            f"{row.approval_id} was used already, by run {row.claimed_by} at {_time(row.claimed)}.",
+            hint="ci-migrate history",
+        )
+    return chosen
+
+
+def list_tokens(ledger: Ledger) -> tuple[TokenRecord, ...]:
+    """All tokens that were made or seen, newest first; without the tokens themselves."""
+    with ledger.reading() as connection:
+        now = clock(connection)
+        rows = connection.execute(select(tokens).order_by(tokens.c.created.desc())).all()
+    return tuple(_record(row, now) for row in rows)
+
+
+def _row(connection: Connection, approval_id: str) -> Any:
+    return connection.execute(select(tokens).where(tokens.c.approval_id == approval_id)).one_or_none()
+
+
+def _is_reserved(connection: Connection, approval_id: str, run_id: str) -> bool:
+    mine = (reservations.c.approval_id == approval_id, reservations.c.run_id == run_id)
+    return connection.execute(select(reservations.c.at).where(*mine)).first() is not None
+
+
+def _refuse_gone(row: Any, run_id: str | None) -> None:
+    """Raise NotApprovedError where a token was revoked, or used by another run than this one."""
+    if row.revoked is not None:
+        _refuse(row, f"The token was revoked at {_time(row.revoked)}.")
+    if row.claimed_by not in (None, run_id):
+        _refuse(row, f"The token was used already, by run {row.claimed_by} at {_time(row.claimed)}.")
+
+
+def _refuse(row: Any, what: str) -> NoReturn:
+    hint = _SIGN_ANEW if row.kind == TokenKind.SIGNED else _generate_anew(row.plan)
+    raise NotApprovedError(what, hint=hint)
+
+
+def _row_of(
+    approval: Approval, purpose: str, from_heads: tuple[str, ...], destination: str
+) -> dict[str, Any]:
+    return {
+        "approval_id": approval.approval_id,
+        "kind": approval.kind.value,
+        "target": approval.target,
+        "plan_digest": approval.plan_digest,
+        "direction": str(purpose),
+        "from_heads": canonical_json(from_heads).decode(),
+        "destination": destination,
+        "reason": approval.reason,
+        "approved_by": canonical_json(approval.approved_by).decode(),
+        "created": approval.created,
+        "expires": approval.expires,
+    }
+
+
+def _approval(row: Any) -> Approval:
+    return Approval(
+        approval_id=row.approval_id,
+        kind=TokenKind(row.kind),
+        plan_digest=row.plan_digest,
+        target=row.target,
+        approved_by=msgspec.json.decode(row.approved_by, type=tuple[str, ...]),
+        reason=row.reason,
+        created=row.created,
+        expires=row.expires,
+    )
+
+
+def _record(row: Any, now: datetime) -> TokenRecord:
+    status = "valid"
+    if row.revoked is not None:
+        status = "revoked"
+    elif row.claimed_by is not None:
+        status = "used"
+    elif now >= row.expires:
+        status = "expired"
+    return TokenRecord(
+        approval=_approval(row),
+        status=status,
+        direction=Purpose(row.direction),
+        destination=row.destination,
+        from_heads=msgspec.json.decode(row.from_heads, type=tuple[str, ...]),
+        used_by=row.claimed_by,
+        used=row.claimed,
+        revoked=row.revoked,
+    )
+
+
+def _time(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC"

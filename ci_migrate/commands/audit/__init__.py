@@ -1,0 +1,10 @@
+"""`ci-migrate audit show|verify|export`."""
+
+import click
+
+from ci_migrate.commands import VerbGroup
+
+
+@click.group("audit", cls=VerbGroup, verb="audit")
+def command() -> None:
+    """The audit trail: each record carries the hash of the one before."""

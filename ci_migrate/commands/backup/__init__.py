@@ -1,0 +1,10 @@
+"""`ci-migrate backup create|list|show|verify|copy|restore|delete|prune`."""
+
+import click
+
+from ci_migrate.commands import VerbGroup
+
+
+@click.group("backup", cls=VerbGroup, verb="backup")
+def command() -> None:
+    """Backups of the target: folders whose manifest was written last."""

@@ -1,0 +1,26 @@
+"""`ci-migrate backup delete`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.operations.backups import delete_backup
+from ci_migrate.reports.story import size
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("delete")
+@click.argument("backup_id")
+@click.option("--yes", is_flag=True, help="Really delete it.")
+@target_option
+@click.pass_obj
+def command(environment: Environment, /, backup_id: str, yes: bool, **options: Any) -> int:
+    """Delete a backup; without --yes only say what would be deleted."""
+    settings = settings_of(environment, options)
+    with open_session(settings, GateRequest(VERBS["backup delete"]), environment.interrupt) as run:
+        backup = delete_backup(run, backup_id, sure=yes)
+    click.echo(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
+    return 0

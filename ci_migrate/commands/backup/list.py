@@ -1,0 +1,34 @@
+"""`ci-migrate backup list`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.operations.backups import listed
+from ci_migrate.reports.story import size
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="The manifests as JSON.")
+@settings_options
+@click.pass_obj
+def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
+    """The backups of the target, oldest first; half-written ones are FAILED."""
+    backups, proven, unknown = listed(settings_of(environment, options), environment.interrupt)
+    if unknown:
+        click.echo(f"Which are proven is not known: {unknown}", err=True)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(backups)).decode())
+        return 0
+    for b in backups:
+        shown = "proven" if b.backup_id in proven else ""
+        click.echo(
+            f"{b.backup_id:<44} {b.backup_time:%Y-%m-%d %H:%M} UTC  {size(b.backup_size):>9}  {b.status.value:<8}"
+            f"{shown:<7} {b.description}".rstrip()
+        )
+    if not backups:
+        click.echo("No backups.")
+    return 0

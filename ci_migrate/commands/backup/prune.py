@@ -1,0 +1,35 @@
+"""`ci-migrate backup prune`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.model import BackupStatus
+from ci_migrate.operations.backups import prune_backups
+from ci_migrate.reports.story import size
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("prune")
+@click.option("--keep", type=int, help="Of how many migrations backups are kept; default: keep-backups.")
+@click.option("--yes", is_flag=True, help="Really delete them.")
+@target_option
+@click.pass_obj
+def command(environment: Environment, /, keep: int | None, yes: bool, **options: Any) -> int:
+    """Delete backups older than the last migrations; without --yes only say which."""
+    settings = settings_of(environment, options)
+    with open_session(settings, GateRequest(VERBS["backup prune"]), environment.interrupt) as run:
+        removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
+        failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
+    for b in removed:
+        click.echo(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")
+    if not removed:
+        click.echo("Nothing to delete.")
+    elif not yes:
+        click.echo("Add --yes to delete them.")
+    for b in failed:
+        click.echo(f"FAILED, not touched: {b.backup_id} (ci-migrate backup delete {b.backup_id} --yes)")
+    return 0

@@ -1,0 +1,21 @@
+"""`ci-migrate backup show`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.session import open_catalog
+
+
+@click.command("show")
+@click.argument("backup_id")
+@settings_options
+@click.pass_obj
+def command(environment: Environment, /, backup_id: str, **options: Any) -> int:
+    """The manifest of a backup, as JSON."""
+    backup = open_catalog(settings_of(environment, options)).get(backup_id)
+    click.echo(msgspec.json.format(msgspec.json.encode(backup)).decode())
+    return 0

@@ -1,0 +1,79 @@
+"""The report files of a pipeline command: who writes them, and where they go."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.model import Report
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.reports.base import Reporter, write
+from ci_migrate.settings.settings import Settings
+from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
+
+
+def write_all(
+    report: Report,
+    reporters: list[Reporter],
+    directory: Path,
+    where: dict[str, Any],
+    timeout: float = HOOK_TIMEOUT,
+) -> list[str]:
+    """Write all reports. One that fails, or takes too many seconds, is a warning; the exit code stays what it is."""
+    if not directory.is_dir():
+        return []
+    paths = [(r, directory / where["report_dir"] / r.file) for r in reporters]
+    if where["junit_xml"]:
+        paths = [(r, directory / where["junit_xml"] if r.format == "junit" else path) for r, path in paths]
+    for text in where["reports"]:
+        name, _, path = text.partition("=")
+        paths += [(r, directory / path) for r in reporters if r.format == name]
+    warnings = []
+    for reporter, path in paths:
+        try:
+            write(path, call_with_timeout(partial(reporter.render, report), timeout))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            warnings.append(f"The report {path} could not be written: {why}.")
+    return warnings
+
+
+def reporters_of(manager: plugins.Manager) -> list[Reporter]:
+    """All reporters, by their formats.
+
+    Raises:
+        UsageError: a plugin's reporter is none.
+    """
+    found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
+    for reporter in found:
+        if not isinstance(reporter, Reporter):
+            raise UsageError(
+                f"A plugin returned {reporter!r:.100}, which is no reporter.",
+                hint="Leave it out of `plugins`.",
+            )
+    return found
+
+
+def refuse_unknown(reporters: Sequence[Reporter], wanted: Sequence[str], *, perhaps: bool) -> None:
+    """Raise UsageError where `--report` names a format that nobody writes; `perhaps` somebody is yet to come."""
+    formats = [reporter.format for reporter in reporters]
+    for text in wanted:
+        name, _, path = text.partition("=")
+        if not path or (name not in formats and not perhaps):
+            raise UsageError(
+                f"--report {text}: it is FORMAT=PATH.", hint=f"The formats are {', '.join(formats)}."
+            )
+
+
+def with_those_of_the_repository(
+    settings: Settings, reporters: list[Reporter], wanted: Sequence[str]
+) -> tuple[list[Reporter], list[str]]:
+    """The reporters, with those of the plugins that the settings name; what fails is a warning: the run has ended."""
+    try:
+        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
+        found = reporters_of(manager)
+        refuse_unknown(found, wanted, perhaps=False)
+    except CiMigrateError as error:
+        return reporters, [f"Reporters of plugins: {error.what}"]
+    return found, []

@@ -1,0 +1,102 @@
+"""`ci-migrate token generate`."""
+
+import shlex
+from typing import Any
+
+import click
+
+from ci_migrate.approval.command_lines import go_on_command
+from ci_migrate.approval.tokens import generate
+from ci_migrate.commands.approve import approved
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
+from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.gate import actor
+from ci_migrate.model import Direction, Plan, ProtectionChange
+from ci_migrate.run.authorization import refuse_confirmation
+from ci_migrate.run.run import show_heads
+from ci_migrate.session import open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("generate")
+@click.option("--reason", required=True, help="Why; stands in the audit trail.")
+@click.option("--by", help="Who approves; by default the user of this machine or the CI's actor.")
+@click.option("--request", metavar="FILE", help="Sign this approval request, as `ci-migrate approve` does.")
+@click.option("--key", metavar="FILE", help="With --request: your SSH key.")
+@plan_options
+@click.option("--plan", "expected", metavar="DIGEST", help="Refuse if another plan is pending than this one.")
+@click.option("--quiet", is_flag=True, help="Print the token alone.")
+@settings_options
+@click.pass_obj
+def command(
+    environment: Environment,
+    /,
+    reason: str,
+    request: str | None,
+    key: str | None,
+    by: str | None,
+    destination: str | None,
+    rollback: bool,
+    stamp: bool,
+    backup_id: str | None,
+    change: str | None,
+    expected: str | None,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Make a token for what is pending now. It is shown once and kept nowhere.
+
+    With --request and --key it is signed, and neither database nor ledger is reached.
+    """
+    if (request is None) != (key is None):
+        raise UsageError("--request and --key go together.")
+    if request is not None and key is not None:
+        if by or destination or rollback or stamp or backup_id or change or expected is not None:
+            raise UsageError("What is approved stands in the request: --request and --key go alone.")
+        click.echo(approved(environment, request, key, reason))
+        return 0
+    settings = settings_of(environment, options)
+    asked = plan_request(VERBS["token generate"], destination, rollback=rollback, stamp=stamp)
+    with open_session(settings, asked, environment.interrupt) as run:
+        refuse_confirmation(run)
+        plan = find_approvable(run, backup_id, change, stamp=stamp)
+        if isinstance(plan, Plan) and plan.changes_nothing and not backup_id:
+            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+        if expected is not None and plan.digest != expected:
+            raise RefusedError(
+                f"What is pending on {plan.identity.place} is plan {plan.digest[:12]}, not {expected[:12] or 'none'}: "
+                "it changed since that one was looked at.",
+                hint="ci-migrate dry-run, and look again.",
+            )
+        token, approval = generate(
+            ledger_of(run),
+            plan=plan,
+            target=settings.target,
+            reason=reason,
+            by=by or actor(settings),
+            validity_minutes=settings.token_validity_minutes,
+        )
+    if not quiet:
+        click.echo(
+            f"Approved: {_describe(plan)} (plan {plan.digest[:12]}), "
+            f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
+            f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
+            f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
+            err=True,
+        )
+    click.echo(token)
+    return 0
+
+
+def _describe(plan: Plan | ProtectionChange) -> str:
+    """What is approved, for who approves it."""
+    place = plan.identity.place
+    if isinstance(plan, ProtectionChange):
+        return f"{plan.destination} on {place}"
+    at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
+    if plan.direction is Direction.RESTORE:
+        return f"restore of {plan.destination} on {place}, at {at}"
+    what = "stamp" if plan.direction is Direction.STAMP else f"{plan.pending} revisions"
+    return f"{what} on {place}, at {at} -> {to}"

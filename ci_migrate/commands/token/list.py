@@ -1,0 +1,30 @@
+"""`ci-migrate token list`."""
+
+from typing import Any
+
+import click
+
+from ci_migrate.approval.tokens import list_tokens
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("list")
+@target_option
+@click.pass_obj
+def command(environment: Environment, /, **options: Any) -> int:
+    """All tokens that were made, without the tokens themselves."""
+    settings = settings_of(environment, options)
+    with open_session(settings, GateRequest(VERBS["token list"]), environment.interrupt) as run:
+        records = list_tokens(run.ledger) if run.ledger is not None else ()
+    for record in records:
+        a = record.approval
+        click.echo(
+            f"{a.approval_id}  {record.status:<8}  {a.created:%Y-%m-%d %H:%M}  {', '.join(a.approved_by)}  "
+            f"-> {record.destination}  {a.reason}"
+        )
+    if not records:
+        click.echo("No tokens.")
+    return 0

@@ -1,0 +1,17 @@
+"""`ci-migrate token merge`."""
+
+import click
+
+from ci_migrate.approval.envelope import merge
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import token_of
+
+
+@click.command("merge")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.pass_obj
+def command(environment: Environment, /, files: tuple[str, ...]) -> int:
+    """One token with the signatures of several, under the same payload. Reaches no database."""
+    tokens = [token_of(environment, file) for file in files]
+    click.echo(merge([token.reveal() for token in tokens if token is not None]))
+    return 0

@@ -1,0 +1,55 @@
+"""`ci-migrate token request`."""
+
+import shlex
+from typing import Any
+
+import click
+
+from ci_migrate.approval.command_lines import go_on_command
+from ci_migrate.approval.request import FILE_NAME, approval_request, write_request
+from ci_migrate.approval.requester import commit_of
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.token.plan import find_approvable, ledger_of
+from ci_migrate.errors import UsageError
+from ci_migrate.gate import actor
+from ci_migrate.session import GateRequest, open_session
+from ci_migrate.verbs import VERBS
+
+
+@click.command("request")
+@click.option("--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`.")
+@click.option("--protection", "change", metavar="CHANGE", help="For `ci-migrate protect|unprotect`.")
+@click.option(
+    "--out",
+    default=f"ci-migrate-reports/{FILE_NAME}",
+    show_default=True,
+    metavar="FILE",
+    help="Where it goes.",
+)
+@settings_options
+@click.pass_obj
+def command(
+    environment: Environment, /, backup_id: str | None, change: str | None, out: str, **options: Any
+) -> int:
+    """Write a request that approvers sign, for what no run asks for by itself: a restore, a change of protection."""
+    if (backup_id is None) == (change is None):
+        raise UsageError("Name what it is for: --restore BACKUP or --protection CHANGE.")
+    settings = settings_of(environment, options)
+    with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
+        plan = find_approvable(run, backup_id, change, stamp=False)
+        ledger = ledger_of(run)
+        request = approval_request(
+            plan,
+            None,
+            (),
+            settings.target,
+            shlex.join(go_on_command(plan)),
+            target_uuid=ledger.uuid,
+            requester=actor(settings),
+            commit=commit_of(settings.environ),
+            validity_minutes=settings.token_validity_minutes,
+        )
+        ledger.audit("approval requested", None, planDigest=plan.digest, by=request.requester)
+    click.echo(write_request(request, environment.directory / out))
+    return 0

@@ -1,0 +1,19 @@
+"""`ci-migrate token show`."""
+
+import click
+
+from ci_migrate.approval.verification import describe_token
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import token_of
+
+
+@click.command("show")
+@click.option(
+    "--token-file", metavar="FILE", help="The token; - for standard input. Default: CI_MIGRATE_TOKEN."
+)
+@click.pass_obj
+def command(environment: Environment, /, token_file: str | None) -> int:
+    """What a signed token says, and whose keys signed it. Whether they may approve is not looked at."""
+    token = token_of(environment, token_file)
+    click.echo(describe_token(token.reveal() if token else ""))
+    return 0

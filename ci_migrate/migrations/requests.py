@@ -1,0 +1,257 @@
+"""The typed requests to the child, and the one place that builds them.
+
+`worker/` reads them as JSON with exactly these names; a test holds the two together.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import URL, make_url
+
+from ci_migrate.databases.base import Database, Wall
+from ci_migrate.databases.composite.database import members_of
+from ci_migrate.migrations import events
+from ci_migrate.model import Direction, Plan, PlannedContext
+from ci_migrate.settings.settings import Settings
+
+
+class Mode(StrEnum):
+    """What the child may do to the databases of a request."""
+
+    READ = "read"
+    DRY_RUN = "dry-run"  # connections to the target are led to a scratch copy
+    MIGRATE = "migrate"
+
+
+class AlembicConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the project's Alembic is configured."""
+
+    ini: str | None = None
+    toml: str | None = None
+    section: str = "alembic"
+    x: tuple[str, ...] = ()
+    configure: str | None = None
+
+
+class WallEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One database: how the target is recognised, and where to connect instead. See `databases.base.Wall`."""
+
+    name: str
+    dialect: str
+    match: dict[str, str]
+    connect: dict[str, str]
+    identity: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"<WallEntry {self.name!r}>"
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Timeouts and name of the child's sessions; `options` are PostgreSQL's names, in milliseconds."""
+
+    application_name: str = ""
+    busy_timeout: int = 0
+    options: dict[str, str] = {}
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """MySQL and MariaDB: the database in which a commit leaves its mark, and the run's id."""
+
+    database: str
+    run: str
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request says: the project's Alembic, where it goes, and where its connections lead."""
+
+    alembic: AlembicConfig
+    direction: Direction
+    destination: str
+    url: str | None = None
+    environ: dict[str, str] = {}
+    databases: tuple[WallEntry, ...] = ()
+    allow_connections: tuple[str, ...] = ()
+    session: SessionSettings = SessionSettings()
+    marker: Marker | None = None
+
+    def __repr__(self) -> str:
+        return f"<Setup {self.direction.value} {self.destination}>"  # the rest holds passwords
+
+
+class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
+    """What may run for one version table; the child refuses where it finds other heads."""
+
+    key: str
+    from_heads: tuple[str, ...]
+    revisions: tuple[str, ...]
+
+
+class Skip(msgspec.Struct, frozen=True, kw_only=True):
+    """What an earlier run has committed of a revision: the digests of its statements, which are not sent again."""
+
+    context: int
+    revision: str | None
+    digests: tuple[str, ...]
+
+
+class WireRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
+    """Base of all requests. The tag is the `action` of the JSON; field names are exactly as sent.
+
+    `asks` are the tags of the events at which the child waits for a word.
+    """
+
+    setup: Setup
+    mode: Mode = Mode.READ
+    asks: tuple[str, ...] = events.ASKED
+
+
+class GraphRequest(WireRequest, frozen=True, kw_only=True, tag="graph"):
+    """Load the revision scripts; env.py is not run."""
+
+
+class AskUrlRequest(WireRequest, frozen=True, kw_only=True, tag="ask-url"):
+    """Run env.py up to its first connection, which is refused: where would it lead?"""
+
+
+class InspectRequest(WireRequest, frozen=True, kw_only=True, tag="inspect"):
+    """Load scripts and env.py, and tell what would run."""
+
+
+class CompareRequest(WireRequest, frozen=True, kw_only=True, tag="compare"):
+    """Compare env.py's models with the database."""
+
+
+class RunRequest(WireRequest, frozen=True, kw_only=True, tag="run"):
+    """Run revisions, or write the rows of a stamp.
+
+    `purge`: a stamp takes all version rows away first. `probe` is asked after each new statement on a scratch copy.
+    `each_revision`: each in a transaction of its own, whatever env.py says.
+    """
+
+    contexts: tuple[PlannedTable, ...]
+    purge: bool = False
+    skip: Skip | None = None
+    probe: str = ""
+    each_revision: bool = False
+
+
+AnyRequest = GraphRequest | AskUrlRequest | InspectRequest | CompareRequest | RunRequest
+
+
+def project_setup(settings: Settings, direction: Direction, destination: str) -> Setup:
+    """The setup of a child that reaches no database."""
+    return Setup(
+        alembic=AlembicConfig(
+            ini=str(settings.alembic_config) if settings.alembic_config else None,
+            toml=str(settings.alembic_toml) if settings.alembic_toml else None,
+            section=settings.alembic_name,
+            x=tuple(settings.x),
+            configure=settings.configure,
+        ),
+        direction=direction,
+        destination=destination,
+    )
+
+
+def target_setup(
+    project: Setup,
+    settings: Settings,
+    *,
+    run_id: str,
+    stage: str,
+    database: Database,
+    place: Database,
+    scratch: Database | None = None,
+    marks: str | None = None,
+) -> Setup:
+    """The setup of a child that reaches the target, or a scratch copy in its place.
+
+    Args:
+        project: from `project_setup`.
+        settings: for the target.
+        run_id: names the child's sessions.
+        stage: told to the project as CI_MIGRATE_STAGE.
+        database: the target.
+        place: where env.py is told to connect.
+        scratch: where connections to the target go instead; None leaves them on the target.
+        marks: the database in which commits leave their marks (MySQL and MariaDB).
+    """
+    environ = {"CI_MIGRATE_STAGE": stage}
+    url = None
+    if settings.url is not None:
+        url = place.url.render_as_string(hide_password=False)
+        if settings.url_variable and place is not database:
+            given = settings.environ.get(settings.url_variable, "")
+            environ[settings.url_variable] = with_driver_of(place.url, given)
+    copies = members_of(scratch) if scratch is not None else {}
+    for name, copy in copies.items():
+        variable = settings.database_variables.get(name)
+        if variable:
+            environ[variable] = with_driver_of(copy.url, settings.environ.get(variable, ""))
+    return msgspec.structs.replace(
+        project,
+        url=url,
+        environ=environ,
+        databases=tuple(
+            wall_entry(name, member.wall(), copies[name].wall() if copies else None)
+            for name, member in members_of(database).items()
+        ),
+        allow_connections=tuple(settings.allow_connections),
+        session=_session_settings(settings, run_id),
+        marker=Marker(database=marks, run=run_id) if marks else None,
+    )
+
+
+def wall_entry(name: str, target: Wall, other: Wall | None = None) -> WallEntry:
+    """One database for the child's wall; `other` is where connections to the target go instead."""
+    there = other or target
+    return WallEntry(
+        name=name,
+        dialect=target.dialect,
+        match=dict(target.match),
+        connect=dict(there.connect),
+        identity=dict(there.identity),
+    )
+
+
+def _session_settings(settings: Settings, run_id: str) -> SessionSettings:
+    """As connection options: a revision's own RESET can't undo them."""
+    options = {"lock_timeout": f"{int(settings.lock_timeout * 1000)}"}
+    if settings.statement_timeout:
+        options["statement_timeout"] = f"{int(settings.statement_timeout * 1000)}"
+    return SessionSettings(
+        application_name=f"ci-migrate/{run_id}",
+        busy_timeout=int(settings.lock_timeout * 1000),
+        options=options,
+    )
+
+
+def with_driver_of(url: URL, given: str) -> str:
+    """The URL with the driver that the project's own variable names (an async env.py needs its async driver)."""
+    if given:
+        theirs = make_url(given)
+        if theirs.get_backend_name() == url.get_backend_name():
+            url = url.set(drivername=theirs.drivername)
+    return url.render_as_string(hide_password=False)
+
+
+def make_tables(plan: Plan) -> tuple[PlannedTable, ...]:
+    """All of a plan."""
+    return tuple(make_table(c, c.from_heads, c.revisions) for c in plan.contexts)
+
+
+def make_tables_back(plan: Plan) -> tuple[PlannedTable, ...]:
+    """The downgrade from the end of a plan to where it begins."""
+    return tuple(make_table(c, c.to_heads, c.revisions[::-1]) for c in plan.contexts)
+
+
+def make_table(context: PlannedContext, heads: Sequence[str], revisions: Sequence[str]) -> PlannedTable:
+    """What may run for one version table of a plan that is at these heads by now."""
+    return PlannedTable(key=context_key(context), from_heads=tuple(heads), revisions=tuple(revisions))
+
+
+def context_key(context: PlannedContext) -> str:
+    """The key by which the child recognises a version table; `worker.alembic_env.Contexts` makes the same."""
+    table = context.version_table
+    return "|".join((table.database, table.schema or "", table.search_path or "", table.name))

@@ -1,0 +1,263 @@
+"""Wraps every driver, so that the wall sees each connection.
+
+`creator=`, `pool=` and raw connections do not go through SQLAlchemy's do_connect.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .statements import MYSQL
+from .wall import DRY_RUN, MIGRATE, STANDS_IN, Wall, parse_dsn, sqlite_file
+
+
+def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[str, Any]) -> None:
+    """An engine is about to connect."""
+    if dialect.name == "sqlite" or (dialect.name in MYSQL and dialect.driver in WRAPPED_MYSQL):
+        return  # the driver itself is wrapped, for engines, pools and raw connections alike
+    if dialect.name != "postgresql":
+        url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
+        wall.tell_wanted(dialect.name, dialect.driver, url)
+        wall.refuse(f"a connection to a {dialect.name} database")
+    arguments = dict(cparams)
+    if cargs and isinstance(cargs[0], str):
+        arguments = {**parse_dsn(cargs.pop(0)), **arguments}
+    wall.postgresql.redirect(dialect.driver, arguments)
+    cparams.clear()
+    cparams.update(arguments)
+
+
+def wrap_sqlite3(wall: Wall, module: Any) -> None:
+    """`sqlite3.connect`, and by an audit hook whatever goes past it."""
+    original = module.connect
+
+    def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
+        file = sqlite_file(database, kwargs.get("uri", False) or args[6:7] == (True,))
+        target = wall.sqlite.target(file)
+        if target is None and wall.sqlite.only_reads(file) and not os.path.exists(file):
+            target = ":memory:"  # reading must not create the file
+        if target is not None:
+            database, args = target, args[:6]
+            kwargs.pop("uri", None)
+        connection = original(database, *args, **kwargs)
+        if target == ":memory:":
+            meant = wall.sqlite.entry_number(file)
+            if meant is not None:
+                connection.execute(f"PRAGMA application_id={STANDS_IN + meant:d}")
+        authorize(wall, connection, reading=wall.sqlite.only_reads(target or file))
+        if file:
+            prepare_sqlite(wall, connection, target or file)
+        return connection
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "sqlite3.connect" and not wall.channel.forked:
+            file = sqlite_file(arguments[0], str(arguments[0]).startswith("file:"))
+            if wall.sqlite.target(file) is not None:
+                wall.refuse(f"a connection to {file} that was not made by sqlite3.connect")
+
+    module.connect = connect
+    sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
+
+
+def authorize(wall: Wall, connection: Any, *, reading: bool) -> None:
+    """Refuse ATTACH (and VACUUM INTO) by SQLite's own authorizer, which sees raw connections too.
+
+    In a session that only reads it also ignores what `query_only` does not tolerate (BEGIN IMMEDIATE is an error
+    there) or does not hold back (journal_mode is kept in the file). Many an env.py sends both when it connects.
+    """
+    import sqlite3
+
+    # SQLITE_PRAGMA and so on: the module names them since Python 3.11
+    pragma, transaction, attach = 19, 22, 24
+
+    def decide(action: int, name: str | None, value: str | None = None, *_rest: Any) -> int:
+        if reading and (action == transaction or (action == pragma and name == "journal_mode" and value)):
+            return sqlite3.SQLITE_IGNORE
+        if action != attach or name in ("", ":memory:"):
+            return sqlite3.SQLITE_OK
+        # None: the name is a bound value or an expression, and SQLite does not tell which file it will be
+        file = (
+            sqlite_file(name, name.startswith("file:"))
+            if name is not None
+            else "that is not named in the statement"
+        )
+        if (
+            file
+            and not wall.sqlite.is_entry(file)
+            and not (wall.mode == MIGRATE and wall.sqlite.allows_file(file))
+        ):
+            wall.note("ATTACH of the SQLite database " + file)
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(decide)
+
+
+def prepare_sqlite(wall: Wall, connection: Any, file: str) -> None:
+    """Timeout and read-only for a new connection."""
+    if wall.session.get("busy_timeout"):
+        connection.execute("PRAGMA busy_timeout={:d}".format(wall.session["busy_timeout"]))
+    if wall.sqlite.only_reads(file):
+        connection.execute("PRAGMA query_only=ON")
+    elif wall.mode == DRY_RUN and not connection.in_transaction:
+        connection.execute("PRAGMA synchronous=OFF")  # a scratch copy need not survive a power cut
+
+
+def wrap_psycopg2(wall: Wall, module: Any) -> None:
+    """`psycopg2.connect`: all others lead to it."""
+    original = module.connect
+
+    def connect(
+        dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any
+    ) -> Any:
+        arguments = {**parse_dsn(dsn or ""), **kwargs}
+        wall.postgresql.redirect("psycopg2", arguments)
+        return original(None, connection_factory, cursor_factory, **arguments)
+
+    module.connect = connect
+
+
+PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cursor_factory"}
+
+
+def wrap_psycopg(wall: Wall, module: Any) -> None:
+    """`connect` of both kinds of connection."""
+
+    def wrap(owner: Any) -> None:
+        original = owner.connect.__func__
+
+        def connect(cls: Any, /, conninfo: str = "", **kwargs: Any) -> Any:
+            own = {k: kwargs.pop(k) for k in list(kwargs) if k in PSYCOPG_OWN}
+            arguments = {**parse_dsn(conninfo), **kwargs}
+            wall.postgresql.redirect("psycopg", arguments)
+            return original(cls, "", **arguments, **own)
+
+        owner.connect = classmethod(connect)
+
+    wrap(module.Connection)
+    wrap(module.AsyncConnection)
+    module.connect = module.Connection.connect
+
+
+def wrap_asyncpg(wall: Wall, module: Any) -> None:
+    """`asyncpg.connect` under both of its names."""
+    original = module.connection.connect
+
+    def connect(dsn: Any = None, **kwargs: Any) -> Any:
+        arguments = {**parse_dsn(dsn or ""), **kwargs}
+        wall.postgresql.redirect("asyncpg", arguments)
+        return original(None, **arguments)
+
+    module.connect = module.connection.connect = connect
+
+
+def wrap_pg8000(wall: Wall, module: Any) -> None:
+    """The class below both of its interfaces."""
+    original = module.core.CoreConnection.__init__
+
+    def init(
+        self: Any, user: Any, host: Any = "localhost", database: Any = None, port: Any = 5432, password: Any = None,
+        *args: Any, **kwargs: Any
+    ) -> None:  # fmt: skip
+        arguments = {"user": user, "host": host, "database": database, "port": port, "password": password}
+        wall.postgresql.redirect("pg8000", arguments)
+        kwargs.setdefault("application_name", arguments.pop("application_name", None))
+        original(self, *args, **arguments, **kwargs)
+
+    module.core.CoreConnection.__init__ = init
+
+
+WRAPPED_MYSQL = ("pymysql", "mysqldb", "aiomysql", "asyncmy")
+MYSQL_POSITIONS = ("host", "user", "password", "database", "port", "unix_socket")
+
+
+def wrap_mysql(wall: Wall, module: Any) -> None:
+    """Every driver of MySQL has a class Connection that all ways to connect lead to."""
+    driver = module.__name__.partition(".")[0]
+    original = module.Connection.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        arguments = {**dict(zip(MYSQL_POSITIONS, args)), **kwargs}
+        wall.mysql.redirect(driver, arguments)
+        original(self, *args[len(MYSQL_POSITIONS) :], **{k: v for k, v in arguments.items() if v is not None})
+
+    module.Connection.__init__ = init
+
+
+def wrap_other(wall: Wall, module: Any) -> None:
+    """Drivers of databases that are not the target's: no connection at all."""
+    name = module.__name__
+
+    def connect(*_args: Any, **_kwargs: Any) -> NoReturn:
+        wall.refuse("a connection by the driver " + name)
+
+    module.connect = connect
+
+
+DRIVERS: dict[str, Callable[[Wall, Any], None]] = {
+    "psycopg2": wrap_psycopg2,
+    "psycopg": wrap_psycopg,
+    "asyncpg": wrap_asyncpg,
+    "pg8000": wrap_pg8000,
+    "pymysql.connections": wrap_mysql,
+    "MySQLdb.connections": wrap_mysql,
+    "aiomysql.connection": wrap_mysql,
+    "asyncmy.connection": wrap_mysql,
+    "mysql.connector": wrap_other,
+    "mariadb": wrap_other,
+    "oracledb": wrap_other,
+    "pyodbc": wrap_other,
+}
+
+
+def build_wall(wall: Wall) -> None:
+    """Listen to every engine and wrap every driver, now or when it is imported."""
+    import sqlite3
+
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def on_do_connect(dialect: Any, _record: Any, cargs: list[Any], cparams: dict[str, Any]) -> None:
+        redirect_engine(wall, dialect, cargs, cparams)
+
+    event.listen(Engine, "do_connect", on_do_connect)
+    wrap_sqlite3(wall, sqlite3.dbapi2)
+    sqlite3.connect = sqlite3.dbapi2.connect
+    for name, wrap in DRIVERS.items():
+        if name in sys.modules:
+            wrap(wall, sys.modules[name])
+    sys.meta_path.insert(0, AfterImport(wall))
+
+
+class AfterImport(importlib.abc.MetaPathFinder):
+    """Wraps a driver right after its first import."""
+
+    def __init__(self, wall: Wall) -> None:
+        self.wall = wall
+        self.looking = threading.local()
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """The spec that the other finders give, with our wrapper at its end."""
+        if name not in DRIVERS or getattr(self.looking, "name", None) == name:
+            return None
+        self.looking.name = name
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.looking.name = None
+        if spec is None or spec.loader is None:
+            return spec
+        original = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            original(module)
+            DRIVERS[name](self.wall, module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

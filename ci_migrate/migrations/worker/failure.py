@@ -1,0 +1,86 @@
+"""What went wrong, for the parent: an exception and a driver's error, without what stood in a row."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any
+
+from .channel import Stopped
+from .state import State
+
+
+def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
+    """What went wrong, and where in the project."""
+    if isinstance(error, Stopped):
+        return {"kind": "stopped", "message": "stopped at a statement boundary"}
+    kinds = {"CommandError": "command", "Refused": "refused"}
+    kind = kinds.get(type(error).__name__, "exit" if isinstance(error, SystemExit) else "error")
+    if state.wall.refused and kind == "error":
+        kind = "refused"
+    if state.loading and kind == "error":
+        kind = "script"
+    frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
+    place = state.blame.find_culprit(frames)
+    message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
+    if kind in ("command", "refused"):
+        message = str(error).splitlines()[0] if str(error) else message
+    if isinstance(error, SyntaxError) and error.filename and state.blame.is_project(error.filename):
+        place = traceback.FrameSummary(error.filename, error.lineno or 1, "")
+    return {
+        "kind": kind,
+        "message": message[:4000],
+        "sqlstate": sqlstate(error),
+        "file": place.filename if place else None,
+        "line": place.lineno if place else None,
+        "revision": state.revision if not state.stamped else None,
+        "sql": find_statement(error).removeprefix(state.wall.mysql.caption)[:20000],
+        "trace": "".join(traceback.format_list(state.blame.select_frames(frames)))[-16000:],
+    }
+
+
+def find_statement(error: BaseException) -> str:
+    """The statement that failed, without its bound values; "" where the error came from elsewhere."""
+    seen: BaseException | None = error
+    for _ in range(8):  # what a revision caught and raised anew
+        if seen is None:
+            break
+        if isinstance(getattr(seen, "statement", None), str):
+            return str(seen.statement)  # type: ignore[attr-defined]  # of SQLAlchemy's StatementError
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+def sqlstate(error: Any) -> str | None:
+    """The code by which a driver tells what failed."""
+    error = getattr(error, "orig", None) or error
+    number = error.args[0] if getattr(error, "args", ()) else None
+    if isinstance(number, int):
+        return str(number)  # MySQL and MariaDB: the server's own number says more than the SQLSTATE
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        value = getattr(error, name, None)
+        if value:
+            return str(value)
+    return "SQLITE_BUSY" if "database is locked" in str(error) else None
+
+
+VALUE = re.compile(
+    r"(Duplicate entry |(?:Incorrect|Truncated incorrect) [\w ]+ value: |invalid input (?:syntax|value) for [^:]+: )"
+    r"(['\"]).*?\2(?= for (?:key|column|function) | \(\d+\)$|$)",
+    re.DOTALL,
+)
+"""Where servers repeat what stood in a row."""
+
+
+def error_words(error: Any) -> str:
+    """One line without bound values, without rows' values and without the server's DETAIL."""
+    error = getattr(error, "orig", None) or error
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    if primary is None and len(getattr(error, "args", ())) == 2 and isinstance(error.args[0], int):
+        primary = f"{error.args[1]} ({error.args[0]})"
+    if primary is None:
+        left_out = ("DETAIL", "[SQL", "[par")
+        lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
+        primary = lines[0] if lines else ""
+    primary = VALUE.sub(r"\1\2***\2", primary)
+    return f"{type(error).__name__}: {primary}"[:2000] if primary else type(error).__name__

@@ -1,0 +1,390 @@
+"""Statement by statement: each one is announced before it is sent, and so is each commit."""
+
+from __future__ import annotations
+
+import re
+import time
+from hashlib import sha256
+from typing import Any
+
+from .channel import Refused
+from .failure import error_words, sqlstate
+from .state import Session, State, driver_connection, in_transaction, raw_connection
+from .statements import (
+    FOREIGN_KEYS,
+    IMPLICIT_COMMIT,
+    MYSQL,
+    NO_BEGIN,
+    NO_CHANGE,
+    OF_SESSION,
+    READS,
+    TRANSACTION,
+    WRITES,
+    leaves_database,
+    leaves_mysql,
+    shorten,
+)
+from .wall import DRY_RUN, READ, Wall
+
+VARYING = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
+
+
+class Recorder:
+    """Hears of each statement of each engine, and of each commit and rollback."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
+        self.asked: set[tuple[Any, ...]] = set()  # what the probe has looked at
+
+    def listen(self) -> None:
+        """From here on."""
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+        from sqlalchemy.pool import Pool
+
+        event.listen(Engine, "do_connect", lambda dialect, *_: self.wrap_dialect(dialect))
+        event.listen(Engine, "engine_connect", lambda conn, *_: self.wrap_dialect(conn.dialect))
+        event.listen(Pool, "connect", self.on_pool_connect)
+        event.listen(Engine, "before_cursor_execute", self.before_execute, retval=True)
+        event.listen(Engine, "after_cursor_execute", self.after_execute)
+        event.listen(Engine, "handle_error", self.on_error)
+
+    def on_pool_connect(self, connection: Any, _record: Any) -> None:
+        """A pool has a new connection: is it one to a database that it may be?"""
+        names = type(driver_connection(connection)).__module__, type(connection).__module__
+        sqlite = any("sqlite" in name for name in names)
+        mysql = any("mysql" in name.lower() or "asyncmy" in name for name in names)
+        cursor = connection.cursor()
+        try:
+            entry = self.state.wall.check_session(
+                "sqlite" if sqlite else "mysql" if mysql else "postgresql", cursor
+            )
+        finally:
+            cursor.close()
+            if not sqlite:
+                connection.rollback()
+        autocommit = self.state.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
+        self.state.sessions[id(connection)] = Session(entry, connection, autocommit)
+        if sqlite:
+            connection.isolation_level = None
+
+    # -- commits and rollbacks
+
+    def wrap_dialect(self, dialect: Any) -> None:
+        """Hear of each commit, and keep SQLite's transactions ours, by the dialect's documented methods."""
+        if getattr(dialect, "_ci_migrate", False):
+            return
+        dialect._ci_migrate = True
+        do_commit, do_rollback, set_level = (
+            dialect.do_commit,
+            dialect.do_rollback,
+            dialect.set_isolation_level,
+        )
+
+        def commit(connection: Any) -> None:
+            session = self.state.session_of(connection)
+            if session is not None:
+                session.probed.clear()
+            if session is None or session.entry is None or self.state.wall.mode == READ:
+                do_commit(connection)
+            elif self.before_commit(dialect, raw_connection(connection), session):
+                do_commit(connection)
+                self.report_commit(session)
+            else:
+                do_commit(connection)
+
+        def rollback(connection: Any) -> None:
+            session = self.state.session_of(connection)
+            if session is not None:
+                session.probed.clear()
+            if session is not None and session.dirty:
+                session.dirty = False
+                self.state.channel.send(
+                    "rolled-back",
+                    revision=self.state.place_of(session)[1],
+                    statements=self.state.position,
+                    contexts=session.contexts,
+                    database=session.entry or "",
+                    at=self.state.clock(),
+                )
+            do_rollback(connection)
+
+        def set_isolation_level(connection: Any, level: str) -> None:
+            set_level(connection, level)
+            raw = raw_connection(connection)
+            session = self.state.session_of(raw)
+            if session is None:
+                self.state.levels[id(raw)] = str(level)
+            else:
+                session.autocommit = str(level).upper() == "AUTOCOMMIT"
+            if dialect.name == "sqlite":
+                raw.isolation_level = None
+
+        dialect.do_commit, dialect.do_rollback, dialect.set_isolation_level = (
+            commit,
+            rollback,
+            set_isolation_level,
+        )
+
+    def before_commit(self, dialect: Any, raw: Any, session: Session) -> bool:
+        """Ask before something is committed; False where there is nothing to commit."""
+        fields = {}
+        if dialect.name == "postgresql" and in_transaction(raw) is not False:
+            cursor = raw.cursor()
+            try:
+                cursor.execute("SELECT pg_current_xact_id_if_assigned()::text")
+                fields["xid"] = cursor.fetchone()[0]
+            finally:
+                cursor.close()
+            # it has one without a statement that we saw where a function or a raw cursor has written
+            session.dirty = session.dirty or fields["xid"] is not None
+        if not session.dirty:
+            return False
+        if dialect.name in MYSQL and self.state.marker:
+            fields["xid"] = self.mark(raw)
+        if session.entry and fields.get("xid"):
+            fields["xid"] = "{}/{}".format(session.entry, fields["xid"])  # which of several databases to ask
+        if dialect.name == "sqlite" and session.violations is not None:
+            now = foreign_key_violations(raw)
+            new = now - session.violations
+            if new:
+                table = min(new, key=str)[0]
+                raise Refused(
+                    f"{len(new)} rows of {table} refer to rows that are gone (PRAGMA foreign_key_check; "
+                    "the revision switched foreign keys off)"
+                )
+            session.violations = now
+        self.state.channel.ask(
+            "committing", statements=self.state.position, revision=self.state.place_of(session)[1], **fields
+        )
+        return True
+
+    def mark(self, raw: Any) -> str | None:
+        """MySQL and MariaDB: a row beside the ledger, in the very transaction that is about to be committed.
+
+        Asked later it tells whether that was committed. None where the row can't be written: then nobody can tell.
+        """
+        marker = self.state.marker
+        name = str(marker["database"]).replace("`", "``")
+        cursor = raw.cursor()
+        try:
+            cursor.execute(
+                "INSERT INTO `{}`.ci_migrate_commits (run_id, position) VALUES ('{}', {:d})".format(
+                    name.replace("%", "%%"), marker["run"], self.state.position
+                )
+            )
+        except Exception:
+            return None
+        finally:
+            cursor.close()
+        return "{}:{}:{}".format(marker["database"], marker["run"], self.state.position)
+
+    def report_commit(self, session: Session) -> None:
+        """It is committed: tell the parent, and wait for its word."""
+        session.dirty = False
+        session.probed.clear()
+        context, revision, complete = self.state.place_of(session)
+        self.state.channel.ask(
+            "committed",
+            statements=self.state.position,
+            context=context,
+            contexts=session.contexts,
+            database=session.entry or "",
+            revision=revision,
+            complete=complete,
+            at=self.state.clock(),
+        )
+        if complete:  # what comes now is env.py's, until the next revision starts
+            session.revision = None
+        if self.state.stamped:
+            self.state.revision = self.state.blame.revision_file = None
+
+    # -- statements
+
+    def before_execute(
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool
+    ) -> tuple[str, Any]:
+        """A statement is about to be sent: held back, refused, or announced."""
+        session = self.state.session_of(conn.connection)
+        if self.state.internal or session is None or session.entry is None:
+            return statement, parameters
+        wall = self.state.wall
+        sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
+        if wall.mode == READ:
+            if not WRITES.match(statement):
+                return statement, parameters
+            self.state.channel.send("write-at-load", sql=statement[:2000])
+            return send_nothing(statement, mysql, executemany)
+        if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
+            wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
+        if mysql:
+            self.settle(conn.dialect, session)
+        raw = raw_connection(conn.connection)
+        if session.dirty and in_transaction(raw) is False:
+            self.report_commit(session)  # by a raw cursor, behind SQLAlchemy's back
+        if sqlite:
+            self.prepare_statement(raw, session, statement)
+        if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
+            conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
+        if READS.match(statement):
+            return statement, parameters
+        file, line = self.state.blame.find_site(outside=self.state.revision is None)
+        digest = sha256(statement.encode("utf-8", "replace")).hexdigest()
+        revision = self.state.revision
+        if self.state.stamped and self.state.of_context.get(self.state.context, session) is not session:
+            revision = None  # it has come to its end, on another connection: this is env.py's
+        committed_before = self.state.skip.get((self.state.context, revision))
+        if committed_before:
+            if committed_before.pop(0) != digest:
+                raise Refused("what is committed of the revision begins otherwise: " + shorten(statement))
+            if OF_SESSION.match(statement):
+                return statement, parameters  # its effect ended with the session that sent it
+            return send_nothing(statement, mysql, executemany)
+        self.state.channel.ask(
+            "statement",
+            position=self.state.position + 1,
+            context=self.state.context,
+            revision=revision,
+            file=file,
+            line=line,
+            sql=statement[:20000],
+            digest=digest,
+        )
+        self.state.position += 1
+        if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
+            session.dirty = True
+        self.started[id(cursor)] = (self.state.position, time.monotonic(), file is not None)
+        if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
+            # the process list shows no other name of a session: by this one an orphaned statement is found
+            statement = wall.mysql.caption + statement
+        return statement, parameters
+
+    def settle(self, dialect: Any, session: Session) -> None:
+        """MySQL and MariaDB: env.py goes on with another database, so what ran on the one before it is committed first.
+
+        Its DDL is there already: a failure further on would take back the version row alone.
+        """
+        earlier = self.state.of_context.get(self.state.context)
+        if earlier is not None and self.state.stamped and earlier.dirty and earlier.entry != session.entry:
+            dialect.do_commit(earlier.connection)
+
+    def prepare_statement(self, raw: Any, session: Session, statement: str) -> None:
+        """SQLite: begin a real transaction before the first statement that is no PRAGMA and no transaction control."""
+        match = FOREIGN_KEYS.match(statement)
+        if match:
+            if in_transaction(raw):
+                self.state.channel.send(
+                    "pragma-in-transaction", revision=self.state.revision, sql=statement[:200]
+                )
+            elif match.group(1).lower() not in ("off", "0", "false", "no"):
+                session.violations = None
+            elif session.violations is None:
+                session.violations = foreign_key_violations(raw)
+        if NO_BEGIN.match(statement) or READS.match(statement) or session.autocommit or in_transaction(raw):
+            return
+        if raw.isolation_level is not None:  # a connect listener of the application's
+            raw.isolation_level = None
+        cursor = raw.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.close()
+
+    def after_execute(
+        self, conn: Any, cursor: Any, statement: str, _parameters: Any, _context: Any, _executemany: bool
+    ) -> None:
+        """It ran."""
+        started = self.started.pop(id(cursor), None)
+        if started is None:
+            return
+        position, begun, scripted = started
+        seconds = time.monotonic() - begun
+        rows = getattr(cursor, "rowcount", -1)
+        rows = rows if isinstance(rows, int) and rows >= 0 else None
+        session = self.state.session_of(conn.connection)
+        ended = self.state.clock()
+        asks = self.state.probe and scripted  # not of Alembic's own UPDATE of its version table
+        probed = self.probe(conn, session, statement) if asks and session is not None else None
+        self.state.channel.send(
+            "done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed
+        )
+        if conn.dialect.name in MYSQL and getattr(cursor, "description", None):
+            tell_transaction(driver_connection(raw_connection(conn.connection)))
+        if session is not None and session.dirty and is_committed_by_itself(conn, session, statement):
+            self.report_commit(session)
+
+    def probe(self, conn: Any, session: Session, statement: str) -> list[list[str]] | None:
+        """What the session itself answers after a statement, without what it answered before in this transaction.
+
+        Not asked again for further rounds of a loop, nor outside of transactions, where everything is over: then None.
+        """
+        raw = raw_connection(conn.connection)
+        kind = (self.state.context, self.state.revision, VARYING.sub("?", statement))
+        if session.autocommit or kind in self.asked or not in_transaction(raw):
+            return None
+        self.asked.add(kind)
+        begun = time.monotonic()
+        cursor = raw.cursor()
+        try:
+            cursor.execute(self.state.probe)
+            found = {tuple(str(value) for value in row) for row in cursor.fetchall()} - session.probed
+        finally:
+            cursor.close()
+            self.state.measuring += time.monotonic() - begun
+        session.probed |= found
+        return sorted(list(row) for row in found)
+
+    def on_error(self, context: Any) -> None:
+        """It failed."""
+        # `context.cursor` is documented, and missing
+        cursor = getattr(context.execution_context, "cursor", None)
+        started = self.started.pop(id(cursor), None)
+        if started is not None:
+            error = context.original_exception
+            self.state.channel.send(
+                "statement-failed",
+                position=started[0],
+                seconds=time.monotonic() - started[1],
+                error=error_words(error),
+                sqlstate=sqlstate(error),
+            )
+
+
+def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bool:
+    """Whether a statement reaches beyond the scratch copy."""
+    if not mysql:
+        return leaves_database(statement)
+    entry = next(e for e in wall.entries if str(e["name"]) == session.entry)
+    return bool(leaves_mysql(statement, str(entry["connect"].get("database")), wall.mysql.others))
+
+
+def send_nothing(statement: str, mysql: bool, executemany: bool) -> tuple[str, Any]:
+    """What is sent in place of a statement that must not run: it gives no rows."""
+    nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
+    return (statement, []) if executemany else (nothing, ())
+
+
+def foreign_key_violations(raw: Any) -> set[tuple[Any, ...]]:
+    """The rows whose foreign keys lead nowhere; none where SQLite can't tell (a parent table is missing)."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute("PRAGMA foreign_key_check")
+        return {tuple(row) for row in cursor.fetchall()}
+    except Exception:
+        return set()
+    finally:
+        cursor.close()
+
+
+def tell_transaction(driver: Any) -> None:
+    """PyMySQL and its relatives keep the status of before a statement that gives rows, as INSERT ... RETURNING does."""
+    status = getattr(driver, "server_status", None)
+    if isinstance(status, int) and not status & 2:  # SERVER_STATUS_AUTOCOMMIT
+        driver.server_status = status | 1  # SERVER_STATUS_IN_TRANS
+
+
+def is_committed_by_itself(conn: Any, session: Session, statement: str) -> bool:
+    """Whether what was sent is committed without anybody's COMMIT."""
+    inside = in_transaction(conn.connection)
+    if inside is None and conn.dialect.name in MYSQL:  # mysqlclient does not say
+        return session.autocommit or IMPLICIT_COMMIT.match(statement) is not None
+    return session.autocommit or inside is False

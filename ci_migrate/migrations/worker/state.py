@@ -1,0 +1,105 @@
+"""What the child knows of its one run, and of each connection. `main` makes one `State`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from .blame import Blame
+from .channel import Channel
+from .wall import DRY_RUN, Wall
+
+
+class Session:
+    """What is known of one driver's connection."""
+
+    def __init__(self, entry: str | None, connection: Any, autocommit: bool) -> None:
+        self.entry = entry  # which of the request's databases; None: none of them
+        self.connection = connection  # kept: its id must not be used again
+        self.autocommit = autocommit
+        self.dirty = False  # a statement that may change the database ran since the last commit
+        self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
+        self.contexts: list[int] = []  # the version tables that env.py configured on it; the last is its own
+        self.revision: str | None = None  # the last one that ran there
+        self.stamped = True
+        self.probed: set[tuple[str, ...]] = set()  # what the probe gave since the last commit
+
+
+class State:
+    """The one run of this process."""
+
+    def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
+        self.channel = channel
+        self.request = request
+        self.wall = Wall(channel, request)
+        self.blame = Blame()
+        self.sessions: dict[int, Session] = {}  # by the id of the driver's connection
+        self.levels: dict[int, str] = {}  # isolation levels of connections that are not known yet
+        self.of_context: dict[int, Session] = {}
+        self.position = 0  # of the last statement that was announced
+        self.context = 0
+        self.revision: str | None = None
+        self.stamped = True
+        self.measuring = 0.0  # seconds that went into probes: they are nobody's hold time
+        self.internal = False  # what is sent now is ours
+        self.loading = False  # the revision scripts
+        # asked after each new statement inside a transaction
+        self.probe: str = request.get("probe", "") if request["mode"] == DRY_RUN else ""
+        # MySQL: where a commit leaves its mark
+        self.marker: dict[str, str] = dict(request["setup"]["marker"] or {})
+        if self.marker:
+            self.marker["run"] += "-" + os.urandom(4).hex()  # positions begin anew in each try
+        # what an earlier run has committed of a revision: digests of statements, in their order
+        skip = request.get("skip")
+        self.skip = {(skip["context"], skip["revision"]): list(skip["digests"])} if skip else {}
+
+    def session_of(self, connection: Any) -> Session | None:
+        """What is known of a connection; None where nobody looked at it."""
+        return self.sessions.get(id(raw_connection(connection)))
+
+    def place_of(self, session: Session) -> tuple[int, str | None, bool]:
+        """Version table, revision and whether that ran to its end: of this session, where env.py migrates by it.
+
+        Several sessions that are open side by side are committed one by one, after all of them have run.
+        """
+        if session.contexts:
+            return session.contexts[-1], session.revision, session.stamped
+        return self.context, self.revision, self.stamped
+
+    def clock(self) -> float:
+        """Seconds on a clock that stands still while we measure."""
+        return time.monotonic() - self.measuring
+
+
+def raw_connection(connection: Any) -> Any:
+    """The driver's connection inside SQLAlchemy's pool proxies (the adapted one for async drivers)."""
+    for name in ("dbapi_connection", "connection"):  # the second one: SQLAlchemy before 1.4.24
+        inner = getattr(connection, name, None)
+        if inner is not None:
+            return inner
+    return connection
+
+
+def driver_connection(connection: Any) -> Any:
+    """The driver's connection itself, for async drivers too."""
+    return getattr(connection, "driver_connection", None) or getattr(connection, "_connection", connection)
+
+
+def in_transaction(connection: Any) -> bool | None:
+    """Whether the driver is inside a transaction; None where it does not say."""
+    driver = driver_connection(raw_connection(connection))
+    try:
+        if hasattr(driver, "in_transaction"):
+            return bool(driver.in_transaction)
+        if hasattr(driver, "is_in_transaction"):
+            return bool(driver.is_in_transaction())
+        if hasattr(driver, "get_transaction_status"):
+            return bool(driver.get_transaction_status() != 0)
+        if hasattr(driver, "server_status"):
+            return bool(driver.server_status & 1)  # SERVER_STATUS_IN_TRANS
+        if hasattr(driver, "info"):
+            return int(driver.info.transaction_status) != 0
+    except Exception:
+        return None
+    return None

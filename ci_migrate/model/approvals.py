@@ -1,0 +1,125 @@
+"""Approvals: what one can be given for, what it says, and what the ledger knows of its token."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
+from ci_migrate.model.plan import Identity, Plan
+
+
+class Purpose(StrEnum):
+    """What an approval is for: the directions of plans, and a change of the protection.
+
+    Signed payloads and the ledger call it `direction`.
+    """
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+    RESTORE = "restore"
+    PROTECTION = "protection"
+
+
+@runtime_checkable
+class Approvable(Protocol):
+    """What an approval can be given for: a Plan or a ProtectionChange."""
+
+    @property
+    def target(self) -> str:
+        """The target's name in the settings."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which database it is about."""
+
+    @property
+    def purpose(self) -> str:
+        """One of Purpose."""
+
+    @property
+    def destination(self) -> str:
+        """Where it leads: a revision, a backup's id, what becomes of the protection."""
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """The heads that it starts from; () where it does not depend on them."""
+
+    @property
+    def digest(self) -> str:
+        """What the approval binds."""
+
+
+class ProtectionChange(Frozen, frozen=True, kw_only=True):
+    """A change of a target's protection. `destination` says what becomes of it.
+
+    In JSON it looks like a plan that migrates nothing. Version 0.1.0 wrote it so, and its digest, which approvals
+    bind, is of that text; hence the fields that are always empty.
+    """
+
+    target: str
+    identity: Identity
+    direction: Literal["protection"] = "protection"
+    destination: str
+    contexts: tuple[()] = ()
+    revisions: tuple[()] = ()
+    env_sha256: Literal[""] = ""
+    script_heads: tuple[()] = ()
+
+    @property
+    def purpose(self) -> Purpose:
+        """What an approval of it is for."""
+        return Purpose.PROTECTION
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """None: the protection is the same wherever the target is at."""
+        return ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256_hex(canonical_json(self))
+
+
+def decode_approvable(kind: type, value: Any) -> Any:
+    """A `dec_hook` for msgspec: an Approvable from what its JSON holds."""
+    if kind is not Approvable:
+        raise NotImplementedError(f"{kind} can't be decoded")
+    changes = isinstance(value, dict) and value.get("direction") == Purpose.PROTECTION
+    return msgspec.convert(value, ProtectionChange if changes else Plan)
+
+
+class TokenKind(StrEnum):
+    """What makes a token good: the ledger that knows its hash, or the signatures of approvers."""
+
+    CONFIRMATION = "confirmation"
+    SIGNED = "signed"
+
+
+class Approval(Frozen, frozen=True, kw_only=True):
+    """A grant that fits one plan on one target. The token itself is never kept."""
+
+    approval_id: str
+    kind: TokenKind
+    plan_digest: str
+    target: str
+    approved_by: tuple[str, ...]
+    reason: str
+    created: datetime
+    expires: datetime
+
+
+class TokenRecord(Frozen, frozen=True, kw_only=True):
+    """What the ledger knows of one approval token. `status`: "valid", "used", "revoked" or "expired"."""
+
+    approval: Approval
+    status: str
+    direction: Purpose
+    destination: str
+    from_heads: tuple[str, ...]
+    used_by: str | None = None  # the run that claimed it
+    used: datetime | None = None
+    revoked: datetime | None = None

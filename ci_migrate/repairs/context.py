@@ -1,0 +1,125 @@
+"""What a repair looks at, and what all repairs share: where the target stands, and how that is compared."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ci_migrate.errors import LedgerError
+from ci_migrate.migrations.record import version_table_names
+from ci_migrate.model import (
+    Backup,
+    Diagnosis,
+    Evidence,
+    Fingerprint,
+    JournalEntry,
+    Plan,
+    Report,
+    Schema,
+    TableContent,
+)
+from ci_migrate.repairs.diagnosis import Heads, Witness, diagnose, rows_on
+from ci_migrate.repairs.foreign_writes import UNKNOWN, unexplained
+from ci_migrate.run.run import LedgerRun, bare_schema, heads_of, restored_copy, show_heads, translate_errors
+from ci_migrate.run.since_last_run import definitions_of, schema_diff
+
+
+@dataclass(frozen=True)
+class RepairContext:
+    """A migration of `run`'s target that did not pass.
+
+    `plan` is what was to run, `before` the target's fingerprint ahead of it, without version tables. `evidence` is what
+    the dry run measured and `backup` what this run took or reused; None where there was none. The settings are
+    `run.settings`; `run.forward` says that somebody asked for the rest to be run.
+    """
+
+    run: LedgerRun
+    plan: Plan
+    before: Fingerprint
+    evidence: Evidence | None
+    backup: Backup | None
+
+    @classmethod
+    def of(cls, run: LedgerRun, report: Report) -> "RepairContext":
+        """What the ledger knows of the run that is repaired, which may be an earlier one, and what its stages gave.
+
+        Raises:
+            LedgerError: the ledger does not say what that run began with.
+        """
+        record = run.ledger.run(run.subject)
+        if record is None or record.plan is None or record.before is None:
+            raise LedgerError(
+                f"The ledger ({run.ledger.place}) does not say what run {run.subject} began with.",
+                state="The target is left as it is.",
+                hint="ci-migrate history",
+            )
+        return cls(run, record.plan, record.before, report.evidence, report.backup)
+
+    # ----------------------------------------------------------------- where the target stands
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """How far the migration got, as it was found when it was first asked for."""
+        return self.diagnose()
+
+    def diagnose(self) -> Diagnosis:
+        """How far the migration got, as the target is now."""
+        database = self.run.database
+        witness = Witness(committed=database.commit_outcome, contents=database.contents)
+        now = Fingerprint.of(self.read_schema())
+        return diagnose(
+            self.plan, self.evidence, self.before, now, self.read_heads(), self.read_journal(), witness
+        )
+
+    def read_heads(self) -> Heads:
+        """The rows of each version table, now."""
+        return heads_of(self.run.database, self.plan)
+
+    def read_schema(self) -> Schema:
+        """The schema without version tables, now."""
+        return bare_schema(self.run.database, self.plan)
+
+    def read_contents(self, tables: Iterable[str]) -> Mapping[str, TableContent]:
+        """What some tables hold, now; those that are not there are left out."""
+        with translate_errors(self.run.database):
+            return self.run.database.contents(tables)
+
+    def read_journal(self) -> tuple[JournalEntry, ...]:
+        """What the run, and repairs of it, wrote down of each statement."""
+        with self.run.ledger.journal(self.run.subject) as journal:
+            return journal.entries()
+
+    def heads_at(self, commit_point: int | None) -> Heads:
+        """The rows of each version table on a commit point of the dry run; 0 is where the run began."""
+        if commit_point and self.evidence is not None:
+            return self.evidence.commit_points[commit_point - 1].heads
+        return tuple(c.from_heads for c in self.plan.contexts)
+
+    # ----------------------------------------------------------------- proofs
+
+    def prove_heads(self, commit_point: int) -> list[str]:
+        """In words, what the version rows are instead of those of a commit point; [] where they are those."""
+        heads, wanted = self.read_heads(), self.heads_at(commit_point)
+        return [f"it is at {show_heads(heads)} instead of {show_heads(wanted)}"] if heads != wanted else []
+
+    def prove_as_before(self) -> list[str]:
+        """Heads and schema that are not those before the run, in words; [] proves that it is as it was."""
+        changed = schema_diff(self.before, self.read_schema(), definitions_of(self.evidence))
+        return self.prove_heads(0) + changed
+
+    def foreign_writes(self) -> str:
+        """What somebody else wrote since the backup, in words; "" for nothing. What can't be told counts as written.
+
+        Every row is compared with the restored backup or, in tables that the run touched, with the dry run.
+        """
+        run, commit_point = self.run, self.diagnosis.commit_point
+        if self.backup is None or self.evidence is None or commit_point is None:
+            return UNKNOWN
+        with restored_copy(run, self.backup, f"{run.id}_cmp") as copy, translate_errors(copy):
+            then = copy.contents(copy.counts())
+        with translate_errors(run.database):
+            now = run.database.contents(run.database.counts())
+        rehearsed = rows_on(self.evidence, commit_point) if commit_point else {}
+        dropped = dict.fromkeys(rows_on(self.evidence, 0).keys() - rehearsed.keys()) if rehearsed else {}
+        expected = {**then, **dropped, **rehearsed}
+        ours = version_table_names(self.plan)
+        return unexplained({t: expected.get(t) for t in expected.keys() | now.keys() if t not in ours}, now)

@@ -1,0 +1,208 @@
+"""A migration of the target as it runs: what is still to run, and who answers the child: journal first, then go."""
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from ci_migrate.errors import CiMigrateError
+from ci_migrate.ledger.journal import Journal
+from ci_migrate.migrations import events
+from ci_migrate.migrations.record import Follower
+from ci_migrate.migrations.requests import PlannedTable, RunRequest, make_table, make_tables
+from ci_migrate.migrations.runner import Ended
+from ci_migrate.model import EntryKind, Evidence, JournalEntry, Plan, Progress, Statement, sha256_hex
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.diagnosis import revisions_done
+from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.run import LedgerRun
+
+LOCK_CHECK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is still to run: as a request names it, and as the dry run rehearsed it (None: there was none)."""
+
+    contexts: tuple[PlannedTable, ...]
+    rehearsed: tuple[Statement, ...] | None
+
+    @classmethod
+    def of(cls, plan: Plan, evidence: Evidence | None, commit_point: int) -> "Rest":
+        """The rest of the plan above a commit point; 0 is all of it."""
+        if evidence is None or not commit_point:
+            return cls(make_tables(plan), evidence.statements if evidence else None)
+        done = {(n, r) for n, some in enumerate(revisions_done(plan, evidence, commit_point)) for r in some}
+        heads = evidence.commit_points[commit_point - 1].heads
+        contexts = tuple(
+            make_table(c, heads[n], [r for r in c.revisions if (n, r) not in done])
+            for n, c in enumerate(plan.contexts)
+        )
+        tables = [
+            c.version_table.name for c in plan.contexts
+        ]  # they are there by now: nobody makes them again
+        rehearsed = tuple(
+            s
+            for s in evidence.statements
+            if (s.context, s.revision) not in done
+            and (s.revision is not None or not any(t in s.sql for t in tables))
+        )
+        return cls(contexts, rehearsed)
+
+    @classmethod
+    def after_rollback(cls, context: RepairContext) -> "Rest | None":
+        """What is to run after a failure; None where that failure may have left something behind."""
+        diagnosis = context.diagnose()
+        clean = diagnosis.found in (Progress.NOT_STARTED, Progress.ROLLED_BACK, Progress.COMMITTED)
+        return cls.of(context.plan, context.evidence, diagnosis.commit_point or 0) if clean else None
+
+
+@dataclass
+class Watcher:
+    """Answers the child while it migrates the target: journal first, then the word to go on."""
+
+    run: LedgerRun
+    plan: Plan
+    rehearsed: tuple[Statement, ...] | None
+    journal: Journal
+    started: float  # of the first try, on the monotonic clock
+    failed: events.StatementFailed | None = None  # the last statement, if it failed
+    _pending: list[JournalEntry] = field(default_factory=list)
+    _prefix: str = ""
+    _follower: Follower | None = None
+    _lock_checked: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if self.rehearsed is not None:
+            self._follower = Follower(self.run.settings.project_dir, self.rehearsed)
+
+    def handle(self, event: events.AnyEvent) -> str | None:
+        """Write down what is about to happen, then let it happen."""
+        match event:
+            case events.StatementStarted():
+                return self._statement(event)
+            case events.StatementDone():
+                self.failed = None
+                self._note(EntryKind.DONE, position=event.position, rows=event.rows)
+            case events.StatementFailed():
+                self.failed = event
+                self._note(EntryKind.FAILED, position=event.position, note=event.error)
+            case events.Committing():
+                self._note(
+                    EntryKind.COMMITTING,
+                    position=event.statements,
+                    revision=event.revision,
+                    note=event.xid or "",
+                )
+                self.flush()
+            case events.Committed():
+                note = "complete" if event.complete else "partial"
+                self._note(
+                    EntryKind.COMMITTED,
+                    position=event.statements,
+                    revision=event.revision,
+                    context=event.context,
+                    note=note,
+                )
+                self.flush()
+            case events.Session():
+                self._note(EntryKind.SESSION, note=f"{event.database} pid {event.pid}")
+            case events.Stamped():
+                self._note(
+                    EntryKind.STAMPED,
+                    revision=event.revision,
+                    context=event.context,
+                    note=" ".join(event.heads),
+                )
+            case events.RevisionStarted() if event.revision:
+                script = self.plan.revision(event.revision)
+                self.run.tell(f"{event.revision} {script.message if script else ''}".rstrip())
+            case events.Finished():
+                self._note(EntryKind.FINISHED)
+            case _:
+                pass
+        return None
+
+    def migrate(self, request: RunRequest) -> Ended:
+        """Have a child migrate the target; how it ended, with the error that came first."""
+        heart = Heartbeat(self.run, self.run.database)
+        ended = self.run.workers.run(request, heart.around(self.handle), tick=heart.beat)
+        self.flush()
+        return self._unmask(ended)
+
+    def _unmask(self, ended: Ended) -> Ended:
+        """The end with the error that came first.
+
+        Alembic's batch mode cleans up after an error by a statement that no dry run has seen: the refusal of that
+        statement must not hide the error.
+        """
+        if self.failed is None or ended.failed is None or ended.failed.kind != "refused":
+            return ended
+        message = self.run.workers.redact(self.failed.error)
+        return replace(
+            ended,
+            failed=msgspec.structs.replace(
+                ended.failed, kind="error", message=message, sqlstate=self.failed.sqlstate
+            ),
+        )
+
+    def _statement(self, event: events.StatementStarted) -> str | None:
+        refusal = self._refusal(event)
+        if refusal:
+            return f"refuse {refusal}".replace("\n", " ")
+        self._prefix = sha256_hex((self._prefix + event.digest).encode())
+        self._note(
+            EntryKind.STATEMENT,
+            position=event.position,
+            context=event.context,
+            revision=event.revision,
+            digest=event.digest,
+            prefix=self._prefix,
+        )
+        self.flush()
+        return None
+
+    def _refusal(self, event: events.StatementStarted) -> str | None:
+        if self.run.lock is not None and time.monotonic() - self._lock_checked > LOCK_CHECK_SECONDS:
+            self._lock_checked = time.monotonic()
+            try:
+                self.run.lock.check()
+            except CiMigrateError as error:
+                return error.what
+        limit = self.run.settings.max_duration
+        if limit and time.monotonic() - self.started > limit:
+            return f"max-duration ({limit:.0f} s) is over"
+        return self._follower.check(event) if self._follower else None
+
+    def _note(
+        self,
+        kind: EntryKind,
+        *,
+        position: int = 0,
+        context: int = 0,
+        revision: str | None = None,
+        digest: str = "",
+        prefix: str = "",
+        rows: int | None = None,
+        note: str = "",
+    ) -> None:
+        self._pending.append(
+            JournalEntry(
+                kind=kind,
+                position=position,
+                context=context,
+                revision=revision,
+                digest=digest,
+                prefix=prefix,
+                rows=rows,
+                note=note[:500],
+                at=datetime.now(UTC),
+            )
+        )
+
+    def flush(self) -> None:
+        """Write what was noted, in one transaction."""
+        if self._pending:
+            self.journal.append(*self._pending)
+            self._pending.clear()

@@ -1,0 +1,160 @@
+from datetime import timedelta
+
+import msgspec
+import pytest
+from approval_support import (
+    NOW,
+    a_payload,
+    a_token,
+    a_trust,
+    some_facts,
+)
+from ledger_support import a_plan
+
+from ci_migrate.approval.payload import (
+    STAGE_OF,
+    Facts,
+    decode_payload,
+    files_digest,
+    lifetime_refusal,
+    payload_diff,
+)
+from ci_migrate.approval.verification import verify
+from ci_migrate.errors import NotApprovedError
+from ci_migrate.model import Direction, Identity, ProtectionChange, Purpose, Revision
+
+DAY = timedelta(days=1)
+
+
+def refused(token, trust=None, now=NOW):
+    with pytest.raises(NotApprovedError) as caught:
+        verify(token, trust or a_trust(), now)
+    assert "\n" not in caught.value.what
+    return caught.value.what
+
+
+def test_T3_expired_not_yet_valid_made_in_the_future_or_valid_for_too_long():
+    second, longest = timedelta(seconds=1), timedelta(minutes=30)
+    payload = a_payload()
+    said = [
+        lifetime_refusal(payload, payload.expires, longest),
+        lifetime_refusal(payload, payload.expires + second, longest),
+        lifetime_refusal(a_payload(not_before=NOW + second), NOW, longest),
+        lifetime_refusal(a_payload(issued=NOW + second), NOW, longest),
+        lifetime_refusal(a_payload(expires=payload.expires + second), NOW, longest),
+        lifetime_refusal(a_payload(expires=NOW), NOW, longest),
+    ]
+    assert [words.split(" at ")[0].split(" 2026")[0] for words in said] == [
+        "The token expired",
+        "The token expired",
+        "The token is not valid before",
+        "The token was made in the future,",
+        "The token is valid for 0:30:01; allowed is 0:30:00.",
+        "The token is valid for 0:00:00; allowed is 0:30:00.",
+    ]
+    assert lifetime_refusal(payload, NOW, longest) == ""
+    assert lifetime_refusal(payload, payload.expires - second, longest) == ""
+
+
+def test_T4_each_field_that_does_not_fit_is_named():
+    """Each field of the payload altered in turn, signed by an approver all the same."""
+    elsewhere = Identity(dialect="sqlite", place="/srv/other.db", facts={"file": "/srv/other.db"})
+    copied = Identity(dialect="sqlite", place="/srv/app.db", facts={"file": "/srv/app.db", "inode": "2"})
+    altered = {
+        "target": ("staging", "target"),
+        "target_uuid": ("u-2", "target's UUID"),
+        "plan_digest": ("d" * 64, "plan"),
+        "direction": (Direction.DOWNGRADE, "direction"),
+        "from_heads": (("0000",), "heads before"),
+        "destination": ("3333", "destination"),
+        "files_digest": ("f" * 64, "revision files"),
+        "commit": ("d" * 40, "commit"),
+        "evidence_digest": ("d" * 64, "evidence"),
+        "stages": (("rollback",), "stages"),
+    }
+    for field, (value, name) in altered.items():
+        found = payload_diff(a_payload(**{field: value}), some_facts())
+        assert [words.split(":")[0] for words in found] == [name], field
+    for identity, names in (
+        (elsewhere, ["database", "database's identity"]),
+        (copied, ["database's identity"]),
+    ):
+        found = payload_diff(a_payload(identity=identity), some_facts())
+        assert [words.split(":")[0] for words in found] == names
+    assert payload_diff(a_payload(), some_facts()) == []
+
+
+def test_T4_one_byte_changed_in_one_revision():
+    swapped = a_plan(
+        revisions=(Revision(id="2222", file="versions/2222_b.py", sha256="c" * 64, message="b"),)
+    )
+    found = payload_diff(a_payload(), some_facts(plan=swapped))
+    assert [words.split(":")[0] for words in found] == ["revision files", "plan", "evidence"]
+
+
+def test_an_approval_to_go_forward_goes_back_by_the_ways_that_it_names_only():
+    assert payload_diff(a_payload(), some_facts(stage="downgrade")) == []
+    assert payload_diff(a_payload(), some_facts(stage="restore")) == [
+        "stages: approved was migrate, undo, downgrade, here it is restore"
+    ]
+
+
+def test_an_approval_that_names_a_commit_or_evidence_is_for_nothing_less():
+    assert "commit: approved was cccccccccccc, here it is none" in payload_diff(
+        a_payload(), some_facts(commit=None)
+    )
+    assert payload_diff(a_payload(commit=None), some_facts()) == []
+    # before the dry run there is no evidence to compare with
+    assert payload_diff(a_payload(), some_facts(evidence_digest=None)) == []
+    assert payload_diff(a_payload(evidence_digest=None), some_facts())[0].startswith(
+        "evidence: approved was none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.replace(b'"reason"', b'"because"'), "can't be read"),
+        (lambda d: d.replace(b'{"', b'{"reason":"x","', 1), "one form"),
+        (lambda d: d.replace(b'{"', b'{ "', 1), "one form"),
+        (lambda d: d.replace(b'"format":1', b'"format":2'), "one form"),
+        (lambda d: d.replace(b"ticket 4711", b"  "), "no reason"),
+        (lambda d: d.replace(b"0123456789abcdef", b"x"), "nonce"),
+        (lambda d: d.replace(b"12:00:00Z", b"12:00:00"), "no time zone"),
+        (lambda _: b"[]", "can't be read"),
+        (lambda _: b"[" * 9000, "can't be read"),
+    ],
+)
+def test_a_payload_has_one_form(change, message):
+    data = a_payload().encode()
+    assert decode_payload(data) == a_payload()
+    assert message in refused(a_token(change(data)))
+
+
+def test_an_approval_of_a_change_of_the_protection_fits_that_change_only():
+    plan = a_plan()
+    change = ProtectionChange(target=plan.target, identity=plan.identity, destination="unprotect")
+    payload = a_payload(
+        plan_digest=change.digest,
+        direction=change.purpose,
+        from_heads=(),
+        destination="unprotect",
+        files_digest=files_digest(change),
+        stages=("protection",),
+        commit=None,
+        evidence_digest=None,
+    )
+    assert decode_payload(payload.encode()) == payload
+    assert payload_diff(payload, Facts(plan=change, target_uuid="u-1")) == []
+    other = msgspec.structs.replace(change, destination="unfreeze")
+    found = payload_diff(payload, Facts(plan=other, target_uuid="u-1"))
+    assert found[0] == "destination: approved was unprotect, here it is unfreeze"
+    assert payload_diff(payload, Facts(plan=plan, target_uuid="u-1"))
+
+
+def test_every_purpose_has_its_own_stage():
+    assert {str(purpose) for purpose in Purpose} == {str(direction) for direction in Direction} | {
+        "protection"
+    }
+    assert set(STAGE_OF) == set(Purpose)
+    assert len(set(STAGE_OF.values())) == len(Purpose)

@@ -1,0 +1,21 @@
+"""`ci-migrate plan`: reads, and leaves nothing behind."""
+
+import json
+
+
+def test_what_would_run(alembic_project):
+    done = alembic_project.call("plan", "--json")
+    assert done.code == 0, done.text
+    report = json.loads(done.out)["report"]
+    assert report["command"] == "plan"
+    (check,) = [r for r in report["results"] if r["outcome"] != "skipped"]
+    assert check["stage"] == "check"
+    assert [r["id"] for r in check["plan"]["revisions"]] == ["r1", "r2"]
+    assert not alembic_project.database.exists()
+    assert not list(alembic_project.folder.glob("*.ci-migrate")), "it makes no ledger"
+
+
+def test_a_plan_to_a_revision_that_is_none(alembic_project):
+    done = alembic_project.call("plan", "r7")
+    assert done.code == 1, done.text
+    assert "r7" in done.text

@@ -1,0 +1,30 @@
+"""`ci-migrate repair`: what an unfinished run left is shown first, then mended."""
+
+
+def test_nothing_to_repair(alembic_project):
+    done = alembic_project.call("repair")
+    assert done.code == 0, done.text
+    assert "nothing to repair" in done.text
+    assert not alembic_project.database.exists()
+
+
+def test_a_run_that_was_killed(migrated, ledger_of):
+    """Killed after the last commit and before anybody wrote that down: the target is migrated."""
+    ledger = ledger_of(migrated)
+    (record,) = ledger.runs()
+    ledger.update_run(
+        record.run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
+    )
+    assert migrated.call("run").code == 7
+    before = migrated.dump()
+    shown = migrated.call("repair", "--dry-run")
+    assert "Found:" in shown.text
+    assert ledger.unfinished("dev") is not None, "it is only shown"
+    done = migrated.call("repair")
+    assert done.code == 0, done.text
+    assert done.report["command"] == "repair"
+    assert done.report["runId"] == record.run_id
+    assert ledger.unfinished("dev") is None
+    assert ledger.run(record.run_id).state == "migrated"
+    assert migrated.dump() == before
+    assert migrated.call("run").code == 0

@@ -1,0 +1,108 @@
+"""Who is blamed for a failure: file and line in the project, whatever its folders are named."""
+
+import pytest
+import sqlalchemy as sa
+from alembic_project import INI
+from child_support import Seen, plain_request, start_workers
+from env_zoo import PLAIN, SYNC, Zoo
+
+from ci_migrate.migrations import events
+from ci_migrate.migrations.worker import failure
+
+FOLDERS = ("migrations", "alembic", "sqlalchemy", "shop/asyncio", "lib/python3.11/shop", "dist-packages/shop")
+
+
+@pytest.fixture(params=FOLDERS)
+def zoo(request, tmp_path):
+    """A project whose script folder has this name."""
+    project = Zoo(tmp_path, url=sa.URL.create("sqlite", database=str(tmp_path / "app.db")))
+    scripts = tmp_path / request.param
+    (scripts / "versions").mkdir(parents=True)
+    (tmp_path / "migrations").exists() or (tmp_path / "migrations").symlink_to(scripts)
+    project.write("alembic.ini", INI.replace("%(here)s/migrations", f"%(here)s/{request.param}"))
+    project.set_url(project.url)
+    project.scripts = scripts
+    (scripts / "env.py").write_text(SYNC + PLAIN)
+    project.revision("r1", None, "op.execute('create table one (id integer)')")
+    return project
+
+
+def line_of(path, text):
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def fail(zoo, **more):
+    ended = start_workers(zoo).run(plain_request(zoo, **more), lambda _event: None)
+    assert ended.failed is not None, ended
+    return ended.failed
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["raise ValueError('not today')", "op.execute('create nonsense')", "op.drop_table('never_there')"],
+)
+def test_F63_file_and_line_of_a_failing_revision(zoo, code):
+    zoo.revision("r1", None, code)
+    file = zoo.scripts / "versions" / "r1.py"
+    failed = fail(zoo)
+    assert (failed.file, failed.line, failed.revision) == (str(file), line_of(file, code), "r1")
+    assert f"line {failed.line}, in upgrade" in failed.trace
+
+
+def test_F63_a_revision_is_blamed_for_what_it_gives_a_library(zoo):
+    code = "import contextlib\nwith contextlib.ExitStack() as stack:\n    stack.callback(int, 'x')"
+    zoo.revision("r1", None, code)
+    failed = fail(zoo)
+    assert failed.file == str(zoo.scripts / "versions" / "r1.py")
+
+
+def test_F63_a_revision_that_cannot_be_loaded(zoo):
+    file = zoo.scripts / "versions" / "r1.py"
+    file.write_text(file.read_text() + "\nnobody_knows_this\n")
+    failed = fail(zoo)
+    assert (failed.file, failed.line) == (str(file), line_of(file, "nobody_knows_this"))
+
+
+def test_F63_env_py_that_fails(zoo):
+    file = zoo.scripts / "env.py"
+    file.write_text(SYNC + "\nint('many')\n" + PLAIN)
+    failed = fail(zoo)
+    assert (failed.file, failed.line) == (str(file), line_of(file, "int('many')"))
+
+
+def test_F63_a_statement_of_env_py_has_its_place(zoo):
+    code = "    connection.execute(text('create table extra (id integer)'))"
+    file = zoo.scripts / "env.py"
+    file.write_text(SYNC + PLAIN + code)
+    seen = Seen()
+    ended = start_workers(zoo).run(plain_request(zoo), seen)
+    assert ended.ok, ended
+    (sent,) = [e for e in seen.events if isinstance(e, events.StatementStarted) and "extra" in e.sql]
+    assert (sent.revision, sent.file, sent.line) == (None, str(file), line_of(file, "extra"))
+    (sent,) = [e for e in seen.events if isinstance(e, events.StatementStarted) and " one " in e.sql]
+    revision = zoo.scripts / "versions" / "r1.py"
+    assert (sent.file, sent.line) == (str(revision), line_of(revision, "table one"))
+
+
+def test_F93_nobody_is_blamed_where_nothing_of_the_project_ran(zoo):
+    failed = fail(zoo, configure="there_is_no_such_module:function")
+    assert (failed.file, failed.line) == (None, None)
+    assert "there_is_no_such_module" in failed.message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Duplicate entry 'ana's@example.com' for key 'ix_email' (1062)",
+        "Incorrect integer value: 'ana's' for column `shop`.`users`.`age` at row 1 (1366)",
+        "Truncated incorrect DOUBLE value: 'ana's' (1292)",
+        'invalid input syntax for type integer: "ana\'s \\"own\\""',
+        'invalid input value for enum mood: "ana\'s"',
+    ],
+)
+def test_what_stood_in_a_row_is_not_repeated(words):
+    told = failure.error_words(ValueError(words))
+    assert "ana" not in told
+    assert "***" in told
+    assert told.startswith("ValueError: " + words[:12])
+    assert told.split("***")[1].lstrip("'\"").split("(")[0].strip() in words

@@ -1,0 +1,18 @@
+"""What arguments of a connect mean. `tests/migrations/test_wall.py` shows the wall as a whole."""
+
+import pytest
+
+from ci_migrate.migrations.worker import wall
+
+
+@pytest.mark.parametrize(
+    ("dsn", "parts"),
+    [
+        ("host=h port=1 dbname=d", {"host": "h", "port": "1", "dbname": "d"}),
+        (r"host = 'a b' password='it\'s \\'", {"host": "a b", "password": "it's \\"}),
+        ("postgres://u:p%40@h:5/d?sslmode=require", {"host": "h", "port": 5, "dbname": "d", "user": "u", "password": "p@", "sslmode": "require"}),
+        ("", {}),
+    ],
+)  # fmt: skip
+def test_connection_strings(dsn, parts):
+    assert wall.parse_dsn(dsn) == parts

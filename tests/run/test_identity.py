@@ -1,0 +1,134 @@
+"""History and backups go by the database, whatever its target is called; on each engine."""
+
+import shutil
+
+import pytest
+from alembic_project import AlembicProject
+from sqlalchemy import make_url
+
+from ci_migrate.ledger.ledger import Ledger, open_ledger
+from ci_migrate.ledger.place import ledger_url
+from ci_migrate.model import RunRecord, now
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def project(request, alembic_project) -> AlembicProject:
+    """A project whose target is called `dev`."""
+    if request.param != "sqlite":
+        fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}[request.param]
+        url = make_url(request.getfixturevalue(fixture))
+        driver = "postgresql+psycopg" if request.param == "postgresql" else "mysql+pymysql"
+        text = url.set(drivername=driver).render_as_string(hide_password=False)
+        alembic_project.environ["DATABASE_URL"] = text
+        rename(alembic_project, "dev")
+    return alembic_project
+
+
+def ledger_of(project: AlembicProject) -> Ledger:
+    url = project.environ.get("DATABASE_URL", f"sqlite:///{project.database}")
+    return open_ledger(ledger_url(make_url(url), None), create=False)
+
+
+def rename(project: AlembicProject, name: str = "live") -> None:
+    url = "env:DATABASE_URL" if "DATABASE_URL" in project.environ else "sqlite:///app.db"
+    project.settings(f'[targets.{name}]\nurl = "{url}"\nscratch = "server"\n')
+
+
+def kill(project: AlembicProject, run_id: str) -> None:
+    """As if the run had been killed after its last commit."""
+    with ledger_of(project) as ledger:
+        ledger.update_run(
+            run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
+        )
+
+
+def begin_many(project: AlembicProject, number: int) -> None:
+    """Runs that had nothing to do."""
+    with ledger_of(project) as ledger:
+        for n in range(number):
+            ledger.begin_run(RunRecord(run_id=f"empty-{n}", target="dev", command="run", started=now()))
+            ledger.finish_run(f"empty-{n}", 0, "untouched")
+
+
+def test_F3_an_unfinished_run_is_found_under_any_name(project):
+    killed = project.gate("run")
+    kill(project, killed.run_id)
+    rename(project)
+    status = project.run("status")
+    assert status.code == 7
+    assert f"UNFINISHED   {killed.run_id}" in status.out
+    refused = project.run("run")
+    assert refused.code == 7
+    assert f"Run {killed.run_id}" in refused.text
+    assert project.run("repair").code == 0
+    with ledger_of(project) as ledger:
+        assert ledger.run(killed.run_id).state == "migrated", "its heads and schema were compared"
+    assert project.run("status").code == 0
+
+
+def test_F3_what_a_later_run_left_proves_nothing_of_an_earlier_one(alembic_project):
+    """A ledger of version 0.1.0 may hold an unfinished run with others after it."""
+    killed = alembic_project.gate("run", destination="r1")
+    later = alembic_project.gate("run")
+    assert later.exit_code == 0
+    kill(alembic_project, killed.run_id)
+    shown = alembic_project.run("repair", "--dry-run")
+    assert "proves nothing of the first one" in shown.text
+    repaired = alembic_project.run("repair")
+    assert repaired.code == 0
+    with ledger_of(alembic_project) as ledger:
+        assert ledger.run(killed.run_id).state == f"not proved: {later.run_id} came after it"
+        assert ledger.unfinished(ledger.uuid) is None
+    assert alembic_project.run("status").code == 0
+
+
+def test_F4_after_any_number_of_runs_the_last_migration_and_the_proven_backup_are_known(project):
+    migrated = project.gate("run")
+    begin_many(project, 210)
+    verified = project.run("verify")
+    assert verified.code == 0
+    assert f"As run {migrated.run_id} left it" in verified.out
+    status = project.run("status")
+    assert migrated.backup.backup_id in status.out, "the last proven one"
+    assert "empty-209" in status.out
+
+
+def test_F5_backups_are_found_under_any_name(project):
+    first = project.gate("run")
+    for _ in range(3):
+        assert project.run("backup", "create").code == 0
+    rename(project)
+    found = project.run("backup", "list").out
+    assert len(found.splitlines()) == 4
+    assert f"{first.backup.backup_id}" in found
+    assert "proven" in found
+    pruned = project.run("backup", "prune", "--keep", "1", "--yes")
+    assert pruned.code == 0
+    left = project.run("backup", "list").out
+    assert first.backup.backup_id in left, "the last proven one"
+
+
+def test_F5_postgresql_backups_from_before_a_restore_are_found(alembic_project, postgresql_url):
+    text = make_url(postgresql_url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    alembic_project.environ["DATABASE_URL"] = text
+    rename(alembic_project, "dev")
+    first = alembic_project.gate("run")
+    restored = alembic_project.run("backup", "restore", first.backup.backup_id, "--yes")
+    assert restored.code == 0, restored.text
+    found = alembic_project.run("backup", "list").out
+    assert len(found.splitlines()) == 2
+    assert first.backup.backup_id in found
+    with ledger_of(alembic_project) as ledger:
+        assert len(ledger.known_keys(None)) == 2, "the restore gave it another oid"
+
+
+def test_a_copy_elsewhere_is_another_database(alembic_project, tmp_path_factory):
+    alembic_project.gate("run")
+    assert len(alembic_project.run("backup", "list").out.splitlines()) == 1
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(alembic_project.folder, folder, dirs_exist_ok=True)
+    copy = AlembicProject(folder)
+    refused = copy.run("run")
+    assert refused.code == 1
+    assert "belongs to another database" in refused.text
+    assert copy.run("backup", "prune", "--keep", "1").out.startswith("Nothing to delete")
