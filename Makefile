@@ -14,10 +14,10 @@ demo: .venv/.installed
 	$(BIN)/python examples/bookshop/demo.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
 
 test-long: .venv/.installed
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

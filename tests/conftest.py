@@ -1,5 +1,6 @@
 """Servers that tests need, started on demand, one per test process, ended with it."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -18,7 +19,9 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+import warm_worker
 from alembic_project import AlembicProject, new_project
+from in_memory import IN_MEMORY
 from mysql_server import MySQLServer, installed_mysql, mysql_programs, run_mysql
 from sqlalchemy import URL
 
@@ -31,8 +34,21 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("new")
 
 
+# the tests' modules are compiled once, not by each worker and in each run, also where the environment says otherwise
+WRITES_NO_BYTECODE = sys.dont_write_bytecode
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """What tests import is another matter."""
+    sys.dont_write_bytecode = WRITES_NO_BYTECODE
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the inputs of hypothesis."""
+    """Choose the inputs of hypothesis; have our children forked instead of started."""
+    warm_worker.install()
+    if IN_MEMORY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", IN_MEMORY)  # of `tmp_path`
     hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
 
 
@@ -45,6 +61,32 @@ def require(name: str, reason: str) -> NoReturn:
     if name in os.environ.get("CI_MIGRATE_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required here: {reason}")
     pytest.skip(reason)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # it goes with the process that holds it
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`installed_once(name, install)`: a data folder that the first test process installs and all others copy."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+
+    def install_or_find(name: str, install: Callable[[], AbstractContextManager[Path]]) -> Path:
+        found = place / f"installed-{name}"
+        with _locked(place / f"installed-{name}.lock"):
+            if not found.exists():
+                with install() as data:
+                    shutil.copytree(data, place / f"{found.name}.new", dirs_exist_ok=True)
+                (place / f"{found.name}.new").rename(found)
+        return found
+
+    return install_or_find
 
 
 # --------------------------------------------------------------------------- a browser
@@ -126,7 +168,9 @@ def run_postgresql(
     binaries: Path, *, copy_of: Path | None = None, settings: tuple[str, ...] = ()
 ) -> Iterator[PostgreSQLServer]:
     """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby."""
-    folder = Path(tempfile.mkdtemp(prefix="cim-pg-"))  # short: the path of a socket has 107 bytes
+    folder = Path(
+        tempfile.mkdtemp(prefix="cim-pg-", dir=IN_MEMORY)
+    )  # short: the path of a socket has 107 bytes
     data = folder / "data"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
     process = None
@@ -255,7 +299,9 @@ def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> Iterator[M
     """A server of its own on loopback and a socket, on a copy of an installed data folder."""
     server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
     assert server is not None
-    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))  # short: the path of a socket has 107 bytes
+    folder = Path(
+        tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY)
+    )  # short: the path of a socket has 107 bytes
     process = None
     try:
         shutil.copytree(template, folder / "data")
@@ -307,7 +353,7 @@ def installed_mariadb() -> Iterator[Path]:
     server, install = mariadb_binary("mariadbd"), mariadb_binary("mariadb-install-db")
     if server is None or install is None:
         require("mariadb", "no MariaDB server is installed (Debian: mariadb-server)")
-    folder = Path(tempfile.mkdtemp(prefix="cim-my-"))
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY))
     try:
         user = "root" if os.getuid() == 0 else os.environ.get("USER", "mysql")
         done = subprocess.run(
@@ -349,11 +395,10 @@ def installed_mariadb() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_template() -> Iterator[Path]:
-    """The same, once per test process."""
+def mariadb_template(installed_once: Callable[..., Path]) -> Path:
+    """The same, once for all test processes."""
     pytest.importorskip("pymysql")
-    with installed_mariadb() as folder:
-        yield folder
+    return installed_once("mariadb", installed_mariadb)
 
 
 @pytest.fixture(scope="session")
@@ -391,16 +436,14 @@ def mysql_url(mariadb_server: MariaDBServer) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[MySQLServer]:
+def mysql_server(installed_once: Callable[..., Path]) -> Iterator[MySQLServer]:
     """A MySQL server for this test process; `admin_url` may do anything."""
     pytest.importorskip("pymysql")
     programs = mysql_programs()
     if programs is None:
         require("mysql", "no MySQL server is installed (a system's own, or: .ci/install-mysql .mysql)")
-    with (
-        installed_mysql(programs) as template,
-        run_mysql(programs, template, _free_port()) as server,
-    ):
+    template = installed_once("mysql", partial(installed_mysql, programs))
+    with run_mysql(programs, template, _free_port()) as server:
         yield server
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import forked_command
-from forked_command import NEEDS_A_START
+from warm_worker import READ_AT_START
 
 from ci_migrate.cli import run as run_command
 from ci_migrate.gate import run
@@ -195,7 +195,7 @@ class AlembicProject:
     ) -> Done:
         """Run `ci-migrate ...` here to its end."""
         environ = self.environment(env)
-        if any(name.startswith(NEEDS_A_START) for name in {**self.environ, **(env or {})}):
+        if any(name.startswith(READ_AT_START) for name in {**self.environ, **(env or {})}):
             done = subprocess.run(
                 [*COMMAND, *arguments],
                 cwd=self.folder,

@@ -122,7 +122,6 @@ def start(command: dict) -> None:
         os.chdir(command["cwd"])
         os.environ.clear()
         os.environ.update(command["env"])
-        os.environ["FAULT_GATE"] = str(os.getpid())
         code = obey(command["argv"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -1,4 +1,6 @@
-"""`ci-migrate ...` with a fault: a script that tests start in the place of the command. Nothing of this is in production.
+"""`ci-migrate ...` with a fault: a script that tests start in the place of the command, or `install` in a fork of it.
+
+Nothing of this is in production.
 
 FAULT is `<who>:<moment>:<number>`: who is killed (child, parent, both), whether before or after the journal has
 taken the event in, and at which event of the migration. FAULT_EVENTS names a file that gets one event a line.
@@ -12,7 +14,6 @@ import signal
 import subprocess
 import sys
 
-from ci_migrate.__main__ import main
 from ci_migrate.migrations import events
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.repairs.watcher import Watcher
@@ -78,10 +79,13 @@ def install() -> None:
     global who, moment, number
     who, moment, number = os.environ.get("FAULT", "nobody:never:0").split(":")
     Watcher.handle, Workers.run = handle, run
+    os.environ["FAULT_GATE"] = str(os.getpid())  # for a child that takes it along
     if "FAULT_CALL" in os.environ:
         kill_at_call(*os.environ["FAULT_CALL"].split(":"))
 
 
 if __name__ == "__main__":
+    from ci_migrate.__main__ import main
+
     install()
     main()

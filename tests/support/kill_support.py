@@ -4,8 +4,6 @@ import contextlib
 import io
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +11,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import forked_command
 from alembic_project import INI, AlembicProject, Done
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 
 from ci_migrate import cli
-
-SCRIPT = Path(__file__).with_name("gate_with_faults.py")
 
 KILLING_ENV = """\
 import os, signal
@@ -38,8 +35,7 @@ def strike(kind):
         if who == "raise":
             raise engine.dialect.dbapi.ProgrammingError("injected")
         if who == "both":
-            server = open(f"/proc/{os.getppid()}/stat").read()  # the gate is the parent of what forked this child
-            os.kill(int(server.rpartition(")")[2].split()[1]), signal.SIGKILL)
+            os.kill(int(os.environ["FAULT_GATE"]), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -155,11 +151,9 @@ class Shop(AlembicProject):
             variables["FAULT_IN_CHILD"] = in_child
         if write:
             variables["FAULT_WRITE"] = OTHER_CLIENT.format(url=self.url)
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), *arguments],
-            cwd=self.folder, env=self.environment(variables), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+        done = forked_command.run(
+            arguments, folder=self.folder, environ=self.environment(variables), timeout=timeout, faults=True
+        )
         return Done(done.returncode, done.stdout, done.stderr, self.folder)
 
     def here(self, *arguments: str) -> Done:

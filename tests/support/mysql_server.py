@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from in_memory import IN_MEMORY
 from sqlalchemy import URL
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,9 @@ def _defaults(programs: Path) -> list[str]:
 @contextmanager
 def installed_mysql(programs: Path) -> Iterator[Path]:
     """A data folder with an account `admin` that may do anything."""
-    folder = Path(tempfile.mkdtemp(prefix="cim-m9-"))  # short: the path of a socket has 107 bytes
+    folder = Path(
+        tempfile.mkdtemp(prefix="cim-m9-", dir=IN_MEMORY)
+    )  # short: the path of a socket has 107 bytes
     try:
         secret = PASSWORD.replace("\\", "\\\\").replace("'", "''")
         (folder / "init.sql").write_text(
@@ -79,7 +82,7 @@ def run_mysql(
     programs: Path, template: Path, port: int, *, settings: tuple[str, ...] = ()
 ) -> Iterator[MySQLServer]:
     """A server of its own on loopback and a socket, on a copy of an installed data folder."""
-    folder = Path(tempfile.mkdtemp(prefix="cim-m9-"))
+    folder = Path(tempfile.mkdtemp(prefix="cim-m9-", dir=IN_MEMORY))
     process = None
     try:
         shutil.copytree(template, folder / "data")

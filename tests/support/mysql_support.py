@@ -96,7 +96,7 @@ def another_process(access, script):
     head = f"""
         import os, signal, sys, pymysql
         from pathlib import Path
-        from ci_migrate.databases import mysql_copies as copies
+        from ci_migrate.databases.mysql import copies
         from ci_migrate.databases.mysql.sessions import Access
         access = Access({dict(access.parameters)!r}, "ci-migrate/child")
         """

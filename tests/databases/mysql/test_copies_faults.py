@@ -86,7 +86,7 @@ PROGRAM = """
     import resource, sys
     from pathlib import Path
     from sqlalchemy import make_url
-    from ci_migrate.databases import mysql_copies as copies
+    from ci_migrate.databases.mysql import copies
     from ci_migrate.databases.mysql.sessions import Access, mysql_parameters
     from ci_migrate.errors import BackupError
     access = Access(mysql_parameters(make_url(sys.stdin.readline().strip())), "ci-migrate/test")

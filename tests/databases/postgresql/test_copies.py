@@ -295,18 +295,18 @@ REPLACES = """
     import os, signal
     from pathlib import Path
     from sqlalchemy import make_url
-    from ci_migrate.databases import postgresql, postgresql_copies, postgresql_dump
+    from ci_migrate.databases.postgresql import copies, database, dump
     def die(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
     PATCH
-    postgresql.PostgreSQL(make_url(input())).replace(Path(PAYLOAD), lambda _: None, "x")
+    database.PostgreSQL(make_url(input())).replace(Path(PAYLOAD), lambda _: None, "x")
 """
 POINTS = {
-    "made": "postgresql.load_dump = die",
-    "loading": "postgresql_dump.tools.restore = die",
-    "loaded": "postgresql_copies.swap = die",
-    "renaming": "postgresql_copies._end_sessions = die",
-    "swapped": "load = postgresql_copies.swap; postgresql_copies.swap = lambda *a: (load(*a), die())",
+    "made": "database.load_dump = die",
+    "loading": "dump.tools.restore = die",
+    "loaded": "copies.swap = die",
+    "renaming": "copies._end_sessions = die",
+    "swapped": "load = copies.swap; copies.swap = lambda *a: (load(*a), die())",
 }
 
 
