@@ -66,7 +66,7 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
     try:
         settings = load(directory, dict(os.environ), {})
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-        plugins.collected(manager, "ci_migrate_commands", cli=group)
+        plugins.collect(manager, "ci_migrate_commands", cli=group)
     except CiMigrateError as error:
         click.echo(f"Commands of plugins were not looked for: {error.what}", err=True)
 

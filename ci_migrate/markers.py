@@ -28,8 +28,8 @@ def check(code: str | None = None, *, severity: str = "error") -> Callable[[F], 
         severity: `error` refuses; `warning` and `info` are shown.
     """
 
-    def marked(function: F) -> F:
+    def mark(function: F) -> F:
         function.__dict__["ci_migrate_check"] = CheckMark(code, severity)
         return function
 
-    return marked
+    return mark

@@ -87,19 +87,19 @@ def execute(
     run.interrupt.defer_signals = True
     for stage, run_stage in PIPELINE:
         started = time.monotonic()
-        report = _noted(run, report)
+        report = _note_signal(run, report)
         reason = _skip(stage, report, wanted, run)
         if reason is not None:
             result = StageResult(stage=stage, outcome=Outcome.SKIPPED, message=reason)
         else:
-            result = _guarded(stage, run_stage, run, report, veto)
+            result = _run_guarded(stage, run_stage, run, report, veto)
             result = msgspec.structs.replace(result, seconds=time.monotonic() - started)
             result = observe(result, report)
         report = report.plus(done(result))
-    return _noted(run, report)
+    return _note_signal(run, report)
 
 
-def _noted(run: Run, report: Report) -> Report:
+def _note_signal(run: Run, report: Report) -> Report:
     """The report, with the signal that came."""
     if run.interrupt.number is None or report.interrupted is not None:
         return report
@@ -130,7 +130,7 @@ def _skip(stage: str, report: Report, wanted: Collection[str], run: Run) -> str 
     return None
 
 
-def _guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
+def _run_guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
     """Run one stage; whatever it raises becomes its result."""
     if stage != "repair":
         no = veto(stage, report)
@@ -147,7 +147,7 @@ def _guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Ve
     except Interrupted as interrupted:
         run.interrupt.number = interrupted.number
         return StageResult(
-            stage=stage, outcome=Outcome.ERROR, message="Interrupted.", state=_untouched(stage, report)
+            stage=stage, outcome=Outcome.ERROR, message="Interrupted.", state=_state_after(stage, report)
         )
     except CiMigrateError as error:
         failed = isinstance(error, RefusedError | NotApprovedError)
@@ -156,7 +156,7 @@ def _guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Ve
             outcome=Outcome.FAILED if failed else Outcome.ERROR,
             message="\n".join(line for line in (error.what, error.hint) if line),
             exit_code=int(error.exit_code),
-            state=_untouched(stage, report),
+            state=_state_after(stage, report),
         )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the two places that may catch everything
         return StageResult(
@@ -165,11 +165,11 @@ def _guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Ve
             message=f"Bug in ci-migrate: {type(error).__name__}: {error}",
             details=_trace(error),
             exit_code=int(ExitCode.BUG),
-            state=_untouched(stage, report),
+            state=_state_after(stage, report),
         )
 
 
-def _untouched(stage: str, report: Report) -> TargetState:
+def _state_after(stage: str, report: Report) -> TargetState:
     """Before migrate nothing was written; from then on nobody knows until it is proved."""
     return TargetState.UNKNOWN if stage in WRITING else report.state
 

@@ -119,18 +119,18 @@ class MigrationFile(pytest.File):
             # the id as text: pytest 9.2 then reads the brackets as it does in the ids that --lf has kept
             nodeid = f"{self.nodeid}::{name}"
             item = TrialItem.from_parent(self, name=name, nodeid=nodeid, kind=kind, revision=revision)
-            yield self._grouped(item)
+            yield self._group(item)
         if self.config.getoption("--ci-migrate-stages"):
             for stage in STAGES:
-                yield self._grouped(StageItem.from_parent(self, name=stage))
+                yield self._group(StageItem.from_parent(self, name=stage))
 
-    def _grouped(self, item: pytest.Item) -> pytest.Item:
+    def _group(self, item: pytest.Item) -> pytest.Item:
         """With `--dist loadgroup` one worker of xdist runs all of them, so that the history runs once."""
         if self.config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(f"ci-migrate {self.path.parent.name}"))
         return item
 
-    def selected(self) -> list[str]:
+    def select(self) -> list[str]:
         """The revisions that the items of this session are about: all, where one is about the whole history."""
         items = [i for i in self.session.items if isinstance(i, TrialItem) and i.parent is self]
         if any(i.kind in (MODELS, AROUND) for i in items):
@@ -231,7 +231,7 @@ class TrialItem(GateItem):
                 f"There are {len(heads)} heads: {', '.join(sorted(heads))}. Join them: alembic merge heads"
             )
             return Failure(words) if len(heads) > 1 else None
-        history, selected = self.parent.history(), self.parent.selected()
+        history, selected = self.parent.history(), self.parent.select()
         if self.kind == UP:
             return history.up(self.revision, selected)
         if self.kind == DOWN:

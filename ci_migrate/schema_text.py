@@ -14,7 +14,7 @@ _GROUP = re.compile(r"\([^()]*\)")
 _BEGINS = re.compile(rf"(?:^|(?<=\s))(?:{'|'.join(_ATTRIBUTES)})\b", re.IGNORECASE)
 
 
-def changed(name: str, before: str | None, after: str | None) -> str:
+def describe_change(name: str, before: str | None, after: str | None) -> str:
     """One object that changed: `column users.email: type was varchar(255), is varchar(64)`.
 
     Args:
@@ -67,7 +67,7 @@ def attributes(definition: str) -> dict[str, str]:
     return found
 
 
-def shortened(text: str, start: int = 0) -> str:
+def shorten(text: str, start: int = 0) -> str:
     """At most `LIMIT` characters of a definition, on one line."""
     part = " ".join(text[start : start + LIMIT].split())
     return ("..." if start else "") + part + ("..." if len(text) > start + LIMIT else "")
@@ -76,8 +76,8 @@ def shortened(text: str, start: int = 0) -> str:
 def _where_they_differ(before: str, after: str) -> tuple[str, str]:
     """Both as they are where they are short, else the stretch in which they differ, with some of what is before it."""
     if len(before) <= LIMIT and len(after) <= LIMIT:
-        return shortened(before), shortened(after)
+        return shorten(before), shorten(after)
     shorter = min(len(before), len(after))
     same = next((n for n in range(shorter) if before[n] != after[n]), shorter)
     start = max(0, same - 30)
-    return shortened(before, start), shortened(after, start)
+    return shorten(before, start), shorten(after, start)

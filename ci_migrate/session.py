@@ -164,11 +164,9 @@ def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
     settings = run.settings
     return replace(
         run,
-        checks=plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code"),
-        repairs=plugins.unique(plugins.collected(manager, "ci_migrate_repairs", settings=settings), "name"),
-        approvers=lambda plan: plugins.collected(
-            manager, "ci_migrate_approvals", plan=plan, settings=settings
-        ),
+        checks=plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code"),
+        repairs=plugins.unique(plugins.collect(manager, "ci_migrate_repairs", settings=settings), "name"),
+        approvers=lambda plan: plugins.collect(manager, "ci_migrate_approvals", plan=plan, settings=settings),
     )
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ci_migrate.schema_text import changed
+from ci_migrate.schema_text import describe_change
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,20 @@ from ci_migrate.schema_text import changed
     ],
 )  # fmt: skip
 def test_columns(before, after, words):
-    assert changed("column users.email", before, after) == f"column users.email: {words}"
+    assert describe_change("column users.email", before, after) == f"column users.email: {words}"
 
 
 def test_objects_that_came_and_went():
-    assert changed("index ix", None, "INDEX (a)") == "index ix added"
-    assert changed("index ix", "INDEX (a)", None) == "index ix removed"
-    assert changed("index ix", "INDEX (a)", "INDEX (a, b)") == "index ix: was INDEX (a), is INDEX (a, b)"
+    assert describe_change("index ix", None, "INDEX (a)") == "index ix added"
+    assert describe_change("index ix", "INDEX (a)", None) == "index ix removed"
+    assert (
+        describe_change("index ix", "INDEX (a)", "INDEX (a, b)") == "index ix: was INDEX (a), is INDEX (a, b)"
+    )
 
 
 def test_of_long_texts_only_where_they_differ_is_shown():
     long = " ".join(f"column_{n}" for n in range(200))
-    found = changed("view v", long, long.replace("column_150", "other"))
+    found = describe_change("view v", long, long.replace("column_150", "other"))
     assert "..." in found
     assert "column_150" in found
     assert re.search(r"is \.\.\.\S+ column_148 column_149 other column_151", found)
@@ -41,4 +43,4 @@ def test_of_long_texts_only_where_they_differ_is_shown():
 
 
 def test_a_difference_in_white_space_alone_is_still_told():
-    assert changed("view v", "a  b", "a b") == "view v: a b is written with other white space"
+    assert describe_change("view v", "a  b", "a b") == "view v: a b is written with other white space"

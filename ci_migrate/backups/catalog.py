@@ -111,7 +111,7 @@ class Catalog:
                         hint="Somebody else migrates it. Wait for the end, then run again.",
                     )
                 backup = msgspec.structs.replace(
-                    self._described(dumped, identity, description),
+                    self._describe(dumped, identity, description),
                     backup_id=backup_id,
                     backup_path=self.storage.path(backup_id),
                     backup_time=moment,
@@ -124,7 +124,7 @@ class Catalog:
                     migration_version=migration_version,
                 )
                 return self.storage.publish(
-                    backup_id, lambda files: _finished(backup, files, time.monotonic() - started)
+                    backup_id, lambda files: _finish(backup, files, time.monotonic() - started)
                 )
 
     def _numbers(self, owner: Owner) -> dict[str, int]:
@@ -147,7 +147,7 @@ class Catalog:
             ) from error
         return estimate(database, earlier, partial=partial)
 
-    def _described(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
+    def _describe(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
         tables = tuple(sorted(dumped.row_counts))
         plural = "" if len(tables) == 1 else "s"
         encrypted = bool(self.encryption.recipients)
@@ -257,7 +257,7 @@ class Catalog:
             BackupError: as `verify`, there is no room for them, or the identity does not fit.
             SettingsError: there is no identity.
         """
-        with self._stored(backup) as folder:
+        with self._store(backup) as folder:
             if backup.encryption is None:
                 yield folder
                 return
@@ -265,7 +265,7 @@ class Catalog:
                 yield plain
 
     @contextmanager
-    def _stored(self, backup: Backup) -> Iterator[Path]:
+    def _store(self, backup: Backup) -> Iterator[Path]:
         """A local folder with the files as they are stored, verified. Where they lie elsewhere they are fetched."""
         folder = self.storage.folder(backup.backup_id)
         if folder is not None:
@@ -406,6 +406,6 @@ def _further(progress: Progress, before: int, total: int, done: int) -> None:
     progress(before + done, total)
 
 
-def _finished(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:
+def _finish(backup: Backup, files: tuple[BackupFile, ...], seconds: float) -> Backup:
     size = sum(file.size for file in files)
     return msgspec.structs.replace(backup, files=files, backup_size=size, seconds=round(seconds, 3))

@@ -104,7 +104,7 @@ class Encryption:
                     try:
                         _age().decrypt_io(source, writer, identities)
                     except (_age().DecryptError, OSError) as error:
-                        raise (writer.failed or _damaged(file)) from error
+                        raise (writer.failed or _damage_error(file)) from error
                 done += file.size
             yield plain
 
@@ -125,7 +125,7 @@ class Encryption:
                         hint="Set backup-identity to the private key of one of its recipients.",
                     ) from error
                 except OSError as error:
-                    raise _damaged(file) from error
+                    raise _damage_error(file) from error
 
     def _identities(self) -> list[Any]:
         text = self.identity()
@@ -197,7 +197,7 @@ class _Writer:
         self._file.flush()
 
 
-def _damaged(file: BackupFile) -> BackupError:
+def _damage_error(file: BackupFile) -> BackupError:
     return BackupError(
         f"{file.path} can't be decrypted: it was changed or cut short.",
         hint="Take another backup: `ci-migrate backup list`",

@@ -37,12 +37,12 @@ def check_listing(storage: Storage, backup: Backup) -> None:
         raise BackupError(f"{backup.backup_id} is not as it was written: {what}.", hint=LIST)
     for file in backup.files:
         if file.path.startswith("/") or ".." in file.path.split("/"):  # a bucket may hold such a name
-            raise _damaged(backup, file, "leads out of it")
+            raise _damage_error(backup, file, "leads out of it")
         size = found.get(file.path)
         if size is None:
-            raise _damaged(backup, file, "is missing")
+            raise _damage_error(backup, file, "is missing")
         if size != file.size:
-            raise _damaged(backup, file, f"has {size} bytes, {file.size} were written")
+            raise _damage_error(backup, file, f"has {size} bytes, {file.size} were written")
 
 
 def read_file(
@@ -66,7 +66,7 @@ def read_file(
             if copy is not None:
                 copy.write(piece)
     if digest.hexdigest() != file.sha256:
-        raise _damaged(backup, file, "has another checksum than was written")
+        raise _damage_error(backup, file, "has another checksum than was written")
 
 
 def fetch(storage: Storage, backup: Backup, folder: Path) -> None:
@@ -88,5 +88,5 @@ def fetch(storage: Storage, backup: Backup, folder: Path) -> None:
         raise BackupError(f"{what}: {error.strerror or error} ({figures}).", hint=hint) from error
 
 
-def _damaged(backup: Backup, file: BackupFile, how: str) -> BackupError:
+def _damage_error(backup: Backup, file: BackupFile, how: str) -> BackupError:
     return BackupError(f"{backup.backup_id} is damaged: {file.path} {how}.", hint=LIST)

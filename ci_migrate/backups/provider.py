@@ -109,7 +109,7 @@ class Provider:
         self._run("delete", self.delete, url, self._of(backup))
 
     @contextmanager
-    def cloned(self, url: URL, backup: Backup) -> Iterator[URL]:
+    def clone_of(self, url: URL, backup: Backup) -> Iterator[URL]:
         """A clone of a backup: its URL is the last line that the command prints; `provider-drop` takes it away.
 
         Raises:
@@ -141,7 +141,7 @@ class Provider:
             if place is not None
         }
         with private_folder() as folder:
-            filled = [_filled(argument, {**given, "folder": str(folder)}) for argument in argv]
+            filled = [_fill(argument, {**given, "folder": str(folder)}) for argument in argv]
             try:
                 return run_tool(filled, env=environ, cwd=self.directory)
             except ToolError as error:
@@ -152,7 +152,7 @@ class Provider:
                 raise BackupError(f"provider-{name}: {what}", hint=error.hint) from error
 
 
-def _filled(argument: str, given: dict[str, str]) -> str:
+def _fill(argument: str, given: dict[str, str]) -> str:
     for name, value in given.items():
         argument = argument.replace(f"{{{name}}}", value)
     return argument

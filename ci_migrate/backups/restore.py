@@ -37,7 +37,7 @@ def restore(
     notes: list[str] = []
 
     def check(copy: Database) -> None:
-        notes.extend(_compared(copy, backup, expected or backup.fingerprint))
+        notes.extend(_compare(copy, backup, expected or backup.fingerprint))
 
     with catalog.reading(backup) as folder:
         words = database.replace(folder, check, f"{now():%Y%m%d_%H%M%S}")
@@ -49,7 +49,7 @@ def _by_provider(database: Database, backup: Backup, catalog: Catalog, expected:
     catalog.verify(backup)
     provider.bring_back(database, backup)
     try:
-        notes = _compared(database, backup, expected)
+        notes = _compare(database, backup, expected)
     except BackupError as error:
         raise DirtyError(
             error.what, state="The provider has restored it over the database.", hint=error.hint
@@ -166,7 +166,7 @@ def restore_loss(
     return {n: (now.get(n), then.get(n)) for n in names if now.get(n) != then.get(n)}
 
 
-def _compared(copy: Database, backup: Backup, expected: Fingerprint | None) -> list[str]:
+def _compare(copy: Database, backup: Backup, expected: Fingerprint | None) -> list[str]:
     """Raise BackupError if the restored copy is not what the backup's manifest says; returns notes."""
     wrong: list[str] = []
     notes: list[str] = []

@@ -48,7 +48,7 @@ class Acknowledgement:
         return self.code if self.revision is None else f"{self.code}@{self.revision}"
 
 
-def dated(text: str) -> tuple[str, date | None]:
+def parse_expiry(text: str) -> tuple[str, date | None]:
     """`moved to profile; until 2027-01-31` as the reason and the last day.
 
     Raises:
@@ -72,7 +72,7 @@ def of_settings(allow: Sequence[str]) -> Iterator[Acknowledgement]:
         place, _, why = text.partition("=")
         code, _, revision = place.partition("@")
         try:
-            reason, until = dated(why)
+            reason, until = parse_expiry(why)
         except ValueError as error:
             raise UsageError(
                 f"--allow {text}: after '; until' belongs the last day on which it holds, and before it the reason.",
@@ -88,7 +88,7 @@ def of_revisions(plan: Plan) -> Iterator[Acknowledgement]:
     for r in plan.revisions:
         for code, why in r.allow.items():
             try:
-                reason, until, wrong = *dated(why), ""
+                reason, until, wrong = *parse_expiry(why), ""
             except ValueError:
                 reason, until = why.strip(), None
                 wrong = "'; until' needs a reason before it and a date such as 2027-01-31 after it"

@@ -57,7 +57,7 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         return
     text, owners = _file_of(statements)
     said = set()
-    for told in _told(facts.squawk, text):
+    for told in _run_squawk(facts.squawk, text):
         statement = owners[min(told.line, len(owners) - 1)]
         key = (statement.position, told.rule_name, told.words)
         if told.rule_name in TAKEN_CARE_OF or key in said:
@@ -83,7 +83,7 @@ def _file_of(statements: Sequence[Statement]) -> tuple[str, list[Statement]]:
     return "\n".join(lines), owners
 
 
-def _told(program: Path, text: str) -> list[Told]:
+def _run_squawk(program: Path, text: str) -> list[Told]:
     with TemporaryDirectory(prefix="squawk-") as folder:
         file = Path(folder) / "migration.sql"
         file.write_text(text)

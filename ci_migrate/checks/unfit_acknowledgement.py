@@ -28,7 +28,7 @@ def _known(start: str, revisions: Iterable[str]) -> bool:
     return any(revision.startswith(start) for revision in revisions)
 
 
-def unused(
+def find_unused(
     acknowledgements: Sequence[Acknowledgement], findings: Sequence[Finding], pending: Collection[str]
 ) -> Iterator[Finding]:
     """What is acknowledged of a pending revision and was not found in it, all checks being done.

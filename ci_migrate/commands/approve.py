@@ -53,17 +53,17 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
         click.echo(describe_token(envelope.encode()), err=True)
     else:
         envelope = _envelope(environment, **options)
-    click.echo(signed_token(environment, envelope, key))
+    click.echo(sign_request(environment, envelope, key))
     return 0
 
 
-def approved(environment: Environment, request: str, key: str, reason: str) -> str:
+def sign_file(environment: Environment, request: str, key: str, reason: str) -> str:
     """The token of a request, signed with a key; what is approved goes to standard error."""
     envelope = _envelope(environment, request=request, reason=reason, minutes=None, back=())
-    return signed_token(environment, envelope, key)
+    return sign_request(environment, envelope, key)
 
 
-def signed_token(environment: Environment, envelope: Envelope, key: str) -> str:
+def sign_request(environment: Environment, envelope: Envelope, key: str) -> str:
     """The envelope with one signature more, as a token. Asks for the key's passphrase where it has one."""
     signature = signing.sign(
         environment.directory / Path(key).expanduser(),

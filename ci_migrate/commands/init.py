@@ -30,27 +30,27 @@ def command(environment: Environment, /, platform: str | None, only_print: bool,
     files = proposals(adoption)
     for file in files:
         if only_print and file.text is not None:
-            click.echo(f"# --- {_shown(adoption, file)}\n{file.text}")
+            click.echo(f"# --- {_show(adoption, file)}\n{file.text}")
         elif not only_print:
             _write(adoption, file)
     _tell(adoption)
     return 0
 
 
-def _shown(adoption: Adoption, file: Proposed) -> str:
+def _show(adoption: Adoption, file: Proposed) -> str:
     return file.path.relative_to(adoption.root).as_posix()
 
 
 def _write(adoption: Adoption, file: Proposed) -> None:
     if file.text is None:
-        click.echo(f"left     {_shown(adoption, file)}: {file.words}")
+        click.echo(f"left     {_show(adoption, file)}: {file.words}")
         return
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         file.path.write_text(file.text)
     except OSError as error:
         raise UsageError(f"{file.path} can't be written: {error.strerror}.") from error
-    click.echo(f"written  {_shown(adoption, file)}: {file.words}")
+    click.echo(f"written  {_show(adoption, file)}: {file.words}")
 
 
 def _tell(adoption: Adoption) -> None:

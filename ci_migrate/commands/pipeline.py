@@ -14,7 +14,7 @@ from ci_migrate import gate
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.github import GitHub
 from ci_migrate.commands.options import settings_of, token_of
-from ci_migrate.commands.progress import watching
+from ci_migrate.commands.progress import watch_progress
 from ci_migrate.commands.reports import (
     refuse_unknown,
     reporters_of,
@@ -71,7 +71,7 @@ def pipeline_command(
                 destination=destination,
                 token=token_of(environment, token_file),
                 tell=say.tell,
-                watch=watching(environment),
+                watch=watch_progress(environment),
                 done=say.done,
                 request_file=environment.directory / where["report_dir"] / "approval-request.json",
             )

@@ -22,7 +22,7 @@ def say_aside(text: str) -> None:
         click.echo(f"    {text}", err=True)
 
 
-def watching(environment: Environment, every: float = EVERY) -> Watch:
+def watch_progress(environment: Environment, every: float = EVERY) -> Watch:
     """What shows progress in this process."""
 
     def watch(what: str, total: int) -> AbstractContextManager[Progress]:

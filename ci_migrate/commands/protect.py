@@ -83,10 +83,10 @@ def command(
             return lambda run: accept_identity(run, who)
         return lambda run: protect(run, rules, who)
 
-    return changed(environment, VERBS["protect"], options, change, by, token_file)
+    return change_protection(environment, VERBS["protect"], options, change, by, token_file)
 
 
-def changed(
+def change_protection(
     environment: Environment,
     verb: Verb,
     options: dict[str, Any],

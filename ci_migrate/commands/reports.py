@@ -45,7 +45,7 @@ def reporters_of(manager: plugins.Manager) -> list[Reporter]:
     Raises:
         UsageError: a plugin's reporter is none.
     """
-    found: list[Reporter] = plugins.unique(plugins.collected(manager, "ci_migrate_reporters"), "format")
+    found: list[Reporter] = plugins.unique(plugins.collect(manager, "ci_migrate_reporters"), "format")
     for reporter in found:
         if not isinstance(reporter, Reporter):
             raise UsageError(

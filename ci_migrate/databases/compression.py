@@ -68,14 +68,14 @@ def compressing(target: Path) -> "Iterator[zstd.ZstdFile]":
         flush(file)
 
 
-def decompressing(source: Path) -> BufferedIOBase:
+def open_decompressed(source: Path) -> BufferedIOBase:
     """The decompressed bytes of a file; reading raises OSError, or one of `DecompressionError`."""
     return zstd.ZstdFile(source, "rb")
 
 
 def chunks(source: Path) -> Iterator[bytes]:
     """The same in pieces."""
-    with decompressing(source) as reader:
+    with open_decompressed(source) as reader:
         while chunk := reader.read(_CHUNK):
             yield chunk
 

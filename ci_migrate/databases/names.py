@@ -13,7 +13,7 @@ LABEL = "00000000_000000"
 """What a label looks like: date and time."""
 
 
-def fitting(name: str, suffix: str = "") -> str:
+def fit_name(name: str, suffix: str = "") -> str:
     """`name` with `suffix`, the name shortened (and told apart by a hash) where both don't fit."""
     if len((name + suffix).encode()) <= LONGEST_NAME:
         return name + suffix
@@ -22,14 +22,14 @@ def fitting(name: str, suffix: str = "") -> str:
     return name.encode()[: max(room, 0)].decode(errors="ignore") + mark + suffix
 
 
-def kept_of(database: str) -> str:
+def name_of_kept(database: str) -> str:
     """What the names begin with that restores of a database keep its predecessors under."""
-    return fitting(database, BEFORE + LABEL)[: -len(LABEL)]
+    return fit_name(database, BEFORE + LABEL)[: -len(LABEL)]
 
 
 def is_kept(name: str, database: str) -> bool:
     """Whether this is the name of what a restore of a database kept."""
-    start = kept_of(database)
+    start = name_of_kept(database)
     return name.startswith(start) and re.fullmatch("[0-9]{8}_[0-9]{6}", name[len(start) :]) is not None
 
 

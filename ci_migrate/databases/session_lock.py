@@ -57,7 +57,7 @@ def lost(place: str, why: str) -> LockedError:
 
 
 @contextmanager
-def released(lock: SessionLock) -> Iterator[SessionLock]:
+def release_after(lock: SessionLock) -> Iterator[SessionLock]:
     """The lock, kept alive while the block runs, and freed at its end."""
     over = threading.Event()
     threading.Thread(target=_keep_alive, args=(lock, over), name="run lock", daemon=True).start()

@@ -14,7 +14,7 @@ from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import connect_mysql
 from ci_migrate.ledger.place import SUFFIX, connectable, place
-from ci_migrate.ledger.problems import INSUFFICIENT_PRIVILEGE, problem, quoted, sqlstate, translate_errors
+from ci_migrate.ledger.problems import INSUFFICIENT_PRIVILEGE, problem, quote, sqlstate, translate_errors
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE
 
 BUSY_TIMEOUT = 10.0
@@ -272,7 +272,7 @@ def _reach_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Engin
         engine.connect().close()
     except DBAPIError as error:
         engine.dispose()
-        grant = f"GRANT CONNECT ON DATABASE {quoted(name)} TO {quoted(url.username or 'ROLE')};"
+        grant = f"GRANT CONNECT ON DATABASE {quote(name)} TO {quote(url.username or 'ROLE')};"
         hint = f'Where that is a missing right, let its owner run: {grant} or set `state = "URL"`.'
         raise problem(url, "opened", error, state=UNTOUCHED, hint=hint) from error
     return engine
@@ -299,7 +299,7 @@ def _maintenance(url: URL, first: DBAPIError) -> Iterator[Connection]:
 
 
 def _create_database(connection: Connection, url: URL) -> None:
-    name = quoted(str(url.database))
+    name = quote(str(url.database))
     # template0 has no sessions and takes any locale; C sorts alike everywhere and never needs a REINDEX.
     create = text(
         f"CREATE DATABASE {name.replace(':', chr(92) + ':')} TEMPLATE template0 ENCODING 'UTF8' "
@@ -325,7 +325,7 @@ def _create_database(connection: Connection, url: URL) -> None:
 def _may_not_create(connection: Connection, url: URL) -> LedgerError:
     role = str(connection.execute(text("SELECT current_user")).scalar_one())
     return LedgerError(
-        f"The role {quoted(role)} may not create the ledger's database ({place(url)}).",
-        hint=f"Let an administrator run: CREATE DATABASE {quoted(str(url.database))} OWNER {quoted(role)}; "
+        f"The role {quote(role)} may not create the ledger's database ({place(url)}).",
+        hint=f"Let an administrator run: CREATE DATABASE {quote(str(url.database))} OWNER {quote(role)}; "
         'or name another place: `state = "URL"`.',
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from ci_migrate.databases.mysql.catalog import quoted
+from ci_migrate.databases.mysql.catalog import quote_name
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
 from ci_migrate.ledger.tables import FORMER_TABLES, audit, metadata, runs
@@ -47,7 +47,7 @@ def create_database(connection: Connection, url: URL) -> None:
     Raises:
         LedgerError: this account may not.
     """
-    name = quoted(str(url.database))
+    name = quote_name(str(url.database))
     try:
         connection.exec_driver_sql(
             f"CREATE DATABASE {name.replace('%', '%%')} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"

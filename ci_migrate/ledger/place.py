@@ -82,8 +82,8 @@ def ledger_url(target_url: URL, state: str | None) -> URL:
         url = make_url(state)
     except ArgumentError as error:
         raise SettingsError("The setting `state` is no database URL.") from error
-    own = _translated(url)
-    if target_url.get_backend_name() == own.get_backend_name() and _same(_translated(target_url), own):
+    own = _translate(url)
+    if target_url.get_backend_name() == own.get_backend_name() and _same(_translate(target_url), own):
         raise SettingsError(
             f"The setting `state` names the target itself ({place(own)}).",
             hint="The ledger must outlive a restore of the target: give it a database of its own.",
@@ -116,11 +116,11 @@ def marks_in(ledger: URL, target: URL) -> str | None:
     """
     if ledger.get_backend_name() not in MYSQL or target.get_backend_name() not in MYSQL:
         return None
-    return ledger.database if _same(ledger.set(database="x"), _translated(target).set(database="x")) else None
+    return ledger.database if _same(ledger.set(database="x"), _translate(target).set(database="x")) else None
 
 
 def _beside(target_url: URL) -> URL:
-    url = _translated(target_url)
+    url = _translate(target_url)
     if url.get_backend_name() == "sqlite":
         return url.set(database=f"{url.database}.ci-migrate")
     return url.set(database=_cut(str(url.database)))
@@ -136,7 +136,7 @@ def _cut(name: str) -> str:
     return f"{data[:room].decode(errors='ignore')}_{digest}{SUFFIX}"
 
 
-def _translated(url: URL) -> URL:
+def _translate(url: URL) -> URL:
     """The URL with our own driver, and without what only another driver understands."""
     backend = url.get_backend_name()
     if backend == "sqlite":

@@ -63,7 +63,7 @@ def sqlstate(error: BaseException) -> str:
     return str(getattr(cause, "sqlstate", None) or "")
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A PostgreSQL identifier in SQL for people."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -83,9 +83,9 @@ def _line(url: URL, error: BaseException) -> str:
 
 def _hint(url: URL, state: str) -> str:
     if state == INSUFFICIENT_PRIVILEGE:
-        role = quoted(url.username or "ROLE")
+        role = quote(url.username or "ROLE")
         return (
-            f"Run in {quoted(str(url.database))} as its owner: GRANT ALL ON SCHEMA public TO {role}; "
+            f"Run in {quote(str(url.database))} as its owner: GRANT ALL ON SCHEMA public TO {role}; "
             f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; "
             f'GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}; or set `state = "URL"`.'
         )

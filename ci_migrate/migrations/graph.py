@@ -139,7 +139,7 @@ def _last_line(ended: Ended) -> str:
     return f"It printed: {lines[-1][:300]}" if lines else ""
 
 
-def wanted_url(inspection: Inspection) -> URL:
+def read_wanted_url(inspection: Inspection) -> URL:
     """The URL that env.py asked for, from a driver's connect arguments (password included)."""
     wanted = inspection.wanted[0]
     parts = wanted.parts
@@ -164,7 +164,7 @@ def ask_url(workers: Workers, setup: Setup) -> URL:
     found = Inspection()
     ended = workers.run(AskUrlRequest(setup=setup), found.handle, urgent=True)
     if found.wanted:
-        return wanted_url(found)
+        return read_wanted_url(found)
     if ended.ok:
         raise WorkerError(
             "env.py never opened a connection, so the target's URL is not known.",
@@ -204,7 +204,7 @@ def make_plan(
         )
         for c in inspection.contexts
     ]
-    return planned(
+    return build_plan(
         graph,
         contexts,
         target=target,
@@ -215,7 +215,7 @@ def make_plan(
     )
 
 
-def planned(
+def build_plan(
     graph: events.Graph,
     contexts: Sequence[PlannedContext],
     *,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ci_migrate.databases.composite.names import named
+from ci_migrate.databases.composite.names import name_of
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
@@ -97,22 +97,22 @@ class Recorder:
             case events.Hello():
                 self.hello = event
             case events.StatementStarted():
-                self._started(event)
+                self._on_started(event)
             case events.StatementDone() if self._open is not None:
                 if self.meter is not None:
                     self._sent[self._open] = Sent.of(event, self._sent.get(self._open))
-                self._done(event.seconds, event.rows)
+                self._on_done(event.seconds, event.rows)
             case events.StatementFailed() if self._open is not None:
-                self._done(event.seconds, None)
+                self._on_done(event.seconds, None)
             case events.Stamped():
                 self._stamped[event.context] = event.heads
             case events.Committing():
                 self._announced = True
             case events.Committed():
-                self._committed(event)
+                self._on_committed(event)
                 self._announced = False
             case events.RolledBack():
-                self._ended(event, committed=False)
+                self._on_ended(event, committed=False)
             case events.RefusedConnection():
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
@@ -121,7 +121,7 @@ class Recorder:
                 pass
         return None
 
-    def _started(self, event: events.StatementStarted) -> None:
+    def _on_started(self, event: events.StatementStarted) -> None:
         file = relative(event.file, self.project) if event.file else None
         self._announced = False  # a commit that failed
         self._busy.add(self.plan.contexts[event.context].version_table.database)
@@ -143,7 +143,7 @@ class Recorder:
             )
         )
 
-    def _done(self, seconds: float, rows: int | None) -> None:
+    def _on_done(self, seconds: float, rows: int | None) -> None:
         assert self._open is not None
         statement = self.statements[self._open]
         total = None if rows is None else rows + (statement.rows or 0)
@@ -152,7 +152,7 @@ class Recorder:
         )
         self._open = None
 
-    def _ended(self, event: events.Committed | events.RolledBack, *, committed: bool) -> None:
+    def _on_ended(self, event: events.Committed | events.RolledBack, *, committed: bool) -> None:
         """The end of a transaction; those of other databases may be open beside it."""
         sent = {key: one for key, one in self._sent.items() if not event.contexts or key[0] in event.contexts}
         self._sent = {key: one for key, one in self._sent.items() if key not in sent}
@@ -162,8 +162,8 @@ class Recorder:
             ended, apart = (event.at, committed), version_table_names(self.plan)
             with_taken(self.statements, sent, self.meter, ended, database, apart)
 
-    def _committed(self, event: events.Committed) -> None:
-        self._ended(event, committed=True)
+    def _on_committed(self, event: events.Committed) -> None:
+        self._on_ended(event, committed=True)
         schema = self.measure(self.last, event.database)
         self._heads.update({n: self._stamped.pop(n) for n in event.contexts if n in self._stamped})
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
@@ -273,7 +273,9 @@ def one_line(sql: str, limit: int = 160) -> str:
 def version_table_names(plan: Plan) -> set[str]:
     """The version tables as the keys of a schema name them."""
     tables = [context.version_table for context in plan.contexts]
-    return {named(t.database, ".".join(p for p in (t.schema or t.search_path, t.name) if p)) for t in tables}
+    return {
+        name_of(t.database, ".".join(p for p in (t.schema or t.search_path, t.name) if p)) for t in tables
+    }
 
 
 def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Text]:

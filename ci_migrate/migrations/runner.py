@@ -145,9 +145,9 @@ class Workers:
             )  # whatever env.py started and left behind goes too: it may hold the lock's file
             text = output.text(timeout=1.0)
             child.close()
-        return self._ended(conversation, child.wait(), text)
+        return self._conclude(conversation, child.wait(), text)
 
-    def _ended(self, conversation: "_Conversation", code: int, output: str) -> Ended:
+    def _conclude(self, conversation: "_Conversation", code: int, output: str) -> Ended:
         last = conversation.last
         died = conversation.died
         if last is None and died is None:

@@ -1,7 +1,7 @@
 """Schemas, fingerprints and what differs between them; what tables hold."""
 
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
-from ci_migrate.schema_text import changed
+from ci_migrate.schema_text import describe_change
 
 Schema = dict[str, str]
 """From schema object (`table public.users`, `column public.users.email`) to its definition as text."""
@@ -44,7 +44,7 @@ class SchemaChange(Frozen, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """`column users.email added`, `column users.email: type was varchar(255), is varchar(64)`."""
-        return changed(self.name, self.before, self.after)
+        return describe_change(self.name, self.before, self.after)
 
 
 def schema_changes(before: Schema, after: Schema) -> tuple[SchemaChange, ...]:

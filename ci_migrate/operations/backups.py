@@ -19,12 +19,12 @@ from ci_migrate.pipeline import Interrupted
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.restore import journal_restore
 from ci_migrate.repairs.restore_tables import find_half
-from ci_migrate.run.authorization import claimed, refuse_frozen, reserved, why_needed
+from ci_migrate.run.authorization import claim_approval, refuse_frozen, reserve_approval, why_needed
 from ci_migrate.run.identity import database_of, owner_of
-from ci_migrate.run.run import LedgerRun, Run, bare_schema, restored_copy, translate_errors
+from ci_migrate.run.run import LedgerRun, Run, bare_schema, restore_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
-from ci_migrate.stages.backup import watched_backup
+from ci_migrate.stages.backup import take_backup
 from ci_migrate.stages.dry_run import compare_with_backup
 from ci_migrate.verbs import VERBS
 
@@ -42,7 +42,7 @@ class Restoring:
     tables: tuple[str, ...] = ()  # the rows of these alone; () for the whole database
 
 
-def listed(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
+def list_backups(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
     """The backups of a target, the ids of those that are proven, and why that is not known where it is not."""
     backups = open_catalog(settings).list()
     try:
@@ -66,7 +66,7 @@ def create_backup(
         takes_tables(run.reader)
         tables = named_tables(run.reader, tables)
         description = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
-    return watched_backup(
+    return take_backup(
         run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version=migration_version or "+".join(plan.from_heads) or "base",
@@ -97,7 +97,7 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     """
     complete(backup)
     plan = current_plan(run)
-    with restored_copy(run, backup) as copy:
+    with restore_copy(run, backup) as copy:
         wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
     if wrong:
         raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
@@ -132,7 +132,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     refuse_frozen(run)
     why = why_needed(run, Direction.RESTORE)
     what = f"A restore over target {run.settings.target} ({why})"
-    approval = reserved(run, restore_plan(run, backup.backup_id), what) if why else None
+    approval = reserve_approval(run, restore_plan(run, backup.backup_id), what) if why else None
     how.sure(backup, _would_lose(run, backup, tables or None))
     safety = _safety_backup(run, backup) if how.safety_backup else None
     run.interrupt.defer_signals = (
@@ -141,10 +141,10 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     if run.interrupt.number is not None:
         raise Interrupted(run.interrupt.number)
     if approval is not None and isinstance(run, LedgerRun):
-        claimed(run, approval)
+        claim_approval(run, approval)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
-        with restored_copy(run, backup) as copy, run.watch("restore", 0), _noted(run, backup, tables):
+        with restore_copy(run, backup) as copy, run.watch("restore", 0), _note_restore(run, backup, tables):
             words = restore_tables(run.database, copy, backup, tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
@@ -165,7 +165,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     return f"Restored {backup.backup_id}. {words}{kept}"
 
 
-def _noted(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
+def _note_restore(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:
     """Where this mends what an unfinished run left, that run's journal says so: then `repair` knows what it sees."""
     if not isinstance(run, LedgerRun):
         return nullcontext()

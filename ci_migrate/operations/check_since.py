@@ -11,7 +11,7 @@ from ci_migrate import __version__
 from ci_migrate.checks.base import Facts, Grading, run_checks
 from ci_migrate.errors import ToolError, UsageError
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import graph_of, heads_after, planned, relative
+from ci_migrate.migrations.graph import build_plan, graph_of, heads_after, relative
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Workers
@@ -58,7 +58,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
     with Workers(launch(settings, None), interrupt) as workers:
         graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
-    changed = changed_since(graph.revisions, settings.project_dir, ref)
+    changed = find_changes(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}
     order = [r.id for r in reversed(graph.revisions) if r.id in changed.new]
     old = [r.id for r in graph.revisions if r.id not in changed.new]
@@ -68,7 +68,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
         to_heads=heads_after(by_id, old, order, Direction.UPGRADE),
         revisions=tuple(order),
     )
-    plan = planned(
+    plan = build_plan(
         graph,
         [context],
         target=settings.target,
@@ -78,9 +78,9 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
         project=settings.project_dir,
     )
     facts = Facts(plan=plan, require_downgrade=settings.require_downgrade)
-    checks = plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=settings), "code")
+    checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
-    graded = (grading.apply(f) for f in _edited(by_id, changed, settings.project_dir, ref))
+    graded = (grading.apply(f) for f in _edited_findings(by_id, changed, settings.project_dir, ref))
     findings = (
         *(f for f in graded if f is not None),
         *run_checks(checks, facts, grading, measured=False, timeout=settings.hook_timeout),
@@ -112,7 +112,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     )
 
 
-def changed_since(revisions: Sequence[events.GraphRevision], folder: Path, ref: str) -> Changed:
+def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: str) -> Changed:
     """Which scripts are new, and which have another text, than where this branch left a commit's history.
 
     A script that was only moved or renamed is neither. What is not committed yet counts.
@@ -165,7 +165,7 @@ def _tree(root: Path, commit: str, folders: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _edited(
+def _edited_findings(
     by_id: Mapping[str, events.GraphRevision], changed: Changed, project: Path, ref: str
 ) -> list[Finding]:
     return [

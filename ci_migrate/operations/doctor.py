@@ -91,7 +91,7 @@ Examination = Callable[[DoctorContext], Examined | None]
 def examine(settings: Settings, interrupt: Interrupt | None = None) -> tuple[Examined, ...]:
     """All examinations, in their order; one that can't tell says so."""
     with _patient(settings, interrupt) as patient:
-        return tuple(found for one in EXAMINATIONS if (found := _examined(one, patient)) is not None)
+        return tuple(found for one in EXAMINATIONS if (found := _examine(one, patient)) is not None)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def _patient(settings: Settings, interrupt: Interrupt | None) -> Iterator[Doctor
         context.__exit__(None, None, None)
 
 
-def _examined(one: Examination, patient: DoctorContext) -> Examined | None:
+def _examine(one: Examination, patient: DoctorContext) -> Examined | None:
     try:
         return one(patient)
     except CiMigrateError as error:
@@ -200,7 +200,7 @@ def scratch_copies(patient: DoctorContext) -> Examined | None:
     return _good("scratch copies", "the role may make them")
 
 
-def ignored(patient: DoctorContext) -> Examined | None:
+def examine_ignored(patient: DoctorContext) -> Examined | None:
     """Whether backups, which hold people's data, could get into the repository."""
     place = patient.settings.backup_dir
     folder = patient.settings.project_dir
@@ -229,7 +229,7 @@ def trust(patient: DoctorContext) -> Examined:
     return _good("trust", f"{VARIABLE} is not set: approvers are those that the ledger knows")
 
 
-def protected(patient: DoctorContext) -> Examined | None:
+def examine_protection(patient: DoctorContext) -> Examined | None:
     """Whether the database knows that it is production, and by whom it is approved."""
     if patient.run is None:
         return None
@@ -326,7 +326,7 @@ def before_approval(patient: DoctorContext) -> Examined | None:
     return _good("before approval", "until approved, scripts meet read-url only")
 
 
-def protected_environment(patient: DoctorContext) -> Examined | None:
+def examine_environment(patient: DoctorContext) -> Examined | None:
     """What can be seen of the CI's own protection of this job."""
     if not patient.in_ci or not patient.guarded:
         return None
@@ -362,14 +362,14 @@ EXAMINATIONS: tuple[Examination, ...] = (
     scripts,
     client_tools,
     scratch_copies,
-    ignored,
+    examine_ignored,
     trust,
-    protected,
+    examine_protection,
     identity,
     clocks,
     ledger_place,
     backups_place,
     before_approval,
-    protected_environment,
+    examine_environment,
     audit_trail,
 )

@@ -106,7 +106,7 @@ def proposals(adoption: Adoption) -> list[Proposed]:
     Raises:
         SettingsError: pyproject.toml can't be added to.
     """
-    files = [_settings_file(adoption), _ignored(adoption)]
+    files = [_settings_file(adoption), _propose_gitignore(adoption)]
     if adoption.platform is Platform.GITHUB:
         files.append(_ci_file(adoption, adoption.root / ".github" / "workflows" / "ci-migrate.yml", GITHUB))
     if adoption.platform is Platform.GITLAB:
@@ -145,7 +145,7 @@ def _settings_file(adoption: Adoption) -> Proposed:
     return Proposed(pyproject, text, "settings, with what can be set, at its end")
 
 
-def _ignored(adoption: Adoption) -> Proposed:
+def _propose_gitignore(adoption: Adoption) -> Proposed:
     file = adoption.folder / ".gitignore"
     before = file.read_text() if is_file(file) else ""
     there = set(before.splitlines())

@@ -9,7 +9,13 @@ from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.model import Direction, ProtectionChange
 from ci_migrate.reports.story import plural
-from ci_migrate.run.authorization import claimed, protection, refuse_other_database, reserved, why_needed
+from ci_migrate.run.authorization import (
+    claim_approval,
+    protection,
+    refuse_other_database,
+    reserve_approval,
+    why_needed,
+)
 from ci_migrate.run.run import Run, require_ledger
 
 UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
@@ -58,7 +64,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
     found = protection(run)
     if found.protected and found.rules == rules:
         return f"{run.settings.target} is protected so already, since {found.since[:10]}."
-    approval = _approved(run, RULES + rules.digest) if found.protected else None
+    approval = _use_approval(run, RULES + rules.digest) if found.protected else None
     ledger.pin_identity(run.database.identity())
     ledger_protection.protect(ledger, rules, by=by, approval_id=approval)
     who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
@@ -73,7 +79,7 @@ def unprotect(run: Run, by: str) -> str:
     if not protection(run).protected:
         return f"{run.settings.target} is not protected."
     refuse_other_database(run)
-    ledger_protection.unprotect(require_ledger(run).ledger, by=by, approval_id=_approved(run, UNPROTECT))
+    ledger_protection.unprotect(require_ledger(run).ledger, by=by, approval_id=_use_approval(run, UNPROTECT))
     return f"No longer protected: {run.database.identity().place}."
 
 
@@ -91,7 +97,7 @@ def unfreeze(run: Run, by: str) -> str:
         return f"{run.settings.target} is not frozen."
     refuse_other_database(run)
     needed = why_needed(run, Direction.UPGRADE)
-    approval = _approved(run, UNFREEZE) if needed else None
+    approval = _use_approval(run, UNFREEZE) if needed else None
     ledger_protection.unfreeze(require_ledger(run).ledger, by=by, approval_id=approval)
     return f"No longer frozen: {run.settings.target}."
 
@@ -103,17 +109,17 @@ def accept_identity(run: Run, by: str) -> str:
     differences = ledger.identity_differences(identity)
     if not differences:
         return f"{identity.place} is the database that this ledger belongs to."
-    approval = _approved(run, ACCEPT_IDENTITY) if why_needed(run, Direction.UPGRADE) else None
+    approval = _use_approval(run, ACCEPT_IDENTITY) if why_needed(run, Direction.UPGRADE) else None
     ledger.audit("identity accepted", by=by, approvalId=approval, differences=differences)
     ledger.pin_identity(identity, replace=True)
     return f"This ledger now belongs to {identity.place}: {'; '.join(differences)}."
 
 
-def _approved(run: Run, destination: str) -> str:
+def _use_approval(run: Run, destination: str) -> str:
     """The id of the approval of a change, used up. Raises NotApprovedError."""
     change = protection_change(run, destination)
-    approval = reserved(run, change, f"A change of the protection of target {run.settings.target}")
-    claimed(require_ledger(run), approval)
+    approval = reserve_approval(run, change, f"A change of the protection of target {run.settings.target}")
+    claim_approval(require_ledger(run), approval)
     return approval.approval_id
 
 

@@ -22,7 +22,7 @@ from ci_migrate.model import (
     now,
 )
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
-from ci_migrate.operations.status import looked
+from ci_migrate.operations.status import look_at_target
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.run.authorization import refuse_other_database
 from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
@@ -58,7 +58,7 @@ def back_by_restore(
         run = require_ledger(opened)
         refuse_unfinished(run)
         refuse_other_database(run)
-        planned, found = looked(run)
+        planned, found = look_at_target(run)
         report = Report(
             run_id=run.id,
             command=request.verb.name,

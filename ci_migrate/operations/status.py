@@ -24,7 +24,7 @@ from ci_migrate.run.authorization import protection
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
-from ci_migrate.run.version_rows import explain_trouble, refuse_rows, unstamped_tables
+from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
 
 
 class Status(Frozen, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def status(run: Run) -> Status:
     Raises:
         CiMigrateError: the scripts or the target can't be read.
     """
-    plan, seen = looked(run)
+    plan, seen = look_at_target(run)
     target = run.settings.target
     last = unfinished = diagnosis = None
     goes_on = undoes = False
@@ -109,14 +109,14 @@ def _trouble(run: Run, plan: Plan, seen: Inspection) -> tuple[RefusedError | Non
     if troubles:
         return explain_trouble(run, troubles[0], plan), None
     try:
-        return None, unstamped_tables(run, plan) or None
+        return None, count_unstamped_tables(run, plan) or None
     except RefusedError as error:
         return error, None
 
 
 def current_plan(run: Run) -> Plan:
     """The plan as it would be now; where version rows make no sense, nothing is pending."""
-    return looked(run)[0]
+    return look_at_target(run)[0]
 
 
 def sound_plan(run: Run) -> Plan:
@@ -125,12 +125,12 @@ def sound_plan(run: Run) -> Plan:
     Raises:
         RefusedError: version rows make no sense to the scripts.
     """
-    plan, found = looked(run)
+    plan, found = look_at_target(run)
     refuse_rows(run, found, plan)
     return plan
 
 
-def looked(run: Run) -> tuple[Plan, Inspection]:
+def look_at_target(run: Run) -> tuple[Plan, Inspection]:
     """The plan as it would be now, and what scripts and version tables told."""
     heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
     found = inspect(run.workers, child_setup(run, "check", destination=heads))

@@ -5,7 +5,7 @@ from typing import Any
 
 from ci_migrate.model import Frozen
 from ci_migrate.plugins import hookspecs
-from ci_migrate.plugins.manager import BUILT_IN_PREFIX, Manager, asked, unique
+from ci_migrate.plugins.manager import BUILT_IN_PREFIX, Manager, ask_all, unique
 from ci_migrate.settings.settings import Settings
 
 
@@ -56,12 +56,15 @@ def plugin_list(manager: Manager, settings: Settings) -> PluginList:
         Addition(kind=kind, name=name, words=words, plugin=plugin)
         for kind, found in (
             ("check", _checks(manager, settings)),
-            ("reporter", [(r.format, r.file, p) for r, p in asked(manager, "ci_migrate_reporters")]),
+            ("reporter", [(r.format, r.file, p) for r, p in ask_all(manager, "ci_migrate_reporters")]),
             (
                 "repair",
-                [(r.name, "", p) for r, p in asked(manager, "ci_migrate_repairs", settings=settings)],
+                [(r.name, "", p) for r, p in ask_all(manager, "ci_migrate_repairs", settings=settings)],
             ),
-            ("database", [(b, "", p) for f, p in asked(manager, "ci_migrate_databases") for b in f.backends]),
+            (
+                "database",
+                [(b, "", p) for f, p in ask_all(manager, "ci_migrate_databases") for b in f.backends],
+            ),
             ("storage", [(s, "", p) for s, p in _schemes(manager)]),
         )
         for name, words, plugin in found
@@ -87,7 +90,7 @@ def _plugin(manager: Manager, name: str, plugin: Any) -> Plugin:
 
 
 def _checks(manager: Manager, settings: Settings) -> list[tuple[str, str, str]]:
-    found = asked(manager, "ci_migrate_checks", settings=settings)
+    found = ask_all(manager, "ci_migrate_checks", settings=settings)
     plugin_of = {id(check): plugin for check, plugin in found}
     return [
         (c.code, f"{c.severity.value:<8} {c.name} ({_looks_at(c)})", plugin_of[id(c)])
@@ -96,7 +99,7 @@ def _checks(manager: Manager, settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def _schemes(manager: Manager) -> list[tuple[str, str]]:
-    found = asked(manager, "ci_migrate_storages")
+    found = ask_all(manager, "ci_migrate_storages")
     return [(scheme or "a folder", plugin) for factory, plugin in found for scheme in factory.schemes]
 
 

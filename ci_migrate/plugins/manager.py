@@ -69,7 +69,7 @@ class Manager(pluggy.PluginManager):
             SettingsError: a plugin can't be imported, or does not fit.
         """
         named, self._named = self._named, []
-        for name in (_shown(plugin, self._folder) for plugin in named):
+        for name in (_show(plugin, self._folder) for plugin in named):
             if name in self.distributions:
                 raise _two_plugins(name, self.distributions[name])
             if self.has_plugin(name):
@@ -156,7 +156,7 @@ def _two_plugins(name: str, origin: str) -> SettingsError:
     )
 
 
-def _shown(name: str, folder: Path) -> str:
+def _show(name: str, folder: Path) -> str:
     """A plugin as messages name it: a file relative to the project where it lies inside."""
     path = Path(name)
     inside = path.is_absolute() and path.is_relative_to(folder)
@@ -192,16 +192,16 @@ def _load(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def collected(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
+def collect(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
     """What all plugins return from a hook that gives a list, as one list.
 
     Raises:
         UsageError: a plugin raised, or returned no list; nothing was touched by then.
     """
-    return [item for item, _ in asked(manager, hook, **arguments)]
+    return [item for item, _ in ask_all(manager, hook, **arguments)]
 
 
-def asked(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, str]]:
+def ask_all(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, str]]:
     """As `collected`, each with the name of its plugin."""
     found: list[tuple[Any, str]] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
@@ -223,9 +223,9 @@ def make_database(manager: Manager, url: Any, options: SessionOptions) -> Databa
         UsageError: no plugin serves this backend, or two do.
     """
     backend = url.get_backend_name()
-    factories: list[DatabaseFactory] = collected(manager, "ci_migrate_databases")
+    factories: list[DatabaseFactory] = collect(manager, "ci_migrate_databases")
     if not any(backend in f.backends for f in factories) and manager.load_named():
-        factories = collected(manager, "ci_migrate_databases")
+        factories = collect(manager, "ci_migrate_databases")
     fitting = [f for f in factories if backend in f.backends]
     if len(fitting) > 1:
         raise UsageError(
@@ -243,7 +243,7 @@ def refuse_claimed_twice(manager: Manager) -> None:
         ("ci_migrate_databases", "backends", "the database"),
         ("ci_migrate_storages", "schemes", "storages of the scheme"),
     ):
-        claimed = [name for factory in collected(manager, hook) for name in getattr(factory, field)]
+        claimed = [name for factory in collect(manager, hook) for name in getattr(factory, field)]
         twice = next((name for name in claimed if claimed.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"Two plugins claim {what} {twice}.", hint="Leave one of them out of `plugins`.")
@@ -251,10 +251,10 @@ def refuse_claimed_twice(manager: Manager) -> None:
 
 def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
     """The storage for the setting `backup-dir`. Raises as `open_storage`."""
-    factories: list[StorageFactory] = collected(manager, "ci_migrate_storages")
+    factories: list[StorageFactory] = collect(manager, "ci_migrate_storages")
     scheme = place.partition("://")[0]
     if "://" in place and not any(scheme in f.schemes for f in factories) and manager.load_named():
-        factories = collected(manager, "ci_migrate_storages")
+        factories = collect(manager, "ci_migrate_storages")
     return open_storage(place, folder, factories)
 
 

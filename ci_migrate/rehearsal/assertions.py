@@ -14,7 +14,7 @@ MOST_ROWS = 1000
 """Rows of an answer that are read."""
 
 
-def failed_assertions(run: Run, database: Database, when: str) -> list[str]:
+def run_assertions(run: Run, database: Database, when: str) -> list[str]:
     """The assertions that fail on a database, in words; nothing of a text that they found there.
 
     Each is asked in a read-only session of its own, for at most `assertion-timeout` seconds.
@@ -44,7 +44,7 @@ def _wrong(run: Run, database: Database, assertion: Assertion) -> str:
     return (
         ""
         if holds(assertion.expect, rows)
-        else f"expected {_expected(assertion.expect)}, found {_found(assertion.expect, rows)}"
+        else f"expected {_describe_expected(assertion.expect)}, found {_found(assertion.expect, rows)}"
     )
 
 
@@ -64,7 +64,7 @@ def _same(found: Any, expected: Any) -> bool:
     return isinstance(found, (int, float, Decimal)) and found == expected
 
 
-def _expected(expect: Any) -> str:
+def _describe_expected(expect: Any) -> str:
     if isinstance(expect, list):
         return _plural(len(expect))
     return repr(expect) if isinstance(expect, str) else str(expect)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import Database
 from ci_migrate.model import Backup, Finding
-from ci_migrate.run.run import Run, restored_copy
+from ci_migrate.run.run import Run, restore_copy
 
 BOTH = frozenset({"before", "after"})
 
@@ -25,5 +25,5 @@ def look_after(run: Run, facts: Facts, backup: Backup, scratch: Database) -> tup
     if not any(check.copies == BOTH for check in run.checks):
         return found
     run.tell("restoring a second copy: a check looks at before and after")
-    with restored_copy(run, backup, name=f"{run.id}_before") as kept:
+    with restore_copy(run, backup, name=f"{run.id}_before") as kept:
         return (*found, *run.look(replace(facts, copies={"before": kept, "after": scratch}), measured=True))

@@ -28,7 +28,7 @@ class MeasuredRun:
     size_after: int
 
 
-def measured_run(run: Run, plan: Plan, scratch: Database, recorder: Recorder, handle: Handle) -> MeasuredRun:
+def run_measured(run: Run, plan: Plan, scratch: Database, recorder: Recorder, handle: Handle) -> MeasuredRun:
     """Run the plan's revisions on a scratch copy.
 
     `recorder` gets a Meter, if there is one; `handle` hands events on to it.

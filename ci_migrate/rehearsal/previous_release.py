@@ -5,7 +5,7 @@ from ci_migrate.migrations.requests import with_driver_of
 from ci_migrate.model import Backup, Direction, Plan
 from ci_migrate.process import run_command
 from ci_migrate.rehearsal.measured import run_on_copy
-from ci_migrate.run.run import Run, restored_copy
+from ci_migrate.run.run import Run, restore_copy
 from ci_migrate.settings.urls import redact
 
 SECRETS = ("CI_MIGRATE_TOKEN", "CI_MIGRATE_BACKUP_IDENTITY", "CI_MIGRATE_STATE", "CI_MIGRATE_TRUST")
@@ -22,7 +22,7 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
     if not settings.previous_release or plan.direction is not Direction.UPGRADE:
         return "", ""
     run.tell("running the tests of the previous release on a migrated copy")
-    with restored_copy(run, backup, f"{run.id}_old") as copy:
+    with restore_copy(run, backup, f"{run.id}_old") as copy:
         ended = run_on_copy(run, plan, copy, lambda _event: None, asks=())
         if not ended.ok:
             return f"the copy that it was to run on could not be migrated: {ended.words}", ""

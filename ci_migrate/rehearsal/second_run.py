@@ -7,10 +7,10 @@ from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Follower, one_line
 from ci_migrate.model import Backup, Divergence, Plan, Statement
 from ci_migrate.rehearsal.measured import run_on_copy
-from ci_migrate.run.run import Run, restored_copy
+from ci_migrate.run.run import Run, restore_copy
 
 
-def rehearsed_again(
+def rehearse_again(
     run: Run, plan: Plan, backup: Backup, statements: Iterable[Statement]
 ) -> Divergence | None:
     """Rehearse on a second copy of the backup, and hold that against the first time; None where it did the same.
@@ -29,7 +29,7 @@ def rehearsed_again(
         return None
 
     run.tell("rehearsing a second time, on another copy")
-    with restored_copy(run, backup, name=f"{run.id}_again") as scratch:
+    with restore_copy(run, backup, name=f"{run.id}_again") as scratch:
         ended = run_on_copy(run, plan, scratch, handle, asks=())
     if found:
         return found[0]

@@ -18,8 +18,8 @@ from ci_migrate.model import (
     TableContent,
 )
 from ci_migrate.repairs.diagnosis import Heads, Witness, diagnose, rows_on
-from ci_migrate.repairs.foreign_writes import UNKNOWN, unexplained
-from ci_migrate.run.run import LedgerRun, bare_schema, heads_of, restored_copy, show_heads, translate_errors
+from ci_migrate.repairs.foreign_writes import UNKNOWN, find_unexplained
+from ci_migrate.run.run import LedgerRun, bare_schema, heads_of, restore_copy, show_heads, translate_errors
 from ci_migrate.run.since_last_run import definitions_of, schema_diff
 
 
@@ -114,7 +114,7 @@ class RepairContext:
         run, commit_point = self.run, self.diagnosis.commit_point
         if self.backup is None or self.evidence is None or commit_point is None:
             return UNKNOWN
-        with restored_copy(run, self.backup, f"{run.id}_cmp") as copy, translate_errors(copy):
+        with restore_copy(run, self.backup, f"{run.id}_cmp") as copy, translate_errors(copy):
             then = copy.contents(copy.counts())
         with translate_errors(run.database):
             now = run.database.contents(run.database.counts())
@@ -122,4 +122,6 @@ class RepairContext:
         dropped = dict.fromkeys(rows_on(self.evidence, 0).keys() - rehearsed.keys()) if rehearsed else {}
         expected = {**then, **dropped, **rehearsed}
         ours = version_table_names(self.plan)
-        return unexplained({t: expected.get(t) for t in expected.keys() | now.keys() if t not in ours}, now)
+        return find_unexplained(
+            {t: expected.get(t) for t in expected.keys() | now.keys() if t not in ours}, now
+        )

@@ -13,7 +13,7 @@ from ci_migrate.model import TableContent
 UNKNOWN = "it can't be told whether somebody else wrote since the backup"
 
 
-def unexplained(expected: Mapping[str, TableContent | None], found: Mapping[str, TableContent]) -> str:
+def find_unexplained(expected: Mapping[str, TableContent | None], found: Mapping[str, TableContent]) -> str:
     """Rows that neither backup nor dry run explain, in words, the first three tables; "" for none.
 
     Args:
@@ -48,7 +48,7 @@ def describe_loss(expected: Mapping[str, TableContent], found: Mapping[str, Tabl
     more = sum(max(0, found[t].rows - c.rows) for t, c in expected.items() if t in found)
     if more:
         return f"loses {rows(more)} written since"
-    return "loses what was changed in them since" if unexplained(expected, found) else "loses nothing"
+    return "loses what was changed in them since" if find_unexplained(expected, found) else "loses nothing"
 
 
 def rows(number: int) -> str:

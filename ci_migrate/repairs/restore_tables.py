@@ -14,10 +14,10 @@ from ci_migrate.model import Backup, Evidence, Frozen, Plan, Progress, TableCont
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import base_of, rows_on
-from ci_migrate.repairs.foreign_writes import describe_loss, unexplained
+from ci_migrate.repairs.foreign_writes import describe_loss, find_unexplained
 from ci_migrate.repairs.restore import explain_failure, journal_restore, refuse_overwriting
 from ci_migrate.repairs.trial import try_on_copy
-from ci_migrate.run.run import restored_copy, show_heads
+from ci_migrate.run.run import restore_copy, show_heads
 
 
 class HalfDone(Frozen, frozen=True, kw_only=True):
@@ -124,7 +124,7 @@ def offer(context: RepairContext) -> str | None:
 
 def _foreign_writes(context: RepairContext, half: HalfDone) -> str:
     """What somebody else wrote to these tables since the backup, in words; "" for nothing."""
-    return unexplained(half.tables, context.read_contents(half.tables))
+    return find_unexplained(half.tables, context.read_contents(half.tables))
 
 
 def _put_back(context: RepairContext, half: HalfDone, backup: Backup) -> list[str]:
@@ -138,7 +138,7 @@ def _put_back(context: RepairContext, half: HalfDone, backup: Backup) -> list[st
     tables = sorted(half.tables)
     differences: list[str] = []
     if tables:
-        with restored_copy(run, backup, f"{run.id}_rows") as source:
+        with restore_copy(run, backup, f"{run.id}_rows") as source:
             _refuse_unseen_changes(context, source, half)
             expected = source.contents(tables)
             wrong = _try(context, backup, source, expected)
@@ -150,7 +150,7 @@ def _put_back(context: RepairContext, half: HalfDone, backup: Backup) -> list[st
             with journal_restore(run.ledger, run.subject, half.commit_point):
                 # and they are looked at again when nobody else can write there
                 restore_tables(
-                    run.database, source, backup, tables, lambda found: unexplained(half.tables, found)
+                    run.database, source, backup, tables, lambda found: find_unexplained(half.tables, found)
                 )
             differences = other_rows(expected, run.database.contents(tables))
         run.ledger.audit("tables restored", run.subject, backup=backup.backup_id, tables=", ".join(tables))
@@ -182,7 +182,7 @@ def _refuse_unseen_changes(context: RepairContext, source: Database, half: HalfD
     if context.evidence is not None:
         seen |= rows_on(context.evidence, 0).keys()
     unseen = sorted(source.counts().keys() - seen)
-    wrong = unexplained(source.contents(unseen), context.run.database.contents(unseen)) if unseen else ""
+    wrong = find_unexplained(source.contents(unseen), context.run.database.contents(unseen)) if unseen else ""
     if wrong:
         raise RefusedError(f"Not by tables: it is not known who wrote there: {wrong}.")
 

@@ -93,7 +93,7 @@ def plan_undo(context: RepairContext) -> Additions:
     if not isinstance(database, UndoesAdditions):
         return Additions(f"additions to {database.dialect} can't be taken back one by one")
     try:
-        added = find_additions(_found(context, evidence))
+        added = find_additions(_look(context, evidence))
         if added.why_not:
             return added
         unexplained = _unexplained(database, evidence, added)
@@ -105,7 +105,7 @@ def plan_undo(context: RepairContext) -> Additions:
         return Additions(error.what.rstrip("."))
 
 
-def _found(context: RepairContext, evidence: Evidence) -> Found:
+def _look(context: RepairContext, evidence: Evidence) -> Found:
     """The target beside what is known of it."""
     return Found(
         plan=context.plan,
@@ -142,7 +142,7 @@ def _undo(context: RepairContext, evidence: Evidence, added: Additions) -> list[
     with run.ledger.journal(run.subject) as journal:
         undoes_additions(run.database).undo(added.statements, _write_ahead(journal), check)
         wrong = context.prove_heads(number) + differences(context.read_schema())
-        wrong += lost(kept, context.read_contents(kept), added.columns)
+        wrong += list_losses(kept, context.read_contents(kept), added.columns)
         if not wrong:
             journal.append(
                 JournalEntry(kind=EntryKind.UNDONE, position=number, context=0, at=datetime.now(UTC))
@@ -201,7 +201,7 @@ def _other_values(
     ]
 
 
-def lost(
+def list_losses(
     then: Mapping[str, TableContent], now: Mapping[str, TableContent], dropped: Mapping[str, Collection[str]]
 ) -> list[str]:
     """Tables that stay and columns that were emptied, in words. Single rows may come and go: others write meanwhile."""

@@ -60,7 +60,7 @@ def one_line(text: str, limit: int = 300) -> str:
 
 def clean_report(report: Report) -> Report:
     """The same Report with every text in it cleaned. Digests are taken of the original, not of this one."""
-    return msgspec.convert(_cleaned(msgspec.to_builtins(report, builtin_types=(datetime,))), Report)
+    return msgspec.convert(_clean(msgspec.to_builtins(report, builtin_types=(datetime,))), Report)
 
 
 def plan_digest(report: Report) -> str:
@@ -71,11 +71,11 @@ def plan_digest(report: Report) -> str:
         return ""
 
 
-def _cleaned(value: Any) -> Any:
+def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+        return {_clean(key): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
+        return [_clean(item) for item in value]
     return value

@@ -61,11 +61,11 @@ def _command(kind: str, title: str, message: str, file: str | None, line: int | 
     if file is not None:
         properties["file"] = (PurePosixPath(prefix) / file).as_posix()
         properties["line"] = str(line or 1)
-    words = ",".join(f"{name}={_escaped(value, more=':,')}" for name, value in properties.items())
-    return f"::{kind} {words}::{_escaped(message)}"
+    words = ",".join(f"{name}={_escape(value, more=':,')}" for name, value in properties.items())
+    return f"::{kind} {words}::{_escape(message)}"
 
 
-def _escaped(text: str, more: str = "") -> str:
+def _escape(text: str, more: str = "") -> str:
     for character in "%\r\n" + more:  # the sign of the escape itself comes first
         text = text.replace(character, f"%{ord(character):02X}")
     return text

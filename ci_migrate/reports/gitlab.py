@@ -5,7 +5,7 @@ from typing import Any
 
 from ci_migrate.model import Report, Severity
 from ci_migrate.reports.clean import clean_report
-from ci_migrate.reports.located import Located, located
+from ci_migrate.reports.located import Located, locate
 
 SEVERITIES = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
 
@@ -18,7 +18,7 @@ class CodeQualityReporter:
 
     def render(self, report: Report) -> str:
         """A JSON array; empty where there is nothing to show."""
-        entries = [_entry(item) for item in located(clean_report(report))]
+        entries = [_entry(item) for item in locate(clean_report(report))]
         return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 

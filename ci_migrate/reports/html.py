@@ -134,7 +134,7 @@ def _locks(evidence: Evidence) -> list[dict[str, Any]]:
             "kind": "bad" if held.blocks.startswith("reads") else "warn" if held.blocks else "",
             **_bar(starts[held.statement], held.seconds, starts[-1]),
         }
-        for held in measured.held(evidence)
+        for held in measured.locks_held(evidence)
     ]
 
 

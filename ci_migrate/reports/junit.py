@@ -63,7 +63,7 @@ class JUnitReporter:
 def _stage_cases(report: Report, suite: str) -> Iterator[TestCase]:
     said_no = False
     for result in report.results:
-        case = _case(result.stage, suite, result.seconds, _linked(report, result.file), result.line)
+        case = _case(result.stage, suite, result.seconds, _link(report, result.file), result.line)
         kind = f"ci_migrate.{result.stage.replace('-', '_')}"
         said_no = said_no or result.outcome in (Outcome.FAILED, Outcome.ERROR)
         if result.outcome is Outcome.PASSED:
@@ -104,7 +104,7 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
         grouped.setdefault(finding_name(finding), []).append(finding)
     for name, findings in grouped.items():
         worst = findings[0]
-        case = _case(name, suite, 0.0, _linked(report, worst.file), worst.line)
+        case = _case(name, suite, 0.0, _link(report, worst.file), worst.line)
         text = "\n".join(_finding_text(finding) for finding in findings)
         if worst.refuses:
             _settle(case, Outcome.FAILED, worst.message, f"ci_migrate.checks.{worst.code}", text)
@@ -138,7 +138,7 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
             name += f" {plan.contexts[context].version_table.label}"
         line = next((s.line for s in sent[key] if s.line), 1)
         case = _case(
-            name, suite, sum(s.seconds for s in sent[key]), _linked(report, files.get(revision_id)), line
+            name, suite, sum(s.seconds for s in sent[key]), _link(report, files.get(revision_id)), line
         )
         if key == failing:
             case.line = dry_run.line or case.line
@@ -210,7 +210,7 @@ def _case(
     return case
 
 
-def _linked(report: Report, file: str | None) -> str | None:
+def _link(report: Report, file: str | None) -> str | None:
     """The file as forges link it: POSIX, relative to the repository; one outside of the project can't be linked."""
     if not file:
         return None

@@ -22,7 +22,7 @@ class Located(NamedTuple):
     failure: bool = False
 
 
-def located(report: Report) -> list[Located]:
+def locate(report: Report) -> list[Located]:
     """The failure first, then the findings, worst first. Expects a cleaned Report."""
     bad, files = report.first_bad, {r.id: r.file for r in report.plan.revisions} if report.plan else {}
     entries: list[tuple[Finding, str, bool]] = [

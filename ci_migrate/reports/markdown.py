@@ -107,7 +107,7 @@ def _document(report: Report, digest: str, most: int) -> Iterator[str]:
     )
     yield from _section("Proved", proofs)
     yield from _section("What the dry run changed", _changes(report, most))
-    yield from _section("Locks held in the dry run", _measured(report, most))
+    yield from _section("Locks held in the dry run", _measurements(report, most))
     yield from _section("The way back", _way_back(report, most))
     yield from _section("Plan", _plan(report, most))
     about = [f"ci-migrate {report.version}", f"run {report.run_id}", story.duration(report.seconds)]
@@ -197,13 +197,13 @@ def _changes(report: Report, most: int) -> Iterator[str]:
     yield from table(("table", "rows before", "rows after", ""), rows, most, "lrrl")
 
 
-def _measured(report: Report, most: int) -> Iterator[str]:
+def _measurements(report: Report, most: int) -> Iterator[str]:
     evidence = report.evidence
     if evidence is None:
         return
     rows = [
         (cell_code(h.where), cell_code(h.table), cell_code(h.mode), h.time, escape(h.effect))
-        for h in measured.held(evidence)
+        for h in measured.locks_held(evidence)
     ]
     yield from table(("statement", "table", "lock", "held until the commit", ""), rows, most, "lllrl")
     in_bytes = measured.bytes_line(evidence)

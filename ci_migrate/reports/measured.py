@@ -22,7 +22,7 @@ class Held(NamedTuple):
     """Its place in the evidence's statements, from 0."""
 
 
-def held(evidence: Evidence) -> list[Held]:
+def locks_held(evidence: Evidence) -> list[Held]:
     """Locks that kept others from something and tables written anew, what was held longest first.
 
     Of those on the whole database (each transaction takes one) only the first of these is told.

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ci_migrate.errors import ExitCode
 from ci_migrate.model import Report, Severity
 from ci_migrate.reports.clean import clean_report
-from ci_migrate.reports.located import Located, located
+from ci_migrate.reports.located import Located, locate
 
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 MOST = 5000
@@ -27,7 +27,7 @@ class SarifReporter:
     def render(self, report: Report) -> str:
         """One run; its results are empty where there is nothing to show, so that old alerts are closed."""
         report = clean_report(report)
-        found = located(report)[:MOST]
+        found = locate(report)[:MOST]
         rules = {item.finding.code: item.finding.name for item in found}
         driver = {
             "name": "ci-migrate",

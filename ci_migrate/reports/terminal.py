@@ -44,7 +44,7 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
         _pending(report, width, digest),
         _findings(report, width),
         _changes(report, width),
-        _proved(report, width),
+        _proof(report, width),
     ):
         if block:
             lines += [Text(), *block]
@@ -52,14 +52,14 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
     if commands:
         lines += [Text(), Text("Next", "bold"), *(Text(f"  {one_line(c, 2000)}", "cyan") for c in commands)]
     for warning in report.warnings:
-        lines += [Text(), *_wrapped("WARNING  ", warning, width, "bold yellow")]
+        lines += [Text(), *_wrap("WARNING  ", warning, width, "bold yellow")]
     lines += [Text(), _last(report)]
-    return _printed(lines, width, color)
+    return _print(lines, width, color)
 
 
 def stage_line(result: StageResult, width: int = 100, *, color: bool = False) -> str:
     """One stage as it ends: mark, name, seconds, first line of its message. No new line at the end."""
-    return _printed([_stage(result, width)], width, color).rstrip("\n")
+    return _print([_stage(result, width)], width, color).rstrip("\n")
 
 
 def _title(report: Report) -> Iterator[Text]:
@@ -95,13 +95,13 @@ def _why(report: Report, width: int) -> list[Text]:
         lines.append(Text(f"  {where}", "bold"))
     sql = one_line(story.failing_sql(report), 300)
     if sql:
-        lines += _wrapped("  ", sql, width)
+        lines += _wrap("  ", sql, width)
     if story.first_line(bad):
-        lines += _wrapped("  ", story.first_line(bad), width)
+        lines += _wrap("  ", story.first_line(bad), width)
     for line in story.message_rest(bad):
-        lines += _wrapped("  ", line, width)
+        lines += _wrap("  ", line, width)
     if report.diagnosis is not None and report.diagnosis.words:
-        lines += _wrapped("  Found: ", report.diagnosis.words, width)
+        lines += _wrap("  Found: ", report.diagnosis.words, width)
     return lines
 
 
@@ -112,7 +112,7 @@ def _pending(report: Report, width: int, digest: str) -> list[Text]:
         return []
     lines = [Text("What would run", "bold")]
     for revision in plan.revisions[:_MOST]:
-        lines += _wrapped("  ", one_line(f"{revision.id}  {revision.message}"), width)
+        lines += _wrap("  ", one_line(f"{revision.id}  {revision.message}"), width)
         lines.append(Text(f"    {one_line(revision.file)}", "dim"))
     return [*lines, *_more(len(plan.revisions)), Text(f"  plan {digest}", "dim")]
 
@@ -128,9 +128,9 @@ def _findings(report: Report, width: int) -> list[Text]:
         style = _WEIGHT.get(weight, "dim")
         named = f"{where}  {name}" if where else name
         lines.append(Text.assemble("  ", (f"{weight:<{_MARK_WIDTH}}", style), (named, "bold")))
-        lines += _wrapped(f"  {'':<{_MARK_WIDTH}}", finding.message, width)
+        lines += _wrap(f"  {'':<{_MARK_WIDTH}}", finding.message, width)
         if finding.acknowledged is not None:
-            lines += _wrapped(f"  {'':<{_MARK_WIDTH}}Accepted: ", finding.acknowledged, width, "dim")
+            lines += _wrap(f"  {'':<{_MARK_WIDTH}}Accepted: ", finding.acknowledged, width, "dim")
     return lines + _more(len(report.findings))
 
 
@@ -140,21 +140,21 @@ def _changes(report: Report, width: int) -> list[Text]:
         return []  # when something broke, the figures of a rehearsal that went well are in the way
     lines = []
     for change in evidence.changes[:_MOST]:
-        lines += _wrapped("  ", one_line(change.words), width)
+        lines += _wrap("  ", one_line(change.words), width)
     lines += _more(len(evidence.changes))
     rows = story.row_changes(evidence)
     for table, before, after, inside in rows[:_MOST]:
         counts = f"rows {table}: {before} -> {after}" if before != after else f"rows {table}: {before}"
-        lines += _wrapped("  ", f"{counts} ({inside})" if inside else counts, width)
+        lines += _wrap("  ", f"{counts} ({inside})" if inside else counts, width)
     lines += _more(len(rows))
     return [Text("What the dry run changed", "bold"), *lines] if lines else []
 
 
-def _proved(report: Report, width: int) -> list[Text]:
+def _proof(report: Report, width: int) -> list[Text]:
     lines = []
     for proved, sentence in story.proofs(report):
         mark, style = ("yes", "green") if proved else ("no", "yellow")
-        lines += _wrapped(f"  {mark:<{_MARK_WIDTH}}", sentence, width, style)
+        lines += _wrap(f"  {mark:<{_MARK_WIDTH}}", sentence, width, style)
     return [Text("Proved", "bold"), *lines] if lines else []
 
 
@@ -170,7 +170,7 @@ def _more(count: int) -> list[Text]:
     return [Text(f"  ... and {count - _MOST:,} more, all in report.json", "dim")] if count > _MOST else []
 
 
-def _wrapped(prefix: str, text: str, width: int, style: str = "") -> list[Text]:
+def _wrap(prefix: str, text: str, width: int, style: str = "") -> list[Text]:
     """Prose behind a prefix, wrapped with a hanging indent; only the prefix has the style."""
     message = _fill(one_line(text, 1000), width, len(prefix))
     return [Text.assemble((prefix, style), message)]
@@ -183,7 +183,7 @@ def _fill(text: str, width: int, indent: int) -> str:
     return ("\n" + " " * indent).join(lines)
 
 
-def _printed(lines: Iterable[Text], width: int, color: bool) -> str:
+def _print(lines: Iterable[Text], width: int, color: bool) -> str:
     # _environ: the environment is read by the command line alone, and FORCE_COLOR is its affair
     console = Console(
         file=io.StringIO(),

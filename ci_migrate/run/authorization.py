@@ -81,7 +81,7 @@ class TokenApprover:
         """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
         if self.run.token is None:
             return Decision(granted=None, reason="no token was given")
-        approval = reserved(self.run, plan, evidence=self.evidence)
+        approval = reserve_approval(self.run, plan, evidence=self.evidence)
         return Decision(
             granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
         )
@@ -135,7 +135,9 @@ def evidence_of(report: Report) -> str | None:
     return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
 
 
-def reserved(run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None) -> Approval:
+def reserve_approval(
+    run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None
+) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
     Args:
@@ -148,13 +150,13 @@ def reserved(run: Run, plan: Approvable, what: str = "This run", evidence: str |
         NotApprovedError: there is no token, or why it is of no use.
     """
     try:
-        return _reserved(run, plan, what, evidence)
+        return _reserve(run, plan, what, evidence)
     except CiMigrateError as error:
         tell_refused(run, error)
         raise
 
 
-def _reserved(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
+def _reserve(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
     if run.token is None or run.ledger is None:
         raise NotApprovedError(
             f"{what} needs an approval.",
@@ -173,7 +175,7 @@ def _reserved(run: Run, plan: Approvable, what: str, evidence: str | None) -> Ap
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
-def validated(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
+def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
     """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
     token = run.token.reveal() if run.token is not None else ""
     trusted = trust(run)
@@ -249,7 +251,7 @@ def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -
         )
 
 
-def claimed(run: LedgerRun, approval: Approval) -> None:
+def claim_approval(run: LedgerRun, approval: Approval) -> None:
     """Use an approval up: committed in the ledger, and noted create-only where backups are.
 
     The note keeps a token used even if the ledger is lost or put back to an older state.

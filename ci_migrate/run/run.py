@@ -111,7 +111,7 @@ def require_ledger(run: Run) -> LedgerRun:
 
 
 @contextmanager
-def restored_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]:
+def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]:
     """A backup, restored into a scratch copy; or the clone that its provider makes.
 
     Args:
@@ -136,7 +136,7 @@ def restored_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database
         )
     with ExitStack() as stack:
         with run.watch("clone", 0):
-            clone = run.open_database(stack.enter_context(provider.cloned(run.database.url, backup)))
+            clone = run.open_database(stack.enter_context(provider.clone_of(run.database.url, backup)))
         refuse_same(run.database, clone)
         yield clone
 

@@ -14,7 +14,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads
-from ci_migrate.schema_text import changed, shortened
+from ci_migrate.schema_text import describe_change, shorten
 
 Definitions = Mapping[tuple[str, str], str]
 """From an object and the hash of its definition to the definition, as far as one is known."""
@@ -34,9 +34,9 @@ def difference(name: str, before: Fingerprint, now: Schema, known: Definitions) 
     """One object that is not as it was: as `schema_words.changed`, as far as it is known what it was."""
     was, is_ = before.objects.get(name), now.get(name)
     if was is None or is_ is None:
-        return changed(name, None if was is None else "", is_)
+        return describe_change(name, None if was is None else "", is_)
     text = known.get((name, was))
-    return f"{name} changed, is {shortened(is_)}" if text is None else changed(name, text, is_)
+    return f"{name} changed, is {shorten(is_)}" if text is None else describe_change(name, text, is_)
 
 
 def schema_diff(before: Fingerprint, now: Schema, known: Definitions) -> list[str]:

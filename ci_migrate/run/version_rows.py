@@ -45,7 +45,7 @@ def explain_trouble(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
     if trouble.kind == "unknown":
         return _unknown(run, trouble, plan)
     proposed = run.destination if run.direction is Direction.STAMP else trouble.by or trouble.row
-    fits = fitting_heads(run, plan)
+    fits = find_fitting_heads(run, plan)
     told = f" Its schema is the one of {' + '.join(fits[0])}." if fits and fits[0] else ""
     if fits and fits[0]:
         proposed = fits[0][0]
@@ -66,8 +66,8 @@ def _delete(trouble: RowTrouble) -> str:
 
 
 def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
-    applied = _applied(run, trouble.row)
-    fits = fitting_heads(run, plan)
+    applied = _find_applied(run, trouble.row)
+    fits = find_fitting_heads(run, plan)
     known = {revision for heads in fits or () for revision in heads}
     what = f"{plan.identity.place} is at {trouble.words.replace('the revision', 'revision')}."
     if known and trouble.row not in known:
@@ -103,7 +103,7 @@ def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
     )
 
 
-def unstamped_tables(run: Run, plan: Plan) -> int:
+def count_unstamped_tables(run: Run, plan: Plan) -> int:
     """How many tables there are in a database without version rows; 0 where it has some.
 
     Raises:
@@ -112,7 +112,7 @@ def unstamped_tables(run: Run, plan: Plan) -> int:
     if plan.from_heads or plan.direction is not Direction.UPGRADE:
         return 0
     tables = sum(name.startswith("table ") for name in bare_schema(run.reader, plan))
-    fits = fitting_heads(run, plan) if tables else None
+    fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
     if not lost:
         return tables
@@ -130,7 +130,7 @@ def stamp_command(run: Run, revision: str, *, purge: bool) -> list[str]:
     return ["ci-migrate", "stamp", revision, *flags, "--target", run.settings.target, "--reason", "why"]
 
 
-def _applied(run: Run, revision: str) -> tuple[RunRecord, Revision] | None:
+def _find_applied(run: Run, revision: str) -> tuple[RunRecord, Revision] | None:
     """The newest run that upgraded to or through a revision, and the script as it was then."""
     record = run.ledger.applying(database_of(run), revision) if run.ledger is not None else None
     script = record.plan.revision(revision) if record is not None and record.plan is not None else None
@@ -150,7 +150,7 @@ def _backup_before(run: Run, record: RunRecord) -> Backup | None:
     return next((b for b in found if b.status is BackupStatus.SUCCESS), None)
 
 
-def fitting_heads(run: Run, plan: Plan) -> Heads | None:
+def find_fitting_heads(run: Run, plan: Plan) -> Heads | None:
     """The version rows that fit the target's schema, by earlier runs' commit points; None if none or several do."""
     if run.ledger is None:
         return None

@@ -32,7 +32,7 @@ class Auditor:
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="auditor", daemon=True)
+        self._thread = threading.Thread(target=self._write_batches, name="auditor", daemon=True)
         self._thread.start()
 
     def tell(self, call: Call) -> None:
@@ -44,7 +44,7 @@ class Auditor:
         self._calls.put(None)
         self._thread.join()
 
-    def _write(self) -> None:
+    def _write_batches(self) -> None:
         ended = False
         while not ended:
             batch = [self._calls.get()]
@@ -55,9 +55,9 @@ class Auditor:
             ended = None in batch
             calls = [call for call in batch if call is not None]
             for ledger in {id(call.ledger): call.ledger for call in calls}.values():
-                self._written(ledger, [call.facts for call in calls if call.ledger is ledger])
+                self._write(ledger, [call.facts for call in calls if call.ledger is ledger])
 
-    def _written(self, ledger: Ledger, calls: list[dict[str, Any]]) -> None:
+    def _write(self, ledger: Ledger, calls: list[dict[str, Any]]) -> None:
         try:
             with ledger.writing() as connection:
                 audit.append_all(connection, "http", None, calls)

@@ -40,7 +40,7 @@ class Edges:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         status, read = 500, 0
 
-        async def limited() -> Message:
+        async def limit() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
@@ -48,7 +48,7 @@ class Edges:
                 raise ProblemError(413, TOO_LARGE)
             return message
 
-        async def dressed(message: Message) -> None:
+        async def dress(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -60,12 +60,12 @@ class Edges:
             await send(message)
 
         try:
-            app = _too_large if _announced(scope) > BODY_LIMIT else self.app
-            await app(scope, limited, dressed)
+            app = _too_large if _announced_length(scope) > BODY_LIMIT else self.app
+            await app(scope, limit, dress)
         finally:
-            self._told(scope, state, status)
+            self._tell(scope, state, status)
 
-    def _told(self, scope: Scope, state: MutableMapping[str, Any], status: int) -> None:
+    def _tell(self, scope: Scope, state: MutableMapping[str, Any], status: int) -> None:
         """Put the call into the audit trail of the target that it was for; without query and body: they hold tokens."""
         target, key = state.get("target"), state.get("key")
         if target is None or status == 429:  # whoever hammers must not fill the ledger too
@@ -89,7 +89,7 @@ async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
     await problem(413, TOO_LARGE, headers={"Connection": "close"})(scope, receive, send)
 
 
-def _announced(scope: Scope) -> int:
+def _announced_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)

@@ -148,7 +148,7 @@ def _environment() -> Environment:
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 
 
-def shown(name: str, who: Guest | None, status: int = 200, **values: Any) -> Response:
+def show(name: str, who: Guest | None, status: int = 200, **values: Any) -> Response:
     """A page."""
     text = _environment().get_template(name).render(guest=who, story=story, **values)
     return HTMLResponse(text, status, {"Content-Security-Policy": POLICY})
@@ -177,7 +177,7 @@ def style() -> Response:
 @router.get("/login")
 def login_page(request: Request) -> Response:
     """Where a key is shown."""
-    return shown("login.html", None, several=len(request.app.state.service.targets) > 1, wrong="")
+    return show("login.html", None, several=len(request.app.state.service.targets) > 1, wrong="")
 
 
 @router.post("/login")
@@ -187,7 +187,7 @@ async def login(request: Request) -> Response:
     fields, address = await form_of(request), address_of(request)
     several = len(service.targets) > 1
     if service.failures.wait(address):
-        return shown(
+        return show(
             "login.html", None, 429, several=several, wrong="Too many failures. Try again in a minute."
         )
     target, key = service.target(fields.get("target") or None), fields.get("key", "").strip()
@@ -195,7 +195,7 @@ async def login(request: Request) -> Response:
     request.state.target, request.state.key = target, record  # for the audit trail
     if target is None or record is None:
         service.failures.note(address)
-        return shown("login.html", None, 401, several=several, wrong=UNKNOWN.partition(" Send")[0])
+        return show("login.html", None, 401, several=several, wrong=UNKNOWN.partition(" Send")[0])
     answer = to("/")
     name = sessions_of(request).begin(Session(target.name, key))
     secure = request.url.scheme == "https"
@@ -222,7 +222,7 @@ async def logout(request: Request, sent: FromViewer) -> Response:
 def overview(who: Seated) -> Response:
     """What waits, what ran, what is running, which backups there are."""
     target, ledger = who.caller.target, who.caller.target.book()
-    return shown(
+    return show(
         "overview.html",
         who,
         runs=_runs(who),
@@ -283,7 +283,7 @@ def job_page(who: Seated, job_id: str) -> Response:
     job = jobs.get(who.caller.target.book(), job_id, who.caller.target.name)
     if job is None:
         raise ProblemError(404, "There is no such job.")
-    return shown("job.html", who, job=job, runs=job.status is JobStatus.RUNNING)
+    return show("job.html", who, job=job, runs=job.status is JobStatus.RUNNING)
 
 
 @router.get("/backups/{backup_id}")
@@ -298,7 +298,7 @@ async def backup_page(who: Seated, backup_id: str) -> Response:
             action="backup losses", target=who.caller.target.name, actor=who.caller.name, backup_id=backup_id
         )
         losses = await run_in_threadpool(who.caller.service.ask, work)
-    return shown("backup.html", who, backup=backup, losses=losses)
+    return show("backup.html", who, backup=backup, losses=losses)
 
 
 # --------------------------------------------------------------------------- what is decided
@@ -311,7 +311,7 @@ async def approve(sent: FromApprover) -> Response:
     waits = await run_in_threadpool(_waiting, sent.guest)
     if waits is None or waits.plan is None or waits.plan.digest != sent.fields.get("plan"):
         message = "This plan does not wait any more: it was denied, or another run came after it."
-        return shown("message.html", sent.guest, 409, message=message)
+        return show("message.html", sent.guest, 409, message=message)
     token = sent.fields.get("token", "").strip()
     if not token:
         asked = sent.work("token generate", plan_digest=sent.fields.get("plan", ""))
@@ -319,11 +319,11 @@ async def approve(sent: FromApprover) -> Response:
         if answer.body.get("needsApprovers"):
             request = msgspec.json.format(msgspec.json.encode(answer.body.get("approvalRequest"))).decode()
             message, plan = answer.body["message"], sent.fields.get("plan", "")
-            return shown("sign.html", sent.guest, request=request, message=message, reason=reason, plan=plan)
+            return show("sign.html", sent.guest, request=request, message=message, reason=reason, plan=plan)
         if answer.exit_code != ExitCode.OK:
-            return shown("message.html", sent.guest, 422, message=answer.body["message"])
+            return show("message.html", sent.guest, 422, message=answer.body["message"])
         token = answer.body["token"]
-    return await _started(sent, sent.work("run", token=token, confirmed_by=caller.name, reason=reason))
+    return await _start(sent, sent.work("run", token=token, confirmed_by=caller.name, reason=reason))
 
 
 @router.post("/deny")
@@ -346,15 +346,15 @@ async def restore(sent: FromAdmin) -> Response:
     if token is None and sent.fields.get("needs_token"):
         answer = await run_in_threadpool(caller.service.ask, sent.work("token generate", backup_id=backup_id))
         if answer.exit_code != ExitCode.OK:
-            return shown("message.html", sent.guest, 422, message=answer.body["message"])
+            return show("message.html", sent.guest, 422, message=answer.body["message"])
         token = answer.body["token"]
     work = sent.work(
         "backup restore", backup_id=backup_id, token=token, confirmed_by=caller.name, reason=reason
     )
-    return await _started(sent, work)
+    return await _start(sent, work)
 
 
-async def _started(sent: Sent, work: Work) -> Response:
+async def _start(sent: Sent, work: Work) -> Response:
     caller = sent.guest.caller
     job, _ = await run_in_threadpool(caller.service.start, caller.target, work, caller.address)
     return to(f"/jobs/{job.job_id}")

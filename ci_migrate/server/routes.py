@@ -205,7 +205,7 @@ def job_list(caller: Viewer) -> Response:
 @router.get("/jobs/{jobId}", responses={200: {"model": JobBody}, **documented(404)})
 def job_show(caller: Viewer, job_id: JobId) -> Response:
     """How a job is doing, or how it ended."""
-    return _json(_job_body(_found(caller, job_id)))
+    return _json(_job_body(_find_job(caller, job_id)))
 
 
 @router.get(
@@ -215,14 +215,14 @@ def job_show(caller: Viewer, job_id: JobId) -> Response:
 )
 async def job_events(caller: Viewer, job_id: JobId) -> Response:
     """Server-sent events: the job as it is now, each stage as it ends, and the job when it has ended."""
-    job = await run_in_threadpool(_found, caller, job_id)
+    job = await run_in_threadpool(_find_job, caller, job_id)
 
     async def events() -> AsyncIterator[str]:
         current, told = job, 0
         yield _event(current.status, _job_body(current))
         while current.status is JobStatus.RUNNING:
             await asyncio.sleep(POLL)
-            current = await run_in_threadpool(_found, caller, job_id)
+            current = await run_in_threadpool(_find_job, caller, job_id)
             for stage in current.stages[told:]:
                 yield _event("stage", stage)
             told = len(current.stages)
@@ -244,7 +244,7 @@ def _job_body(job: Job) -> dict[str, Any]:
     return {**body, "message": result.get("message", ""), "result": result}
 
 
-def _found(caller: Caller, job_id: str) -> Job:
+def _find_job(caller: Caller, job_id: str) -> Job:
     job = jobs.get(caller.target.book(), job_id, caller.target.name)
     if job is None:
         raise ProblemError(404, f"Target {caller.target.name} has no job {job_id}.")

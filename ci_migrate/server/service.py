@@ -159,26 +159,26 @@ class Service:
                 target.book(), target=target.name, action=work.action, actor=work.actor, address=address
             )
             told = {"job_id": job.job_id, "ledger": target.ledger_text()}
-            future = self._jobs.submit(self._work, target, _with(work, told))
+            future = self._jobs.submit(self._work_guarded, target, _with(work, told))
         except BaseException:
             target.busy.release()
             raise
         return job, future
 
-    def _work(self, target: Target, work: Work) -> Answer:
+    def _work_guarded(self, target: Target, work: Work) -> Answer:
         try:
-            return self._worked(target, work)
+            return self._work(target, work)
         except Exception as error:
             log.exception("%r", work)
             return answer_error(error)
         finally:
             target.busy.release()
 
-    def _worked(self, target: Target, work: Work) -> Answer:
+    def _work(self, target: Target, work: Work) -> Answer:
         answer = self.children.perform(work)
         status = JobStatus.INTERRUPTED if answer is None else status_of(answer)
         if answer is None:
-            answer = self._settled(target)
+            answer = self._settle(target)
         self._end(target, work.job_id, status, answer)
         return answer
 
@@ -190,7 +190,7 @@ class Service:
 
     # ----------------------------------------------------------------- what died
 
-    def _settled(self, target: Target) -> Answer:
+    def _settle(self, target: Target) -> Answer:
         """Have it told, and mended, what a process that died left."""
         try:
             answer = self.children.perform(
@@ -214,13 +214,13 @@ class Service:
                 continue
             if left:
                 target.busy.acquire()
-                self._jobs.submit(self._recovered, target, left)
+                self._jobs.submit(self._recover, target, left)
 
-    def _recovered(self, target: Target, left: tuple[Job, ...]) -> None:
+    def _recover(self, target: Target, left: tuple[Job, ...]) -> None:
         try:
             ledger = target.ledger()
             while ledger is not None and jobs.running(ledger, target.name) and not self._stopping.is_set():
-                answer = self._settled(target)
+                answer = self._settle(target)
                 if (
                     answer.exit_code == ExitCode.LOCKED
                 ):  # the orphan still works; it writes itself how it ended

@@ -17,7 +17,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Report
 from ci_migrate.operations.backups import restore_plan
 from ci_migrate.operations.status import sound_plan
-from ci_migrate.run.authorization import trust, validated
+from ci_migrate.run.authorization import trust, validate_token
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
@@ -79,7 +79,7 @@ def token_fits(
     with open_session(settings, asked, interrupt) as run:
         if run.ledger is None:
             raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
-        validated(replace(run, token=token), run.ledger, _plan(run, backup_id))
+        validate_token(replace(run, token=token), run.ledger, _plan(run, backup_id))
 
 
 def approval_needed(

@@ -110,18 +110,18 @@ def _read_tables(label: str, prefix: str, table: dict[str, Any], folder: Path) -
     targets: dict[str, Layer] = {}
     stages: dict[str, dict[str, Given]] = {}
     for name, content in _subtables(rest, "targets", _place(label, prefix)):
-        dotted = ".".join(part for part in (prefix, "targets", quoted(name)) if part)
+        dotted = ".".join(part for part in (prefix, "targets", quote(name)) if part)
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
             raise SettingsError(
-                f"{_place(label, prefix)}: {quoted(name)} can't be a target's name.",
+                f"{_place(label, prefix)}: {quote(name)} can't be a target's name.",
                 hint="A name is made of letters, digits, dots, hyphens and underscores.",
             )
         own = dict(content)
         stages[name] = {}
         for stage, its in _subtables(own, "stages", _place(label, dotted)):
-            place = _place(label, f"{dotted}.stages.{quoted(stage)}")
+            place = _place(label, f"{dotted}.stages.{quote(stage)}")
             if stage not in STAGES:
-                raise SettingsError(f"{place}: there is no stage {quoted(stage)}{_nearest(stage, STAGES)}.")
+                raise SettingsError(f"{place}: there is no stage {quote(stage)}{_nearest(stage, STAGES)}.")
             layer = _layer(its, "stage", place, folder)
             if "tags" in layer:
                 stages[name][stage] = layer["tags"]
@@ -151,7 +151,7 @@ def _layer(table: dict[str, Any], scope: str, place: str, base: Path) -> Layer:
             hint = ""
             if name == "tool":
                 hint = "In ci-migrate.toml the keys stand at the top, without [tool.ci-migrate]."
-            raise SettingsError(f"{place}: unknown key {quoted(name)}{_nearest(name, here)}.", hint=hint)
+            raise SettingsError(f"{place}: unknown key {quote(name)}{_nearest(name, here)}.", hint=hint)
         if scope not in key.scopes:
             raise SettingsError(f"{place}: {name} can't stand here; {_where(key)}.")
         layer[name] = _convert(key, raw, place, place, base)
@@ -172,18 +172,18 @@ def _convert(key: Key, raw: object, place: str, source: str, base: Path) -> Give
         return Given(key.kind.convert(raw, base), source, base)
     except (ValueError, TypeError) as error:
         raise SettingsError(
-            f"{place}: {key.name} must be {key.kind.words}; found {_found(key, raw)}."
+            f"{place}: {key.name} must be {key.kind.words}; found {_describe_found(key, raw)}."
         ) from error
 
 
-def _found(key: Key, raw: object) -> str:
+def _describe_found(key: Key, raw: object) -> str:
     """What stands there instead, for people; nothing of a value that may be secret."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, int | float):
         return "a number that is too large" if abs(raw) >= 1e15 else str(raw)
     if isinstance(raw, str):
-        return "another text" if key.secret else f"the text {quoted(raw)}"
+        return "another text" if key.secret else f"the text {quote(raw)}"
     if isinstance(raw, list | tuple):
         return "a list that does not fit" if "list" in key.kind.words else "a list"
     if isinstance(raw, dict):
@@ -213,7 +213,7 @@ def _relative(path: Path, directory: Path) -> str:
     return "../" * up + path.name
 
 
-def quoted(name: object) -> str:
+def quote(name: object) -> str:
     """A name that somebody wrote, short, printable and without a password."""
     text = redact(str(name)).encode(errors="replace").decode()
     text = text if text.isprintable() else ascii(text)[1:-1]
@@ -242,7 +242,7 @@ def read_environment(environ: Mapping[str, str], base: Path) -> Layer:
             continue
         if name not in by_variable:
             nearest = _nearest(name.removeprefix("CI_MIGRATE_"), [key.name for key in KEYS])
-            raise SettingsError(f"The environment variable {quoted(name)} sets no key{nearest}.")
+            raise SettingsError(f"The environment variable {quote(name)} sets no key{nearest}.")
         key = by_variable[name]
         layer[key.name] = _convert(key, key.kind.read_text(text), "The environment", name, base)
     return layer

@@ -16,13 +16,13 @@ from ci_migrate.settings.files import (
     Layer,
     alembic_files,
     find_python,
-    quoted,
+    quote,
     read_environment,
     read_flags,
     read_settings_file,
 )
 from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
-from ci_migrate.settings.urls import redact, resolve, resolve_key, shown, variable_of
+from ci_migrate.settings.urls import redact, resolve, resolve_key, show_url, variable_of
 
 __all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
 
@@ -255,7 +255,7 @@ def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
         environ=environ,
         bases={name: one.base for name, one in given.items()},
     )
-    return _checked(settings)
+    return _check(settings)
 
 
 def _existing(directory: Path) -> Path:
@@ -283,7 +283,7 @@ def _choose_target(
         name = str(asked)
         if name in names or (not names and name == "default"):
             return name, source
-        raise SettingsError(f"There is no target named {quoted(name)} ({source}).", hint=listed)
+        raise SettingsError(f"There is no target named {quote(name)} ({source}).", hint=listed)
     if len(names) > 1:
         raise SettingsError(
             f"There are several targets and none was named: {', '.join(names)}.",
@@ -328,7 +328,7 @@ def _sources(
     return sources
 
 
-def _checked(settings: Settings) -> Settings:
+def _check(settings: Settings) -> Settings:
     """Refuse what does not go together; take the default of `scratch` away where it must be chosen."""
     where = f"dry-run ({settings.sources['dry-run']})"
     if settings.dry_run not in DRY_RUNS_BUILT:
@@ -384,9 +384,9 @@ def _words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g} s"
     if isinstance(value, Secret):
-        return shown(value)
+        return show_url(value)
     if isinstance(value, tuple):
         return ", ".join(redact(item) for item in value) or "(none)"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} = {_words(item)}" for name, item in value.items()) or "(none)"
-    return shown(str(value))
+    return show_url(str(value))

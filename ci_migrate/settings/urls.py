@@ -35,7 +35,7 @@ def redact(text: str) -> str:
     return _QUERY.sub(r"\1***", text)
 
 
-def shown(value: Secret | str) -> str:
+def show_url(value: Secret | str) -> str:
     """A URL setting for people: without a password; of a command only the program's name."""
     text = value.reveal() if isinstance(value, Secret) else value
     form, _, rest = text.partition(":")

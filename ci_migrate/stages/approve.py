@@ -6,7 +6,13 @@ from functools import partial
 from ci_migrate.approval.decision import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
-from ci_migrate.run.authorization import TokenApprover, claimed, evidence_of, how_to_approve, why_needed
+from ci_migrate.run.authorization import (
+    TokenApprover,
+    claim_approval,
+    evidence_of,
+    how_to_approve,
+    why_needed,
+)
 from ci_migrate.run.run import Run, WritingRun
 from ci_migrate.timeouts import call_with_timeout
 
@@ -27,7 +33,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     if denied or not granted or approval is None:
         return _stop(run, plan, why, denied)
     try:
-        claimed(run, approval)
+        claim_approval(run, approval)
     except NotApprovedError as error:
         return _stop(run, plan, why, [error.what])
     return StageResult(

@@ -33,7 +33,7 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
         return StageResult(
             stage="backup", outcome=Outcome.PASSED, message=f"{reused.backup_id} (reused)", backup=reused
         )
-    backup = watched_backup(
+    backup = take_backup(
         run,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.to_heads) or "base",
@@ -53,7 +53,7 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
 
 
-def watched_backup(
+def take_backup(
     run: Run,
     *,
     version_tables: Sequence[VersionTable],

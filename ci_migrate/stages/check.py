@@ -15,11 +15,11 @@ from ci_migrate.model import (
     sha256_hex,
 )
 from ci_migrate.reports.story import plural
-from ci_migrate.run.authorization import reserved, tell_refused, why_needed
+from ci_migrate.run.authorization import reserve_approval, tell_refused, why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, child_setup, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
-from ci_migrate.run.version_rows import refuse_rows, unstamped_tables
+from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
 from ci_migrate.run.ways_back import with_other_way
 
 
@@ -44,7 +44,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     since, outside = left_by_last_run(run)
     facts = Facts(
         plan=plan,
-        unstamped_tables=unstamped_tables(run, plan),
+        unstamped_tables=count_unstamped_tables(run, plan),
         outside=outside,
         outside_since=since.run_id if since is not None else "",
         script_files=_script_files(run, found.graph, set(applied)),
@@ -75,7 +75,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         if run.unfit is not None:
             tell_refused(run, run.unfit)
             raise run.unfit
-        approval = reserved(run, plan) if why_needed(run, run.direction) else None
+        approval = reserve_approval(run, plan) if why_needed(run, run.direction) else None
     what = f"{plural(plan.pending, 'revision')} to run"
     if run.direction is Direction.STAMP:
         what = "Version rows to write"

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ci_migrate.checks.base import Facts
-from ci_migrate.checks.unfit_acknowledgement import unused
+from ci_migrate.checks.unfit_acknowledgement import find_unused
 from ci_migrate.databases.base import Database
 from ci_migrate.databases.composite.database import schema_after
 from ci_migrate.migrations import events
@@ -35,19 +35,19 @@ from ci_migrate.model import (
     WayBack,
     schema_changes,
 )
-from ci_migrate.rehearsal.assertions import failed_assertions
+from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import look_after, look_before
 from ci_migrate.rehearsal.downgrade import try_way_back
-from ci_migrate.rehearsal.measured import MeasuredRun, measured_run
+from ci_migrate.rehearsal.measured import MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
-from ci_migrate.rehearsal.second_run import rehearsed_again
+from ci_migrate.rehearsal.second_run import rehearse_again
 from ci_migrate.reports.story import plural
 from ci_migrate.run.run import (
     Run,
     bare_schema,
     heads_of,
-    restored_copy,
+    restore_copy,
     schema_of,
     show_heads,
     translate_errors,
@@ -87,7 +87,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     schema_before = bare_schema(run.reader, plan)
     started = time.monotonic()
     checked = report.findings
-    with restored_copy(run, backup) as scratch:
+    with restore_copy(run, backup) as scratch:
         result = _rehearse(run, plan, backup, scratch, time.monotonic() - started, checked)
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(
@@ -136,14 +136,14 @@ def _rehearse(
     counts = _counts(scratch, plan)
     facts = Facts(plan=plan, target_rows=backup.row_counts)
     looked = look_before(run, facts, scratch)
-    watched = _watched(run, plan, scratch, counts)
+    watched = _watch(run, plan, scratch, counts)
     before = _Seen(schema, counts, scratch.contents(watched))
     with translate_errors(scratch):
-        failing = failed_assertions(run, scratch, "before")
-    played = _played(run, plan, scratch, before, whole)
+        failing = run_assertions(run, scratch, "before")
+    played = _play(run, plan, scratch, before, whole)
     ended = played.measured.ended
     with translate_errors(scratch):
-        after = _seen_after(scratch, plan, before)
+        after = _look_after(scratch, plan, before)
         heads = heads_of(scratch, plan)
     arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
     evidence = _evidence(run, plan, backup, played, before, after)
@@ -160,7 +160,7 @@ def _rehearse(
     output = ""
     if arrived:
         looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
-        failing += failed_assertions(run, scratch, "after")
+        failing += run_assertions(run, scratch, "after")
         why, output = try_previous_release(run, plan, backup)
         drift = drift_of(run, plan, scratch) if played.has_models else []
         facts = dataclasses.replace(facts, drift=drift, previous_release=why)
@@ -184,7 +184,7 @@ def _rehearse(
     return judged if judged.findings else replace(judged, findings=looked)
 
 
-def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema) -> _Played:
+def _play(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema) -> _Played:
     """Run the pending revisions on the copy; `whole` is its schema with version tables."""
     recorder = Recorder(
         project=run.settings.project_dir,
@@ -202,7 +202,7 @@ def _played(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schem
             has_models.append(event.models)
         return recorder.handle(event)
 
-    measured = measured_run(run, plan, scratch, recorder, hear)
+    measured = run_measured(run, plan, scratch, recorder, hear)
     return _Played(recorder, measured, any(has_models))
 
 
@@ -211,7 +211,7 @@ def _schema_now(scratch: Database, last: Schema, committed: str) -> Schema:
         return schema_after(scratch, last, committed)
 
 
-def _seen_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:
+def _look_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:
     return _Seen(bare_schema(scratch, plan), _counts(scratch, plan), _contents(scratch, plan, before))
 
 
@@ -224,7 +224,7 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
     """What was measured, without what is known of the backup and of the way back."""
     recorder, measured = played.recorder, played.measured
     again = run.settings.rehearse_twice and measured.ended.ok
-    divergence = rehearsed_again(run, plan, backup, recorder.statements.values()) if again else None
+    divergence = rehearse_again(run, plan, backup, recorder.statements.values()) if again else None
     return Evidence(
         proven=False,
         statements=tuple(recorder.statements.values()),
@@ -273,7 +273,7 @@ def _judge(
             details=ended.output,
         )
     if ended.failed is not None:
-        return _failed(run, base, ended, ended.failed, recorder)
+        return _failure(run, base, ended, ended.failed, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = (
@@ -286,7 +286,7 @@ def _judge(
         return replace(base, outcome=Outcome.ERROR, message=message)
     findings = looked + run.look(facts, measured=True, more=_pragmas(recorder, plan))
     pending = [r.id for r in plan.revisions]
-    findings += tuple(unused(run.grading(plan).allowed, (*checked, *findings), pending))
+    findings += tuple(find_unused(run.grading(plan).allowed, (*checked, *findings), pending))
     refused = [f for f in findings if f.refuses]
     if refused:
         first = refused[0]
@@ -310,7 +310,7 @@ def _judge(
     return replace(base, message=message, findings=findings)
 
 
-def _failed(
+def _failure(
     run: Run, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
 ) -> StageResult:
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
@@ -361,7 +361,7 @@ def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:
     return {table: count for table, count in scratch.counts().items() if table not in ours}
 
 
-def _watched(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount]) -> list[str]:
+def _watch(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount]) -> list[str]:
     """The tables whose contents are compared before and after."""
     if scratch.size() <= WHOLE_LIMIT:
         return sorted(counts)

@@ -15,7 +15,7 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
 )
-from ci_migrate.rehearsal.assertions import failed_assertions
+from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.reports.story import plural
 from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of, show_heads
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
@@ -29,13 +29,13 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = f"The target is at {show_heads(heads)} instead of {show_heads(planned)}."
-        return _failed(message)
+        return _failure(message)
     if plan.direction is Direction.STAMP and before is not None:
         return _verify_stamp(run, plan, before)
     failing = _assertions(run, plan)
     if any(f.refuses for f in failing):
         words = next(f.message for f in failing if f.refuses)
-        return replace(_failed(f"CM604 assertion-fails: {words}"), findings=failing)
+        return replace(_failure(f"CM604 assertion-fails: {words}"), findings=failing)
     if evidence is None:
         return StageResult(
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
@@ -47,7 +47,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             f"The schema did not change as rehearsed: {'; '.join(found[:3])}"
             f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
         )
-        return _failed(message)
+        return _failure(message)
     return StageResult(
         stage="verify",
         outcome=Outcome.PASSED,
@@ -60,7 +60,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
 def _assertions(run: Run, plan: Plan) -> tuple[Finding, ...]:
     """What the project's own queries say of the migrated target; graded."""
     grade = run.grading(plan).apply
-    found = (ASSERTION.finding(words) for words in failed_assertions(run, run.database, "after"))
+    found = (ASSERTION.finding(words) for words in run_assertions(run, run.database, "after"))
     return tuple(f for f in map(grade, found) if f is not None)
 
 
@@ -68,7 +68,7 @@ def _verify_stamp(run: Run, plan: Plan, before: Fingerprint) -> StageResult:
     """A stamp leaves the schema as it was; and what it wrote can be written back by another one."""
     changed = schema_diff(before, bare_schema(run.database, plan), {})
     if changed:
-        return _failed(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
+        return _failure(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
     was = show_heads([c.from_heads for c in plan.contexts])
     return StageResult(
         stage="verify",
@@ -78,7 +78,7 @@ def _verify_stamp(run: Run, plan: Plan, before: Fingerprint) -> StageResult:
     )
 
 
-def _failed(message: str) -> StageResult:
+def _failure(message: str) -> StageResult:
     return StageResult(
         stage="verify",
         outcome=Outcome.FAILED,

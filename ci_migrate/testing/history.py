@@ -137,7 +137,7 @@ class History:
         changes = schema_changes(climb.schemas[len(climb.order)], again.schemas[len(climb.order)])
         return Failure(f"The second time up leads elsewhere: {_words(changes)}") if changes else None
 
-    def _filled(self, copy: Database, number: int) -> Database:
+    def _fill(self, copy: Database, number: int) -> Database:
         """The same database, after so many revisions."""
         climb = self._run_up(copy, self.climb().order[:number])
         if climb.failure is not None:
@@ -220,7 +220,7 @@ class History:
         while bottom >= last and self._goes_down(bottom):
             bottom -= 1
         with self.trials.scratch() as copy, translate_errors(copy):
-            self._filled(copy, top)
+            self._fill(copy, top)
             self._go_down(copy, top, climb.order[bottom:top][::-1])
 
     def _go_down(self, copy: Database, top: int, order: Sequence[str]) -> None:
@@ -231,7 +231,7 @@ class History:
         def hear(event: events.AnyEvent) -> None:
             match event:
                 case events.Committed(complete=True, revision=str(revision)) if revision in order:
-                    self._down[revision] = None if several else self._led_back(copy, revision)
+                    self._down[revision] = None if several else self._lead_back(copy, revision)
                 case _:
                     pass
 
@@ -246,7 +246,7 @@ class History:
             self._down[revision] = Failure("it has no downgrade", skipped=True) if _none(failure) else failure
             return
 
-    def _led_back(self, copy: Database, revision: str) -> Result:
+    def _lead_back(self, copy: Database, revision: str) -> Result:
         climb = self.climb()
         before = climb.schemas.get(climb.order.index(revision))
         if before is None:

@@ -29,7 +29,7 @@ from ci_migrate.databases.base import (
 from ci_migrate.databases.file_lock import file_lock
 from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite.catalog import Catalog
-from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import Backup, Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -296,7 +296,7 @@ class MemoryDatabase:
 def _versions(connection: sqlite3.Connection, table: str) -> list[Any]:
     if table not in sqlite_rows.counts(connection, [table]):
         return []
-    return [row[0] for row in connection.execute(f"SELECT version_num FROM {quoted(table)}")]
+    return [row[0] for row in connection.execute(f"SELECT version_num FROM {quote(table)}")]
 
 
 def _make(url: URL, _options: SessionOptions) -> Database:

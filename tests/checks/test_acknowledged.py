@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from ci_migrate.checks.acknowledged import dated, of_settings
+from ci_migrate.checks.acknowledged import of_settings, parse_expiry
 from ci_migrate.checks.base import Grading
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Finding, Severity
@@ -28,7 +28,7 @@ def of(report, code):
     ],
 )
 def test_a_reason_and_its_last_day(text, reason, until):
-    assert dated(text) == (reason, until)
+    assert parse_expiry(text) == (reason, until)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_reason_and_its_last_day(text, reason, until):
 )
 def test_what_is_no_date(text):
     with pytest.raises(ValueError):
-        dated(text)
+        parse_expiry(text)
     with pytest.raises(UsageError, match="last day") as refused:
         list(of_settings([f"CM202@r2={text}"]))
     assert "CM202@r2=moved to profile; until" in refused.value.hint

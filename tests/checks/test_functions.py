@@ -168,7 +168,7 @@ def test_M18_one_that_hangs_or_ends_the_process_spoils_only_itself(users):
 def test_going_back_is_not_their_business(users):
     with_checks(users, MANY)
     manager = plugins.create_manager(["checks.py"], users.folder)
-    checks = plugins.collected(manager, "ci_migrate_checks", settings=None)
+    checks = plugins.collect(manager, "ci_migrate_checks", settings=None)
     plan = users.gate("plan").plan
     for direction, number in ((Direction.UPGRADE, 4), (Direction.DOWNGRADE, 0)):
         other = replace(plan, direction=direction)
@@ -200,7 +200,7 @@ def test_two_with_the_same_code(tmp_path):
     (tmp_path / "checks.py").write_text('from ci_migrate import check\n@check("CM201")\ndef ours(plan): pass')
     manager = plugins.create_manager(["checks.py"], tmp_path)
     with pytest.raises(UsageError, match="Two plugins claim code CM201"):
-        plugins.unique(plugins.collected(manager, "ci_migrate_checks", settings=None), "code")
+        plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=None), "code")
 
 
 def test_an_assertion_says_its_message_or_its_own_text(tmp_path):
@@ -224,7 +224,7 @@ def test_an_assertion_says_its_message_or_its_own_text(tmp_path):
     )
     manager = plugins.create_manager(["checks.py"], tmp_path)
     checks = [
-        c for c in plugins.collected(manager, "ci_migrate_checks", settings=None) if c.name[:6] == "check_"
+        c for c in plugins.collect(manager, "ci_migrate_checks", settings=None) if c.name[:6] == "check_"
     ]
     plan = new_project(tmp_path).gate("plan").plan
     found = run_checks(checks, Facts(plan=plan), Grading(), measured=False)

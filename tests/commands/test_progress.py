@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.progress import line, watching
+from ci_migrate.commands.progress import line, watch_progress
 
 CODE = """
 import sys, time
@@ -23,7 +23,7 @@ print("the answer")
 
 
 def test_a_plain_line_every_few_seconds(capsys):
-    watch = watching(Environment(Path(), False, {}), every=0.1)
+    watch = watch_progress(Environment(Path(), False, {}), every=0.1)
     with watch("backup", 800_000_000) as progress:
         progress(120_000_000, 0)
         time.sleep(0.25)
@@ -39,7 +39,7 @@ def test_a_plain_line_every_few_seconds(capsys):
 
 
 def test_what_is_quick_says_nothing(capsys):
-    with watching(Environment(Path(), False, {}))("verify", 10) as progress:
+    with watch_progress(Environment(Path(), False, {}))("verify", 10) as progress:
         progress(10, 10)
     assert capsys.readouterr().err == ""
 

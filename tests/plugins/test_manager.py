@@ -84,7 +84,7 @@ def test_a_hook_that_returns_nothing_of_use(tmp_path, hook, body):
     (tmp_path / "ours.py").write_text(f"{HEAD}\n@hookimpl\ndef {hook}():\n    {body}\n")
     manager = plugins.create_manager(["ours.py"], tmp_path)
     with pytest.raises(UsageError) as caught:
-        plugins.unique(plugins.collected(manager, hook, settings=None), "code")
+        plugins.unique(plugins.collect(manager, hook, settings=None), "code")
     if body != "return [17]":
         assert "ours.py" in caught.value.what
 

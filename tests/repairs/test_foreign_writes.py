@@ -3,7 +3,7 @@
 import pytest
 
 from ci_migrate.model import ColumnContent, TableContent
-from ci_migrate.repairs.foreign_writes import unexplained
+from ci_migrate.repairs.foreign_writes import find_unexplained
 
 
 def content(rows: int, digest: str | None = "d", **columns: str) -> TableContent:
@@ -35,12 +35,12 @@ TEN = content(10, total="1", note="1")
     ],
 )
 def test_M15_what_is_not_explained_is_told_with_counts(expected, found, words) -> None:
-    assert unexplained({"t": expected}, {"t": found} if found is not None else {}) == words
+    assert find_unexplained({"t": expected}, {"t": found} if found is not None else {}) == words
 
 
 def test_M15_three_tables_are_named_and_the_others_counted() -> None:
     expected = dict.fromkeys("abcde", TEN)
-    words = unexplained(expected, dict.fromkeys("abcde", content(11)))
+    words = find_unexplained(expected, dict.fromkeys("abcde", content(11)))
     assert [part.split(":")[0] for part in words.split("; ")] == [
         "table a",
         "table b",

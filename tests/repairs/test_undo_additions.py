@@ -7,7 +7,7 @@ import pytest
 from kill_support import Shop, new_shop, only_for_real
 
 from ci_migrate.model import ColumnContent, TableContent
-from ci_migrate.repairs.undo_additions import lost
+from ci_migrate.repairs.undo_additions import list_losses
 
 ADDS = """
 op.create_table("notes", sa.Column("id", sa.Integer, primary_key=True),
@@ -254,12 +254,12 @@ def content(rows: int, **values: int) -> TableContent:
 def test_a_table_or_a_column_that_is_emptied_is_lost_and_single_rows_are_not() -> None:
     then = {"users": content(3, name=3, age=1, email=3, note=0)}
     dropped = {"users": {"email"}}
-    assert lost(then, {"users": content(2, name=2, age=2, note=0)}, dropped) == []
-    assert lost(then, {"users": content(3, name=3, age=0, note=0)}, dropped) == [
+    assert list_losses(then, {"users": content(2, name=2, age=2, note=0)}, dropped) == []
+    assert list_losses(then, {"users": content(3, name=3, age=0, note=0)}, dropped) == [
         "column users.age has lost its values"
     ]
-    assert lost(then, {"users": content(0)}, dropped) == ["table users has lost its rows"]
-    assert lost(then, {}, dropped) == ["table users has lost its rows"]
-    assert lost(then, {"users": content(3, name=3, note=0)}, dropped) == [
+    assert list_losses(then, {"users": content(0)}, dropped) == ["table users has lost its rows"]
+    assert list_losses(then, {}, dropped) == ["table users has lost its rows"]
+    assert list_losses(then, {"users": content(3, name=3, note=0)}, dropped) == [
         "column users.age has lost its values"
     ]

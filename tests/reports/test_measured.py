@@ -26,7 +26,7 @@ def found(samples) -> Evidence:
 
 
 def test_locks_and_rewrites_the_longest_first(found: Evidence) -> None:
-    assert [row[:5] for row in measured.held(found)] == [
+    assert [row[:5] for row in measured.locks_held(found)] == [
         ("versions/a.py:19", "public.orders", "ACCESS EXCLUSIVE", "4.00 s",
          "written anew in 0.01 s; keeps others from reads and writes"),
         ("versions/a.py:18", "public.users", "SHARE", "2.35 s", "keeps others from writes"),

@@ -125,11 +125,11 @@ class Borrowed:
 template = Template()
 
 
-def spawn(argv, *, env, cwd, pass_fds, stdin, stdout):
+def spawn(kind, argv, *, env, cwd, pass_fds, stdin, stdout):
     """`process._popen`, but a worker is forked."""
     if is_worker(argv) and _read_at_start(env) == _read_at_start(template.environ):
         return template.fork(argv[1:], env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin)
-    return start_process(argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin, stdout=stdout)
+    return start_process(kind, argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin, stdout=stdout)
 
 
 def install(control: int | None = None) -> None:

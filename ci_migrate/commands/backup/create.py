@@ -6,7 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.progress import say_aside, watching
+from ci_migrate.commands.progress import say_aside, watch_progress
 from ci_migrate.operations.backups import create_backup
 from ci_migrate.reports.story import size
 from ci_migrate.session import GateRequest, open_session
@@ -23,7 +23,7 @@ def command(environment: Environment, /, tables: tuple[str, ...], **options: Any
     """Back the target up, with a manifest: whole, or with --table the rows of some tables."""
     settings = settings_of(environment, options)
     environment.listen()
-    request = GateRequest(VERBS["backup create"], tell=say_aside, watch=watching(environment))
+    request = GateRequest(VERBS["backup create"], tell=say_aside, watch=watch_progress(environment))
     with open_session(settings, request, environment.interrupt) as run:
         backup = create_backup(run, tables)
     click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")

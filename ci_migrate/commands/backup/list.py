@@ -7,7 +7,7 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.operations.backups import listed
+from ci_migrate.operations.backups import list_backups
 from ci_migrate.reports.story import size
 
 
@@ -17,7 +17,7 @@ from ci_migrate.reports.story import size
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """The backups of the target, oldest first; half-written ones are FAILED."""
-    backups, proven, unknown = listed(settings_of(environment, options), environment.interrupt)
+    backups, proven, unknown = list_backups(settings_of(environment, options), environment.interrupt)
     if unknown:
         click.echo(f"Which are proven is not known: {unknown}", err=True)
     if as_json:

@@ -7,7 +7,7 @@ import click
 from ci_migrate.commands.confirm import Lost, confirm_restore
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
-from ci_migrate.commands.progress import say_aside, watching
+from ci_migrate.commands.progress import say_aside, watch_progress
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup
 from ci_migrate.operations.backups import Restoring, drop_old, restore_backup
@@ -55,7 +55,7 @@ def command(
         VERBS["backup restore --table" if tables else "backup restore"],
         token=token_of(environment, token_file),
         tell=say_aside,
-        watch=watching(environment),
+        watch=watch_progress(environment),
     )
     needed = settings.needs_approval("restore")
     with open_session(settings, request, environment.interrupt, ledger=needed or None) as run:

@@ -6,7 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.progress import watching
+from ci_migrate.commands.progress import watch_progress
 from ci_migrate.operations.backups import verify_by_restore, verify_files
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.verbs import VERBS
@@ -21,7 +21,7 @@ def command(environment: Environment, /, backup_id: str, by_restore: bool, **opt
     """Compare every file with its checksum; with --restore also what comes out of it."""
     settings = settings_of(environment, options)
     environment.listen()
-    watch = watching(environment)
+    watch = watch_progress(environment)
     if not by_restore:
         catalog = open_catalog(settings)
         click.echo(verify_files(catalog, catalog.get(backup_id), watch))

@@ -7,7 +7,7 @@ import click
 
 from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.tokens import generate
-from ci_migrate.commands.approve import approved
+from ci_migrate.commands.approve import sign_file
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
@@ -55,7 +55,7 @@ def command(
     if request is not None and key is not None:
         if by or destination or rollback or stamp or backup_id or change or expected is not None:
             raise UsageError("What is approved stands in the request: --request and --key go alone.")
-        click.echo(approved(environment, request, key, reason))
+        click.echo(sign_file(environment, request, key, reason))
         return 0
     settings = settings_of(environment, options)
     asked = plan_request(VERBS["token generate"], destination, rollback=rollback, stamp=stamp)

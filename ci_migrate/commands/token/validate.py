@@ -8,7 +8,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
 from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
-from ci_migrate.run.authorization import validated
+from ci_migrate.run.authorization import validate_token
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
 
@@ -37,7 +37,7 @@ def command(
     request = plan_request(VERBS["token validate"], destination, rollback=rollback, stamp=stamp)
     with open_session(settings, request, environment.interrupt) as run:
         plan = find_approvable(run, backup_id, change, stamp=stamp)
-        approval = validated(replace(run, token=token), ledger_of(run), plan)
+        approval = validate_token(replace(run, token=token), ledger_of(run), plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
     )

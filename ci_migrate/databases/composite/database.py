@@ -28,7 +28,7 @@ from ci_migrate.databases.base import (
     undoes_additions,
 )
 from ci_migrate.databases.composite.measure import Meters
-from ci_migrate.databases.composite.names import MAIN, key_of, marked, named, together, unmarked
+from ci_migrate.databases.composite.names import MAIN, key_of, mark, name_of, together, unmark
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.errors import (
     BackupError,
@@ -135,11 +135,13 @@ class CompositeDatabase:
             each = self._each(lambda member: member.counts(exact=exact))
         else:
             each = ((n, self.members[n].counts(own, exact=exact)) for n, own in self._own(tables).items())
-        return {named(name, table): count for name, counts in each for table, count in counts.items()}
+        return {name_of(name, table): count for name, counts in each for table, count in counts.items()}
 
     def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
         each = ((name, self.members[name].contents(own)) for name, own in self._own(tables).items())
-        return {named(name, table): content for name, contents in each for table, content in contents.items()}
+        return {
+            name_of(name, table): content for name, contents in each for table, content in contents.items()
+        }
 
     def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
         """Tables by the member that they are in, as it calls them."""
@@ -194,7 +196,7 @@ class CompositeDatabase:
             own = [[key_of(name, key) for key in batch] for batch in added]
             batches = [[key for key in batch if key] for batch in own]
             found += [
-                marked(name, s) for s in undoes_additions(member).undo_statements([b for b in batches if b])
+                mark(name, s) for s in undoes_additions(member).undo_statements([b for b in batches if b])
             ]
         return found
 
@@ -210,14 +212,14 @@ class CompositeDatabase:
                 check(together(schemas))
                 return
             name, member = members[number]
-            own = [s for s in (unmarked(name, statement) for statement in statements) if s]
+            own = [s for s in (unmark(name, statement) for statement in statements) if s]
 
             def then(schema: Schema) -> None:
                 schemas[name] = schema
                 undo(number + 1)
 
             if own:
-                undoes_additions(member).undo(own, lambda statement: before(marked(name, statement)), then)
+                undoes_additions(member).undo(own, lambda statement: before(mark(name, statement)), then)
             else:
                 then(member.schema())
 
@@ -245,7 +247,7 @@ class CompositeDatabase:
         return Dumped(
             schema=together({name: part.schema for name, part in parts.items()}),
             row_counts={
-                named(n, t): count for n, part in parts.items() for t, count in part.row_counts.items()
+                name_of(n, t): count for n, part in parts.items() for t, count in part.row_counts.items()
             },
             engine_version=main.engine_version,
             tool_version=main.tool_version,
@@ -274,13 +276,13 @@ class CompositeDatabase:
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:
         with ExitStack() as stack:
             copies = {
-                name: stack.enter_context(member.scratch(_numbered(run_id, number), folder))
+                name: stack.enter_context(member.scratch(_number(run_id, number), folder))
                 for number, (name, member) in enumerate(self.members.items())
             }
             yield CompositeDatabase(copies)
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
-        kept = [_numbered(run_id, number) for run_id in keep for number in range(len(self.members))]
+        kept = [_number(run_id, number) for run_id in keep for number in range(len(self.members))]
         return list(dict.fromkeys(name for m in self.members.values() for name in m.sweep(kept)))
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
@@ -316,7 +318,7 @@ class CompositeDatabase:
 
     def replaced(self) -> list[str]:
         each = ((n, m) for n, m in self.members.items() if isinstance(m, KeepsReplaced))
-        return [named(name, kept) for name, member in each for kept in member.replaced()]
+        return [name_of(name, kept) for name, member in each for kept in member.replaced()]
 
     def drop_replaced(self, name: str) -> None:
         for owner, own in ((o, n) for o, names in self._own([name]).items() for n in names):
@@ -372,5 +374,5 @@ def _folder(payload: Path, name: str) -> Path:
     return payload / (name or "_main")
 
 
-def _numbered(run_id: str, number: int) -> str:
+def _number(run_id: str, number: int) -> str:
     return f"{run_id}_{number}" if number else run_id

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ci_migrate.databases.composite.names import MAIN, named
+from ci_migrate.databases.composite.names import MAIN, name_of
 from ci_migrate.databases.measuring import Meter, Ran, Taken
 
 
 def _place(database: str, table: str) -> str:
     """The table; the whole database where none is named."""
-    return named(database, table) if table or not database else f"@{database}"
+    return name_of(database, table) if table or not database else f"@{database}"
 
 
 class Meters:
@@ -29,7 +29,7 @@ class Meters:
         return [
             Taken(
                 tuple(msgspec.structs.replace(lock, table=_place(name, lock.table)) for lock in one.locks),
-                tuple(named(name, table) for table in one.rewrites),
+                tuple(name_of(name, table) for table in one.rewrites),
             )
             for one in meter.taken(ran, committed=committed)
         ]

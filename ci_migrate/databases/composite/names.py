@@ -11,7 +11,7 @@ MAIN = ""
 _KIND = re.compile(r"(?:[a-z]+ )+")
 
 
-def named(database: str, name: str) -> str:
+def name_of(database: str, name: str) -> str:
     """What a table of one of several databases is called among all of them."""
     return f"@{database}.{name}" if database else name
 
@@ -23,7 +23,7 @@ def bare(name: str) -> str:
 
 def together(schemas: Mapping[str, Schema]) -> Schema:
     """The schema of all of them."""
-    return {prefixed(name, key): text for name, schema in schemas.items() for key, text in schema.items()}
+    return {add_prefix(name, key): text for name, schema in schemas.items() for key, text in schema.items()}
 
 
 def key_of(database: str, key: str) -> str:
@@ -33,25 +33,25 @@ def key_of(database: str, key: str) -> str:
     owner = key[start + 1 :].partition(".")[0] if key[start : start + 1] == "@" else MAIN
     if owner != database:
         return ""
-    return key[:start] + key[start + len(named(owner, "")) :]
+    return key[:start] + key[start + len(name_of(owner, "")) :]
 
 
-def marked(database: str, statement: str) -> str:
+def mark(database: str, statement: str) -> str:
     """A statement with a comment that says for which of them it is; none for the main one's."""
     return f"/* @{database} */ {statement}" if database else statement
 
 
-def unmarked(database: str, statement: str) -> str:
+def unmark(database: str, statement: str) -> str:
     """A statement of this database as it is sent; "" for one of another."""
-    mark = marked(database, "")
-    own = statement.startswith(mark) if database else not statement.startswith("/* @")
-    return statement[len(mark) :] if own else ""
+    comment = mark(database, "")
+    own = statement.startswith(comment) if database else not statement.startswith("/* @")
+    return statement[len(comment) :] if own else ""
 
 
-def prefixed(database: str, key: str) -> str:
+def add_prefix(database: str, key: str) -> str:
     """`table users` of `stats` is `table @stats.users`."""
     if not database:
         return key
     kind = _KIND.match(key)
     start = kind.end() if kind else 0
-    return key[:start] + named(database, key[start:])
+    return key[:start] + name_of(database, key[start:])

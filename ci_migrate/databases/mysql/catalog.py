@@ -81,7 +81,7 @@ def part(name: str) -> str:
     return name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
-def quoted(*names: str) -> str:
+def quote_name(*names: str) -> str:
     """An identifier in SQL, for a statement without arguments: with them PyMySQL takes a % for a mark."""
     return ".".join("`" + name.replace("`", "``") + "`" for name in names)
 
@@ -141,7 +141,7 @@ def own_name(database: str) -> "re.Pattern[str]":
     return re.compile(rf"(?P<own>{own})|{names}|{text}|{double}|{comments}", re.DOTALL)
 
 
-def _joined(*parts: Any) -> str:
+def _join(*parts: Any) -> str:
     return "; ".join(str(p) for p in parts if p not in (None, ""))
 
 
@@ -201,7 +201,7 @@ class _Reader:
                 given = " ".join(sorted(o for o in (options or "").split() if o != "partitioned"))
                 yield (
                     named("table", name),
-                    _joined(
+                    _join(
                         "table" if kind == "BASE TABLE" else kind.lower(),
                         f"engine {engine}",
                         f"collate {collation}",
@@ -218,7 +218,7 @@ class _Reader:
         return f"partition by {method} ({expression or ''}){sub}: {', '.join(each)}"
 
     def _sequence(self, name: str) -> str:
-        self.cursor.execute(f"SHOW CREATE SEQUENCE {quoted(name)}")
+        self.cursor.execute(f"SHOW CREATE SEQUENCE {quote_name(name)}")
         row = self.cursor.fetchone()
         assert row is not None
         return self.bare(str(row[1]).partition("` ")[2].partition(" ENGINE=")[0])
@@ -256,7 +256,7 @@ class _Reader:
             key = named("primary key", table) if index == "PRIMARY" else named("index", table, index)
             what = "" if kind == "BTREE" else kind.lower()
             notes = "" if repeats or index == "PRIMARY" else "unique", "ignored" if hidden else ""
-            text = _joined(what, *notes, comment and f"comment {comment}")
+            text = _join(what, *notes, comment and f"comment {comment}")
             yield key, f"({', '.join(columns)}){' ' + text if text else ''}"
 
     def _made_for_foreign_keys(self) -> set[tuple[str, str, tuple[str, ...]]]:
@@ -295,14 +295,14 @@ class _Reader:
             text = self.visible("view", name, definition, self.on_database("SHOW VIEW"))
             yield (
                 named("view", name),
-                _joined(text, option, f"sql security {security.lower()}"),
+                _join(text, option, f"sql security {security.lower()}"),
             )
 
     def triggers(self) -> Iterator[tuple[str, str]]:
         for name, timing, event, table, order, statement, mode in self.rows(_TRIGGERS):
             when = f"{timing.lower()} {event.lower()} on {part(table)}"
             body = self.visible("trigger", name, statement, self.on_database("TRIGGER"))
-            yield named("trigger", name), _joined(when, order if order != 1 else "", body, mode)
+            yield named("trigger", name), _join(when, order if order != 1 else "", body, mode)
 
     def routines(self) -> Iterator[tuple[str, str]]:
         parameters = {
@@ -312,7 +312,7 @@ class _Reader:
         for kind, name, returns, body, fixed, access, security, mode, comment in self.rows(_ROUTINES):
             yield (
                 named(kind.lower(), name),
-                _joined(
+                _join(
                     f"({parameters.get((kind, name), '')})",
                     returns and f"returns {returns}",
                     "deterministic" if fixed == "YES" else "",
@@ -336,4 +336,4 @@ class _Reader:
         for name, *rest in self.rows(_EVENTS):
             *schedule, body, mode, comment = rest
             when = " ".join(str(s).lower() for s in schedule if s is not None)
-            yield named("event", name), _joined(when, self.bare(body), mode, comment and f"comment {comment}")
+            yield named("event", name), _join(when, self.bare(body), mode, comment and f"comment {comment}")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.mysql.catalog import quoted
+from ci_migrate.databases.mysql.catalog import quote_name
 from ci_migrate.databases.mysql.dump import dump
 from ci_migrate.databases.mysql.load import SCRATCH, load
 from ci_migrate.databases.mysql.replace import (
@@ -89,14 +89,14 @@ def _own_account(access: Access, name: str) -> Access | None:
             return None
         whom = (account_of(name), _host(cursor))
         try:
-            with access.translated():
+            with access.translate_errors():
                 cursor.execute("DROP USER IF EXISTS %s@%s", whom)
                 cursor.execute("CREATE USER %s@%s IDENTIFIED BY %s", (*whom, password))
-                cursor.execute(f"GRANT ALL ON {quoted(pattern).replace('%', '%%')}.* TO %s@%s", whom)
+                cursor.execute(f"GRANT ALL ON {quote_name(pattern).replace('%', '%%')}.* TO %s@%s", whom)
             child = access.elsewhere(name).login(whom[0], password)
             child.connect().close()
         except DatabaseError:
-            with suppress(CiMigrateError), access.translated():
+            with suppress(CiMigrateError), access.translate_errors():
                 cursor.execute("DROP USER IF EXISTS %s@%s", whom)
             return None
     return child
@@ -120,7 +120,7 @@ def _drop(cursor: "Cursor", name: str) -> None:
     for (session,) in cursor.fetchall():
         with suppress(pymysql.MySQLError):  # gone by itself
             cursor.execute(f"KILL {int(session)}")
-    cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+    cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(name)}")
 
 
 def sweep(access: Access, keep: Iterable[str] = ()) -> list[str]:
@@ -131,7 +131,7 @@ def sweep(access: Access, keep: Iterable[str] = ()) -> list[str]:
     """
     kept = {SCRATCH + run_id for run_id in keep}
     swept = []
-    with closing(access.elsewhere("").connect()) as connection, access.translated():
+    with closing(access.elsewhere("").connect()) as connection, access.translate_errors():
         cursor = connection.cursor()
         cursor.execute("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1")
         for (name,) in cursor.fetchall():

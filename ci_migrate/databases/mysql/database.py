@@ -22,7 +22,7 @@ from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.mysql import copies
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
-from ci_migrate.databases.mysql.catalog import quoted, read_flavour, read_schema
+from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters
@@ -221,7 +221,7 @@ class MySQL:
         position = transaction.rpartition(":")[2]
         if not database or not position.isdecimal():
             return None
-        name = quoted(database).replace("%", "%%")
+        name = quote_name(database).replace("%", "%%")
         try:
             with self._access.session(read_only=True) as cursor:
                 cursor.execute(
@@ -325,10 +325,10 @@ class MySQL:
         return copies.sweep(self._access, keep)
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        def checked(copy: Access) -> None:
+        def check_access(copy: Access) -> None:
             check(MySQL._copy(self, copy, copy))
 
-        return copies.replace(self._access, payload, checked, label, client_tools=self.client_tools)
+        return copies.replace(self._access, payload, check_access, label, client_tools=self.client_tools)
 
     def replaced(self) -> list[str]:
         return copies.replaced(self._access)

@@ -67,7 +67,7 @@ def dump(
         ToolError: there is no program that can dump this server.
         DatabaseError: the server said no, or cut the connection.
     """
-    with held_off(access, lock_timeout) as held:
+    with hold_off_ddl(access, lock_timeout) as held:
         with reading(access) as cursor:
             flavour = read_flavour(cursor)
             tool = tools.find_tool(tools.DUMP, flavour, client_tools)
@@ -76,7 +76,7 @@ def dump(
             sizes = _sizes(cursor, access.database)
             versions = {table.name for table in version_tables if table.schema in (None, access.database)}
             named = [name for name in sizes if part(name) in only or name in versions] if only else []
-            versioned = _versioned(cursor, access.database)
+            versioned = _versioned_tables(cursor, access.database)
             before = _state(cursor, access, version_tables)
         history = HISTORY if versioned and tool.mariadb and tool.version >= (10, 11) else ()
         arguments = [*ROW_ARGUMENTS, *history, *(() if tool.mariadb else MYSQL_ARGUMENTS)]
@@ -91,7 +91,7 @@ def dump(
             )
             after = _state(cursor, access, version_tables)
             if before != after:
-                raise _changed(access, before[0], after[0])
+                raise _change_error(access, before[0], after[0])
             cursor.execute("SELECT @@character_set_database, @@collation_database")
             charset, collation = cursor.fetchone() or ("", "")
             counted = read_counts(cursor, access.database, versioned, exact=True) if versioned else {}
@@ -140,7 +140,7 @@ def reading(access: Access) -> "Iterator[Cursor]":
 
 
 @contextmanager
-def held_off(access: Access, lock_timeout: float) -> Iterator[bool]:
+def hold_off_ddl(access: Access, lock_timeout: float) -> Iterator[bool]:
     """DDL of others waits meanwhile, on the whole server; yields whether it does.
 
     It does not where this account lacks the right (RELOAD on MariaDB, BACKUP_ADMIN on MySQL), or another backup holds
@@ -149,7 +149,7 @@ def held_off(access: Access, lock_timeout: float) -> Iterator[bool]:
     """
     with closing(access.connect()) as connection:
         cursor = connection.cursor()
-        with access.translated():
+        with access.translate_errors():
             mariadb = read_flavour(cursor).mariadb
             cursor.execute(
                 f"SET SESSION lock_wait_timeout = {max(1, round(lock_timeout))}, wait_timeout = 31536000"
@@ -186,7 +186,7 @@ def _refuse_without_snapshot(cursor: "Cursor", access: Access) -> None:
         )
 
 
-def _versioned(cursor: "Cursor", database: str) -> list[str]:
+def _versioned_tables(cursor: "Cursor", database: str) -> list[str]:
     """System-versioned tables: a dump holds the rows of now, and older ones."""
     cursor.execute(
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SYSTEM VERSIONED'",
@@ -204,7 +204,7 @@ def _sizes(cursor: "Cursor", database: str) -> dict[str, int]:
     return {str(name): int(size) for name, size in cursor.fetchall()}
 
 
-def _changed(access: Access, before: Schema, after: Schema) -> BackupError:
+def _change_error(access: Access, before: Schema, after: Schema) -> BackupError:
     names = sorted({name for name, _ in before.items() ^ after.items()}) or ["the version table"]
     return BackupError(
         f"{access.place} was changed while it was dumped: {', '.join(names[:5])}.",

@@ -10,7 +10,7 @@ from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.session_lock import (
     SessionLock,
     lost,
-    released,
+    release_after,
     wait_for_lock,
     wait_for_orphans,
 )
@@ -77,7 +77,7 @@ def sessions(cursor: "Cursor", database: str, prefix: str, without: str = "") ->
     That is statements that carry it, and, where runs are asked for, sessions that a run has marked: inside of a
     procedure that was called, the process list shows a statement without the name.
     """
-    marked = _marked(cursor, database) if prefix.startswith(OURS) else []
+    marked = _find_marked(cursor, database) if prefix.startswith(OURS) else []
     cursor.execute(
         f"{_PROCESSES} WHERE p.ID <> CONNECTION_ID() AND (p.ID IN %s OR COALESCE(p.DB, '') = %s"
         " AND LOCATE(%s, p.INFO) = 1) ORDER BY p.ID",
@@ -89,7 +89,7 @@ def sessions(cursor: "Cursor", database: str, prefix: str, without: str = "") ->
     return found + [f"pid {pid}, which can only be seen with the right PROCESS" for pid in hidden]
 
 
-def _marked(cursor: "Cursor", database: str) -> list[int]:
+def _find_marked(cursor: "Cursor", database: str) -> list[int]:
     """The sessions of migrations in a database."""
     marks = session_marks(database)
     cursor.execute(f"SELECT {', '.join(['IS_USED_LOCK(%s)'] * len(marks))}", marks)
@@ -123,7 +123,7 @@ def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLoc
     name = lock_name(access.database)
     deadline = time.monotonic() + timeout
     with closing(access.elsewhere("").connect()) as connection:
-        with access.translated(), connection.cursor() as cursor:
+        with access.translate_errors(), connection.cursor() as cursor:
             cursor.execute(f"SET SESSION wait_timeout = {LONGEST}")
             wait_for_lock(
                 lambda: _one(cursor, f"SELECT GET_LOCK('{name}', 0)") == 1,
@@ -138,7 +138,7 @@ def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLoc
                 deadline,
             )
         alive, free = f"SELECT IS_USED_LOCK('{name}') = CONNECTION_ID()", f"SELECT RELEASE_LOCK('{name}')"
-        with released(SessionLock(_asking(connection, access), access.place, alive, free)) as lock:
+        with release_after(SessionLock(_asking(connection, access), access.place, alive, free)) as lock:
             yield lock
 
 

@@ -68,7 +68,7 @@ class MySQLMeter:
     def _ask(self, query: str, *arguments: str) -> Sequence[tuple[object, ...]]:
         """The rows; none where this account may not see them."""
         try:
-            with self._access.translated():
+            with self._access.translate_errors():
                 self._cursor.execute(query, arguments)
                 return self._cursor.fetchall()
         except DatabaseError:
@@ -140,5 +140,5 @@ def _name_of(file_name: str) -> str:
 @contextmanager
 def meter(access: Access) -> "Iterator[MySQLMeter]":
     """A Meter with a session of its own, which is not the child's: that one's ROW_COUNT() and the like are its own."""
-    with closing(access.connect(read_only=True)) as connection, access.translated():
+    with closing(access.connect(read_only=True)) as connection, access.translate_errors():
         yield MySQLMeter(connection.cursor(), access)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.mysql.catalog import own_name, quoted
+from ci_migrate.databases.mysql.catalog import own_name, quote_name
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Frozen
@@ -63,8 +63,8 @@ def read_tables(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
     )
     for name, kind in kinds:
         sequence = kind == "SEQUENCE"
-        row = _rows(cursor, f"SHOW CREATE {'SEQUENCE' if sequence else 'TABLE'} {quoted(name)}")[0]
-        following = _rows(cursor, f"SELECT next_not_cached_value FROM {quoted(name)}") if sequence else []
+        row = _rows(cursor, f"SHOW CREATE {'SEQUENCE' if sequence else 'TABLE'} {quote_name(name)}")[0]
+        following = _rows(cursor, f"SELECT next_not_cached_value FROM {quote_name(name)}") if sequence else []
         found.append(
             Stored(
                 kind="SEQUENCE" if sequence else "TABLE",
@@ -99,7 +99,7 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
         listed = _rows(cursor, names[kind], database) if kind in names else []
         for name in [n for (n,) in listed] or [n for k, n in routines if k == kind]:
             try:
-                cursor.execute(f"SHOW CREATE {kind} {quoted(str(name))}")
+                cursor.execute(f"SHOW CREATE {kind} {quote_name(str(name))}")
             except Exception as error:
                 raise _hidden(kind, str(name), database) from error
             titles = [column[0] for column in cursor.description or ()]
@@ -112,10 +112,10 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
             kept = ("sql_mode", "time_zone", "character_set_client", "collation_connection")
             settings = {k: str(row[k]) for k in kept if row.get(k) is not None}
             found.append(Stored(kind=kind, name=str(name), create=str(text), settings=settings))
-    return tuple(_ordered(found))
+    return tuple(_order(found))
 
 
-def _ordered(programs: list[Stored]) -> Iterator[Stored]:
+def _order(programs: list[Stored]) -> Iterator[Stored]:
     """The same, views after those that they are made of."""
     views = {program.name for program in programs if program.kind == "VIEW"}
     waiting = [(program, _views_in(program, views)) for program in programs]
@@ -136,7 +136,7 @@ def _views_in(program: Stored, views: set[str]) -> set[str]:
 def _hidden(kind: str, name: str, database: str) -> BackupError:
     return BackupError(
         f"The text of {kind.lower()} {name} can't be read by this account, so a backup would be without it.",
-        hint=f"GRANT SHOW VIEW, TRIGGER, EVENT ON {quoted(database)}.* and, for routines, SELECT ON mysql.proc"
+        hint=f"GRANT SHOW VIEW, TRIGGER, EVENT ON {quote_name(database)}.* and, for routines, SELECT ON mysql.proc"
         " (MySQL: SHOW_ROUTINE ON *.*) to it.",
     )
 
@@ -144,11 +144,11 @@ def _hidden(kind: str, name: str, database: str) -> BackupError:
 # --------------------------------------------------------------------------- other names, other accounts
 
 
-def renamed(sql: str, old: str, new: str) -> str:
+def rename(sql: str, old: str, new: str) -> str:
     """A statement with the database's name replaced where it qualifies another; not in strings or comments."""
     if old == new:
         return sql
-    return own_name(old).sub(lambda found: f"{quoted(new)}." if found["own"] else found[0], sql)
+    return own_name(old).sub(lambda found: f"{quote_name(new)}." if found["own"] else found[0], sql)
 
 
 def without_definer(stored: Stored) -> str:
@@ -156,7 +156,7 @@ def without_definer(stored: Stored) -> str:
     return _DEFINER.sub(r"\1", stored.create)
 
 
-def disabled(sql: str) -> str:
+def disable(sql: str) -> str:
     """The statement of an event that does not run."""
     return _ENABLED.sub(r"\1 DISABLE", sql, count=1)
 
@@ -169,9 +169,9 @@ def create_tables(access: Access, tables: Iterable[Stored], *, named: str) -> No
     with access.session() as cursor:
         cursor.execute(f"SET SESSION {SETTINGS}")
         for stored in tables:
-            cursor.execute(renamed(stored.create, named, access.database))
+            cursor.execute(rename(stored.create, named, access.database))
             if stored.next_value is not None:
-                cursor.execute(f"DO SETVAL({quoted(stored.name)}, {int(stored.next_value)}, 0)")
+                cursor.execute(f"DO SETVAL({quote_name(stored.name)}, {int(stored.next_value)}, 0)")
 
 
 def create_programs(
@@ -189,12 +189,12 @@ def create_programs(
     Raises:
         BackupError: one was refused; with its name.
     """
-    with closing(access.connect()) as connection, access.translated():
+    with closing(access.connect()) as connection, access.translate_errors():
         for stored in programs:
-            sql = renamed(stored.create if definers else without_definer(stored), named, access.database)
-            refusal = _make(access, connection, stored, sql if events else disabled(sql))
+            sql = rename(stored.create if definers else without_definer(stored), named, access.database)
+            refusal = _make(access, connection, stored, sql if events else disable(sql))
             if refusal is not None:
-                raise _refused(access, stored, *refusal)
+                raise _refusal(access, stored, *refusal)
 
 
 def _make(
@@ -210,7 +210,7 @@ def _make(
     cursor.execute("SET NAMES utf8mb4")
     for name, value in settings.items():
         cursor.execute(f"SET SESSION {name} = %s", [value])
-    data = _encoded(sql, charset)
+    data = _encode(sql, charset)
     if data is not None:
         cursor.execute("SET SESSION character_set_client = %s", [charset])
         cursor.execute("SET SESSION collation_connection = %s", [collation])
@@ -221,7 +221,7 @@ def _make(
     return None
 
 
-def _encoded(sql: str, charset: str) -> bytes | None:
+def _encode(sql: str, charset: str) -> bytes | None:
     """The statement in the character set of its program; None where Python does not know that."""
     known = {"utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "latin1": "cp1252", "ascii": "ascii"}
     try:
@@ -230,7 +230,7 @@ def _encoded(sql: str, charset: str) -> bytes | None:
         return None
 
 
-def _refused(access: Access, stored: Stored, number: int, words: str) -> BackupError:
+def _refusal(access: Access, stored: Stored, number: int, words: str) -> BackupError:
     hint = ""
     if number == 1419:
         hint = "The server writes a binary log: SET GLOBAL log_bin_trust_function_creators = 1;"
@@ -249,12 +249,12 @@ def drop_programs(cursor: "Cursor", database: str) -> None:
         ("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s", "VIEW"),
     ):
         for (name,) in _rows(cursor, query, database):
-            cursor.execute(f"DROP {statement} IF EXISTS {quoted(str(name))}")
+            cursor.execute(f"DROP {statement} IF EXISTS {quote_name(str(name))}")
     for kind, name in _rows(
         cursor, "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
         database,
     ):  # fmt: skip
-        cursor.execute(f"DROP {kind} IF EXISTS {quoted(str(name))}")
+        cursor.execute(f"DROP {kind} IF EXISTS {quote_name(str(name))}")
 
 
 # --------------------------------------------------------------------------- for people
@@ -270,5 +270,5 @@ def as_script(stored: Iterable[Stored]) -> Iterator[bytes]:
                 yield f"SET SESSION {name} = '{value}';;\n".encode()
         yield f"{one.create};;\n".encode()
         if one.next_value is not None:
-            yield f"DO SETVAL({quoted(one.name)}, {one.next_value}, 0);;\n".encode()
+            yield f"DO SETVAL({quote_name(one.name)}, {one.next_value}, 0);;\n".encode()
     yield b"DELIMITER ;\n"

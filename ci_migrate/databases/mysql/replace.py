@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ci_migrate.databases.mysql.catalog import own_name, quoted
+from ci_migrate.databases.mysql.catalog import own_name, quote_name
 from ci_migrate.databases.mysql.dump import reading
 from ci_migrate.databases.mysql.load import load
 from ci_migrate.databases.mysql.objects import (
@@ -20,11 +20,11 @@ from ci_migrate.databases.mysql.objects import (
     create_programs,
     drop_programs,
     read_programs,
-    renamed,
+    rename,
 )
 from ci_migrate.databases.mysql.payload import read_payload
 from ci_migrate.databases.mysql.sessions import Access
-from ci_migrate.databases.names import BEFORE, fitting, is_kept
+from ci_migrate.databases.names import BEFORE, fit_name, is_kept
 from ci_migrate.errors import BackupError, DatabaseError, DirtyError
 from ci_migrate.model import Frozen, canonical_json
 
@@ -67,13 +67,13 @@ def replace(
             In all these cases the original is as it was.
         DirtyError: the tables were swapped, and something after it failed; the next try goes on from there.
     """
-    side, kept = fitting(access.database, NEW + label), fitting(access.database, BEFORE + label)
+    side, kept = fit_name(access.database, NEW + label), fit_name(access.database, BEFORE + label)
     about, stored = read_payload(payload)
     words = (
-        f"The replaced database is kept as {quoted(kept)} on {access.server}."
+        f"The replaced database is kept as {quote_name(kept)} on {access.server}."
         " To drop it: ci-migrate backup restore --drop-old"
     )
-    for begun in begun_swaps(access):
+    for begun in find_begun_swaps(access):
         if finish_swap(access, begun) == kept:
             return words  # this very restore, killed at its end
     _refuse(access, kept)
@@ -96,15 +96,15 @@ def replace(
                     new_programs=stored.programs,
                 )
                 cursor.execute(
-                    f"CREATE TABLE {quoted(side, JOURNAL)} (swap LONGBLOB NOT NULL) ENGINE = InnoDB"
+                    f"CREATE TABLE {quote_name(side, JOURNAL)} (swap LONGBLOB NOT NULL) ENGINE = InnoDB"
                 )
                 swapping = True
-                cursor.execute(f"INSERT INTO {quoted(side, JOURNAL)} VALUES (%s)", [canonical_json(swap)])
+                cursor.execute(f"INSERT INTO {quote_name(side, JOURNAL)} VALUES (%s)", [canonical_json(swap)])
             _swap(access, side, swap)
         finally:
             if not swapping:
                 with access.elsewhere("").session() as cursor:
-                    cursor.execute(f"DROP DATABASE IF EXISTS {quoted(side)}")
+                    cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(side)}")
     return words
 
 
@@ -127,7 +127,7 @@ def making(access: Access, name: str, like: tuple[str, str] | None = None) -> It
 
     with closing(access.connect()) as holder:
         cursor = holder.cursor()
-        with access.translated():
+        with access.translate_errors():
             cursor.execute("SET SESSION wait_timeout = 31536000")
             cursor.execute(
                 "SELECT GET_LOCK(%s, 0), CURRENT_USER(), @@character_set_database, @@collation_database",
@@ -138,11 +138,13 @@ def making(access: Access, name: str, like: tuple[str, str] | None = None) -> It
                 raise DatabaseError(f"The database {name} at {access.server} is in use by another run.")
             charset, collation = like or defaults
             try:
-                cursor.execute(f"CREATE DATABASE {quoted(name)} CHARACTER SET {charset} COLLATE {collation}")
+                cursor.execute(
+                    f"CREATE DATABASE {quote_name(name)} CHARACTER SET {charset} COLLATE {collation}"
+                )
             except pymysql.MySQLError as error:
                 if error.args[0] not in (1044, 1142, 1227):
                     raise
-                like_it = quoted(name.rpartition("_")[0].replace("_", r"\_") + "%")
+                like_it = quote_name(name.rpartition("_")[0].replace("_", r"\_") + "%")
                 user, _, host = str(account).rpartition("@")
                 raise DatabaseError(
                     f"{account} may not make the database {name} at {access.server}.",
@@ -167,14 +169,14 @@ def drop_replaced(access: Access, name: str) -> None:
             raise DatabaseError(
                 f"Somebody is using the database {name} on {access.server}.", hint="End that session."
             )
-        cursor.execute(f"DROP DATABASE {quoted(name)}")
+        cursor.execute(f"DROP DATABASE {quote_name(name)}")
 
 
 def drop_unused(access: Access, name: str) -> None:
     """Drop what a killed run left under this name, unless somebody is in it."""
     with access.elsewhere("").session() as cursor:
         if not in_use(cursor, name):
-            cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+            cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(name)}")
 
 
 def in_use(cursor: "Cursor", name: str) -> bool:
@@ -221,7 +223,7 @@ def _refuse(access: Access, kept: str) -> None:
 # --------------------------------------------------------------------------- the swap
 
 
-def begun_swaps(access: Access) -> list[str]:
+def find_begun_swaps(access: Access) -> list[str]:
     """Databases beside this one in which a swap was begun and not ended."""
     with access.elsewhere("").session() as cursor:
         cursor.execute("SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_NAME = %s", [JOURNAL])
@@ -237,9 +239,9 @@ def finish_swap(access: Access, side: str) -> str | None:
         where the replaced database is kept, '' if the swap was taken back, None if none was begun.
     """
     with access.session() as cursor:
-        if side not in begun_swaps(access):
+        if side not in find_begun_swaps(access):
             return None
-        cursor.execute(f"SELECT swap FROM {quoted(side, JOURNAL)}")
+        cursor.execute(f"SELECT swap FROM {quote_name(side, JOURNAL)}")
         row = cursor.fetchone()
     if row is None:  # killed before it was written: nothing was touched
         return None
@@ -269,8 +271,8 @@ def _swap(access: Access, side: str, swap: Swap) -> None:
     except (DatabaseError, BackupError) as error:
         raise DirtyError(
             f"The tables of {access.place} were replaced; then: {error.what}",
-            state=f"Views, triggers, routines or events are missing. They are written down in {quoted(side, JOURNAL)},"
-            f" the old tables are in {quoted(swap.kept)}.",
+            state="Views, triggers, routines or events are missing. They are written down in "
+            f"{quote_name(side, JOURNAL)}, the old tables are in {quote_name(swap.kept)}.",
             hint="Mend what is said above, and restore again: it goes on from there.",
         ) from error
 
@@ -279,11 +281,11 @@ def _rename(
     cursor: "Cursor", access: Access, side: str, swap: Swap, old: Sequence[str], new: Sequence[str]
 ) -> None:
     """One statement for all tables: it happens as a whole or not at all."""
-    with access.translated():
+    with access.translate_errors():
         cursor.execute("SELECT @@character_set_database, @@collation_database")
         charset, collation = cursor.fetchone() or ("", "")
         cursor.execute(
-            f"CREATE DATABASE IF NOT EXISTS {quoted(swap.kept)} CHARACTER SET {charset} COLLATE {collation}"
+            f"CREATE DATABASE IF NOT EXISTS {quote_name(swap.kept)} CHARACTER SET {charset} COLLATE {collation}"
         )
         if swap.old_tables != _tables(cursor, access.database) and len(old) == len(swap.old_tables):
             raise DatabaseError(
@@ -295,9 +297,9 @@ def _rename(
                 "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", [database]
             )
             for (name,) in cursor.fetchall():
-                cursor.execute(f"DROP TRIGGER IF EXISTS {quoted(database, str(name))}")
-        moves = [f"{quoted(access.database, name)} TO {quoted(swap.kept, name)}" for name in old]
-        moves += [f"{quoted(side, name)} TO {quoted(access.database, name)}" for name in new]
+                cursor.execute(f"DROP TRIGGER IF EXISTS {quote_name(database, str(name))}")
+        moves = [f"{quote_name(access.database, name)} TO {quote_name(swap.kept, name)}" for name in old]
+        moves += [f"{quote_name(side, name)} TO {quote_name(access.database, name)}" for name in new]
         cursor.execute(f"RENAME TABLE {', '.join(moves)}")
 
 
@@ -311,12 +313,12 @@ def _take_back(access: Access, side: str, swap: Swap) -> None:
         except BackupError as error:
             raise DirtyError(
                 f"{access.place} was not replaced, and its triggers can't be made again: {error.what}",
-                state=f"All tables are as they were. The triggers are written down in {quoted(side, JOURNAL)}.",
+                state=f"All tables are as they were. The triggers are written down in {quote_name(side, JOURNAL)}.",
                 hint=error.hint,
             ) from error
         if not _tables(cursor, swap.kept):
-            cursor.execute(f"DROP DATABASE IF EXISTS {quoted(swap.kept)}")
-        cursor.execute(f"DROP DATABASE IF EXISTS {quoted(side)}")
+            cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(swap.kept)}")
+        cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(side)}")
 
 
 def _after(access: Access, side: str, swap: Swap) -> None:
@@ -324,11 +326,11 @@ def _after(access: Access, side: str, swap: Swap) -> None:
     kept = access.elsewhere(swap.kept)
     with reading(access) as cursor:
         # where there was no table to move
-        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(swap.kept)}")
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quote_name(swap.kept)}")
         drop_programs(cursor, access.database)
         _move_defaults(cursor, side, access.database)
         cursor.execute(
-            f"ALTER DATABASE {quoted(access.database)} CHARACTER SET {swap.charset} COLLATE {swap.collation}"
+            f"ALTER DATABASE {quote_name(access.database)} CHARACTER SET {swap.charset} COLLATE {swap.collation}"
         )
     create_programs(access, swap.new_programs, named=swap.dumped_as, definers=True, events=True)
     with reading(kept) as cursor:
@@ -336,7 +338,7 @@ def _after(access: Access, side: str, swap: Swap) -> None:
         _move_defaults(cursor, access.database, swap.kept)
     create_programs(kept, swap.old_programs, named=access.database, definers=True, events=False)
     with access.session() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {quoted(side)}")
+        cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(side)}")
 
 
 def _move_defaults(cursor: "Cursor", old: str, new: str) -> None:
@@ -348,7 +350,6 @@ def _move_defaults(cursor: "Cursor", old: str, new: str) -> None:
     )
     for table, column, default in cursor.fetchall():
         if any(found["own"] for found in own_name(old).finditer(str(default))):
-            moved = renamed(str(default), old, new)
-            cursor.execute(
-                f"ALTER TABLE {quoted(new, str(table))} ALTER COLUMN {quoted(str(column))} SET DEFAULT ({moved})"
-            )
+            moved = rename(str(default), old, new)
+            place = f"{quote_name(new, str(table))} ALTER COLUMN {quote_name(str(column))}"
+            cursor.execute(f"ALTER TABLE {place} SET DEFAULT ({moved})")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql.catalog import quoted, read_flavour, tables_of
+from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
 from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
 
@@ -39,7 +39,7 @@ def read_counts(
         to_count = [(key, name) for key, name in to_count if key not in found]
     for start in range(0, len(to_count), AT_ONCE):
         some = to_count[start : start + AT_ONCE]
-        each = ", ".join(f"(SELECT COUNT(*) FROM {quoted(database, name)})" for _, name in some)
+        each = ", ".join(f"(SELECT COUNT(*) FROM {quote_name(database, name)})" for _, name in some)
         cursor.execute(f"SELECT {each}")
         found.update(
             {key: RowCount(rows=int(n)) for (key, _), n in zip(some, cursor.fetchone() or (), strict=True)}
@@ -81,7 +81,7 @@ def _content_query(flavour: Flavour, database: str, table: str, columns: Sequenc
     Text is hashed as UTF-8: a table that only went to another character set holds the same.
     """
     hashes = [
-        flavour.digest(f"CONVERT({quoted(name)} USING utf8mb4)" if kind in _TEXT else quoted(name))
+        flavour.digest(f"CONVERT({quote_name(name)} USING utf8mb4)" if kind in _TEXT else quote_name(name))
         for name, kind in columns
     ]
 
@@ -90,8 +90,8 @@ def _content_query(flavour: Flavour, database: str, table: str, columns: Sequenc
 
     row = f"CONCAT({', '.join(f'COALESCE({h}, 0)' for h in hashes)})"
     whole = total(flavour.digest(row)) if hashes else "0"
-    each = [f"COUNT({quoted(name)}), {total(h)}" for (name, _), h in zip(columns, hashes, strict=True)]
-    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quoted(database, table)}"
+    each = [f"COUNT({quote_name(name)}), {total(h)}" for (name, _), h in zip(columns, hashes, strict=True)]
+    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quote_name(database, table)}"
 
 
 def read_heads(
@@ -108,6 +108,6 @@ def read_heads(
         if cursor.fetchone() is None:
             heads.append(())
             continue
-        cursor.execute(f"SELECT version_num FROM {quoted(schema, table.name)}")
+        cursor.execute(f"SELECT version_num FROM {quote_name(schema, table.name)}")
         heads.append(tuple(sorted(str(version) for (version,) in cursor.fetchall())))
     return tuple(heads)

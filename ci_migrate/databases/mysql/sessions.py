@@ -148,11 +148,11 @@ class Access:
     @contextmanager
     def session(self, *, read_only: bool = False) -> "Iterator[Cursor]":
         """A cursor of a session in autocommit, closed at the end. Errors of the driver leave it as DatabaseError."""
-        with closing(self.connect(read_only=read_only)) as connection, self.translated():
+        with closing(self.connect(read_only=read_only)) as connection, self.translate_errors():
             yield connection.cursor()
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Errors of the driver leave the block as DatabaseError."""
         driver = _pymysql()
         try:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ci_migrate.databases.base import Unless, refuse_if
-from ci_migrate.databases.mysql.catalog import quoted, read_flavour, tables_of
+from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
 from ci_migrate.databases.mysql.objects import SETTINGS
 from ci_migrate.databases.mysql.rows import read_contents
 from ci_migrate.databases.mysql.sessions import Access
@@ -72,7 +72,7 @@ def replace_rows(live: Access, source: str, tables: Sequence[str], unless: Unles
                 for (
                     name
                 ) in names:  # whoever only reads here first, and writes then, meets others who wait between
-                    cursor.execute(f"SELECT COUNT(*) FROM {quoted(live.database, name)} FOR UPDATE")
+                    cursor.execute(f"SELECT COUNT(*) FROM {quote_name(live.database, name)} FOR UPDATE")
                 refuse_if(unless, lambda: read_contents(cursor, live.database, tables))
             for name in names:
                 _replace(cursor, live.database, source, name)
@@ -105,14 +105,14 @@ def _refuse_what_does_not_roll_back(cursor: "Cursor", database: str, names: Sequ
     if row := cursor.fetchone():
         raise RefusedError(
             f"Table {row[0]} ({row[1]}) has no transactions: its rows can't be replaced at once.",
-            hint=f"Restore the whole backup, or: ALTER TABLE {quoted(str(row[0]))} ENGINE=InnoDB",
+            hint=f"Restore the whole backup, or: ALTER TABLE {quote_name(str(row[0]))} ENGINE=InnoDB",
         )
 
 
 def _replace(cursor: "Cursor", database: str, source: str, name: str) -> None:
     cursor.execute(_COLUMNS, [database, name])
-    columns = ", ".join(quoted(str(column)) for (column,) in cursor.fetchall())
-    here, there = quoted(database, name), quoted(source, name)
+    columns = ", ".join(quote_name(str(column)) for (column,) in cursor.fetchall())
+    here, there = quote_name(database, name), quote_name(source, name)
     cursor.execute(f"DELETE FROM {here}")
     cursor.execute(f"INSERT INTO {here} ({columns}) SELECT {columns} FROM {there}")
     cursor.execute(f"SELECT (SELECT COUNT(*) FROM {here}), (SELECT COUNT(*) FROM {there})")
@@ -127,11 +127,11 @@ def _refuse_broken_keys(cursor: "Cursor", database: str, names: Sequence[str]) -
     for key, columns in groupby(rows, lambda row: tuple(row[:5])):
         child_schema, child, _, parent_schema, parent = key
         pairs = [(row[5], row[6]) for row in columns]
-        given = " AND ".join(f"{quoted('c', ours)} IS NOT NULL" for ours, _ in pairs)
-        same = " AND ".join(f"{quoted('p', theirs)} = {quoted('c', ours)}" for ours, theirs in pairs)
+        given = " AND ".join(f"{quote_name('c', ours)} IS NOT NULL" for ours, _ in pairs)
+        same = " AND ".join(f"{quote_name('p', theirs)} = {quote_name('c', ours)}" for ours, theirs in pairs)
         cursor.execute(
-            f"SELECT COUNT(*) FROM {quoted(child_schema, child)} c WHERE {given}"
-            f" AND NOT EXISTS (SELECT 1 FROM {quoted(parent_schema, parent)} p WHERE {same})"
+            f"SELECT COUNT(*) FROM {quote_name(child_schema, child)} c WHERE {given}"
+            f" AND NOT EXISTS (SELECT 1 FROM {quote_name(parent_schema, parent)} p WHERE {same})"
         )
         if broken := (cursor.fetchone() or (0,))[0]:
             raise RefusedError(

@@ -132,7 +132,7 @@ def _probe(path: Path) -> Tool | None:
 # --------------------------------------------------------------------------- how they reach the server
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     """A value for an option file."""
     for char, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         value = value.replace(char, written)
@@ -175,9 +175,9 @@ def option_file(
     """
     with tempfile.TemporaryFile("w+", prefix="ci-migrate-", encoding="utf-8") as file:
         file.write("[client]\n")
-        file.writelines(f"{name}={_quoted(value)}\n" for name, value in options(access, tool))
+        file.writelines(f"{name}={_quote(value)}\n" for name, value in options(access, tool))
         file.write(f"[{tool.path.name}]\n")
-        file.writelines(f"{name}={_quoted(value)}\n" for name, value in more)
+        file.writelines(f"{name}={_quote(value)}\n" for name, value in more)
         file.flush()
         file.seek(0)
         yield f"--defaults-file=/dev/fd/{file.fileno()}", (file.fileno(),)
@@ -205,7 +205,7 @@ def read_from(
         child.stdin.close()
         complaints = Tail(child.stderr)
         try:
-            with _watched(child, watch) as problems:
+            with _watch(child, watch) as problems:
                 while data := os.read(child.stdout.fileno(), _CHUNK):
                     sink(data)
             if problems:
@@ -216,11 +216,11 @@ def read_from(
                 end_group(child)
             printed = complaints.text()
         if code:
-            raise BackupError(f"{tool.path.name} {_ended(code)}: {_first_error(printed)}")
+            raise BackupError(f"{tool.path.name} {_describe_end(code)}: {_first_error(printed)}")
 
 
 @contextmanager
-def _watched(child: Child, watch: Callable[[], None]) -> Iterator[list[Exception]]:
+def _watch(child: Child, watch: Callable[[], None]) -> Iterator[list[Exception]]:
     """Call `watch` four times a second meanwhile; if it raises, the child is ended and the error is in the list."""
     done = threading.Event()
     problems: list[Exception] = []
@@ -268,10 +268,10 @@ def write_to(tool: Tool, arguments: Sequence[str], access: Access, source: Itera
                 end_group(child)
             printed = "\n".join(tail.text() for tail in tails)
         if code:
-            raise BackupError(f"{tool.path.name} {_ended(code)}: {_first_error(printed)}")
+            raise BackupError(f"{tool.path.name} {_describe_end(code)}: {_first_error(printed)}")
 
 
-def _ended(code: int) -> str:
+def _describe_end(code: int) -> str:
     return f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql.catalog import FOREIGN_KEYS, named, quoted, read_flavour, read_schema
+from ci_migrate.databases.mysql.catalog import FOREIGN_KEYS, named, quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.names import parts
 from ci_migrate.errors import DatabaseError, RefusedError
@@ -38,15 +38,15 @@ def undo_statements(cursor: "Cursor", database: str, added: Sequence[Collection[
     found = []
     for batch in added:
         split = sorted(_split(key) for key in batch)
-        found += [f"DROP {k.upper()} {quoted(*n)}" for kind in _BY_NAME for k, n in split if k == kind]
+        found += [f"DROP {k.upper()} {quote_name(*n)}" for kind in _BY_NAME for k, n in split if k == kind]
         dropped = {names[0] for kind, names in split if kind == "table"}
         altered = [(kind, names) for kind, names in split if kind in _OF_TABLES and names[0] not in dropped]
         for table, members in groupby(sorted(altered, key=lambda m: m[1][0]), lambda m: m[1][0]):
             there = known.setdefault(table, _Table())
             wanted = [(k, n[-1]) for k, n in members if k == "foreign key" or table not in new]
             if clauses := list(_clauses(there, wanted, {n for n in shown if n.startswith("index ")}, table)):
-                found.append(f"ALTER TABLE {quoted(table)} {', '.join(clauses)}")
-        found += [f"DROP TABLE {quoted(name)}" for name in sorted(dropped)]
+                found.append(f"ALTER TABLE {quote_name(table)} {', '.join(clauses)}")
+        found += [f"DROP TABLE {quote_name(name)}" for name in sorted(dropped)]
     return found
 
 
@@ -68,7 +68,7 @@ def _clauses(
     columns = {name for kind, name in wanted if kind == "column"}
     indexes = {name for kind, name in wanted if kind == "index"}
     for name in (n for kind, n in wanted if kind == "foreign key"):
-        yield f"DROP FOREIGN KEY {quoted(name)}"
+        yield f"DROP FOREIGN KEY {quote_name(name)}"
         of_key = there.foreign_keys.pop(name, ())
         own = {name, *of_key[:1]} - there.unique
         indexes |= {
@@ -82,17 +82,17 @@ def _clauses(
         }
     for kind, name in wanted:
         if kind == "check" and name not in columns:  # MariaDB calls that of a column as the column
-            yield f"DROP CONSTRAINT {quoted(name)}"
+            yield f"DROP CONSTRAINT {quote_name(name)}"
         elif kind == "primary key":
             yield "DROP PRIMARY KEY"
     for name in sorted(indexes):
-        yield f"DROP INDEX {quoted(name)}"
+        yield f"DROP INDEX {quote_name(name)}"
         there.indexes.pop(name, None)
     for name, of_key in there.foreign_keys.items():
         if not any(index[: len(of_key)] == of_key for index in there.indexes.values()):
-            yield f"ADD INDEX {quoted(name)} ({', '.join(quoted(c) for c in of_key)})"
+            yield f"ADD INDEX {quote_name(name)} ({', '.join(quote_name(c) for c in of_key)})"
             there.indexes[name] = of_key
-    yield from (f"DROP COLUMN {quoted(name)}" for name in sorted(columns))
+    yield from (f"DROP COLUMN {quote_name(name)}" for name in sorted(columns))
 
 
 def _tables(cursor: "Cursor", database: str) -> dict[str, _Table]:
@@ -140,6 +140,8 @@ def beyond_default(cursor: "Cursor", database: str, table: str, column: str) -> 
     if row is None or row[0]:
         return 0
     # as bytes: to the column's own collation a and A may be equal
-    here, default = (f"CAST({value} AS BINARY)" for value in (quoted(column), f"DEFAULT({quoted(column)})"))
-    cursor.execute(f"SELECT COUNT(*) FROM {quoted(database, name)} WHERE NOT ({here} <=> {default})")
+    here, default = (
+        f"CAST({value} AS BINARY)" for value in (quote_name(column), f"DEFAULT({quote_name(column)})")
+    )
+    cursor.execute(f"SELECT COUNT(*) FROM {quote_name(database, name)} WHERE NOT ({here} <=> {default})")
     return int((cursor.fetchone() or (0,))[0])

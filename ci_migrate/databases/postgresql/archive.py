@@ -14,7 +14,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from ci_migrate.databases.base import Progress, no_progress
-from ci_migrate.databases.compression import WORKERS, DecompressionError, compress, decompressing
+from ci_migrate.databases.compression import WORKERS, DecompressionError, compress, open_decompressed
 from ci_migrate.errors import BackupError
 from ci_migrate.tempdirs import private_folder
 
@@ -87,7 +87,7 @@ def prove(
 def _prove(path: Path, rows: set[str]) -> int:
     tail = b""
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             while chunk := file.read(_CHUNK):
                 tail = (tail + chunk[-len(END_OF_ROWS) :])[-len(END_OF_ROWS) :]
     except (*_DAMAGED, OSError) as error:
@@ -97,9 +97,9 @@ def _prove(path: Path, rows: set[str]) -> int:
     return path.stat().st_size
 
 
-def _opened(path: Path) -> BufferedIOBase:
+def _open(path: Path) -> BufferedIOBase:
     if path.suffix == PACKED:
-        return decompressing(path)
+        return open_decompressed(path)
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -108,7 +108,7 @@ def _plain_name(path: Path) -> str:
 
 
 @contextmanager
-def unpacked(archive: Path, size: int, jobs: int, progress: Progress = no_progress) -> Iterator[Path]:
+def unpack(archive: Path, size: int, jobs: int, progress: Progress = no_progress) -> Iterator[Path]:
     """The archive as any pg_restore reads it: itself, or where it is packed a copy that is gone at the end.
 
     Args:
@@ -146,7 +146,7 @@ def unpacked(archive: Path, size: int, jobs: int, progress: Progress = no_progre
 
 
 def _unpack(path: Path, folder: Path) -> int:
-    with decompressing(path) as reader, (folder / path.name.removesuffix(PACKED)).open("wb") as file:
+    with open_decompressed(path) as reader, (folder / path.name.removesuffix(PACKED)).open("wb") as file:
         shutil.copyfileobj(reader, file, _CHUNK)
     return path.stat().st_size
 

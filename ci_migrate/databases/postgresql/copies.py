@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.names import fitting, is_kept, kept_of
+from ci_migrate.databases.names import fit_name, is_kept, name_of_kept
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import CiMigrateError, DatabaseError
 
@@ -54,7 +54,7 @@ def _sql(text: str, *names: str) -> "Composed":
 
 def refuse_scratch(access: Access) -> None:
     """Raise DatabaseError where this role may not make databases; with both ways out."""
-    with closing(maintenance(access)) as admin, access.translated():
+    with closing(maintenance(access)) as admin, access.translate_errors():
         may = admin.execute(
             "SELECT FROM pg_roles WHERE rolname = current_user AND (rolcreatedb OR rolsuper)"
         ).fetchone()
@@ -92,7 +92,7 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
     ).fetchone()
     if row is None:
         raise DatabaseError(f"There is no database {access.database} at {access.server}.")
-    with access.translated():
+    with access.translate_errors():
         try:
             admin.execute(_create(name, row[0], twin=twin))
         except psycopg.errors.InsufficientPrivilege as error:
@@ -218,7 +218,7 @@ def new_database(access: Access, name: str, *, twin: bool) -> Iterator[Access]:
 
 
 def _drop(access: Access, name: str) -> None:
-    with closing(maintenance(access)) as admin, access.translated():
+    with closing(maintenance(access)) as admin, access.translate_errors():
         drop(admin, name)
 
 
@@ -247,9 +247,9 @@ def sweep(access: Access, keep: Iterable[str]) -> list[str]:
     """
     import psycopg
 
-    kept = {fitting(SCRATCH + run_id) for run_id in keep}
+    kept = {fit_name(SCRATCH + run_id) for run_id in keep}
     swept = []
-    with closing(maintenance(access)) as admin, access.translated():
+    with closing(maintenance(access)) as admin, access.translate_errors():
         found = admin.execute(
             "SELECT datname FROM pg_database d WHERE (starts_with(datname, %s) OR starts_with(datname, %s))"
             " AND pg_has_role(datdba, 'USAGE')"
@@ -267,11 +267,11 @@ def sweep(access: Access, keep: Iterable[str]) -> list[str]:
 
 def replaced(access: Access) -> list[str]:
     """The databases that restores of this one kept and that this role may drop, the oldest first."""
-    with closing(maintenance(access)) as admin, access.translated():
+    with closing(maintenance(access)) as admin, access.translate_errors():
         found = admin.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')"
             " ORDER BY datname",
-            [kept_of(access.database)],
+            [name_of_kept(access.database)],
         ).fetchall()
     return [name for (name,) in found if is_kept(name, access.database)]
 
@@ -280,7 +280,7 @@ def drop_replaced(access: Access, name: str) -> None:
     """Drop one of them; not where somebody is connected to it. Raises DatabaseError."""
     if name not in replaced(access):
         raise DatabaseError(f"No restore of {access.place} kept a database {name}.")
-    with closing(maintenance(access)) as admin, access.translated():
+    with closing(maintenance(access)) as admin, access.translate_errors():
         drop(admin, name, force=False)
 
 
@@ -327,7 +327,7 @@ def swap(access: Access, new: str, kept: str) -> None:
     clearer = threading.Thread(
         target=_end_sessions, args=(access, [access.database, new], done, refusal), daemon=True
     )
-    with closing(maintenance(access, other_than=access.database)) as admin, access.translated():
+    with closing(maintenance(access, other_than=access.database)) as admin, access.translate_errors():
         clearer.start()
         try:
             with admin.transaction():
@@ -348,7 +348,7 @@ def _end_sessions(
 ) -> None:
     """End each session in these databases until `done` is set."""
     try:
-        with closing(maintenance(access, other_than=access.database)) as session, access.translated():
+        with closing(maintenance(access, other_than=access.database)) as session, access.translate_errors():
             while not done.wait(0.05):
                 session.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -19,7 +19,7 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.names import BEFORE, fitting
+from ci_migrate.databases.names import BEFORE, fit_name
 from ci_migrate.databases.postgresql import copies
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
@@ -318,7 +318,7 @@ class PostgreSQL:
     @contextmanager
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002 - no files of its own
         name = copies.SCRATCH + run_id
-        if fitting(name) != name:
+        if fit_name(name) != name:
             raise UsageError(f"The run id {run_id} is too long for a database's name.")
         with copies.new_database(self._access, name, twin=False) as access:
             copy = self._at(access)
@@ -335,8 +335,8 @@ class PostgreSQL:
         copies.drop_replaced(self._access, name)
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        kept = fitting(self._access.database, f"{BEFORE}{label}")
-        new = fitting(self._access.database, f"{copies.NEW}{label}")
+        kept = fit_name(self._access.database, f"{BEFORE}{label}")
+        new = fit_name(self._access.database, f"{copies.NEW}{label}")
         copies.refuse_swap(
             self._access, ledger_schema=LEDGER_SCHEMA, lock_key=lock_key(self._access.database)
         )

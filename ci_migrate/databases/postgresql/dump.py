@@ -194,7 +194,7 @@ def load_dump(
     ]
     with (
         tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as chosen,
-        archives.unpacked(payload / ARCHIVE, about.unpacked, job.workers, progress) as archive,
+        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress) as archive,
     ):
         for line in tools.table_of_contents(tool, payload):
             # `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`

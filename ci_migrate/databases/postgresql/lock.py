@@ -12,7 +12,7 @@ from ci_migrate.databases.session_lock import (
     POLL,
     SessionLock,
     lost,
-    released,
+    release_after,
     wait_for_lock,
     wait_for_orphans,
 )
@@ -102,7 +102,7 @@ def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Ite
     deadline = time.monotonic() + timeout
     with closing(access.connect()) as connection:
         key = lock_key(target.database)
-        with access.translated():
+        with access.translate_errors():
             connection.execute(NO_LIMITS)
             wait_for_lock(
                 lambda: _taken(connection, key),
@@ -117,7 +117,7 @@ def run_lock(access: Access, target: Access, run_id: str, timeout: float) -> Ite
                 deadline,
             )
         free = f"SELECT pg_advisory_unlock({key})"
-        with released(SessionLock(_asking(connection, access), access.place, "SELECT 1", free)) as lock:
+        with release_after(SessionLock(_asking(connection, access), access.place, "SELECT 1", free)) as lock:
             yield lock
 
 

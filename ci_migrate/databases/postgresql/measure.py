@@ -115,10 +115,10 @@ class PostgreSQLMeter:
 @contextmanager
 def meter(access: Access) -> "Iterator[PostgreSQLMeter]":
     """A Meter with a session of its own, in autocommit: an open transaction would hold up a concurrent index."""
-    with closing(access.connect(read_only=True)) as connection, access.translated():
+    with closing(access.connect(read_only=True)) as connection, access.translate_errors():
         probe = PROBE
         try:
-            with access.translated():
+            with access.translate_errors():
                 connection.execute(PROBE).fetchall()
         except DatabaseError:  # not everybody may read pg_locks here: then nothing is asked
             probe = ""

@@ -90,7 +90,7 @@ def _content_query(schema: str, table: str, kind: str, columns: Sequence[str]) -
 
     names = [sql.Identifier(column) for column in columns]
 
-    def hashed(value: "Composable") -> "Composed":
+    def hash_of(value: "Composable") -> "Composed":
         # COLLATE: a column's own collation may call different bytes equal
         hashes = sql.SQL('hashtextextended(({})::text COLLATE "C", 0)').format(value)
         return sql.SQL("coalesce(sum({}), 0)::text").format(hashes)
@@ -98,9 +98,9 @@ def _content_query(schema: str, table: str, kind: str, columns: Sequence[str]) -
     return sql.SQL(
         "SELECT count(*), {whole}, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[] FROM {only}{table}"
     ).format(
-        whole=hashed(sql.SQL("ROW({})").format(sql.SQL(", ").join(names))),
+        whole=hash_of(sql.SQL("ROW({})").format(sql.SQL(", ").join(names))),
         values=sql.SQL(", ").join(sql.SQL("count({})").format(name) for name in names),
-        digests=sql.SQL(", ").join(hashed(name) for name in names),
+        digests=sql.SQL(", ").join(hash_of(name) for name in names),
         only=sql.SQL("" if kind == "p" else "ONLY "),
         table=sql.Identifier(schema, table),
     )

@@ -149,11 +149,11 @@ class Access:
     @contextmanager
     def session(self, *, read_only: bool = False) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":
         """A session in autocommit, closed at the end. Errors of the driver leave it as DatabaseError."""
-        with closing(self.connect(read_only=read_only)) as connection, self.translated():
+        with closing(self.connect(read_only=read_only)) as connection, self.translate_errors():
             yield connection
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Errors of the driver leave the block as DatabaseError."""
         driver = _psycopg()
         try:

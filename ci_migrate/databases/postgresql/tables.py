@@ -82,7 +82,7 @@ def replace_rows(live: Access, source: Access, tables: Sequence[str], unless: Un
             _run(ours, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             refuse_if(unless, lambda: read_contents(ours, tables))
             try:
-                with _unhindered(ours, [oid for oid, _, _ in wanted]):
+                with _without_triggers(ours, [oid for oid, _, _ in wanted]):
                     _run(ours, f"TRUNCATE {names}")
                     for oid, name, their_name in wanted:
                         _copy(theirs, their_name, ours, name, oid)
@@ -123,7 +123,7 @@ def _copy(
 
 
 @contextmanager
-def _unhindered(connection: "psycopg.Connection[Any]", oids: Sequence[int]) -> Iterator[None]:
+def _without_triggers(connection: "psycopg.Connection[Any]", oids: Sequence[int]) -> Iterator[None]:
     """Without the user's triggers and the foreign keys of these tables; they are as they were at the end."""
     foreign_keys = connection.execute(_FOREIGN_KEYS, {"oids": list(oids)}).fetchall()
     triggers = connection.execute(_TRIGGERS, [list(oids)]).fetchall()

@@ -229,7 +229,7 @@ def _pipe(source: Child, sink: Child, watch: Callable[[], None]) -> None:
     code = sink.wait() or source.wait()
     printed = _end(tails, sink, source)
     if code:
-        raise BackupError(f"The restore {_ended(code)}: {_first_error(printed)}")
+        raise BackupError(f"The restore {_describe_end(code)}: {_first_error(printed)}")
 
 
 def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> None:
@@ -245,7 +245,7 @@ def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> Non
         finally:
             printed = _end(tails, child)
         if code:
-            raise BackupError(f"{Path(argv[0]).name} {_ended(code)}: {_first_error(printed)}")
+            raise BackupError(f"{Path(argv[0]).name} {_describe_end(code)}: {_first_error(printed)}")
 
 
 def _end(tails: Sequence[Tail], *children: Child) -> str:
@@ -260,7 +260,7 @@ def _end(tails: Sequence[Tail], *children: Child) -> str:
     return "\n".join(tail.text() for tail in tails)
 
 
-def _ended(code: int) -> str:
+def _describe_end(code: int) -> str:
     return f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
 
 

@@ -55,14 +55,14 @@ def _split(key: str) -> Key:
     return kind, key[len(kind) + 1 :]
 
 
-def _quoted(*names: str) -> str:
+def _quote(*names: str) -> str:
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _plain(name: str) -> str:
     """A name of a key as SQL; what stands in parentheses (the arguments of a function) is SQL already."""
     bare, mark, arguments = name.partition("(")
-    return f"{_quoted(*parts(bare))}{mark}{arguments}"
+    return f"{_quote(*parts(bare))}{mark}{arguments}"
 
 
 class _Batch:
@@ -83,14 +83,14 @@ class _Batch:
         for kind, name in self._of(*_OF_TABLES):
             *table, last = parts(name)
             if tuple(table) not in self.all_tables:
-                yield f"DROP {_OF_TABLES[kind]} {_quoted(last)} ON {_quoted(*table)}"
+                yield f"DROP {_OF_TABLES[kind]} {_quote(last)} ON {_quote(*table)}"
         for kind, word in _AT_ONCE.items():  # those that depend on each other must go together
             if names := [_plain(name) for _, name in self._of(kind)]:
                 yield f"DROP {word} {', '.join(names)}"
         for _, name in self._of("constraint"):
             *table, last = parts(name)
             if tuple(table) not in self.tables:
-                yield f"ALTER TABLE {_quoted(*table)} DROP CONSTRAINT {_quoted(last)}"
+                yield f"ALTER TABLE {_quote(*table)} DROP CONSTRAINT {_quote(last)}"
         yield from self._indexes()
         yield from self._columns()
         for kind, word in _BY_NAME.items():
@@ -151,7 +151,7 @@ class _Batch:
                 child = "; inherits " in self.schema.get(f"table {table}", "")
                 found.append((child, table, column))  # a partition's goes with its parent's
         yield from (
-            f"ALTER TABLE {_plain(table)} DROP COLUMN IF EXISTS {_quoted(column)}"
+            f"ALTER TABLE {_plain(table)} DROP COLUMN IF EXISTS {_quote(column)}"
             for _, table, column in sorted(found)
         )
 
@@ -184,15 +184,15 @@ def run(
                     later.append(statement)
                     failed: Error = error
                 except Error as error:
-                    raise _failed(statement, error) from error
+                    raise _failure(statement, error) from error
             if len(later) == len(waiting):
-                raise _failed(later[0], failed) from failed
+                raise _failure(later[0], failed) from failed
             waiting = later
         pin(connection)
         check()
 
 
-def _failed(statement: str, error: "psycopg.Error") -> DatabaseError:
+def _failure(statement: str, error: "psycopg.Error") -> DatabaseError:
     return DatabaseError(f"{statement}: {error.diag.message_primary or error}.", state="Nothing was changed.")
 
 
@@ -208,6 +208,6 @@ def beyond_default(connection: "psycopg.Connection[Any]", table: str, column: st
     if row is None or row[1]:
         return 0
     default = f"({row[0] or 'NULL'})::{row[2]}"
-    query = f"SELECT count(*) FROM {name} WHERE {_quoted(column)}::text IS DISTINCT FROM ({default})::text"
+    query = f"SELECT count(*) FROM {name} WHERE {_quote(column)}::text IS DISTINCT FROM ({default})::text"
     found = connection.execute(query).fetchone()
     return int(found[0]) if found else 0

@@ -17,9 +17,9 @@ from ci_migrate.databases.sqlite.tokens import (
     Token,
     canonical,
     items,
-    named,
+    name_at,
     tokens_of,
-    unquoted,
+    unquote,
 )
 from ci_migrate.model import Schema
 
@@ -29,7 +29,7 @@ _NOT_A_TYPE = (
 )
 
 
-def _indexed(tokens: Sequence[Token]) -> str:
+def _index_text(tokens: Sequence[Token]) -> str:
     """One member of an index or key: a name or an expression, with its collation and direction."""
     tokens = list(tokens)
     if len(tokens) > 1 and tokens[-1].is_word("ASC"):
@@ -41,21 +41,21 @@ def _indexed(tokens: Sequence[Token]) -> str:
     name, rest = tokens[0], tokens[1:]
     if name.kind in {"name", "word"} and (not rest or rest[0].is_word("COLLATE")):
         bare = name.kind == "word" and name.text.upper() in RESERVED | {"TRUE", "FALSE"}
-        collation = f" COLLATE {named(unquoted(rest[1]).upper())}" if len(rest) == 2 else ""
+        collation = f" COLLATE {name_at(unquote(rest[1]).upper())}" if len(rest) == 2 else ""
         if not bare and (not rest or collation):
-            return named(name.text) + collation + end
+            return name_at(name.text) + collation + end
     return f"({canonical(tokens)}){end}"
 
 
 def _members(tokens: Sequence[Token]) -> str:
-    return ", ".join(_indexed(item) for item in items(tokens))
+    return ", ".join(_index_text(item) for item in items(tokens))
 
 
 def _names(tokens: Sequence[Token]) -> str:
-    return ", ".join(named(unquoted(t)) for t in tokens if t.text != "," or t.kind != "mark")
+    return ", ".join(name_at(unquote(t)) for t in tokens if t.text != "," or t.kind != "mark")
 
 
-def _unwrapped(tokens: list[Token]) -> list[Token]:
+def _unwrap(tokens: list[Token]) -> list[Token]:
     """Without parentheses around all of it."""
     while len(tokens) > 2 and tokens[0].text == "(":
         cursor = Cursor(tokens)
@@ -88,7 +88,7 @@ class _Table:
     """Takes a CREATE TABLE apart."""
 
     def __init__(self, name: str, sql: str) -> None:
-        self.label = named(name)
+        self.label = name_at(name)
         self.columns: list[_Column] = []
         self.constraints: list[tuple[str, str]] = []
         self.key = ""
@@ -104,12 +104,12 @@ class _Table:
         if cursor.tokens[0].is_word("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"):
             self._constraints(cursor, None)
             return
-        column = _Column(unquoted(cursor.next()), "")
+        column = _Column(unquote(cursor.next()), "")
         words = []
         while cursor.more and not cursor.tokens[cursor.at].is_word(*_NOT_A_TYPE):
             if cursor.tokens[cursor.at].kind not in ("word", "name", "text"):
                 break
-            words.append(named(unquoted(cursor.next()).upper()))
+            words.append(name_at(unquote(cursor.next()).upper()))
         arguments = ", ".join(canonical(i) for i in items(cursor.group())) if cursor.sees_group() else ""
         column.type = " ".join(words) + (f"({arguments})" if arguments else "")
         self.columns.append(column)
@@ -119,7 +119,7 @@ class _Table:
         name = ""
         while cursor.more:
             if cursor.takes("CONSTRAINT"):
-                name = f"CONSTRAINT {named(unquoted(cursor.next()))} "
+                name = f"CONSTRAINT {name_at(unquote(cursor.next()))} "
                 continue
             if self._shared(cursor, column, name) or (column is not None and self._of_column(cursor, column)):
                 name = ""
@@ -133,15 +133,15 @@ class _Table:
         if cursor.takes("PRIMARY", "KEY"):
             self._primary_key(cursor, column, name)
         elif cursor.takes("UNIQUE"):
-            members = _members(cursor.group()) if column is None else named(column.name)
+            members = _members(cursor.group()) if column is None else name_at(column.name)
             self._add(f"unique({members})", f"{name}UNIQUE ({members}){_conflict(cursor)}")
         elif cursor.takes("CHECK"):
-            expression = canonical(_unwrapped(cursor.group()))
+            expression = canonical(_unwrap(cursor.group()))
             self._add(f"check({expression})", f"{name}CHECK ({expression}){_conflict(cursor)}")
         elif column is None and cursor.takes("FOREIGN", "KEY"):
             self._foreign_key(cursor, _names(cursor.group()), name)
         elif column is not None and cursor.sees("REFERENCES"):
-            self._foreign_key(cursor, named(column.name), name)
+            self._foreign_key(cursor, name_at(column.name), name)
         else:
             return False
         return True
@@ -153,7 +153,7 @@ class _Table:
             automatic = bool(group) and group[-1].is_word("AUTOINCREMENT")
             members = _members(group[:-1] if automatic else group)
         else:
-            members = named(column.name)
+            members = name_at(column.name)
             # INTEGER PRIMARY KEY DESC of a column is no alias of the rowid, PRIMARY KEY (id DESC) is one.
             members += " DESC of the column" if cursor.takes("DESC") else ""
             cursor.takes("ASC")
@@ -166,7 +166,7 @@ class _Table:
     def _foreign_key(self, cursor: Cursor, columns: str, name: str) -> None:
         if not cursor.takes("REFERENCES"):
             raise NotUnderstoodError
-        table = named(unquoted(cursor.next()))
+        table = name_at(unquote(cursor.next()))
         referred = f"({_names(cursor.group())})" if cursor.sees_group() else ""
         clauses = {}
         while cursor.more:
@@ -196,14 +196,14 @@ class _Table:
         elif cursor.takes("DEFAULT"):
             signed = cursor.more and cursor.tokens[cursor.at].text in ("+", "-")
             sign = [cursor.next()] if signed else []
-            value = _unwrapped(cursor.group()) if cursor.sees_group() else [cursor.next()]
+            value = _unwrap(cursor.group()) if cursor.sees_group() else [cursor.next()]
             column.default = f"DEFAULT {canonical([*sign, *value])}"
         elif cursor.takes("COLLATE"):
-            collation = named(unquoted(cursor.next()).upper())
+            collation = name_at(unquote(cursor.next()).upper())
             column.rest = [r for r in column.rest if not r.startswith("COLLATE ")]  # the last one wins
             column.rest.append("" if collation == "BINARY" else f"COLLATE {collation}")
         elif cursor.takes("GENERATED", "ALWAYS", "AS") or cursor.takes("AS"):
-            expression = canonical(_unwrapped(cursor.group()))
+            expression = canonical(_unwrap(cursor.group()))
             stored = "STORED" if cursor.takes("STORED") else "VIRTUAL"
             cursor.takes("VIRTUAL")
             column.rest.append(f"GENERATED ALWAYS AS ({expression}) {stored}")
@@ -218,10 +218,10 @@ class _Table:
         schema = {f"table {self.label}": " ".join(("TABLE", ", ".join(self.options))).strip()}
         for column in self.columns:
             # NOT NULL says nothing about an alias of the rowid, and a rebuild adds it.
-            alias = column.type == "INTEGER" and self.key == named(column.name) and not self.options
+            alias = column.type == "INTEGER" and self.key == name_at(column.name) and not self.options
             if alias and column.not_null == "NOT NULL":
                 column.not_null = ""
-            schema[f"column {self.label}.{named(column.name)}"] = column.text
+            schema[f"column {self.label}.{name_at(column.name)}"] = column.text
         for key, text in sorted(self.constraints):
             schema[key] = f"{schema[key]} | {text}" if key in schema else text
         return schema
@@ -236,11 +236,11 @@ def _table(name: str, sql: str) -> Schema:
     if tokens[1].is_word("VIRTUAL"):
         # A module's arguments are its own language: as they were written.
         using = next(t for t in tokens[3:] if t.is_word("USING"))
-        return {f"table {named(name)}": f"VIRTUAL TABLE USING {sql[using.end :].strip()}"}
+        return {f"table {name_at(name)}": f"VIRTUAL TABLE USING {sql[using.end :].strip()}"}
     try:
         return _Table(name, sql).objects()
     except (NotUnderstoodError, IndexError):
-        return {f"table {named(name)}": canonical(tokens)}
+        return {f"table {name_at(name)}": canonical(tokens)}
 
 
 def _index(table: str, name: str, sql: str) -> Schema:
@@ -251,7 +251,7 @@ def _index(table: str, name: str, sql: str) -> Schema:
         cursor.next()
     members = _members(cursor.group())
     where = canonical(cursor.tokens[cursor.at :])
-    return {f"index {named(table)}.{named(name)}": f"{unique}INDEX ({members}) {where}".strip()}
+    return {f"index {name_at(table)}.{name_at(name)}": f"{unique}INDEX ({members}) {where}".strip()}
 
 
 def _objects(kind: str, name: str, table: str, sql: str) -> Schema:
@@ -259,8 +259,8 @@ def _objects(kind: str, name: str, table: str, sql: str) -> Schema:
         return _table(name, sql)
     if kind == "index":
         return _index(table, name, sql)
-    where = "" if kind == "view" else f"{named(table)}."
-    return {f"{kind} {where}{named(name)}": canonical(tokens_of(sql))}
+    where = "" if kind == "view" else f"{name_at(table)}."
+    return {f"{kind} {where}{name_at(name)}": canonical(tokens_of(sql))}
 
 
 Row = tuple[str, str, str, str]
@@ -285,7 +285,7 @@ def user_rows(connection: sqlite3.Connection) -> list[Row]:
     if not listed:  # SQLite before 3.37
         shadows = {f"{name}_{suffix}" for name, _ in virtual for suffix in _SHADOWS}
     # SQLite goes by the names alone. A table that the arguments name (content='docs_content') is the user's.
-    shadows -= {unquoted(token) for _, sql in virtual for token in tokens_of(sql)}
+    shadows -= {unquote(token) for _, sql in virtual for token in tokens_of(sql)}
     return [row for row in rows if row[2] not in shadows]
 
 

@@ -34,7 +34,7 @@ from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite import tables as sqlite_tables
 from ci_migrate.databases.sqlite import undo as sqlite_undo
 from ci_migrate.databases.sqlite.catalog import Catalog
-from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -102,12 +102,12 @@ class SQLite:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection in one read transaction: all that is read is of one moment."""
-        with self._explained(), closing(self._open()) as connection:
+        with self._explain_errors(), closing(self._open()) as connection:
             connection.execute("BEGIN")
             yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -193,7 +193,7 @@ class SQLite:
     ) -> Dumped:
         copied = into / "database.sqlite3"
         try:
-            with self._explained(), _space(into):
+            with self._explain_errors(), _space(into):
                 # Journal and sync off: a copy that is cut short is thrown away.
                 with closing(self._open()) as source, closing(sqlite3.connect(copied)) as target:
                     copied.chmod(0o600)
@@ -234,7 +234,7 @@ class SQLite:
 
     def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         assert isinstance(source, SQLite)
-        with self._explained(), closing(self._open(read_only=False)) as connection:
+        with self._explain_errors(), closing(self._open(read_only=False)) as connection:
             sqlite_tables.replace_rows(connection, source.file, tables, unless)
 
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
@@ -243,7 +243,7 @@ class SQLite:
     def undo(
         self, statements: Sequence[str], before: Callable[[str], None], check: Callable[[Schema], None]
     ) -> None:
-        with self._explained(), closing(self._open(read_only=False)) as connection:
+        with self._explain_errors(), closing(self._open(read_only=False)) as connection:
             sqlite_undo.run(connection, statements, before, lambda: check(Catalog().schema(connection, None)))
 
     def beyond_default(self, table: str, column: str) -> int:
@@ -256,17 +256,17 @@ class SQLite:
                 f"{self.file} is not empty: a backup is never restored over other tables.",
                 hint="Restore it into a file that does not exist.",
             )
-        with self._unpacked(payload, progress) as copied:
+        with self._unpack(payload, progress) as copied:
             self._take(copied)
 
     @contextmanager
-    def _unpacked(self, payload: Path, progress: Progress = no_progress) -> Iterator[Path]:
+    def _unpack(self, payload: Path, progress: Progress = no_progress) -> Iterator[Path]:
         """The dump as a checked database file beside this one, with the mode that this one has."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         mode = self.file.stat().st_mode & 0o777 if self.file.exists() else 0o666
         with tempfile.TemporaryDirectory(prefix=self._beside, dir=self.file.parent) as folder:
             copied = Path(folder) / "restored.sqlite3"
-            with self._explained(), _space(self.file.parent):
+            with self._explain_errors(), _space(self.file.parent):
                 try:
                     decompress(payload / PAYLOAD, copied, mode, progress)
                     sqlite_files.check(copied, f"{payload / PAYLOAD}")
@@ -279,7 +279,7 @@ class SQLite:
 
     def _take(self, copied: Path) -> None:
         """Let the content of a finished copy be this database's."""
-        with self._explained(), _space(self.file.parent):
+        with self._explain_errors(), _space(self.file.parent):
             if self.file.exists() or sqlite_files.has_companions(self.file):
                 sqlite_files.overwrite(copied, self.file, self.lock_timeout)
             else:
@@ -320,7 +320,7 @@ class SQLite:
         return f".{self.file.name}.ci-migrate-"
 
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        with self._unpacked(payload) as copied:
+        with self._unpack(payload) as copied:
             check(SQLite(URL.create("sqlite", database=str(copied)), lock_timeout=self.lock_timeout))
             if not self.file.exists():
                 self._take(copied)
@@ -336,7 +336,7 @@ class SQLite:
     def drop_replaced(self, name: str) -> None:
         if name not in self.replaced():
             raise DatabaseError(f"No restore of {self.file} kept {name}.")
-        with self._explained():
+        with self._explain_errors():
             try:
                 sqlite_files.remove(self.file.with_name(name))
             except OSError as error:
@@ -350,12 +350,12 @@ class SQLite:
         while kept.exists():
             number += 1
             kept = self.file.with_name(f"{name}_{number}")
-        with self._explained():
+        with self._explain_errors():
             if not sqlite_files.is_database(self.file, self.lock_timeout):
                 sqlite_files.move(self.file, kept)
                 return kept
         try:
-            with self._explained(), _space(kept.parent):
+            with self._explain_errors(), _space(kept.parent):
                 os.close(
                     os.open(kept, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.file.stat().st_mode & 0o777)
                 )
@@ -384,7 +384,7 @@ def _versions(connection: sqlite3.Connection, table: str) -> list[str]:
     ).fetchone()
     if there is None:
         return []
-    rows = connection.execute(f"SELECT version_num FROM main.{quoted(table)}")
+    rows = connection.execute(f"SELECT version_num FROM main.{quote(table)}")
     return [str(row[0]) for row in rows]
 
 

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
-from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.model import ColumnContent, RowCount, TableContent
 
 DIGEST_LIMIT = 1_000_000
@@ -28,7 +28,7 @@ def counts(connection: sqlite3.Connection, tables: Iterable[str] | None) -> dict
     found = {}
     for name, virtual in _tables(connection, tables):
         try:
-            rows = connection.execute(f"SELECT count(*) FROM main.{quoted(name)}").fetchone()[0]
+            rows = connection.execute(f"SELECT count(*) FROM main.{quote(name)}").fetchone()[0]
         except sqlite3.OperationalError:
             if not virtual:
                 raise
@@ -59,21 +59,21 @@ def _tables(connection: sqlite3.Connection, tables: Iterable[str] | None) -> lis
 def _content(connection: sqlite3.Connection, table: str) -> TableContent:
     listed = connection.execute("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden != 1", (table,))
     names = sorted(row[0].decode() for row in listed)
-    source = f"FROM main.{quoted(table)}"
+    source = f"FROM main.{quote(table)}"
     rows = int(connection.execute(f"SELECT count(*) {source}").fetchone()[0])
     if rows > DIGEST_LIMIT:
-        every = ", ".join(f"count({quoted(name)})" for name in names)
+        every = ", ".join(f"count({quote(name)})" for name in names)
         values = connection.execute(f"SELECT {every} {source}").fetchone()
         columns = {n: ColumnContent(values=v) for n, v in zip(names, values, strict=True)}
         return TableContent(rows=rows, columns=columns)
-    cursor = connection.execute(f"SELECT {', '.join(map(quoted, names))} {source}")
+    cursor = connection.execute(f"SELECT {', '.join(map(quote, names))} {source}")
     present, sums, total = [0] * len(names), [0] * len(names), 0
     header = "\0".join(names).encode()
     while batch := cursor.fetchmany(_BATCH):
         for row in batch:
             whole = blake2b(header, digest_size=8)
             for position, value in enumerate(row):
-                digest = blake2b(_tagged(value), digest_size=8).digest()
+                digest = blake2b(_tag(value), digest_size=8).digest()
                 whole.update(digest)
                 if value is not None:
                     present[position] += 1
@@ -86,7 +86,7 @@ def _content(connection: sqlite3.Connection, table: str) -> TableContent:
     return TableContent(rows=rows, digest=f"{total % _MODULUS:016x}", columns=columns)
 
 
-def _tagged(value: Any) -> bytes:
+def _tag(value: Any) -> bytes:
     """A value with its storage class: 1, 1.0, '1' and x'31' differ."""
     if value is None:
         return b"n"

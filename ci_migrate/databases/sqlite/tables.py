@@ -10,7 +10,7 @@ from typing import Any
 from ci_migrate.databases.base import Unless, refuse_if
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
 from ci_migrate.databases.sqlite.rows import contents
-from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import BackupError, RefusedError
 
 _SEE = "Restore the whole backup, or name those tables too."
@@ -23,7 +23,7 @@ def keep_rows(connection: sqlite3.Connection, tables: Collection[str]) -> None:
         for kind, name, _, sql in user_rows(connection):
             # the tables in which a virtual one keeps its rows are emptied by its own module
             if kind == "table" and (name.lower() not in kept or is_virtual(sql)):
-                connection.execute(f"DELETE FROM main.{quoted(name)}")
+                connection.execute(f"DELETE FROM main.{quote(name)}")
     connection.execute("VACUUM")
 
 
@@ -65,8 +65,8 @@ def replace_rows(
 
 def _replace(connection: sqlite3.Connection, table: str) -> None:
     listed = connection.execute("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden = 0", (table,))
-    columns = ", ".join(quoted(row[0]) for row in listed)
-    name = quoted(table)
+    columns = ", ".join(quote(row[0]) for row in listed)
+    name = quote(table)
     connection.execute(f"DELETE FROM main.{name}")
     connection.execute(f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM backup.{name}")
     here, there = (
@@ -101,7 +101,7 @@ def _without_triggers(connection: sqlite3.Connection) -> Iterator[None]:
     """SQLite can't switch triggers off by SQL: dropped and made again, in the caller's transaction."""
     triggers = [(name, sql) for kind, name, _, sql in user_rows(connection) if kind == "trigger"]
     for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER main.{quoted(name)}")
+        connection.execute(f"DROP TRIGGER main.{quote(name)}")
     yield
     for _, sql in triggers:
         connection.execute(sql)

@@ -64,12 +64,12 @@ def tokens_of(sql: str) -> list[Token]:
     return found
 
 
-def named(name: str) -> str:
+def name_at(name: str) -> str:
     """A name where only a name can stand: bare if it is simple, else in double quotes."""
-    return name if _SIMPLE.fullmatch(name) else quoted(name)
+    return name if _SIMPLE.fullmatch(name) else quote(name)
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A name in double quotes, for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -80,7 +80,7 @@ def canonical(tokens: Iterable[Token]) -> str:
     previous: Token | None = None
     for token in tokens:
         glued = glue or token.text in (",", ")", ".") or (token.text == "(" and _is_name(previous))
-        text += ("" if glued else " ") + _written(token)
+        text += ("" if glued else " ") + _write(token)
         glue = token.kind == "mark" and token.text in ("(", ".")
         previous = token
     return text
@@ -92,16 +92,16 @@ def _is_name(token: Token | None) -> bool:
     return token.kind == "name" or (token.kind == "word" and token.text.upper() not in RESERVED)
 
 
-def _written(token: Token) -> str:
+def _write(token: Token) -> str:
     if token.kind == "word":
         return token.text.upper() if token.text.upper() in RESERVED else token.text
     if token.kind == "name":
         simple = _SIMPLE.fullmatch(token.text) and token.text.upper() not in _KEYWORDS
-        return token.text if simple else quoted(token.text)
+        return token.text if simple else quote(token.text)
     return token.text
 
 
-def unquoted(token: Token) -> str:
+def unquote(token: Token) -> str:
     """The name that a token means where only a name can stand; SQLite takes 'single quotes' there too."""
     return token.text[1:-1].replace("''", "'") if token.kind == "text" else token.text
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.sqlite.tokens import quoted
+from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import DatabaseError, RefusedError
 
 
@@ -26,9 +26,9 @@ def _batch(batch: Collection[str], tables: Collection[tuple[str, ...]]) -> list[
             case "constraint" if first in columns:  # of the column that goes
                 pass
             case "column":
-                by_kind[kind].append(f"ALTER TABLE {quoted(first)} DROP COLUMN {quoted(rest[-1])}")
+                by_kind[kind].append(f"ALTER TABLE {quote(first)} DROP COLUMN {quote(rest[-1])}")
             case "trigger" | "view" | "index" | "table":
-                by_kind[kind].append(f"DROP {kind.upper()} {quoted((first, *rest)[-1])}")
+                by_kind[kind].append(f"DROP {kind.upper()} {quote((first, *rest)[-1])}")
             case _:
                 raise RefusedError(f"SQLite can drop {key} only by making the table anew.")
     return [statement for statements in by_kind.values() for statement in statements]
@@ -65,6 +65,6 @@ def beyond_default(connection: sqlite3.Connection, table: str, column: str) -> i
     ).fetchone()
     if row is None or row[1]:
         return 0
-    here = f"{quoted(column)} COLLATE BINARY"
-    query = f"SELECT count(*) FROM main.{quoted(table)} WHERE {here} IS NOT ({row[0] or 'NULL'})"
+    here = f"{quote(column)} COLLATE BINARY"
+    query = f"SELECT count(*) FROM main.{quote(table)} WHERE {here} IS NOT ({row[0] or 'NULL'})"
     return int(connection.execute(query).fetchone()[0])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from ci_migrate.databases.postgresql.archive import END_OF_ROWS, pack, prove, unpacked
+from ci_migrate.databases.postgresql.archive import END_OF_ROWS, pack, prove, unpack
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.databases.postgresql.tools import About, find_tool, table_of_contents
 from ci_migrate.errors import BackupError
@@ -40,13 +40,13 @@ def test_what_is_packed_is_unpacked_to_the_same(archive):
     assert (archive / "4040.dat.zst").stat().st_size < len(ROWS) / 50
     assert told[-1] == (len(ROWS + END_OF_ROWS), len(ROWS + END_OF_ROWS))
     prove(archive, CONTENTS, 2)
-    with unpacked(archive, 1, 2) as folder:
+    with unpack(archive, 1, 2) as folder:
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert not folder.exists()
 
 
 def test_an_archive_that_is_not_packed_is_taken_as_it_is(archive):
-    with unpacked(archive, 0, 2) as folder:
+    with unpack(archive, 0, 2) as folder:
         assert folder == archive
 
 
@@ -79,7 +79,7 @@ def test_V1_V2_an_archive_that_is_not_whole_is_no_proof(archive, packing, damage
 
 def test_there_must_be_room_to_unpack(archive):
     pack(archive, 1)
-    with pytest.raises(BackupError, match="no room to unpack") as raised, unpacked(archive, 1 << 60, 1):
+    with pytest.raises(BackupError, match="no room to unpack") as raised, unpack(archive, 1 << 60, 1):
         pass
     assert "TMPDIR" in raised.value.hint
 
