@@ -27,7 +27,7 @@ EXIT_CODE_MEANING = {
     ExitCode.NOT_APPROVED: "not approved",
     ExitCode.LOCKED: "locked by another run",
     ExitCode.FAILED_RESTORED: "migration failed, database back as it was, proved",
-    ExitCode.FAILED_DIRTY: "migration failed or unproved, a human must look",
+    ExitCode.FAILED_DIRTY: "migration failed or unproved: manual intervention required",
     ExitCode.COULD_NOT_TELL: "could not tell, database untouched",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.TERMINATED: "terminated (SIGTERM)",
@@ -86,7 +86,7 @@ class LockedError(CiMigrateError):
 
 
 class DirtyError(CiMigrateError):
-    """The target is in a state that a human must look at."""
+    """The target is in a state that needs manual intervention."""
 
     exit_code = ExitCode.FAILED_DIRTY
 

@@ -110,7 +110,7 @@ def _refuse_careless(settings: Settings, verb: Verb, why: str) -> None:
     if not settings.auto_backup:
         raise RefusedError(
             f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
-            f"one ({why}): there would be nothing to rehearse on, and no way back.",
+            f"one ({why}): there would be nothing to rehearse on, and no rollback path.",
             hint="Set auto-backup = true.",
         )
 

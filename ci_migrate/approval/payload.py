@@ -46,7 +46,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The signed part of a token. Times are UTC; `requester` is who asked for the approval.
 
     `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
-    may be done: "migrate", and the ways back that it includes. `nonce` makes each token one of its own.
+    may be done: "migrate", and the rollback paths that it includes. `nonce` makes each token one of its own.
     """
 
     format: int = FORMAT

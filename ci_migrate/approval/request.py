@@ -134,7 +134,7 @@ def payload_of(
     Args:
         request: what is asked for.
         reason: why it is approved.
-        stages: what may be done: "migrate", and ways back.
+        stages: what may be done: "migrate", and rollback paths.
         minutes: how long it counts.
         moment: now, UTC. A minute earlier is written: the database's clock may be a little behind.
 

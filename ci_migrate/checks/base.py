@@ -63,7 +63,7 @@ class Check:
     `measured` checks run in the dry run and get evidence; the others run in the stage `check`. `find` yields
     Findings (see `Check.finding`); the core applies severities and acknowledgements. `copies` says which of
     `Facts.copies` it looks at: those with "before" alone run ahead of the migration, those with "after" once it ran,
-    ahead of the way back; for both a second copy is restored.
+    ahead of the rollback path; for both a second copy is restored.
     """
 
     code: str

@@ -7,7 +7,7 @@ from ci_migrate.model import Direction, Finding, Severity
 
 
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
-    """A warning, since this run's backup is a way back; an error with `require-downgrade`, and on the way back."""
+    """A warning, since this run's backup is a rollback path; an error with `require-downgrade`, and on the way back."""
     back = facts.plan.direction is Direction.DOWNGRADE
     if facts.plan.direction is not Direction.UPGRADE and not back:
         return

@@ -1,4 +1,4 @@
-"""CM302: all rows of a table are written anew while others can't reach it."""
+"""CM302: all rows of a table are rewritten while others can't reach it."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         rows = evidence.row_counts_before[table].rows
         long = statement.seconds > facts.lock_budget
         yield check.finding(
-            f"Table {table} with {rows:,} rows was written anew in {statement.seconds:.1f} s under {lock.mode}, which "
+            f"Table {table} with {rows:,} rows was rewritten in {statement.seconds:.1f} s under {lock.mode}, which "
             f"keeps others from {lock.blocks}"
             + (
                 f" (lock-budget {facts.lock_budget:g} s). Add a new column instead, fill it in batches, and "

@@ -15,7 +15,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     severity = Severity.ERROR if facts.require_downgrade else check.severity
     differences = "; ".join(way_back.differences[:3])
     yield check.finding(
-        f"The way back by downgrade is not proven: {way_back.reason or differences}.",
+        f"The rollback path by downgrade is not proven: {way_back.reason or differences}.",
         severity=severity,
     )
 

@@ -25,7 +25,7 @@ class Statement(Frozen, frozen=True, kw_only=True):
 
     `file` and `line` are in the revision script; `rows` is what the driver reported, None where it did not;
     `position` counts from 1 in the run. `locks` are those that its transaction did not hold before; `rewrites` are
-    tables that were there before the run and were written anew by it.
+    tables that were there before the run and were rewritten by it.
     """
 
     position: int

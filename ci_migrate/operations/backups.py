@@ -183,7 +183,7 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
 
     Raises:
         UsageError: there is no such backup.
-        RefusedError: it is the way back of a run that did not end.
+        RefusedError: it is the rollback path of a run that did not end.
     """
     unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
     if unfinished is not None and unfinished.backup_id == backup_id:

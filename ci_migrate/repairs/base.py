@@ -26,8 +26,8 @@ class Repair:
     it does not fit. `mend` does it and proves it; RefusedError means that it did nothing and does not fit after all,
     any other exception that the target must be looked at.
 
-    `approval` is what a signed approval calls this way back: where one was needed to go forward, only the ways that
-    it names are gone. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it to),
+    `approval` is what a signed approval calls this rollback path: where one was needed to go forward, only the paths
+    that it names are taken. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it to),
     and `offer` what a person can type for it, with what that would lose (None for nothing).
     """
 

@@ -108,7 +108,7 @@ def _document(report: Report, digest: str, most: int) -> Iterator[str]:
     yield from _section("Proved", proofs)
     yield from _section("What the dry run changed", _changes(report, most))
     yield from _section("Locks held in the dry run", _measurements(report, most))
-    yield from _section("The way back", _way_back(report, most))
+    yield from _section("Rollback path", _way_back(report, most))
     yield from _section("Plan", _plan(report, most))
     about = [f"ci-migrate {report.version}", f"run {report.run_id}", story.duration(report.seconds)]
     yield from ("", "---", escape(", ".join(about)) + (f", plan {code(digest)}" if digest else ""))

@@ -9,7 +9,7 @@ WHOLE = "whole database"
 
 
 class Held(NamedTuple):
-    """A lock that kept others from something, or a table written anew; `time` is how long it was held in words."""
+    """A lock that kept others from something, or a table rewritten; `time` is how long it was held in words."""
 
     where: str
     table: str
@@ -23,7 +23,7 @@ class Held(NamedTuple):
 
 
 def locks_held(evidence: Evidence) -> list[Held]:
-    """Locks that kept others from something and tables written anew, what was held longest first.
+    """Locks that kept others from something and tables rewritten, what was held longest first.
 
     Of those on the whole database (each transaction takes one) only the first of these is told.
     """
@@ -51,7 +51,7 @@ def locks_held(evidence: Evidence) -> list[Held]:
 
 
 def _anew(statement: Statement) -> str:
-    return f"written anew in {story.duration(statement.seconds)}"
+    return f"rewritten in {story.duration(statement.seconds)}"
 
 
 def bytes_line(evidence: Evidence) -> str:

@@ -123,11 +123,11 @@ def state_sentence(report: Report) -> str:
             return f"The database is {done}" + (f": now at {after}." if after else ".")
         case TargetState.MIGRATED:
             at = f" to {after}" if after else ""
-            return f"The database is migrated{at}, but this is not proved: a human must look."
+            return f"The database is migrated{at}, but this is not proved: manual intervention required."
         case TargetState.KEPT_PREFIX:
-            return f"The database is partly migrated: {found or 'a human must look.'}"
+            return f"The database is partly migrated: {found or 'manual intervention required.'}"
         case _:
-            return f"The state of the database is not known: {found or 'a human must look.'}"
+            return f"The state of the database is not known: {found or 'manual intervention required.'}"
 
 
 def failing_revision(report: Report) -> Revision | None:
@@ -236,9 +236,7 @@ def way_back(evidence: Evidence) -> str:
     """Whether `downgrade` leads back, in one sentence."""
     way = evidence.way_back
     if way.proven:
-        return (
-            f"The way back by downgrade leads to the same schema and loses nothing ({duration(way.seconds)})."
-        )
+        return f"The rollback path by downgrade leads to the same schema and loses nothing ({duration(way.seconds)})."
     if not way.tried:
         why = "it was not tried"
     elif not way.ran:
@@ -252,8 +250,8 @@ def way_back(evidence: Evidence) -> str:
             else "it could not be told whether rows are lost"
         )
     reason = f": {one_line(way.reason)}" if way.reason else ""
-    other = " This run's backup is the way back." if evidence.proven else ""
-    return f"The way back by downgrade is not proven, {why}{reason}.".replace("..", ".") + other
+    other = " This run's backup is the rollback path." if evidence.proven else ""
+    return f"The rollback path by downgrade is not proven, {why}{reason}.".replace("..", ".") + other
 
 
 def row_changes(evidence: Evidence) -> list[tuple[str, str, str, str]]:

@@ -376,7 +376,7 @@ KEYS: tuple[Key, ...] = (
         "Revisions that committed before the failing one: keep them, or go back by proven downgrades."),
     Key("restore", _choice("never", "auto"), "never", BOTH,
         "Restore by itself after a failure, where nobody else wrote since the backup."),
-    Key("require-downgrade", FLAG, False, BOTH, "A way back that fails or does not lead back is an error."),
+    Key("require-downgrade", FLAG, False, BOTH, "A rollback path that fails or does not lead back is an error."),
     Key("checks", CHECKS, {}, BOTH, "Severity of a check by its code.", collects=True),
     Key("allow", ALLOW, [], BOTH,
         "Findings that are meant, each with its reason, for ever or `; until` a last day; they stay in the report.",

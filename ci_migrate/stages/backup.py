@@ -26,7 +26,9 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
     """Take the backup that the dry run restores, or reuse a fresh one of the same state."""
     if not run.settings.auto_backup:
         return StageResult(
-            stage="backup", outcome=Outcome.SKIPPED, message="auto-backup is off: no way back by restore."
+            stage="backup",
+            outcome=Outcome.SKIPPED,
+            message="auto-backup is off: no rollback path by restore.",
         )
     reused = _reusable(run, plan)
     if reused is not None:

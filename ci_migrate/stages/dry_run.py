@@ -221,7 +221,7 @@ def _contents(scratch: Database, plan: Plan, before: _Seen) -> dict[str, TableCo
 
 
 def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Seen, after: _Seen) -> Evidence:
-    """What was measured, without what is known of the backup and of the way back."""
+    """What was measured, without what is known of the backup and of the rollback path."""
     recorder, measured = played.recorder, played.measured
     again = run.settings.rehearse_twice and measured.ended.ok
     divergence = rehearse_again(run, plan, backup, recorder.statements.values()) if again else None
@@ -299,7 +299,7 @@ def _judge(
             line=first.line,
             findings=findings,
         )
-    back = "way back proven" if evidence.way_back.proven else "way back: only the backup"
+    back = "rollback path proven" if evidence.way_back.proven else "rollback path: only the backup"
     if plan.direction is Direction.DOWNGRADE:
         lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
         back = f"accepted: {'; '.join(lost)}" if lost else "it loses nothing"

@@ -82,7 +82,7 @@ def list_repairs(run: Run) -> list[Repair]:
 
 
 def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
-    """The repairs that fit, each with what it would do; without the ways back that a signed approval leaves out."""
+    """The repairs that fit, with what each would do; without rollback paths that a signed approval leaves out."""
     ways = ways_back(context.run)
     found = []
     for repair in list_repairs(context.run):

@@ -78,7 +78,7 @@ def test_the_last_day_in_a_revision_file(rehearse):
 def test_cm106_one_that_fits_nothing(rehearse, filled):
     report = rehearse(
         "create table more (id integer)",
-        extra='ci_migrate = {"allow": {"CM202": "none goes", "CM401": "no way back"}}',
+        extra='ci_migrate = {"allow": {"CM202": "none goes", "CM401": "no rollback path"}}',
         allow=[
             "CM999=misspelt",
             "CM202@nowhere=no such revision",
@@ -97,4 +97,4 @@ def test_cm106_one_that_fits_nothing(rehearse, filled):
     assert found["The acknowledgement CM999"].severity is Severity.WARNING
     remark = found["CM202@r2 is acknowledged"]
     assert (remark.severity, remark.file) == (Severity.INFO, "migrations/versions/r2.py")
-    assert of(report, "CM401")[0].acknowledged == "no way back"
+    assert of(report, "CM401")[0].acknowledged == "no rollback path"

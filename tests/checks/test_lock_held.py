@@ -88,7 +88,7 @@ def test_a_long_rewrite_is_said_once() -> None:
     slow = facts(statement(seconds=2.9, locks=(lock(),), rewrites=("t", "new")))
     (found,) = table_rewritten.find(table_rewritten.CHECK, slow)
     assert found.severity.value == "error"
-    assert "5 rows was written anew in 2.9 s under ACCESS EXCLUSIVE" in found.message
+    assert "5 rows was rewritten in 2.9 s under ACCESS EXCLUSIVE" in found.message
     assert list(lock_held.find(lock_held.CHECK, slow)) == []
 
 

@@ -1,4 +1,4 @@
-"""`ci-migrate rollback`: which way back, what it loses, and that it says so before it does it."""
+"""`ci-migrate rollback`: which rollback path, what it loses, and that it says so before it does it."""
 
 import pytest
 from alembic_project import AlembicProject, new_project

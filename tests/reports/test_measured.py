@@ -28,10 +28,10 @@ def found(samples) -> Evidence:
 def test_locks_and_rewrites_the_longest_first(found: Evidence) -> None:
     assert [row[:5] for row in measured.locks_held(found)] == [
         ("versions/a.py:19", "public.orders", "ACCESS EXCLUSIVE", "4.00 s",
-         "written anew in 0.01 s; keeps others from reads and writes"),
+         "rewritten in 0.01 s; keeps others from reads and writes"),
         ("versions/a.py:18", "public.users", "SHARE", "2.35 s", "keeps others from writes"),
         ("9c1d", "whole database", "RESERVED", "2.00 s", "keeps others from writes"),
-        ("versions/a.py:19", "other", "", "", "written anew in 0.01 s"),
+        ("versions/a.py:19", "other", "", "", "rewritten in 0.01 s"),
     ]  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def test_allow_is_offered_only_where_it_can_be_typed(samples):
 def test_way_back(samples, way, words):
     assert words in story.way_back(samples.evidence(way_back=way))
     assert (
-        "This run's backup is the way back." in story.way_back(samples.evidence(way_back=way))
+        "This run's backup is the rollback path." in story.way_back(samples.evidence(way_back=way))
     ) != way.proven
     assert "backup" not in story.way_back(samples.evidence(way_back=way, proven=False))
 

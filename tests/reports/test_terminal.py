@@ -32,7 +32,9 @@ def test_a_migration_that_was_not_verified_is_not_called_good(samples):
     report = replace(
         report, results=(*report.results[:-1], replace(report.results[-1], state=TargetState.MIGRATED))
     )
-    assert render_text(report).endswith("migrated to 9c1d, but this is not proved: a human must look.\n")
+    assert render_text(report).endswith(
+        "migrated to 9c1d, but this is not proved: manual intervention required.\n"
+    )
 
 
 def test_without_colour_no_escape_sequence_whatever_the_environment_says(samples, monkeypatch):

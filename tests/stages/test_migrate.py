@@ -224,7 +224,7 @@ def test_an_env_py_that_swallows_the_error_is_found_out(make_shop) -> None:
 
 
 def test_a_ledger_that_is_lost_in_the_middle_stops_the_migration(make_shop, tmp_path) -> None:
-    """Nothing is sent that could not be written down before. The ledger stays lost: a human must look."""
+    """Nothing is sent that could not be written down before. The ledger stays lost: manual intervention required."""
     shop = make_shop("default")
     ledger = tmp_path / "app.db.ci-migrate"
     if "postgresql" in shop.url:

@@ -187,7 +187,7 @@ class CompositeDatabase:
             measuring = {n: m for n, m in self.members.items() if isinstance(m, Measures)}
             yield Meters({name: stack.enter_context(member.meter()) for name, member in measuring.items()})
 
-    # -- the way back
+    # -- the rollback path
 
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
         """Those of other databases than the main one begin with a comment that names it: `/* @NAME */ DROP ...`."""

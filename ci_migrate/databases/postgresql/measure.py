@@ -91,7 +91,7 @@ class PostgreSQLMeter:
     def _outside(self) -> Taken:
         """What a statement outside of a transaction wrote anew.
 
-        Nobody sees its locks after it, but a table is never written anew under a weaker one.
+        Nobody sees its locks after it, but a table is never rewritten under a weaker one.
         """
         anew = []
         for oid, file in self._files_now():
