@@ -27,8 +27,8 @@ class Repair:
     any other exception that the target must be looked at.
 
     `approval` is what a signed approval calls this rollback path: where one was needed to go forward, only the paths
-    that it names are taken. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it to),
-    and `offer` what a person can type for it, with what that would lose (None for nothing).
+    that it names are taken. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it
+    to), and `offer` what a person can type for it, with what that would lose (None for nothing).
     """
 
     name: str
