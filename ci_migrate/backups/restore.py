@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
-from ci_migrate.model import Backup, Fingerprint, now
+from ci_migrate.model import Backup, Fingerprint, ObjectKind, now, split_key
 
 
 def restore(
@@ -118,11 +118,13 @@ def _objects_of(objects: Mapping[str, str], tables: Sequence[str]) -> dict[str, 
     wanted = tuple(tables)
     found = {}
     for name, text in objects.items():
-        kind, _, rest = name.partition(" ")
-        if kind == "table" and rest in wanted:
+        kind, rest = split_key(name)
+        if kind == ObjectKind.TABLE and rest in wanted:
             found[name] = text
-        elif kind in ("column", "constraint") and rest.startswith(tuple(f"{table}." for table in wanted)):
-            found[name] = text if kind == "column" else ""
+        elif kind in (ObjectKind.COLUMN, ObjectKind.CONSTRAINT) and rest.startswith(
+            tuple(f"{table}." for table in wanted)
+        ):
+            found[name] = text if kind == ObjectKind.COLUMN else ""
     return found
 
 

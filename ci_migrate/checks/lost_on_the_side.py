@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.databases.composite.names import bare
-from ci_migrate.model import Direction, Evidence, Finding, SchemaChange, Severity, Statement
+from ci_migrate.model import (
+    Direction,
+    Evidence,
+    Finding,
+    ObjectKind,
+    SchemaChange,
+    Severity,
+    Statement,
+    split_key,
+)
 from ci_migrate.schema_text import attributes
 
 _WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule) (?P<name>.+)")
@@ -67,12 +76,12 @@ def _with_what_was_dropped(evidence: Evidence, change: SchemaChange) -> Iterator
 
 def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
     """An unnamed CHECK or AUTOINCREMENT: Alembic's batch mode makes the table again without them."""
-    kind, _, name = change.name.partition(" ")
+    kind, name = split_key(change.name)
     table = bare(name.partition("(")[0].rpartition(".")[0])
     before, after = change.before or "", change.after
     statement = _last(evidence, lambda sql: _CREATES.match(sql) is not None and table in sql)
     rebuilt = any(_DROPS.match(s.sql) and _names(s.sql, table) for s in evidence.statements)
-    if kind != "constraint" or statement is None or not rebuilt:
+    if kind != ObjectKind.CONSTRAINT or statement is None or not rebuilt:
         return
     if after is not None and before.endswith("AUTOINCREMENT") and not after.endswith("AUTOINCREMENT"):
         message = (
@@ -83,7 +92,7 @@ def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
     gone = [
         c.name.rpartition(".")[2]
         for c in evidence.changes
-        if c.after is None and c.name.startswith("column ")
+        if c.after is None and split_key(c.name)[0] == ObjectKind.COLUMN
     ]
     if after is None and before.startswith("CHECK") and not any(_names(before, column) for column in gone):
         message = (
@@ -95,8 +104,8 @@ def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
 
 def _by_a_modify(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
     """MODIFY and CHANGE of MySQL and MariaDB write the whole column: what is left out is gone."""
-    kind, _, name = change.name.partition(" ")
-    if kind != "column" or change.before is None or change.after is None:
+    kind, name = split_key(change.name)
+    if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
         return
     column = name.rpartition(".")[2]
     modify = re.compile(rf"\b(MODIFY|CHANGE)\b.*{re.escape(column)}", re.IGNORECASE | re.DOTALL)

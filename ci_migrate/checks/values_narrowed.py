@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.rows_lost import statement_of
-from ci_migrate.model import Direction, Evidence, Finding, Severity
+from ci_migrate.model import Direction, Evidence, Finding, ObjectKind, Severity, split_key
 from ci_migrate.schema_text import attributes
 
 TEXT = re.compile(r"(?:character varying|n?varchar|(?:tiny|medium|long)?text|clob|string)\b", re.IGNORECASE)
@@ -23,8 +23,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     Nothing of tables that an UPDATE of the migration names: then values may be others for another reason.
     """
     for change in evidence.changes if facts.plan.direction is Direction.UPGRADE else ():
-        kind, _, name = change.name.partition(" ")
-        if kind != "column" or change.before is None or change.after is None:
+        kind, name = split_key(change.name)
+        if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
             continue
         table, _, column = name.rpartition(".")
         found = evidence.tables.get(table)

@@ -3,6 +3,8 @@
 import re
 from hashlib import sha256
 
+from ci_migrate.model import split_key
+
 LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier; MySQL's have 64 characters."""
 
@@ -43,6 +45,6 @@ def parts(name: str) -> tuple[str, ...]:
 
 def column_of(key: str) -> tuple[str, str]:
     """The table, as `counts` calls it, and the bare column of the key `column shop.users."Odd one"`."""
-    name = key.partition(" ")[2]
+    _, name = split_key(key)
     last = list(_PART.finditer(name))[-1]
     return name[: last.start() - 1], parts(last[0])[0]

@@ -41,13 +41,16 @@ from ci_migrate.model.schema import (
     ColumnContent,
     Delta,
     Fingerprint,
+    ObjectKind,
     RowCount,
     Schema,
     SchemaChange,
     TableContent,
     delta,
+    names_of,
     same_change,
     schema_changes,
+    split_key,
 )
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "Identity",
     "JournalEntry",
     "LockHeld",
+    "ObjectKind",
     "Outcome",
     "Plan",
     "PlannedContext",
@@ -95,9 +99,11 @@ __all__ = [
     "canonical_json",
     "decode_approvable",
     "delta",
+    "names_of",
     "now",
     "same_change",
     "schema_changes",
     "sha256_hex",
     "shortened_key",
+    "split_key",
 ]

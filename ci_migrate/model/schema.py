@@ -1,10 +1,35 @@
 """Schemas, fingerprints and what differs between them; what tables hold."""
 
+from collections.abc import Iterable
+from enum import StrEnum
+
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
 from ci_migrate.schema_text import describe_change
 
 Schema = dict[str, str]
 """From schema object (`table public.users`, `column public.users.email`) to its definition as text."""
+
+
+class ObjectKind(StrEnum):
+    """Kinds of schema objects that more than their engine knows. An engine may have others besides."""
+
+    TABLE = "table"
+    COLUMN = "column"
+    INDEX = "index"
+    CONSTRAINT = "constraint"
+    VIEW = "view"
+    TRIGGER = "trigger"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The kind (an `ObjectKind`, or a word of the engine's own) and the name in the key of a schema object."""
+    kind, _, name = key.partition(" ")
+    return kind, name
+
+
+def names_of(kind: ObjectKind, keys: Iterable[str]) -> set[str]:
+    """The names of the objects of one kind."""
+    return {name for found, name in map(split_key, keys) if found == kind}
 
 
 class Fingerprint(Frozen, frozen=True, kw_only=True):

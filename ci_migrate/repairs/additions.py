@@ -15,12 +15,15 @@ from ci_migrate.model import (
     Diagnosis,
     Evidence,
     Fingerprint,
+    ObjectKind,
     Plan,
     Schema,
     Statement,
     delta,
+    names_of,
     same_change,
     sha256_hex,
+    split_key,
 )
 from ci_migrate.repairs.diagnosis import Heads, base_of
 from ci_migrate.repairs.statements import writes_to
@@ -53,13 +56,15 @@ class Additions:
     @property
     def tables(self) -> set[str]:
         """The tables, as `counts` calls them."""
-        return {name.partition(" ")[2] for name in self.names if name.startswith("table ")}
+        return names_of(ObjectKind.TABLE, self.names)
 
     @property
     def columns(self) -> dict[str, set[str]]:
         """The columns of other tables, bare, by table."""
         found: dict[str, set[str]] = {}
-        for table, column in (column_of(name) for name in self.names if name.startswith("column ")):
+        for table, column in (
+            column_of(name) for name in self.names if split_key(name)[0] == ObjectKind.COLUMN
+        ):
             if table not in self.tables:
                 found.setdefault(table, set()).add(column)
         return found
@@ -195,7 +200,7 @@ def _changed_otherwise(
 def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
     """Which statement of the half-done part wrote into what was there before; "" for none."""
     new = {parts(table) for table in added.tables}
-    kept = {parts(n.partition(" ")[2]) for n in found.now if n.startswith("table ")} - new
+    kept = {parts(name) for name in names_of(ObjectKind.TABLE, found.now)} - new
     columns = {parts(table): names for table, names in added.columns.items()}
     for statement in sorted(evidence_between(found.evidence, done, reach), key=lambda s: s.position):
         what = writes_to(statement.sql)
@@ -231,7 +236,7 @@ def _other_columns(found: Found, table: Sequence[str], ours: Collection[str]) ->
     """A trigger, or a column that changes with its row, may have written more than the statement says."""
     word = re.compile(rf"\b{re.escape(table[-1])}\b", re.IGNORECASE)
     for name, text in found.now.items():
-        if name.startswith("trigger ") and word.search(f"{name} {text}"):
+        if split_key(name)[0] == ObjectKind.TRIGGER and word.search(f"{name} {text}"):
             return f"{name} may have written other rows"
     measured = [content for name, content in found.evidence.tables.items() if _names(table, {parts(name)})]
     if len(measured) != 1 or measured[0].before is None or measured[0].after is None:

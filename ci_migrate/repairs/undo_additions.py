@@ -15,12 +15,14 @@ from ci_migrate.model import (
     EntryKind,
     Evidence,
     JournalEntry,
+    ObjectKind,
     Progress,
     Schema,
     TableContent,
     TargetState,
     schema_changes,
     sha256_hex,
+    split_key,
 )
 from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions_diff, find_additions
 from ci_migrate.repairs.base import Repair, Repaired
@@ -31,6 +33,10 @@ from ci_migrate.run.run import bare_schema, show_heads, translate_errors
 
 UNDONE = frozenset({Progress.HALF, Progress.UNKNOWN})
 """What a diagnosis has found where there may be additions to undo."""
+
+
+SHOWN_FIRST = (ObjectKind.TABLE, ObjectKind.COLUMN, ObjectKind.INDEX, ObjectKind.VIEW)
+"""What a person knows by name; constraints and the like come along."""
 
 
 def fits(context: RepairContext) -> str | None:
@@ -53,9 +59,7 @@ def mend(context: RepairContext) -> Repaired:
         return Repaired(
             state=TargetState.UNKNOWN, words=f"What was added is not undone: {'; '.join(differences[:3])}."
         )
-    names = sorted(
-        n for n in added.names if n.split(" ")[0] in ("table", "column", "index", "view")
-    ) or sorted(added.names)
+    names = sorted(n for n in added.names if split_key(n)[0] in SHOWN_FIRST) or sorted(added.names)
     undone = f"what was added is dropped ({', '.join(names[:5])}{' and more' if len(names) > 5 else ''})"
     if not added.commit_point:
         words = (

@@ -13,10 +13,12 @@ from ci_migrate.model import (
     Direction,
     Evidence,
     Fingerprint,
+    ObjectKind,
     Plan,
     Revision,
     RunRecord,
     delta,
+    names_of,
     same_change,
 )
 from ci_migrate.reports.story import plural
@@ -111,7 +113,7 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     """
     if plan.from_heads or plan.direction is not Direction.UPGRADE:
         return 0
-    tables = sum(name.startswith("table ") for name in bare_schema(run.reader, plan))
+    tables = len(names_of(ObjectKind.TABLE, bare_schema(run.reader, plan)))
     fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
     if not lost:

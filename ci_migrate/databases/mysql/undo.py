@@ -9,7 +9,7 @@ from ci_migrate.databases.mysql.catalog import FOREIGN_KEYS, named, quote_name, 
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.names import parts
 from ci_migrate.errors import DatabaseError, RefusedError
-from ci_migrate.model import Schema
+from ci_migrate.model import ObjectKind, Schema, split_key
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -44,7 +44,9 @@ def undo_statements(cursor: "Cursor", database: str, added: Sequence[Collection[
         for table, members in groupby(sorted(altered, key=lambda m: m[1][0]), lambda m: m[1][0]):
             there = known.setdefault(table, _Table())
             wanted = [(k, n[-1]) for k, n in members if k == "foreign key" or table not in new]
-            if clauses := list(_clauses(there, wanted, {n for n in shown if n.startswith("index ")}, table)):
+            if clauses := list(
+                _clauses(there, wanted, {n for n in shown if split_key(n)[0] == ObjectKind.INDEX}, table)
+            ):
                 found.append(f"ALTER TABLE {quote_name(table)} {', '.join(clauses)}")
         found += [f"DROP TABLE {quote_name(name)}" for name in sorted(dropped)]
     return found

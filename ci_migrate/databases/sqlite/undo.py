@@ -6,19 +6,20 @@ from collections.abc import Callable, Collection, Sequence
 from ci_migrate.databases.names import parts
 from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import DatabaseError, RefusedError
+from ci_migrate.model import ObjectKind, names_of, split_key
 
 
 def undo_statements(added: Sequence[Collection[str]]) -> list[str]:
     """See `base.UndoesAdditions`."""
-    tables = {parts(key.partition(" ")[2]) for batch in added for key in batch if key.startswith("table ")}
+    tables = {parts(name) for batch in added for name in names_of(ObjectKind.TABLE, batch)}
     return [statement for batch in added for statement in _batch(batch, tables)]
 
 
 def _batch(batch: Collection[str], tables: Collection[tuple[str, ...]]) -> list[str]:
     by_kind: dict[str, list[str]] = {k: [] for k in ("trigger", "view", "index", "column", "table")}
-    columns = {parts(key.partition(" ")[2])[0] for key in batch if key.startswith("column ")}
+    columns = {parts(name)[0] for name in names_of(ObjectKind.COLUMN, batch)}
     for key in sorted(batch):
-        kind, _, name = key.partition(" ")
+        kind, name = split_key(key)
         first, *rest = parts(name)
         if kind != "table" and (first,) in tables:
             continue
