@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.room import Estimate, refuse_scratch_without_room, room_for
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.postgresql.database import PostgreSQL
@@ -49,19 +50,19 @@ def create(catalog: Catalog, database, **options) -> Backup:
 
 
 def test_the_first_backup_is_taken_to_be_as_large_as_the_database(catalog, database):
-    assert catalog.estimate(database, "dev") == Estimate(database.size(), database.size())
+    assert catalog.estimate(database, Owner("dev")) == Estimate(database.size(), database.size())
 
 
 def test_later_ones_follow_the_last(catalog, database):
     backup = create(catalog, database)
     assert backup.database_size == database.size()
-    told = catalog.estimate(database, "dev")
+    told = catalog.estimate(database, Owner("dev"))
     assert told.stored == backup.backup_size < database.size() / 10
     assert told.needed >= database.size() + told.stored, "SQLite's dump copies first"
     assert told.seconds == pytest.approx(backup.seconds)
     assert catalog.estimate(database, "other").seconds is None
     create(catalog, database, tables=["t"])
-    assert catalog.estimate(database, "dev") == told, "one of single tables tells nothing"
+    assert catalog.estimate(database, Owner("dev")) == told, "one of single tables tells nothing"
 
 
 def test_an_engine_that_streams_needs_no_second_copy(catalog, database):
@@ -69,9 +70,9 @@ def test_an_engine_that_streams_needs_no_second_copy(catalog, database):
         capabilities = msgspec.structs.replace(SQLite.capabilities, dump_copies=False)
 
     backup = create(catalog, database)
-    told = catalog.estimate(Streams(database.url), "dev")
+    told = catalog.estimate(Streams(database.url), Owner("dev"))
     assert backup.backup_size < told.needed < database.size() / 10
-    assert catalog.estimate(Streams(database.url), "dev", partial=True).needed == 0
+    assert catalog.estimate(Streams(database.url), Owner("dev"), partial=True).needed == 0
 
 
 def test_failed_and_old_ones_do_not_count(catalog, database):
@@ -89,7 +90,7 @@ def test_failed_and_old_ones_do_not_count(catalog, database):
 
 def test_B1_no_room_is_told_before_anything_is_written(catalog, database):
     create(catalog, database)
-    catalog.storage.left = catalog.estimate(database, "dev").needed - 1
+    catalog.storage.left = catalog.estimate(database, Owner("dev")).needed - 1
     with pytest.raises(
         BackupError,
         match=rf"about {catalog.storage.left + 1} bytes needed, {catalog.storage.left} bytes free",
