@@ -60,7 +60,7 @@ def test_later_ones_follow_the_last(catalog, database):
     assert told.stored == backup.backup_size < database.size() / 10
     assert told.needed >= database.size() + told.stored, "SQLite's dump copies first"
     assert told.seconds == pytest.approx(backup.seconds)
-    assert catalog.estimate(database, "other").seconds is None
+    assert catalog.estimate(database, Owner("other")).seconds is None
     create(catalog, database, tables=["t"])
     assert catalog.estimate(database, Owner("dev")) == told, "one of single tables tells nothing"
 
