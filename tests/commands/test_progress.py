@@ -13,8 +13,8 @@ CODE = """
 import sys, time
 from pathlib import Path
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.progress import watching
-with watching(Environment(Path(), False, {}, terminal=sys.stderr.isatty()))("backup", 2_000_000) as progress:
+from ci_migrate.commands.progress import watch_progress
+with watch_progress(Environment(Path(), False, {}, terminal=sys.stderr.isatty()))("backup", 2_000_000) as progress:
     for done in range(0, 1_000_001, 100_000):
         progress(done, 0)
         time.sleep(0.05)
