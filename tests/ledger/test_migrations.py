@@ -5,10 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ci_migrate.approval.tokens import list_tokens
 from ledger_support import a_plan, make_tables, run_sql
 from sqlalchemy import Boolean, MetaData, create_engine, delete, insert, make_url, text
 
+from ci_migrate.approval.tokens import list_tokens
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
