@@ -36,8 +36,8 @@ class MySQLServer:
 
 
 def mysql_programs() -> Path | None:
-    """The folder of mysqld, mysqldump and mysql: of CI_MIGRATE_MYSQL, of `.mysql` in the checkout, or the system's."""
-    for folder in filter(None, (os.environ.get("CI_MIGRATE_MYSQL"), str(ROOT / ".mysql"))):
+    """The folder of mysqld, mysqldump and mysql: of TEST_MYSQL, of `.mysql` in the checkout, or the system's."""
+    for folder in filter(None, (os.environ.get("TEST_MYSQL"), str(ROOT / ".mysql"))):
         if (Path(folder) / "bin" / "mysqld").exists():
             return Path(folder) / "bin"
     found = shutil.which("mysqld", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
