@@ -1,5 +1,6 @@
 """A run that did not end, and after which another one migrated: nothing that is there now proves what it did."""
 
+from ci_migrate.errors import ExitCode
 from ci_migrate.model import Outcome, RunRecord, StageResult, TargetState
 from ci_migrate.run.run import LedgerRun
 
@@ -19,7 +20,13 @@ def close_superseded(run: LedgerRun, record: RunRecord, later: RunRecord, *, onl
         words += "\nRepair would close it as not proved, and change nothing."
         return StageResult(stage="repair", outcome=Outcome.SKIPPED, message=words, state=TargetState.UNKNOWN)
     state = f"not proved: {later.run_id} came after it"
-    run.ledger.finish_run(record.run_id, exit_code=7, state=state, needs_repair=False)
-    run.ledger.audit("repaired", record.run_id, outcome=Outcome.PASSED.value, words=words)
-    words += "\nIt is closed as not proved; nothing was changed."
-    return StageResult(stage="repair", outcome=Outcome.PASSED, message=words)
+    run.ledger.finish_run(record.run_id, exit_code=ExitCode.FAILED_DIRTY, state=state, needs_repair=False)
+    run.ledger.audit("repaired", record.run_id, outcome=Outcome.FAILED.value, words=words)
+    words += "\nIt is closed as not proved; nothing was changed. Compare the rows, then: ci-migrate run"
+    return StageResult(
+        stage="repair",
+        outcome=Outcome.FAILED,
+        message=words,
+        exit_code=int(ExitCode.FAILED_DIRTY),
+        state=TargetState.UNKNOWN,
+    )
