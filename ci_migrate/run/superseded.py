@@ -22,7 +22,10 @@ def close_superseded(run: LedgerRun, record: RunRecord, later: RunRecord, *, onl
     state = f"not proved: {later.run_id} came after it"
     run.ledger.finish_run(record.run_id, exit_code=ExitCode.FAILED_DIRTY, state=state, needs_repair=False)
     run.ledger.audit("repaired", record.run_id, outcome=Outcome.FAILED.value, words=words)
-    words += "\nIt is closed as not proved; nothing was changed. Compare the rows, then: ci-migrate run"
+    words += (
+        "\nIt is closed as not proved; nothing was changed. Compare the rows, then: "
+        f"ci-migrate run --target {run.settings.target}"
+    )
     return StageResult(
         stage="repair",
         outcome=Outcome.FAILED,
