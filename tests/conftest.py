@@ -22,7 +22,7 @@ import pytest
 import warm_worker
 from alembic_project import AlembicProject, new_project
 from in_memory import IN_MEMORY
-from mysql_server import MySQLServer, installed_mysql, mysql_programs, run_mysql
+from mysql_server import PASSWORD, MySQLServer, installed_mysql, mysql_programs, run_mysql, serve
 from sqlalchemy import URL
 
 if TYPE_CHECKING:
@@ -50,10 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if IN_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", IN_MEMORY)  # of `tmp_path`
     hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
-
-
-PASSWORD = "p@ss:w/rd%#'\\"
-"""Hostile to URLs, connection strings and password files."""
 
 
 def require(name: str, reason: str) -> NoReturn:
@@ -272,79 +268,17 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
 # --------------------------------------------------------------------------- MariaDB
 
 
-@dataclass(frozen=True)
-class MariaDBServer:
-    """A running server: its folder, its address, a URL that may do anything."""
-
-    data: Path
-    port: int
-    socket: Path
-    pid: int
-
-    def url(self, database: str = "mysql", user: str = "admin", password: str = PASSWORD) -> URL:
-        return URL.create("mysql+pymysql", user, password, "127.0.0.1", self.port, database)
-
-    @property
-    def admin_url(self) -> URL:
-        return self.url()
-
-
 def mariadb_binary(name: str) -> str | None:
     """A program of MariaDB: Debian keeps the server in a folder that is not on everybody's PATH."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-@contextmanager
-def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> Iterator[MariaDBServer]:
-    """A server of its own on loopback and a socket, on a copy of an installed data folder."""
+def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> AbstractContextManager[MySQLServer]:
+    """A MariaDB server of its own."""
     server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
     assert server is not None
-    folder = Path(
-        tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY)
-    )  # short: the path of a socket has 107 bytes
-    process = None
-    try:
-        shutil.copytree(template, folder / "data")
-        port = _free_port()
-        socket_file = folder / "s"
-        argv = [server, "--no-defaults", f"--datadir={folder / 'data'}", f"--socket={socket_file}", f"--port={port}",
-                "--bind-address=127.0.0.1", f"--pid-file={folder / 'pid'}", f"--tmpdir={folder}",
-                "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M",
-                "--skip-name-resolve", "--max-connections=80", *settings]  # fmt: skip
-        if os.getuid() == 0:
-            argv.append("--user=root")
-        pdeathsig = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*pdeathsig, *argv], stdout=log, stderr=log, start_new_session=True)
-        found = MariaDBServer(folder / "data", port, socket_file, process.pid)
-        _wait_until_mariadb_is_up(found, process, folder / "log")
-        yield found
-    finally:
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_until_mariadb_is_up(server: MariaDBServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    import pymysql
-
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            pymysql.connect(
-                host="127.0.0.1", port=server.port, user="admin", password=PASSWORD, database="mysql"
-            ).close()
-        except pymysql.MySQLError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"mariadbd did not start: {log.read_text(errors='replace')}") from None
-            time.sleep(0.05)
-        else:
-            return
+    own = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M")
+    return serve([server, "--no-defaults"], template, _free_port(), (*own, *settings))
 
 
 @contextmanager
@@ -402,20 +336,20 @@ def mariadb_template(installed_once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(mariadb_template: Path) -> Iterator[MariaDBServer]:
+def mariadb_server(mariadb_template: Path) -> Iterator[MySQLServer]:
     """A MariaDB server for this test process, its binlog off (the default); `admin_url` may do anything."""
     with run_mariadb(mariadb_template) as server:
         yield server
 
 
 @pytest.fixture
-def start_mariadb(mariadb_template: Path) -> Callable[..., AbstractContextManager[MariaDBServer]]:
+def start_mariadb(mariadb_template: Path) -> Callable[..., AbstractContextManager[MySQLServer]]:
     """For tests that need one more server: `with start_mariadb(settings=("--log-bin",)) as server`."""
     return partial(run_mariadb, mariadb_template)
 
 
 @pytest.fixture
-def mysql_url(mariadb_server: MariaDBServer) -> Iterator[URL]:
+def mysql_url(mariadb_server: MySQLServer) -> Iterator[URL]:
     """A fresh, empty database on MariaDB of an account that may do anything, dropped after the test."""
     import pymysql
 

@@ -1,12 +1,12 @@
-"""A real MySQL server for tests, beside MariaDB's: what the two share stands in conftest.py."""
+"""Real servers of MySQL and MariaDB for tests."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +15,17 @@ from sqlalchemy import URL
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "p@ss:w/rd%#'\\"
+"""Hostile to URLs, connection strings and password files."""
 
 
 @dataclass(frozen=True)
 class MySQLServer:
-    """A running server: its folder, its address, its programs, a URL that may do anything."""
+    """A running server, MySQL's or MariaDB's: its folder, its address, a URL that may do anything."""
 
     data: Path
     port: int
     socket: Path
     pid: int
-    programs: Path
 
     def url(self, database: str = "mysql", user: str = "admin", password: str = PASSWORD) -> URL:
         return URL.create("mysql+pymysql", user, password, "127.0.0.1", self.port, database)
@@ -33,6 +33,43 @@ class MySQLServer:
     @property
     def admin_url(self) -> URL:
         return self.url()
+
+
+@contextmanager
+def serve(command: list[str], template: Path, port: int, options: Sequence[str]) -> Iterator[MySQLServer]:
+    """A server of its own on loopback and a socket, on a copy of an installed data folder.
+
+    Args:
+        command: the program, and the option that must come first.
+        template: the installed data folder.
+        port: one that is free.
+        options: more of them.
+    """
+    # short: the path of a socket has 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY))
+    process = None
+    try:
+        shutil.copytree(template, folder / "data")
+        argv = [*command, f"--datadir={folder / 'data'}", f"--socket={folder / 's'}", f"--port={port}",
+                "--bind-address=127.0.0.1", f"--pid-file={folder / 'pid'}", f"--tmpdir={folder}",
+                "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--max-connections=80",
+                *options]  # fmt: skip
+        argv += ["--user=root"] if os.getuid() == 0 else []
+        pdeathsig = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([*pdeathsig, *argv], stdout=log, stderr=log, start_new_session=True)
+        found = MySQLServer(folder / "data", port, folder / "s", process.pid)
+        _wait_until_up(found, process, folder / "log")
+        yield found
+    finally:
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def mysql_programs() -> Path | None:
@@ -77,36 +114,12 @@ def installed_mysql(programs: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
 def run_mysql(
     programs: Path, template: Path, port: int, *, settings: tuple[str, ...] = ()
-) -> Iterator[MySQLServer]:
-    """A server of its own on loopback and a socket, on a copy of an installed data folder."""
-    folder = Path(tempfile.mkdtemp(prefix="cim-m9-", dir=IN_MEMORY))
-    process = None
-    try:
-        shutil.copytree(template, folder / "data")
-        argv = [str(programs / "mysqld"), *_defaults(programs), f"--datadir={folder / 'data'}",
-                f"--socket={folder / 's'}", f"--port={port}", "--bind-address=127.0.0.1",
-                f"--pid-file={folder / 'pid'}", f"--tmpdir={folder}", "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-buffer-pool-size=64M", "--skip-name-resolve", "--max-connections=80",
-                "--innodb-doublewrite=OFF", "--skip-log-bin", *settings]  # fmt: skip
-        argv += ["--user=root"] if os.getuid() == 0 else []
-        pdeathsig = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*pdeathsig, *argv], stdout=log, stderr=log, start_new_session=True)
-        found = MySQLServer(folder / "data", port, folder / "s", process.pid, programs)
-        _wait_until_up(found, process, folder / "log")
-        yield found
-    finally:
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+) -> AbstractContextManager[MySQLServer]:
+    """A MySQL server of its own."""
+    own = ("--innodb-buffer-pool-size=64M", "--innodb-doublewrite=OFF", "--skip-log-bin")
+    return serve([str(programs / "mysqld"), *_defaults(programs)], template, port, (*own, *settings))
 
 
 def _wait_until_up(server: MySQLServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -120,7 +133,7 @@ def _wait_until_up(server: MySQLServer, process: "subprocess.Popen[bytes]", log:
             ).close()
         except pymysql.MySQLError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"mysqld did not start: {log.read_text(errors='replace')}") from None
+                raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')}") from None
             time.sleep(0.05)
         else:
             return
