@@ -15,9 +15,7 @@ class Trait(Flag):
     WRITES = auto()  # to the target; so it locks
     LEDGER = auto()  # creates the ledger where there is none
     CHILDREN = auto()  # runs Alembic sooner or later
-    SCRATCH = (
-        auto()
-    )  # rehearses on scratch copies, so it runs Alembic, and somebody chose where the copies live
+    SCRATCH = auto()  # rehearses on scratch copies: it runs Alembic, and somebody chose where the copies live
     NO_TARGET = auto()  # works although the target does not answer: it may be what is broken
 
 
