@@ -28,6 +28,7 @@ from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.repairs.base import Repair
 from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.settings.urls import variable_of
@@ -165,7 +166,9 @@ def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
     return replace(
         run,
         checks=plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code"),
-        repairs=plugins.unique(plugins.collect(manager, "ci_migrate_repairs", settings=settings), "name"),
+        repairs=plugins.unique(
+            plugins.collect(manager, "ci_migrate_repairs", settings=settings), "name", Repair
+        ),
         approvers=lambda plan: plugins.collect(manager, "ci_migrate_approvals", plan=plan, settings=settings),
     )
 

@@ -2,10 +2,12 @@
 
 import ast
 import importlib.util
+import io
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 from functools import cache
 from pathlib import Path
 
@@ -371,3 +373,26 @@ def test_modules_that_texts_name_are_there():
     asked = {entry for entry in names_in_texts() if entry[1] not in NOT_OURS}
     assert len(asked) > 200
     assert [entry for entry in sorted(asked) if not is_there(entry[1], entry[2])] == []
+
+
+NO_NAMES = {"PYTHONPATH", "ps", "_in_process", "nonces", "age1...", "tenant_a.alembic_version"}
+"""What stands in backticks and is no name of the package: of the environment, of a program, an example."""
+
+
+def test_names_in_docstrings_are_there():
+    """`restore_loss` in a docstring is a name of the code: what was renamed may not live on in prose."""
+    known = {part for file in FILES for part in (*file.relative_to(ROOT).parts, file.stem)}
+    named = set()
+    for file, name in NAMES.items():
+        for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
+            prose = token.type == tokenize.COMMENT or token.string.startswith(('"""', 'r"""'))
+            if token.type == tokenize.NAME:
+                known.add(token.string)
+            elif prose:
+                named |= {
+                    (name, found) for found in re.findall(r"`([A-Za-z_][\w.]*)(?:\(\))?`", token.string)
+                }
+            elif token.type == tokenize.STRING:
+                known |= set(re.findall(r"\w+", token.string))
+    assert len(named) > 300
+    assert {(f, n) for f, n in named if n not in NO_NAMES and not set(n.split(".")) <= known} == set()

@@ -72,11 +72,7 @@ class TableEvidence(Frozen, frozen=True, kw_only=True):
 
 
 class WayBack(Frozen, frozen=True, kw_only=True):
-    """Whether `downgrade` leads back. `lossless` is None where it could not be told.
-
-    `proven_from` counts the revisions, from the last one backwards, whose downgrade led to the fingerprint
-    before it: a target at commit point k can go back to the start only if all k of them are proven.
-    """
+    """Whether `downgrade` leads back. `lossless` is None where it could not be told."""
 
     tried: bool
     ran: bool = False

@@ -240,7 +240,7 @@ def _refuse_version_tables(run: Run, tables: Sequence[str]) -> None:
 def _would_lose(
     run: Run, backup: Backup, tables: Sequence[str] | None
 ) -> dict[str, tuple[int | None, int | None]] | None:
-    """As `would_lose`; None where the target can't be read, which may be why it is restored."""
+    """As `restore_loss`; None where the target can't be read, which may be why it is restored."""
     try:
         with translate_errors(run.database):
             return restore_loss(run.database, backup, tables)

@@ -202,7 +202,7 @@ def collect(manager: Manager, hook: str, **arguments: Any) -> list[Any]:
 
 
 def ask_all(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, str]]:
-    """As `collected`, each with the name of its plugin."""
+    """As `collect`, each with the name of its plugin."""
     found: list[tuple[Any, str]] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
@@ -258,14 +258,15 @@ def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
     return open_storage(place, folder, factories)
 
 
-def unique(items: Iterable[Any], key: str) -> list[Any]:
-    """The items, sorted by a key that no two of them may share."""
+def unique(items: Iterable[Any], key: str, kind: type = object) -> list[Any]:
+    """The items, sorted by a key that no two of them may share. Raises UsageError; also for one of another kind."""
     found: dict[str, Any] = {}
     for item in items:
         value = getattr(item, key, None)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not isinstance(item, kind):
+            lacks = f"has no {key}" if not isinstance(value, str) else f"is no {kind.__name__}"
             raise UsageError(
-                f"A plugin returned {item!r:.100}, which has no {key}.", hint="Leave it out of `plugins`."
+                f"A plugin returned {item!r:.100}, which {lacks}.", hint="Leave it out of `plugins`."
             )
         if value in found:
             raise UsageError(f"Two plugins claim {key} {value}.", hint="Leave one of them out of `plugins`.")

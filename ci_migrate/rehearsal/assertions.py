@@ -49,7 +49,7 @@ def _wrong(run: Run, database: Database, assertion: Assertion) -> str:
 
 
 def holds(expect: Any, rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether the rows of a query are what `expect` says (see `settings_keys.Assertion`)."""
+    """Whether the rows of a query are what `expect` says (see `settings.keys.Assertion`)."""
     wanted = expect if isinstance(expect, list) else [expect]
     lists = [one if isinstance(one, list) else [one] for one in wanted]
     return len(rows) == len(lists) and all(

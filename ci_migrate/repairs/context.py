@@ -102,7 +102,7 @@ class RepairContext:
         return [f"it is at {show_heads(heads)} instead of {show_heads(wanted)}"] if heads != wanted else []
 
     def prove_as_before(self) -> list[str]:
-        """Heads and schema that are not those before the run, in words; [] proves that it is as it was."""
+        """Heads and schema that are not those before the run, in words. Rows are not compared here."""
         changed = schema_diff(self.before, self.read_schema(), definitions_of(self.evidence))
         return self.prove_heads(0) + changed
 

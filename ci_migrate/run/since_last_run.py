@@ -31,7 +31,7 @@ def _hash(definition: str) -> str:
 
 
 def difference(name: str, before: Fingerprint, now: Schema, known: Definitions) -> str:
-    """One object that is not as it was: as `schema_words.changed`, as far as it is known what it was."""
+    """One object that is not as it was: as `schema_text.describe_change`, as far as it is known what it was."""
     was, is_ = before.objects.get(name), now.get(name)
     if was is None or is_ is None:
         return describe_change(name, None if was is None else "", is_)

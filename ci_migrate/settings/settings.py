@@ -1,6 +1,6 @@
 """Settings: `[tool.ci-migrate]` in pyproject.toml or ci-migrate.toml, then the environment, then flags.
 
-The keys stand in `settings_keys`, one literal table. Here they become one frozen value for the chosen target.
+The keys stand in `keys`, one literal table. Here they become one frozen value for the chosen target.
 """
 
 from collections.abc import Mapping

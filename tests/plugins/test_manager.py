@@ -70,6 +70,16 @@ def test_M18_a_check_that_breaks_refuses(alembic_project, body):
     ended(alembic_project.run("check"), 1, "ZZ100 ours: The check ZZ100 could not tell")
 
 
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [("17", "which has no name"), ("type('Mine', (), {'name': 'mine'})()", "which is no Repair")],
+)
+def test_a_repair_that_is_none_is_refused_rather_than_left_out(alembic_project, returned, words):
+    plugged(alembic_project, f"@hookimpl\ndef ci_migrate_repairs(settings):\n    return [{returned}]\n")
+    ended(alembic_project.run("run"), 2, words)
+    assert alembic_project.heads == []
+
+
 def test_a_code_claimed_twice(alembic_project):
     plugged(alembic_project, A_CHECK.format(body="return []", code="CM201", measured=False))
     ended(alembic_project.run("run"), 2, "Two plugins claim code CM201")

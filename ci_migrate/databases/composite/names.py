@@ -1,4 +1,4 @@
-"""What objects and statements of several databases are called where they are taken as one; see `several`."""
+"""What objects and statements of several databases are called where they are taken as one; see `database`."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where MySQL 8 and MariaDB differ, each with its source. Everything else in `mysql*.py` is of both."""
+"""Where MySQL and MariaDB differ, each with its source. Everything else in this folder is of both."""
 
 from dataclasses import dataclass
 
