@@ -268,6 +268,20 @@ class UndoesAdditions(Protocol):
 
 
 @runtime_checkable
+class Guards(Protocol):
+    """What a Database may do besides: refuse DDL by whoever is not a run of ours that holds the run lock."""
+
+    def guard(self, roles: Sequence[str]) -> None:
+        """Put the guard up; DDL of these roles stays allowed. Raises DatabaseError where this role may not."""
+
+    def lift_guard(self) -> None:
+        """Take it away; fine where there is none. Raises DatabaseError where this role may not."""
+
+    def guarded(self) -> bool:
+        """Whether it is up and at work."""
+
+
+@runtime_checkable
 class KnowsTools(Protocol):
     """What a Database may do besides: say which client programs it would use."""
 

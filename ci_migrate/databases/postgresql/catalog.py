@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LEDGER_SCHEMA = "ci_migrate"
 """Where the ledger lives if its role may not make a database: no part of schema, counts or backup."""
 
+GUARD_SCHEMA = "ci_migrate_guard"
+"""Where the function of the guard lives, and what the names of its triggers start with: as little a part of it."""
+
 PINNED = {
     "search_path": "",
     "timezone": "UTC",
@@ -45,8 +48,9 @@ def name(*expressions: str) -> str:
 
 
 def users_schema(alias: str) -> str:
-    """SQL: this schema is neither the engine's, nor temporary, nor the ledger's."""
-    return f"{alias}.nspname !~ '^pg_' AND {alias}.nspname NOT IN ('information_schema', '{LEDGER_SCHEMA}')"
+    """SQL: this schema is neither the engine's, nor temporary, nor ours."""
+    ours = f"'{LEDGER_SCHEMA}', '{GUARD_SCHEMA}'"
+    return f"{alias}.nspname !~ '^pg_' AND {alias}.nspname NOT IN ('information_schema', {ours})"
 
 
 def not_of_extension(catalog: str, oid: str) -> str:
@@ -226,7 +230,8 @@ FROM rel c JOIN pg_policy p ON p.polrelid = c.oid"""
 _EVENT_TRIGGERS = f"""
 SELECT 'event trigger ' || {part("e.evtname")}, concat_ws(' ', 'on', e.evtevent, 'do', e.evtfoid::regproc,
   (SELECT 'when ' || string_agg(t, ', ' ORDER BY t) FROM unnest(e.evttags) t), {_FIRES.format("e.evtenabled")})
-FROM pg_event_trigger e WHERE {not_of_extension("pg_event_trigger", "e.oid")}"""
+FROM pg_event_trigger e WHERE NOT starts_with(e.evtname, '{GUARD_SCHEMA}')
+  AND {not_of_extension("pg_event_trigger", "e.oid")}"""
 
 # owners stand apart: a copy may be made by another role than the one that migrates the target
 _OWNERS = f"""
@@ -284,7 +289,8 @@ FROM pg_description d, LATERAL pg_identify_object(d.classoid, d.objoid, d.objsub
 WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass AND d.description <> 'standard public schema'
        AND d.objoid = (SELECT oid FROM pg_namespace WHERE nspname = 'public'))
   AND d.classoid <> 'pg_largeobject'::regclass
-  AND coalesce(i.schema, '') <> '{LEDGER_SCHEMA}' AND coalesce(i.schema, '') !~ '^pg_temp'
+  AND coalesce(i.schema, i.identity) NOT IN ('{LEDGER_SCHEMA}', '{GUARD_SCHEMA}')
+  AND coalesce(i.schema, '') !~ '^pg_temp'
   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')"""
 
 _STATISTICS = f"""

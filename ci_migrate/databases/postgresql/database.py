@@ -26,6 +26,7 @@ from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
 from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema
 from ci_migrate.databases.postgresql.dump import Job, load_dump, write_dump
+from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
 from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql.rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
@@ -299,6 +300,18 @@ class PostgreSQL:
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         load_dump(self._job(), payload, progress, copy=self._is_copy)
 
+    # ------------------------------------------------------------------ the guard
+
+    def guard(self, roles: Sequence[str]) -> None:
+        put_guard(self._access, self._access.database, roles)
+
+    def lift_guard(self) -> None:
+        lift_guard(self._access)
+
+    def guarded(self) -> bool:
+        with self._access.session(read_only=True) as connection:
+            return guarded_for(connection) is not None
+
     def _job(self) -> Job:
         return Job(self._access, self.client_tools, self._jobs, self._lock_timeout)
 
@@ -344,6 +357,10 @@ class PostgreSQL:
             restored = self._at(access)
             load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
             check(restored)
+            with self._access.session(read_only=True) as connection:
+                guarded = guarded_for(connection)
+            if guarded is not None:
+                put_guard(access, self._access.database, guarded)
             copies.swap(self._access, new, kept)
         place = f'"{kept}" on {self._access.server}'
         return f"The replaced database is kept as {place}. To drop it: ci-migrate backup restore --drop-old"

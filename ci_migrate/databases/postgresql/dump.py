@@ -11,7 +11,13 @@ from ci_migrate.databases.base import Dumped, Progress, no_progress
 from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.archive import ARCHIVE
-from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema, users_schema
+from ci_migrate.databases.postgresql.catalog import (
+    GUARD_SCHEMA,
+    LEDGER_SCHEMA,
+    pin,
+    read_schema,
+    users_schema,
+)
 from ci_migrate.databases.postgresql.rows import read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS, without_rows_of_others
@@ -199,6 +205,8 @@ def load_dump(
         for line in tools.table_of_contents(tool, payload):
             # `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`
             entry = line.split(" ", 3)[3:]
+            if GUARD_SCHEMA in line:  # a copy has none; a database that is replaced gets it anew
+                continue
             if not line.startswith(";") and not (entry and entry[0].startswith(tuple(left_out))):
                 chosen.write(line + "\n")
         chosen.flush()
