@@ -24,17 +24,9 @@ POINTS = {"first": 0.0, "early": 0.25, "middle": 0.5, "late": 0.75, "last": 1.0}
 PLAYED = [case for case in CASES if case.outcome == MIGRATED]
 
 
-def quick(case: Case, point: str) -> bool:
-    return case.id == "optuna-sqlite-empty" and point == "middle"
-
-
 @pytest.mark.parametrize(
     ("case", "point"),
-    [
-        pytest.param(c, p, id=f"{c.id}-{p}", marks=() if quick(c, p) else pytest.mark.long)
-        for c in PLAYED
-        for p in POINTS
-    ],
+    [pytest.param(c, p, id=f"{c.id}-{p}", marks=pytest.mark.long) for c in PLAYED for p in POINTS],
 )
 def test_M1_a_real_history_that_is_killed(case: Case, point: str, tmp_path, request) -> None:
     url, tools = sqlite_url(tmp_path), None

@@ -164,10 +164,7 @@ FAULTS: dict[str, tuple[Callable[[Scene], Shop], str, tuple[str, ...]]] = {
 }
 """What strikes, what the report says of it, and on which engines it can strike at any statement."""
 
-QUICK = (
-    "exception-mariadb-10", "cut-postgresql-5", "lost-mariadb-2", "lock-mariadb-11", "slow-postgresql-9",
-    "end-postgresql-12", "end-mariadb-4", "full-sqlite-8",
-)  # fmt: skip
+QUICK = ("exception-mariadb-10", "cut-postgresql-5", "lost-mariadb-2", "lock-mariadb-11", "full-sqlite-8")
 
 
 def points() -> list:

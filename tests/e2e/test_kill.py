@@ -12,15 +12,14 @@ from kill_matrix import WAYS, Forking, Point, Prepared, Way
 from kill_support import R1, R1_BACK, new_shop
 from sqlalchemy import create_engine
 
-QUICK = 18
+QUICK = 6
 """Points per way in the quick part, evenly spread over all of them."""
-SHARES = 3
 PARTS = [
-    pytest.param(way, share, everything, id=f"{way.name}-{word}-{share + 1}".replace(", ", "-"), marks=marks)
-    for everything, word, marks in ((False, "quick", ()), (True, "all", pytest.mark.long))
+    pytest.param(way, share, shares, id=f"{way.name}-{word}-{share + 1}".replace(", ", "-"), marks=marks)
+    for shares, word, marks in ((1, "quick", ()), (3, "all", pytest.mark.long))
     for way in WAYS
-    if everything or way.quick
-    for share in range(SHARES)
+    if shares > 1 or way.quick
+    for share in range(shares)
 ]
 
 
@@ -74,21 +73,21 @@ def cannot_be_told(way: Way, point: Point) -> bool:
     return way.block and ("UPDATE customers SET points" in point.text or point.text == "Committed r2")
 
 
-@pytest.mark.parametrize(("way", "share", "everything"), PARTS)
-def test_M1_L3_kill(way, share, everything, prepare, record_property) -> None:
-    """Every point is recovered, or exit 7 where nobody can tell; in the quick part 18 points per way."""
-    prepared = prepare(way)
+@pytest.mark.parametrize(("way", "share", "shares"), PARTS)
+def test_M1_L3_kill(way, share, shares, prepare, record_property) -> None:
+    """Every point is recovered, or exit 7 where nobody can tell; in the quick part a few points per way."""
+    prepared, everything = prepare(way), shares > 1
     points, plain = prepared.all_points, prepared.plain()
     if not everything:
         points, plain = points[:: len(points) // QUICK], plain[:: len(plain) // QUICK + 1]
         assert len(points) >= QUICK
     lost = []
-    for point in points[share::SHARES]:
+    for point in points[share::shares]:
         outcome = prepared.kill(point, always_again=everything)
         record_property("kill", (way.name, point.who, outcome.found, outcome.recovered, outcome.dirty))
         if not outcome.recovered and not (outcome.dirty and cannot_be_told(way, point)):
             lost.append(f"{point.fault} ({point.text}): {outcome.typed}\n{outcome.output}")
-    for point in plain[share::SHARES]:
+    for point in plain[share::shares]:
         record_property("plain kill", (way.name, prepared.kill_plain(point)))
     assert not lost, "\n".join(lost)
 
