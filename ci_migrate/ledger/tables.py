@@ -1,10 +1,11 @@
 """The tables of the ledger, their two column types, and the database's clock.
 
-The schema itself is made by `migrations/`; a test holds the two equal. Times are text, ISO 8601 in UTC with
-microseconds: the same on each engine, sortable, and exactly what the audit chain hashes.
+A new ledger is made of them, an older one is brought here by `migrations/`; a test holds the two equal. Times are
+text, ISO 8601 in UTC with microseconds: the same on each engine, sortable, and exactly what the audit chain hashes.
 """
 
 import sys
+import uuid
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -104,6 +106,14 @@ class Packed(TypeDecorator[T], Generic[T]):
 
 
 metadata = MetaData()
+
+version_table = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+"""Alembic's, as it makes it itself."""
 
 identity = Table(
     "ci_migrate_identity",
@@ -324,6 +334,16 @@ jobs = Table(
     Column("answer", Text, nullable=False),  # JSON; never a token
     Column("stages", Text, nullable=False),  # JSON
 )
+
+
+def first_rows() -> list[tuple[Table, dict[str, Any]]]:
+    """What a new ledger holds: an identity of its own, an empty audit trail, nothing that protects."""
+    return [
+        (identity, {"id": 1, "uuid": str(uuid.uuid4()), "facts": None}),
+        (audit_head, {"id": 1, "records": 0, "sha256": "0" * 64}),
+        (protection, {"id": 1, "protected": False, "min_approvals": 1, "forbid_self_approval": False}),
+    ]
+
 
 _CLOCKS = {
     "sqlite": text("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"),

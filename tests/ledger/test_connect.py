@@ -12,11 +12,13 @@ from alembic.script import ScriptDirectory
 from ledger_support import finish, make_tables, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
+from ci_migrate.databases.base import SessionOptions
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import audit, connect_mysql, protection
 from ci_migrate.ledger.connect import MIGRATIONS
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
-from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata
+from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata, version_table
+from ci_migrate.plugins.manager import create_manager, make_database
 
 OPEN = "from ci_migrate.ledger.ledger import open_ledger\nledger = open_ledger(url, create=True)\n"
 
@@ -47,15 +49,36 @@ def test_revision_ids_sort_as_they_follow_each_other():
     assert all(len(name) == 4 for name in ids)
 
 
-def test_the_revisions_make_the_tables_that_the_code_uses(url):
-    open_ledger(url, create=True).close()
+def look_at(url):
+    """Everything in a ledger: the schema as the engine tells it, and all rows but the ledger's own id."""
+    database = make_database(create_manager((), Path()), url, SessionOptions())
     engine = create_engine(url)
     with engine.connect() as connection:
+        rows = {
+            name: connection.execute(table.select()).mappings().all()
+            for name, table in {**metadata.tables, VERSION_TABLE: version_table}.items()
+        }
+    engine.dispose()
+    rows["ci_migrate_identity"] = [{**row, "uuid": ""} for row in rows["ci_migrate_identity"]]
+    return database.schema(), rows
+
+
+def test_a_new_ledger_is_what_the_revisions_make(url):
+    open_ledger(url, create=True).close()
+    made = look_at(url)
+    assert made[0]
+    engine = create_engine(url)
+    with engine.begin() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": VERSION_TABLE, "compare_type": True}
         )
         assert compare_metadata(context, metadata) == []
+        metadata.drop_all(connection)
+        version_table.drop(connection)
+    with engine.begin() as connection:
+        make_tables(connection, "head")
     engine.dispose()
+    assert look_at(url) == made
 
 
 def test_what_only_reads_makes_no_ledger(url, tmp_path):

@@ -20,9 +20,6 @@ from types import ModuleType
 
 # what our child imports first of all; and an engine imports its dialect and its driver when it is made: once here
 # instead of once in each child
-import alembic.command
-import alembic.config
-import alembic.script
 import sqlalchemy.dialects.mysql
 import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite  # noqa: F401
