@@ -123,7 +123,9 @@ def main() -> None:
     serve()
     line = b""
     while not line.endswith(b"\n"):
-        line += os.read(0, 1)
+        line += (read := os.read(0, 1))
+        if not read:  # who asked is gone
+            os._exit(1)
     asked = json.loads(line)
     os.chdir(asked["cwd"])
     os.environ.clear()
