@@ -17,14 +17,16 @@ from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Outcome, Report, RunRecord, StageResult, TargetState, now
+from ci_migrate.model import Outcome, Purpose, Report, RunRecord, StageResult, TargetState, now
 from ci_migrate.pipeline import WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import (
+    UnfinishedError,
+    admit,
     first_look,
-    protection,
-    refuse_frozen,
+    permitted_ways,
+    refuse_careless,
     refuse_other_database,
     why_needed,
 )
@@ -33,7 +35,7 @@ from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
-from ci_migrate.stages.repair import explain_none, find_fitting
+from ci_migrate.stages.repair import explain_none, find_fitting, is_permitted
 from ci_migrate.stages.repair import run_stage as repair_stage
 from ci_migrate.verbs import Verb
 
@@ -43,7 +45,7 @@ LedgerRunT = TypeVar("LedgerRunT", bound=LedgerRun)
 def run(settings: Settings, request: GateRequest, interrupt: Interrupt | None = None) -> Report:
     """Walk the pipeline for a verb and return the finished report. Raises CiMigrateError before the first stage."""
     if settings.production:
-        _refuse_careless(settings, request.verb, settings.production_reason)
+        refuse_careless(settings, request.verb, settings.production_reason)
     started = time.monotonic()
     report: Report | None = None
     try:
@@ -75,12 +77,10 @@ def _let_in(run: RunT, manager: plugins.Manager) -> RunT:
         DirtyError: an unfinished run must be repaired first.
     """
     if isinstance(run, WritingRun):
-        refuse_frozen(run)
-        refuse_unfinished(run)
-        found = protection(run)
-        if found.protected:
-            _refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
-        refuse_other_database(run)
+        try:
+            admit(run, Purpose(run.direction))
+        except UnfinishedError as error:
+            raise explain_unfinished(run, error.record) from error
     unfit = first_look(run)
     if manager.early and why_needed(run, run.direction):
         names = ", ".join(run.settings.plugins)
@@ -90,29 +90,6 @@ def _let_in(run: RunT, manager: plugins.Manager) -> RunT:
             hint="Install it as a distribution with the entry point group ci_migrate, and take it out of `plugins`.",
         )
     return replace(load_extensions(run, manager), unfit=unfit)
-
-
-def _refuse_careless(settings: Settings, verb: Verb, why: str) -> None:
-    """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
-    if verb.leaves_out:
-        raise RefusedError(
-            f"`{verb.name}` leaves out {verb.leaves_out}; target {settings.target} is a production one ({why}).",
-            hint="Use `ci-migrate run`.",
-        )
-    if not verb.rehearses_first:
-        return
-    if settings.dry_run == "off":
-        raise RefusedError(
-            f"dry-run is off ({settings.sources['dry-run']}), and target {settings.target} is a production one "
-            f"({why}).",
-            hint='Set dry-run = "backup".',
-        )
-    if not settings.auto_backup:
-        raise RefusedError(
-            f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
-            f"one ({why}): there would be nothing to rehearse on, and no rollback path.",
-            hint="Set auto-backup = true.",
-        )
 
 
 def add_warnings(report: Report, *words: str) -> Report:
@@ -157,17 +134,10 @@ def walk(run: Run, report: Report, manager: plugins.Manager, request: GateReques
     return add_warnings(report, *warnings)
 
 
-def refuse_unfinished(run: LedgerRun) -> None:
-    """An unfinished run of this target must be repaired first.
-
-    Raises:
-        DirtyError: there is one; says what state the target is in.
-    """
-    record = run.ledger.unfinished(database_of(run))
-    if record is None:
-        return
+def explain_unfinished(run: LedgerRun, record: RunRecord) -> DirtyError:
+    """That an unfinished run must be repaired first, and in what state it left the target."""
     diagnosis = RepairContext.of(*resume_run(run, record)).diagnosis
-    raise DirtyError(
+    return DirtyError(
         f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
         state=f"The target is left as it is ({diagnosis.found}).",
         hint=f"ci-migrate repair --target {run.settings.target}   (shows first: --dry-run)",
@@ -214,6 +184,8 @@ def _repair(opened_run: WritingRun, record: RunRecord, request: GateRequest, *, 
     """Mend what this run left, and close it."""
     later = opened_run.ledger.later_change(record.run_id)
     if later is not None:
+        if not only_show:
+            admit(opened_run, Purpose.REPAIR, moved=True)
         result = close_superseded(opened_run, record, later, only_show=only_show)
         if only_show:
             request.tell(result.message)
@@ -226,8 +198,8 @@ def _repair(opened_run: WritingRun, record: RunRecord, request: GateRequest, *, 
         would = _show_repair(run, report)
         request.tell(would.message)
         return shown.plus(would)
-    if record.phase != "repairing":  # then a restore may have swapped the database and died before it said so
-        refuse_other_database(run)
+    # a restore may have swapped the database and died before it said so
+    admit(run, Purpose.REPAIR, moved=record.phase == "repairing")
     run.interrupt.defer_signals = True  # from here on a signal waits for a statement boundary
     result = repair_stage(run, report)
     request.done(result)
@@ -249,8 +221,13 @@ def _show_repair(run: LedgerRun, report: Report) -> StageResult:
     """The repair as a plan: what is found, and what would be done."""
     context = RepairContext.of(run, report)
     found = f"Found: {context.diagnosis.words}."
-    plans = [words for _, words in find_fitting(context)]
-    message = f"{found} Repair would {plans[0]}." if plans else f"{found} {explain_none(context)}"
+    fitting, ways = find_fitting(context), permitted_ways(run)
+    open_to_us = [words for repair, words in fitting if is_permitted(repair, ways)]
+    message = f"{found} {explain_none(context)}"
+    if open_to_us:
+        message = f"{found} Repair would {open_to_us[0]}."
+    elif fitting:
+        message = f"{found} Repair could {fitting[0][1]}; that needs an approval."
     return StageResult(
         stage="repair",
         outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved

@@ -102,7 +102,7 @@ def open_session(
         book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
             stack.enter_context(book)
-        if verb.locks:
+        if verb.locks or verb.removes:
             _refuse_hidden_protection(url, settings)
             _refuse_protected_members(database, book)
         sweep_folders()

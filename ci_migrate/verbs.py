@@ -16,11 +16,12 @@ class Trait(Flag):
     LEDGER = auto()  # creates the ledger where there is none
     CHILDREN = auto()  # runs Alembic sooner or later
     SCRATCH = auto()  # rehearses on scratch copies: it runs Alembic, and somebody chose where the copies live
+    REMOVES = auto()  # a way back: what the ledger says is looked for as where it writes
     NO_TARGET = auto()  # works although the target does not answer: it may be what is broken
 
 
 NONE, LOCKS, WRITES, LEDGER = Trait.NONE, Trait.LOCKS, Trait.WRITES, Trait.LEDGER
-CHILDREN, SCRATCH, NO_TARGET = Trait.CHILDREN, Trait.SCRATCH, Trait.NO_TARGET
+CHILDREN, SCRATCH, REMOVES, NO_TARGET = Trait.CHILDREN, Trait.SCRATCH, Trait.REMOVES, Trait.NO_TARGET
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Verb:
     def writes(self) -> bool:
         """Whether it writes to the target."""
         return WRITES in self.traits
+
+    @property
+    def removes(self) -> bool:
+        """Whether it takes a way back away."""
+        return REMOVES in self.traits
 
     @property
     def creates_ledger(self) -> bool:
@@ -107,9 +113,9 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("backup copy"),
         Verb("backup restore", traits=WRITES | NO_TARGET),
         Verb("backup restore --table", traits=WRITES | SCRATCH),
-        Verb("backup restore --drop-old", traits=WRITES),
-        Verb("backup delete", traits=NO_TARGET),
-        Verb("backup prune", traits=NO_TARGET),
+        Verb("backup restore --drop-old", traits=WRITES | REMOVES),
+        Verb("backup delete", traits=REMOVES | NO_TARGET),
+        Verb("backup prune", traits=REMOVES | NO_TARGET),
     ),
     "Approval": (
         Verb("approve", "Sign an approval request with an SSH key; reaches no database."),

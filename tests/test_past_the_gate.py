@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from permits import protect
 from signing_support import Approver, a_payload, signed
 from sqlalchemy import make_url
 
@@ -47,7 +48,7 @@ def protected(shop, ledger, people):
     """Ana and Ben approve; dev, who writes the migrations, may not approve their own."""
     lines = tuple(people[name].line for name in ("ana", "ben", "dev"))
     rules = Rules(approvers=lines, emergency=(people["eve"].line,), forbid_self_approval=True)
-    protection.protect(ledger, rules, by="admin")
+    protect(ledger, rules, by="admin")
     return shop
 
 
@@ -105,7 +106,7 @@ def test_T9_oneself_the_cis_actor_and_one_person_twice(protected, ledger, asked,
     other = msgspec.structs.replace(asked, requester="somebody")
     refused(spend(protected, signed(other, people["dev"])), ledger, "asks and approves")
     rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
-    protection.protect(ledger, rules, by="admin", approval_id="test")
+    protect(ledger, rules, by="admin", approval_id="test")
     refused(spend(protected, signed(asked, people["ana"])), ledger, "2 people must approve")
     refused(spend(protected, signed(asked, people["ana"], people["ana"])), ledger)
     assert protected.heads == []
@@ -114,7 +115,7 @@ def test_T9_oneself_the_cis_actor_and_one_person_twice(protected, ledger, asked,
 
 def test_the_emergency_key_suffices_alone_and_loudly(protected, ledger, asked, people):
     rules = msgspec.structs.replace(protection.read(ledger).rules, min_approvals=2)
-    protection.protect(ledger, rules, by="admin", approval_id="test")
+    protect(ledger, rules, by="admin", approval_id="test")
     assert spend(protected, signed(asked, people["eve"])).code == 0
     assert "EMERGENCY KEY" in [record.kind for record in ledger.audit_records()]
 
@@ -123,7 +124,7 @@ def test_T7_a_stranger_and_a_revoked_key(protected, ledger, payload, people, tmp
     stranger = Approver("ana", tmp_path_factory.mktemp("more"))
     refused(spend(protected, signed(payload, stranger)), ledger, "no approver's")
     rules = Rules(approvers=(people["ben"].line,))
-    protection.protect(ledger, rules, by="admin", approval_id="test")
+    protect(ledger, rules, by="admin", approval_id="test")
     refused(spend(protected, signed(payload, people["ana"])), ledger, "revoked key of ana")
     # the job's own variable names nobody where the ledger does
     refused(

@@ -1,45 +1,63 @@
 """The command lines that an approval needs, to be pasted into a terminal: how to get one, and how to go on."""
 
-from ci_migrate.model import Approvable, Purpose
+from ci_migrate.model import Approvable, Purpose, Removal, RunRepair
 
 NEWEST = ("head", "heads", "")
 
 
 def generate_command(plan: Approvable) -> list[str]:
     """What makes a token for this plan; the reason is left to the approver."""
-    command = ["ci-migrate", "token", "generate", "--target", plan.target]
-    if plan.purpose == Purpose.RESTORE:
-        return [*command, "--restore", plan.destination]
-    if plan.purpose == Purpose.PROTECTION:
-        return [*command, "--protection", plan.destination]
-    if plan.purpose == Purpose.DOWNGRADE:
-        return [*command, "--rollback", "--to", plan.destination]
-    if plan.purpose == Purpose.STAMP:
-        return [*command, "--stamp", "--to", plan.destination]
-    return command if plan.destination in NEWEST else [*command, "--to", plan.destination]
+    return ["ci-migrate", "token", "generate", "--target", plan.target, *_flags(plan)]
 
 
 def request_command(plan: Approvable) -> list[str]:
     """What writes the request that approvers sign: a run that stops writes its own."""
-    if plan.purpose not in (Purpose.RESTORE, Purpose.PROTECTION):
+    if plan.purpose in (Purpose.UPGRADE, Purpose.DOWNGRADE, Purpose.STAMP):
         return ["ci-migrate", "approve", "--key", "KEY"]
-    flag = "--restore" if plan.purpose == Purpose.RESTORE else "--protection"
-    return ["ci-migrate", "token", "request", "--target", plan.target, flag, plan.destination]
+    return ["ci-migrate", "token", "request", "--target", plan.target, *_flags(plan)]
+
+
+def _flags(plan: Approvable) -> list[str]:
+    """What says which approval is wanted; nothing for a run to where the settings say."""
+    if isinstance(plan, Removal):
+        if plan.what != "backups":
+            return ["--drop-old"]
+        return [word for name in plan.names for word in ("--delete-backup", name)]
+    if isinstance(plan, RunRepair):
+        return ["--repair", plan.run_id, *(["--forward"] if plan.forward else [])]
+    match plan.purpose:
+        case Purpose.RESTORE:
+            return ["--restore", plan.destination]
+        case Purpose.PROTECTION:
+            return ["--protection", plan.destination]
+        case Purpose.DOWNGRADE:
+            return ["--rollback", "--to", plan.destination]
+        case Purpose.STAMP:
+            return ["--stamp", "--to", plan.destination]
+    return [] if plan.destination in NEWEST else ["--to", plan.destination]
 
 
 def go_on_command(plan: Approvable) -> list[str]:
     """What is run again once there is a token."""
     target = ["--target", plan.target]
-    if plan.purpose == Purpose.RESTORE:
-        return ["ci-migrate", "backup", "restore", plan.destination, *target]
-    if plan.purpose == Purpose.PROTECTION:
-        if plan.destination == "unprotect":
-            return ["ci-migrate", "unprotect", *target]
-        flag = [] if plan.destination.startswith("rules-") else [f"--{plan.destination}"]
-        return ["ci-migrate", "protect", *flag, *target]
-    if plan.purpose == Purpose.DOWNGRADE:
-        return ["ci-migrate", "rollback", "--to", plan.destination, *target]
-    if plan.purpose == Purpose.STAMP:
-        return ["ci-migrate", "stamp", plan.destination, *target, "--reason", "why"]
+    if isinstance(plan, Removal):
+        if plan.what != "backups":
+            return ["ci-migrate", "backup", "restore", "--drop-old", "--yes", *target]
+        what = ["delete", *plan.names] if len(plan.names) == 1 else ["prune"]
+        return ["ci-migrate", "backup", *what, "--yes", *target]
+    if isinstance(plan, RunRepair):
+        return ["ci-migrate", "repair", *(["--forward"] if plan.forward else []), *target]
+    match plan.purpose:
+        case Purpose.RESTORE:
+            return ["ci-migrate", "backup", "restore", plan.destination, *target]
+        case Purpose.PROTECTION:
+            if plan.destination == "unprotect":
+                return ["ci-migrate", "unprotect", *target]
+            flag = [] if plan.destination.startswith("rules-") else [f"--{plan.destination}"]
+            return ["ci-migrate", "protect", *flag, *target]
+        case Purpose.DOWNGRADE:
+            return ["ci-migrate", "rollback", "--to", plan.destination, *target]
+        case Purpose.STAMP:
+            return ["ci-migrate", "stamp", plan.destination, *target, "--reason", "why"]
     to = [] if plan.destination in NEWEST else ["--to", plan.destination]
     return ["ci-migrate", "run", *to, *target]

@@ -30,6 +30,8 @@ STAGE_OF = {
     Purpose.STAMP: "stamp",
     Purpose.RESTORE: "restore",
     Purpose.PROTECTION: "protection",
+    Purpose.REMOVAL: "removal",
+    Purpose.REPAIR: "repair",
 }
 """What each direction is called among a payload's stages."""
 

@@ -304,14 +304,6 @@ def signed_approval(payload: ApprovalPayload, approved_by: tuple[str, ...]) -> A
     )
 
 
-def signed_stages(ledger: Ledger, run_id: str) -> tuple[str, ...] | None:
-    """What the signed token that a run used names as allowed; None where it used none."""
-    mine = (tokens.c.claimed_by == run_id, tokens.c.kind == TokenKind.SIGNED.value)
-    with ledger.reading() as connection:
-        payload = connection.execute(select(tokens.c.payload).where(*mine)).scalar_one_or_none()
-    return None if payload is None else decode_payload(str(payload).encode()).stages
-
-
 # --------------------------------------------------------------------------- both kinds
 
 
@@ -335,6 +327,18 @@ def claim(ledger: Ledger, approval_id: str, run_id: str) -> None:
         if row is None:
             raise NotApprovedError(f"The ledger ({ledger.place}) does not know {approval_id} any more.")
         _refuse_gone(row, run_id)
+
+
+def used_by(ledger: Ledger, run_id: str) -> tuple[TokenRecord, ...]:
+    """What a run, or a repair of it, was approved by; of signed ones with the stages that they name."""
+    with ledger.reading() as connection:
+        rows = connection.execute(select(tokens).where(tokens.c.claimed_by == run_id)).all()
+        now = clock(connection)
+    stages = [() if row.payload is None else decode_payload(row.payload.encode()).stages for row in rows]
+    return tuple(
+        msgspec.structs.replace(_record(row, now), stages=named)
+        for row, named in zip(rows, stages, strict=True)
+    )
 
 
 def revoke(

@@ -1,4 +1,4 @@
-"""The catalog of backups: create, list, verify, delete, prune. It is the manifests, and nothing else."""
+"""The catalog of backups: create, list, verify, delete. It is the manifests, and nothing else."""
 
 import re
 import tempfile
@@ -20,7 +20,17 @@ from ci_migrate.backups.room import Estimate, estimate, room_for
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
 from ci_migrate.errors import BackupError, RefusedError, UsageError
-from ci_migrate.model import Backup, BackupFile, BackupStatus, Fingerprint, Identity, VersionTable, now
+from ci_migrate.model import (
+    Backup,
+    BackupFile,
+    BackupStatus,
+    Fingerprint,
+    Identity,
+    Permit,
+    Purpose,
+    VersionTable,
+    now,
+)
 from ci_migrate.tempdirs import private_folder
 
 FORMAT = 1
@@ -311,13 +321,15 @@ class Catalog:
 
     # ---------------------------------------------------------------- remove
 
-    def delete(self, backup_id: str) -> None:
+    def delete(self, permit: Permit, backup_id: str) -> None:
         """Remove a backup, complete or not.
 
         Raises:
+            RefusedError: something else was permitted.
             UsageError: there is none with this id.
             BackupError: it is being written, or the system refused.
         """
+        permit.require(Purpose.REMOVAL, subject=backup_id)
         backup = self.get(backup_id)
         if self.storage.busy(backup_id):
             raise BackupError(f"{backup_id} is being written by another process.", hint="Wait for its end.")
@@ -340,16 +352,10 @@ class Catalog:
             )
         return self.provider
 
-    def prune(
-        self,
-        keep: int,
-        owner: Owner,
-        *,
-        protected: Collection[str] = (),
-        proven: Collection[str] = (),
-        dry: bool,
+    def list_prunable(
+        self, keep: int, owner: Owner, *, protected: Collection[str] = (), proven: Collection[str] = ()
     ) -> Backups:
-        """Remove the backups of a database that are older than its last migrations.
+        """The backups of a database that are older than its last migrations, the oldest first. Nothing is removed.
 
         Retries of one migration (from the same heads to the same version, one after the other) count once,
         and all of theirs are kept: if the first one broke something, only the first backup is without it.
@@ -360,14 +366,9 @@ class Catalog:
             owner: whose backups.
             protected: ids that are never removed (an unfinished run refers to them).
             proven: ids of which the newest that is here is never removed.
-            dry: only tell.
-
-        Returns:
-            What was (or would be) removed, the oldest first.
 
         Raises:
             UsageError: `keep` is below 1.
-            BackupError: one could not be removed; those before it are.
         """
         if keep < 1:
             raise UsageError(f"keep-backups = {keep} would remove every backup.", hint="Keep at least 1.")
@@ -380,11 +381,7 @@ class Catalog:
             if migrations <= keep:
                 kept.add(backup.backup_id)
         kept.update([b.backup_id for b in whole if b.backup_id in proven][-1:])
-        doomed = [b for b in whole if b.backup_id not in kept]
-        if not dry:
-            for backup in doomed:
-                self.delete(backup.backup_id)
-        return doomed
+        return [b for b in whole if b.backup_id not in kept]
 
     def _whole(self, backup: Backup) -> bool:
         """Complete and of the whole database, with all files in their sizes. Checksums are not read for it."""

@@ -5,15 +5,21 @@ from collections.abc import Collection, Mapping, Sequence
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
-from ci_migrate.model import Backup, Fingerprint, ObjectKind, now, split_key
+from ci_migrate.model import Backup, Fingerprint, ObjectKind, Permit, Purpose, now, split_key
 
 
 def restore(
-    database: Database, backup: Backup, catalog: Catalog, *, expected: Fingerprint | None = None
+    permit: Permit,
+    database: Database,
+    backup: Backup,
+    catalog: Catalog,
+    *,
+    expected: Fingerprint | None = None,
 ) -> str:
     """Restore a backup: verified, restored beside, compared, and only then put in the live database's place.
 
     Args:
+        permit: to restore this backup.
         database: the target; untouched until the restored copy is proved.
         backup: what to restore.
         catalog: where it is.
@@ -23,9 +29,10 @@ def restore(
         Words that say where the replaced database is, and which definitions read differently now.
 
     Raises:
-        RefusedError: the backup is of another engine.
+        RefusedError: the backup is of another engine, or something else was permitted.
         BackupError: the backup is damaged, or its restored copy is not what the manifest says.
     """
+    permit.require(Purpose.RESTORE, Purpose.REPAIR, subject=backup.backup_id)
     _refuse_other_engine(database, backup)
     if backup.partial:
         raise RefusedError(
@@ -60,6 +67,7 @@ def _by_provider(database: Database, backup: Backup, catalog: Catalog, expected:
 
 
 def restore_tables(
+    permit: Permit,
     database: Database,
     copy: Database,
     backup: Backup,
@@ -69,6 +77,7 @@ def restore_tables(
     """Put the rows that tables have in a backup in the place of those in the live database, in one transaction.
 
     Args:
+        permit: to restore from this backup.
         database: the target; untouched until the backup is restored into `copy`.
         copy: a scratch copy with the backup in it.
         backup: of the whole database or of these tables.
@@ -83,6 +92,7 @@ def restore_tables(
             be broken.
         BackupError: the backup is damaged.
     """
+    permit.require(Purpose.RESTORE, Purpose.REPAIR, subject=backup.backup_id)
     refuse_other_tables(database, backup, tables)
     wrong = _other_counts(copy, backup, tables)
     if wrong:

@@ -13,7 +13,7 @@ from ci_migrate.approval.verification import describe_token, plain
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Plan, Purpose, Severity, now
+from ci_migrate.model import Plan, Purpose, RunRepair, Severity, now
 from ci_migrate.reports.story import NO_TABLE
 from ci_migrate.run.run import show_heads
 
@@ -87,7 +87,8 @@ def _envelope(
     found = read_request(environment.directory / request)
     click.echo(_words(found), err=True)
     stages = found.stages
-    if "migrate" in stages:
+    goes_back = isinstance(found.plan, RunRepair) and not found.plan.forward
+    if "migrate" in stages or goes_back:
         ways = back or _DEFAULT_BACK
         stages = (*stages, *(way for way in WAYS_BACK if way in ways))
     payload = payload_of(
@@ -104,7 +105,7 @@ def _words(request: ApprovalRequest) -> str:
     ]
     if isinstance(plan, Plan):
         lines += _revisions(plan)
-    if plan.purpose in (Purpose.RESTORE, Purpose.PROTECTION):
+    if not isinstance(plan, Plan) or plan.purpose == Purpose.RESTORE:
         lines.append(f"  {plan.destination}")
     elif evidence is None:
         lines.append("  There was no dry run.")

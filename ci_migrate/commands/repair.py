@@ -17,15 +17,19 @@ from ci_migrate.verbs import VERBS
 @click.option(
     "--forward", is_flag=True, help="Run what is left of the migration, as rehearsed, instead of going back."
 )
+@click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, /, only_show: bool, forward: bool, **options: Any) -> int:
+def command(
+    environment: Environment, /, only_show: bool, forward: bool, token_file: str | None, **options: Any
+) -> int:
     """Say what state an unfinished run left the target in, mend it, prove it."""
     return pipeline_command(
         environment,
         VERBS["repair"],
         options,
+        token_file=token_file,
         work=lambda settings, request: gate.repair(
             settings, replace(request, forward=forward), environment.interrupt, only_show=only_show
         ),

@@ -10,7 +10,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from ci_migrate.ledger import audit, tables
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Frozen, canonical_json, sha256_hex
+from ci_migrate.model import Frozen, Permit, Purpose, canonical_json, sha256_hex
+
+UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
+"""The destinations of a ProtectionChange; RULES is followed by the digest of the new rules."""
 
 
 class Rules(Frozen, frozen=True, kw_only=True):
@@ -85,15 +88,16 @@ def of(connection: Connection) -> Protection:
     )
 
 
-def protect(ledger: Ledger, rules: Rules, *, by: str, approval_id: str | None = None) -> None:
+def protect(permit: Permit, ledger: Ledger, rules: Rules, *, by: str) -> None:
     """Protect the target by these rules; approvers that they do not name are revoked.
 
     Args:
+        permit: for these rules.
         ledger: the target's.
         rules: they replace those that are there.
         by: who does it, for the audit trail.
-        approval_id: what allowed it; None where the target was not protected before.
     """
+    permit.require(Purpose.PROTECTION, subject=RULES + rules.digest)
     with ledger.writing() as connection:
         now = tables.clock(connection)
         was = of(connection)
@@ -117,7 +121,7 @@ def protect(ledger: Ledger, rules: Rules, *, by: str, approval_id: str | None = 
             ]
             if rows:
                 connection.execute(insert(tables.signers), rows)
-        facts = {"rules": rules, "before": was.rules, "by": by, "approvalId": approval_id}
+        facts = {"rules": rules, "before": was.rules, "by": by, "approvalId": permit.approval_id}
         audit.append(connection, "protected", None, facts)
 
 
@@ -131,8 +135,9 @@ def _revoke(connection: Connection, lines: Sequence[str], *, emergency: bool) ->
         connection.execute(update(tables.signers).where(*chosen).values(revoked=tables.clock(connection)))
 
 
-def unprotect(ledger: Ledger, *, by: str, approval_id: str) -> None:
-    """Take the protection away, with all approvers. `approval_id` is what allowed it."""
+def unprotect(permit: Permit, ledger: Ledger, *, by: str) -> None:
+    """Take the protection away, with all approvers."""
+    permit.require(Purpose.PROTECTION, subject=UNPROTECT)
     with ledger.writing() as connection:
         now = tables.clock(connection)
         connection.execute(
@@ -143,7 +148,7 @@ def unprotect(ledger: Ledger, *, by: str, approval_id: str) -> None:
         connection.execute(
             update(tables.signers).where(tables.signers.c.revoked.is_(None)).values(revoked=now)
         )
-        audit.append(connection, "unprotected", None, {"by": by, "approvalId": approval_id})
+        audit.append(connection, "unprotected", None, {"by": by, "approvalId": permit.approval_id})
 
 
 def freeze(ledger: Ledger, reason: str, *, by: str) -> None:
@@ -153,8 +158,9 @@ def freeze(ledger: Ledger, reason: str, *, by: str) -> None:
         audit.append(connection, "frozen", None, {"reason": reason, "by": by})
 
 
-def unfreeze(ledger: Ledger, *, by: str, approval_id: str | None) -> None:
-    """Runs may write again. `approval_id` is what allowed it; None where the target is not protected."""
+def unfreeze(permit: Permit, ledger: Ledger, *, by: str) -> None:
+    """Runs may write again."""
+    permit.require(Purpose.PROTECTION, subject=UNFREEZE)
     with ledger.writing() as connection:
         connection.execute(update(tables.protection).values(frozen=None))
-        audit.append(connection, "unfrozen", None, {"by": by, "approvalId": approval_id})
+        audit.append(connection, "unfrozen", None, {"by": by, "approvalId": permit.approval_id})

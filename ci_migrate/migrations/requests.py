@@ -12,7 +12,7 @@ from sqlalchemy import URL, make_url
 from ci_migrate.databases.base import Database, Wall
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.migrations import events
-from ci_migrate.model import Direction, Plan, PlannedContext
+from ci_migrate.model import Direction, Permit, Plan, PlannedContext, Purpose
 from ci_migrate.settings.settings import Settings
 
 
@@ -134,6 +134,16 @@ class RunRequest(WireRequest, frozen=True, kw_only=True, tag="run"):
     skip: Skip | None = None
     probe: str = ""
     each_revision: bool = False
+
+
+def migrate_request(permit: Permit, subject: str, request: RunRequest) -> RunRequest:
+    """The request to run revisions on the target itself: nobody else makes one.
+
+    Raises:
+        RefusedError: the permit is for something else than `subject`: a plan's digest, or a repair of a run.
+    """
+    permit.require(Purpose.UPGRADE, Purpose.DOWNGRADE, Purpose.STAMP, Purpose.REPAIR, subject=subject)
+    return msgspec.structs.replace(request, mode=Mode.MIGRATE)
 
 
 AnyRequest = GraphRequest | AskUrlRequest | InspectRequest | CompareRequest | RunRequest

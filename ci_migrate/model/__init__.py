@@ -10,6 +10,8 @@ from ci_migrate.model.approvals import (
     Approval,
     ProtectionChange,
     Purpose,
+    Removal,
+    RunRepair,
     TokenKind,
     TokenRecord,
     decode_approvable,
@@ -26,6 +28,7 @@ from ci_migrate.model.evidence import (
     WayBack,
 )
 from ci_migrate.model.finding import Finding, Severity
+from ci_migrate.model.permit import Permit, repair_subject
 from ci_migrate.model.plan import (
     Direction,
     Identity,
@@ -75,15 +78,18 @@ __all__ = [
     "LockHeld",
     "ObjectKind",
     "Outcome",
+    "Permit",
     "Plan",
     "PlannedContext",
     "Progress",
     "ProtectionChange",
     "Purpose",
+    "Removal",
     "Report",
     "Revision",
     "RowCount",
     "RunRecord",
+    "RunRepair",
     "Schema",
     "SchemaChange",
     "Severity",
@@ -101,6 +107,7 @@ __all__ = [
     "delta",
     "names_of",
     "now",
+    "repair_subject",
     "same_change",
     "schema_changes",
     "sha256_hex",

@@ -11,7 +11,7 @@ from ci_migrate.model.plan import Identity, Plan
 
 
 class Purpose(StrEnum):
-    """What an approval is for: the directions of plans, and a change of the protection.
+    """What an approval is for: the directions of plans, and what is no migration.
 
     Signed payloads and the ledger call it `direction`.
     """
@@ -21,11 +21,13 @@ class Purpose(StrEnum):
     STAMP = "stamp"
     RESTORE = "restore"
     PROTECTION = "protection"
+    REMOVAL = "removal"  # of backups, or of what restores kept
+    REPAIR = "repair"
 
 
 @runtime_checkable
 class Approvable(Protocol):
-    """What an approval can be given for: a Plan or a ProtectionChange."""
+    """What an approval can be given for: a Plan, a ProtectionChange, a Removal, a RunRepair."""
 
     @property
     def target(self) -> str:
@@ -84,12 +86,81 @@ class ProtectionChange(Frozen, frozen=True, kw_only=True):
         return sha256_hex(canonical_json(self))
 
 
+class Removal(Frozen, frozen=True, kw_only=True):
+    """Ways back that are taken away: backups by their ids in one place, or databases that restores kept."""
+
+    target: str
+    identity: Identity
+    direction: Literal["removal"] = "removal"
+    what: Literal["backups", "replaced databases"]
+    names: tuple[str, ...]
+    place: str = ""  # of the backups: the same ids elsewhere were not approved
+
+    @property
+    def purpose(self) -> Purpose:
+        """What an approval of it is for."""
+        return Purpose.REMOVAL
+
+    @property
+    def destination(self) -> str:
+        """What is removed, for people."""
+        return f"{self.what}: {', '.join(self.names)}"
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """None: it is the same wherever the target is at."""
+        return ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256_hex(canonical_json(self))
+
+
+class RunRepair(Frozen, frozen=True, kw_only=True):
+    """The repair of a run that did not end: `forward` runs what is left of its plan, else it is led back."""
+
+    target: str
+    identity: Identity
+    direction: Literal["repair"] = "repair"
+    run_id: str
+    forward: bool
+    plan_digest: str  # of what that run was to do
+
+    @property
+    def purpose(self) -> Purpose:
+        """What an approval of it is for."""
+        return Purpose.REPAIR
+
+    @property
+    def destination(self) -> str:
+        """The run, and which way."""
+        return f"{self.run_id} {'forward' if self.forward else 'back'}"
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """None: nobody need know where a broken target is at."""
+        return ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256_hex(canonical_json(self))
+
+
+_OTHER_THAN_PLANS: dict[str, type[Frozen]] = {
+    Purpose.PROTECTION: ProtectionChange,
+    Purpose.REMOVAL: Removal,
+    Purpose.REPAIR: RunRepair,
+}
+
+
 def decode_approvable(kind: type, value: Any) -> Any:
     """A `dec_hook` for msgspec: an Approvable from what its JSON holds."""
     if kind is not Approvable:
         raise NotImplementedError(f"{kind} can't be decoded")
-    changes = isinstance(value, dict) and value.get("direction") == Purpose.PROTECTION
-    return msgspec.convert(value, ProtectionChange if changes else Plan)
+    purpose = value.get("direction") if isinstance(value, dict) else None
+    return msgspec.convert(value, _OTHER_THAN_PLANS.get(str(purpose), Plan))
 
 
 class TokenKind(StrEnum):
@@ -123,3 +194,4 @@ class TokenRecord(Frozen, frozen=True, kw_only=True):
     used_by: str | None = None  # the run that claimed it
     used: datetime | None = None
     revoked: datetime | None = None
+    stages: tuple[str, ...] = ()  # what a signed one names as allowed

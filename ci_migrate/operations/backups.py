@@ -13,13 +13,13 @@ from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_
 from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
 from ci_migrate.gate import resume_run
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext
+from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext, Purpose, Removal
 from ci_migrate.operations.status import current_plan, proven_backups
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.restore import journal_restore
 from ci_migrate.repairs.restore_tables import find_half
-from ci_migrate.run.authorization import claim_approval, refuse_frozen, reserve_approval, why_needed
+from ci_migrate.run.authorization import Intent, authorize, foresee
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import LedgerRun, Run, bare_schema, restore_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
@@ -129,10 +129,13 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     if tables:
         _refuse_version_tables(run, tables)
         refuse_other_tables(run.database, backup, tables)
-    refuse_frozen(run)
-    why = why_needed(run, Direction.RESTORE)
-    what = f"A restore over target {run.settings.target} ({why})"
-    approval = reserve_approval(run, restore_plan(run, backup.backup_id), what) if why else None
+    intent = Intent(
+        Purpose.RESTORE,
+        (backup.backup_id,),
+        lambda: restore_plan(run, backup.backup_id),
+        f"A restore over target {run.settings.target}",
+    )
+    foresee(run, intent)
     how.sure(backup, _would_lose(run, backup, tables or None))
     safety = _safety_backup(run, backup) if how.safety_backup else None
     run.interrupt.defer_signals = (
@@ -140,17 +143,16 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     )
     if run.interrupt.number is not None:
         raise Interrupted(run.interrupt.number)
-    if approval is not None and isinstance(run, LedgerRun):
-        claim_approval(run, approval)
+    permit = authorize(run, intent)
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
         with restore_copy(run, backup) as copy, run.watch("restore", 0), _note_restore(run, backup, tables):
-            words = restore_tables(run.database, copy, backup, tables)
+            words = restore_tables(permit, run.database, copy, backup, tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"
     with run.watch("restore", backup.backup_size):
-        words = restore(run.database, backup, run.catalog)
+        words = restore(permit, run.database, backup, run.catalog)
     if run.ledger is not None:
         run.ledger.pin_identity(
             run.database.identity(), replace=True
@@ -183,7 +185,8 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
 
     Raises:
         UsageError: there is no such backup.
-        RefusedError: it is the rollback path of a run that did not end.
+        RefusedError: it is the rollback path of a run that did not end, or another database's.
+        NotApprovedError: this target asks for an approval of it, and there is none.
     """
     unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
     if unfinished is not None and unfinished.backup_id == backup_id:
@@ -193,21 +196,61 @@ def delete_backup(run: Run, backup_id: str, *, sure: bool) -> Backup:
         )
     found = [b for b in run.catalog.list() if b.backup_id == backup_id]
     backup = found[0] if found else run.catalog.get(backup_id)
+    _refuse_others(run, backup)
     if sure:
-        run.catalog.delete(backup.backup_id)
+        _remove(run, [backup])
     return backup
 
 
+def _refuse_others(run: Run, backup: Backup) -> None:
+    """Raise RefusedError for the backup of another database: that one may be guarded, and this target is not it."""
+    if backup.status is BackupStatus.SUCCESS and not owner_of(run).may_own(backup):
+        place = backup.identity.place if backup.identity is not None else "a database that nobody knows"
+        raise RefusedError(
+            f"{backup.backup_id} is a backup of another database than target {run.settings.target}: {place} "
+            f"(target {backup.target}).",
+            hint=f"ci-migrate backup delete {backup.backup_id} --target {backup.target or 'NAME'}",
+        )
+
+
 def prune_backups(run: Run, keep: int, *, sure: bool) -> list[Backup]:
-    """Remove backups that are older than the last migrations, as `Catalog.prune`; only tell which if not `sure`."""
+    """Remove backups that are older than the last migrations, as `list_prunable` has it; only tell if not `sure`.
+
+    Raises:
+        NotApprovedError: this target asks for an approval of exactly this list, and there is none.
+        BackupError: one could not be removed; those before it are.
+    """
     owner = owner_of(run)
     unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
-    return run.catalog.prune(
+    doomed = run.catalog.list_prunable(
         keep,
         owner,
         protected=[unfinished.backup_id] if unfinished is not None and unfinished.backup_id else [],
         proven=proven_backups(run, run.catalog.list(owner)),
-        dry=not sure,
+    )
+    if sure and doomed:
+        _remove(run, doomed)
+    return doomed
+
+
+def _remove(run: Run, backups: Sequence[Backup]) -> None:
+    names = [b.backup_id for b in backups]
+    words = f"A removal of backups of target {run.settings.target}"
+    permit = authorize(run, Intent(Purpose.REMOVAL, tuple(names), lambda: removal_of(run, names), words))
+    for name in names:
+        run.catalog.delete(permit, name)
+        if run.ledger is not None:
+            run.ledger.audit("backup deleted", run.id, backup=name)
+
+
+def removal_of(run: Run, backup_ids: Sequence[str]) -> Removal:
+    """What an approval is given for: the removal of these backups, in the place where they are now."""
+    return Removal(
+        target=run.settings.target,
+        identity=run.database.identity(),
+        what="backups",
+        names=tuple(sorted(backup_ids)),
+        place=run.catalog.storage.place,
     )
 
 
@@ -215,16 +258,32 @@ def drop_old(run: Run, *, sure: bool) -> list[str]:
     """Drop what restores of the target kept under another name; returns the names. Only tells if not `sure`.
 
     Raises:
+        NotApprovedError: this target asks for an approval of it, and there is none.
         DatabaseError: one could not be dropped; those before it are.
     """
     if not isinstance(run.database, KeepsReplaced):
         return []
     names = run.database.replaced()
-    for name in names if sure else []:
-        run.database.drop_replaced(name)
-        if run.ledger is not None:
-            run.ledger.audit("replaced database dropped", run.id, name=name)
+    if sure and names:
+        words = f"A removal of what restores of target {run.settings.target} kept"
+        permit = authorize(run, Intent(Purpose.REMOVAL, tuple(names), lambda: replaced_of(run), words))
+        for name in names:
+            permit.require(Purpose.REMOVAL, subject=name)
+            run.database.drop_replaced(name)
+            if run.ledger is not None:
+                run.ledger.audit("replaced database dropped", run.id, name=name)
     return names
+
+
+def replaced_of(run: Run) -> Removal:
+    """What an approval is given for: the removal of all that restores of the target have kept until now."""
+    names = run.database.replaced() if isinstance(run.database, KeepsReplaced) else []
+    return Removal(
+        target=run.settings.target,
+        identity=run.database.identity(),
+        what="replaced databases",
+        names=tuple(sorted(names)),
+    )
 
 
 def _refuse_version_tables(run: Run, tables: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from ci_migrate.model import Frozen, now
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.process import run_tool
 from ci_migrate.reports.story import plural
-from ci_migrate.run.authorization import protection
+from ci_migrate.run.approvals import protection
 from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import folders_upwards

@@ -6,20 +6,12 @@ from collections.abc import Callable
 from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
-from ci_migrate.ledger.protection import Rules
-from ci_migrate.model import Direction, ProtectionChange
+from ci_migrate.ledger.protection import ACCEPT_IDENTITY, RULES, UNFREEZE, UNPROTECT, Rules
+from ci_migrate.model import Permit, ProtectionChange
 from ci_migrate.reports.story import plural
-from ci_migrate.run.authorization import (
-    claim_approval,
-    protection,
-    refuse_other_database,
-    reserve_approval,
-    why_needed,
-)
+from ci_migrate.run.approvals import protection
+from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.run import Run, require_ledger
-
-UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
-"""The destinations of a ProtectionChange; RULES is followed by the digest of the new rules."""
 
 
 def protection_change(run: Run, destination: str) -> ProtectionChange:
@@ -60,13 +52,12 @@ def protect(run: Run, rules: Rules, by: str) -> str:
             hint="Name more: --approver 'KEYLINE'",
         )
     ledger = require_ledger(run).ledger
-    refuse_other_database(run)
     found = protection(run)
     if found.protected and found.rules == rules:
         return f"{run.settings.target} is protected so already, since {found.since[:10]}."
-    approval = _use_approval(run, RULES + rules.digest) if found.protected else None
+    permit = _permit(run, RULES + rules.digest, tightens=True)
     ledger.pin_identity(run.database.identity())
-    ledger_protection.protect(ledger, rules, by=by, approval_id=approval)
+    ledger_protection.protect(permit, ledger, rules, by=by)
     who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
     return (
         f"Protected: {run.database.identity().place} ({who if rules.approvers else 'confirmation tokens'}). "
@@ -78,8 +69,7 @@ def unprotect(run: Run, by: str) -> str:
     """Take the protection away; returns words. Raises as `protect`."""
     if not protection(run).protected:
         return f"{run.settings.target} is not protected."
-    refuse_other_database(run)
-    ledger_protection.unprotect(require_ledger(run).ledger, by=by, approval_id=_use_approval(run, UNPROTECT))
+    ledger_protection.unprotect(_permit(run, UNPROTECT), require_ledger(run).ledger, by=by)
     return f"No longer protected: {run.database.identity().place}."
 
 
@@ -95,10 +85,7 @@ def unfreeze(run: Run, by: str) -> str:
     """Let runs write again; returns words. Raises as `protect`."""
     if not protection(run).frozen:
         return f"{run.settings.target} is not frozen."
-    refuse_other_database(run)
-    needed = why_needed(run, Direction.UPGRADE)
-    approval = _use_approval(run, UNFREEZE) if needed else None
-    ledger_protection.unfreeze(require_ledger(run).ledger, by=by, approval_id=approval)
+    ledger_protection.unfreeze(_permit(run, UNFREEZE), require_ledger(run).ledger, by=by)
     return f"No longer frozen: {run.settings.target}."
 
 
@@ -109,18 +96,17 @@ def accept_identity(run: Run, by: str) -> str:
     differences = ledger.identity_differences(identity)
     if not differences:
         return f"{identity.place} is the database that this ledger belongs to."
-    approval = _use_approval(run, ACCEPT_IDENTITY) if why_needed(run, Direction.UPGRADE) else None
-    ledger.audit("identity accepted", by=by, approvalId=approval, differences=differences)
+    permit = _permit(run, ACCEPT_IDENTITY, moved=True)
+    ledger.audit("identity accepted", by=by, approvalId=permit.approval_id, differences=differences)
     ledger.pin_identity(identity, replace=True)
     return f"This ledger now belongs to {identity.place}: {'; '.join(differences)}."
 
 
-def _use_approval(run: Run, destination: str) -> str:
-    """The id of the approval of a change, used up. Raises NotApprovedError."""
+def _permit(run: Run, destination: str, *, moved: bool = False, tightens: bool = False) -> Permit:
+    """The permit of a change; an approval of it is used up. Raises NotApprovedError, and RefusedError as `admit`."""
     change = protection_change(run, destination)
-    approval = reserve_approval(run, change, f"A change of the protection of target {run.settings.target}")
-    claim_approval(require_ledger(run), approval)
-    return approval.approval_id
+    words = f"A change of the protection of target {run.settings.target}"
+    return authorize(run, Intent.change(change, words, moved=moved, tightens=tightens))
 
 
 Change = Callable[[Run], str]

@@ -8,13 +8,14 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
-from ci_migrate.gate import actor, refuse_unfinished
+from ci_migrate.gate import actor, explain_unfinished
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Backup,
     Outcome,
     Plan,
     PlannedContext,
+    Purpose,
     Report,
     RunRecord,
     StageResult,
@@ -24,7 +25,7 @@ from ci_migrate.model import (
 from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
 from ci_migrate.operations.status import look_at_target
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.run.authorization import refuse_other_database
+from ci_migrate.run.authorization import UnfinishedError, admit
 from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
@@ -56,8 +57,10 @@ def back_by_restore(
     """
     with open_session(settings, request, interrupt, ledger=True) as opened:
         run = require_ledger(opened)
-        refuse_unfinished(run)
-        refuse_other_database(run)
+        try:
+            admit(run, Purpose.DOWNGRADE)
+        except UnfinishedError as error:
+            raise explain_unfinished(run, error.record) from error
         planned, found = look_at_target(run)
         report = Report(
             run_id=run.id,

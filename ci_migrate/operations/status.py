@@ -20,7 +20,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs import resume, undo_additions
 from ci_migrate.repairs.context import RepairContext
-from ci_migrate.run.authorization import protection
+from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run

@@ -26,8 +26,9 @@ class Repair:
     it does not fit. `mend` does it and proves it; RefusedError means that it did nothing and does not fit after all,
     any other exception that the target must be looked at.
 
-    `approval` is what a signed approval calls this rollback path: where one was needed to go forward, only the paths
-    that it names are taken. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it
+    `approval` is what an approval calls this way: where one is needed, only the ways that it names are taken, and
+    `RepairContext.permit_for` has the permit for this one. "" is for what writes nothing to the target, and so takes
+    no approval. Where nothing fitted, `explain` says why this one did not ("" where nobody would expect it
     to), and `offer` what a person can type for it, with what that would lose (None for nothing).
     """
 
@@ -35,6 +36,6 @@ class Repair:
     order: int
     fits: Callable[[RepairContext], str | None]
     mend: Callable[[RepairContext], Repaired]
-    approval: Literal["", "undo", "downgrade", "restore"] = ""
+    approval: Literal["", "undo", "downgrade", "restore", "forward"] = ""
     explain: Callable[[RepairContext], str] = lambda _context: ""
     offer: Callable[[RepairContext], str | None] = lambda _context: None

@@ -1,10 +1,12 @@
 """What a repair looks at, and what all repairs share: where the target stands, and how that is compared."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
-from ci_migrate.errors import LedgerError
+from ci_migrate.errors import LedgerError, RefusedError
+from ci_migrate.migrations.graph import graph_of, relative
 from ci_migrate.migrations.record import version_table_names
 from ci_migrate.model import (
     Backup,
@@ -12,14 +14,26 @@ from ci_migrate.model import (
     Evidence,
     Fingerprint,
     JournalEntry,
+    Permit,
     Plan,
+    Purpose,
     Report,
     Schema,
     TableContent,
+    repair_subject,
+    sha256_hex,
 )
 from ci_migrate.repairs.diagnosis import Heads, Witness, diagnose, rows_on
 from ci_migrate.repairs.foreign_writes import UNKNOWN, find_unexplained
-from ci_migrate.run.run import LedgerRun, bare_schema, heads_of, restore_copy, show_heads, translate_errors
+from ci_migrate.run.run import (
+    LedgerRun,
+    bare_schema,
+    child_setup,
+    heads_of,
+    restore_copy,
+    show_heads,
+    translate_errors,
+)
 from ci_migrate.run.since_last_run import definitions_of, schema_diff
 
 
@@ -37,6 +51,7 @@ class RepairContext:
     before: Fingerprint
     evidence: Evidence | None
     backup: Backup | None
+    permit: Permit | None = None  # of the repair that mends; who only looks has none
 
     @classmethod
     def of(cls, run: LedgerRun, report: Report) -> "RepairContext":
@@ -53,6 +68,35 @@ class RepairContext:
                 hint="ci-migrate history",
             )
         return cls(run, record.plan, record.before, report.evidence, report.backup)
+
+    def with_permit(self, permit: Permit) -> "RepairContext":
+        """The same, for the one repair that was permitted; what was found once stays found."""
+        found = replace(self, permit=permit)
+        if "diagnosis" in self.__dict__:
+            found.__dict__["diagnosis"] = self.diagnosis
+        return found
+
+    def permit_for(self, way: str) -> Permit:
+        """The permit to mend this way, without which nothing is written. Raises RefusedError where there is none."""
+        if self.permit is None:
+            raise RefusedError("Nothing was permitted: this only looks.")
+        self.permit.require(Purpose.REPAIR, subject=repair_subject(self.run.subject, way))
+        return self.permit
+
+    # ----------------------------------------------------------------- inputs
+
+    @cached_property
+    def changed_file(self) -> str:
+        """The first revision file, or env.py, that is not the one that was rehearsed and approved; "" where all are.
+
+        A repair that runs files of the repository runs those, or none.
+        """
+        folder = self.run.settings.project_dir
+        for revision in self.plan.revisions:
+            if _sha256(folder / revision.file) != revision.sha256:
+                return revision.file
+        env = Path(graph_of(self.run.workers, child_setup(self.run, "check")).env_file)
+        return "" if _sha256(env) == self.plan.env_sha256 else relative(str(env), folder)
 
     # ----------------------------------------------------------------- where the target stands
 
@@ -125,3 +169,7 @@ class RepairContext:
         return find_unexplained(
             {t: expected.get(t) for t in expected.keys() | now.keys() if t not in ours}, now
         )
+
+
+def _sha256(file: Path) -> str:
+    return sha256_hex(file.read_bytes()) if file.exists() else ""

@@ -1,9 +1,9 @@
 """Revisions committed before the failing one: kept, or taken back by the downgrade that the dry run proved."""
 
 from ci_migrate.errors import RefusedError
-from ci_migrate.migrations.requests import Mode, RunRequest, make_table
+from ci_migrate.migrations.requests import RunRequest, make_table, migrate_request
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Direction, Progress, TargetState
+from ci_migrate.model import Direction, Progress, TargetState, repair_subject
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
@@ -43,9 +43,17 @@ def fits_back(context: RepairContext) -> str | None:
         and context.run.settings.on_failure == "back"
         and context.evidence is not None
         and context.evidence.way_back.proven
+        and not context.changed_file
     ):
         return "downgrade the revisions that were committed"
     return None
+
+
+def explain_back(context: RepairContext) -> str:
+    """Why the downgrade that was rehearsed is not run."""
+    wanted = context.diagnosis.found is Progress.COMMITTED and context.run.settings.on_failure == "back"
+    changed = context.changed_file if wanted else ""
+    return f"No downgrade is run: {changed} is not the file that was rehearsed." if changed else ""
 
 
 def mend_back(context: RepairContext) -> Repaired:
@@ -77,12 +85,14 @@ def downgrade(context: RepairContext) -> Ended:
     done = revisions_done(context.plan, evidence, commit_point)
     request = RunRequest(
         setup=child_setup(run, "repair", direction=Direction.DOWNGRADE),
-        mode=Mode.MIGRATE,
         contexts=tuple(make_table(c, heads[n], done[n][::-1]) for n, c in enumerate(context.plan.contexts)),
+    )
+    request = migrate_request(
+        context.permit_for("downgrade"), repair_subject(run.subject, "downgrade"), request
     )
     heart = Heartbeat(run, run.database)
     return run.workers.run(request, heart.around(lambda _event: None), tick=heart.beat)
 
 
 KEEP = Repair("keep-prefix", 30, fits_keep, mend_keep, offer=offer_keep)
-BACK = Repair("downgrade", 40, fits_back, mend_back, approval="downgrade")
+BACK = Repair("downgrade", 40, fits_back, mend_back, approval="downgrade", explain=explain_back)

@@ -92,7 +92,7 @@ def _restore(context: RepairContext, backup: Backup) -> str:
     run = context.run
     run.ledger.update_run(run.subject, phase="repairing")
     with run.watch("restore", backup.backup_size), journal_restore(run.ledger, run.subject, 0):
-        where = restore(run.database, backup, run.catalog)
+        where = restore(context.permit_for("restore"), run.database, backup, run.catalog)
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return where
 

@@ -150,7 +150,12 @@ def _put_back(context: RepairContext, half: HalfDone, backup: Backup) -> list[st
             with journal_restore(run.ledger, run.subject, half.commit_point):
                 # and they are looked at again when nobody else can write there
                 restore_tables(
-                    run.database, source, backup, tables, lambda found: find_unexplained(half.tables, found)
+                    context.permit_for("restore"),
+                    run.database,
+                    source,
+                    backup,
+                    tables,
+                    lambda found: find_unexplained(half.tables, found),
                 )
             differences = other_rows(expected, run.database.contents(tables))
         run.ledger.audit("tables restored", run.subject, backup=backup.backup_id, tables=", ".join(tables))

@@ -1,14 +1,20 @@
 """`repair --forward`: run what is left of a migration that stopped, and leave out what is committed."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ci_migrate.errors import RefusedError
-from ci_migrate.migrations.requests import Mode, RunRequest, Skip
-from ci_migrate.model import EntryKind, Evidence, JournalEntry, Progress, Statement, TargetState
+from ci_migrate.migrations.requests import RunRequest, Skip, migrate_request
+from ci_migrate.model import (
+    EntryKind,
+    Evidence,
+    JournalEntry,
+    Progress,
+    Statement,
+    TargetState,
+    repair_subject,
+)
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import Ran, begun, sent_of, standing_commits, within
@@ -61,10 +67,8 @@ def why_not(context: RepairContext) -> str:
     evidence, commit_point = context.evidence, context.diagnosis.commit_point
     if evidence is None or commit_point is None:
         return "it is not known how far the migration got"
-    folder = context.run.settings.project_dir
-    changed = [r.file for r in context.plan.revisions if _sha256(folder / r.file) != r.sha256]
-    if changed:
-        return f"{changed[0]} is not the file that was rehearsed"
+    if context.changed_file:
+        return f"{context.changed_file} is not the file that was rehearsed"
     entries = context.read_journal()
     undoing = [e.kind for e in entries if e.kind in (EntryKind.STATEMENT, EntryKind.UNDO, EntryKind.UNDONE)]
     if undoing and undoing[-1] is EntryKind.UNDO:
@@ -102,10 +106,10 @@ def resume(context: RepairContext) -> list[str]:
     sent = sent_of(entries, half, commit_point) if half else []
     request = RunRequest(
         setup=child_setup(run, "migrate"),
-        mode=Mode.MIGRATE,
         contexts=rest.contexts,
         skip=Skip(context=half[0], revision=half[1], digests=tuple(sent)) if half and sent else None,
     )
+    request = migrate_request(context.permit_for("forward"), repair_subject(run.subject, "forward"), request)
     with run.ledger.journal(run.subject) as journal:
         resumed = JournalEntry(
             kind=EntryKind.RESUMED,
@@ -135,10 +139,6 @@ def _without_committed(
     return tuple(
         s for s in rehearsed if (s.context, s.revision) != half or s.position > done or s.repeats > 1
     )
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
 
 
 def _half_done(evidence: Evidence, commit_point: int) -> Ran | None:
@@ -176,4 +176,4 @@ def _lost_commits(
     ]
 
 
-REPAIR = Repair("forward", 5, fits, mend, explain=explain, offer=offer)
+REPAIR = Repair("forward", 5, fits, mend, approval="forward", explain=explain, offer=offer)

@@ -143,6 +143,7 @@ def _undo(context: RepairContext, evidence: Evidence, added: Additions) -> list[
         if wrong := differences(schema):
             raise DirtyError(f"it does not lead back: {'; '.join(wrong[:3])}")
 
+    context.permit_for("undo")
     with run.ledger.journal(run.subject) as journal:
         undoes_additions(run.database).undo(added.statements, _write_ahead(journal), check)
         wrong = context.prove_heads(number) + differences(context.read_schema())

@@ -1,48 +1,239 @@
-"""The one door: what the ledger, not the repository, demands before a target is written.
+"""The one door: whatever writes to a target, or takes a way back away, is let through here and gets a Permit.
 
-Settings can only tighten what stands here. Every refusal is put into the audit trail.
+It looks at freeze, protection, stage tags, an unfinished run, identity, inputs and token, in this order and nowhere
+else. What the ledger demands stands above settings, which can only tighten it. Each refusal is put into the audit
+trail.
 """
 
-import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci_migrate.approval import tokens
-from ci_migrate.approval.command_lines import generate_command, request_command
-from ci_migrate.approval.decision import Decision
-from ci_migrate.approval.payload import Facts, evidence_digest, payload_diff
-from ci_migrate.approval.requester import actors, commit_of
-from ci_migrate.approval.signers import parse_signers
-from ci_migrate.approval.trust import Trust, trust_lines
-from ci_migrate.approval.verification import Verified
-from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError, RefusedError
-from ci_migrate.ledger import protection as ledger_protection
-from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.ledger.protection import Protection
-from ci_migrate.model import Approvable, Approval, Direction, Plan, Report, TokenKind
-from ci_migrate.run.run import LedgerRun, Run
+from ci_migrate.approval.payload import STAGE_OF, WAYS_BACK
+from ci_migrate.approval.requester import actors
+from ci_migrate.errors import CiMigrateError, DirtyError, NotApprovedError, RefusedError
+from ci_migrate.model import (
+    Approvable,
+    Approval,
+    Permit,
+    Plan,
+    ProtectionChange,
+    Purpose,
+    RunRecord,
+    RunRepair,
+    TokenKind,
+    TokenRecord,
+    repair_subject,
+)
+from ci_migrate.model.permit import SEAL
+from ci_migrate.run.approvals import (
+    claim_approval,
+    how_to_approve,
+    protection,
+    refuse_wrong_kind,
+    reserve_approval,
+    tell_refused,
+    trust,
+)
+from ci_migrate.run.identity import database_of
+from ci_migrate.run.run import Run, require_ledger
+from ci_migrate.settings.settings import Settings
+from ci_migrate.verbs import Verb
 
-STAGES = {Direction.DOWNGRADE: "rollback", Direction.RESTORE: "restore"}
-"""What settings call the directions that do not go forward."""
+MIGRATING = (Purpose.UPGRADE, Purpose.DOWNGRADE, Purpose.STAMP)
+"""What walks the pipeline."""
+
+TAGGED_AS = {Purpose.DOWNGRADE: "rollback", Purpose.RESTORE: "restore", Purpose.REMOVAL: "restore",
+             Purpose.REPAIR: "repair"}  # fmt: skip
+"""Whose tags count for what does not go forward. Without its backups nothing is restored, so a removal is as one."""
+
+FORWARD = "forward"
+"""The way of a repair that runs what is left; the others are `WAYS_BACK`, and "" is one that writes nothing."""
 
 
-def protection(run: Run) -> Protection:
-    """What the ledger says of the target."""
-    return ledger_protection.read(run.ledger)
+@dataclass(frozen=True)
+class Intent:
+    """What is to be written or taken away.
+
+    `approvable` makes what an approval is given for, where one is needed: that may take a look at the target.
+    """
+
+    purpose: Purpose
+    subjects: tuple[str, ...]
+    approvable: Callable[[], Approvable]
+    words: str  # what needs the approval
+    way: str = ""  # of a repair
+    moved: bool = False  # another database may rightly be there
+    tightens: bool = False  # only what is protected already asks for an approval of this
+
+    @classmethod
+    def migrate(cls, plan: Plan) -> "Intent":
+        """Run a plan: upgrade, downgrade or stamp."""
+        return cls(Purpose(plan.purpose), (plan.digest,), lambda: plan, "This run")
+
+    @classmethod
+    def change(
+        cls, change: ProtectionChange, words: str, *, moved: bool = False, tightens: bool = False
+    ) -> "Intent":
+        """Change the protection."""
+        return cls(
+            Purpose.PROTECTION, (change.destination,), lambda: change, words, moved=moved, tightens=tightens
+        )
+
+    @classmethod
+    def repair(cls, run: Run, record: RunRecord, way: str = "") -> "Intent":
+        """Mend what a run left, one way: "undo", "downgrade", "restore", "forward"; "" for what writes nothing."""
+        subjects = (
+            repair_subject(record.run_id, way),
+            *([record.backup_id] if way == "restore" and record.backup_id else []),
+        )
+        words = f"The repair of run {record.run_id} ({way or 'nothing is written'})"
+        moved = record.phase == "repairing"
+        return cls(
+            Purpose.REPAIR,
+            subjects,
+            lambda: repair_of(run, record, forward=way == FORWARD),
+            words,
+            way,
+            moved,
+        )
 
 
-def why_needed(run: Run, direction: Direction) -> str:
-    """Why writing in this direction needs an approval, in words; "" where it does not."""
+def repair_of(run: Run, record: RunRecord, *, forward: bool) -> RunRepair:
+    """What an approval of a repair is given for."""
+    return RunRepair(
+        target=run.settings.target,
+        identity=run.database.identity(),
+        run_id=record.run_id,
+        forward=forward,
+        plan_digest=record.plan.digest if record.plan is not None else "",
+    )
+
+
+class UnfinishedError(DirtyError):
+    """A run did not end; the gate knows how to say in what state it left the target."""
+
+    def __init__(self, run: Run, record: RunRecord) -> None:
+        super().__init__(
+            f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end.",
+            state="The target is left as it is.",
+            hint=f"ci-migrate repair --target {run.settings.target}",
+        )
+        self.record = record
+
+
+# --------------------------------------------------------------------------- the door
+
+
+def authorize(run: Run, intent: Intent, evidence: str | None = None) -> Permit:
+    """Let a run write, or take away, what it intends; where an approval is needed it is used up by this.
+
+    Args:
+        run: this run, with its token.
+        intent: what is to be done.
+        evidence: the digest of what a dry run gave; None where there was none.
+
+    Raises:
+        NotApprovedError: the target is frozen, or there is no approval of this.
+        RefusedError, DirtyError: as `admit`.
+    """
+    _admit(run, intent)
+    approval = None
+    if why_approval(run, intent):
+        approval = _used_already(run, intent)
+        if approval is None:
+            approval = _reserve(run, intent, evidence)
+            claim_approval(require_ledger(run), approval)
+    return Permit(run.id, intent.purpose, intent.subjects, approval, seal=SEAL)
+
+
+def foresee(run: Run, intent: Intent) -> Approval | None:
+    """As `authorize`, before anybody is asked or anything is copied: the token is reserved, and not used up yet."""
+    _admit(run, intent)
+    return _reserve(run, intent, None) if why_approval(run, intent) else None
+
+
+def _admit(run: Run, intent: Intent) -> None:
+    admit(run, intent.purpose, goes_on=_goes_on(run, intent), moved=intent.moved)
+
+
+def admit(run: Run, purpose: Purpose, *, goes_on: bool = False, moved: bool = False) -> None:
+    """All that the door looks at but the token.
+
+    Args:
+        run: this run.
+        purpose: what is to be done.
+        goes_on: this run has begun to write, and brings that to its end.
+        moved: another database may rightly be there: a restore was cut short, or its identity is to be accepted.
+
+    Raises:
+        NotApprovedError: the target is frozen.
+        RefusedError: the verb leaves out what this target needs, or this is not the database that it was.
+        UnfinishedError: an unfinished run must be repaired first.
+    """
+    found = protection(run)
+    if purpose is not Purpose.PROTECTION and not goes_on:
+        _refuse_frozen(run, found.frozen)
+    if purpose in MIGRATING:
+        if found.protected:
+            refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
+        refuse_unfinished(run)
+    if purpose in (*MIGRATING, Purpose.REPAIR, Purpose.PROTECTION) and not moved and not goes_on:
+        refuse_other_database(run)
+    # inputs: compared where the plan is, in the stage `check` and by the repairs that run files
+
+
+def _goes_on(run: Run, intent: Intent) -> bool:
+    """Whether a run mends what it has just done itself: what was begun before a freeze is brought to its end."""
+    return intent.purpose is Purpose.REPAIR and run.subject == run.id
+
+
+def why_approval(run: Run, intent: Intent) -> str:
+    """Why this needs an approval, in words; "" where it does not."""
+    if intent.tightens and not protection(run).protected:
+        return ""
+    if intent.purpose is not Purpose.REPAIR:
+        return why_needed(run, intent.purpose)
+    if not intent.way:
+        return ""
+    why = why_needed(run, Purpose.REPAIR)
+    # whatever the settings say by now: who approved the run approved these ways
+    return why or ("the run was approved" if _approvals_of(run) else "")
+
+
+def why_needed(run: Run, purpose: str) -> str:
+    """Why writing for this purpose (or in this direction) needs an approval, in words; "" where it does not."""
     found = protection(run)
     if found.protected:
         return f"the database is protected since {found.since[:10]}"
-    if run.settings.needs_approval(STAGES.get(direction, "migrate")):
+    if run.settings.needs_approval(TAGGED_AS.get(Purpose(purpose), "migrate")):
         return run.settings.production_reason or "this stage needs an approval"
     return ""
 
 
-def refuse_frozen(run: Run) -> None:
-    """Raise NotApprovedError where the target is frozen: then no token helps."""
-    frozen = protection(run).frozen
+def first_look(run: Run) -> CiMigrateError | None:
+    """Verify and reserve a signed token, before anything of the repository runs; what is wrong with it, if it is.
+
+    It is told, not raised: a run that has nothing to do needs no token, and nobody knows that yet.
+    """
+    if run.token is None or run.ledger is None or not why_needed(run, run.direction):
+        return None
+    try:
+        trusted = trust(run)
+        refuse_wrong_kind(run, run.token.reveal(), trusted)
+        if trusted is not None:
+            tokens.reserve_signed(
+                run.ledger, run.token.reveal(), trusted, actors(run.settings.environ), run.id
+            )
+    except CiMigrateError as error:
+        return error
+    return None
+
+
+# --------------------------------------------------------------------------- what forbids
+
+
+def _refuse_frozen(run: Run, frozen: str) -> None:
     if frozen:
         error = NotApprovedError(
             f"Target {run.settings.target} is frozen: {frozen}.",
@@ -50,6 +241,36 @@ def refuse_frozen(run: Run) -> None:
         )
         tell_refused(run, error)
         raise error
+
+
+def refuse_careless(settings: Settings, verb: Verb, why: str) -> None:
+    """Raise RefusedError for what nobody may leave out on production; `why` it is one."""
+    if verb.leaves_out:
+        raise RefusedError(
+            f"`{verb.name}` leaves out {verb.leaves_out}; target {settings.target} is a production one ({why}).",
+            hint="Use `ci-migrate run`.",
+        )
+    if not verb.rehearses_first:
+        return
+    if settings.dry_run == "off":
+        raise RefusedError(
+            f"dry-run is off ({settings.sources['dry-run']}), and target {settings.target} is a production one "
+            f"({why}).",
+            hint='Set dry-run = "backup".',
+        )
+    if not settings.auto_backup:
+        raise RefusedError(
+            f"auto-backup is off ({settings.sources['auto-backup']}), and target {settings.target} is a production "
+            f"one ({why}): there would be nothing to rehearse on, and no rollback path.",
+            hint="Set auto-backup = true.",
+        )
+
+
+def refuse_unfinished(run: Run) -> None:
+    """Raise UnfinishedError where a run of this database must be repaired first."""
+    record = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
+    if record is not None:
+        raise UnfinishedError(run, record)
 
 
 def refuse_other_database(run: Run) -> None:
@@ -67,220 +288,55 @@ def refuse_other_database(run: Run) -> None:
         raise error
 
 
-@dataclass(frozen=True)
-class TokenApprover:
-    """Grants what this run's token was made for; the built-in approver.
-
-    `evidence` is the digest of what the dry run gave, None where there was none.
-    """
-
-    run: Run
-    evidence: str | None = None
-
-    def decide(self, plan: Plan) -> Decision:
-        """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
-        if self.run.token is None:
-            return Decision(granted=None, reason="no token was given")
-        approval = reserve_approval(self.run, plan, evidence=self.evidence)
-        return Decision(
-            granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
-        )
+# --------------------------------------------------------------------------- approvals that were used, or are given now
 
 
-def first_look(run: Run) -> CiMigrateError | None:
-    """Verify and reserve a signed token, before anything of the repository runs; what is wrong with it, if it is.
-
-    It is told, not raised: a run that has nothing to do needs no token, and nobody knows that yet.
-    """
-    if run.token is None or run.ledger is None or not why_needed(run, run.direction):
+def permitted_ways(run: Run) -> frozenset[str] | None:
+    """The ways of a repair that the approvals of the repaired run name; None where it takes none: all are open."""
+    if not why_needed(run, Purpose.REPAIR) and not _approvals_of(run):
         return None
-    try:
-        trusted = trust(run)
-        _refuse_wrong_kind(run, run.token.reveal(), trusted)
-        if trusted is not None:
-            tokens.reserve_signed(
-                run.ledger, run.token.reveal(), trusted, actors(run.settings.environ), run.id
-            )
-    except CiMigrateError as error:
-        return error
-    return None
+    record = run.ledger.run(run.subject) if run.ledger is not None else None
+    digest = record.plan.digest if record is not None and record.plan is not None else None
+    return frozenset(way for used in _approvals_of(run) for way in _ways_of(used, digest))
 
 
-def trust(run: Run) -> Trust | None:
-    """Who may approve: whom the ledger names, else `CI_MIGRATE_TRUST`; None where confirmation tokens do.
+def _ways_of(used: TokenRecord, plan_digest: str | None) -> tuple[str, ...]:
+    """What an approval that was used by a run allows a repair of it to do.
 
-    Raises:
-        NotApprovedError: lines that can't be used; then nobody is trusted.
+    To go back to where the run began is what each approval allows, by the ways that a signed one names; to run what is
+    left is what an approval of this very plan allows. One of a repair allows that repair.
     """
-    found = protection(run)
-    rules = found.rules
-    signers = (*parse_signers(rules.approvers), *parse_signers(rules.emergency, emergency=True))
-    signers = signers or parse_signers(trust_lines(run.settings.environ, run.settings.project_dir))
-    if not signers:
+    confirmed = used.approval.kind is TokenKind.CONFIRMATION
+    back = WAYS_BACK if confirmed else tuple(way for way in WAYS_BACK if way in used.stages)
+    if used.direction is Purpose.REPAIR:
+        return (FORWARD,) if used.destination.endswith(f" {FORWARD}") else back
+    if used.approval.plan_digest != plan_digest:
+        return ()
+    if STAGE_OF[used.direction] != STAGE_OF[Purpose.UPGRADE]:
+        back = WAYS_BACK  # one that goes back itself can name none
+    return (FORWARD, *back)
+
+
+def _approvals_of(run: Run) -> tuple[TokenRecord, ...]:
+    return tokens.used_by(run.ledger, run.subject) if run.ledger is not None else ()
+
+
+def _used_already(run: Run, intent: Intent) -> Approval | None:
+    """The approval that this run has used for this before: the stage `approve` did, or a repair that was killed."""
+    approvals = _approvals_of(run)
+    if intent.purpose is Purpose.REPAIR:
+        if intent.way not in (permitted_ways(run) or ()):
+            return None
+        return approvals[-1].approval
+    if intent.purpose not in MIGRATING:
         return None
-    active = {signer.key for signer in signers}
-    return Trust(
-        signers=(*signers, *(s for s in parse_signers(found.revoked) if s.key not in active)),
-        revoked=frozenset(s.fingerprint for s in parse_signers(found.revoked) if s.key not in active),
-        min_approvals=rules.min_approvals,
-        forbid_self_approval=rules.forbid_self_approval,
-    )
+    return next((a.approval for a in approvals if a.approval.plan_digest in intent.subjects), None)
 
 
-def evidence_of(report: Report) -> str | None:
-    """The digest of what a dry run gave, as a request for an approval has it; None where there was none."""
-    plan, evidence = report.plan, report.evidence
-    if plan is None or evidence is None:
-        return None
-    return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
-
-
-def reserve_approval(
-    run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None
-) -> Approval:
-    """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
-
-    Args:
-        run: this run, with its token.
-        plan: what is to be approved.
-        what: needs the approval, in words.
-        evidence: the digest of what the dry run gave; None where there was none yet.
-
-    Raises:
-        NotApprovedError: there is no token, or why it is of no use.
-    """
-    try:
-        return _reserve(run, plan, what, evidence)
-    except CiMigrateError as error:
-        tell_refused(run, error)
-        raise
-
-
-def _reserve(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
-    if run.token is None or run.ledger is None:
+def _reserve(run: Run, intent: Intent, evidence: str | None) -> Approval:
+    approvable = intent.approvable()
+    if _goes_on(run, intent):  # its token was for the way forward, and has been looked at
         raise NotApprovedError(
-            f"{what} needs an approval.",
-            hint=f"{how_to_approve(run, plan)}, then again with CI_MIGRATE_TOKEN",
+            f"{intent.words} is not in the approval of this run.", hint=how_to_approve(run, approvable)
         )
-    trusted = trust(run)
-    _refuse_wrong_kind(run, run.token.reveal(), trusted)
-    asking = actors(run.settings.environ)
-    if trusted is None:
-        approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.id)
-        if protection(run).rules.forbid_self_approval:
-            refuse_self_approval(approval.approved_by, asking)
-        return approval
-    verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.id)
-    _refuse_other(run, run.ledger, verified, plan, evidence)
-    return tokens.signed_approval(verified.payload, verified.approved_by)
-
-
-def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
-    """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
-    token = run.token.reveal() if run.token is not None else ""
-    trusted = trust(run)
-    if run.token is None or trusted is None:
-        if run.token is not None:
-            _refuse_wrong_kind(run, run.token.reveal(), trusted)
-        return tokens.validate(ledger, token, plan)
-    _refuse_wrong_kind(run, run.token.reveal(), trusted)
-    verified = tokens.validate_signed(ledger, token, trusted, actors(run.settings.environ))
-    _refuse_other(run, ledger, verified, plan, None)
-    return tokens.signed_approval(verified.payload, verified.approved_by)
-
-
-def how_to_approve(run: Run, plan: Approvable) -> str:
-    """The command that gives an approval of a plan, or writes the request for one."""
-    if trust(run) is None:
-        return f"{shlex.join(generate_command(plan))} --reason 'why'"
-    command = shlex.join(request_command(plan))
-    return f"{command} --reason 'why'" if command.startswith("ci-migrate approve") else command
-
-
-def ways_back(run: Run) -> tuple[str, ...] | None:
-    """How the signed token of the run that is repaired allows going back; None where it used none to go forward."""
-    stages = None if run.ledger is None else tokens.signed_stages(run.ledger, run.subject)
-    return stages if stages is not None and "migrate" in stages else None
-
-
-def _refuse_other(
-    run: Run, ledger: Ledger, verified: Verified, plan: Approvable, evidence: str | None
-) -> None:
-    facts = Facts(
-        plan=plan,
-        target_uuid=ledger.uuid,
-        commit=commit_of(run.settings.environ),
-        evidence_digest=evidence,
-    )
-    named = payload_diff(verified.payload, facts)
-    if named:
-        raise NotApprovedError(
-            f"The token was made for something else: {'; '.join(named[:5])}.",
-            hint="Ask for another approval: run again, and send the approvers approval-request.json.",
-        )
-
-
-def _refuse_wrong_kind(run: Run, token: str, trusted: Trust | None) -> None:
-    """Raise NotApprovedError for a token that is sound, and not of the kind that counts on this target."""
-    kind = tokens.kind_of(token)
-    if trusted is not None and kind is TokenKind.CONFIRMATION:
-        refuse_confirmation(run)
-    if trusted is None and kind is TokenKind.SIGNED:
-        raise NotApprovedError(
-            f"The token is signed, and nobody says whose signature counts on target {run.settings.target}.",
-            hint=f"ci-migrate protect --target {run.settings.target} --approver 'NAME ssh-ed25519 AAAA...'",
-        )
-
-
-def refuse_confirmation(run: Run) -> None:
-    """Raise NotApprovedError where approvers are registered: then a confirmation token is worth nothing."""
-    if trust(run) is not None:
-        raise NotApprovedError(
-            f"Target {run.settings.target} has approvers: a confirmation token is not enough, they sign.",
-            hint="Send them approval-request.json.",
-        )
-
-
-def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -> None:
-    """Raise NotApprovedError where somebody approves what they themselves start."""
-    both = [name for name in approved_by if name.casefold() in asking]
-    if both:
-        raise NotApprovedError(
-            f"{both[0]} asks and approves: on this target that takes two people.",
-            hint="Let somebody else approve.",
-        )
-
-
-def claim_approval(run: LedgerRun, approval: Approval) -> None:
-    """Use an approval up: committed in the ledger, and noted create-only where backups are.
-
-    The note keeps a token used even if the ledger is lost or put back to an older state.
-
-    Raises:
-        NotApprovedError: another run used it, or it was revoked.
-        CiMigrateError: it could not be noted; nothing may run.
-    """
-    try:
-        tokens.claim(run.ledger, approval.approval_id, run.id)
-        try:
-            mine = run.catalog.storage.claim(approval.approval_id, run.id.encode())
-        except OSError as error:
-            raise BackupError(
-                f"The use of {approval.approval_id} could not be noted in {run.catalog.storage.place}: "
-                f"{error.strerror}.",
-                hint="Backups and notes go to the same place: make it writable.",
-            ) from error
-        if not mine:
-            raise NotApprovedError(
-                f"The token was used already: {run.catalog.storage.place} has a note of it, the ledger had none.",
-                hint="Somebody put the ledger back to an older state: ci-migrate audit verify",
-            )
-    except CiMigrateError as error:
-        tell_refused(run, error)
-        raise
-
-
-def tell_refused(run: Run, error: CiMigrateError) -> None:
-    """Put a refusal into the audit trail."""
-    if run.ledger is not None:
-        run.ledger.audit("refused", run.id, command=run.verb.name, words=error.what)
+    return reserve_approval(run, approvable, f"{intent.words} ({why_approval(run, intent)})", evidence)

@@ -17,7 +17,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Report
 from ci_migrate.operations.backups import restore_plan
 from ci_migrate.operations.status import sound_plan
-from ci_migrate.run.authorization import trust, validate_token
+from ci_migrate.run.approvals import trust, validate_token
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session

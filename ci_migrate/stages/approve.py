@@ -6,13 +6,8 @@ from functools import partial
 from ci_migrate.approval.decision import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
-from ci_migrate.run.authorization import (
-    TokenApprover,
-    claim_approval,
-    evidence_of,
-    how_to_approve,
-    why_needed,
-)
+from ci_migrate.run.approvals import TokenApprover, claim_approval, evidence_of, how_to_approve
+from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.run import Run, WritingRun
 from ci_migrate.timeouts import call_with_timeout
 

@@ -15,7 +15,8 @@ from ci_migrate.model import (
     sha256_hex,
 )
 from ci_migrate.reports.story import plural
-from ci_migrate.run.authorization import reserve_approval, tell_refused, why_needed
+from ci_migrate.run.approvals import reserve_approval, tell_refused
+from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, child_setup, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run

@@ -8,13 +8,14 @@ from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import without_version_tables
-from ci_migrate.migrations.requests import Mode, RunRequest
+from ci_migrate.migrations.requests import RunRequest, migrate_request
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
     Direction,
     Fingerprint,
     Outcome,
+    Permit,
     Plan,
     Report,
     StageResult,
@@ -23,6 +24,8 @@ from ci_migrate.model import (
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.reports.story import plural
+from ci_migrate.run.approvals import evidence_of
+from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of, show_heads
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -38,6 +41,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             return StageResult(
                 stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
             )
+        permit = authorize(run, Intent.migrate(plan), evidence_of(report))
         before = Fingerprint.of(bare_schema(run.database, plan))
         run.ledger.update_run(
             run.id,
@@ -60,7 +64,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
         )
     with journal:
         ended, blocked = _try_patiently(
-            RepairContext(run, plan, before, report.evidence, report.backup), journal
+            RepairContext(run, plan, before, report.evidence, report.backup), permit, journal
         )
     return _judge(run, plan, ended, blocked)
 
@@ -78,7 +82,7 @@ def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
     return ""
 
 
-def _try_patiently(context: RepairContext, journal: Journal) -> tuple[Ended, str]:
+def _try_patiently(context: RepairContext, permit: Permit, journal: Journal) -> tuple[Ended, str]:
     """Try again after a lock timeout that rolled back cleanly, with growing pauses, from where the target is.
 
     Returns how the last try ended, and who was in the way.
@@ -90,11 +94,11 @@ def _try_patiently(context: RepairContext, journal: Journal) -> tuple[Ended, str
         watcher = Watcher(run, context.plan, rest.rehearsed, journal, started)
         request = RunRequest(
             setup=child_setup(run, "migrate"),
-            mode=Mode.MIGRATE,
             asks=events.JOURNALLED,
             contexts=rest.contexts,
             purge=run.purge,
         )
+        request = migrate_request(permit, context.plan.digest, request)
         ended = watcher.migrate(request)
         failed = ended.failed
         if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:

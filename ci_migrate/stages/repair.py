@@ -6,11 +6,12 @@ from contextlib import ExitStack, suppress
 
 from msgspec.structs import replace as change
 
-from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
+from ci_migrate.approval.payload import WAYS_BACK
+from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, NotApprovedError, RefusedError
 from ci_migrate.model import Diagnosis, Direction, Outcome, Report, StageResult, TargetState
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
-from ci_migrate.run.authorization import ways_back
+from ci_migrate.run.authorization import FORWARD, Intent, authorize
 from ci_migrate.run.run import Run, WritingRun
 
 RELOCK_SECONDS = 5.0
@@ -28,11 +29,15 @@ def run_stage(run: WritingRun, report: Report) -> StageResult:
         if why_not:
             return _give_up(context, why_not)
         diagnosis = context.diagnosis
-        repaired, words = mend_first(context)
+        try:
+            repaired, words = mend_first(context)
+        except NotApprovedError as error:
+            return _give_up(context, f"{error.what}\n{error.hint}", denied=True)
         if repaired is not None and repaired.goes_on:
             context = RepairContext.of(run, report)  # the target stands somewhere else now
-            then, told = mend_first(context)
-            repaired, words = (repaired, words) if then is None else (then, told)
+            with suppress(NotApprovedError):  # then it stays where it is
+                then, told = mend_first(context)
+                repaired, words = (repaired, words) if then is None else (then, told)
         if repaired is None or repaired.state is TargetState.UNKNOWN:
             return _give_up(context, words)
         return _conclude(run, diagnosis, repaired)
@@ -82,16 +87,20 @@ def list_repairs(run: Run) -> list[Repair]:
 
 
 def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
-    """The repairs that fit, with what each would do; without rollback paths that a signed approval leaves out."""
-    ways = ways_back(context.run)
+    """The repairs that fit, with what each would do. Who asks to go forward is not led back."""
     found = []
     for repair in list_repairs(context.run):
-        if ways is not None and repair.approval not in ("", *ways):
+        if context.run.forward and repair.approval in WAYS_BACK:
             continue
         plan = _ask(repair, repair.fits, context)
         if plan is not None:
             found.append((repair, plan))
     return found
+
+
+def is_permitted(repair: Repair, ways: frozenset[str] | None) -> bool:
+    """Whether a repair goes a way that was approved already; `ways` as `permitted_ways` tells."""
+    return ways is None or repair.approval in ("", *ways)
 
 
 def _ask(
@@ -106,20 +115,34 @@ def _ask(
 
 
 def mend_first(context: RepairContext) -> tuple[Repaired | None, str]:
-    """What the first repair did that fits (None: none does), and in words how that ended.
+    """What the first permitted repair did that fits (None: none does), and in words how that ended.
 
     The words begin with why the first one that seemed to fit did nothing.
+
+    Raises:
+        NotApprovedError: what fits is not approved; nothing was done.
     """
-    refused = ""
+    record = context.run.ledger.run(context.run.subject)
+    assert record is not None  # its context was made of it
+    refused, denied = "", None
     for repair, plan in find_fitting(context):
+        try:
+            permit = authorize(context.run, Intent.repair(context.run, record, repair.approval))
+        except NotApprovedError as error:
+            denied = denied or error
+            if repair.approval == FORWARD:  # somebody asked for this one: no other will do
+                break
+            continue
         context.run.tell(f"{context.diagnosis.words}; {plan}")
         try:
-            repaired = _mend(repair, context)
+            repaired = _mend(repair, context.with_permit(permit))
         except RefusedError as error:  # nothing was done: the next one may fit
             refused = refused or f"{error.what} "
             context.run.tell(f"the repair {repair.name} does not fit after all: {error.what}")
         else:
             return repaired, f"{refused}{repaired.words}"
+    if denied is not None:
+        raise denied
     return None, f"{refused}{explain_none(context)}"
 
 
@@ -155,15 +178,19 @@ def list_next_commands(context: RepairContext) -> tuple[str, ...]:
     return tuple(filter(None, commands))
 
 
-def _give_up(context: RepairContext, words: str) -> StageResult:
-    """A target of which nothing is proved: what state it is in, and what a person can type."""
+def _give_up(context: RepairContext, words: str, *, denied: bool = False) -> StageResult:
+    """A target of which nothing is proved: what state it is in, and what a person can type.
+
+    `denied`: what would fit is not approved. Within the run that failed that is not what matters most.
+    """
+    asked = context.run.subject != context.run.id
     commands = list_next_commands(context)
     diagnosis = change(context.diagnosis, next_commands=commands)
     return StageResult(
         stage="repair",
         outcome=Outcome.FAILED,
         message=f"{words}\nState: {diagnosis.words}.\nNext: {' | '.join(commands)}",
-        exit_code=int(ExitCode.FAILED_DIRTY),
+        exit_code=int(ExitCode.NOT_APPROVED if denied and asked else ExitCode.FAILED_DIRTY),
         state=TargetState.UNKNOWN,
         diagnosis=diagnosis,
     )

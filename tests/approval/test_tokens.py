@@ -19,7 +19,7 @@ from ci_migrate.approval.tokens import (
     reserve,
     reserve_signed,
     revoke,
-    signed_stages,
+    used_by,
     validate,
     validate_signed,
 )
@@ -511,8 +511,9 @@ def test_a_signed_token_counts_once(ledger):
     ):
         assert "used already, by run run-1" in error.what
         assert "approval-request.json" in error.hint
-    assert signed_stages(ledger, "run-1") == payload.stages
-    assert signed_stages(ledger, "run-2") is None
+    (used,) = used_by(ledger, "run-1")
+    assert (used.stages, used.approval.plan_digest) == (payload.stages, payload.plan_digest)
+    assert used_by(ledger, "run-2") == ()
     assert ledger.verify_audit() == []
 
 

@@ -11,11 +11,13 @@ import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from backups_support import owner_of_all
+from permits import delete, prune
 from sqlalchemy import URL
 
 from ci_migrate.backups import STORAGES
@@ -367,7 +369,7 @@ def test_R5_a_backup_in_progress_is_never_removed(catalog: Catalog, database: SQ
         assert [(b.status, b.description) for b in other.list()] == [(BackupStatus.FAILED, "being written")]
         assert other.sweep() == []
         with pytest.raises(BackupError, match="being written"):
-            other.delete(backup_id)
+            delete(other, backup_id)
         create(other, database)
         assert (folder / "part").exists()
 
@@ -471,7 +473,7 @@ def test_a_manifest_that_makes_no_sense_is_no_backup(
     assert found.status is BackupStatus.FAILED
     assert why in found.description
     assert catalog.sweep() == []
-    catalog.delete(found.backup_id)
+    delete(catalog, found.backup_id)
     assert catalog.list() == []
 
 
@@ -500,7 +502,7 @@ def test_other_things_in_the_folder_are_not_listed(catalog: Catalog, database: S
      "backup_a/../b_20200101_000000", "..", ".", "backup__20200101_000000", "manifest.json"],
 )  # fmt: skip
 def test_V7_ids_are_looked_at_before_any_path_is_built(catalog: Catalog, backup_id: str) -> None:
-    for act in (check_id, catalog.get, catalog.delete):
+    for act in (check_id, catalog.get, partial(delete, catalog)):
         with pytest.raises(UsageError, match="no backup id"):
             act(backup_id)
 
@@ -515,7 +517,7 @@ def test_an_id_that_is_not_there(catalog: Catalog) -> None:
 
 def test_delete(catalog: Catalog, database: SQLite) -> None:
     one, two = create(catalog, database), create(catalog, database)
-    catalog.delete(one.backup_id)
+    delete(catalog, one.backup_id)
     assert catalog.list() == [two]
     assert folders(catalog) == [two.backup_id]
     assert create(catalog, database).sequence == 3
@@ -544,9 +546,9 @@ def test_R7_killed_while_deleting(catalog: Catalog, database: SQLite) -> None:
 def test_R1_an_empty_policy_is_refused(catalog: Catalog, database: SQLite, keep: int) -> None:
     create(catalog, database)
     with pytest.raises(UsageError, match="every backup"):
-        catalog.prune(keep, owner_of_all(catalog), dry=False)
+        prune(catalog, keep, owner_of_all(catalog), dry=False)
     assert len(catalog.list()) == 1
-    assert catalog.prune(2**70, owner_of_all(catalog), dry=False) == []
+    assert prune(catalog, 2**70, owner_of_all(catalog), dry=False) == []
 
 
 @pytest.fixture
@@ -556,23 +558,23 @@ def history(catalog: Catalog, database: SQLite) -> list[Backup]:
 
 
 def test_prune_keeps_the_last(catalog: Catalog, history: list[Backup]) -> None:
-    assert catalog.prune(3, owner_of_all(catalog), dry=True) == history[:2]
+    assert prune(catalog, 3, owner_of_all(catalog), dry=True) == history[:2]
     assert catalog.list() == history
-    assert catalog.prune(3, owner_of_all(catalog), dry=False) == history[:2]
+    assert prune(catalog, 3, owner_of_all(catalog), dry=False) == history[:2]
     assert catalog.list() == history[2:]
-    assert catalog.prune(3, owner_of_all(catalog), dry=False) == []
+    assert prune(catalog, 3, owner_of_all(catalog), dry=False) == []
 
 
 def test_R2_what_is_not_complete_does_not_count(catalog: Catalog, history: list[Backup]) -> None:
     os.truncate(Path(history[4].backup_path) / PAYLOAD, 5)
     (Path(history[3].backup_path) / "manifest.json").unlink()
-    assert catalog.prune(2, owner_of_all(catalog), dry=False) == history[:1]
+    assert prune(catalog, 2, owner_of_all(catalog), dry=False) == history[:1]
     assert {b.backup_id for b in catalog.list()} == {b.backup_id for b in history[1:]}
 
 
 def test_R6_protected_and_proven_backups_stay(catalog: Catalog, history: list[Backup]) -> None:
     ids = [b.backup_id for b in history]
-    gone = catalog.prune(1, owner_of_all(catalog), protected=[ids[0]], proven=[ids[1], ids[2]], dry=False)
+    gone = prune(catalog, 1, owner_of_all(catalog), protected=[ids[0]], proven=[ids[1], ids[2]], dry=False)
     assert gone == [history[1], history[3]]
 
 
@@ -585,7 +587,7 @@ def test_R9_the_policy_is_per_database(
     assert [b.sequence for b in others] == [1, 2]
     assert [b.catalog_sequence for b in others] == [6, 7]
     assert catalog.list(owner) == history
-    assert catalog.prune(1, owner, dry=False) == history[:4]
+    assert prune(catalog, 1, owner, dry=False) == history[:4]
     assert catalog.list() == [history[4], *others]
 
 
@@ -596,7 +598,7 @@ def test_F5_a_target_that_is_renamed_keeps_its_backups(
     owner = Owner("production", frozenset((database.identity().key,)))
     assert renamed.sequence == 6
     assert catalog.list(owner) == [*history, renamed]
-    assert catalog.prune(2, owner, dry=False) == history[:4]
+    assert prune(catalog, 2, owner, dry=False) == history[:4]
 
 
 def rewrite(backup: Backup, **changes: object) -> None:
@@ -614,7 +616,7 @@ def test_F5_a_manifest_without_identity_goes_by_the_name(
     key = frozenset((database.identity().key,))
     assert len(catalog.list(Owner("dev", key))) == 5
     assert catalog.list(Owner("production", key)) == history[2:]
-    assert [b.backup_id for b in catalog.prune(3, Owner("dev", key), dry=False)] == [
+    assert [b.backup_id for b in prune(catalog, 3, Owner("dev", key), dry=False)] == [
         b.backup_id for b in history[:2]
     ]
 
@@ -630,7 +632,7 @@ def test_F5_a_restore_by_a_rename_keeps_backups_that_nobody_wrote_down_out_of_pr
     owner = Owner("app", frozenset((now.key, "postgresql:7/2")), name_key=now.name_key)
     assert [owner.owns(b) for b in catalog.list()] == [False, False, True, True, True]
     assert all(owner.may_own(b) for b in catalog.list())
-    assert [b.backup_id for b in catalog.prune(1, owner, dry=False)] == [b.backup_id for b in history[2:4]]
+    assert [b.backup_id for b in prune(catalog, 1, owner, dry=False)] == [b.backup_id for b in history[2:4]]
 
 
 def test_F106_a_clock_that_is_put_back_does_not_make_new_backups_old(
@@ -644,14 +646,14 @@ def test_F106_a_clock_that_is_put_back_does_not_make_new_backups_old(
         backups.append(create(catalog, database, migration_version=f"v{number}"))
     ids = [b.backup_id for b in backups]
     assert [b.backup_id for b in catalog.list()] == ids
-    gone = catalog.prune(1, owner_of_all(catalog), proven=ids[:2], dry=False)
+    gone = prune(catalog, 1, owner_of_all(catalog), proven=ids[:2], dry=False)
     assert [b.backup_id for b in gone] == [ids[0], ids[2]], "the newest, and the newest that is proven, stay"
 
 
 def test_retries_of_one_migration_count_once(catalog: Catalog, database: SQLite) -> None:
     backups = [create(catalog, database, migration_version=v) for v in ("v1", "v2", "v3", "v3", "v3")]
-    assert catalog.prune(2, owner_of_all(catalog), dry=True) == backups[:1]
-    assert catalog.prune(1, owner_of_all(catalog), dry=False) == backups[:2]
+    assert prune(catalog, 2, owner_of_all(catalog), dry=True) == backups[:1]
+    assert prune(catalog, 1, owner_of_all(catalog), dry=False) == backups[:2]
 
 
 def test_R11_what_can_not_be_removed_is_named_and_the_rest_stays_listed(
@@ -666,10 +668,10 @@ def test_R11_what_can_not_be_removed_is_named_and_the_rest_stays_listed(
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(BackupError, match=f"{history[1].backup_id} could not be removed: Permission denied"):
-        catalog.prune(2, owner_of_all(catalog), dry=False)
+        prune(catalog, 2, owner_of_all(catalog), dry=False)
     assert catalog.list() == history[1:]
     monkeypatch.undo()
-    assert catalog.prune(2, owner_of_all(catalog), dry=False) == history[1:3]
+    assert prune(catalog, 2, owner_of_all(catalog), dry=False) == history[1:3]
 
 
 # ------------------------------------------------------------------ where they are kept

@@ -14,6 +14,7 @@ from backups_support import owner_of_all
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from permits import delete, prune
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
@@ -116,14 +117,14 @@ class Catalogs(RuleBasedStateMachine):
         # within one second a killed creation may get the id of a deleted backup, and can be deleted too
         if self.there.pop(backup_id, None) is None and backup_id not in self.catalog.storage.ids():
             with pytest.raises(UsageError):
-                self.catalog.delete(backup_id)
+                delete(self.catalog, backup_id)
         else:
-            self.catalog.delete(backup_id)
+            delete(self.catalog, backup_id)
 
     @rule(backup_id=backups)
     def delete_that_is_killed(self, backup_id: str) -> None:
         if self.there.pop(backup_id, None) is not None:
-            in_a_child_that_is_killed(lambda: self.catalog.delete(backup_id), shutil, "rmtree")
+            in_a_child_that_is_killed(lambda: delete(self.catalog, backup_id), shutil, "rmtree")
 
     @rule()
     def sweep_an_hour_later(self) -> None:
@@ -153,8 +154,8 @@ class Catalogs(RuleBasedStateMachine):
     def prune(self, keep: int) -> None:
         before = list(self.there)
         proven = [backup_id for backup_id in before if backup_id in self.proven]
-        told = self.catalog.prune(keep, owner_of_all(self.catalog), proven=self.proven, dry=True)
-        assert self.catalog.prune(keep, owner_of_all(self.catalog), proven=self.proven, dry=False) == told
+        told = prune(self.catalog, keep, owner_of_all(self.catalog), proven=self.proven, dry=True)
+        assert prune(self.catalog, keep, owner_of_all(self.catalog), proven=self.proven, dry=False) == told
         for backup in told:
             del self.there[backup.backup_id]
         assert list(self.there)[-keep:] == before[-keep:]

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from permits import restored
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.databases.postgresql.database import PostgreSQL
@@ -42,7 +42,7 @@ def test_postgresql(postgresql_url, tmp_path):
     catalog = Catalog(LocalStorage(tmp_path / "backups"))
     backup = catalog.create(database, target="dev", version_tables=[VersionTable()], migration_version="head")
     assert database.replaced() == []
-    words = restore(database, backup, catalog)
+    words = restored(database, backup, catalog)
     (kept,) = database.replaced()
     assert kept in words
     assert "--drop-old" in words

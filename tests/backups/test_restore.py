@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from permits import restored
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore, restore_loss, same
+from ci_migrate.backups.restore import restore_loss, same
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, RefusedError
@@ -65,7 +66,7 @@ def test_V9_a_restore_leaves_nothing_of_the_failed_migration(
     database: SQLite, backup: Backup, catalog: Catalog
 ) -> None:
     failed = state(database)
-    words = restore(database, backup, catalog)
+    words = restored(database, backup, catalog)
     assert Fingerprint.of(database.schema()) == backup.fingerprint
     assert database.counts() == backup.row_counts
     assert database.heads([VersionTable()]) == (("3f2a",),)
@@ -86,7 +87,7 @@ def test_V1_V2_a_damaged_backup_is_refused_before_the_target_is_touched(
         payload.unlink()
     before, names = database.file.read_bytes(), sorted(database.file.parent.iterdir())
     with pytest.raises(BackupError, match=PAYLOAD):
-        restore(database, backup, catalog)
+        restored(database, backup, catalog)
     assert database.file.read_bytes() == before
     assert sorted(database.file.parent.iterdir()) == names
 
@@ -98,12 +99,12 @@ def test_a_backup_that_restores_to_something_else_is_refused(
     assert backup.fingerprint is not None
     other = Fingerprint(objects={**backup.fingerprint.objects, "column users.email": "0" * 16})
     with pytest.raises(BackupError, match=r"column users\.email reads differently"):
-        restore(database, msgspec.structs.replace(backup, fingerprint=other), catalog)
+        restored(database, msgspec.structs.replace(backup, fingerprint=other), catalog)
     with pytest.raises(BackupError, match=r"column users\.email reads differently"):
-        restore(database, backup, catalog, expected=other)
+        restored(database, backup, catalog, expected=other)
     rows = {**backup.row_counts, "users": RowCount(rows=3), "gone": RowCount(rows=1)}
     with pytest.raises(BackupError, match="users has 2 rows, 3 were backed up, and 1 more"):
-        restore(database, msgspec.structs.replace(backup, row_counts=rows), catalog)
+        restored(database, msgspec.structs.replace(backup, row_counts=rows), catalog)
     assert database.file.read_bytes() == before
 
 
@@ -111,14 +112,14 @@ def test_an_estimate_proves_nothing_and_refuses_nothing(
     database: SQLite, backup: Backup, catalog: Catalog
 ) -> None:
     rows = {"users": RowCount(rows=1000, exact=False)}
-    restore(database, msgspec.structs.replace(backup, row_counts=rows), catalog)
+    restored(database, msgspec.structs.replace(backup, row_counts=rows), catalog)
 
 
 def test_V11_a_backup_of_another_engine_is_refused(
     database: SQLite, backup: Backup, catalog: Catalog
 ) -> None:
     with pytest.raises(RefusedError, match="postgresql"):
-        restore(database, msgspec.structs.replace(backup, dialect="postgresql"), catalog)
+        restored(database, msgspec.structs.replace(backup, dialect="postgresql"), catalog)
 
 
 def test_a_half_written_backup_is_never_restored(database: SQLite, backup: Backup, catalog: Catalog) -> None:
@@ -126,7 +127,7 @@ def test_a_half_written_backup_is_never_restored(database: SQLite, backup: Backu
     failed = catalog.get(backup.backup_id)
     before = database.file.read_bytes()
     with pytest.raises(BackupError, match="not complete"):
-        restore(database, failed, catalog)
+        restored(database, failed, catalog)
     assert database.file.read_bytes() == before
 
 
@@ -135,11 +136,11 @@ def test_V10_a_restore_can_be_run_again(database: SQLite, backup: Backup, catalo
         writer.execute("BEGIN IMMEDIATE")
         failed = state(database)
         with pytest.raises(Exception, match="locked"):
-            restore(database, backup, catalog)
+            restored(database, backup, catalog)
         writer.execute("ROLLBACK")
     assert state(database) == failed
-    restore(database, backup, catalog)
-    restore(database, backup, catalog)
+    restored(database, backup, catalog)
+    restored(database, backup, catalog)
     assert database.counts() == backup.row_counts
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import s3_support
 from backups_support import owner_of_all
+from permits import delete, prune, restored
 from s3_faults import CUT_ANSWER, CUT_REQUEST, proxy
 from sqlalchemy import URL
 
 from ci_migrate.backups import s3
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.copy import copy
-from ci_migrate.backups.restore import restore
 from ci_migrate.backups.s3 import S3Storage
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
@@ -198,7 +198,7 @@ def test_what_passes_is_tried_again(catalog: Catalog, database: SQLite, faults) 
     faults.rule = each_once
     backup = create(catalog, database)
     catalog.verify(backup)
-    catalog.delete(backup.backup_id)
+    delete(catalog, backup.backup_id)
     assert catalog.list() == []
 
 
@@ -361,10 +361,10 @@ def test_V1_V2_damage_is_found_before_the_target_is_touched(
         with pytest.raises(BackupError, match=PAYLOAD):
             catalog.verify(backup)
         with pytest.raises(BackupError, match=PAYLOAD):
-            restore(database, backup, catalog)
+            restored(database, backup, catalog)
         assert database.file.read_bytes() == before
     s3_support.client().put_object(Bucket=bucket, Key=key, Body=data)
-    restore(database, backup, catalog)
+    restored(database, backup, catalog)
 
 
 @pytest.mark.parametrize("backup_id", ["../../etc", "/etc/passwd", "a\0", "-rf", "", "backup_" + "a" * 300, "backup_а_20200101_000000"])  # fmt: skip # noqa: RUF001
@@ -373,7 +373,7 @@ def test_V7_no_request_is_made_of_a_hostile_id(catalog: Catalog, faults, backup_
     with pytest.raises(UsageError):
         catalog.get(backup_id)
     with pytest.raises(UsageError):
-        catalog.delete(backup_id)
+        delete(catalog, backup_id)
     assert faults.seen == []
 
 
@@ -396,12 +396,14 @@ def test_R2_R11_prune_in_a_bucket(catalog: Catalog, database: SQLite, bucket: st
     bad = history[1].backup_id
     faults.rule = lambda method, path: (503, "SlowDown") if method == "DELETE" and bad in path else None
     with pytest.raises(BackupError, match="too busy") as caught:
-        catalog.prune(1, owner_of_all(catalog), dry=False)
+        prune(catalog, 1, owner_of_all(catalog), dry=False)
     assert caught.value.exit_code is ExitCode.COULD_NOT_TELL
     left = [b.backup_id for b in catalog.list()]
     assert left == [b.backup_id for b in history[2:]]  # the one half way is no backup any more
     faults.rule = lambda _method, _path: None
-    assert [b.backup_id for b in catalog.prune(1, owner_of_all(catalog), dry=False)] == [history[2].backup_id]
+    assert [b.backup_id for b in prune(catalog, 1, owner_of_all(catalog), dry=False)] == [
+        history[2].backup_id
+    ]
     assert catalog.sweep() == [bad]
     assert {key.split("/")[1] for key in s3_support.keys(bucket)} == {b.backup_id for b in history[3:]}
 
@@ -416,11 +418,11 @@ def test_copies_between_a_folder_and_a_bucket(
     assert catalog.list() == [copied]
     with pytest.raises(RefusedError, match="already"):
         copy(backup, local, catalog)
-    local.delete(backup.backup_id)
+    delete(local, backup.backup_id)
     assert copy(copied, catalog, local) == backup == local.get(backup.backup_id)
-    restore(database, local.get(backup.backup_id), local)
+    restored(database, local.get(backup.backup_id), local)
     (Path(backup.backup_path) / PAYLOAD).write_bytes(b"x" * backup.backup_size)
-    catalog.delete(backup.backup_id)
+    delete(catalog, backup.backup_id)
     with pytest.raises(BackupError, match="checksum"):
         copy(backup, local, catalog)
     assert catalog.list() == []

@@ -9,10 +9,11 @@ import psycopg
 import pymysql
 import pytest
 from backups_support import owner_of_all
+from permits import prune, restored, to_restore
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore, restore_tables
+from ci_migrate.backups.restore import restore_tables
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.base import named_tables, takes_tables
 from ci_migrate.databases.mysql.database import MySQL
@@ -93,7 +94,7 @@ class Place:
         with self.database.scratch("tables_1", self.folder / "scratch") as copy:
             with self.catalog.reading(backup) as folder:
                 copy.load(folder)
-            return restore_tables(self.database, copy, backup, names)
+            return restore_tables(to_restore(backup), self.database, copy, backup, names)
 
     def name(self, table: str) -> str:
         return f"public.{table}" if self.database.dialect == "postgresql" else table
@@ -189,11 +190,11 @@ def test_a_partial_backup_is_never_restored_whole_or_pruned(place):
     whole = [place.backup() for _ in range(2)]
     partial = place.backup("users")
     with pytest.raises(RefusedError, match=r"alone: .*users"):
-        restore(place.database, partial, place.catalog)
-    assert place.catalog.prune(1, owner_of_all(place.catalog), dry=True) == [], "retries of one migration"
+        restored(place.database, partial, place.catalog)
+    assert prune(place.catalog, 1, owner_of_all(place.catalog), dry=True) == [], "retries of one migration"
     place.sql("UPDATE alembic_version SET version_num = 'r2'")
     newer = place.backup()
-    assert place.catalog.prune(1, owner_of_all(place.catalog), dry=False) == whole
+    assert prune(place.catalog, 1, owner_of_all(place.catalog), dry=False) == whole
     assert [b.backup_id for b in place.catalog.list()] == [partial.backup_id, newer.backup_id]
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 from ledger_support import ledger, url
+from permits import protect, unfreeze, unprotect
 
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.protection import Rules
@@ -14,17 +15,17 @@ SECOND = Rules(approvers=("ben key-b", "cem key-c"), forbid_self_approval=True)
 
 def test_rules_are_kept_replaced_and_taken_away(ledger):
     assert protection.read(None) == protection.read(ledger) == protection.UNPROTECTED
-    protection.protect(ledger, FIRST, by="ana")
+    protect(ledger, FIRST, by="ana")
     found = protection.read(ledger)
     assert (found.protected, found.rules, found.by) == (True, FIRST, "ana")
-    protection.protect(ledger, SECOND, by="ben", approval_id="a1")
+    protect(ledger, SECOND, by="ben", approval_id="a1")
     assert protection.read(ledger).rules == SECOND
-    protection.protect(ledger, FIRST, by="ana", approval_id="a2")  # whoever was revoked may come again
+    protect(ledger, FIRST, by="ana", approval_id="a2")  # whoever was revoked may come again
     assert set(protection.read(ledger).rules.approvers) == set(FIRST.approvers)
     protection.freeze(ledger, "incident 42", by="ana")
     assert protection.read(ledger).frozen == "incident 42"
-    protection.unfreeze(ledger, by="ana", approval_id=None)
-    protection.unprotect(ledger, by="ana", approval_id="a3")
+    unfreeze(ledger, by="ana", approval_id=None)
+    unprotect(ledger, by="ana", approval_id="a3")
     left = protection.read(ledger)
     assert msgspec.structs.replace(left, revoked=()) == protection.UNPROTECTED
     assert set(left.revoked) >= {*FIRST.approvers, *SECOND.approvers}

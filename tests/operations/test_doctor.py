@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 
 import pytest
+from permits import protect
 from sqlalchemy import make_url
 
 from ci_migrate.ledger import protection
@@ -37,7 +38,7 @@ def found(project, **environ: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_a_laptop_with_a_protected_target_is_well(shop, ledger):
-    protection.protect(ledger, Rules(approvers=(KEY,)), by="ana")
+    protect(ledger, Rules(approvers=(KEY,)), by="ana")
     rows = found(shop)
     assert {health for health, _, _ in rows.values()} == {"good"}, rows
     assert "1 approver, 1 needed" in rows["protection"][1]
@@ -49,7 +50,7 @@ def test_a_laptop_with_a_protected_target_is_well(shop, ledger):
 def test_only_the_settings_say_that_it_is_production(shop, ledger):
     assert found(shop)["protection"][0] == "advice"
     assert "ci-migrate protect --target live" in found(shop)["protection"][2]
-    protection.protect(ledger, Rules(), by="ana")
+    protect(ledger, Rules(), by="ana")
     assert "whoever reaches the ledger can confirm" in found(shop)["protection"][1]
     protection.freeze(ledger, "incident 42", by="ana")
     assert "--unfreeze" in found(shop)["protection"][2]

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.commands.options import settings_of, target_option, token_of
 from ci_migrate.model import BackupStatus
 from ci_migrate.operations.backups import prune_backups
 from ci_migrate.reports.story import size
@@ -16,12 +16,16 @@ from ci_migrate.verbs import VERBS
 @click.command("prune")
 @click.option("--keep", type=int, help="Of how many migrations backups are kept; default: keep-backups.")
 @click.option("--yes", is_flag=True, help="Really delete them.")
+@click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
 @target_option
 @click.pass_obj
-def command(environment: Environment, /, keep: int | None, yes: bool, **options: Any) -> int:
+def command(
+    environment: Environment, /, keep: int | None, yes: bool, token_file: str | None, **options: Any
+) -> int:
     """Delete backups older than the last migrations; without --yes only say which."""
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest(VERBS["backup prune"]), environment.interrupt) as run:
+    request = GateRequest(VERBS["backup prune"], token=token_of(environment, token_file))
+    with open_session(settings, request, environment.interrupt) as run:
         removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
         failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
     for b in removed:

@@ -12,7 +12,7 @@ from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup
 from ci_migrate.operations.backups import Restoring, drop_old, restore_backup
 from ci_migrate.session import GateRequest, open_session
-from ci_migrate.settings.settings import Settings
+from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.verbs import VERBS
 
 
@@ -46,7 +46,7 @@ def command(
     settings = settings_of(environment, options)
     environment.listen()
     if backup_id is None:
-        return _drop_old(environment, settings, yes=yes)
+        return _drop_old(environment, settings, yes=yes, token=token_of(environment, token_file))
 
     def sure(backup: Backup, lost: Lost) -> None:
         confirm_restore(environment, run, backup, lost, yes=yes, tables=tables)
@@ -68,8 +68,8 @@ def command(
     return 0
 
 
-def _drop_old(environment: Environment, settings: Settings, *, yes: bool) -> int:
-    request = GateRequest(VERBS["backup restore --drop-old"])
+def _drop_old(environment: Environment, settings: Settings, *, yes: bool, token: Secret | None) -> int:
+    request = GateRequest(VERBS["backup restore --drop-old"], token=token)
     with open_session(settings, request, environment.interrupt) as run:
         names = drop_old(run, sure=yes)
     for name in names:

@@ -10,11 +10,11 @@ from ci_migrate.approval.tokens import generate
 from ci_migrate.commands.approve import sign_file
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
+from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
-from ci_migrate.model import Direction, Plan, ProtectionChange
-from ci_migrate.run.authorization import refuse_confirmation
+from ci_migrate.model import Approvable, Direction, Plan
+from ci_migrate.run.approvals import refuse_confirmation
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
@@ -37,11 +37,6 @@ def command(
     request: str | None,
     key: str | None,
     by: str | None,
-    destination: str | None,
-    rollback: bool,
-    stamp: bool,
-    backup_id: str | None,
-    change: str | None,
     expected: str | None,
     quiet: bool,
     **options: Any,
@@ -50,19 +45,20 @@ def command(
 
     With --request and --key it is signed, and neither database nor ledger is reached.
     """
+    wanted = Wanted.take(options)
     if (request is None) != (key is None):
         raise UsageError("--request and --key go together.")
     if request is not None and key is not None:
-        if by or destination or rollback or stamp or backup_id or change or expected is not None:
+        if by or wanted.anything or expected is not None:
             raise UsageError("What is approved stands in the request: --request and --key go alone.")
         click.echo(sign_file(environment, request, key, reason))
         return 0
     settings = settings_of(environment, options)
-    asked = plan_request(VERBS["token generate"], destination, rollback=rollback, stamp=stamp)
+    asked = plan_request(VERBS["token generate"], wanted)
     with open_session(settings, asked, environment.interrupt) as run:
         refuse_confirmation(run)
-        plan = find_approvable(run, backup_id, change, stamp=stamp)
-        if isinstance(plan, Plan) and plan.changes_nothing and not backup_id:
+        plan = find_approvable(run, wanted)
+        if isinstance(plan, Plan) and plan.changes_nothing and not wanted.backup_id:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         if expected is not None and plan.digest != expected:
             raise RefusedError(
@@ -90,11 +86,11 @@ def command(
     return 0
 
 
-def _describe(plan: Plan | ProtectionChange) -> str:
+def _describe(plan: Approvable) -> str:
     """What is approved, for who approves it."""
     place = plan.identity.place
-    if isinstance(plan, ProtectionChange):
-        return f"{plan.destination} on {place}"
+    if not isinstance(plan, Plan):
+        return f"{plan.purpose} of {plan.destination} on {place}"
     at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
     if plan.direction is Direction.RESTORE:
         return f"restore of {plan.destination} on {place}, at {at}"

@@ -10,7 +10,7 @@ from ci_migrate.approval.request import FILE_NAME, approval_request, write_reque
 from ci_migrate.approval.requester import commit_of
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.token.plan import find_approvable, ledger_of
+from ci_migrate.commands.token.plan import Wanted, change_options, find_approvable, ledger_of
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.session import GateRequest, open_session
@@ -18,8 +18,7 @@ from ci_migrate.verbs import VERBS
 
 
 @click.command("request")
-@click.option("--restore", "backup_id", metavar="BACKUP", help="For `ci-migrate backup restore BACKUP`.")
-@click.option("--protection", "change", metavar="CHANGE", help="For `ci-migrate protect|unprotect`.")
+@change_options
 @click.option(
     "--out",
     default=f"ci-migrate-reports/{FILE_NAME}",
@@ -29,15 +28,17 @@ from ci_migrate.verbs import VERBS
 )
 @settings_options
 @click.pass_obj
-def command(
-    environment: Environment, /, backup_id: str | None, change: str | None, out: str, **options: Any
-) -> int:
-    """Write a request that approvers sign, for what no run asks for by itself: a restore, a change of protection."""
-    if (backup_id is None) == (change is None):
-        raise UsageError("Name what it is for: --restore BACKUP or --protection CHANGE.")
+def command(environment: Environment, /, out: str, **options: Any) -> int:
+    """Write a request that approvers sign, for what no run asks for by itself: a restore, a repair, a removal."""
+    wanted = Wanted.take(options)
+    if not wanted.others:
+        raise UsageError(
+            "Name what it is for: --restore BACKUP, --delete-backup BACKUP, --drop-old, --repair RUN or "
+            "--protection CHANGE."
+        )
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
-        plan = find_approvable(run, backup_id, change, stamp=False)
+        plan = find_approvable(run, wanted)
         ledger = ledger_of(run)
         request = approval_request(
             plan,

@@ -7,8 +7,8 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
-from ci_migrate.commands.token.plan import find_approvable, ledger_of, plan_options, plan_request
-from ci_migrate.run.authorization import validate_token
+from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
+from ci_migrate.run.approvals import validate_token
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
 
@@ -24,19 +24,15 @@ def command(
     environment: Environment,
     /,
     token_file: str | None,
-    destination: str | None,
-    rollback: bool,
-    stamp: bool,
-    backup_id: str | None,
-    change: str | None,
     **options: Any,
 ) -> int:
     """Say whether a token could be used now, or why not (exit 4)."""
+    wanted = Wanted.take(options)
     settings = settings_of(environment, options)
     token = token_of(environment, token_file)
-    request = plan_request(VERBS["token validate"], destination, rollback=rollback, stamp=stamp)
+    request = plan_request(VERBS["token validate"], wanted)
     with open_session(settings, request, environment.interrupt) as run:
-        plan = find_approvable(run, backup_id, change, stamp=stamp)
+        plan = find_approvable(run, wanted)
         approval = validate_token(replace(run, token=token), ledger_of(run), plan)
     click.echo(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."

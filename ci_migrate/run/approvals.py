@@ -1,0 +1,221 @@
+"""What an approval is worth on a target: who may give one, and the token that a run was given.
+
+Every refusal is put into the audit trail.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from ci_migrate.approval import tokens
+from ci_migrate.approval.command_lines import generate_command, request_command
+from ci_migrate.approval.decision import Decision
+from ci_migrate.approval.payload import Facts, evidence_digest, payload_diff
+from ci_migrate.approval.requester import actors, commit_of
+from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.trust import Trust, trust_lines
+from ci_migrate.approval.verification import Verified
+from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError
+from ci_migrate.ledger import protection as ledger_protection
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.ledger.protection import Protection
+from ci_migrate.model import Approvable, Approval, Plan, Report, TokenKind
+from ci_migrate.run.run import LedgerRun, Run
+
+
+def protection(run: Run) -> Protection:
+    """What the ledger says of the target."""
+    return ledger_protection.read(run.ledger)
+
+
+def tell_refused(run: Run, error: CiMigrateError) -> None:
+    """Put a refusal into the audit trail."""
+    if run.ledger is not None:
+        run.ledger.audit("refused", run.id, command=run.verb.name, words=error.what)
+
+
+@dataclass(frozen=True)
+class TokenApprover:
+    """Grants what this run's token was made for; the built-in approver.
+
+    `evidence` is the digest of what the dry run gave, None where there was none.
+    """
+
+    run: Run
+    evidence: str | None = None
+
+    def decide(self, plan: Plan) -> Decision:
+        """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
+        if self.run.token is None:
+            return Decision(granted=None, reason="no token was given")
+        approval = reserve_approval(self.run, plan, evidence=self.evidence)
+        return Decision(
+            granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
+        )
+
+
+def trust(run: Run) -> Trust | None:
+    """Who may approve: whom the ledger names, else `CI_MIGRATE_TRUST`; None where confirmation tokens do.
+
+    Raises:
+        NotApprovedError: lines that can't be used; then nobody is trusted.
+    """
+    found = protection(run)
+    rules = found.rules
+    signers = (*parse_signers(rules.approvers), *parse_signers(rules.emergency, emergency=True))
+    signers = signers or parse_signers(trust_lines(run.settings.environ, run.settings.project_dir))
+    if not signers:
+        return None
+    active = {signer.key for signer in signers}
+    return Trust(
+        signers=(*signers, *(s for s in parse_signers(found.revoked) if s.key not in active)),
+        revoked=frozenset(s.fingerprint for s in parse_signers(found.revoked) if s.key not in active),
+        min_approvals=rules.min_approvals,
+        forbid_self_approval=rules.forbid_self_approval,
+    )
+
+
+def evidence_of(report: Report) -> str | None:
+    """The digest of what a dry run gave, as a request for an approval has it; None where there was none."""
+    plan, evidence = report.plan, report.evidence
+    if plan is None or evidence is None:
+        return None
+    return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
+
+
+def reserve_approval(
+    run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None
+) -> Approval:
+    """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
+
+    Args:
+        run: this run, with its token. What it repairs is what the approval is used for.
+        plan: what is to be approved.
+        what: needs the approval, in words.
+        evidence: the digest of what the dry run gave; None where there was none yet.
+
+    Raises:
+        NotApprovedError: there is no token, or why it is of no use.
+    """
+    try:
+        return _reserve(run, plan, what, evidence)
+    except CiMigrateError as error:
+        tell_refused(run, error)
+        raise
+
+
+def _reserve(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
+    if run.token is None or run.ledger is None:
+        raise NotApprovedError(
+            f"{what} needs an approval.",
+            hint=f"{how_to_approve(run, plan)}, then again with CI_MIGRATE_TOKEN",
+        )
+    trusted = trust(run)
+    refuse_wrong_kind(run, run.token.reveal(), trusted)
+    asking = actors(run.settings.environ)
+    if trusted is None:
+        approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.subject)
+        if protection(run).rules.forbid_self_approval:
+            refuse_self_approval(approval.approved_by, asking)
+        return approval
+    verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.subject)
+    _refuse_other(run, run.ledger, verified, plan, evidence)
+    return tokens.signed_approval(verified.payload, verified.approved_by)
+
+
+def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
+    """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
+    token = run.token.reveal() if run.token is not None else ""
+    trusted = trust(run)
+    if run.token is None or trusted is None:
+        if run.token is not None:
+            refuse_wrong_kind(run, run.token.reveal(), trusted)
+        return tokens.validate(ledger, token, plan)
+    refuse_wrong_kind(run, run.token.reveal(), trusted)
+    verified = tokens.validate_signed(ledger, token, trusted, actors(run.settings.environ))
+    _refuse_other(run, ledger, verified, plan, None)
+    return tokens.signed_approval(verified.payload, verified.approved_by)
+
+
+def how_to_approve(run: Run, plan: Approvable) -> str:
+    """The command that gives an approval of a plan, or writes the request for one."""
+    if trust(run) is None:
+        return f"{shlex.join(generate_command(plan))} --reason 'why'"
+    command = shlex.join(request_command(plan))
+    return f"{command} --reason 'why'" if command.startswith("ci-migrate approve") else command
+
+
+def _refuse_other(
+    run: Run, ledger: Ledger, verified: Verified, plan: Approvable, evidence: str | None
+) -> None:
+    facts = Facts(
+        plan=plan,
+        target_uuid=ledger.uuid,
+        commit=commit_of(run.settings.environ),
+        evidence_digest=evidence,
+    )
+    named = payload_diff(verified.payload, facts)
+    if named:
+        raise NotApprovedError(
+            f"The token was made for something else: {'; '.join(named[:5])}.",
+            hint="Ask for another approval: run again, and send the approvers approval-request.json.",
+        )
+
+
+def refuse_wrong_kind(run: Run, token: str, trusted: Trust | None) -> None:
+    """Raise NotApprovedError for a token that is sound, and not of the kind that counts on this target."""
+    kind = tokens.kind_of(token)
+    if trusted is not None and kind is TokenKind.CONFIRMATION:
+        refuse_confirmation(run)
+    if trusted is None and kind is TokenKind.SIGNED:
+        raise NotApprovedError(
+            f"The token is signed, and nobody says whose signature counts on target {run.settings.target}.",
+            hint=f"ci-migrate protect --target {run.settings.target} --approver 'NAME ssh-ed25519 AAAA...'",
+        )
+
+
+def refuse_confirmation(run: Run) -> None:
+    """Raise NotApprovedError where approvers are registered: then a confirmation token is worth nothing."""
+    if trust(run) is not None:
+        raise NotApprovedError(
+            f"Target {run.settings.target} has approvers: a confirmation token is not enough, they sign.",
+            hint="Send them approval-request.json.",
+        )
+
+
+def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -> None:
+    """Raise NotApprovedError where somebody approves what they themselves start."""
+    both = [name for name in approved_by if name.casefold() in asking]
+    if both:
+        raise NotApprovedError(
+            f"{both[0]} asks and approves: on this target that takes two people.",
+            hint="Let somebody else approve.",
+        )
+
+
+def claim_approval(run: LedgerRun, approval: Approval) -> None:
+    """Use an approval up: committed in the ledger, and noted create-only where backups are.
+
+    The note keeps a token used even if the ledger is lost or put back to an older state.
+
+    Raises:
+        NotApprovedError: another run used it, or it was revoked.
+        CiMigrateError: it could not be noted; nothing may run.
+    """
+    try:
+        tokens.claim(run.ledger, approval.approval_id, run.subject)
+        try:
+            mine = run.catalog.storage.claim(approval.approval_id, run.subject.encode())
+        except OSError as error:
+            raise BackupError(
+                f"The use of {approval.approval_id} could not be noted in {run.catalog.storage.place}: "
+                f"{error.strerror}.",
+                hint="Backups and notes go to the same place: make it writable.",
+            ) from error
+        if not mine:
+            raise NotApprovedError(
+                f"The token was used already: {run.catalog.storage.place} has a note of it, the ledger had none.",
+                hint="Somebody put the ledger back to an older state: ci-migrate audit verify",
+            )
+    except CiMigrateError as error:
+        tell_refused(run, error)
+        raise
