@@ -13,6 +13,7 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.approval.command_lines import go_on_command
+from ci_migrate.approval.payload import BEFORE_WRITING
 from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
@@ -24,11 +25,12 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import (
     UnfinishedError,
     admit,
+    ask_at_stage,
+    asks,
     first_look,
     permitted_ways,
     refuse_careless,
     refuse_other_database,
-    why_needed,
 )
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
@@ -58,7 +60,9 @@ def run(settings: Settings, request: GateRequest, interrupt: Interrupt | None = 
             report = walk(run, report, manager, request)
             report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
             if isinstance(run, WritingRun):
-                report = _ask_for_approval(run, _finish(run, report), request)
+                report = _finish(run, report)
+            if isinstance(run, LedgerRun):
+                report = _ask_for_approval(run, report, request)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -82,7 +86,7 @@ def _let_in(run: RunT, manager: plugins.Manager) -> RunT:
         except UnfinishedError as error:
             raise explain_unfinished(run, error.record) from error
     unfit = first_look(run)
-    if manager.early and why_needed(run, run.direction):
+    if manager.early and asks(run):
         names = ", ".join(run.settings.plugins)
         raise RefusedError(
             f"Engine or storage come from a plugin that the settings name ({names}), and target "
@@ -127,6 +131,7 @@ def walk(run: Run, report: Report, manager: plugins.Manager, request: GateReques
         run,
         report,
         wanted=run.verb.stages,
+        ask=lambda stage, so_far: ask_at_stage(run, stage, so_far.plan),
         veto=lambda stage, so_far: plugins.ask_before(manager, stage, so_far.plan),
         observe=observe,
         done=done,
@@ -295,9 +300,17 @@ def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> R
 
     What can't be written is a warning: the message says how to approve all the same.
     """
-    approve, plan = report.result("approve"), report.plan
-    if plan is None or approve is None or approve.outcome is not Outcome.FAILED:
+    stopped, plan = report.first_bad, report.plan
+    asking = (*BEFORE_WRITING, "approve")
+    if plan is None or stopped is None or stopped.stage not in asking:
         return report
+    if stopped.stage != "approve" and stopped.exit_code != ExitCode.NOT_APPROVED:
+        return report
+    if stopped.stage == "approve" and stopped.outcome is not Outcome.FAILED:
+        return report
+    stage = (
+        stopped.stage if stopped.stage in BEFORE_WRITING and run.settings.is_tagged(stopped.stage) else None
+    )
     facts = {"planDigest": plan.digest, "direction": plan.direction, "by": actor(run.settings)}
     try:
         run.ledger.audit("approval requested", run.id, **facts)
@@ -316,6 +329,7 @@ def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> R
             requester=actor(run.settings),
             commit=commit_of(run.settings.environ),
             validity_minutes=run.settings.token_validity_minutes,
+            stage=stage,
         )
         write_request(asked, request.request_file)
     except CiMigrateError as error:

@@ -50,6 +50,7 @@ PIPELINE: tuple[tuple[str, RunStage], ...] = (
 WRITING = ("migrate", "verify", "repair")
 """From the first to the last of these nothing gets in between: signals wait, exceptions become results."""
 
+Ask = Callable[[str, Report], None]
 Veto = Callable[[str, Report], str | None]
 Observe = Callable[[StageResult, Report], StageResult]
 
@@ -67,6 +68,7 @@ def execute(
     report: Report,
     *,
     wanted: Collection[str],
+    ask: Ask,
     veto: Veto,
     observe: Observe,
     done: Callable[[StageResult], StageResult],
@@ -80,6 +82,7 @@ def execute(
         run: all that a stage may touch.
         report: the report so far.
         wanted: the stages that the command consists of; the others are skipped.
+        ask: raises where a stage needs an approval that is not there.
         veto: asked before each stage but repair; words mean no.
         observe: shown each result of a stage that ran; returns it, perhaps with a finding more.
         done: called with each result as it comes; returns it, perhaps as an error.
@@ -92,7 +95,7 @@ def execute(
         if reason is not None:
             result = StageResult(stage=stage, outcome=Outcome.SKIPPED, message=reason)
         else:
-            result = _run_guarded(stage, run_stage, run, report, veto)
+            result = _run_guarded(stage, run_stage, run, report, ask, veto)
             result = msgspec.structs.replace(result, seconds=time.monotonic() - started)
             result = observe(result, report)
         report = report.plus(done(result))
@@ -130,7 +133,9 @@ def _skip(stage: str, report: Report, wanted: Collection[str], run: Run) -> str 
     return None
 
 
-def _run_guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto: Veto) -> StageResult:
+def _run_guarded(
+    stage: str, run_stage: RunStage, run: Run, report: Report, ask: Ask, veto: Veto
+) -> StageResult:
     """Run one stage; whatever it raises becomes its result."""
     if stage != "repair":
         no = veto(stage, report)
@@ -141,6 +146,7 @@ def _run_guarded(stage: str, run_stage: RunStage, run: Run, report: Report, veto
             run.interrupt.defer_signals = stage in WRITING
             if run.interrupt.number is not None and not run.interrupt.defer_signals:
                 raise Interrupted(run.interrupt.number)
+            ask(stage, report)
             return run_stage(run, report)
         finally:
             run.interrupt.defer_signals = True

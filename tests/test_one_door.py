@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic_project import AlembicProject, Done
 from kill_support import BLOCK, R2, R2_BACK, Shop, new_shop, only_for_real
+from signing_support import Approver
 
 UNTAGGED = '[targets.shop]\nurl = "sqlite:///app.db"\n'
 TAGGED = UNTAGGED + 'tags = ["production"]\n'
@@ -221,3 +222,67 @@ def test_what_writes_nothing_is_proved_without_an_approval(tmp_path) -> None:
     assert shop.call("run", "--to", "r1").code == 7
     ok(shop.call("protect"))
     ok(shop.call("repair"))
+
+
+# --------------------------------------------------------------------------- F23: tags of stages
+
+STAGES = ("check", "backup", "dry-run", "approve", "verify", "repair")
+
+
+def tagged(*stages: str, more: str = "") -> str:
+    return more + UNTAGGED + "".join(f'stages.{stage}.tags = ["production"]\n' for stage in stages)
+
+
+def test_F23_each_stage_that_is_tagged_asks_before_it_begins_by_its_name(alembic_project) -> None:
+    shop = alembic_project
+    for stage in STAGES:
+        shop.settings(tagged(stage))
+        done = refused(shop.call("run"), f"stage {stage} is tagged production", "token generate")
+        first_bad = next(r["stage"] for r in done.report["results"] if r["outcome"] == "failed")
+        # from migrate to repair nothing gets in between: what is tagged there is asked for ahead of it
+        assert first_bad == (stage if stage in STAGES[:3] else "approve")
+        assert shop.heads == []
+    assert len(ids_in_default_place(shop)) == 4, "asked for before a backup was taken, or copied"
+    shop.settings(tagged(*STAGES))
+    for verb in ("plan", "check", "dry-run"):
+        refused(shop.call(verb), "stage check is tagged production")
+    ok(shop.call("run", env=token(shop)))
+    assert shop.heads == ["r2"]
+    assert kinds(shop).count("token used") == 1
+
+
+def ids_in_default_place(project: AlembicProject) -> list[Path]:
+    return list(project.folder.rglob("backup_*_*/manifest.json"))
+
+
+def test_F23_a_dry_run_alone_uses_its_token_up(alembic_project) -> None:
+    shop = alembic_project
+    shop.settings(tagged("dry-run", more="require-confirmation = false\n"))
+    ok(shop.call("dry-run"))  # the settings ask for nothing then
+    ok(shop.call("protect"))
+    refused(shop.call("dry-run"), "stage dry-run is tagged production")
+    for_r1 = token(shop, "--to", "r1")
+    refused(shop.call("dry-run", env=for_r1), "made for another plan")
+    approved = token(shop)
+    ok(shop.call("dry-run", env=approved))
+    refused(shop.call("dry-run", env=approved), "was used already")
+    refused(shop.call("run", env=approved), "was used already")
+    # what reaches no target asks for nothing
+    ok(shop.call("dry-run", "--on", "empty"))
+
+
+def test_F23_signed_for_the_stage_and_then_for_the_migration(alembic_project, tmp_path) -> None:
+    shop, ana = alembic_project, Approver("ana", tmp_path)
+    shop.settings(tagged("dry-run"))
+    ok(shop.call("protect", "--approver", ana.line))
+
+    def approve() -> dict[str, str]:
+        signed = ok(shop.call("approve", "--key", str(ana.file), "--reason", "why"))
+        return {"CI_MIGRATE_TOKEN": signed.out.strip()}
+
+    refused(shop.call("run"), "stage dry-run is tagged production")
+    rehearse = approve()
+    refused(shop.call("run", env=rehearse), "stages: approved was dry-run, here it is migrate")
+    assert shop.heads == []
+    ok(shop.call("run", env=approve()))
+    assert shop.heads == ["r2"]

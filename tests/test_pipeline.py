@@ -52,7 +52,13 @@ def walk(run, monkeypatch):
         monkeypatch.setattr(pipeline, "PIPELINE", table)
         report = Report(run_id="1", command="run", target="t", started=datetime.now(UTC), version="0")
         return pipeline.execute(
-            run, report, wanted=wanted, veto=veto, observe=lambda result, _report: result, done=done
+            run,
+            report,
+            wanted=wanted,
+            ask=lambda *_: None,
+            veto=veto,
+            observe=lambda result, _report: result,
+            done=done,
         )
 
     return walked

@@ -24,6 +24,9 @@ FORMAT = 1
 WAYS_BACK = ("undo", "downgrade", "restore")
 """What an approval to go forward may name besides: how the same run may lead back."""
 
+BEFORE_WRITING = ("check", "backup", "dry-run")
+"""The stages that ask for an approval by themselves where they are tagged; one that names a stage is for it alone."""
+
 STAGE_OF = {
     Purpose.UPGRADE: "migrate",
     Purpose.DOWNGRADE: "rollback",

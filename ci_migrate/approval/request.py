@@ -12,6 +12,7 @@ import msgspec
 from ci_migrate import __version__
 from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.payload import (
+    BEFORE_WRITING,
     ApprovalPayload,
     evidence_digest,
     files_digest,
@@ -116,7 +117,8 @@ def decode_request(data: bytes, path: Path) -> ApprovalRequest:
             f"{path}: its plan or its evidence is not the one that its digests name.",
             hint="Somebody edited it, or another version of ci-migrate wrote it. Run again.",
         )
-    if (request.target, request.stages) != (request.plan.target, (stage_of(request.plan),)):
+    known = [(stage_of(request.plan),), *((stage,) for stage in BEFORE_WRITING)]
+    if request.target != request.plan.target or request.stages not in known:
         raise UsageError(f"{path}: target or stages are not those of its plan.", hint="Run again.")
     if not request.target_uuid or not request.requester:
         raise UsageError(
@@ -177,6 +179,7 @@ def approval_request(
     requester: str = "",
     commit: str | None = None,
     validity_minutes: int = 30,
+    stage: str | None = None,
 ) -> ApprovalRequest:
     """The request of a run.
 
@@ -190,6 +193,7 @@ def approval_request(
         requester: who asks.
         commit: what is checked out, if that is known: then the approval is for this commit alone.
         validity_minutes: how long a token counts, unless its signer says otherwise.
+        stage: the tagged stage before the migration that it is for; None for the plan itself.
     """
     summary = None if evidence is None else _summary(evidence)
     return ApprovalRequest(
@@ -208,7 +212,7 @@ def approval_request(
         commit=commit,
         evidence_digest=_evidence_digest(plan, summary, findings),
         requester=requester,
-        stages=(stage_of(plan),),
+        stages=(stage or stage_of(plan),),
         validity_minutes=validity_minutes,
     )
 

@@ -90,6 +90,7 @@ def _stand_in(
             environ={**settings.environ, **given},
             read_url=None,
             state=None,
+            stage_tags={},  # of the target, which is not reached: there is nobody to approve and nothing to guard
             backup_dir=str(folder / "backups"),
             auto_backup=True,
             reuse_backup=0.0,

@@ -4,6 +4,7 @@ Every refusal is put into the audit trail.
 """
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ci_migrate.approval import tokens
@@ -83,7 +84,11 @@ def evidence_of(report: Report) -> str | None:
 
 
 def reserve_approval(
-    run: Run, plan: Approvable, what: str = "This run", evidence: str | None = None
+    run: Run,
+    plan: Approvable,
+    what: str = "This run",
+    evidence: str | None = None,
+    stages: Collection[str] = (),
 ) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
@@ -92,18 +97,21 @@ def reserve_approval(
         plan: what is to be approved.
         what: needs the approval, in words.
         evidence: the digest of what the dry run gave; None where there was none yet.
+        stages: those before the migration for one of which it is, perhaps: an approval of the plan covers them too.
 
     Raises:
         NotApprovedError: there is no token, or why it is of no use.
     """
     try:
-        return _reserve(run, plan, what, evidence)
+        return _reserve(run, plan, what, evidence, stages)
     except CiMigrateError as error:
         tell_refused(run, error)
         raise
 
 
-def _reserve(run: Run, plan: Approvable, what: str, evidence: str | None) -> Approval:
+def _reserve(
+    run: Run, plan: Approvable, what: str, evidence: str | None, stages: Collection[str]
+) -> Approval:
     if run.token is None or run.ledger is None:
         raise NotApprovedError(
             f"{what} needs an approval.",
@@ -118,7 +126,7 @@ def _reserve(run: Run, plan: Approvable, what: str, evidence: str | None) -> App
             refuse_self_approval(approval.approved_by, asking)
         return approval
     verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.subject)
-    _refuse_other(run, run.ledger, verified, plan, evidence)
+    _refuse_other(run, run.ledger, verified, plan, evidence, stages)
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
@@ -136,6 +144,18 @@ def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
+def look_at_token(run: Run) -> None:
+    """Look at the token that was given, whatever it is for. Raises NotApprovedError: why it could not be used now."""
+    token, trusted = (run.token.reveal() if run.token is not None else ""), trust(run)
+    refuse_wrong_kind(run, token, trusted)
+    if run.ledger is None:
+        raise NotApprovedError(f"Target {run.settings.target} has no ledger yet, so there are no tokens.")
+    if trusted is None:
+        tokens.validate(run.ledger, token, None)
+    else:
+        tokens.validate_signed(run.ledger, token, trusted, actors(run.settings.environ))
+
+
 def how_to_approve(run: Run, plan: Approvable) -> str:
     """The command that gives an approval of a plan, or writes the request for one."""
     if trust(run) is None:
@@ -145,10 +165,17 @@ def how_to_approve(run: Run, plan: Approvable) -> str:
 
 
 def _refuse_other(
-    run: Run, ledger: Ledger, verified: Verified, plan: Approvable, evidence: str | None
+    run: Run,
+    ledger: Ledger,
+    verified: Verified,
+    plan: Approvable,
+    evidence: str | None,
+    stages: Collection[str] = (),
 ) -> None:
+    covered = next((stage for stage in stages if stage in verified.payload.stages), None)
     facts = Facts(
         plan=plan,
+        stage=covered,
         target_uuid=ledger.uuid,
         commit=commit_of(run.settings.environ),
         evidence_digest=evidence,

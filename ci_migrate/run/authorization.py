@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci_migrate.approval import tokens
-from ci_migrate.approval.payload import STAGE_OF, WAYS_BACK
+from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK
 from ci_migrate.approval.requester import actors
 from ci_migrate.errors import CiMigrateError, DirtyError, NotApprovedError, RefusedError
 from ci_migrate.model import (
@@ -29,6 +29,7 @@ from ci_migrate.model.permit import SEAL
 from ci_migrate.run.approvals import (
     claim_approval,
     how_to_approve,
+    look_at_token,
     protection,
     refuse_wrong_kind,
     reserve_approval,
@@ -46,6 +47,9 @@ MIGRATING = (Purpose.UPGRADE, Purpose.DOWNGRADE, Purpose.STAMP)
 TAGGED_AS = {Purpose.DOWNGRADE: "rollback", Purpose.RESTORE: "restore", Purpose.REMOVAL: "restore",
              Purpose.REPAIR: "repair"}  # fmt: skip
 """Whose tags count for what does not go forward. Without its backups nothing is restored, so a removal is as one."""
+
+AT_APPROVE = ("approve", "verify", "repair")
+"""The stages whose tags the stage `approve` asks for, besides those of what it lets through."""
 
 FORWARD = "forward"
 """The way of a repair that runs what is left; the others are `WAYS_BACK`, and "" is one that writes nothing."""
@@ -206,9 +210,65 @@ def why_needed(run: Run, purpose: str) -> str:
     found = protection(run)
     if found.protected:
         return f"the database is protected since {found.since[:10]}"
-    if run.settings.needs_approval(TAGGED_AS.get(Purpose(purpose), "migrate")):
-        return run.settings.production_reason or "this stage needs an approval"
-    return ""
+    stage = TAGGED_AS.get(Purpose(purpose), "migrate")
+    asked = (stage, *(s for s in AT_APPROVE if s in run.verb.stages)) if purpose in MIGRATING else (stage,)
+    tagged = next((s for s in asked if run.settings.needs_approval(s) and run.settings.is_tagged(s)), None)
+    if tagged is not None:
+        return f"stage {tagged} is tagged production"
+    return run.settings.production_reason if run.settings.needs_approval(stage) else ""
+
+
+def ask_at_stage(run: Run, stage: str, plan: Plan | None) -> None:
+    """Ask for an approval before a stage begins that is tagged by itself; it is used up by that.
+
+    What comes after `BEFORE_WRITING` is asked for by the stage `approve`: from migrate on nothing gets in between.
+
+    Raises:
+        NotApprovedError: there is none for this stage.
+    """
+    if not _asks_at(run, stage):
+        return
+    words = f"The stage {stage} of target {run.settings.target} (stage {stage} is tagged production)"
+    if plan is not None:
+        claim_approval(require_ledger(run), reserve_approval(run, plan, words, stages=(stage,)))
+        return
+    # the stage `check` makes the plan: what the token was made for is compared at its end
+    error = run.unfit or _refusal_of_any(run, words)
+    if error is not None:
+        tell_refused(run, error)
+        raise error
+
+
+def asked_before(run: Run) -> tuple[str, ...]:
+    """The stages of this run that ask for an approval by themselves."""
+    return tuple(stage for stage in run.verb.stages if _asks_at(run, stage))
+
+
+def _asks_at(run: Run, stage: str) -> bool:
+    settings = run.settings
+    asks = settings.require_confirmation or protection(run).protected
+    return stage in BEFORE_WRITING and settings.is_tagged(stage) and asks
+
+
+def _refusal_of_any(run: Run, words: str) -> CiMigrateError | None:
+    """Why the token that was given can be good for nothing, whatever is planned; None where it may be good."""
+    if run.token is None or run.ledger is None:
+        command = f"ci-migrate token generate --target {run.settings.target} --reason 'why'"
+        signs = f"ci-migrate token request --target {run.settings.target}, and let approvers sign it"
+        hint = command if trust(run) is None else signs
+        return NotApprovedError(
+            f"{words} needs an approval.", hint=f"{hint}; then again with CI_MIGRATE_TOKEN"
+        )
+    try:
+        look_at_token(run)
+    except NotApprovedError as error:
+        return error
+    return None
+
+
+def asks(run: Run) -> bool:
+    """Whether any stage of this run asks for an approval."""
+    return bool(why_needed(run, run.direction)) or bool(asked_before(run))
 
 
 def first_look(run: Run) -> CiMigrateError | None:
@@ -216,7 +276,7 @@ def first_look(run: Run) -> CiMigrateError | None:
 
     It is told, not raised: a run that has nothing to do needs no token, and nobody knows that yet.
     """
-    if run.token is None or run.ledger is None or not why_needed(run, run.direction):
+    if run.token is None or run.ledger is None or not asks(run):
         return None
     try:
         trusted = trust(run)

@@ -124,8 +124,12 @@ class Settings:
 
         migrate, repair, restore and rollback inherit the target's tags; a stage's own tags are added to them.
         """
-        own = any(tag.lower() in PRODUCTION for tag in self.stage_tags.get(stage, ()))
-        return self.require_confirmation and (own or (stage in INHERITING_STAGES and self.production))
+        inherited = stage in INHERITING_STAGES and self.production
+        return self.require_confirmation and (self.is_tagged(stage) or inherited)
+
+    def is_tagged(self, stage: str) -> bool:
+        """Whether a stage has a production tag of its own."""
+        return any(tag.lower() in PRODUCTION for tag in self.stage_tags.get(stage, ()))
 
     @property
     def url_variable(self) -> str | None:

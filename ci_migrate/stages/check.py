@@ -15,10 +15,10 @@ from ci_migrate.model import (
     sha256_hex,
 )
 from ci_migrate.reports.story import plural
-from ci_migrate.run.approvals import reserve_approval, tell_refused
-from ci_migrate.run.authorization import why_needed
+from ci_migrate.run.approvals import claim_approval, reserve_approval, tell_refused
+from ci_migrate.run.authorization import asked_before, asks
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.run import Run, child_setup, show_heads
+from ci_migrate.run.run import Run, child_setup, require_ledger, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
 from ci_migrate.run.ways_back import with_other_way
@@ -76,7 +76,10 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         if run.unfit is not None:
             tell_refused(run, run.unfit)
             raise run.unfit
-        approval = reserve_approval(run, plan) if why_needed(run, run.direction) else None
+        stages = asked_before(run)
+        approval = reserve_approval(run, plan, stages=stages) if asks(run) else None
+        if approval is not None and "check" in stages:
+            claim_approval(require_ledger(run), approval)
     what = f"{plural(plan.pending, 'revision')} to run"
     if run.direction is Direction.STAMP:
         what = "Version rows to write"

@@ -31,12 +31,13 @@ from ci_migrate.verbs import VERBS
 def command(environment: Environment, /, out: str, **options: Any) -> int:
     """Write a request that approvers sign, for what no run asks for by itself: a restore, a repair, a removal."""
     wanted = Wanted.take(options)
-    if not wanted.others:
+    settings = settings_of(environment, options)
+    stage = None if wanted.others or not settings.is_tagged("check") else "check"
+    if not wanted.others and stage is None:
         raise UsageError(
             "Name what it is for: --restore BACKUP, --delete-backup BACKUP, --drop-old, --repair RUN or "
             "--protection CHANGE."
         )
-    settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
         plan = find_approvable(run, wanted)
         ledger = ledger_of(run)
@@ -50,6 +51,7 @@ def command(environment: Environment, /, out: str, **options: Any) -> int:
             requester=actor(settings),
             commit=commit_of(settings.environ),
             validity_minutes=settings.token_validity_minutes,
+            stage=stage,
         )
         ledger.audit("approval requested", None, planDigest=plan.digest, by=request.requester)
     click.echo(write_request(request, environment.directory / out))
