@@ -5,7 +5,6 @@ import io
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import click
 from ci_migrate import __version__
 from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.printing import say, say_traceback
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.verbs import GROUPS, HABITS
 
@@ -68,7 +68,7 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         plugins.collect(manager, "ci_migrate_commands", cli=group)
     except CiMigrateError as error:
-        click.echo(f"Commands of plugins were not looked for: {error.what}", err=True)
+        say(f"Commands of plugins were not looked for: {error.what}", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     except CiMigrateError as error:
         return _show(error, debug=debug)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        say(error.format_message())
         return int(ExitCode.USAGE)
     except click.UsageError as error:
         from ci_migrate.commands.options import refuse_tokens
@@ -117,20 +117,20 @@ def run(arguments: Sequence[str]) -> int:
         except CiMigrateError as refusal:
             return _show(refusal, debug=debug)
         context = f"\nTry '{error.ctx.command_path} --help'." if error.ctx else ""
-        click.echo(f"Error: {error.format_message()}{context}", err=True)
+        say(f"Error: {error.format_message()}{context}", err=True)
         return int(ExitCode.USAGE)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        say(f"Error: {error.format_message()}", err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. The database was not touched.", err=True)
+        say("Interrupted. The database was not touched.", err=True)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.COULD_NOT_TELL)
     except SystemExit as end:  # click's completion of the shell, the demo
         if isinstance(end.code, str):
-            click.echo(end.code, err=True)
+            say(end.code, err=True)
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
         return _unexpected(error, debug=debug)
@@ -155,19 +155,19 @@ def _globals_first(arguments: Sequence[str]) -> list[str]:
 
 def _show(error: CiMigrateError, *, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    click.echo("\n".join(error.lines), err=True)
+        say_traceback()
+    say("\n".join(error.lines), err=True)
     return int(error.exit_code)
 
 
 def _unexpected(error: BaseException, *, debug: bool) -> int:
     number = getattr(error, "number", None)
     if type(error).__name__ == "Interrupted" and isinstance(number, int):
-        click.echo("Interrupted. The database was not touched.", err=True)
+        say("Interrupted. The database was not touched.", err=True)
         return 128 + number
     if debug:
-        traceback.print_exc()
-    click.echo(
+        say_traceback()
+    say(
         f"Bug in ci-migrate: {type(error).__name__}: {error}\nRun again with --debug for the traceback.",
         err=True,
     )

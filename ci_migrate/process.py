@@ -4,10 +4,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from select import select
 from typing import IO, TypeVar
@@ -19,6 +21,12 @@ OUTPUT_LIMIT = 64 * 1024
 
 DATA_LIMIT = 256 * 1024 * 1024
 """Bytes of a tool's output that is data. More is an error: data that was cut would be taken for all of it."""
+
+PR_SET_DUMPABLE = 4
+"""<linux/prctl.h>."""
+
+PLAIN = frozenset(("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"))
+"""Variables without which a program does not find others, its files or its language."""
 
 TimeoutExpired = subprocess.TimeoutExpired
 
@@ -91,6 +99,7 @@ def _popen(
     stdin: int,
     stdout: int,
 ) -> HeardT:
+    hide_memory()
     try:
         return kind(
             list(argv),
@@ -108,6 +117,21 @@ def _popen(
             f"{argv[0]} could not be started: {error.strerror}.",
             hint="Check the path, or set `python` in the settings.",
         ) from error
+
+
+@cache
+def hide_memory() -> None:
+    """Let no other process of this user read our memory and environment, or attach to us. Once is for ever.
+
+    A child that runs code of the repository has our user's rights: /proc/PPID/environ shows it the token, the ledger's
+    password and the target's, and a debugger the rest. On Linux a process may refuse that (and writes no core dump
+    then); a program that it starts is as open as before. Nothing holds root off; other systems have nothing like it.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):  # a libc without it: then it stays as it was
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Forked:
@@ -266,6 +290,7 @@ def run_tool(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float | None = None,
+    inherit: bool = True,
 ) -> str:
     """Run a client tool to its end and return all that it printed.
 
@@ -274,12 +299,13 @@ def run_tool(
         env: added to this process's environment.
         cwd: where it runs.
         timeout: seconds; None waits for ever.
+        inherit: False where `env` is all that it gets.
 
     Raises:
         ToolError: it could not be started, failed, took too long, or printed more than `DATA_LIMIT`; with its last
             line of output.
     """
-    with running(argv, env=env, cwd=cwd) as child:
+    with running(argv, env=env, cwd=cwd, inherit=inherit) as child:
         child.stdin.close()
         out, err = Tail(child.stdout, DATA_LIMIT), Tail(child.stderr)
         try:
@@ -312,7 +338,7 @@ def run_command(
 
     Args:
         argv: program and arguments; no secrets (they would show in `ps`).
-        env: added to this process's environment.
+        env: all that it gets of an environment, beside `PLAIN`.
         cwd: where it runs.
         timeout: seconds; then it is ended, with all that it started.
         limit: bytes of each stream that are kept.
@@ -323,7 +349,8 @@ def run_command(
     Raises:
         ToolError: it could not be started.
     """
-    with running(argv, env=env, cwd=cwd) as child:
+    plain = {name: value for name, value in os.environ.items() if name in PLAIN or name.startswith("LC_")}
+    with running(argv, env={**plain, **env}, cwd=cwd, inherit=False) as child:
         child.stdin.close()
         out, err = Tail(child.stdout, limit), Tail(child.stderr, limit)
         code: int | None = None

@@ -1,6 +1,5 @@
 """Opening a target: URL, database, lock, ledger and workers become a Run, and are given back at the end."""
 
-import re
 import secrets as random_secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, make_url
 
@@ -22,6 +20,7 @@ from ci_migrate.errors import LedgerError, RefusedError, SettingsError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
+from ci_migrate.migrations.environment import ChildEnvironment, known_reader, known_targets
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import project_setup
@@ -30,8 +29,8 @@ from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
 from ci_migrate.run.run import Run, narrow
+from ci_migrate.settings.secrets import register_url
 from ci_migrate.settings.settings import Secret, Settings
-from ci_migrate.settings.urls import variable_of
 from ci_migrate.tempdirs import private_folder, sweep_folders
 from ci_migrate.verbs import Verb
 
@@ -95,7 +94,10 @@ def open_session(
         if verb.needs_target:
             database.ping()
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if verb.locks else None
-        workers = stack.enter_context(Workers(launch(settings, url, descriptors(lock)), interrupt))
+        reader_url = reader.url if settings.read_url is not None else None
+        workers = stack.enter_context(
+            Workers(launch(settings, descriptors(lock), database, reader_url), interrupt)
+        )
         if verb.starts_children:
             workers.warm()  # it imports Alembic while the ledger is opened
         create = verb.creates_ledger if ledger is None else ledger
@@ -225,6 +227,7 @@ def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = N
             clone=settings.provider_clone,
             drop=settings.provider_drop,
             directory=settings.project_dir,
+            environ=ChildEnvironment(settings, known_targets(settings), known_reader(settings)).for_tools(),
         ),
         takes=settings.provider == "command",
     )
@@ -234,36 +237,37 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.url is not None:
         return make_url(settings.resolve_url())
-    with Workers(launch(settings, None), interrupt) as workers:
-        return ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
+    with Workers(launch(settings), interrupt) as workers:
+        url = ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
+    register_url(url.render_as_string(hide_password=False))
+    return url
 
 
-def launch(settings: Settings, url: URL | None, lock_fds: tuple[int, ...] = ()) -> Launch:
-    """How the project's interpreter is started; the target's passwords are cut out of what it prints."""
-    # env.py needs neither
-    kept_back = {"CI_MIGRATE_TOKEN", variable_of(settings.backup_identity)}
-    environ = {k: v for k, v in settings.environ.items() if k not in kept_back}
-    urls = [] if url is None else [url]
-    if settings.read_url is not None:
-        urls.append(make_url(settings.resolve_read_url()))
-    urls += map(make_url, settings.resolve_databases().values())
+def launch(
+    settings: Settings,
+    lock_fds: tuple[int, ...] = (),
+    database: Database | None = None,
+    reader: URL | None = None,
+) -> Launch:
+    """How the project's interpreter is started, without a variable that a stage must be told by itself.
+
+    Args:
+        settings: for the target.
+        lock_fds: what the lock is held by.
+        database: the target, where it is known.
+        reader: what `read-url` leads to, where it is known.
+    """
+    targets = known_targets(settings)
+    if database is not None:
+        targets |= {name: member.url for name, member in members_of(database).items()}
+    environ = ChildEnvironment(settings, targets, reader or known_reader(settings)).for_all()
     return Launch(
         python=str(settings.python),
         directory=settings.project_dir,
         environ=environ,
         lock_fds=lock_fds,
         stall_timeout=settings.stall_timeout,
-        secrets=tuple(sorted({s for u in urls for s in _secrets(u)}, key=len, reverse=True)),
     )
-
-
-def _secrets(url: URL) -> set[str]:
-    """The passwords in a URL, as they are and as they stand in URLs; drivers take them in the query too."""
-    found = {str(url.password)} if url.password else set()
-    for name, value in url.query.items():
-        if re.search("pass|pwd|secret|odbc_connect", name, re.IGNORECASE):
-            found |= {value} if isinstance(value, str) else set(value)
-    return {form for text in found if text for form in (text, quote_plus(text), quote(text, safe=""))}
 
 
 def _refuse_hidden_protection(url: URL, settings: Settings) -> None:

@@ -1,7 +1,9 @@
 """Processes: what a tool prints is read whole, or the call fails; complaints keep their end."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,32 @@ def test_a_command_that_takes_too_long_has_no_code():
 def test_a_program_that_is_not_there():
     with pytest.raises(ToolError, match="/nowhere/tool could not be started"):
         process.run_tool(["/nowhere/tool"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+def test_F28_no_child_reads_its_parents_environment_or_memory(tmp_path):
+    """As root nothing holds: so the parent is somebody else."""
+    if os.geteuid() == 0 and not os.access("/usr/bin/python3", os.X_OK):
+        pytest.skip("no interpreter that another user may run")
+    code = f"""
+import importlib.util, os, sys, types
+package = types.ModuleType("ci_migrate"); package.__path__ = []
+errors = types.ModuleType("ci_migrate.errors"); errors.ToolError = type("ToolError", (Exception,), {{}})
+sys.modules["ci_migrate"], sys.modules["ci_migrate.errors"] = package, errors
+exec(compile(sys.stdin.read(), {process.__file__!r}, "exec"))
+look = "import os\\nfor f in ('environ', 'mem'):\\n try: open(f'/proc/{{os.getppid()}}/{{f}}').close(); print('read', f)\\n except OSError as e: print(e.strerror)"
+if len(sys.argv) > 1: globals()["hide_memory"] = lambda: None
+print(run_tool(["/usr/bin/python3", "-c", look], cwd="/"))
+"""
+    somebody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    source = Path(process.__file__).read_text()
+
+    def printed(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", code, *arguments],
+            input=source, text=True, capture_output=True, check=True, cwd="/", **somebody,
+        )  # fmt: skip
+        return done.stdout.split("\n")[:2]
+
+    assert printed() == ["Permission denied"] * 2
+    assert printed("open")[0] == "read environ"  # without it: the test can fail

@@ -1,8 +1,8 @@
 """Backups by commands of the user's: pgBackRest, a snapshot of the storage, a cloud's. We keep the manifest."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from ci_migrate.databases.base import Database, Dumped
 from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
+from ci_migrate.settings.secrets import hide_secrets, register_url
 from ci_migrate.tempdirs import private_folder
 
 URL_VARIABLE = "CI_MIGRATE_PROVIDER_URL"
@@ -28,7 +29,7 @@ class Provider:
 
     In arguments `{id}` is the provider's id of the backup (for `create` ours), `{target}` the target's name,
     `{folder}` an empty private folder that is gone afterwards. The target's URL is in CI_MIGRATE_PROVIDER_URL,
-    never in an argument.
+    never in an argument. `environ` is all else that they see of an environment.
     """
 
     create: Sequence[str]
@@ -37,6 +38,7 @@ class Provider:
     clone: Sequence[str]
     drop: Sequence[str]
     directory: Path
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def dump(
         self,
@@ -116,6 +118,7 @@ class Provider:
             BackupError: the command failed, or printed no URL.
         """
         printed = self._run("clone", self.clone, url, self._of(backup)).strip().split("\n")[-1].strip()
+        register_url(printed)
         try:
             clone = make_url(printed)
         except (ArgumentError, ValueError):
@@ -135,7 +138,7 @@ class Provider:
     def _run(
         self, name: str, argv: Sequence[str], url: URL | None, given: dict[str, str], clone: URL | None = None
     ) -> str:
-        environ = {
+        urls = {
             variable: place.render_as_string(hide_password=False)
             for variable, place in ((URL_VARIABLE, url), (CLONE_VARIABLE, clone))
             if place is not None
@@ -143,13 +146,9 @@ class Provider:
         with private_folder() as folder:
             filled = [_fill(argument, {**given, "folder": str(folder)}) for argument in argv]
             try:
-                return run_tool(filled, env=environ, cwd=self.directory)
+                return run_tool(filled, env={**self.environ, **urls}, cwd=self.directory, inherit=False)
             except ToolError as error:
-                what = error.what
-                for place in (url, clone):
-                    if place is not None and place.password:
-                        what = what.replace(str(place.password), "***")
-                raise BackupError(f"provider-{name}: {what}", hint=error.hint) from error
+                raise BackupError(f"provider-{name}: {hide_secrets(error.what)}", hint=error.hint) from error
 
 
 def _fill(argument: str, given: dict[str, str]) -> str:

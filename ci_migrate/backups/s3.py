@@ -25,6 +25,7 @@ from ci_migrate.backups.s3_errors import code_of, translate_errors
 from ci_migrate.backups.storage import MANIFEST, MakeManifest, manifest_text, sealed, written_at
 from ci_migrate.errors import BackupError, SettingsError
 from ci_migrate.model import Backup
+from ci_migrate.settings.secrets import register_secret
 from ci_migrate.tempdirs import private_folder
 
 _PIECE = 8 << 20
@@ -91,7 +92,13 @@ class S3Storage:
 
         config = Config(connect_timeout=10, read_timeout=60, max_pool_connections=2 * _AT_ONCE)
         with translate_errors(self.place):
-            return boto3.session.Session().client("s3", config=config)
+            session = boto3.session.Session()
+            found = session.get_credentials()  # of a profile, a role, a file: wherever they are
+            if found is not None:
+                kept = found.get_frozen_credentials()
+                for secret in (kept.secret_key, kept.token):
+                    register_secret(secret or "")
+            return session.client("s3", config=config)
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """One request, tried again by the library where an error passes. Raises BackupError."""

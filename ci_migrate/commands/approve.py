@@ -12,6 +12,7 @@ from ci_migrate.approval.request import FILE_NAME, ApprovalRequest, payload_of, 
 from ci_migrate.approval.verification import describe_token, plain
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
+from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Plan, Purpose, RunRepair, Severity, now
 from ci_migrate.reports.story import NO_TABLE
@@ -50,10 +51,10 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
             raise UsageError("What a token says can't be changed: --token-file goes alone.")
         token = token_of(environment, token_file)
         envelope = Envelope.decode(token.reveal() if token else "")
-        click.echo(describe_token(envelope.encode()), err=True)
+        say(describe_token(envelope.encode()), err=True)
     else:
         envelope = _envelope(environment, **options)
-    click.echo(sign_request(environment, envelope, key))
+    hand_over(sign_request(environment, envelope, key))
     return 0
 
 
@@ -85,7 +86,7 @@ def _envelope(
     if reason is None:
         raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
     found = read_request(environment.directory / request)
-    click.echo(_words(found), err=True)
+    say(_words(found), err=True)
     stages = found.stages
     goes_back = isinstance(found.plan, RunRepair) and not found.plan.forward
     if "migrate" in stages or goes_back:

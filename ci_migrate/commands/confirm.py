@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import Backup
 from ci_migrate.reports.story import plural
@@ -53,7 +54,7 @@ def confirm_restore(
         lines.append(
             "  All tables have as many rows as in the backup; changes within rows since then would be lost."
         )
-    click.echo("\n".join(lines), err=aside)
+    say("\n".join(lines), err=aside)
     if yes:
         return
     if not environment.interactive:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import RefusedError
 
 PACKAGED = Path(__file__).parents[1] / "bookshop"
@@ -24,5 +25,5 @@ def command(environment: Environment, /, folder: str) -> int:
     example = PACKAGED if PACKAGED.is_dir() else IN_A_CHECKOUT
     sys.argv = ["demo.py", str(place)]
     runpy.run_path(str(example / "demo.py"), run_name="__main__")
-    click.echo(f"\nAll of it stays in {place}: look around, and try `ci-migrate history --target dev` there.")
+    say(f"\nAll of it stays in {place}: look around, and try `ci-migrate history --target dev` there.")
     return 0

@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.operations.doctor import Health, examine
 
 
@@ -18,9 +18,9 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """What stands in the gate's way or weakens it, each with its fix. Reads only; 1 if something is bad."""
     found = examine(settings_of(environment, options), environment.interrupt)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
     for one in () if as_json else found:
-        click.echo(f"{one.health.value:<7} {one.name}: {one.words}")
+        say(f"{one.health.value:<7} {one.name}: {one.words}")
         if one.fix:
-            click.echo(f"        -> {one.fix}")
+            say(f"        -> {one.fix}")
     return 1 if any(one.health is Health.BAD for one in found) else 0

@@ -6,6 +6,8 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
+from ci_migrate.reports.clean import one_line
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
@@ -22,7 +24,7 @@ def command(environment: Environment, /, limit: int, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["history"]), environment.interrupt) as run:
         records = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()
     if not records:
-        click.echo("No run yet.")
+        say("No run yet.")
     for record in records:
         plan = record.plan
         way = ""
@@ -30,8 +32,8 @@ def command(environment: Environment, /, limit: int, **options: Any) -> int:
             start, end = [c.from_heads for c in plan.contexts], [c.to_heads for c in plan.contexts]
             way = f"{show_heads(start)} -> {show_heads(end)}"
         ended = "did not end" if record.exit_code is None else f"exit {record.exit_code}"
-        click.echo(
+        say(
             f"{record.started:%Y-%m-%d %H:%M}  {record.run_id}  {record.command:<8}  {ended:<11}  "
-            f"{record.state or '':<18}  {record.actor}  {way}".rstrip()
+            f"{record.state or '':<18}  {one_line(record.actor)}  {way}".rstrip()
         )
     return 0

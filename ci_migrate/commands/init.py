@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.operations.init import Adoption, Platform, Proposed, look, proposals
 from ci_migrate.settings.files import read_settings_file
@@ -30,7 +31,7 @@ def command(environment: Environment, /, platform: str | None, only_print: bool,
     files = proposals(adoption)
     for file in files:
         if only_print and file.text is not None:
-            click.echo(f"# --- {_show(adoption, file)}\n{file.text}")
+            say(f"# --- {_show(adoption, file)}\n{file.text}")
         elif not only_print:
             _write(adoption, file)
     _tell(adoption)
@@ -43,23 +44,23 @@ def _show(adoption: Adoption, file: Proposed) -> str:
 
 def _write(adoption: Adoption, file: Proposed) -> None:
     if file.text is None:
-        click.echo(f"left     {_show(adoption, file)}: {file.words}")
+        say(f"left     {_show(adoption, file)}: {file.words}")
         return
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         file.path.write_text(file.text)
     except OSError as error:
         raise UsageError(f"{file.path} can't be written: {error.strerror}.") from error
-    click.echo(f"written  {_show(adoption, file)}: {file.words}")
+    say(f"written  {_show(adoption, file)}: {file.words}")
 
 
 def _tell(adoption: Adoption) -> None:
     """What was found, and what to type next; on standard error, so that --print is the files alone."""
     if adoption.trouble:
-        click.echo(f"env.py could not be asked for its URL: {adoption.trouble}", err=True)
+        say(f"env.py could not be asked for its URL: {adoption.trouble}", err=True)
     if adoption.platform is Platform.NONE:
-        click.echo("No CI was found: --platform github or --platform gitlab writes its file.", err=True)
-    click.echo(
+        say("No CI was found: --platform github or --platform gitlab writes its file.", err=True)
+    say(
         "Next:\n"
         "  ci-migrate plan --target dev       what would run; reads only\n"
         "  ci-migrate run --target dev        all of it, on this machine\n"

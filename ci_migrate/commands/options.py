@@ -10,6 +10,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.settings.files import read_settings_file
+from ci_migrate.settings.secrets import register_secret
 from ci_migrate.settings.settings import Secret, Settings, load
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -122,7 +123,7 @@ def token_of(environment: Environment, token_file: str | None) -> Secret | None:
     """
     if token_file is None:
         text = environment.environ.get("CI_MIGRATE_TOKEN")
-        return Secret(text) if text else None
+        return _registered(text) if text else None
     stdin = token_file == "-"  # noqa: S105 - standard input, not a secret
     refuse_tokens([token_file])
     try:
@@ -138,4 +139,9 @@ def token_of(environment: Environment, token_file: str | None) -> Secret | None:
         ) from error
     if len(text) > TOKEN_LIMIT:
         raise UsageError(f"{token_file} is too long to be a token.")
-    return Secret(text)
+    return _registered(text)
+
+
+def _registered(token: str) -> Secret:
+    register_secret(token.strip())
+    return Secret(token)

@@ -2,18 +2,17 @@
 
 import contextlib
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 from msgspec import structs
 
 from ci_migrate import gate
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.github import GitHub
 from ci_migrate.commands.options import settings_of, token_of
+from ci_migrate.commands.printing import hand_over, say, say_traceback
 from ci_migrate.commands.progress import watch_progress
 from ci_migrate.commands.reports import (
     refuse_unknown,
@@ -56,7 +55,7 @@ def pipeline_command(
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
     say = Say(environment, verb, as_json=where["as_json"])
-    github = GitHub(environment, say.echo)
+    github = GitHub(environment, say.command)
     environment.listen()
     settings = None
     reporters: list[Reporter] = list(REPORTERS)
@@ -79,7 +78,7 @@ def pipeline_command(
     except (Exception, Interrupted) as error:  # noqa: BLE001 - beside the boundary: here the report is written
         # a refusal, a bug or a signal before the first stage: the report is written on every way out
         if environment.debug:
-            traceback.print_exc()
+            say_traceback()
         environment.interrupt.defer_signals = True
         report = gate.error_report(verb, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
@@ -123,20 +122,24 @@ class Say:
         """A stage has ended; those that the command does not consist of go without saying."""
         if result.outcome is Outcome.SKIPPED and result.stage not in self.stages:
             return
-        self.echo(
-            stage_line(result, self.environment.width, color=self.environment.color).rstrip("\n"),
-        )
+        line = stage_line(result, self.environment.width, color=self.environment.color)
+        self.echo(line.rstrip("\n"), coloured=True)
 
-    def echo(self, text: str) -> None:
+    def command(self, text: str) -> None:
+        """A line for the CI."""
+        with contextlib.suppress(OSError):
+            hand_over(text, err=self.as_json)
+
+    def echo(self, text: str, *, coloured: bool = False) -> None:
         """A line for people."""
         # nobody may be reading any more (`| head`), and a migration does not stop for that
         with contextlib.suppress(OSError):
-            click.echo(text, err=self.as_json)
+            say(text, err=self.as_json, coloured=coloured)
 
     def end(self, report: Report) -> None:
         """The summary; its last line is the state of the database."""
         text = render_text(report, self.environment.width, color=self.environment.color, stages=False)
         self.echo("")
-        self.echo(text.rstrip("\n"))
+        self.echo(text.rstrip("\n"), coloured=True)
         if self.as_json:
-            click.echo(JsonReporter().render(report).rstrip("\n"))
+            hand_over(JsonReporter().render(report).rstrip("\n"))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.plugins.listing import PluginList, plugin_list
 
@@ -25,9 +25,9 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         found = plugin_list(manager, settings)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
     for line in () if as_json else _lines(found):
-        click.echo(line.rstrip())
+        say(line.rstrip())
     return 0
 
 

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-import click
-
 from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.printing import say
 from ci_migrate.databases.base import Progress, Watch
 from ci_migrate.reports.story import size
 
@@ -19,7 +18,7 @@ EVERY = 5.0
 def say_aside(text: str) -> None:
     """A line on standard error; standard output belongs to what was asked for."""
     with contextlib.suppress(OSError):  # nobody may be reading any more
-        click.echo(f"    {text}", err=True)
+        say(f"    {text}", err=True)
 
 
 def watch_progress(environment: Environment, every: float = EVERY) -> Watch:

@@ -7,6 +7,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import Function, settings_of, target_option, token_of
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.protection import Rules
@@ -98,5 +99,5 @@ def change_protection(
     settings = settings_of(environment, options)
     request = GateRequest(verb, token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:
-        click.echo(change(by or actor(settings))(run))
+        say(change(by or actor(settings))(run))
     return 0

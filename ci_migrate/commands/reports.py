@@ -9,6 +9,8 @@ from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Report
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.reports.base import Reporter, write
+from ci_migrate.reports.built_in import REPORTERS
+from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.settings.settings import Settings
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
@@ -32,7 +34,9 @@ def write_all(
     warnings = []
     for reporter, path in paths:
         try:
-            write(path, call_with_timeout(partial(reporter.render, report), timeout))
+            text = call_with_timeout(partial(reporter.render, report), timeout)
+            # ours hide secrets before they escape a text for their format
+            write(path, text if reporter in REPORTERS else hide_secrets(text))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a reporter spoils only itself
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             warnings.append(f"The report {path} could not be written: {why}.")

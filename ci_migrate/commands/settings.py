@@ -7,6 +7,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.settings.settings import describe
 
 
@@ -18,12 +19,10 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """Each setting with its value and where it comes from. Secrets never show."""
     rows = describe(settings_of(environment, options))
     if as_json:
-        click.echo(
-            json.dumps({key: {"value": value, "source": source} for key, value, source in rows}, indent=2)
-        )
+        say(json.dumps({key: {"value": value, "source": source} for key, value, source in rows}, indent=2))
         return 0
     wide = max(len(key) for key, _, _ in rows)
     long = min(60, max(len(value) for _, value, _ in rows))
     for key, value, source in rows:
-        click.echo(f"{key:<{wide}}  {value:<{long}}  {source}")
+        say(f"{key:<{wide}}  {value:<{long}}  {source}")
     return 0

@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.operations.status import Status, status
 from ci_migrate.reports.story import plural
 from ci_migrate.run.run import show_heads
@@ -30,9 +30,9 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["status"]), environment.interrupt) as run:
         found = status(run)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say_json(found)
     for name, value in () if as_json else _rows(found):
-        click.echo(f"{name:<{WIDTH}} {value}".rstrip())
+        say(f"{name:<{WIDTH}} {value}".rstrip())
     return int(found.exit_code)
 
 

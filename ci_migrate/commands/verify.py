@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -20,12 +21,12 @@ def command(environment: Environment, /, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["verify"]), environment.interrupt) as run:
         record, differences = verify(run)
     if record is None:
-        click.echo("ci-migrate has not migrated this target yet: nothing to compare with.")
+        say("ci-migrate has not migrated this target yet: nothing to compare with.")
         return 8
     if not differences:
-        click.echo(f"As run {record.run_id} left it: heads and schema are the same.")
+        say(f"As run {record.run_id} left it: heads and schema are the same.")
         return 0
-    click.echo(f"Not as run {record.run_id} left it:")
+    say(f"Not as run {record.run_id} left it:")
     for words in differences:
-        click.echo(f"  {words}")
+        say(f"  {words}")
     return 1

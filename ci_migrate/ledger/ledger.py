@@ -27,6 +27,7 @@ from ci_migrate.model import (
     canonical_json,
     shortened_key,
 )
+from ci_migrate.settings.secrets import hide_secrets
 
 __all__ = ["AuditRecord", "Journal", "Ledger", "ledger_url", "open_ledger"]
 
@@ -281,7 +282,9 @@ class Ledger:
     # ----------------------------------------------------------------- stages and evidence
 
     def record_stage(self, run_id: str, result: StageResult) -> None:
-        """Write what a stage did."""
+        """Write what a stage did; what it says holds no secret, what it proves stays as it is."""
+        words = {name: hide_secrets(getattr(result, name)) for name in ("message", "details", "sql")}
+        result = msgspec.structs.replace(result, **words)
         with self.writing() as connection:
             connection.execute(
                 insert(tables.stages).values(

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.place import place
+from ci_migrate.settings.secrets import hide_secrets
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,7 +52,7 @@ def problem(url: URL, doing: str, error: BaseException, *, state: str, hint: str
     """A LedgerError for an error of SQLAlchemy, the driver or the operating system."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return LedgerError(
-        f"The ledger ({place(url)}) could not be {doing}: {_line(url, cause)}.",
+        f"The ledger ({place(url)}) could not be {doing}: {_line(cause)}.",
         state=state,
         hint=hint or _hint(url, sqlstate(cause)),
     )
@@ -68,17 +69,13 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _line(url: URL, error: BaseException) -> str:
+def _line(error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     arguments: tuple[object, ...] = getattr(error, "args", ())
     if len(arguments) == 2 and isinstance(arguments[0], int):  # PyMySQL
         primary = f"{arguments[1]} ({arguments[0]})"
     lines = str(primary or error).strip().splitlines() or [type(error).__name__]
-    line = lines[0]
-    for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")):
-        if secret:
-            line = line.replace(str(secret), "***")
-    return line.rstrip(". ")
+    return hide_secrets(lines[0]).rstrip(". ")
 
 
 def _hint(url: URL, state: str) -> str:

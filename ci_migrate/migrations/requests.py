@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
-from sqlalchemy import URL, make_url
 
 from ci_migrate.databases.base import Database, Wall
 from ci_migrate.databases.composite.database import members_of
+from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.migrations import events
+from ci_migrate.migrations.environment import ChildEnvironment, known_reader, known_targets
 from ci_migrate.model import Direction, Permit, Plan, PlannedContext, Purpose
 from ci_migrate.settings.settings import Settings
 
@@ -151,7 +152,10 @@ AnyRequest = GraphRequest | AskUrlRequest | InspectRequest | CompareRequest | Ru
 
 def project_setup(settings: Settings, direction: Direction, destination: str) -> Setup:
     """The setup of a child that reaches no database."""
+    targets, reader = known_targets(settings), known_reader(settings)
+    places = {**targets, MAIN: reader} if reader is not None else None
     return Setup(
+        environ=ChildEnvironment(settings, targets, reader).for_stage(places),
         alembic=AlembicConfig(
             ini=str(settings.alembic_config) if settings.alembic_config else None,
             toml=str(settings.alembic_toml) if settings.alembic_toml else None,
@@ -173,6 +177,7 @@ def target_setup(
     database: Database,
     place: Database,
     scratch: Database | None = None,
+    reader: Database | None = None,
     marks: str | None = None,
 ) -> Setup:
     """The setup of a child that reaches the target, or a scratch copy in its place.
@@ -185,26 +190,23 @@ def target_setup(
         database: the target.
         place: where env.py is told to connect.
         scratch: where connections to the target go instead; None leaves them on the target.
+        reader: what `read-url` leads to; None where there is none.
         marks: the database in which commits leave their marks (MySQL and MariaDB).
     """
-    environ = {"CI_MIGRATE_STAGE": stage}
-    url = None
-    if settings.url is not None:
-        url = place.url.render_as_string(hide_password=False)
-        if settings.url_variable and place is not database:
-            given = settings.environ.get(settings.url_variable, "")
-            environ[settings.url_variable] = with_driver_of(place.url, given)
+    url = place.url.render_as_string(hide_password=False) if settings.url is not None else None
+    targets = {name: member.url for name, member in members_of(database).items()}
+    places = {name: member.url for name, member in members_of(place).items()}
+    environment = ChildEnvironment(settings, targets, reader.url if reader is not None else None)
+    environ = environment.for_stage(None if place is database else places)
     copies = members_of(scratch) if scratch is not None else {}
-    for name, copy in copies.items():
-        variable = settings.database_variables.get(name)
-        if variable:
-            environ[variable] = with_driver_of(copy.url, settings.environ.get(variable, ""))
+    # where a stage reads, `read-url` logs in, whatever env.py has for a login
+    others = copies or (members_of(place) if place is not database else {})
     return msgspec.structs.replace(
         project,
         url=url,
-        environ=environ,
+        environ={**environ, "CI_MIGRATE_STAGE": stage},
         databases=tuple(
-            wall_entry(name, member.wall(), copies[name].wall() if copies else None)
+            wall_entry(name, member.wall(), others[name].wall() if others else None)
             for name, member in members_of(database).items()
         ),
         allow_connections=tuple(settings.allow_connections),
@@ -213,15 +215,20 @@ def target_setup(
     )
 
 
+LOGIN = ("user", "password")
+"""What a wall says of how a database is logged in to."""
+
+
 def wall_entry(name: str, target: Wall, other: Wall | None = None) -> WallEntry:
     """One database for the child's wall; `other` is where connections to the target go instead."""
-    there = other or target
+    match = {key: value for key, value in target.match.items() if key not in LOGIN}
     return WallEntry(
         name=name,
         dialect=target.dialect,
-        match=dict(target.match),
-        connect=dict(there.connect),
-        identity=dict(there.identity),
+        match=match,
+        # the child connects to the target with the login that env.py has: it is told none
+        connect=match if other is None else dict(other.connect),
+        identity=dict((other or target).identity),
     )
 
 
@@ -235,15 +242,6 @@ def _session_settings(settings: Settings, run_id: str) -> SessionSettings:
         busy_timeout=int(settings.lock_timeout * 1000),
         options=options,
     )
-
-
-def with_driver_of(url: URL, given: str) -> str:
-    """The URL with the driver that the project's own variable names (an async env.py needs its async driver)."""
-    if given:
-        theirs = make_url(given)
-        if theirs.get_backend_name() == url.get_backend_name():
-            url = url.set(drivername=theirs.drivername)
-    return url.render_as_string(hide_password=False)
 
 
 def make_tables(plan: Plan) -> tuple[PlannedTable, ...]:

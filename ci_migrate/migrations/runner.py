@@ -16,6 +16,7 @@ from ci_migrate.errors import ToolError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import AnyRequest
+from ci_migrate.settings.secrets import hide_secrets
 
 WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
 """What the project's interpreter runs, in another folder than ours."""
@@ -39,7 +40,6 @@ class Launch:
     environ: Mapping[str, str] = field(repr=False)
     lock_fds: tuple[int, ...] = ()
     stall_timeout: float = 600.0
-    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Workers:
             child = server.spawn()
         except ToolError as error:
             self.close()
-            return Ended(hello=None, finished=None, failed=None, died=self.redact(error.what), output="")
+            return Ended(hello=None, finished=None, failed=None, died=hide_secrets(error.what), output="")
         output = process.Tail(child.stderr)
         conversation = _Conversation(
             child,
@@ -165,24 +165,17 @@ class Workers:
         if failed is not None:
             failed = msgspec.structs.replace(
                 failed,
-                message=self.redact(failed.message),
-                trace=self.redact(failed.trace),
-                sql=self.redact(failed.sql),
+                message=hide_secrets(failed.message),
+                trace=hide_secrets(failed.trace),
+                sql=hide_secrets(failed.sql),
             )
         return Ended(
             hello=conversation.hello,
             finished=last if isinstance(last, events.Finished) else None,
             failed=failed,
-            died=self.redact(died) if died else None,
-            output=self.redact(output),
+            died=hide_secrets(died) if died else None,
+            output=hide_secrets(output),
         )
-
-    def redact(self, text: str) -> str:
-        """The text without any of the secrets that this run knows."""
-        for secret in self.launch.secrets:
-            if secret:
-                text = text.replace(secret, "***")
-        return text
 
 
 class _Conversation:

@@ -56,7 +56,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     """
     started = time.monotonic()
     manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-    with Workers(launch(settings, None), interrupt) as workers:
+    with Workers(launch(settings), interrupt) as workers:
         graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
     changed = find_changes(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}

@@ -14,8 +14,8 @@ from ci_migrate.databases.base import SessionOptions
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.migrations.environment import with_driver_of
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.requests import with_driver_of
 from ci_migrate.model import Backup, BackupStatus, Report
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url

@@ -1,15 +1,13 @@
 """The tests of the release that runs now, against a migrated scratch copy of their own (N-1)."""
 
+from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import CiMigrateError
-from ci_migrate.migrations.requests import with_driver_of
+from ci_migrate.migrations.environment import ChildEnvironment, with_driver_of
 from ci_migrate.model import Backup, Direction, Plan
 from ci_migrate.process import run_command
 from ci_migrate.rehearsal.measured import run_on_copy
 from ci_migrate.run.run import Run, restore_copy
-from ci_migrate.settings.urls import redact
-
-SECRETS = ("CI_MIGRATE_TOKEN", "CI_MIGRATE_BACKUP_IDENTITY", "CI_MIGRATE_STATE", "CI_MIGRATE_TRUST")
-"""Variables of ours that such a command has no business with."""
+from ci_migrate.settings.secrets import hide_secrets
 
 
 def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str]:
@@ -27,9 +25,14 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
         if not ended.ok:
             return f"the copy that it was to run on could not be migrated: {ended.words}", ""
         # every variable that leads to the target leads to the copy now
-        names = {settings.previous_release_variable, settings.url_variable, settings.read_url_variable}
-        places = {n: with_driver_of(copy.url, settings.environ.get(n, "")) for n in names if n}
-        environ = {**dict.fromkeys(SECRETS, ""), **places, "CI_MIGRATE_STAGE": "dry-run"}
+        targets = {name: member.url for name, member in members_of(run.database).items()}
+        reader = run.reader.url if settings.read_url is not None else None
+        environment = ChildEnvironment(settings, targets, reader)
+        places = environment.for_stage({name: member.url for name, member in members_of(copy).items()})
+        if settings.previous_release_variable:
+            name = settings.previous_release_variable
+            places[name] = with_driver_of(copy.url, settings.environ.get(name, ""))
+        environ = {**environment.for_all(), **places, "CI_MIGRATE_STAGE": "dry-run"}
         try:
             code, output = run_command(
                 settings.previous_release,
@@ -39,9 +42,9 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
             )
         except CiMigrateError as error:
             return error.what.rstrip("."), ""
-    for place in (*places.values(), str(copy.url.password or "")):
+    for place in places.values():
         output = output.replace(place, "***") if place else output
-    output = redact(output)
+    output = hide_secrets(output)
     if code == 0:
         return "", output
     program = settings.previous_release[0]

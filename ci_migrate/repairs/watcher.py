@@ -17,6 +17,7 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
 from ci_migrate.run.run import LedgerRun
+from ci_migrate.settings.secrets import hide_secrets
 
 LOCK_CHECK_SECONDS = 5.0
 
@@ -139,7 +140,7 @@ class Watcher:
         """
         if self.failed is None or ended.failed is None or ended.failed.kind != "refused":
             return ended
-        message = self.run.workers.redact(self.failed.error)
+        message = hide_secrets(self.failed.error)
         return replace(
             ended,
             failed=msgspec.structs.replace(

@@ -171,6 +171,7 @@ def child_setup(
         database=run.database,
         place=place,
         scratch=scratch,
+        reader=run.reader if run.settings.read_url is not None else None,
         marks=run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None,
     )
 

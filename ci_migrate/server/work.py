@@ -4,6 +4,7 @@ It calls the gate as the command line does. What it is told comes on standard in
 """
 
 import json
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ from ci_migrate.reports.story import heads, next_commands, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
 from ci_migrate.session import GateRequest, open_session
+from ci_migrate.settings.secrets import hide_secrets, register_secret, register_url
 from ci_migrate.settings.settings import Secret, Settings, load
 from ci_migrate.verbs import VERBS, Verb
 
@@ -86,22 +88,31 @@ class JobContext:
 def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: Interrupt) -> Answer:
     """Do a piece of work; whatever happens, there is an answer, and the ledger knows how the job ended."""
     book = JobLog(work)
+    register_secret(work.token or "")
+    register_url(work.ledger)
     try:
         settings = load(directory, {**environ, ACTOR: work.actor}, {"target": work.target})
         answer = ACTIONS[work.action](JobContext(work, settings, interrupt, book.stage))
     except CiMigrateError as error:
-        answer = Answer(exit_code=int(error.exit_code), body={"message": "\n".join(error.lines)})
+        answer = Answer(
+            exit_code=int(error.exit_code), body={"message": hide_secrets("\n".join(error.lines))}
+        )
     except Interrupted as error:
         words = "Interrupted. The database was not touched."
         answer = Answer(exit_code=128 + error.number, body={"message": words})
     except Exception as error:  # noqa: BLE001 - the boundary of this process: the caller gets an answer, the log the rest
-        traceback.print_exc()
+        _log_error()
         words = f"Bug in ci-migrate: {type(error).__name__}. The service's log has more."
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
     interrupt.defer_signals = True  # from here on a signal is too late
     answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
     book.end(answer)
     return answer
+
+
+def _log_error() -> None:
+    """The traceback, for the service's log."""
+    sys.stderr.write(hide_secrets(traceback.format_exc()))
 
 
 class JobLog:
@@ -135,7 +146,7 @@ class JobLog:
             if self._ledger is not None:
                 write(self._ledger)
         except CiMigrateError:
-            traceback.print_exc()
+            _log_error()
 
 
 def status_of(answer: Answer) -> JobStatus:

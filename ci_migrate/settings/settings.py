@@ -4,11 +4,12 @@ The keys stand in `keys`, one literal table. Here they become one frozen value f
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci_migrate.errors import SettingsError
+from ci_migrate.errors import CiMigrateError, SettingsError
 from ci_migrate.settings.files import (
     AlembicFiles,
     FileSettings,
@@ -22,6 +23,7 @@ from ci_migrate.settings.files import (
     read_settings_file,
 )
 from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
+from ci_migrate.settings.secrets import register_environment, register_secret, register_url
 from ci_migrate.settings.urls import redact, resolve, resolve_key, show_url, variable_of
 
 __all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
@@ -231,6 +233,7 @@ def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
     Raises:
         SettingsError: whatever is wrong with them; it names file, key and the nearest valid key.
     """
+    register_environment(environ)
     directory = _existing(directory)
     files = read_settings_file(directory)
     target, target_source = _choose_target(files, environ, flags)
@@ -259,7 +262,37 @@ def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
         environ=environ,
         bases={name: one.base for name, one in given.items()},
     )
+    _register(settings)
     return _check(settings)
+
+
+def _register(settings: Settings) -> None:
+    """Tell the registry of secrets what the settings hold or lead to, as far as no program has to be asked for it.
+
+    A child may print the ledger's password before the ledger is opened.
+    """
+    for key, value in (
+        ("url", settings.url),
+        ("read-url", settings.read_url),
+        ("scratch", Secret(settings.scratch or "")),
+        ("state", settings.state),
+        ("backup-dir", Secret(settings.backup_dir)),
+        *(("databases", value) for value in settings.databases.values()),
+    ):
+        form, _, rest = value.reveal().partition(":") if value is not None else ("", "", "")
+        if form == "env":
+            found = settings.environ.get(rest, "")
+            register_url(found)
+            if "://" not in found:  # somebody put the password alone there
+                register_secret(found)
+        elif form == "file":
+            with suppress(OSError, ValueError):
+                register_url((settings.bases[key] / rest.strip()).read_text(encoding="utf-8"))
+        elif value is not None:
+            register_url(value.reveal())
+    if settings.backup_identity is not None:
+        with suppress(CiMigrateError):
+            settings.resolve_backup_identity()
 
 
 def _existing(directory: Path) -> Path:

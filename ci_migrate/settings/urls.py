@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 
 from ci_migrate.errors import SettingsError
 from ci_migrate.settings.keys import Secret
+from ci_migrate.settings.secrets import OURS, register_secret, register_url
 
 # As generous as SQLAlchemy's own pattern: a password may hold any of @ : / % #, so it ends at the last @.
 _USER_INFO = re.compile(r"(://[^:/\s]*:)(.+)@", re.DOTALL)
@@ -81,6 +82,7 @@ def resolve(value: Secret | str, *, key: str, source: str, base: Path, environ: 
         text = _read(base / rest.strip(), place)
     elif form == "command":
         text = _ask(rest, place, base, environ)
+    register_url(text)
     return _absolute(text, place, base)
 
 
@@ -99,6 +101,7 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
                 f"The environment variable {rest} is not set; {place} takes the private key from it.",
                 hint=f"Set {rest}, in CI as a protected variable of this job.",
             )
+        register_secret(text)
         return text
     path = base / Path(rest.strip()).expanduser()
     try:
@@ -107,7 +110,9 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
         raise SettingsError(f"{place}: {path} can't be read: {error.strerror}.") from error
     if shared:
         raise SettingsError(f"{place}: others may read {path}.", hint=f"chmod 600 {path}")
-    return _read(path, place, "the private key")
+    text = _read(path, place, "the private key")
+    register_secret(text)
+    return text
 
 
 def _read(path: Path, place: str, holds: str = "the URL") -> str:
@@ -133,7 +138,8 @@ def _ask(command: str, place: str, base: Path, environ: Mapping[str, str]) -> st
         raise SettingsError(f"{place}: the command has a quote that is not closed.") from error
     if not argv:
         raise SettingsError(f"{place}: the command is empty.")
-    printed = run_tool(argv, env=environ, cwd=base, timeout=COMMAND_SECONDS).strip()
+    env = {name: value for name, value in environ.items() if name not in OURS}
+    printed = run_tool(argv, env=env, cwd=base, timeout=COMMAND_SECONDS, inherit=False).strip()
     if not printed or len(printed.splitlines()) != 1:
         raise SettingsError(
             f"{place}: {argv[0]} must print one line, the URL; it printed {len(printed.splitlines())}."

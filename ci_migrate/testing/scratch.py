@@ -43,7 +43,7 @@ Result = Failure | None
 
 def read_graph(settings: Settings) -> events.Graph:
     """The revision graph; no database is needed. Raises RefusedError or WorkerError: the scripts can't be loaded."""
-    with Workers(launch(settings, None)) as workers:
+    with Workers(launch(settings)) as workers:
         return graph_of(workers, project_setup(settings, Direction.UPGRADE, "heads"))
 
 

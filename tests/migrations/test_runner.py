@@ -17,6 +17,7 @@ from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.runner import Launch, Workers
+from ci_migrate.settings.secrets import register_secret
 
 REVISION = """
 op.execute("create table one (id integer)")
@@ -180,7 +181,8 @@ def test_an_interpreter_without_alembic_is_named(zoo, tmp_path):
 
 def test_M10_secrets_are_taken_out_of_all_that_is_kept(zoo):
     (zoo.folder / "migrations" / "env.py").write_text("print('hunter2')\nraise ValueError('hunter2 it is')")
-    ended = start_workers(zoo, secrets=("hunter2",)).run(plain_request(zoo), Seen())
+    register_secret("hunter2")
+    ended = start_workers(zoo).run(plain_request(zoo), Seen())
     assert "hunter2" not in repr(ended)
     assert "*** it is" in ended.words
     assert "***" in ended.output

@@ -8,6 +8,7 @@ import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -33,5 +34,5 @@ def command(environment: Environment, /, file: Path, **options: Any) -> int:
     except OSError as error:
         raise UsageError(f"{file} can't be written: {error.strerror}.") from error
     for words in wrong:
-        click.echo(words, err=True)
+        say(words, err=True)
     return 1 if wrong else 0

@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say_json
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
@@ -22,5 +22,5 @@ def command(environment: Environment, /, limit: int, **options: Any) -> int:
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["audit show"]), environment.interrupt) as run:
         for record in run.ledger.audit_records(limit) if run.ledger is not None else ():
-            click.echo(msgspec.json.encode(record).decode())
+            say_json(record, indent=False)
     return 0

@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.reports.story import plural
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -21,7 +22,7 @@ def command(environment: Environment, /, **options: Any) -> int:
         wrong = run.ledger.verify_audit() if run.ledger is not None else []
         count = len(run.ledger.audit_records(10**9)) if run.ledger is not None else 0
     for words in wrong:
-        click.echo(words)
+        say(words)
     if not wrong:
-        click.echo(f"{plural(count, 'record')}, all in order.")
+        say(f"{plural(count, 'record')}, all in order.")
     return 1 if wrong else 0

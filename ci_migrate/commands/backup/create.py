@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.progress import say_aside, watch_progress
 from ci_migrate.operations.backups import create_backup
 from ci_migrate.reports.story import size
@@ -26,5 +27,5 @@ def command(environment: Environment, /, tables: tuple[str, ...], **options: Any
     request = GateRequest(VERBS["backup create"], tell=say_aside, watch=watch_progress(environment))
     with open_session(settings, request, environment.interrupt) as run:
         backup = create_backup(run, tables)
-    click.echo(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
+    say(f"{backup.backup_id}  {size(backup.backup_size)}  {backup.description}  {backup.backup_path}")
     return 0

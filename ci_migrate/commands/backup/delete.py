@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option, token_of
+from ci_migrate.commands.printing import say
 from ci_migrate.operations.backups import delete_backup
 from ci_migrate.reports.story import size
 from ci_migrate.session import GateRequest, open_session
@@ -26,5 +27,5 @@ def command(
     request = GateRequest(VERBS["backup delete"], token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:
         backup = delete_backup(run, backup_id, sure=yes)
-    click.echo(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
+    say(f"{'Deleted' if yes else 'Would delete (add --yes)'}: {backup_id}, {size(backup.backup_size)}")
     return 0

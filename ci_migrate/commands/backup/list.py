@@ -3,11 +3,12 @@
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.operations.backups import list_backups
+from ci_migrate.reports.clean import one_line
 from ci_migrate.reports.story import size
 
 
@@ -19,16 +20,16 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """The backups of the target, oldest first; half-written ones are FAILED."""
     backups, proven, unknown = list_backups(settings_of(environment, options), environment.interrupt)
     if unknown:
-        click.echo(f"Which are proven is not known: {unknown}", err=True)
+        say(f"Which are proven is not known: {unknown}", err=True)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(backups)).decode())
+        say_json(backups)
         return 0
     for b in backups:
         shown = "proven" if b.backup_id in proven else ""
-        click.echo(
+        say(
             f"{b.backup_id:<44} {b.backup_time:%Y-%m-%d %H:%M} UTC  {size(b.backup_size):>9}  {b.status.value:<8}"
-            f"{shown:<7} {b.description}".rstrip()
+            f"{shown:<7} {one_line(b.description)}".rstrip()
         )
     if not backups:
-        click.echo("No backups.")
+        say("No backups.")
     return 0

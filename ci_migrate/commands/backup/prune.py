@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option, token_of
+from ci_migrate.commands.printing import say
 from ci_migrate.model import BackupStatus
 from ci_migrate.operations.backups import prune_backups
 from ci_migrate.reports.story import size
@@ -29,11 +30,11 @@ def command(
         removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
         failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
     for b in removed:
-        click.echo(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")
+        say(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")
     if not removed:
-        click.echo("Nothing to delete.")
+        say("Nothing to delete.")
     elif not yes:
-        click.echo("Add --yes to delete them.")
+        say("Add --yes to delete them.")
     for b in failed:
-        click.echo(f"FAILED, not touched: {b.backup_id} (ci-migrate backup delete {b.backup_id} --yes)")
+        say(f"FAILED, not touched: {b.backup_id} (ci-migrate backup delete {b.backup_id} --yes)")
     return 0

@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.confirm import Lost, confirm_restore
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.progress import say_aside, watch_progress
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Backup
@@ -64,7 +65,7 @@ def command(
             run.catalog.get(backup_id),
             Restoring(sure, safety_backup=not no_safety_backup, tables=tables),
         )
-    click.echo(words)
+    say(words)
     return 0
 
 
@@ -73,7 +74,7 @@ def _drop_old(environment: Environment, settings: Settings, *, yes: bool, token:
     with open_session(settings, request, environment.interrupt) as run:
         names = drop_old(run, sure=yes)
     for name in names:
-        click.echo(f"{'Dropped' if yes else 'Would drop (add --yes)'}: {name}")
+        say(f"{'Dropped' if yes else 'Would drop (add --yes)'}: {name}")
     if not names:
-        click.echo("No restore kept anything.")
+        say("No restore kept anything.")
     return 0

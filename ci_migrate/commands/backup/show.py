@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-import msgspec
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say_json
 from ci_migrate.session import open_catalog
 
 
@@ -17,5 +17,5 @@ from ci_migrate.session import open_catalog
 def command(environment: Environment, /, backup_id: str, **options: Any) -> int:
     """The manifest of a backup, as JSON."""
     backup = open_catalog(settings_of(environment, options)).get(backup_id)
-    click.echo(msgspec.json.format(msgspec.json.encode(backup)).decode())
+    say_json(backup)
     return 0

@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.progress import watch_progress
 from ci_migrate.operations.backups import verify_by_restore, verify_files
 from ci_migrate.session import GateRequest, open_catalog, open_session
@@ -24,10 +25,10 @@ def command(environment: Environment, /, backup_id: str, by_restore: bool, **opt
     watch = watch_progress(environment)
     if not by_restore:
         catalog = open_catalog(settings)
-        click.echo(verify_files(catalog, catalog.get(backup_id), watch))
+        say(verify_files(catalog, catalog.get(backup_id), watch))
         return 0
     with open_session(
         settings, GateRequest(VERBS["backup verify"], watch=watch), environment.interrupt
     ) as run:
-        click.echo(verify_by_restore(run, run.catalog.get(backup_id)))
+        say(verify_by_restore(run, run.catalog.get(backup_id)))
     return 0

@@ -8,6 +8,7 @@ import click
 from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of
+from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.settings.files import read_settings_file
 from ci_migrate.settings.settings import Settings
@@ -62,9 +63,7 @@ def command(
         ) from error
     with listening:
         shown = f"[{host}]" if ":" in host else host
-        click.echo(
-            f"Listening on http://{shown}:{listening.getsockname()[1]} for {', '.join(service.targets)}."
-        )
+        say(f"Listening on http://{shown}:{listening.getsockname()[1]} for {', '.join(service.targets)}.")
         sys.stdout.flush()
         serve(service, listening, trusted_proxy=trusted_proxy)
     return 0

@@ -10,6 +10,7 @@ from ci_migrate.approval.tokens import generate
 from ci_migrate.commands.approve import sign_file
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
@@ -51,7 +52,7 @@ def command(
     if request is not None and key is not None:
         if by or wanted.anything or expected is not None:
             raise UsageError("What is approved stands in the request: --request and --key go alone.")
-        click.echo(sign_file(environment, request, key, reason))
+        hand_over(sign_file(environment, request, key, reason))
         return 0
     settings = settings_of(environment, options)
     asked = plan_request(VERBS["token generate"], wanted)
@@ -75,14 +76,14 @@ def command(
             validity_minutes=settings.token_validity_minutes,
         )
     if not quiet:
-        click.echo(
+        say(
             f"Approved: {_describe(plan)} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
             f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
             f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
             err=True,
         )
-    click.echo(token)
+    hand_over(token)
     return 0
 
 

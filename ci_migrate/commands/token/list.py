@@ -7,6 +7,8 @@ import click
 from ci_migrate.approval.tokens import list_tokens
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.commands.printing import say
+from ci_migrate.reports.clean import one_line
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
@@ -21,10 +23,10 @@ def command(environment: Environment, /, **options: Any) -> int:
         records = list_tokens(run.ledger) if run.ledger is not None else ()
     for record in records:
         a = record.approval
-        click.echo(
-            f"{a.approval_id}  {record.status:<8}  {a.created:%Y-%m-%d %H:%M}  {', '.join(a.approved_by)}  "
-            f"-> {record.destination}  {a.reason}"
+        say(
+            f"{a.approval_id}  {record.status:<8}  {a.created:%Y-%m-%d %H:%M}  {one_line(', '.join(a.approved_by))}  "
+            f"-> {record.destination}  {one_line(a.reason)}"
         )
     if not records:
-        click.echo("No tokens.")
+        say("No tokens.")
     return 0

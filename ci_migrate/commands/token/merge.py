@@ -5,6 +5,7 @@ import click
 from ci_migrate.approval.envelope import merge
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
+from ci_migrate.commands.printing import hand_over
 
 
 @click.command("merge")
@@ -13,5 +14,5 @@ from ci_migrate.commands.options import token_of
 def command(environment: Environment, /, files: tuple[str, ...]) -> int:
     """One token with the signatures of several, under the same payload. Reaches no database."""
     tokens = [token_of(environment, file) for file in files]
-    click.echo(merge([token.reveal() for token in tokens if token is not None]))
+    hand_over(merge([token.reveal() for token in tokens if token is not None]))
     return 0

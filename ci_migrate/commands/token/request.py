@@ -10,6 +10,7 @@ from ci_migrate.approval.request import FILE_NAME, approval_request, write_reque
 from ci_migrate.approval.requester import commit_of
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.token.plan import Wanted, change_options, find_approvable, ledger_of
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
@@ -54,5 +55,5 @@ def command(environment: Environment, /, out: str, **options: Any) -> int:
             stage=stage,
         )
         ledger.audit("approval requested", None, planDigest=plan.digest, by=request.requester)
-    click.echo(write_request(request, environment.directory / out))
+    say(str(write_request(request, environment.directory / out)))
     return 0

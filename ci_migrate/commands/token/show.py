@@ -5,6 +5,7 @@ import click
 from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
+from ci_migrate.commands.printing import say
 
 
 @click.command("show")
@@ -15,5 +16,5 @@ from ci_migrate.commands.options import token_of
 def command(environment: Environment, /, token_file: str | None) -> int:
     """What a signed token says, and whose keys signed it. Whether they may approve is not looked at."""
     token = token_of(environment, token_file)
-    click.echo(describe_token(token.reveal() if token else ""))
+    say(describe_token(token.reveal() if token else ""))
     return 0

@@ -7,6 +7,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.run.approvals import validate_token
 from ci_migrate.session import open_session
@@ -34,7 +35,7 @@ def command(
     with open_session(settings, request, environment.interrupt) as run:
         plan = find_approvable(run, wanted)
         approval = validate_token(replace(run, token=token), ledger_of(run), plan)
-    click.echo(
+    say(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
     )
     return 0

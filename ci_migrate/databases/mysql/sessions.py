@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ci_migrate.errors import DatabaseError, UsageError
+from ci_migrate.settings.secrets import hide_secrets, register_secret
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -79,6 +80,7 @@ def mysql_parameters(url: URL) -> dict[str, str]:
             found[QUERY[name]] = value
         elif name in ("user", "password", "passwd") and isinstance(value, str):
             found["password" if name == "passwd" else name] = value
+    register_secret(found["password"], (found["host"], found["user"], found["database"]))
     return found
 
 
@@ -125,6 +127,7 @@ class Access:
 
     def login(self, user: str, password: str) -> "Access":
         """The same database with another account."""
+        register_secret(password)
         return replace(self, parameters={**self.parameters, "user": user, "password": password})
 
     def arguments(self) -> dict[str, Any]:
@@ -176,9 +179,7 @@ class Access:
         """One line: the server's number and its first sentence; never values or the password."""
         cause: Any = getattr(error, "orig", None) or error
         number, message = _parts(cause)
-        message = " ".join(message.split())
-        if password := self.parameters.get("password"):
-            message = message.replace(password, "***")
+        message = hide_secrets(" ".join(message.split()))
         return f"{message} ({number})" if number else message
 
     def _unreachable(self, error: BaseException) -> DatabaseError:

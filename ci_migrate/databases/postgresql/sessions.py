@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ci_migrate.errors import DatabaseError, UsageError
+from ci_migrate.settings.secrets import hide_secrets, register_secret
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,6 +66,9 @@ def libpq_parameters(url: URL) -> dict[str, str]:
     filled.setdefault("host", "")
     filled.setdefault("port", "5432")
     filled.setdefault("dbname", defaults.get("dbname") or filled.get("user", ""))
+    for name in SECRETS:
+        if name != "passfile":
+            register_secret(filled.get(name, ""), (filled["host"], filled.get("user", ""), filled["dbname"]))
     return filled
 
 
@@ -193,9 +197,7 @@ class Access:
                 lines[0] if state else lines[-1] if len(lines) > 1 and "FATAL" in lines[-1] else lines[0]
             )
             message = message.rpartition("FATAL:")[2].strip()
-        message = " ".join(str(message).split())
-        if password := self.parameters.get("password"):
-            message = message.replace(password, "***")
+        message = hide_secrets(" ".join(str(message).split()))
         return f"{message} (SQLSTATE {state})" if state else message
 
     def _unreachable(self, error: BaseException) -> DatabaseError:

@@ -57,6 +57,16 @@ class Wall:
         """The request's databases of one engine."""
         return [entry for entry in self.entries if entry["dialect"] == dialect]
 
+    def leads_elsewhere(self, entry: dict[str, Any], ours: bool) -> bool:
+        """Whether a connection to this database goes by other arguments than it was asked for.
+
+        In a dry run those to the target go to the copy. Where a stage reads, and the target has a login for that
+        alone, each is made with that one: the login that env.py has may write.
+        """
+        if self.mode == DRY_RUN:
+            return not ours
+        return self.mode == READ and "user" in entry["connect"]
+
     def allows_session(self, database: str) -> bool:
         """Whether `allow-connections` names a server's database like this."""
         return any(name.endswith("/" + database) for name in self.allowed)
@@ -140,10 +150,9 @@ class PostgreSQLWall:
     def target(self, driver: str, parts: dict[str, str]) -> dict[str, str]:
         """Replacements for host, port, database, user, password; {} to leave the arguments as they are."""
         for entry in self.wall.entries_of("postgresql"):
-            if same_server(parts, entry["connect"]):
-                return {}
-            if same_server(parts, entry["match"]):
-                return dict(entry["connect"]) if self.wall.mode == DRY_RUN else {}
+            ours = same_server(parts, entry["connect"])
+            if ours or same_server(parts, entry["match"]):
+                return dict(entry["connect"]) if self.wall.leads_elsewhere(entry, ours) else {}
         place = "{host}:{port}/{database}".format(**parts)
         self.wall.tell_wanted("postgresql", driver, parts)
         if place in self.wall.allowed:
@@ -232,11 +241,13 @@ class MySQLWall:
                 self.wall.refuse(f"a connection by the option file of {driver}, which hides where it leads")
         parts = mysql_defaults(arguments)
         entries = self.wall.entries_of("mysql")
-        ours = any(same_mysql(parts, e["connect"]) for e in entries)
+        there = next((e for e in entries if same_mysql(parts, e["connect"])), None)
+        ours = there is not None
         target = next((e for e in entries if same_mysql(parts, e["match"])), None)
-        if target is not None and not ours and self.wall.mode == DRY_RUN:
-            replace_mysql(arguments, target["connect"])
-        elif target is None and not ours:
+        entry = there or target
+        if entry is not None and self.wall.leads_elsewhere(entry, ours):
+            replace_mysql(arguments, entry["connect"])
+        elif entry is None:
             place = "{}/{}".format(
                 parts["unix_socket"] or parts["host"] + ":" + parts["port"], parts["database"]
             )

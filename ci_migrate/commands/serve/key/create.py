@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.commands.serve.key import line
 from ci_migrate.gate import actor
 from ci_migrate.ledger import keys
@@ -41,6 +42,6 @@ def command(
             by=actor(settings),
             days=None if never_expires else days,
         )
-    click.echo(f"{line(record)}\nKeep it secret; it is not shown again:", err=True)
-    click.echo(made)
+    say(f"{line(record)}\nKeep it secret; it is not shown again:", err=True)
+    hand_over(made)
     return 0

@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.serve.key import line
 from ci_migrate.ledger import keys
 from ci_migrate.session import GateRequest, open_session
@@ -21,7 +22,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["serve key list"]), environment.interrupt) as run:
         found = keys.list_keys(run.ledger) if run.ledger is not None else ()
     for record in found:
-        click.echo(line(record))
+        say(line(record))
     if not found:
-        click.echo("No keys.")
+        say("No keys.")
     return 0

@@ -6,6 +6,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
+from ci_migrate.commands.printing import say
 from ci_migrate.commands.serve.key import line
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
@@ -25,5 +26,5 @@ def command(environment: Environment, /, key_id: str, **options: Any) -> int:
         if run.ledger is None:
             raise UsageError(f"Target {settings.target} has no ledger yet, so there are no keys.")
         record = keys.revoke(run.ledger, key_id, by=actor(settings))
-    click.echo(f"Revoked: {line(record)}")
+    say(f"Revoked: {line(record)}")
     return 0

@@ -1,0 +1,135 @@
+"""What children see of the environment, stage by stage."""
+
+import pytest
+from sqlalchemy import make_url
+
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.migrations.environment import ChildEnvironment
+from ci_migrate.settings.settings import load
+
+WRITER, READER, COPY = "writer-s3cret/1", "reader-s3cret", "copy-s3cret"
+
+
+def url(user: str, password: str, database: str = "shop", driver: str = "postgresql") -> str:
+    from urllib.parse import quote
+
+    return f"{driver}://{user}:{quote(password, safe='')}@db.example.com/{database}"
+
+
+def environment(
+    folder, environ: dict[str, str], settings: str = "", *, reads: bool = True
+) -> ChildEnvironment:
+    (folder / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (folder / "ci-migrate.toml").write_text(
+        f'[targets.dev]\nurl = "env:WRITE"\nstate = "env:LEDGER"\n{settings}\n'
+        + ('read-url = "env:READ"\n' if reads else "")
+    )
+    environ = {
+        "WRITE": url("w", WRITER),
+        "READ": url("r", READER),
+        "LEDGER": url("l", "ledger-s3cret", "led"),
+        **environ,
+    }
+    loaded = load(folder, environ, {})
+    return ChildEnvironment(
+        loaded, {MAIN: make_url(environ["WRITE"])}, make_url(environ["READ"]) if reads else None
+    )
+
+
+CHECK = {MAIN: make_url(url("r", READER))}
+DRY_RUN = {MAIN: make_url(url("c", COPY, "scratch"))}
+
+
+def test_F28_the_first_environment_opens_nothing(tmp_path):
+    """What /proc/PID/environ shows of every child."""
+    found = environment(
+        tmp_path,
+        {
+            "APP_SETTINGS": "production.py",
+            "SECRET_KEY": "of-the-application",
+            "DJANGO_DB": url("w", WRITER, driver="postgresql+asyncpg"),
+            "DB_PASSWORD": WRITER,
+            "DSN": f"host=db.example.com user=w password={WRITER}",
+            "LEDGER_PASSWORD": "ledger-s3cret",
+            "CI_MIGRATE_TOKEN": "tok-4711-4711",
+            "COPY_OF_THE_TOKEN": "x tok-4711-4711",
+            "CI_MIGRATE_TRUST": "anna ssh-ed25519 AAAA",
+            "GITHUB_TOKEN": "ghs_1",
+            "SSH_AUTH_SOCK": "/run/agent",
+            "AWS_SECRET_ACCESS_KEY": "of-the-application-2",
+        },
+    ).for_all()
+    assert found == {
+        "APP_SETTINGS": "production.py",
+        "SECRET_KEY": "of-the-application",
+        "AWS_SECRET_ACCESS_KEY": "of-the-application-2",
+    }
+
+
+def test_F28_the_keys_of_the_storage_that_holds_the_backups_are_ours(tmp_path):
+    keys = {"AWS_ACCESS_KEY_ID": "AKIA1", "AWS_SECRET_ACCESS_KEY": "wJalr/K7MDENG", "AWS_REGION": "eu-1"}
+    found = environment(tmp_path, keys, 'backup-dir = "s3://bucket/x"')
+    assert {n: v for n, v in found.for_all().items() if n.startswith("AWS")} == {"AWS_REGION": "eu-1"}
+    assert found.for_tools()["AWS_SECRET_ACCESS_KEY"] == "wJalr/K7MDENG"
+
+
+@pytest.mark.parametrize("name", ["SAME", "WRITE"])
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+asyncpg", "postgresql+psycopg2"])
+def test_F28_a_url_leads_where_its_stage_goes(tmp_path, name, driver):
+    given = url("w", WRITER, driver=driver)
+    found = environment(tmp_path, {name: given})
+    assert found.for_stage(CHECK)[name] == url("r", READER, driver=driver)
+    assert found.for_stage(DRY_RUN)[name] == url("c", COPY, "scratch", driver=driver)
+    assert found.for_stage()[name] == given
+
+
+def test_F28_a_password_alone_becomes_the_other_one(tmp_path):
+    found = environment(tmp_path, {"DB_PASSWORD": WRITER, "DSN": f"host=db password={WRITER} user=w"})
+    assert found.for_stage(CHECK)["DB_PASSWORD"] == READER
+    assert found.for_stage(DRY_RUN)["DSN"] == f"host=db password={COPY} user=w"
+    assert found.for_stage()["DB_PASSWORD"] == WRITER
+
+
+def test_F28_the_reader_leads_to_the_copy_in_a_dry_run_and_stays_what_it_is_otherwise(tmp_path):
+    found = environment(tmp_path, {})
+    assert found.for_stage(DRY_RUN)["READ"] == url("c", COPY, "scratch")
+    assert found.for_stage()["READ"] == found.for_stage(CHECK)["READ"] == url("r", READER)
+
+
+def test_F28_without_a_reader_check_meets_what_there_is(tmp_path):
+    found = environment(tmp_path, {"PGPASSWORD": "pg"}, reads=False)
+    assert found.for_all()["PGPASSWORD"] == "pg"
+    assert found.for_stage()["WRITE"] == url("w", WRITER)
+
+
+def test_F28_a_password_in_a_variable_of_the_driver_opens_the_target_alone(tmp_path):
+    found = environment(
+        tmp_path, {"WRITE": "postgresql://w@db.example.com/shop", "PGPASSWORD": "writer-4711"}
+    )
+    assert "PGPASSWORD" not in found.for_all()
+    assert found.for_stage(CHECK)["PGPASSWORD"] == READER
+    assert found.for_stage()["PGPASSWORD"] == "writer-4711"
+
+
+def test_a_ledger_with_the_targets_login_hides_nothing_of_the_target(tmp_path):
+    found = environment(
+        tmp_path, {"LEDGER": url("w", WRITER, "led"), "OTHER": url("w", WRITER, "led")}, reads=False
+    )
+    assert "LEDGER" not in {**found.for_all(), **found.for_stage()}
+    assert found.for_stage()["WRITE"] == url("w", WRITER)
+
+
+def test_another_database_of_the_same_login_is_no_target(tmp_path):
+    """Its variable has the target's password, and gets that of the stage; it goes on naming its own database."""
+    found = environment(tmp_path, {"REPORTS": url("w", WRITER, "reports")})
+    assert found.for_stage(CHECK)["REPORTS"] == url("w", READER, "reports")
+    assert found.for_stage()["REPORTS"] == url("w", WRITER, "reports")
+
+
+def test_a_relative_sqlite_file_is_the_target_too(tmp_path):
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "ci-migrate.toml").write_text('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    settings = load(tmp_path, {"DATABASE_URL": "sqlite:///app.db", "OTHER": "sqlite:///other.db"}, {})
+    found = ChildEnvironment(settings, {MAIN: make_url(settings.resolve_url())})
+    assert found.for_all() == {"OTHER": "sqlite:///other.db"}
+    assert found.for_stage({MAIN: make_url("sqlite:////copy.db")}) == {"DATABASE_URL": "sqlite:////copy.db"}
