@@ -19,6 +19,22 @@ _YOUNG = 60.0
 """Seconds: a folder that is this young may not have taken its lock yet."""
 
 
+def make_folder(folder: Path) -> None:
+    """A folder and those above it, never writable for other users, whatever the umask says."""
+    for place in (*reversed(folder.parents), folder):
+        with suppress(FileExistsError):
+            place.mkdir(mode=0o755)
+
+
+def create_file(path: Path, text: bytes) -> None:
+    """A new file, flushed to the disk, never writable for other users, whatever the umask says. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+
+
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A new folder of this user's alone in the folder for temporary files, removed when the block is left."""

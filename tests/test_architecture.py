@@ -103,6 +103,9 @@ def test_only_the_command_line_reads_the_environment():
 
 def test_only_the_command_line_prints_and_exits():
     assert calls("print") == set()
+    # it cleans what it prints; click's own questions are ours
+    assert calls("click.echo") == {"commands/printing.py"}
+    assert calls("traceback.print_exc") == set()
     assert calls("sys.exit") == {"__main__.py"}
     assert calls("exit") | calls("quit") == set()
     assert calls("os._exit") <= CHILD
@@ -163,6 +166,7 @@ def test_help_is_quick_because_it_imports_little(argument):
         "ci_migrate.markers",
         "ci_migrate.commands",
         "ci_migrate.commands.environment",
+        "ci_migrate.commands.printing",
         "ci_migrate.migrations",
         "ci_migrate.migrations.interrupt",
     }

@@ -31,6 +31,7 @@ from ci_migrate.model import (
     decode_approvable,
     now,
 )
+from ci_migrate.tempdirs import create_file, make_folder
 
 FILE_NAME = "approval-request.json"
 
@@ -226,8 +227,8 @@ def write_request(request: ApprovalRequest, path: Path) -> Path:
     text = msgspec.json.format(msgspec.json.encode(printable(msgspec.to_builtins(request))), indent=2)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(text + b"\n")
+        make_folder(path.parent)
+        create_file(beside, text + b"\n")
         beside.replace(path)
     except OSError as error:
         with suppress(OSError):

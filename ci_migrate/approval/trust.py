@@ -15,6 +15,7 @@ from ci_migrate.errors import NotApprovedError
 VARIABLE = "CI_MIGRATE_TRUST"
 _LIMIT = 256 * 1024
 _LINKS = 40
+_CI_JOBS = ("GITHUB_ACTIONS", "GITLAB_CI", "CI")
 _WORK_TREES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
 
@@ -38,8 +39,8 @@ def trust_lines(environ: Mapping[str, str], project: Path) -> tuple[str, ...]:
         project: a folder of the repository.
 
     Raises:
-        NotApprovedError: the file can't be read, lies in the working tree, is reached through it, or others may
-            change it.
+        NotApprovedError: no approver is named; the file can't be read, lies in the working tree, is reached
+            through it, or others may change it.
     """
     value = environ.get(VARIABLE, "").strip()
     if not value:
@@ -49,17 +50,27 @@ def trust_lines(environ: Mapping[str, str], project: Path) -> tuple[str, ...]:
             raise NotApprovedError(
                 f"{VARIABLE} holds neither lines of approvers nor an absolute path.", hint=_HINT
             )
-        return _lines(value)
+        return _some(value, "it")
     refuse_file(Path(value), work_trees(environ, project))
     try:
         with Path(value).open(encoding="utf-8") as file:
-            return _lines(file.read(_LIMIT))
+            return _some(file.read(_LIMIT + 1), value)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise NotApprovedError(f"{VARIABLE}: {value} can't be read: {why}.", hint=_HINT) from error
 
 
 _HINT = f"Put the approvers' lines into a protected variable {VARIABLE}, or into a file that root owns."
+
+
+def _some(text: str, where: str) -> tuple[str, ...]:
+    """The lines; that somebody names approvers, and none is there, never means that none is needed."""
+    lines = _lines(text)
+    if not lines:
+        raise NotApprovedError(f"{VARIABLE}: {where} names no approver.", hint=_HINT)
+    if len(text) > _LIMIT:
+        raise NotApprovedError(f"{VARIABLE}: {where} is longer than {_LIMIT} characters.", hint=_HINT)
+    return lines
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -75,6 +86,16 @@ def work_trees(environ: Mapping[str, str], project: Path) -> frozenset[Path]:
         if (folder / ".git").exists():
             found.add(folder)
     return frozenset(found - {Path("/")})
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether this is a CI's job."""
+    return any(environ.get(name, "").lower() in ("true", "1") for name in _CI_JOBS)
+
+
+def dies_with_job(environ: Mapping[str, str], project: Path, place: Path) -> bool:
+    """Whether a place is in the checkout of a CI's job, which is thrown away."""
+    return in_ci(environ) and any(tree in place.resolve().parents for tree in work_trees(environ, project))
 
 
 def refuse_file(path: Path, trees: frozenset[Path]) -> None:

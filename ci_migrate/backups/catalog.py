@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate.backups.encryption import AGE, Encryption, how_to_restore, refuse_secrets
-from ci_migrate.backups.fetch import LIST, check_id, check_listing, fetch, read_file
+from ci_migrate.backups.fetch import LIST, check_id, check_listing, fetch, read_file, refuse_bomb
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.provider import Provider
 from ci_migrate.backups.room import Estimate, estimate, room_for
@@ -29,11 +29,15 @@ from ci_migrate.model import (
     Permit,
     Purpose,
     VersionTable,
+    decode_foreign,
     now,
 )
 from ci_migrate.tempdirs import private_folder
 
 FORMAT = 1
+
+LAST_NUMBER = 2**62
+"""The last of those by which backups are ordered: a manifest may claim it, and the next one has it too."""
 
 Backups = list[Backup]
 _REVISION_LENGTH = 90
@@ -142,7 +146,8 @@ class Catalog:
         there = self.list()
         own = (b.sequence for b in there if owner.owns(b))
         everybody = (max(b.catalog_sequence, b.sequence) for b in there)
-        return {"sequence": max(own, default=0) + 1, "catalog_sequence": max(everybody, default=0) + 1}
+        numbers = {"sequence": max(own, default=0) + 1, "catalog_sequence": max(everybody, default=0) + 1}
+        return {name: min(number, LAST_NUMBER) for name, number in numbers.items()}
 
     def estimate(self, database: Database, owner: Owner, *, partial: bool = False) -> Estimate:
         """How large a backup of this database would be, and how long it would take. Raises BackupError."""
@@ -225,14 +230,15 @@ class Catalog:
                 backup_id, "being written" if self.storage.busy(backup_id) else "half-written"
             )
         try:
-            backup = msgspec.json.decode(data, type=Backup)
-        except msgspec.DecodeError:
+            backup = decode_foreign(data, Backup)
+            moment = backup.backup_time.astimezone(UTC)
+        except (msgspec.DecodeError, OverflowError):
             return self._failed(backup_id, "its manifest is damaged")
         if backup.format != FORMAT:
             return self._failed(backup_id, f"its format {backup.format} is not known to this version")
         if backup.backup_id != backup_id:
             return self._failed(backup_id, f"its manifest is that of {backup.backup_id}")
-        return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id))
+        return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id), backup_time=moment)
 
     def _failed(self, backup_id: str, why: str) -> Backup:
         try:
@@ -269,9 +275,11 @@ class Catalog:
         """
         with self._store(backup) as folder:
             if backup.encryption is None:
+                refuse_bomb(folder, backup)
                 yield folder
                 return
             with self._decrypting(backup, folder, progress) as plain:
+                refuse_bomb(plain, backup)
                 yield plain
 
     @contextmanager

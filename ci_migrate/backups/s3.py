@@ -6,6 +6,7 @@ be swept. A writer publishes only while the mark is its own. Who deletes a backu
 `.ci-migrate/deleted/<id>`: from then on it is not listed, and a sweep ends what a killed process began.
 """
 
+import errno
 import re
 import secrets
 import shutil
@@ -22,7 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from ci_migrate.backups.s3_errors import code_of, translate_errors
-from ci_migrate.backups.storage import MANIFEST, MakeManifest, manifest_text, sealed, written_at
+from ci_migrate.backups.storage import (
+    MANIFEST,
+    MANIFEST_LIMIT,
+    MakeManifest,
+    manifest_text,
+    sealed,
+    written_at,
+)
 from ci_migrate.errors import BackupError, SettingsError
 from ci_migrate.model import Backup
 from ci_migrate.settings.secrets import register_secret
@@ -152,8 +160,11 @@ class S3Storage:
         return self._get(self._key(backup_id, MANIFEST))
 
     def _get(self, key: str) -> bytes | None:
-        """A small object; None where there is none."""
+        """A small object; None where there is none. Raises OSError where it is not small."""
         try:
+            size = self._piece(key, 0)[1]
+            if size > MANIFEST_LIMIT:
+                raise OSError(errno.EFBIG, f"it is larger than {MANIFEST_LIMIT} bytes")
             return b"".join(self._stream(key))
         except FileNotFoundError:
             return None

@@ -1,11 +1,14 @@
 """Where backups are kept: the contract, and a folder. A backup is published by its manifest, written last."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
+import shlex
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,10 +21,14 @@ import msgspec
 
 from ci_migrate.errors import BackupError, SettingsError
 from ci_migrate.model import Backup, BackupFile
+from ci_migrate.tempdirs import make_folder
 
 MANIFEST = "manifest.json"
 
 _CHUNK = 1 << 20
+
+MANIFEST_LIMIT = 64 * 1024 * 1024
+"""Bytes that a manifest may have: a hundred thousand tables need half of it."""
 CLAIMS = "claims"
 WRITING = ".writing"
 _DELETED = ".deleted-"
@@ -155,9 +162,16 @@ class LocalStorage:
 
     def manifest(self, backup_id: str) -> bytes | None:
         try:
-            return (self._folder / backup_id / MANIFEST).read_bytes()
+            # not blocking: a pipe of this name would wait for ever
+            descriptor = os.open(
+                self._folder / backup_id / MANIFEST, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+            )
         except FileNotFoundError:
             return None
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is no plain file")
+            return _whole(file.read(MANIFEST_LIMIT + 1))
 
     def sizes(self, backup_id: str) -> dict[str, int]:
         return {name: path.lstat().st_size for name, path in self._files(backup_id)}
@@ -202,10 +216,30 @@ class LocalStorage:
             raise
 
     def _prepare(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder.parent)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._refuse_shared()
         # Only in a folder that is ours: `*` in a project's own .gitignore would hide the project.
         if not any(self._folder.iterdir()):
             (self._folder / ".gitignore").write_text("*\n")
+
+    def _refuse_shared(self) -> None:
+        """Raise BackupError where another user could put a backup of theirs into the place of ours.
+
+        A group that may write was chosen by somebody. As root the owner is not looked at: in a container's volume they
+        are some number of the machine outside.
+        """
+        status = self._folder.stat()
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+            raise BackupError(
+                f"Everybody may write into the backup folder {self._folder}, and so replace what is restored.",
+                hint=f"chmod o-w {shlex.quote(str(self._folder))}",
+            )
+        if os.geteuid() and status.st_uid not in (0, os.geteuid()):
+            raise BackupError(
+                f"The backup folder {self._folder} belongs to another user, who may replace what is restored.",
+                hint="Set backup-dir to a folder of the user that this runs as.",
+            )
 
     def publish(self, backup_id: str, make_manifest: MakeManifest) -> Backup:
         folder = self._folder / backup_id
@@ -277,6 +311,12 @@ class LocalStorage:
         _flush(folder)
         _flush(self._folder)
         return path.read_bytes() == owner
+
+
+def _whole(data: bytes) -> bytes:
+    if len(data) > MANIFEST_LIMIT:
+        raise OSError(errno.EFBIG, f"it is larger than {MANIFEST_LIMIT} bytes")
+    return data
 
 
 def manifest_text(backup: Backup) -> bytes:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from ci_migrate.ledger.tables import audit, audit_head, clock, printable, utc_text
 from ci_migrate.model import Frozen, canonical_json, sha256_hex
+from ci_migrate.settings.secrets import hide_secrets_in
 
 START = "0" * 64
 """What stands for the record before the first."""
@@ -46,7 +47,7 @@ def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequ
     at = utc_text(clock(connection))
     rows, digest = [], head.sha256
     for sequence, facts in enumerate(many, head.records + 1):
-        text = canonical_json(printable(msgspec.to_builtins(facts))).decode()
+        text = canonical_json(printable(hide_secrets_in(msgspec.to_builtins(facts)))).decode()
         previous, digest = digest, _digest(digest, at, kind, run_id, text)
         rows.append(
             {

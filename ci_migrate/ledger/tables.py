@@ -29,7 +29,6 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
 from ci_migrate.model import Approvable, Fingerprint, Plan, StageResult, decode_approvable
-from ci_migrate.settings.secrets import hide_secrets
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -68,9 +67,9 @@ class Utc(TypeDecorator[datetime]):
 
 
 def printable(value: Any) -> Any:
-    """The same value without secrets, and without lone surrogates, which drivers give and no JSON can hold."""
+    """The same value without lone surrogates, which no JSON can hold (file names and drivers have them)."""
     if isinstance(value, str):
-        return hide_secrets(value).encode(errors="backslashreplace").decode()
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
         return {printable(key): printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

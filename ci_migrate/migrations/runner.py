@@ -242,7 +242,7 @@ class _Conversation:
             for line in lines:
                 try:
                     event = events.decoder.decode(line)
-                except msgspec.MsgspecError as error:
+                except (msgspec.MsgspecError, RecursionError) as error:
                     raise WorkerError(
                         f"The child process sent something that is not an event: {error}."
                     ) from error

@@ -17,7 +17,7 @@ from ci_migrate.model.approvals import (
     decode_approvable,
 )
 from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
-from ci_migrate.model.base import Frozen, canonical_json, now, sha256_hex
+from ci_migrate.model.base import Frozen, canonical_json, decode_foreign, now, sha256_hex
 from ci_migrate.model.evidence import (
     CommitPoint,
     Divergence,
@@ -104,6 +104,7 @@ __all__ = [
     "WayBack",
     "canonical_json",
     "decode_approvable",
+    "decode_foreign",
     "delta",
     "names_of",
     "now",

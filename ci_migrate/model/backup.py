@@ -2,10 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.plan import Identity
 from ci_migrate.model.schema import Fingerprint, RowCount
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0, le=2**62)]
+"""What a manifest says is an outsider's word: a time without a zone can't be compared, a huge number not be written."""
 
 
 class BackupStatus(StrEnum):
@@ -19,7 +26,7 @@ class BackupFile(Frozen, frozen=True, kw_only=True):
     """One file of a backup; `path` is relative to the backup's folder."""
 
     path: str
-    size: int
+    size: Count
     sha256: str
 
 
@@ -32,14 +39,14 @@ class Backup(Frozen, frozen=True, kw_only=True):
     format: int = 1
     backup_id: str
     backup_path: str
-    backup_time: datetime
-    backup_size: int = 0
-    database_size: int = 0  # what the engine told before it was written
+    backup_time: Moment
+    backup_size: Count = 0
+    database_size: Count = 0  # what the engine told before it was written
     status: BackupStatus = BackupStatus.SUCCESS
     description: str = ""
     target: str = ""  # its name in the settings
-    sequence: int = 0  # among those of its database
-    catalog_sequence: int = 0  # among all in its place, which is their order; 0 in those of version 0.1.0
+    sequence: Count = 0  # among those of its database
+    catalog_sequence: Count = 0  # among all in its place, which is their order; 0 in those of version 0.1.0
     dialect: str = ""
     engine_version: str = ""
     tool_version: str = ""

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,17 @@ def canonical_json(value: Any) -> bytes:
 def sha256_hex(data: bytes) -> str:
     """The sha256 of some bytes, as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+T = TypeVar("T")
+
+
+def decode_foreign(data: bytes, kind: type[T]) -> T:
+    """A value from JSON that somebody else wrote. Raises msgspec.DecodeError, also where it is nested without end."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError("it is nested too deeply") from error
 
 
 def now() -> datetime:

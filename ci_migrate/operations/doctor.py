@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from ci_migrate.approval.trust import VARIABLE, trust_lines, work_trees
+from ci_migrate.approval.trust import VARIABLE, dies_with_job, in_ci, trust_lines
 from ci_migrate.databases.base import KnowsRights, KnowsTools
 from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
@@ -28,7 +28,6 @@ from ci_migrate.verbs import VERBS
 MAX_SKEW = 5.0
 """Seconds between this machine's clock and the ledger's that nobody needs to care about."""
 
-CI_JOBS = ("GITHUB_ACTIONS", "GITLAB_CI", "CI")
 
 EXTRAS: Mapping[str, tuple[str, str]] = {
     "postgresql": ("psycopg", "postgresql"),
@@ -71,7 +70,7 @@ class DoctorContext:
     @property
     def in_ci(self) -> bool:
         """Whether this is a CI's job."""
-        return any(self.environ.get(name, "").lower() in ("true", "1") for name in CI_JOBS)
+        return in_ci(self.environ)
 
     @property
     def guarded(self) -> bool:
@@ -80,8 +79,7 @@ class DoctorContext:
 
     def dies_with_job(self, place: Path) -> bool:
         """Whether a place is in the checkout of a CI's job, which is thrown away."""
-        trees = work_trees(self.environ, self.settings.project_dir)
-        return self.in_ci and any(tree in place.resolve().parents for tree in trees)
+        return dies_with_job(self.environ, self.settings.project_dir, place)
 
 
 Examination = Callable[[DoctorContext], Examined | None]

@@ -1,11 +1,11 @@
 """The contract of a reporter, and how its file gets onto the disk."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ci_migrate.model import Report
+from ci_migrate.tempdirs import create_file, make_folder
 
 
 @runtime_checkable
@@ -31,14 +31,11 @@ def write(path: Path, text: str) -> None:
     Raises:
         OSError: it could not be written; nothing is left under a temporary name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         # "replace": a reporter of a plugin may forget to clean its text, its report is still worth having
-        with temporary.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        create_file(temporary, text.encode(errors="replace"))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from ci_migrate.reports.story import heads, next_commands, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
 from ci_migrate.session import GateRequest, open_session
-from ci_migrate.settings.secrets import hide_secrets, register_secret, register_url
+from ci_migrate.settings.secrets import hide_secrets, hide_secrets_in, register_secret, register_url
 from ci_migrate.settings.settings import Secret, Settings, load
 from ci_migrate.verbs import VERBS, Verb
 
@@ -105,7 +105,9 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
         words = f"Bug in ci-migrate: {type(error).__name__}. The service's log has more."
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
     interrupt.defer_signals = True  # from here on a signal is too late
-    answer = msgspec.structs.replace(answer, body=printable(msgspec.to_builtins(answer.body)))
+    answer = msgspec.structs.replace(
+        answer, body=printable(hide_secrets_in(msgspec.to_builtins(answer.body)))
+    )
     book.end(answer)
     return answer
 

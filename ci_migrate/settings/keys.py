@@ -331,6 +331,8 @@ KEYS: tuple[Key, ...] = (
         "`prod` or `production` switch the approval on. A stage's tags are added to what it inherits: "
         "migrate, repair, restore and rollback inherit the target's."),
     Key("backup-dir", FOLDER, "./backups", BOTH, "Where backups are kept."),
+    Key("allow-ephemeral-backups", FLAG, False, BOTH,
+        "In a CI's job, backups may lie in the checkout, which is thrown away."),
     Key("auto-backup", FLAG, True, BOTH, "A backup before each migration."),
     Key("keep-backups", _whole(1, 10_000), 3, BOTH,
         "`backup prune` keeps those of the last so many migrations."),

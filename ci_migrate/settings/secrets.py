@@ -15,6 +15,7 @@ O***erationalError.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
@@ -193,6 +194,15 @@ def _whole(text: str) -> str:
 
 def _hidden(found: re.Match[str]) -> str:
     return (found.groupdict().get("key") or "") + HIDDEN
+
+
+def hide_secrets_in(value: Any) -> Any:
+    """The same dicts and lists without any secret of this process in their texts."""
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if isinstance(value, dict):
+        return {name: hide_secrets_in(item) for name, item in value.items()}
+    return [hide_secrets_in(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 SECRETS = Secrets()

@@ -63,6 +63,7 @@ class Settings:
     databases: Mapping[str, Secret]
     tags: tuple[str, ...]
     backup_dir: str = field(repr=False)
+    allow_ephemeral_backups: bool
     auto_backup: bool
     keep_backups: int
     reuse_backup: float

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
+from ci_migrate.approval.trust import dies_with_job
+from ci_migrate.errors import RefusedError
 from ci_migrate.model import (
     Backup,
     BackupStatus,
@@ -15,6 +18,7 @@ from ci_migrate.model import (
     now,
 )
 from ci_migrate.reports.story import plural, size
+from ci_migrate.run.authorization import protection
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.run import Run, heads_of, show_heads
 
@@ -64,6 +68,7 @@ def take_backup(
     tables: Sequence[str] = (),
 ) -> Backup:
     """A backup of the target; what it will take is told before, how far it is meanwhile. Raises as `Catalog.create`."""
+    _refuse_ephemeral(run)
     owner = owner_of(run)
     expected = run.catalog.estimate(run.reader, owner, partial=bool(tables))
     if expected.seconds is not None and expected.seconds >= WORTH_TELLING:
@@ -81,6 +86,28 @@ def take_backup(
             tables=tables,
             progress=progress,
         )
+
+
+def _refuse_ephemeral(run: Run) -> None:
+    """Where the backup would be thrown away with the job: refuse it on a production target, else say so.
+
+    Raises:
+        RefusedError: the backup would be the only way back, and gone when it is needed.
+    """
+    settings, place = run.settings, run.catalog.storage.place
+    if (
+        settings.allow_ephemeral_backups
+        or not run.database.capabilities.remote
+        or settings.provider == "command"
+    ):
+        return
+    if run.catalog.storage.remote or not dies_with_job(settings.environ, settings.project_dir, Path(place)):
+        return
+    words = f"Backups go to {place}, in the checkout of this job, which is thrown away with it"
+    hint = 'Set backup-dir = "s3://bucket/prefix"; where the job keeps that folder: allow-ephemeral-backups = true.'
+    if settings.production or protection(run).protected:
+        raise RefusedError(f"{words}: nothing could be restored afterwards.", hint=hint)
+    run.tell(f"WARNING  {words}. {hint}")
 
 
 def _reusable(run: Run, plan: Plan) -> Backup | None:

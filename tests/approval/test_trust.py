@@ -102,3 +102,19 @@ def test_a_file_that_cannot_be_read(project, outside):
     refused(outside.parent / "gone", project, "No such file")
     outside.write_bytes(b"\xff\xfe")
     refused(outside, project, "no text")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nobody yet\n"])
+def test_F27_a_file_that_names_nobody_is_not_the_same_as_none(project, outside, text):
+    outside.write_text(text)
+    refused(outside, project, "names no approver")
+
+
+def test_F27_lines_that_name_nobody_in_the_variable(project):
+    refused("# ana is on holiday", project, "names no approver")
+    assert lines("", project) == ()
+
+
+def test_F27_a_file_that_is_cut_loses_nobody_in_silence(project, outside):
+    outside.write_text(f"{LINE}\n" * 3000)
+    refused(outside, project, "longer than")

@@ -695,3 +695,103 @@ def test_a_file_in_the_place_of_the_folder(database: SQLite, tmp_path: Path) -> 
 
 def test_the_age_that_protects_a_folder_is_short() -> None:
     assert timedelta(seconds=storage_module._YOUNG) <= timedelta(minutes=5)
+
+
+# --------------------------------------------------------------------------- manifests of somebody else
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backupTime": "2026-01-31T23:59:59"},
+        {"backupTime": "9999-12-31T23:59:59-23:59"},
+        {"backupSize": -1},
+        {"catalogSequence": 10**30},
+        {"sequence": -5},
+    ],
+)
+def test_F31_a_manifest_with_values_that_nobody_writes_is_damaged(
+    catalog: Catalog, database: SQLite, changes: dict[str, object]
+) -> None:
+    """A time without a zone can't be sorted among others."""
+    good, hostile = create(catalog, database), create(catalog, database)
+    file = Path(hostile.backup_path) / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    listed = {b.backup_id: b.status for b in catalog.list()}
+    assert listed == {good.backup_id: BackupStatus.SUCCESS, hostile.backup_id: BackupStatus.FAILED}
+    create(catalog, database)
+
+
+def test_F31_the_last_number_is_not_the_end(catalog: Catalog, database: SQLite) -> None:
+    rewrite(create(catalog, database), catalogSequence=2**62, sequence=2**62)
+    assert create(catalog, database).status is BackupStatus.SUCCESS
+    assert [b.status for b in catalog.list()] == [BackupStatus.SUCCESS] * 2
+
+
+def test_F31_a_time_in_another_zone_is_told_in_utc(catalog: Catalog, database: SQLite) -> None:
+    rewrite(create(catalog, database), backupTime="2026-01-31T23:59:59+02:00")
+    assert f"{catalog.list()[0].backup_time:%H:%M}" == "21:59"
+
+
+def test_F31_a_manifest_that_is_nested_without_end_or_huge_or_no_file(
+    catalog: Catalog, database: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = create(catalog, database)
+    file = Path(backup.backup_path) / "manifest.json"
+    whole = file.read_bytes()
+    file.write_bytes(b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"," + whole[1:])
+    assert catalog.list()[0].description == "its manifest is damaged"
+    monkeypatch.setattr(storage_module, "MANIFEST_LIMIT", len(whole) - 1)
+    file.write_bytes(whole)
+    assert "larger than" in catalog.list()[0].description
+    file.unlink()
+    os.mkfifo(file)
+    assert "no plain file" in catalog.list()[0].description
+
+
+def test_F31_what_unpacks_to_more_than_the_manifest_names_is_refused_early(
+    catalog: Catalog, database: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three gigabytes of zeros in a hundred kilobytes, with the checksums of a good backup."""
+    from ci_migrate.backups.storage import sealed
+    from ci_migrate.databases.compression import compressing
+
+    backup = create(catalog, database)
+    bomb = Path(backup.backup_path) / PAYLOAD
+    bomb.unlink()
+    with compressing(bomb) as file:
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    sealing = sealed(PAYLOAD, bomb)
+    rewrite(
+        backup,
+        files=[{"path": PAYLOAD, "size": sealing.size, "sha256": sealing.sha256}],
+        backupSize=sealing.size,
+    )
+    read = 0
+    with (
+        pytest.raises(BackupError, match="unpacks to more than"),
+        catalog.reading(catalog.get(backup.backup_id)),
+    ):
+        read += 1
+    assert not read
+
+
+def test_F34_a_folder_that_everybody_may_write_is_refused(
+    catalog: Catalog, database: SQLite, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(BackupError, match="Everybody may write"):
+        create(catalog, database)
+    folder.chmod(0o1777)
+    assert create(catalog, database)
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may do all; CI's containers run as root on a user's volume"
+)
+def test_F34_another_users_folder_is_refused(database: SQLite) -> None:
+    with pytest.raises(BackupError, match="belongs to another user"):
+        Catalog(LocalStorage(Path("/proc/1"))).storage._refuse_shared()

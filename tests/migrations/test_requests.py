@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.migrations.environment import with_driver_of
 from ci_migrate.migrations.requests import (
     InspectRequest,
     Mode,
@@ -12,7 +13,6 @@ from ci_migrate.migrations.requests import (
     make_tables_back,
     project_setup,
     target_setup,
-    with_driver_of,
 )
 from ci_migrate.model import Direction, Identity, Plan, PlannedContext, VersionTable
 from ci_migrate.settings.settings import load
@@ -38,7 +38,10 @@ def setup_of(settings, **more):
 
 def test_of_a_child_that_reaches_no_database(settings):
     setup = project_setup(settings, Direction.DOWNGRADE, "-1")
-    assert (setup.url, setup.databases, setup.environ) == (None, (), {})
+    assert (setup.url, setup.databases) == (None, ())
+    assert setup.environ == {
+        "SHOP_URL": settings.environ["SHOP_URL"]
+    }  # a revision may read it when it is imported
     assert setup.alembic.ini == str(settings.project_dir / "alembic.ini")
 
 
@@ -46,7 +49,7 @@ def test_of_the_target(settings):
     setup = setup_of(settings, marks="shop_ci_migrate")
     (entry,) = setup.databases
     assert entry.match == entry.connect
-    assert setup.environ == {"CI_MIGRATE_STAGE": "dry-run"}  # its own variable leads there already
+    assert setup.environ == {"CI_MIGRATE_STAGE": "dry-run", "SHOP_URL": settings.environ["SHOP_URL"]}
     assert setup.session.application_name == "ci-migrate/r"
     assert setup.session.options["statement_timeout"] == "7000"
     assert (setup.marker.database, setup.marker.run) == ("shop_ci_migrate", "r")

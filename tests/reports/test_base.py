@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from ci_migrate.reports.base import Reporter, write
@@ -41,3 +44,16 @@ def test_formats_and_files_are_unique():
 def test_the_same_report_gives_the_same_text(samples, sample_name):
     for reporter in REPORTERS:
         assert reporter.render(samples.ALL[sample_name]()) == reporter.render(samples.ALL[sample_name]())
+
+
+def test_F34_no_other_user_may_write_a_report_or_its_folder(tmp_path):
+    before = os.umask(0)
+    try:
+        write(tmp_path / "a" / "b" / "report.json", "x")
+    finally:
+        os.umask(before)
+    modes = [
+        stat.S_IMODE(p.stat().st_mode)
+        for p in (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "report.json")
+    ]
+    assert modes == [0o755, 0o755, 0o644]

@@ -11,7 +11,7 @@ import msgspec
 from ci_migrate.databases.compression import DecompressionError, chunks, compressing
 from ci_migrate.databases.mysql import objects
 from ci_migrate.errors import BackupError
-from ci_migrate.model import Frozen, canonical_json
+from ci_migrate.model import Frozen, canonical_json, decode_foreign
 
 ABOUT = "about.json"
 OBJECTS = "objects.json.zst"
@@ -56,8 +56,8 @@ def write_payload(into: Path, about: About, stored: Objects) -> None:
 def read_payload(payload: Path) -> tuple[About, Objects]:
     """What a payload is of. Raises BackupError if that is missing or damaged."""
     try:
-        about = msgspec.json.decode((payload / ABOUT).read_bytes(), type=About)
-        stored = msgspec.json.decode(b"".join(chunks(payload / OBJECTS)), type=Objects)
+        about = decode_foreign((payload / ABOUT).read_bytes(), About)
+        stored = decode_foreign(b"".join(chunks(payload / OBJECTS)), Objects)
     except (OSError, msgspec.MsgspecError, *DecompressionError) as error:
         raise BackupError(
             f"{ABOUT} or {OBJECTS} of the dump in {payload.name} is missing or damaged."

@@ -18,7 +18,7 @@ from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import BackupError, ToolError
-from ci_migrate.model import Frozen, canonical_json
+from ci_migrate.model import Frozen, canonical_json, decode_foreign
 from ci_migrate.process import Child, Tail, end_group, run_tool, running
 
 ZLIB = "--compress=1"
@@ -297,7 +297,7 @@ class About(Frozen, frozen=True, kw_only=True):
     def read(cls, payload: Path) -> "About":
         """Raises BackupError if it is missing or damaged."""
         try:
-            return msgspec.json.decode((payload / ABOUT).read_bytes(), type=cls)
+            return decode_foreign((payload / ABOUT).read_bytes(), cls)
         except (OSError, msgspec.MsgspecError) as error:
             raise BackupError(f"{ABOUT} of the dump in {payload.name} is missing or damaged.") from error
 
