@@ -104,6 +104,11 @@ def create(
     return key, record
 
 
+def may_be_key(text: str) -> bool:
+    """Whether it is written as keys are: all else need not be looked up."""
+    return _FORM.fullmatch(text) is not None
+
+
 def find(ledger: Ledger, key: str, target: str) -> KeyRecord | None:
     """Whose key this is; None where it is none, is not for this target, has expired or was revoked.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from ci_migrate.ledger.keys import KeyRecord, Role
+from ci_migrate.ledger.keys import KeyRecord, Role, may_be_key
 from ci_migrate.server.problems import ProblemError
 from ci_migrate.server.service import Service, Target
 
@@ -40,6 +40,16 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def identify(service: Service, name: str | None, key: str) -> tuple[Target | None, KeyRecord | None]:
+    """The target that a call is for, and whose key it came with: the key says which, where the call does not."""
+    target = service.target(name)
+    if target is None and name is None and may_be_key(key):
+        return service.target_of(key) or (None, None)
+    if target is None or not may_be_key(key):
+        return target, None
+    return target, service.caller(target, key)
+
+
 def needs(role: Role) -> Callable[..., Caller]:
     """What an endpoint depends on that needs this role.
 
@@ -49,23 +59,23 @@ def needs(role: Role) -> Callable[..., Caller]:
     def dependency(
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-        target: Annotated[str | None, Query(max_length=255, description="Where there are several.")] = None,
+        target: Annotated[
+            str | None,
+            Query(max_length=255, description="A key is good for one target and says which: not needed."),
+        ] = None,
     ) -> Caller:
         service: Service = request.app.state.service
         address = address_of(request)
-        wait = service.failures.wait(address)
-        if wait:
-            again = {"Retry-After": str(math.ceil(wait))}
-            raise ProblemError(429, "Too many calls without a good key. Try again later.", again)
-        found = service.target(target)
+        shown = credentials.credentials if credentials is not None else ""
+        found, key = identify(service, target, shown)
         request.state.target = found
-        if credentials is not None and found is None and target is None:
-            raise ProblemError(400, "There are several targets: name one, `?target=NAME`.")
-        key = None
-        if found is not None and credentials is not None:
-            key = service.caller(found, credentials.credentials)
         if found is None or key is None:
+            # a good key is never turned away for the bad ones that came from its address
+            wait = service.failures.wait(address)
             service.failures.note(address)
+            if wait:
+                again = {"Retry-After": str(math.ceil(wait))}
+                raise ProblemError(429, "Too many calls without a good key. Try again later.", again)
             raise ProblemError(401, UNKNOWN, CHALLENGE)
         request.state.key = key
         if not key.role.covers(role):

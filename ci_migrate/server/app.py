@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ci_migrate import __version__
 from ci_migrate.server import pages
 from ci_migrate.server.bodies import Health
+from ci_migrate.server.connections import bounded_protocol
 from ci_migrate.server.middleware import Edges
 from ci_migrate.server.problems import Problem, documented, handle_problems
 from ci_migrate.server.routes import router
@@ -107,8 +108,7 @@ def serve(service: Service, listening: socket.socket, *, trusted_proxy: str | No
         proxy_headers=trusted_proxy is not None,
         forwarded_allow_ips=trusted_proxy or "",
         timeout_graceful_shutdown=GRACE,
-        limit_concurrency=1000,
-        http="h11",
+        http=bounded_protocol(),
         h11_max_incomplete_event_size=64 * 1024,  # the longest token stands in a query
         log_level="warning",
     )

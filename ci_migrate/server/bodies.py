@@ -50,6 +50,70 @@ class Migrated(Body):
     findings: list[dict[str, Any]]
 
 
+class Stamp(Body):
+    """Of `/stamp`: why, and the token where the target is a production one."""
+
+    confirmation_token: str | None = Field(None, min_length=1, max_length=TOKEN_LENGTH)
+    confirmed_by: str = Field("", max_length=200, pattern=TEXT)
+    reason: str = Field(min_length=1, max_length=1000, pattern=TEXT)
+
+
+class StatusBody(Body):
+    """Where the target is, and what to do. `exitCode` is what `ci-migrate status` returns."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    message: str
+    target: str
+    place: str
+    heads: list[list[str]]
+    script_heads: list[str]
+    pending: list[str]
+    next: str
+    exit_code: int
+
+
+class RunBody(Body):
+    """A run of the target."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    run_id: str
+    command: str
+    started: datetime
+    exit_code: int | None
+    state: str | None
+    actor: str
+
+
+class History(Body):
+    """The runs of the target, the newest first."""
+
+    runs: list[RunBody]
+
+
+class Verified(Body):
+    """The target is as the last migration left it."""
+
+    message: str
+    run_id: str
+    differences: list[str]
+
+
+class Repaired(Migrated):
+    """What a repair found and did, or would do."""
+
+    dry_run: bool
+
+
+class Pruned(Body):
+    """The backups that were deleted, or would be."""
+
+    message: str
+    dry_run: bool
+    deleted: list[str]
+
+
 class BackupBody(Body):
     """A backup: its manifest, and whether it was restored since. `status` is `SUCCESS` or `FAILED`."""
 

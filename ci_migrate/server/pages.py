@@ -26,7 +26,7 @@ from ci_migrate.model import Report, RunRecord
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import one_line
 from ci_migrate.reports.html import HtmlReporter
-from ci_migrate.server.access import UNKNOWN, Caller, address_of
+from ci_migrate.server.access import UNKNOWN, Caller, address_of, identify
 from ci_migrate.server.problems import ProblemError
 from ci_migrate.server.service import Service
 from ci_migrate.server.sessions import LIFETIME, Session, Sessions
@@ -88,9 +88,9 @@ Seated = Annotated[Guest, Depends(guest)]
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises 403 where it was sent by a page of somebody else."""
-    origin = request.headers.get("origin", "null")
-    if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+    """The fields of a form. Raises 403 where it was sent by a page of somebody else, or of nobody (`null`)."""
+    origin = request.headers.get("origin")  # browsers always say it; what says none is no browser
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise ProblemError(403, "This form comes from another site.")
     try:
         fields = parse_qs((await request.body()).decode(), keep_blank_values=True, max_num_fields=20)
@@ -186,15 +186,15 @@ async def login(request: Request) -> Response:
     service: Service = request.app.state.service
     fields, address = await form_of(request), address_of(request)
     several = len(service.targets) > 1
-    if service.failures.wait(address):
-        return show(
-            "login.html", None, 429, several=several, wrong="Too many failures. Try again in a minute."
-        )
-    target, key = service.target(fields.get("target") or None), fields.get("key", "").strip()
-    record = await run_in_threadpool(service.caller, target, key) if target is not None else None
+    key = fields.get("key", "").strip()
+    target, record = await run_in_threadpool(identify, service, fields.get("target") or None, key)
     request.state.target, request.state.key = target, record  # for the audit trail
     if target is None or record is None:
+        wait = service.failures.wait(address)
         service.failures.note(address)
+        if wait:
+            words = "Too many failures. Try again in a minute."
+            return show("login.html", None, 429, several=several, wrong=words)
         return show("login.html", None, 401, several=several, wrong=UNKNOWN.partition(" Send")[0])
     answer = to("/")
     name = sessions_of(request).begin(Session(target.name, key))

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.server.bodies import Body
+from ci_migrate.server.wording import over_http
 
 STATUS = {
     ExitCode.OK: 200,
@@ -35,6 +36,7 @@ TITLES = {
     409: "Approvers sign",
     413: "Too large",
     415: "Not JSON",
+    421: "Not this name",
     422: "Refused",
     423: "Locked",
     424: "Failed, put back",
@@ -63,7 +65,7 @@ class ProblemError(HTTPException):
 
 def problem(status: int, message: str, *, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
     """The answer for a problem; `more` are further members."""
-    body = {"title": TITLES.get(status, "Error"), "status": status, "message": message, **more}
+    body = {"title": TITLES.get(status, "Error"), "status": status, "message": over_http(message), **more}
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 

@@ -24,15 +24,21 @@ from ci_migrate.server.bodies import (
     ConfirmedMigration,
     Deleted,
     DoneBackup,
+    History,
     JobBody,
     Migrated,
+    Pruned,
+    Repaired,
+    Stamp,
+    StatusBody,
     Token,
     Validity,
+    Verified,
 )
 from ci_migrate.server.problems import STATUS, ProblemError, documented, problem
+from ci_migrate.server.wording import PREFIX
 from ci_migrate.server.work import Answer, Work, backup_body
 
-PREFIX = "/api/database/migration"
 POLL = 0.5
 """Seconds between two looks at a job that somebody listens to."""
 
@@ -98,6 +104,65 @@ async def rollback(
 ) -> Response:
     """Go back to a revision by its downgrade, rehearsed first. Refused where that loses rows or values."""
     return await _job(caller, prefer, "rollback", destination=target_version, **_confirmed(body))
+
+
+@router.post("/dry-run", responses={**WORKS, 200: {"model": Migrated}})
+async def dry_run(caller: Operator, prefer: Prefer = "") -> Response:
+    """Back up, and rehearse on the restored backup; the target is not written."""
+    return await _job(caller, prefer, "dry-run")
+
+
+@router.post("/repair", responses={**WORKS, 200: {"model": Repaired}})
+async def repair(
+    caller: Operator,
+    only_show: Annotated[bool, Query(alias="dryRun", description="Only say what would be done.")] = False,
+    forward: Annotated[bool, Query(description="Run what is left instead of going back.")] = False,
+    body: Confirmed = None,
+    prefer: Prefer = "",
+) -> Response:
+    """Say what state an unfinished run left the target in, mend it, prove it."""
+    how = {"dry_run": only_show, "forward": forward, **_confirmed(body)}
+    return await _job(caller, prefer, "repair", **how)
+
+
+@router.post("/stamp", responses={**WORKS, 200: {"model": Migrated}})
+async def stamp(
+    caller: Admin,
+    revision: Annotated[str, Query(min_length=1, max_length=255, pattern=TEXT)],
+    body: Stamp,
+    purge: Annotated[bool, Query(description="Take all version rows away first.")] = False,
+    prefer: Prefer = "",
+) -> Response:
+    """Mark a revision; nothing else is run."""
+    how = {"token": body.confirmation_token, "confirmed_by": body.confirmed_by, "reason": body.reason}
+    return await _job(caller, prefer, "stamp", destination=revision, purge=purge, **how)
+
+
+# --------------------------------------------------------------------------- looking
+
+
+@router.get("/status", responses={200: {"model": StatusBody}, **documented(422)})
+async def status(caller: Viewer) -> Response:
+    """Where the target is, the last run, what was left unfinished, and what to do."""
+    return _response(await run_in_threadpool(caller.service.ask, _work(caller, "status")))
+
+
+@router.get("/history", responses={200: {"model": History}})
+async def history(caller: Viewer, limit: Annotated[int, Query(ge=1, le=10_000)] = 20) -> Response:
+    """The runs of the target, the newest first."""
+    return _response(await run_in_threadpool(caller.service.ask, _work(caller, "history", limit=limit)))
+
+
+@router.get("/plan", responses={200: {"model": Migrated}, **documented(422)})
+async def plan(caller: Operator) -> Response:
+    """What would run; the checks that need no copy."""
+    return _response(await run_in_threadpool(caller.service.ask, _work(caller, "plan")))
+
+
+@router.post("/verify", responses={200: {"model": Verified}, **documented(422)})
+async def verify(caller: Operator) -> Response:
+    """Compare the target with what the last migration left; 422 where it differs."""
+    return _response(await run_in_threadpool(caller.service.ask, _work(caller, "verify")))
 
 
 # --------------------------------------------------------------------------- tokens
@@ -170,6 +235,18 @@ def backup_list(caller: Viewer) -> Response:
     return _json([backup_body(b, restored=b.backup_id in restored) for b in short])
 
 
+@router.post("/backup/prune", responses={**WORKS, 200: {"model": Pruned}})
+async def backup_prune(
+    caller: Admin,
+    keep: Annotated[int | None, Query(ge=1, le=10_000, description="Default: keep-backups.")] = None,
+    only_show: Annotated[bool, Query(alias="dryRun", description="Only say which.")] = False,
+    body: Confirmed = None,
+    prefer: Prefer = "",
+) -> Response:
+    """Delete backups older than the last migrations."""
+    return await _job(caller, prefer, "backup prune", keep=keep, dry_run=only_show, **_confirmed(body))
+
+
 @router.get("/backup/{backupId}", responses={200: {"model": BackupBody}, **documented(404)})
 def backup_show(caller: Viewer, backup_id: BackupId) -> Response:
     """The manifest of a backup."""
@@ -187,10 +264,12 @@ async def backup_restore(
 
 
 @router.delete("/backup/{backupId}", responses={**WORKS, 200: {"model": Deleted}})
-async def backup_delete(caller: Admin, backup_id: BackupId, prefer: Prefer = "") -> Response:
+async def backup_delete(
+    caller: Admin, backup_id: BackupId, body: Confirmed = None, prefer: Prefer = ""
+) -> Response:
     """Delete a backup."""
     await run_in_threadpool(_known, caller, backup_id)
-    return await _job(caller, prefer, "backup delete", backup_id=backup_id)
+    return await _job(caller, prefer, "backup delete", backup_id=backup_id, **_confirmed(body))
 
 
 # --------------------------------------------------------------------------- jobs

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,9 @@ from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.model import Backup
 from ci_migrate.server.audit_writer import Auditor
 from ci_migrate.server.children import Children, answer_error
+from ci_migrate.server.hosts import Hosts
 from ci_migrate.server.limits import FAILURES, Failures
+from ci_migrate.server.wording import PREFIX
 from ci_migrate.server.work import Answer, Work, status_of
 from ci_migrate.session import open_catalog, target_url
 from ci_migrate.settings.settings import Settings
@@ -97,11 +99,18 @@ class Target:
 class Service:
     """Targets, children, jobs. Made once; its methods are called from many threads."""
 
-    def __init__(self, directory: Path, targets: Mapping[str, Settings], failures: int = FAILURES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        targets: Mapping[str, Settings],
+        failures: int = FAILURES,
+        hosts: Iterable[str] = (),
+    ) -> None:
         self.targets = {name: Target(settings) for name, settings in targets.items()}
         self.children = Children(directory)
         self.auditor = Auditor()
         self.failures = Failures(failures)
+        self.hosts = Hosts(hosts)
         self._jobs = ThreadPoolExecutor(max_workers=max(1, len(targets)), thread_name_prefix="job")
         self._few = threading.BoundedSemaphore(AT_ONCE)
         self._stopping = threading.Event()
@@ -113,6 +122,27 @@ class Service:
         if name is None and len(self.targets) == 1:
             return next(iter(self.targets.values()))
         return self.targets.get(name or "")
+
+    def target_of(self, key: str) -> tuple[Target, KeyRecord] | None:
+        """The target that this key is for, and whose it is: a key is good for one alone.
+
+        A ledger that does not answer is left out, unless none of them does.
+
+        Raises:
+            CiMigrateError: none of them answers.
+        """
+        troubles = []
+        for target in self.targets.values():
+            try:
+                found = self.caller(target, key)
+            except CiMigrateError as error:
+                troubles.append(error)
+                continue
+            if found is not None:
+                return target, found
+        if troubles and len(troubles) == len(self.targets):
+            raise troubles[0]
+        return None
 
     def caller(self, target: Target, key: str) -> KeyRecord | None:
         """Whose key this is on this target. Raises CiMigrateError where nobody can tell."""
@@ -198,7 +228,7 @@ class Service:
             )
         except CiMigrateError as error:
             return answer_error(error)
-        words = f"The process died, and so did its repair. ci-migrate repair --target {target.name}"
+        words = f"The process died, and so did its repair. POST {PREFIX}/repair"
         return answer or Answer(exit_code=int(ExitCode.FAILED_DIRTY), body={"message": words})
 
     def recover(self) -> None:

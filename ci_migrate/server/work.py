@@ -18,23 +18,32 @@ from sqlalchemy import make_url
 from ci_migrate import gate
 from ci_migrate.approval.requester import ACTOR
 from ci_migrate.backups.restore import restore_loss
-from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
+from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, UsageError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, Direction, Frozen, Outcome, Report, StageResult, TargetState
-from ci_migrate.operations.backups import Restoring, create_backup, delete_backup, restore_backup
+from ci_migrate.model import Backup, Direction, Frozen, Outcome, Report, RunRecord, StageResult, TargetState
+from ci_migrate.operations.backups import (
+    Restoring,
+    create_backup,
+    delete_backup,
+    prune_backups,
+    restore_backup,
+)
+from ci_migrate.operations.status import status, verify
 from ci_migrate.pipeline import Interrupted
-from ci_migrate.reports.clean import clean_report
-from ci_migrate.reports.story import heads, next_commands, state_sentence
+from ci_migrate.reports.clean import clean_report, clean_value, plan_digest
+from ci_migrate.reports.story import heads, next_commands, plural, state_sentence
 from ci_migrate.run.authorization import why_needed
+from ci_migrate.run.identity import database_of
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
+from ci_migrate.server.wording import over_http
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.secrets import hide_secrets, hide_secrets_in, register_secret, register_url
 from ci_migrate.settings.settings import Secret, Settings, load
-from ci_migrate.verbs import VERBS, Verb
+from ci_migrate.verbs import VERBS, Verb, verb_of
 
 FINDINGS = 50
 """How many findings an answer names."""
@@ -57,6 +66,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
     confirmed_by: str = ""
     reason: str = ""
+    dry_run: bool = False  # only say what would be done
+    forward: bool = False  # repair: run what is left
+    purge: bool = False  # stamp: take all version rows away first
+    keep: int | None = None  # prune: of how many migrations
+    limit: int = 20  # history: how many runs
 
     def __repr__(self) -> str:
         """Without what is secret."""
@@ -105,9 +119,10 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
         words = f"Bug in ci-migrate: {type(error).__name__}. The service's log has more."
         answer = Answer(exit_code=int(ExitCode.BUG), body={"message": words})
     interrupt.defer_signals = True  # from here on a signal is too late
-    answer = msgspec.structs.replace(
-        answer, body=printable(hide_secrets_in(msgspec.to_builtins(answer.body)))
-    )
+    body = printable(hide_secrets_in(msgspec.to_builtins(answer.body)))
+    if "message" in body:
+        body["message"] = over_http(body["message"])
+    answer = msgspec.structs.replace(answer, body=body)
     book.end(answer)
     return answer
 
@@ -178,12 +193,16 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
             reason=f"{work.reason}{by}",
             request_file=file,
             done=bench.done,
+            purge=work.purge,
         )
         report = gate.run(settings, request, bench.interrupt)
         wanted = json.loads(file.read_bytes()) if file.exists() else None
     if work.token is not None and needed and report.plan is not None and report.plan.changes_nothing:
-        # nothing is pending, so no stage looked at it: one that was used is refused all the same
-        token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
+        # nothing is pending, so no stage looked at it; the answer is that of the run, which stands in the ledger
+        try:
+            token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
+        except NotApprovedError as error:
+            report = gate.add_warnings(report, f"The token was not needed. {error.what}")
     body = body_of(report)
     return Answer(
         exit_code=int(report.exit_code), body=body if wanted is None else {**body, "approvalRequest": wanted}
@@ -192,13 +211,14 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
 
 def body_of(report: Report) -> dict[str, Any]:
     """What is told of a finished run."""
-    report = clean_report(report)
+    digest, report = plan_digest(report), clean_report(report)
     plan, backup, bad = report.plan, report.backup, report.first_bad
+    ran = verb_of(report.command).writes and plan is not None and plan.direction is not Direction.STAMP
     body: dict[str, Any] = {
         "message": _message(report),
         "target": report.target,
         "targetVersion": heads(plan.to_heads) if plan else None,
-        "migrationsRun": plan.pending if plan and report.exit_code is ExitCode.OK else 0,
+        "migrationsRun": plan.pending if plan and ran and report.exit_code is ExitCode.OK else 0,
         "backupId": backup.backup_id if backup else None,
         "runId": report.run_id,
         "state": report.state.value,
@@ -207,6 +227,9 @@ def body_of(report: Report) -> dict[str, Any]:
     }
     if bad is not None:
         body["stage"] = bad.stage
+    if plan is not None:
+        body["planDigest"] = digest
+        body["pending"] = [{"revision": r.id, "message": r.message, "file": r.file} for r in plan.revisions]
     names = ("code", "name", "severity", "message", "revision", "file", "line", "acknowledged")
     found = [{name: getattr(f, name) for name in names} for f in report.findings[:FINDINGS]]
     return {**body, "findings": found}
@@ -219,6 +242,11 @@ def _message(report: Report) -> str:
         return "\n".join(dict.fromkeys((said, state_sentence(report), *next_commands(report))))
     if plan is None or plan.changes_nothing:
         return f"Nothing to migrate. {state_sentence(report)}"
+    if not verb_of(report.command).writes:
+        pending = plural(plan.pending, "migration")
+        return f"{pending} pending, up to {heads(plan.to_heads)}. {state_sentence(report)}"
+    if plan.direction is Direction.STAMP:
+        return f"Database marked, nothing was run. Target version: {heads(plan.to_heads)}"
     back = plan.direction is Direction.DOWNGRADE
     done = "rollback finished" if back else "migration finished"
     ran = "migrations undone" if back else "migrations run"
@@ -228,6 +256,58 @@ def _message(report: Report) -> str:
 
 def _rollback(bench: JobContext) -> Answer:
     return _pipeline(bench, VERBS["rollback"], Direction.DOWNGRADE)
+
+
+def _repair(bench: JobContext) -> Answer:
+    work = bench.work
+    request = GateRequest(
+        VERBS["repair"], token=bench.token, forward=work.forward, reason=work.reason, done=bench.done
+    )
+    report = gate.repair(bench.settings, request, bench.interrupt, only_show=work.dry_run)
+    result = report.results[-1]
+    body = {**body_of(report), "message": "\n".join((result.message, *next_commands(report)))}
+    return Answer(exit_code=int(report.exit_code), body={**body, "dryRun": work.dry_run})
+
+
+# --------------------------------------------------------------------------- looking
+
+
+def _status(bench: JobContext) -> Answer:
+    with open_session(bench.settings, GateRequest(VERBS["status"]), bench.interrupt) as run:
+        found = status(run)
+    words = [found.diagnosis.words] if found.diagnosis is not None else []
+    words += [found.trouble] if found.trouble else []
+    told = {"next": over_http(found.next), "exitCode": int(found.exit_code)}
+    told["message"] = "\n".join((*words, f"Next: {found.next}"))
+    return Answer(exit_code=0, body={**clean_value(found), **told})
+
+
+def _history(bench: JobContext) -> Answer:
+    with open_session(bench.settings, GateRequest(VERBS["history"]), bench.interrupt) as run:
+        limit = bench.work.limit
+        found = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()
+    return Answer(exit_code=0, body={"runs": [_run_body(record) for record in found]})
+
+
+def _run_body(record: RunRecord) -> dict[str, Any]:
+    """What is told of a run, without its plan."""
+    tables = record.plan.contexts if record.plan is not None else ()
+    ways = {"fromHeads": [t.from_heads for t in tables], "toHeads": [t.to_heads for t in tables]}
+    return {**clean_value(msgspec.structs.replace(record, plan=None, before=None)), **ways}
+
+
+def _verify(bench: JobContext) -> Answer:
+    with open_session(bench.settings, GateRequest(VERBS["verify"]), bench.interrupt) as run:
+        record, differences = verify(run)
+    if record is None:
+        words = "ci-migrate has not migrated this target yet: nothing to compare with."
+        return Answer(exit_code=int(ExitCode.COULD_NOT_TELL), body={"message": words})
+    body = {"runId": record.run_id, "differences": differences}
+    if differences:
+        words = f"Not as run {record.run_id} left it: {'; '.join(differences[:3])}"
+        return Answer(exit_code=int(ExitCode.REFUSED), body={**body, "message": words})
+    words = f"As run {record.run_id} left it: heads and schema are the same."
+    return Answer(exit_code=0, body={**body, "message": words})
 
 
 def _settle(bench: JobContext) -> Answer:
@@ -242,7 +322,7 @@ def _settle(bench: JobContext) -> Answer:
         return Answer(exit_code=int(ExitCode.COULD_NOT_TELL), body={"message": f"{words}\n{hint}"})
     died = "The process that migrated died."
     if only_show:
-        hint = f"ci-migrate repair is needed: ci-migrate repair --target {settings.target}"
+        hint = f"Next: ci-migrate repair --target {settings.target}"
         return Answer(
             exit_code=int(ExitCode.FAILED_DIRTY), body={"message": f"{died} {result.message}\n{hint}"}
         )
@@ -300,8 +380,21 @@ def _backup_losses(bench: JobContext) -> Answer:
     return Answer(exit_code=0, body={"message": "", "rows": rows, "needsToken": needed})
 
 
+def _backup_prune(bench: JobContext) -> Answer:
+    work, settings = bench.work, bench.settings
+    keep = settings.keep_backups if work.keep is None else work.keep
+    request = GateRequest(VERBS["backup prune"], token=bench.token)
+    with open_session(settings, request, bench.interrupt) as run:
+        removed = prune_backups(run, keep, sure=not work.dry_run)
+    what = "would be deleted" if work.dry_run else "deleted"
+    words = f"{plural(len(removed), 'backup')} {what}; those of the last {plural(keep, 'migration')} stay."
+    deleted = [b.backup_id for b in removed]
+    return Answer(exit_code=0, body={"message": words, "dryRun": work.dry_run, "deleted": deleted})
+
+
 def _backup_delete(bench: JobContext) -> Answer:
-    with open_session(bench.settings, GateRequest(VERBS["backup delete"]), bench.interrupt) as run:
+    request = GateRequest(VERBS["backup delete"], token=bench.token)
+    with open_session(bench.settings, request, bench.interrupt) as run:
         backup = delete_backup(run, bench.work.backup_id, sure=True)
     words = f"Backup {backup.backup_id} was deleted."
     return Answer(exit_code=0, body={"backupId": backup.backup_id, "message": words})
@@ -349,6 +442,14 @@ ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
     "migrate": lambda bench: _pipeline(bench, VERBS["migrate"]),
     "run": lambda bench: _pipeline(bench, VERBS["run"]),
     "rollback": _rollback,
+    "dry-run": lambda bench: _pipeline(bench, VERBS["dry-run"]),
+    "plan": lambda bench: _pipeline(bench, VERBS["plan"]),
+    "stamp": lambda bench: _pipeline(bench, VERBS["stamp"], Direction.STAMP),
+    "repair": _repair,
+    "status": _status,
+    "history": _history,
+    "verify": _verify,
+    "backup prune": _backup_prune,
     "settle": _settle,
     "backup create": _backup_create,
     "backup restore": _backup_restore,

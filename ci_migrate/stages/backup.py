@@ -18,7 +18,7 @@ from ci_migrate.model import (
     now,
 )
 from ci_migrate.reports.story import plural, size
-from ci_migrate.run.authorization import protection
+from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.run import Run, heads_of, show_heads
 

@@ -2,20 +2,10 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from alembic_project import new_project
-from http_service import ROLES, WAITS, make_key, served, wait_for
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that this one started, and those that they started."""
-    found = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in listed.read_text().split():
-            found += [int(child), *descendants(int(child))]
-    return found
+from http_service import ROLES, WAITS, descendants, make_key, served, wait_for
 
 
 @pytest.mark.parametrize(

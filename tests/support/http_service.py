@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,15 @@ if os.environ.get("CI_MIGRATE_STAGE") == "migrate":
         time.sleep(0.02)
 op.execute("insert into users (name) values ('whole')")
 """
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that this one started, and those that they started."""
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in listed.read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
 
 
 def wait_for(condition, what: str, seconds: float = 60):

@@ -30,9 +30,17 @@ from ci_migrate.settings.settings import Settings
     type=click.IntRange(1),
     help="Calls without a good key in a minute, after which an address is not listened to.",
 )
+@click.option(
+    "--host-name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A name that callers use; several times. localhost and addresses need none.",
+)
 @click.pass_context
 def command(
     context: click.Context,
+    names: tuple[str, ...],
     host: str,
     port: int,
     targets: tuple[str, ...],
@@ -54,7 +62,9 @@ def command(
             f"`serve` needs a package that is not installed: {error.name}.",
             hint="pip install 'ci-migrate[server]'",
         ) from error
-    service = Service(environment.directory.resolve(), _settings(environment, targets), failures)
+    service = Service(
+        environment.directory.resolve(), _settings(environment, targets), failures, (*names, host)
+    )
     try:
         listening = listen(host, port)
     except OSError as error:
