@@ -311,9 +311,9 @@ def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> R
     stage = (
         stopped.stage if stopped.stage in BEFORE_WRITING and run.settings.is_tagged(stopped.stage) else None
     )
-    facts = {"planDigest": plan.digest, "direction": plan.direction, "by": actor(run.settings)}
+    by = actor(run.settings)
     try:
-        run.ledger.audit("approval requested", run.id, **facts)
+        run.ledger.note_request(run.id, plan_digest=plan.digest, direction=plan.direction, by=by)
     except CiMigrateError as error:
         report = add_warnings(report, error.what)
     if request.request_file is None:

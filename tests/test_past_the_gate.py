@@ -371,3 +371,50 @@ def test_modules_in_the_working_directory_have_no_say(protected) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert not (protected.folder / "imported").exists()
+
+
+# --------------------------------------------------------------------------- F26: who asks is who the ledger recorded
+
+
+def test_F26_who_asked_is_what_the_ledger_recorded_not_what_the_request_says(
+    protected, ledger, asked, people
+):
+    """Dev asked, lets another name stand in the request, signs it, and has somebody else start the job."""
+    other = msgspec.structs.replace(asked, requester="somebody")
+    boss = {"GITHUB_ACTOR": "boss", "GITHUB_TRIGGERING_ACTOR": "boss"}
+    token = signed(other, people["dev"])
+    refused(spend(protected, token, **boss), ledger, "dev asks and approves")
+    done = protected.call("token", "validate", env={**boss, "CI_MIGRATE_TOKEN": token})
+    assert done.code == 4, done.text
+    assert protected.heads == []
+    assert spend(protected, signed(other, people["ana"]), **boss).code == 0
+
+
+def test_F26_what_nobody_is_recorded_to_have_asked_for_is_refused(protected, ledger, payload, people):
+    """Signed for the plan that is pending, with the evidence of a dry run that no run of the gate asked about."""
+    token = signed(payload, people["ana"])
+    refused(spend(protected, token), ledger, "no record of who asked")
+    assert protected.heads == []
+
+
+def test_F26_a_ci_that_does_not_say_who_started_the_job(protected, ledger, asked, people):
+    token = signed(asked, people["ana"])
+    unknown = {"CI": "true", "CI_MIGRATE_TOKEN": token}
+    refused(protected.call("run", env=unknown), ledger, "does not say who started", "CI_MIGRATE_ACTOR")
+    assert protected.heads == []
+    # whoever holds the emergency key needs no second one, and so is asked nothing
+    assert protected.call("run", env={**unknown, "CI_MIGRATE_TOKEN": signed(asked, people["eve"])}).code == 0
+
+
+def test_F26_confirmation_tokens_in_a_ci_that_says_nothing(shop, ledger):
+    protect(ledger, Rules(forbid_self_approval=True), by="admin")
+    generated = shop.call("token", "generate", "--reason", "why", "--quiet", "--by", "ana")
+    token = generated.out.strip()
+    refused(shop.call("run", env={"CI": "1", "CI_MIGRATE_TOKEN": token}), ledger, "does not say who started")
+    refused(
+        shop.call("run", env={"GITHUB_ACTOR": "ana", "CI_MIGRATE_TOKEN": token}),
+        ledger,
+        "ana asks and approves",
+    )
+    assert shop.heads == []
+    assert shop.call("run", env={"GITHUB_ACTOR": "dev", "CI_MIGRATE_TOKEN": token}).code == 0

@@ -1,9 +1,13 @@
 """Who asks for an approval, and for which commit, as the CI tells."""
 
+import getpass
 from collections.abc import Mapping
 
 ACTOR = "CI_MIGRATE_ACTOR"
 """Whom the HTTP service works for; set by it for its children."""
+
+_CI_JOBS = ("CI", "JENKINS_URL", "TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID", "BUILDKITE")
+"""What a CI sets in its jobs; not all of them set CI."""
 
 _ACTORS = (
     ACTOR,
@@ -18,6 +22,17 @@ _ACTORS = (
 def actors(environ: Mapping[str, str]) -> frozenset[str]:
     """Who started this job, as GitHub, GitLab and our own HTTP service tell, by all their names, case folded."""
     return frozenset(environ[name].strip().casefold() for name in _ACTORS if environ.get(name, "").strip())
+
+
+def starters(environ: Mapping[str, str]) -> frozenset[str]:
+    """As `actors`; on a machine that is no CI its user. Empty where a CI does not tell: then it could be anybody."""
+    found = actors(environ)
+    if found or any(environ.get(name) for name in _CI_JOBS):
+        return found
+    try:
+        return frozenset({getpass.getuser().casefold()})
+    except (KeyError, OSError):
+        return frozenset()
 
 
 def commit_of(environ: Mapping[str, str]) -> str | None:

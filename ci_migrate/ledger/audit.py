@@ -16,6 +16,9 @@ from ci_migrate.ledger.tables import audit, audit_head, clock, printable, utc_te
 from ci_migrate.model import Frozen, canonical_json, sha256_hex
 from ci_migrate.settings.secrets import hide_secrets_in
 
+REQUESTED = "approval requested"
+"""The kind of a record that says who asked for an approval of which plan."""
+
 START = "0" * 64
 """What stands for the record before the first."""
 
@@ -63,6 +66,13 @@ def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequ
     connection.execute(insert(audit), rows)
     connection.execute(update(audit_head).values(records=head.records + len(rows), sha256=digest))
     return int(head.records) + len(rows)
+
+
+def requesters(connection: Connection, plan_digest: str) -> frozenset[str]:
+    """Who asked for an approval of a plan, as runs and requests wrote it down."""
+    named = audit.c.facts.contains(f'"planDigest":"{plan_digest}"', autoescape=True)
+    rows = connection.execute(select(audit.c.facts).where(audit.c.kind == REQUESTED, named)).scalars()
+    return frozenset(str(msgspec.json.decode(facts).get("by", "")) for facts in rows)
 
 
 def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:

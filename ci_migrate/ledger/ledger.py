@@ -354,6 +354,15 @@ class Ledger:
         with self.writing() as connection:
             audit.append(connection, kind, run_id, facts)
 
+    def note_request(self, run_id: str | None, *, plan_digest: str, direction: str, by: str) -> None:
+        """Write down who asks for an approval of a plan."""
+        self.audit(audit.REQUESTED, run_id, planDigest=plan_digest, direction=direction, by=by)
+
+    def requesters(self, plan_digest: str) -> frozenset[str]:
+        """Who asked for an approval of a plan."""
+        with self.reading() as connection:
+            return audit.requesters(connection, plan_digest)
+
     def audit_records(self, limit: int = 100) -> tuple[AuditRecord, ...]:
         """The last records, oldest first."""
         with self.reading() as connection:

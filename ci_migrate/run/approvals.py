@@ -11,10 +11,10 @@ from ci_migrate.approval import tokens
 from ci_migrate.approval.command_lines import generate_command, request_command
 from ci_migrate.approval.decision import Decision
 from ci_migrate.approval.payload import Facts, evidence_digest, payload_diff
-from ci_migrate.approval.requester import actors, commit_of
+from ci_migrate.approval.requester import actors, commit_of, starters
 from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.trust import Trust, trust_lines
-from ci_migrate.approval.verification import Verified
+from ci_migrate.approval.verification import Verified, refuse_too_few
 from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
@@ -122,11 +122,11 @@ def _reserve(
     asking = actors(run.settings.environ)
     if trusted is None:
         approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.subject)
-        if protection(run).rules.forbid_self_approval:
-            refuse_self_approval(approval.approved_by, asking)
+        _refuse_self_confirmed(run, run.ledger, approval, plan)
         return approval
     verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.subject)
     _refuse_other(run, run.ledger, verified, plan, evidence, stages)
+    _refuse_self_signed(run, run.ledger, trusted, verified, plan)
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
@@ -137,10 +137,13 @@ def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
     if run.token is None or trusted is None:
         if run.token is not None:
             refuse_wrong_kind(run, run.token.reveal(), trusted)
-        return tokens.validate(ledger, token, plan)
+        approval = tokens.validate(ledger, token, plan)
+        _refuse_self_confirmed(run, ledger, approval, plan)
+        return approval
     refuse_wrong_kind(run, run.token.reveal(), trusted)
     verified = tokens.validate_signed(ledger, token, trusted, actors(run.settings.environ))
     _refuse_other(run, ledger, verified, plan, None)
+    _refuse_self_signed(run, ledger, trusted, verified, plan)
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
 
@@ -209,14 +212,47 @@ def refuse_confirmation(run: Run) -> None:
         )
 
 
-def refuse_self_approval(approved_by: tuple[str, ...], asking: frozenset[str]) -> None:
-    """Raise NotApprovedError where somebody approves what they themselves start."""
-    both = [name for name in approved_by if name.casefold() in asking]
+def _refuse_self_confirmed(run: Run, ledger: Ledger, approval: Approval, plan: Approvable) -> None:
+    """Raise NotApprovedError where somebody confirms what they themselves ask for or start."""
+    if not protection(run).rules.forbid_self_approval:
+        return
+    asking = _starters(run) | {name.casefold() for name in ledger.requesters(plan.digest)}
+    both = [name for name in approval.approved_by if name.casefold() in asking]
     if both:
         raise NotApprovedError(
             f"{both[0]} asks and approves: on this target that takes two people.",
             hint="Let somebody else approve.",
         )
+
+
+def _refuse_self_signed(
+    run: Run, ledger: Ledger, trusted: Trust, verified: Verified, plan: Approvable
+) -> None:
+    """As for a confirmation. Who asked is what the ledger wrote down: the request is a file, and was in many hands.
+
+    Raises:
+        NotApprovedError: somebody approves what they asked for or start, or it is not known who did that.
+    """
+    if not trusted.forbid_self_approval or verified.emergency:
+        return
+    recorded = ledger.requesters(plan.digest) - {""}
+    if not recorded:
+        raise NotApprovedError(
+            f"The ledger ({ledger.place}) has no record of who asked for this approval, and nobody may approve "
+            "what they ask for.",
+            hint="Run again without a token: what stops then writes down who asks, and the request to sign.",
+        )
+    refuse_too_few(verified, trusted, _starters(run) | recorded)
+
+
+def _starters(run: Run) -> frozenset[str]:
+    found = starters(run.settings.environ)
+    if not found:
+        raise NotApprovedError(
+            "This CI does not say who started the job, and nobody may approve what they start.",
+            hint="Set CI_MIGRATE_ACTOR from what the CI knows of the person, where the repository can't change it.",
+        )
+    return found
 
 
 def claim_approval(run: LedgerRun, approval: Approval) -> None:

@@ -106,6 +106,7 @@ def approval_needed(
             commit=commit_of(settings.environ),
             validity_minutes=settings.token_validity_minutes,
         )
+        run.ledger.note_request(None, plan_digest=plan.digest, direction=plan.purpose, by=request.requester)
     hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"
     document = msgspec.to_builtins(request)
     return {"message": f"{words}\n{hint}", "needsApprovers": True, "approvalRequest": document}

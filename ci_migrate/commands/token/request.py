@@ -54,6 +54,6 @@ def command(environment: Environment, /, out: str, **options: Any) -> int:
             validity_minutes=settings.token_validity_minutes,
             stage=stage,
         )
-        ledger.audit("approval requested", None, planDigest=plan.digest, by=request.requester)
+        ledger.note_request(None, plan_digest=plan.digest, direction=str(plan.purpose), by=request.requester)
     say(str(write_request(request, environment.directory / out)))
     return 0
