@@ -1,5 +1,7 @@
 """Whatever writes to a guarded target, or takes a way back away, is let through by one door: F22 to F26."""
 
+import hashlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -285,4 +287,48 @@ def test_F23_signed_for_the_stage_and_then_for_the_migration(alembic_project, tm
     refused(shop.call("run", env=rehearse), "stages: approved was dry-run, here it is migrate")
     assert shop.heads == []
     ok(shop.call("run", env=approve()))
+    assert shop.heads == ["r2"]
+
+
+# --------------------------------------------------------------------------- F24: what a restore restores
+
+
+def test_F24_an_approved_restore_is_of_this_manifest_in_this_place(guarded) -> None:
+    settings, before = (guarded.folder / "ci-migrate.toml").read_text(), guarded.dump()
+    name = ids(guarded)[0]
+    approved = token(guarded, "--restore", name)
+    restore = ("backup", "restore", name, "--yes", "--no-safety-backup")
+    # the repository points elsewhere, where a backup of that name is
+    shutil.copytree(guarded.folder / "backups" / name, guarded.folder / "mine" / name)
+    guarded.settings(settings.replace("./backups", "./mine"))
+    refused(guarded.call(*restore, env=approved), "destination was", str(guarded.folder / "mine"))
+    # another one lies in the same place
+    guarded.settings(settings)
+    manifest = guarded.folder / "backups" / name / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"description": "', '"description": "not '))
+    refused(guarded.call(*restore, env=approved), "manifest was")
+    assert guarded.dump() == before
+    manifest.write_text(text)
+    ok(guarded.call(*restore, env=approved))
+
+
+def test_F24_who_signs_sees_the_manifest_and_the_place(alembic_project, tmp_path) -> None:
+    shop, ana = alembic_project, Approver("ana", tmp_path)
+    shop.settings('backup-dir = "./backups"\n' + UNTAGGED)
+    ok(shop.call("run"))
+    (name,) = ids(shop)
+    ok(shop.call("protect", "--approver", ana.line))
+    ok(shop.call("token", "request", "--restore", name))
+    signed = ok(shop.call("approve", "--key", str(ana.file), "--reason", "why"))
+    digest = hashlib.sha256((shop.folder / "backups" / name / "manifest.json").read_bytes()).hexdigest()
+    approved = {"CI_MIGRATE_TOKEN": signed.out.strip()}
+    shown = ok(shop.call("token", "show", env=approved)).out
+    for text in (signed.err, shown):
+        assert digest in text
+        assert f"{name} in {shop.folder / 'backups'}" in text
+    manifest = shop.folder / "backups" / name / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"seconds": ', '"seconds": 1'))
+    restore = ("backup", "restore", name, "--yes", "--no-safety-backup")
+    refused(shop.call(*restore, env=approved), "manifest: approved was")
     assert shop.heads == ["r2"]

@@ -1,6 +1,6 @@
 """The command lines that an approval needs, to be pasted into a terminal: how to get one, and how to go on."""
 
-from ci_migrate.model import Approvable, Purpose, Removal, RunRepair
+from ci_migrate.model import Approvable, Purpose, Removal, Restoration, RunRepair
 
 NEWEST = ("head", "heads", "")
 
@@ -27,7 +27,7 @@ def _flags(plan: Approvable) -> list[str]:
         return ["--repair", plan.run_id, *(["--forward"] if plan.forward else [])]
     match plan.purpose:
         case Purpose.RESTORE:
-            return ["--restore", plan.destination]
+            return ["--restore", _backup_of(plan)]
         case Purpose.PROTECTION:
             return ["--protection", plan.destination]
         case Purpose.DOWNGRADE:
@@ -35,6 +35,11 @@ def _flags(plan: Approvable) -> list[str]:
         case Purpose.STAMP:
             return ["--stamp", "--to", plan.destination]
     return [] if plan.destination in NEWEST else ["--to", plan.destination]
+
+
+def _backup_of(plan: Approvable) -> str:
+    """Which backup is restored; version 0.1.0 approved plans whose destination it is."""
+    return plan.backup_id if isinstance(plan, Restoration) else plan.destination
 
 
 def go_on_command(plan: Approvable) -> list[str]:
@@ -49,7 +54,7 @@ def go_on_command(plan: Approvable) -> list[str]:
         return ["ci-migrate", "repair", *(["--forward"] if plan.forward else []), *target]
     match plan.purpose:
         case Purpose.RESTORE:
-            return ["ci-migrate", "backup", "restore", plan.destination, *target]
+            return ["ci-migrate", "backup", "restore", _backup_of(plan), *target]
         case Purpose.PROTECTION:
             if plan.destination == "unprotect":
                 return ["ci-migrate", "unprotect", *target]

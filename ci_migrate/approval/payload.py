@@ -15,6 +15,7 @@ from ci_migrate.model import (
     Identity,
     Plan,
     Purpose,
+    Restoration,
     canonical_json,
     sha256_hex,
 )
@@ -120,7 +121,9 @@ def decode_payload(data: bytes) -> ApprovalPayload:
 
 
 def files_digest(plan: Approvable) -> str:
-    """sha256 over the list of a plan's revision files and env.py, in the order in which they run."""
+    """sha256 over the list of a plan's revision files and env.py, in the order in which they run; of a manifest."""
+    if isinstance(plan, Restoration):
+        return plan.manifest_sha256
     revisions, env_sha256 = (plan.revisions, plan.env_sha256) if isinstance(plan, Plan) else ((), "")
     files = [(revision.id, revision.file, revision.sha256) for revision in revisions]
     return sha256_hex(canonical_json((files, env_sha256)))
@@ -163,7 +166,11 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
         ("direction", payload.direction.value, str(plan.purpose)),
         ("heads before", " + ".join(payload.from_heads), " + ".join(plan.from_heads)),
         ("destination", payload.destination, plan.destination),
-        ("revision files", payload.files_digest, files_digest(plan)),
+        (
+            "manifest" if isinstance(plan, Restoration) else "revision files",
+            payload.files_digest,
+            files_digest(plan),
+        ),
         ("plan", payload.plan_digest, plan.digest),
     ]
     if payload.commit is not None:

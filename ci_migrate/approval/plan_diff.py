@@ -1,6 +1,6 @@
 """Two plans, and in which words they differ: why an approval, or evidence, does not fit any more."""
 
-from ci_migrate.model import Approvable, Plan
+from ci_migrate.model import Approvable, Plan, Restoration
 
 
 def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
@@ -20,6 +20,10 @@ def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
             found.append(f"{name} was {was_text}, is {is_text}")
     if isinstance(approved, Plan) and isinstance(now, Plan):
         found += _script_diff(approved, now)
+    if isinstance(approved, Restoration) and isinstance(now, Restoration):
+        was_digest, is_digest = approved.manifest_sha256, now.manifest_sha256
+        if was_digest != is_digest:
+            found.append(f"manifest was {was_digest[:12]}, is {is_digest[:12]}")
     if not found and approved != now:
         found.append("version tables, or the order in which revisions run")
     return found

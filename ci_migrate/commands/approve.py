@@ -14,7 +14,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Plan, Purpose, RunRepair, Severity, now
+from ci_migrate.model import Plan, Purpose, Restoration, RunRepair, Severity, now
 from ci_migrate.reports.story import NO_TABLE
 from ci_migrate.run.run import show_heads
 
@@ -108,6 +108,8 @@ def _words(request: ApprovalRequest) -> str:
         lines += _revisions(plan)
     if not isinstance(plan, Plan) or plan.purpose == Purpose.RESTORE:
         lines.append(f"  {plan.destination}")
+        if isinstance(plan, Restoration):
+            lines.append(f"  sha256 of its manifest: {plan.manifest_sha256}")
     elif evidence is None:
         lines.append("  There was no dry run.")
     else:

@@ -27,7 +27,7 @@ class Purpose(StrEnum):
 
 @runtime_checkable
 class Approvable(Protocol):
-    """What an approval can be given for: a Plan, a ProtectionChange, a Removal, a RunRepair."""
+    """What an approval can be given for: a Plan, a Restoration, a Removal, a RunRepair, a ProtectionChange."""
 
     @property
     def target(self) -> str:
@@ -79,6 +79,38 @@ class ProtectionChange(Frozen, frozen=True, kw_only=True):
     def from_heads(self) -> tuple[str, ...]:
         """None: the protection is the same wherever the target is at."""
         return ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256_hex(canonical_json(self))
+
+
+class Restoration(Frozen, frozen=True, kw_only=True):
+    """A backup over a target: this one, as its manifest has it and where it lies, over the target at these heads."""
+
+    target: str
+    identity: Identity
+    direction: Literal["restore"] = "restore"
+    backup_id: str
+    manifest_sha256: str  # of the manifest as it was read, with the digests of all files
+    place: str  # of the backup, without secrets
+    heads: tuple[str, ...]
+
+    @property
+    def purpose(self) -> Purpose:
+        """What an approval of it is for."""
+        return Purpose.RESTORE
+
+    @property
+    def destination(self) -> str:
+        """The backup and its place."""
+        return f"{self.backup_id} in {self.place}"
+
+    @property
+    def from_heads(self) -> tuple[str, ...]:
+        """What the target is at when it is replaced."""
+        return self.heads
 
     @property
     def digest(self) -> str:
@@ -160,6 +192,10 @@ def decode_approvable(kind: type, value: Any) -> Any:
     if kind is not Approvable:
         raise NotImplementedError(f"{kind} can't be decoded")
     purpose = value.get("direction") if isinstance(value, dict) else None
+    if (
+        purpose == Purpose.RESTORE and "manifestSha256" in value
+    ):  # version 0.1.0 approved a plan that names the backup
+        return msgspec.convert(value, Restoration)
     return msgspec.convert(value, _OTHER_THAN_PLANS.get(str(purpose), Plan))
 
 

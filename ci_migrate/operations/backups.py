@@ -9,11 +9,22 @@ import msgspec
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
+from ci_migrate.backups.storage import manifest_text
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
 from ci_migrate.gate import resume_run
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, BackupStatus, Direction, Plan, PlannedContext, Purpose, Removal
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    Direction,
+    Plan,
+    PlannedContext,
+    Purpose,
+    Removal,
+    Restoration,
+    sha256_hex,
+)
 from ci_migrate.operations.status import current_plan, proven_backups
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.repairs.context import RepairContext
@@ -104,8 +115,24 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     return f"{backup.backup_id}: restored into a scratch copy; schema, heads and row counts are those of the manifest."
 
 
+def restoration_of(run: Run, backup: Backup) -> Restoration:
+    """What an approval of a restore is given for: this very backup over this target as it is now.
+
+    The digest is of the manifest that was read: what lies in the place by now may be another one.
+    """
+    now = current_plan(run)
+    return Restoration(
+        target=now.target,
+        identity=now.identity,
+        backup_id=backup.backup_id,
+        manifest_sha256=sha256_hex(manifest_text(backup)),
+        place=run.catalog.storage.place,
+        heads=now.from_heads,
+    )
+
+
 def restore_plan(run: Run, backup_id: str) -> Plan:
-    """What an approval of a restore is given for: this backup over this target at these heads."""
+    """The plan of a restore, for the ledger: this backup over this target at these heads."""
     now = current_plan(run)
     contexts = tuple(
         PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=(), revisions=())
@@ -132,7 +159,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     intent = Intent(
         Purpose.RESTORE,
         (backup.backup_id,),
-        lambda: restore_plan(run, backup.backup_id),
+        lambda: restoration_of(run, backup),
         f"A restore over target {run.settings.target}",
     )
     foresee(run, intent)

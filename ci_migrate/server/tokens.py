@@ -14,8 +14,8 @@ from ci_migrate.approval.tokens import generate
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Direction, Evidence, Finding, Plan, Report
-from ci_migrate.operations.backups import restore_plan
+from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, Restoration
+from ci_migrate.operations.backups import restoration_of
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.run.approvals import trust, validate_token
 from ci_migrate.run.identity import database_of
@@ -48,7 +48,7 @@ def generate_token(
         if trust(run) is not None:
             return None
         plan = _plan(run, backup_id)
-        if plan.changes_nothing and not backup_id:
+        if isinstance(plan, Plan) and plan.changes_nothing:
             raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
         if plan_digest not in ("", plan.digest):
             raise RefusedError(
@@ -90,7 +90,7 @@ def approval_needed(
     with open_session(settings, asked, interrupt, ledger=True) as opened:
         run = require_ledger(opened)
         plan = _plan(run, backup_id)
-        evidence, findings = _last_evidence(run, plan)
+        evidence, findings = _last_evidence(run, plan) if isinstance(plan, Plan) else (None, ())
         words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
         if evidence is None and not backup_id:
             how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
@@ -130,5 +130,5 @@ def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[F
     return report.evidence, report.findings
 
 
-def _plan(run: Run, backup_id: str) -> Plan:
-    return restore_plan(run, backup_id) if backup_id else sound_plan(run)
+def _plan(run: Run, backup_id: str) -> Plan | Restoration:
+    return restoration_of(run, run.catalog.get(backup_id)) if backup_id else sound_plan(run)

@@ -5,10 +5,22 @@ from ledger_support import a_plan
 
 from ci_migrate.approval.command_lines import generate_command, go_on_command, request_command
 from ci_migrate.cli import cli
-from ci_migrate.model import Direction, ProtectionChange
+from ci_migrate.model import Direction, ProtectionChange, Removal, Restoration, RunRepair
 
 PLAN = a_plan()
 RULES = f"rules-{'a' * 64}"
+
+
+OF = {"target": "production", "identity": PLAN.identity}
+RESTORATION = Restoration(**OF, backup_id="backup-1", manifest_sha256="0" * 64, place="/backups", heads=())
+
+
+def removal(*names: str, what: str = "backups") -> Removal:
+    return Removal(**OF, what=what, names=names)
+
+
+def repair(*, forward: bool) -> RunRepair:
+    return RunRepair(**OF, run_id="r1", forward=forward, plan_digest="")
 
 
 def change(destination: str) -> ProtectionChange:
@@ -35,6 +47,12 @@ def change(destination: str) -> ProtectionChange:
             ["--restore", "backup-1"],
             "backup restore backup-1",
         ),
+        (RESTORATION, ["--restore", "backup-1"], "backup restore backup-1"),
+        (removal("b1"), ["--delete-backup", "b1"], "backup delete b1 --yes"),
+        (removal("b1", "b2"), ["--delete-backup", "b1", "--delete-backup", "b2"], "backup prune --yes"),
+        (removal("x", what="replaced databases"), ["--drop-old"], "backup restore --drop-old --yes"),
+        (repair(forward=False), ["--repair", "r1"], "repair"),
+        (repair(forward=True), ["--repair", "r1", "--forward"], "repair --forward"),
         (change("unprotect"), ["--protection", "unprotect"], "unprotect"),
         (change("unfreeze"), ["--protection", "unfreeze"], "protect --unfreeze"),
         (change("accept-identity"), ["--protection", "accept-identity"], "protect --accept-identity"),

@@ -154,7 +154,9 @@ def test_an_approval_of_a_change_of_the_protection_fits_that_change_only():
 
 def test_every_purpose_has_its_own_stage():
     assert {str(purpose) for purpose in Purpose} == {str(direction) for direction in Direction} | {
-        "protection"
+        "protection",
+        "removal",
+        "repair",
     }
     assert set(STAGE_OF) == set(Purpose)
     assert len(set(STAGE_OF.values())) == len(Purpose)

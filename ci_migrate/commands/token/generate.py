@@ -14,7 +14,7 @@ from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
-from ci_migrate.model import Approvable, Direction, Plan
+from ci_migrate.model import Approvable, Direction, Plan, Restoration
 from ci_migrate.run.approvals import refuse_confirmation
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import open_session
@@ -90,10 +90,10 @@ def command(
 def _describe(plan: Approvable) -> str:
     """What is approved, for who approves it."""
     place = plan.identity.place
+    if isinstance(plan, Restoration):
+        return f"restore of {plan.destination} (manifest {plan.manifest_sha256[:12]}) on {place}"
     if not isinstance(plan, Plan):
         return f"{plan.purpose} of {plan.destination} on {place}"
     at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
-    if plan.direction is Direction.RESTORE:
-        return f"restore of {plan.destination} on {place}, at {at}"
     what = "stamp" if plan.direction is Direction.STAMP else f"{plan.pending} revisions"
     return f"{what} on {place}, at {at} -> {to}"

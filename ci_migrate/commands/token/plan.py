@@ -9,7 +9,7 @@ from ci_migrate.commands.options import Function
 from ci_migrate.errors import UsageError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Approvable, Direction
-from ci_migrate.operations.backups import removal_of, replaced_of, restore_plan
+from ci_migrate.operations.backups import removal_of, replaced_of, restoration_of
 from ci_migrate.operations.protection import protection_change
 from ci_migrate.operations.status import current_plan, sound_plan
 from ci_migrate.run.authorization import repair_of
@@ -120,7 +120,7 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
     if wanted.change:
         return protection_change(run, wanted.change)
     if wanted.backup_id:
-        return restore_plan(run, wanted.backup_id)
+        return restoration_of(run, run.catalog.get(wanted.backup_id))
     if wanted.backups:
         return removal_of(run, [run.catalog.get(name).backup_id for name in wanted.backups])
     if wanted.drop_old:
