@@ -33,6 +33,7 @@ from ci_migrate.run.authorization import (
     refuse_other_database,
 )
 from ci_migrate.run.identity import database_of
+from ci_migrate.run.inputs import last_approved
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
@@ -330,6 +331,7 @@ def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> R
             commit=commit_of(run.settings.environ),
             validity_minutes=run.settings.token_validity_minutes,
             stage=stage,
+            last=last_approved(run),
         )
         write_request(asked, request.request_file)
     except CiMigrateError as error:

@@ -53,6 +53,8 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
     may be done: "migrate", and the rollback paths that it includes. `nonce` makes each token one of its own.
+    `inputs_digest` is over all files, distributions and settings that the request names; a payload by 0.1.0 has none,
+    and fits no run that has inputs.
     """
 
     format: int = FORMAT
@@ -66,6 +68,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     files_digest: str
     commit: str | None = None
     evidence_digest: str | None = None
+    inputs_digest: str | msgspec.UnsetType = msgspec.UNSET
     stages: tuple[str, ...]
     requester: str
     reason: str
@@ -88,6 +91,7 @@ class Facts(Frozen, frozen=True, kw_only=True):
     stage: str | None = None  # what is about to be done, if it is not the plan's direction
     commit: str | None = None  # an approval that names one is for this one alone, so None fits none then
     evidence_digest: str | None = None
+    inputs_digest: str | None = None
 
 
 def new_nonce() -> str:
@@ -177,6 +181,8 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
         compared.append(("commit", payload.commit, facts.commit))
     if facts.evidence_digest is not None:
         compared.append(("evidence", payload.evidence_digest, facts.evidence_digest))
+    if facts.inputs_digest:
+        compared.append(("inputs", payload.inputs_digest or None, facts.inputs_digest))
     found = [_describe(name, approved, now) for name, approved, now in compared if approved != now]
     stage = facts.stage or stage_of(plan)
     if stage not in payload.stages:

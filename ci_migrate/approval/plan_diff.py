@@ -1,6 +1,11 @@
 """Two plans, and in which words they differ: why an approval, or evidence, does not fit any more."""
 
-from ci_migrate.model import Approvable, Plan, Restoration
+import msgspec
+
+from ci_migrate.model import Approvable, Inputs, Plan, Restoration
+
+SHOWN = 5
+"""Differences that a message names; the rest are counted."""
 
 
 def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
@@ -41,7 +46,32 @@ def _script_diff(approved: Plan, now: Plan) -> list[str]:
     found += _revision_diff(approved, now)
     if approved.env_sha256 != now.env_sha256:
         found.append("env.py was changed")
-    return found
+    return found + _input_diff(approved, now)
+
+
+def _input_diff(approved: Plan, now: Plan) -> list[str]:
+    """Inputs beside the revision files. An approval covers what its rehearsal read too, which no plan has."""
+    if not approved.inputs and now.inputs:
+        return ["it names no inputs, as those of ci-migrate 0.1.0"]
+    named = {revision.file for plan in (approved, now) for revision in plan.revisions}
+    covered = Inputs(files=approved.inputs.files | now.inputs.files).plus(now.inputs)
+    return approved.inputs.without_files(named).changes_to(covered.without_files(named))
+
+
+def covering(approved: Approvable, inputs: Inputs | None) -> Approvable:
+    """What an approval covers: with the inputs of a dry run, where there are any. Its digest is not the plan's then."""
+    if inputs is None or not isinstance(approved, Plan):
+        return approved
+    return msgspec.structs.replace(approved, inputs=inputs)
+
+
+def input_refusal(approved: Approvable, inputs: Inputs | None) -> str:
+    """What the dry run executed or read and an approval does not cover, in words; "" where it covers all."""
+    if inputs is None or not isinstance(approved, Plan):
+        return ""
+    changes = approved.inputs.changes_to(approved.inputs.plus(inputs))
+    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return f"{'; '.join(changes[:SHOWN])}{more}"
 
 
 def _revision_diff(approved: Plan, now: Plan) -> list[str]:

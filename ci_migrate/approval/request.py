@@ -26,6 +26,8 @@ from ci_migrate.model import (
     Evidence,
     Finding,
     Frozen,
+    Inputs,
+    Plan,
     Purpose,
     TableEvidence,
     decode_approvable,
@@ -44,7 +46,10 @@ class RowsChange(Frozen, frozen=True, kw_only=True):
 
 
 class EvidenceSummary(Frozen, frozen=True, kw_only=True):
-    """What the dry run measured, in short. `rows` holds the tables whose number of rows changed."""
+    """What the dry run measured, in short. `rows` holds the tables whose number of rows changed.
+
+    `exact` is how many of the statements are bound word for word, with their values; the others are by their form.
+    """
 
     proven: bool
     unproven_reason: str
@@ -57,12 +62,15 @@ class EvidenceSummary(Frozen, frozen=True, kw_only=True):
     rows: dict[str, RowsChange]
     way_back_proven: bool
     way_back_reason: str
+    exact: int = 0
+    inputs: Inputs = Inputs()  # what the dry run executed and read beyond the plan's
 
 
 class ApprovalRequest(Frozen, frozen=True, kw_only=True):
     """What a run that lacks an approval asks for. `how_to_approve`: the commands, in order.
 
     `target_uuid` is "" where no ledger has given the target one; then nothing can be signed. `stages` may be done.
+    `inputs_changed` is what is not as it was in `inputs_since`, the last run of this database that was approved.
     """
 
     format: int = 1
@@ -81,6 +89,14 @@ class ApprovalRequest(Frozen, frozen=True, kw_only=True):
     stages: tuple[str, ...] = ("migrate",)
     validity_minutes: int = 30
     tool_version: str = __version__
+    inputs_since: str = ""
+    inputs_changed: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> Inputs:
+        """All that is approved: what the plan names, and what the dry run executed and read besides."""
+        plan = self.plan.inputs if isinstance(self.plan, Plan) else Inputs()
+        return plan if self.evidence is None else plan.plus(self.evidence.inputs)
 
 
 REQUEST_LIMIT = 64 * 1024 * 1024
@@ -158,6 +174,7 @@ def payload_of(
         files_digest=files_digest(plan),
         commit=request.commit,
         evidence_digest=request.evidence_digest,
+        inputs_digest=request.inputs.digest or msgspec.UNSET,
         stages=tuple(stages),
         requester=request.requester,
         reason=reason.strip(),
@@ -181,6 +198,7 @@ def approval_request(
     commit: str | None = None,
     validity_minutes: int = 30,
     stage: str | None = None,
+    last: tuple[str, Inputs] | None = None,
 ) -> ApprovalRequest:
     """The request of a run.
 
@@ -195,9 +213,10 @@ def approval_request(
         commit: what is checked out, if that is known: then the approval is for this commit alone.
         validity_minutes: how long a token counts, unless its signer says otherwise.
         stage: the tagged stage before the migration that it is for; None for the plan itself.
+        last: the last run of this database that was approved, and its inputs; None where it is not known.
     """
     summary = None if evidence is None else _summary(evidence)
-    return ApprovalRequest(
+    request = ApprovalRequest(
         created=now(),
         target=target,
         place=plan.identity.place,
@@ -216,6 +235,11 @@ def approval_request(
         stages=(stage or stage_of(plan),),
         validity_minutes=validity_minutes,
     )
+    if last is None or not request.inputs:
+        return request
+    run_id, inputs = last
+    changed = tuple(inputs.changes_to(request.inputs))
+    return msgspec.structs.replace(request, inputs_since=run_id, inputs_changed=changed)
 
 
 def write_request(request: ApprovalRequest, path: Path) -> Path:
@@ -261,6 +285,8 @@ def _summary(evidence: Evidence) -> EvidenceSummary:
         rows={name: rows for name, table in evidence.tables.items() if (rows := _rows(table)) is not None},
         way_back_proven=evidence.way_back.proven,
         way_back_reason=evidence.way_back.reason,
+        exact=sum(bool(statement.exact) for statement in evidence.statements),
+        inputs=evidence.inputs,
     )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.envelope import Envelope, is_envelope
 from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
-from ci_migrate.approval.plan_diff import plan_diff
+from ci_migrate.approval.plan_diff import SHOWN, covering, input_refusal, plan_diff
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import Verified, refuse_too_few
 from ci_migrate.approval.verify_process import verify_isolated
@@ -29,7 +29,7 @@ from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import clock, identity, reservations, tokens
-from ci_migrate.model import Approvable, Approval, Purpose, TokenKind, TokenRecord, canonical_json
+from ci_migrate.model import Approvable, Approval, Inputs, Purpose, TokenKind, TokenRecord, canonical_json
 
 TOKEN_LIMIT = 32 * 1024
 """Characters: more than any token has, signed ones included."""
@@ -40,7 +40,6 @@ LONGEST = timedelta(minutes=MAX_VALIDITY_MINUTES + 2)
 """The longest life of a signed token; two minutes are for clocks that differ."""
 
 _CONFIRMATION = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-_SHOWN = 5  # differences that a message names; the rest are counted
 _HINT = "Pass exactly what `ci-migrate token generate` printed: CI_MIGRATE_TOKEN, or --token-file FILE."
 _SIGN_ANEW = "Ask for another approval: run again, and send the approvers approval-request.json."
 
@@ -56,7 +55,14 @@ def kind_of(token: str) -> TokenKind | None:
 
 
 def generate(
-    ledger: Ledger, *, plan: Approvable, target: str, reason: str, by: str, validity_minutes: int
+    ledger: Ledger,
+    *,
+    plan: Approvable,
+    target: str,
+    reason: str,
+    by: str,
+    validity_minutes: int,
+    inputs: Inputs | None = None,
 ) -> tuple[str, Approval]:
     """Make a confirmation token.
 
@@ -67,6 +73,7 @@ def generate(
         reason: why; required.
         by: who approves.
         validity_minutes: from now, by the ledger's clock.
+        inputs: what a dry run of this plan executed and read; None where there was none: then what the plan names.
 
     Returns:
         The token, which is shown once and kept nowhere, and the approval.
@@ -89,7 +96,11 @@ def generate(
             expires=created + timedelta(minutes=validity_minutes),
         )
         row = _row_of(approval, plan.purpose, plan.from_heads, plan.destination)
-        bound = {"token_sha256": _digest(token), "target_uuid": _target_uuid(connection), "plan": plan}
+        bound = {
+            "token_sha256": _digest(token),
+            "target_uuid": _target_uuid(connection),
+            "plan": covering(plan, inputs),
+        }
         connection.execute(insert(tokens).values(**row, **bound))
         audit.append(connection, "token generated", None, {"approval": approval})
     return token, approval
@@ -125,10 +136,13 @@ def validate(ledger: Ledger, token: str, plan: Approvable | None) -> Approval:
         return _approval(row)
 
 
-def reserve(ledger: Ledger, token: str, plan: Approvable, run_id: str) -> Approval:
+def reserve(
+    ledger: Ledger, token: str, plan: Approvable, run_id: str, inputs: Inputs | None = None
+) -> Approval:
     """Bind a confirmation token to a run at its start. Expiry is judged now, not later: a backup may take hours.
 
-    Another run may reserve it too; `claim` decides. The same run may reserve it again, when it resumes.
+    Another run may reserve it too; `claim` decides. The same run may reserve it again, when it resumes. The token must
+    cover `inputs`, those of the plan and its dry run.
 
     Raises:
         NotApprovedError: why the token is of no use to this run.
@@ -137,6 +151,8 @@ def reserve(ledger: Ledger, token: str, plan: Approvable, run_id: str) -> Approv
     with ledger.writing() as connection:
         row = _find(ledger, connection, digest, plan)
         _refuse_unfit(connection, row, plan, run_id=run_id)
+        if uncovered := input_refusal(row.plan, inputs):
+            _refuse(row, f"The token does not cover what the dry run read: {uncovered}.")
         if not _is_reserved(connection, row.approval_id, run_id):
             values = {"approval_id": row.approval_id, "run_id": run_id, "at": clock(connection)}
             connection.execute(insert(reservations).values(values))
@@ -185,9 +201,9 @@ def _refuse_unfit(connection: Connection, row: Any, plan: Approvable | None, run
         )
     if plan is not None and not hmac.compare_digest(row.plan_digest, plan.digest):
         named = plan_diff(row.plan, plan) or ["its details differ"]
-        more = [f"{len(named) - _SHOWN} more differences"] if len(named) > _SHOWN else []
+        more = [f"{len(named) - SHOWN} more differences"] if len(named) > SHOWN else []
         raise NotApprovedError(
-            f"The token was made for another plan: {'; '.join(named[:_SHOWN] + more)}.", hint=anew
+            f"The token was made for another plan: {'; '.join(named[:SHOWN] + more)}.", hint=anew
         )
 
 

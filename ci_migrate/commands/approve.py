@@ -117,11 +117,29 @@ def _words(request: ApprovalRequest) -> str:
         lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
         changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
         lines += changed[:_SHOWN]
+    lines += _inputs(request)
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
     return "\n".join(map(plain, lines))
+
+
+def _inputs(request: ApprovalRequest) -> list[str]:
+    """What is executed and read, and what of it is new to whoever approved last."""
+    inputs = request.inputs
+    if not inputs:
+        return []
+    bound = request.evidence.exact if request.evidence is not None else 0
+    lines = [f"  inputs: {len(inputs.files)} files, {len(inputs.distributions)} distributions"]
+    if request.evidence is not None:
+        lines[0] += f"; {bound} of the statements word for word, the others by their form"
+    if request.inputs_since:
+        lines.append(f"  since the last approved run ({request.inputs_since}):")
+        lines += [f"    {words}" for words in request.inputs_changed[:_SHOWN]] or ["    nothing changed"]
+        more = len(request.inputs_changed) - _SHOWN
+        lines += [f"    and {more} more"] if more > 0 else []
+    return lines
 
 
 def _revisions(plan: Plan) -> list[str]:

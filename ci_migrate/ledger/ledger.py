@@ -329,10 +329,22 @@ class Ledger:
 
     def rehearsed(self, database_id: str, plan_digest: str, max_age: timedelta) -> str | None:
         """The newest run of a database that measured this very plan and is not older, by the ledger's own clock."""
+        return next(iter(self.rehearsals(database_id, plan_digest, max_age, limit=1)), None)
+
+    def last_approved(self) -> str | None:
+        """The newest run that used an approval to migrate, forward or back."""
+        with self.reading() as connection:
+            found = connection.execute(queries.last_approved((Direction.UPGRADE, Direction.DOWNGRADE)))
+            return found.scalar_one_or_none()
+
+    def rehearsals(
+        self, database_id: str, plan_digest: str, max_age: timedelta, *, limit: int
+    ) -> tuple[str, ...]:
+        """As `rehearsed`, several of them, newest first."""
         with self.reading() as connection:
             oldest = tables.clock(connection) - max_age
-            found = connection.execute(queries.rehearsed(database_id, plan_digest, oldest))
-            return found.scalar_one_or_none()
+            found = connection.execute(queries.rehearsed(database_id, plan_digest, oldest, limit))
+            return tuple(found.scalars())
 
     def proven(self, database_id: str, backup_ids: Sequence[str]) -> frozenset[str]:
         """Those of these backups that a dry run of a database restored and found equal."""

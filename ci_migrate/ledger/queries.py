@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, false, func, select, true, union_all
 
-from ci_migrate.ledger.tables import applied, rehearsals, runs
+from ci_migrate.ledger.tables import applied, rehearsals, runs, tokens
 
 Rows = Select[Any]
 
@@ -104,8 +104,18 @@ def proven(database_id: str, backup_ids: Sequence[str]) -> Rows:
     )
 
 
-def rehearsed(database_id: str, plan_digest: str, since: datetime) -> Rows:
-    """The newest run that rehearsed this plan well and is not older."""
+def last_approved(directions: Sequence[str]) -> Rows:
+    """The newest run that used an approval of one of these directions."""
+    return (
+        select(tokens.c.claimed_by)
+        .where(tokens.c.claimed.is_not(None), tokens.c.direction.in_(directions))
+        .order_by(tokens.c.claimed.desc())
+        .limit(1)
+    )
+
+
+def rehearsed(database_id: str, plan_digest: str, since: datetime, limit: int = 1) -> Rows:
+    """The newest runs that rehearsed this plan well and are not older."""
     return (
         select(rehearsals.c.run_id)
         .where(
@@ -115,5 +125,5 @@ def rehearsed(database_id: str, plan_digest: str, since: datetime) -> Rows:
             rehearsals.c.recorded >= since,
         )
         .order_by(rehearsals.c.sequence.desc())
-        .limit(1)
+        .limit(limit)
     )

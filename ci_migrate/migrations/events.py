@@ -119,7 +119,10 @@ class RevisionStarted(WireEvent, frozen=True, tag="revision"):
 
 
 class StatementStarted(WireEvent, frozen=True, tag="statement"):
-    """A statement that may change the database is about to be sent. The child waits for the parent's word."""
+    """A statement that may change the database is about to be sent. The child waits for the parent's word.
+
+    `exact` is a digest of its text and values, where both stand in the file that sends it; "" where they don't.
+    """
 
     position: int
     context: int
@@ -128,6 +131,7 @@ class StatementStarted(WireEvent, frozen=True, tag="statement"):
     line: int | None
     sql: str
     digest: str
+    exact: str = ""
 
 
 class StatementDone(WireEvent, frozen=True, tag="done"):
@@ -203,6 +207,17 @@ class Stamped(WireEvent, frozen=True, tag="stamped"):
     heads: tuple[str, ...]
 
 
+class InputsSeen(WireEvent, frozen=True, tag="inputs"):
+    """The child comes to its end: what it executed and read, by name, with each file's sha256.
+
+    `made` is what it made itself, as it was at the end; `distributions` are what is installed, with versions.
+    """
+
+    files: dict[str, str]
+    made: dict[str, str]
+    distributions: dict[str, str]
+
+
 class Finished(WireEvent, frozen=True, tag="finished"):
     """env.py came to its end; `exited` says that it called sys.exit(0)."""
 
@@ -212,7 +227,8 @@ class Finished(WireEvent, frozen=True, tag="finished"):
 class Failed(WireEvent, frozen=True, tag="failed"):
     """env.py ended with an exception.
 
-    `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), refused, exit, stopped.
+    `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), refused, input (a
+    file that may not be executed or read: the message names it), exit, stopped.
     `sql` is the statement that failed, without bound values; "" where it was none.
     """
 
@@ -244,6 +260,7 @@ AnyEvent = (
     | Committed
     | RolledBack
     | Stamped
+    | InputsSeen
     | Finished
     | Failed
 )

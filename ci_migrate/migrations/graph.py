@@ -13,7 +13,7 @@ from ci_migrate.migrations import events
 from ci_migrate.migrations.requests import AskUrlRequest, GraphRequest, InspectRequest, Mode, Setup
 from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Workers
 from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
-from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Revision, VersionTable
+from ci_migrate.model import Direction, Identity, Inputs, Plan, PlannedContext, Revision, VersionTable
 
 
 @dataclass
@@ -181,8 +181,9 @@ def make_plan(
     direction: Direction,
     destination: str,
     project: Path,
+    inputs: Inputs,
 ) -> Plan:
-    """The Plan that follows from an inspection; reads the revision files as bytes."""
+    """The Plan that follows from an inspection, whose `inputs` say what the revision files were then."""
     graph = inspection.graph
     assert graph is not None
     by_id = {r.id: r for r in graph.revisions}
@@ -212,6 +213,7 @@ def make_plan(
         direction=direction,
         destination=destination,
         project=project,
+        inputs=inputs,
     )
 
 
@@ -224,8 +226,9 @@ def build_plan(
     direction: Direction,
     destination: str,
     project: Path,
+    inputs: Inputs = Inputs(),  # noqa: B008 - frozen
 ) -> Plan:
-    """The Plan of these contexts; reads the revision files as bytes."""
+    """The Plan of these contexts; reads those revision files as bytes that are not among the inputs."""
     by_id = {r.id: r for r in graph.revisions}
     wanted = list(dict.fromkeys(revision for c in contexts for revision in c.revisions))
     return Plan(
@@ -234,9 +237,10 @@ def build_plan(
         direction=direction,
         destination=destination,
         contexts=tuple(contexts),
-        revisions=tuple(_revision(by_id[revision], project) for revision in wanted),
-        env_sha256=_sha256(Path(graph.env_file)),
+        revisions=tuple(_revision(by_id[revision], project, inputs) for revision in wanted),
+        env_sha256=_sha256(graph.env_file, project, inputs),
         script_heads=tuple(sorted(graph.heads)),
+        inputs=inputs,
     )
 
 
@@ -276,11 +280,11 @@ def _below(revision: events.GraphRevision, by_id: Mapping[str, events.GraphRevis
     return (*revision.down_revisions, *depends)
 
 
-def _revision(found: events.GraphRevision, project: Path) -> Revision:
+def _revision(found: events.GraphRevision, project: Path, inputs: Inputs) -> Revision:
     return Revision(
         id=found.id,
         file=relative(found.file, project),
-        sha256=_sha256(Path(found.file)),
+        sha256=_sha256(found.file, project, inputs),
         message=found.message,
         down_revisions=found.down_revisions,
         depends_on=found.depends_on,
@@ -300,5 +304,7 @@ def relative(file: str, project: Path) -> str:
         return path.as_posix()
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256(file: str, project: Path, inputs: Inputs) -> str:
+    """Of the bytes that the child compiled: the file itself may be another one by now."""
+    known = inputs.files.get(relative(file, project)) or inputs.files.get(Path(file).as_posix())
+    return known or hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Turns the events of one run into statements and commit points; compares a real run with the rehearsed one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -128,7 +128,7 @@ class Recorder:
         self._open = key = _key(event, file)
         seen = self.statements.get(key)
         self.statements[key] = (
-            msgspec.structs.replace(seen, repeats=seen.repeats + 1)
+            msgspec.structs.replace(seen, repeats=seen.repeats + 1, exact="")
             if seen
             else Statement(
                 position=event.position,
@@ -140,6 +140,7 @@ class Recorder:
                 digest=key[-1],
                 seconds=0.0,
                 rows=None,
+                exact=event.exact,
             )
         )
 
@@ -189,12 +190,20 @@ class Recorder:
         )
         self.last = schema
 
+    def forget_exact(self, positions: Collection[int]) -> None:
+        """Of these statements only the form is the same each time."""
+        for key, statement in self.statements.items():
+            if statement.position in positions:
+                self.statements[key] = msgspec.structs.replace(statement, exact="")
+
     @property
     def stream_digest(self) -> str:
         """One hash over all statements in the order in which they first came; those of one line are sorted."""
         lines = groupby(self.statements.items(), key=lambda item: item[0][:4])
         return sha256_hex(
-            canonical_json([(place[1], sorted(s.digest for _, s in line)) for place, line in lines])
+            canonical_json(
+                [(place[1], sorted((s.digest, s.exact) for _, s in line)) for place, line in lines]
+            )
         )
 
 
@@ -214,10 +223,14 @@ class Follower:
     What ran more than once in the rehearsal is a loop: it may run more or less often, or not at all, and its rows
     may come in another order (a restored table need not have them in the same one). What one line of a script sends
     may come in another order too: Alembic's batch mode walks sets of indexes.
+
+    Where text and values stand in the script (`Statement.exact`) they must be the same; in `varying` stay those
+    statements in which they were not, if those are to be found rather than refused.
     """
 
     project: Path
     rehearsed: tuple[Statement, ...]
+    varying: set[int] | None = None
     _places: dict[Key, int] = field(init=False)
     _next: int = 0
     _done: set[int] = field(default_factory=set)
@@ -232,6 +245,10 @@ class Follower:
         place = self._places.get(key)
         if place is None:
             return self._differs(event, file)
+        if self.rehearsed[place].exact not in ("", event.exact):
+            if self.varying is None:
+                return self._differs(event, file, place)
+            self.varying.add(self.rehearsed[place].position)
         if place < self._next or place in self._done:
             return None if self.rehearsed[place].repeats > 1 else self._differs(event, file)
         due = [n for n in range(self._next, place) if n not in self._done and self.rehearsed[n].repeats == 1]
@@ -247,13 +264,12 @@ class Follower:
         due = (n for n in range(self._next, len(self.rehearsed)) if n not in self._done)
         return next((self.rehearsed[n] for n in due if self.rehearsed[n].repeats == 1), None)
 
-    def _differs(self, event: events.StatementStarted, file: str | None) -> str:
+    def _differs(self, event: events.StatementStarted, file: str | None, place: int | None = None) -> str:
+        place = self._next if place is None else place
         where = (
             f"{file}:{event.line}" if file else f"revision {event.revision}" if event.revision else "env.py"
         )
-        expected = (
-            self.rehearsed[self._next].sql if self._next < len(self.rehearsed) else "no further statement"
-        )
+        expected = self.rehearsed[place].sql if place < len(self.rehearsed) else "no further statement"
         return (
             f"{where} is about to send a statement that the dry run did not: {one_line(event.sql)} "
             f"(rehearsed: {one_line(expected)})"

@@ -63,6 +63,18 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     run: str
 
 
+class ExpectedInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child may execute and read: files by name with their sha256; another one only where it is not `closed`.
+
+    Names are relative to `project` where a file is inside. `distributions` that differ are refused, unless empty.
+    """
+
+    project: str = ""
+    files: dict[str, str] = {}
+    distributions: dict[str, str] = {}
+    closed: bool = False
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What every request says: the project's Alembic, where it goes, and where its connections lead."""
 
@@ -75,6 +87,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     allow_connections: tuple[str, ...] = ()
     session: SessionSettings = SessionSettings()
     marker: Marker | None = None
+    inputs: ExpectedInputs = ExpectedInputs()
 
     def __repr__(self) -> str:
         return f"<Setup {self.direction.value} {self.destination}>"  # the rest holds passwords
@@ -165,6 +178,7 @@ def project_setup(settings: Settings, direction: Direction, destination: str) ->
         ),
         direction=direction,
         destination=destination,
+        inputs=ExpectedInputs(project=str(settings.project_dir)),
     )
 
 

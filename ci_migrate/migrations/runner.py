@@ -51,6 +51,7 @@ class Ended:
     failed: events.Failed | None
     died: str | None
     output: str  # the end of what env.py and Alembic printed
+    inputs: events.InputsSeen | None = None  # what it executed and read
 
     @property
     def ok(self) -> bool:
@@ -175,6 +176,7 @@ class Workers:
             failed=failed,
             died=hide_secrets(died) if died else None,
             output=hide_secrets(output),
+            inputs=conversation.inputs,
         )
 
 
@@ -200,6 +202,7 @@ class _Conversation:
         self.urgent = urgent
         self.tick = tick
         self.hello: events.Hello | None = None
+        self.inputs: events.InputsSeen | None = None
         self.last: events.Finished | events.Failed | None = None
         self.died: str | None = None
         self.in_flight = False
@@ -208,6 +211,8 @@ class _Conversation:
         for event in self._events():
             if isinstance(event, events.Hello):
                 self.hello = event
+            elif isinstance(event, events.InputsSeen):
+                self.inputs = event
             self.in_flight = isinstance(event, events.StatementStarted | events.Committing)
             word = self.handle(event)
             if isinstance(event, events.Finished | events.Failed):

@@ -29,6 +29,7 @@ from ci_migrate.model.evidence import (
     WayBack,
 )
 from ci_migrate.model.finding import Finding, Severity
+from ci_migrate.model.inputs import Inputs
 from ci_migrate.model.permit import Permit, repair_subject
 from ci_migrate.model.plan import (
     Direction,
@@ -75,6 +76,7 @@ __all__ = [
     "Fingerprint",
     "Frozen",
     "Identity",
+    "Inputs",
     "JournalEntry",
     "LockHeld",
     "ObjectKind",

@@ -3,6 +3,7 @@
 import msgspec
 
 from ci_migrate.model.base import Frozen
+from ci_migrate.model.inputs import Inputs
 from ci_migrate.model.schema import Delta, Fingerprint, RowCount, SchemaChange, TableContent
 
 
@@ -25,7 +26,8 @@ class Statement(Frozen, frozen=True, kw_only=True):
 
     `file` and `line` are in the revision script; `rows` is what the driver reported, None where it did not;
     `position` counts from 1 in the run. `locks` are those that its transaction did not hold before; `rewrites` are
-    tables that were there before the run and were rewritten by it.
+    tables that were there before the run and were rewritten by it. `exact` is a digest of text and values as they stand
+    in the script; "" where they were computed, or it is a loop: then only the form of the statement is compared.
     """
 
     position: int
@@ -40,6 +42,7 @@ class Statement(Frozen, frozen=True, kw_only=True):
     repeats: int = 1  # a loop over rows is kept once, with how often it ran
     locks: tuple[LockHeld, ...] = ()
     rewrites: tuple[str, ...] = ()
+    exact: str = ""
 
 
 class CommitPoint(Frozen, frozen=True, kw_only=True):
@@ -102,7 +105,8 @@ class Evidence(Frozen, frozen=True, kw_only=True):
 
     `measured` says whether statements were asked for locks and rewrites. `log_bytes` is what the server's log (WAL,
     binlog) grew by, others' writes on that server included; None where it can't be told. Sizes are in bytes on disk;
-    0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy.
+    0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy. `inputs` is what the
+    rehearsal executed and read beyond the plan's inputs; `made` are files that it made itself, with their sha256.
     """
 
     proven: bool  # the backup restored, and its fingerprint is the target's
@@ -128,3 +132,5 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     refused_connections: tuple[str, ...] = ()
     alembic_version: str = ""
     sqlalchemy_version: str = ""
+    inputs: Inputs = Inputs()
+    made: dict[str, str] = {}

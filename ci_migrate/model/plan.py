@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from enum import StrEnum
 
+import msgspec
+
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
+from ci_migrate.model.inputs import Inputs
 
 
 class Identity(Frozen, frozen=True, kw_only=True):
@@ -124,7 +127,10 @@ class PlannedContext(Frozen, frozen=True, kw_only=True):
 
 
 class Plan(Frozen, frozen=True, kw_only=True):
-    """What is going to happen, to which database. Its digest is what an approval is given for."""
+    """What is going to happen, to which database. Its digest is what an approval is given for.
+
+    `inputs` is what scripts and env.py executed and read when they were loaded to make this plan.
+    """
 
     target: str
     identity: Identity
@@ -134,11 +140,16 @@ class Plan(Frozen, frozen=True, kw_only=True):
     revisions: tuple[Revision, ...]  # each revision that any context runs, once, in order
     env_sha256: str
     script_heads: tuple[str, ...]
+    inputs: Inputs = Inputs()
 
     @property
     def digest(self) -> str:
-        """sha256 of the canonical JSON."""
-        return sha256_hex(canonical_json(self))
+        """sha256 of the canonical JSON; without inputs where there are none, as ci-migrate 0.1.0 made it."""
+        if self.inputs:
+            return sha256_hex(canonical_json(self))
+        fields = msgspec.to_builtins(self, order="deterministic")
+        del fields["inputs"]
+        return sha256_hex(msgspec.json.encode(fields))  # in the order of the fields, as `canonical_json`
 
     @property
     def purpose(self) -> str:

@@ -22,6 +22,7 @@ from ci_migrate.repairs import resume, undo_additions
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import database_of, owner_of
+from ci_migrate.run.inputs import inputs_seen
 from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
@@ -141,6 +142,7 @@ def look_at_target(run: Run) -> tuple[Plan, Inspection]:
         direction=run.direction,
         destination=run.destination,
         project=run.settings.project_dir,
+        inputs=inputs_seen(found.ended.inputs if found.ended else None, run.settings),
     )
     return plan, found
 

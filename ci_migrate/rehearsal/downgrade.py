@@ -1,10 +1,13 @@
 """The second half of the dry run: does `downgrade` lead back, and is everything still there?"""
 
 import time
+from collections.abc import Callable
 
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.requests import Mode, RunRequest, make_tables_back
+from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
+from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads, translate_errors
 
 
@@ -14,6 +17,7 @@ def try_way_back(
     scratch: Database,
     schema: Schema,
     contents: dict[str, TableContent],
+    see: Callable[[Ended], None] = lambda _ended: None,
 ) -> WayBack:
     """Downgrade the migrated scratch copy to where it began, and compare.
 
@@ -23,6 +27,7 @@ def try_way_back(
         scratch: the copy, at the end of the plan.
         schema: the copy before the rehearsal.
         contents: the rows of the watched tables before the rehearsal.
+        see: shown how the child ended, and with that what it executed and read.
     """
     if plan.direction is not Direction.UPGRADE:
         return WayBack(tried=False, reason="the plan itself goes back")
@@ -30,13 +35,20 @@ def try_way_back(
     if missing:
         return WayBack(tried=False, reason=f"revision {missing[-1]} has no downgrade")
     request = RunRequest(
-        setup=child_setup(run, "dry-run", scratch, direction=Direction.DOWNGRADE),
+        setup=child_setup(
+            run,
+            "dry-run",
+            scratch,
+            direction=Direction.DOWNGRADE,
+            inputs=expected_inputs(run.settings, plan),
+        ),
         mode=Mode.DRY_RUN,
         asks=(),  # nothing is measured on the way
         contexts=make_tables_back(plan),
     )
     started = time.monotonic()
     ended = run.workers.run(request, lambda _event: None, urgent=True)
+    see(ended)
     seconds = time.monotonic() - started
     if not ended.ok:
         where = f"downgrade of {ended.failed.revision}: " if ended.failed and ended.failed.revision else ""

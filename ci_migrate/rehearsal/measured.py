@@ -13,6 +13,7 @@ from ci_migrate.migrations.requests import Mode, RunRequest, make_tables
 from ci_migrate.migrations.runner import Ended, Handle
 from ci_migrate.model import Plan
 from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import Run, child_setup
 
 
@@ -54,7 +55,7 @@ def run_on_copy(
 ) -> Ended:
     """Run the plan's revisions on a scratch copy; `asks` and `probe` are the request's."""
     request = RunRequest(
-        setup=child_setup(run, "dry-run", scratch),
+        setup=child_setup(run, "dry-run", scratch, inputs=expected_inputs(run.settings, plan)),
         mode=Mode.DRY_RUN,
         asks=tuple(asks),
         probe=probe,

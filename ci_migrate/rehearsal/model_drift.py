@@ -4,6 +4,7 @@ from ci_migrate.databases.base import Database
 from ci_migrate.migrations import events
 from ci_migrate.migrations.requests import CompareRequest, Mode
 from ci_migrate.model import Direction, Plan
+from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import Run, child_setup
 
 
@@ -26,7 +27,11 @@ def drift_of(run: Run, plan: Plan, scratch: Database) -> list[str]:
             if event.error:
                 found.append(f"(Alembic could not compare: {event.error})")
 
-    request = CompareRequest(setup=child_setup(run, "dry-run", scratch), mode=Mode.DRY_RUN, asks=())
+    request = CompareRequest(
+        setup=child_setup(run, "dry-run", scratch, inputs=expected_inputs(run.settings, plan)),
+        mode=Mode.DRY_RUN,
+        asks=(),
+    )
     ended = run.workers.run(request, hear, urgent=True)
     if not ended.ok:
         found.append(f"(Alembic could not compare: {ended.words})")

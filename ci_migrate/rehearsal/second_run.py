@@ -12,15 +12,19 @@ from ci_migrate.run.run import Run, restore_copy
 
 def rehearse_again(
     run: Run, plan: Plan, backup: Backup, statements: Iterable[Statement]
-) -> Divergence | None:
-    """Rehearse on a second copy of the backup, and hold that against the first time; None where it did the same.
+) -> tuple[Divergence | None, frozenset[int]]:
+    """Rehearse on a second copy of the backup, and hold that against the first time.
 
     As in the migration itself rounds of a loop may be more or fewer, and values other ones.
+
+    Returns:
+        Where it did something else, None where it did the same; and the positions of those statements whose values
+        vary, although all of them stand in a script: one of them was chosen by chance.
 
     Raises:
         CiMigrateError: there is no second copy to be had.
     """
-    follower = Follower(run.settings.project_dir, tuple(statements))
+    follower = Follower(run.settings.project_dir, tuple(statements), varying=set())
     found: list[Divergence] = []
 
     def handle(event: events.AnyEvent) -> str | None:
@@ -31,12 +35,13 @@ def rehearse_again(
     run.tell("rehearsing a second time, on another copy")
     with restore_copy(run, backup, name=f"{run.id}_again") as scratch:
         ended = run_on_copy(run, plan, scratch, handle, asks=())
+    varying = frozenset(follower.varying or ())
     if found:
-        return found[0]
+        return found[0], varying
     if not ended.ok:
         revision = ended.failed.revision if ended.failed else None
-        return Divergence(words=f"the second time it failed: {ended.words}", revision=revision)
-    return _not_sent(follower.left) if follower.left else None
+        return Divergence(words=f"the second time it failed: {ended.words}", revision=revision), varying
+    return _not_sent(follower.left) if follower.left else None, varying
 
 
 def _divergence(event: events.StatementStarted, follower: Follower) -> Divergence:

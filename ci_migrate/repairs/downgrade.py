@@ -8,6 +8,7 @@ from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import child_setup, show_heads
 
 
@@ -84,7 +85,12 @@ def downgrade(context: RepairContext) -> Ended:
     heads = context.heads_at(commit_point)
     done = revisions_done(context.plan, evidence, commit_point)
     request = RunRequest(
-        setup=child_setup(run, "repair", direction=Direction.DOWNGRADE),
+        setup=child_setup(
+            run,
+            "repair",
+            direction=Direction.DOWNGRADE,
+            inputs=expected_inputs(run.settings, context.plan, evidence),
+        ),
         contexts=tuple(make_table(c, heads[n], done[n][::-1]) for n, c in enumerate(context.plan.contexts)),
     )
     request = migrate_request(

@@ -19,6 +19,7 @@ from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import Ran, begun, sent_of, standing_commits, within
 from ci_migrate.repairs.watcher import Rest, Watcher
+from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import child_setup, show_heads
 from ci_migrate.run.since_last_run import differs_from_rehearsal
 
@@ -105,7 +106,7 @@ def resume(context: RepairContext) -> list[str]:
     entries = context.read_journal()
     sent = sent_of(entries, half, commit_point) if half else []
     request = RunRequest(
-        setup=child_setup(run, "migrate"),
+        setup=child_setup(run, "migrate", inputs=expected_inputs(run.settings, plan, evidence)),
         contexts=rest.contexts,
         skip=Skip(context=half[0], revision=half[1], digests=tuple(sent)) if half and sent else None,
     )

@@ -138,7 +138,7 @@ class Watcher:
         Alembic's batch mode cleans up after an error by a statement that no dry run has seen: the refusal of that
         statement must not hide the error.
         """
-        if self.failed is None or ended.failed is None or ended.failed.kind != "refused":
+        if self.failed is None or ended.failed is None or ended.failed.kind not in ("refused", "input"):
             return ended
         message = hide_secrets(self.failed.error)
         return replace(

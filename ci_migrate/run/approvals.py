@@ -19,7 +19,8 @@ from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
-from ci_migrate.model import Approvable, Approval, Plan, Report, TokenKind
+from ci_migrate.model import Approvable, Approval, Inputs, Plan, Report, TokenKind
+from ci_migrate.run.inputs import explain_inputs
 from ci_migrate.run.run import LedgerRun, Run
 
 
@@ -38,17 +39,18 @@ def tell_refused(run: Run, error: CiMigrateError) -> None:
 class TokenApprover:
     """Grants what this run's token was made for; the built-in approver.
 
-    `evidence` is the digest of what the dry run gave, None where there was none.
+    `evidence` is the digest of what the dry run gave, `inputs` what it executed and read; None where there was none.
     """
 
     run: Run
     evidence: str | None = None
+    inputs: Inputs | None = None
 
     def decide(self, plan: Plan) -> Decision:
         """Say yes, or nothing where there is no token. Raises NotApprovedError for one that does not fit."""
         if self.run.token is None:
             return Decision(granted=None, reason="no token was given")
-        approval = reserve_approval(self.run, plan, evidence=self.evidence)
+        approval = reserve_approval(self.run, plan, evidence=self.evidence, inputs=self.inputs)
         return Decision(
             granted=True, by=", ".join(approval.approved_by), reason=approval.reason, approval=approval
         )
@@ -89,6 +91,7 @@ def reserve_approval(
     what: str = "This run",
     evidence: str | None = None,
     stages: Collection[str] = (),
+    inputs: Inputs | None = None,
 ) -> Approval:
     """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
 
@@ -98,19 +101,25 @@ def reserve_approval(
         what: needs the approval, in words.
         evidence: the digest of what the dry run gave; None where there was none yet.
         stages: those before the migration for one of which it is, perhaps: an approval of the plan covers them too.
+        inputs: what plan and dry run executed and read; None where there was none yet.
 
     Raises:
         NotApprovedError: there is no token, or why it is of no use.
     """
     try:
-        return _reserve(run, plan, what, evidence, stages)
+        return _reserve(run, plan, what, evidence, stages, inputs)
     except CiMigrateError as error:
         tell_refused(run, error)
         raise
 
 
 def _reserve(
-    run: Run, plan: Approvable, what: str, evidence: str | None, stages: Collection[str]
+    run: Run,
+    plan: Approvable,
+    what: str,
+    evidence: str | None,
+    stages: Collection[str],
+    inputs: Inputs | None,
 ) -> Approval:
     if run.token is None or run.ledger is None:
         raise NotApprovedError(
@@ -121,11 +130,11 @@ def _reserve(
     refuse_wrong_kind(run, run.token.reveal(), trusted)
     asking = actors(run.settings.environ)
     if trusted is None:
-        approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.subject)
+        approval = tokens.reserve(run.ledger, run.token.reveal(), plan, run.subject, inputs)
         _refuse_self_confirmed(run, run.ledger, approval, plan)
         return approval
     verified = tokens.reserve_signed(run.ledger, run.token.reveal(), trusted, asking, run.subject)
-    _refuse_other(run, run.ledger, verified, plan, evidence, stages)
+    _refuse_other(run, run.ledger, verified, plan, evidence, stages, inputs)
     _refuse_self_signed(run, run.ledger, trusted, verified, plan)
     return tokens.signed_approval(verified.payload, verified.approved_by)
 
@@ -174,6 +183,7 @@ def _refuse_other(
     plan: Approvable,
     evidence: str | None,
     stages: Collection[str] = (),
+    inputs: Inputs | None = None,
 ) -> None:
     covered = next((stage for stage in stages if stage in verified.payload.stages), None)
     facts = Facts(
@@ -182,9 +192,11 @@ def _refuse_other(
         target_uuid=ledger.uuid,
         commit=commit_of(run.settings.environ),
         evidence_digest=evidence,
+        inputs_digest=inputs.digest if inputs is not None else None,
     )
     named = payload_diff(verified.payload, facts)
     if named:
+        named = explain_inputs(run, plan, verified.payload.inputs_digest, inputs) + named
         raise NotApprovedError(
             f"The token was made for something else: {'; '.join(named[:5])}.",
             hint="Ask for another approval: run again, and send the approvers approval-request.json.",

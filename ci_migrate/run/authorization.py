@@ -15,6 +15,7 @@ from ci_migrate.errors import CiMigrateError, DirtyError, NotApprovedError, Refu
 from ci_migrate.model import (
     Approvable,
     Approval,
+    Inputs,
     Permit,
     Plan,
     ProtectionChange,
@@ -69,11 +70,12 @@ class Intent:
     way: str = ""  # of a repair
     moved: bool = False  # another database may rightly be there
     tightens: bool = False  # only what is protected already asks for an approval of this
+    inputs: Inputs | None = None  # what a dry run executed and read, the plan's included
 
     @classmethod
-    def migrate(cls, plan: Plan) -> "Intent":
-        """Run a plan: upgrade, downgrade or stamp."""
-        return cls(Purpose(plan.purpose), (plan.digest,), lambda: plan, "This run")
+    def migrate(cls, plan: Plan, inputs: Inputs | None = None) -> "Intent":
+        """Run a plan: upgrade, downgrade or stamp; `inputs` as its dry run executed and read them."""
+        return cls(Purpose(plan.purpose), (plan.digest,), lambda: plan, "This run", inputs=inputs)
 
     @classmethod
     def change(
@@ -184,7 +186,7 @@ def admit(run: Run, purpose: Purpose, *, goes_on: bool = False, moved: bool = Fa
         refuse_unfinished(run)
     if purpose in (*MIGRATING, Purpose.REPAIR, Purpose.PROTECTION) and not moved and not goes_on:
         refuse_other_database(run)
-    # inputs: compared where the plan is, in the stage `check` and by the repairs that run files
+    # inputs: an approval is held against them (`reserve_approval`), and so is each file that a child executes or reads
 
 
 def _goes_on(run: Run, intent: Intent) -> bool:
@@ -399,4 +401,5 @@ def _reserve(run: Run, intent: Intent, evidence: str | None) -> Approval:
         raise NotApprovedError(
             f"{intent.words} is not in the approval of this run.", hint=how_to_approve(run, approvable)
         )
-    return reserve_approval(run, approvable, f"{intent.words} ({why_approval(run, intent)})", evidence)
+    words = f"{intent.words} ({why_approval(run, intent)})"
+    return reserve_approval(run, approvable, words, evidence, inputs=intent.inputs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.approval.decision import Approver
@@ -18,7 +19,7 @@ from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
-from ci_migrate.migrations.requests import Setup, project_setup, target_setup
+from ci_migrate.migrations.requests import ExpectedInputs, Setup, project_setup, target_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
 from ci_migrate.settings.settings import Secret, Settings
@@ -151,6 +152,7 @@ def child_setup(
     *,
     direction: Direction | None = None,
     destination: str | None = None,
+    inputs: ExpectedInputs | None = None,
 ) -> Setup:
     """What each request to a child of this run says.
 
@@ -160,9 +162,12 @@ def child_setup(
         scratch: where connections to the target go instead; None leaves them on the target.
         direction: the run's, unless told otherwise.
         destination: the run's, unless told otherwise.
+        inputs: what the child may execute and read; None: whatever it wants.
     """
     place = scratch or (run.reader if stage == "check" else run.database)
     project = project_setup(run.settings, direction or run.direction, destination or run.destination)
+    if inputs is not None:
+        project = msgspec.structs.replace(project, inputs=inputs)
     return target_setup(
         project,
         run.settings,

@@ -19,6 +19,7 @@ from ci_migrate.operations.backups import restoration_of
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.run.approvals import trust, validate_token
 from ci_migrate.run.identity import database_of
+from ci_migrate.run.inputs import covered_inputs, last_approved
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Secret, Settings
@@ -62,6 +63,7 @@ def generate_token(
             reason=REASON,
             by=by,
             validity_minutes=settings.token_validity_minutes,
+            inputs=covered_inputs(run, plan),
         )
     return token
 
@@ -105,6 +107,7 @@ def approval_needed(
             requester=actor(settings),
             commit=commit_of(settings.environ),
             validity_minutes=settings.token_validity_minutes,
+            last=last_approved(run),
         )
         run.ledger.note_request(None, plan_digest=plan.digest, direction=plan.purpose, by=request.requester)
     hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"

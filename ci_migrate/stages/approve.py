@@ -8,6 +8,7 @@ from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.run.approvals import TokenApprover, claim_approval, evidence_of, how_to_approve
 from ci_migrate.run.authorization import why_needed
+from ci_migrate.run.inputs import approved_inputs
 from ci_migrate.run.run import Run, WritingRun
 from ci_migrate.timeouts import call_with_timeout
 
@@ -18,7 +19,8 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     if not why:
         return StageResult(stage="approve", outcome=Outcome.SKIPPED, message="This target needs no approval.")
     try:
-        approvers = (TokenApprover(run, evidence_of(report)), *run.approvers(plan))
+        inputs = approved_inputs(plan, report.evidence)
+        approvers = (TokenApprover(run, evidence_of(report), inputs), *run.approvers(plan))
         decisions = [_ask(approver, plan, run.settings.hook_timeout) for approver in approvers]
     except CiMigrateError as error:  # a plugin that can't even name its approvers denies
         return _stop(run, plan, why, [error.what])

@@ -18,6 +18,7 @@ from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import claim_approval, reserve_approval, tell_refused
 from ci_migrate.run.authorization import asked_before, asks
 from ci_migrate.run.identity import database_of
+from ci_migrate.run.inputs import inputs_seen
 from ci_migrate.run.run import Run, child_setup, require_ledger, show_heads
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
@@ -39,6 +40,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         direction=run.direction,
         destination=run.destination,
         project=run.settings.project_dir,
+        inputs=inputs_seen(found.ended.inputs if found.ended else None, run.settings),
     )
     refuse_rows(run, found, plan)
     applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}

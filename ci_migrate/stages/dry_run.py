@@ -43,6 +43,7 @@ from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.second_run import rehearse_again
 from ci_migrate.reports.story import plural
+from ci_migrate.run.inputs import refused_words, rehearsed_inputs
 from ci_migrate.run.run import (
     Run,
     bare_schema,
@@ -164,7 +165,10 @@ def _rehearse(
         why, output = try_previous_release(run, plan, backup)
         drift = drift_of(run, plan, scratch) if played.has_models else []
         facts = dataclasses.replace(facts, drift=drift, previous_release=why)
-        evidence = replace(evidence, way_back=try_way_back(run, plan, scratch, schema, before.contents))
+        back: list[Ended] = []
+        way_back = try_way_back(run, plan, scratch, schema, before.contents, back.append)
+        inputs, made = rehearsed_inputs(plan, run.settings, *(e.inputs for e in (ended, *back)))
+        evidence = replace(evidence, way_back=way_back, inputs=inputs, made=made)
     elsewhere = []
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after.schema)
@@ -224,7 +228,10 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
     """What was measured, without what is known of the backup and of the rollback path."""
     recorder, measured = played.recorder, played.measured
     again = run.settings.rehearse_twice and measured.ended.ok
-    divergence = rehearse_again(run, plan, backup, recorder.statements.values()) if again else None
+    divergence = None
+    if again:
+        divergence, varying = rehearse_again(run, plan, backup, recorder.statements.values())
+        recorder.forget_exact(varying)
     return Evidence(
         proven=False,
         statements=tuple(recorder.statements.values()),
@@ -316,7 +323,9 @@ def _failure(
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
     if failed.kind == "stopped":
         return replace(base, outcome=Outcome.ERROR, message="The dry run was interrupted.")
-    if failed.kind == "refused" and recorder.refused:
+    if failed.kind == "input":
+        message = refused_words(failed.message)
+    elif failed.kind == "refused" and recorder.refused:
         message = f"The dry run asked for {recorder.refused[0]}: refused, nothing was sent there."
     elif failed.revision:
         fix = FIXES.get(failed.sqlstate or "", "")

@@ -3,6 +3,8 @@
 import random
 import time
 
+from msgspec.structs import replace
+
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.ledger.journal import Journal
 from ci_migrate.migrations import events
@@ -13,6 +15,7 @@ from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
     Direction,
+    EntryKind,
     Fingerprint,
     Outcome,
     Permit,
@@ -26,6 +29,7 @@ from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import evidence_of
 from ci_migrate.run.authorization import Intent, authorize
+from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of, show_heads
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -41,7 +45,8 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             return StageResult(
                 stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
             )
-        permit = authorize(run, Intent.migrate(plan), evidence_of(report))
+        inputs = approved_inputs(plan, report.evidence)
+        permit = authorize(run, Intent.migrate(plan, inputs), evidence_of(report))
         before = Fingerprint.of(bare_schema(run.database, plan))
         run.ledger.update_run(
             run.id,
@@ -62,11 +67,19 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             exit_code=int(error.exit_code),
             state=TargetState.UNTOUCHED,
         )
+    context = RepairContext(run, plan, before, report.evidence, report.backup)
     with journal:
-        ended, blocked = _try_patiently(
-            RepairContext(run, plan, before, report.evidence, report.backup), permit, journal
-        )
-    return _judge(run, plan, ended, blocked)
+        ended, blocked = _try_patiently(context, permit, journal)
+    result = _judge(run, plan, ended, blocked)
+    if ended.failed is not None and ended.failed.kind == "input" and _sent_nothing(context):
+        return replace(result, state=TargetState.UNTOUCHED)
+    return result
+
+
+def _sent_nothing(context: RepairContext) -> bool:
+    """Whether the child was stopped before its first statement, and the target is as it was."""
+    sent = any(entry.kind is EntryKind.STATEMENT for entry in context.read_journal())
+    return not sent and not context.prove_as_before()
 
 
 def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
@@ -93,7 +106,9 @@ def _try_patiently(context: RepairContext, permit: Permit, journal: Journal) -> 
     for attempt in range(1, run.settings.lock_tries + 1):
         watcher = Watcher(run, context.plan, rest.rehearsed, journal, started)
         request = RunRequest(
-            setup=child_setup(run, "migrate"),
+            setup=child_setup(
+                run, "migrate", inputs=expected_inputs(run.settings, context.plan, context.evidence)
+            ),
             asks=events.JOURNALLED,
             contexts=rest.contexts,
             purge=run.purge,
@@ -162,6 +177,8 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
         )
     where = f"Revision {failed.revision} failed" if failed.revision else "The migration failed"
     message = f"{where}: {failed.message}"
+    if failed.kind == "input":
+        message = refused_words(failed.message)
     if failed.kind == "stopped":
         message = "Stopped at a statement boundary: interrupted."
     return StageResult(

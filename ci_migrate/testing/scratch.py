@@ -21,6 +21,7 @@ from ci_migrate.migrations.requests import (
 )
 from ci_migrate.migrations.runner import Ended, Handle, Workers
 from ci_migrate.model import Direction, Plan
+from ci_migrate.run.inputs import inputs_seen
 from ci_migrate.run.run import Run, child_setup, translate_errors
 from ci_migrate.session import GateRequest, launch, new_run_id, open_session
 from ci_migrate.settings.settings import Settings
@@ -93,6 +94,7 @@ class Trials:
             direction=direction,
             destination=destination,
             project=self.run.settings.project_dir,
+            inputs=inputs_seen(found.ended.inputs if found.ended else None, self.run.settings),
         )
 
     def send(

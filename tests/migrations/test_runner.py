@@ -67,6 +67,7 @@ def test_events_in_their_order(zoo):
         "Stamped",
         "Committing",
         "Committed",
+        "InputsSeen",
         "Finished",
     ]
     first = next(e for e in seen.events if isinstance(e, events.StatementStarted) and e.revision == "r1")

@@ -16,6 +16,7 @@ from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
 from ci_migrate.model import Approvable, Direction, Plan, Restoration
 from ci_migrate.run.approvals import refuse_confirmation
+from ci_migrate.run.inputs import covered_inputs
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
@@ -74,6 +75,7 @@ def command(
             reason=reason,
             by=by or actor(settings),
             validity_minutes=settings.token_validity_minutes,
+            inputs=covered_inputs(run, plan),
         )
     if not quiet:
         say(

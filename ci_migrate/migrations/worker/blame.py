@@ -7,6 +7,7 @@ import site
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -73,16 +74,23 @@ class Blame:
 
 
 def library_folders() -> set[str]:
-    """Where the interpreter's library, the installed packages and our own files are."""
+    """Where the interpreter's library, the installed packages and our own files are; Alembic wherever it is."""
+    loaded = [sys.modules[n].__file__ or "" for n in ("alembic", "sqlalchemy") if n in sys.modules]
+    return interpreter_folders() | both_forms(map(os.path.dirname, loaded))
+
+
+def interpreter_folders() -> set[str]:
+    """Where the interpreter's library, its site-packages and our own files are."""
     paths = sysconfig.get_paths()
     found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     found += [os.path.dirname(os.__file__), os.path.dirname(os.path.abspath(__file__))]
     # an environment made with --system-site-packages has those of its base as well
     prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    found += [*site.getsitepackages(prefixes), site.getusersitepackages()]
-    found += [
-        os.path.dirname(sys.modules[n].__file__ or "") for n in ("alembic", "sqlalchemy") if n in sys.modules
-    ]
+    return both_forms([*found, *site.getsitepackages(prefixes), site.getusersitepackages()])
+
+
+def both_forms(folders: Iterable[str]) -> set[str]:
+    """Each folder as it is written, and as it is where links are followed."""
     return {
-        form for folder in found if folder for form in (os.path.abspath(folder), os.path.realpath(folder))
+        form for folder in folders if folder for form in (os.path.abspath(folder), os.path.realpath(folder))
     }

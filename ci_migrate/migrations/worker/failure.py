@@ -25,6 +25,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
     if kind in ("command", "refused"):
         message = str(error).splitlines()[0] if str(error) else message
+    if state.inputs.refused:  # whatever the project made of it
+        kind, message = "input", state.inputs.refused
     if isinstance(error, SyntaxError) and error.filename and state.blame.is_project(error.filename):
         place = traceback.FrameSummary(error.filename, error.lineno or 1, "")
     return {

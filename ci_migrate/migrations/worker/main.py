@@ -95,11 +95,13 @@ def main() -> None:
     try:
         obey(state)
     except BaseException as error:  # env.py may raise anything, SystemExit and KeyboardInterrupt included
-        if isinstance(error, SystemExit) and error.code in (None, 0):
+        state.inputs.report()
+        if isinstance(error, SystemExit) and error.code in (None, 0) and not state.inputs.refused:
             channel.send("finished", exited=True)
         else:
             channel.send("failed", **describe_failure(error, state))
     else:
+        state.inputs.report()
         channel.send("finished", exited=False)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed by env.py
@@ -112,15 +114,19 @@ def obey(state: State) -> None:
     import alembic.script
 
     action = state.request["action"]
+    state.inputs.watch()
     build_wall(state.wall)
     recorder = Recorder(state)
     recorder.listen()
     config = make_config(state.request["setup"])
+    state.inputs.look_at_distributions()
     script = alembic.script.ScriptDirectory.from_config(config)
     state.blame.add_scripts(script)
+    state.inputs.places.add_scripts([script.dir, *(script.version_locations or ())])
     if action in ("graph", "inspect"):
         state.loading = True
         state.channel.send("graph", **describe_graph(script))
         state.loading = False
     if action != "graph":
         run_env(state, recorder, config, script)
+    state.inputs.refuse_again()

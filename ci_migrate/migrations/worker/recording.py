@@ -17,11 +17,11 @@ from .statements import (
     NO_BEGIN,
     NO_CHANGE,
     OF_SESSION,
-    READS,
     TRANSACTION,
     WRITES,
     leaves_database,
     leaves_mysql,
+    only_reads,
     shorten,
 )
 from .wall import DRY_RUN, READ, Wall
@@ -129,6 +129,7 @@ class Recorder:
 
     def before_commit(self, dialect: Any, raw: Any, session: Session) -> bool:
         """Ask before something is committed; False where there is nothing to commit."""
+        self.state.inputs.refuse_again()
         fields = {}
         if dialect.name == "postgresql" and in_transaction(raw) is not False:
             cursor = raw.cursor()
@@ -209,6 +210,7 @@ class Recorder:
         session = self.state.session_of(conn.connection)
         if self.state.internal or session is None or session.entry is None:
             return statement, parameters
+        self.state.inputs.refuse_again()
         wall = self.state.wall
         sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
         if wall.mode == READ:
@@ -227,7 +229,7 @@ class Recorder:
             self.prepare_statement(raw, session, statement)
         if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
             conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
-        if READS.match(statement):
+        if only_reads(statement):
             return statement, parameters
         file, line = self.state.blame.find_site(outside=self.state.revision is None)
         digest = sha256(statement.encode("utf-8", "replace")).hexdigest()
@@ -250,6 +252,7 @@ class Recorder:
             line=line,
             sql=statement[:20000],
             digest=digest,
+            exact=self.state.constants.bind(file, statement, parameters, executemany),
         )
         self.state.position += 1
         if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
@@ -281,7 +284,7 @@ class Recorder:
                 session.violations = None
             elif session.violations is None:
                 session.violations = foreign_key_violations(raw)
-        if NO_BEGIN.match(statement) or READS.match(statement) or session.autocommit or in_transaction(raw):
+        if NO_BEGIN.match(statement) or only_reads(statement) or session.autocommit or in_transaction(raw):
             return
         if raw.isolation_level is not None:  # a connect listener of the application's
             raw.isolation_level = None

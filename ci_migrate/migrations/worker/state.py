@@ -8,6 +8,8 @@ from typing import Any
 
 from .blame import Blame
 from .channel import Channel
+from .constants import Constants
+from .inputs import Inputs
 from .wall import DRY_RUN, Wall
 
 
@@ -34,6 +36,8 @@ class State:
         self.request = request
         self.wall = Wall(channel, request)
         self.blame = Blame()
+        self.inputs = Inputs(channel, request["setup"])
+        self.constants = Constants(self.inputs.codes)
         self.sessions: dict[int, Session] = {}  # by the id of the driver's connection
         self.levels: dict[int, str] = {}  # isolation levels of connections that are not known yet
         self.of_context: dict[int, Session] = {}
