@@ -28,6 +28,7 @@ from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
+from ci_migrate.run.programs import refuse_programs
 from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.secrets import register_url
 from ci_migrate.settings.settings import Secret, Settings
@@ -80,6 +81,9 @@ def open_session(
     Raises:
         CiMigrateError: something of it can't be had; nothing was touched.
     """
+    guarded = request.verb.locks or request.verb.rehearses or request.verb.removes
+    if guarded and settings.production:
+        refuse_programs(settings)  # before one of them is asked for a URL
     run_id = new_run_id()
     interrupt = interrupt or Interrupt()
     manager = manager or create_manager(settings)
@@ -107,6 +111,8 @@ def open_session(
         if verb.locks or verb.removes:
             _refuse_hidden_protection(url, settings)
             _refuse_protected_members(database, book)
+        if guarded and not settings.production and protection.read(book).protected:
+            refuse_programs(settings)
         sweep_folders()
         folder = stack.enter_context(private_folder())
         if verb.locks:

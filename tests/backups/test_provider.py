@@ -124,6 +124,12 @@ def test_without_a_clone_it_is_unproven(provided):
         assert (done.code, f"no provider-{verb}" in done.text) == (1, True), done.text
     assert store(provided)[0] == name
     provided.use("create", name="production")
+    inside = provided.folder / "provider.py"
+    outside = inside.rename(
+        provided.folder.parent / "provider.py"
+    )  # on production the author writes none of them
+    file = provided.folder / "ci-migrate.toml"
+    file.write_text(file.read_text().replace('"provider.py"', f'"{outside}"'))
     provided.revision("r9", "r2", "CREATE TABLE later (id INTEGER)")
     done = provided.run("run")
     assert (done.code, "unproven" in done.text) == (1, True), done.text

@@ -10,6 +10,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
+from ci_migrate.ledger.tamper import find_tampering
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
@@ -26,7 +27,7 @@ def command(environment: Environment, /, file: Path, **options: Any) -> int:
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["audit export"]), environment.interrupt) as run:
         records = run.ledger.audit_records(10**9) if run.ledger is not None else ()
-        wrong = run.ledger.verify_audit() if run.ledger is not None else []
+        wrong = find_tampering(run.ledger) if run.ledger is not None else []
     try:
         with click.open_file(str(file if str(file) == "-" else environment.directory / file), "w") as out:
             for record in records:
