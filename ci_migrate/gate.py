@@ -34,6 +34,7 @@ from ci_migrate.run.authorization import (
 )
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import last_approved
+from ci_migrate.run.mark import keep_marks
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
@@ -86,6 +87,8 @@ def _let_in(run: RunT, manager: plugins.Manager) -> RunT:
             admit(run, Purpose(run.direction))
         except UnfinishedError as error:
             raise explain_unfinished(run, error.record) from error
+        if words := keep_marks(run.database, run.ledger):
+            run.tell(words)
     unfit = first_look(run)
     if manager.early and asks(run):
         names = ", ".join(run.settings.plugins)

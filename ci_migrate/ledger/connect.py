@@ -112,11 +112,14 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
-    # The target's URL or the role may set a search_path to schemas that only the target has.
+    # The target's URL or the role may set a search_path to schemas that only the target has, or that have tables of
+    # these names: where the ledger stands in `public`, it is read there.
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('lock_timeout', %s, false),"
-            " CASE WHEN current_schema() IS NULL THEN set_config('search_path', 'public', false) END",
+            "SELECT pg_catalog.set_config('lock_timeout', %s, false),"
+            " CASE WHEN pg_catalog.current_schema() IS NULL"
+            " OR pg_catalog.to_regclass('public.ci_migrate_identity') IS NOT NULL"
+            " THEN pg_catalog.set_config('search_path', 'public', false) END",
             (f"{BUSY_TIMEOUT:.0f}s",),
         )
     connection.commit()

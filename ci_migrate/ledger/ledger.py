@@ -134,6 +134,11 @@ class Ledger:
                 audit.append(connection, "identity pinned", None, {"identity": identity})
                 databases.note_key(connection, identity, databases.find_id(connection, None))
 
+    def note_key(self, identity: Identity) -> None:
+        """Note another key of the database that this ledger belongs to, such as a replica's."""
+        with self.writing() as connection:
+            databases.note_key(connection, identity, databases.find_id(connection, None))
+
     def known_keys(self, identity: Identity | None) -> frozenset[str]:
         """All keys that a database had, its own among them; of the pinned one where `identity` is None.
 

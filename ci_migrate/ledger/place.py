@@ -1,6 +1,7 @@
 """Where the ledger is: beside the target, or where the setting `state` says."""
 
 import hashlib
+import re
 from urllib.parse import quote
 
 from sqlalchemy import URL, make_url
@@ -8,6 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
 from ci_migrate.databases.mysql.sessions import QUERY as MYSQL_ARGUMENTS
+from ci_migrate.databases.postgresql.sessions import libpq_parameters
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import LedgerError, SettingsError
 
@@ -123,6 +125,10 @@ def _beside(target_url: URL) -> URL:
     url = _translate(target_url)
     if url.get_backend_name() == "sqlite":
         return url.set(database=f"{url.database}.ci-migrate")
+    if "options" in url.query:  # a search_path is of schemas that the target has
+        options = re.sub(r"(?:-c\s*|--)search_path\s*=\s*(?:\\.|\S)*", "", _one(url, "options")).strip()
+        url = url.difference_update_query(["options"])
+        url = url.update_query_dict({"options": options}) if options else url
     return url.set(database=_cut(str(url.database)))
 
 
@@ -152,12 +158,12 @@ def _translate(url: URL) -> URL:
 
 
 def _postgresql(url: URL) -> URL:
-    name = _one(url, "dbname") or _one(url, "database") or url.database or url.username or _one(url, "user")
+    name = libpq_parameters(url)["dbname"]  # as the target's own sessions read it
     if not name:
         raise LedgerError(
             "The URL names no PostgreSQL database.", hint="Write the database's name into it, or set `state`."
         )
-    query = {key: value for key, value in url.query.items() if key in LIBPQ_ARGUMENTS}
+    query = {key: value for key, value in url.query.items() if key in LIBPQ_ARGUMENTS - {"dbname"}}
     if "ssl" in url.query and "sslmode" not in query:  # asyncpg's word for it
         query["sslmode"] = url.query["ssl"]
     return url.set(drivername="postgresql+psycopg", database=name, query=query)

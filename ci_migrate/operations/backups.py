@@ -32,6 +32,7 @@ from ci_migrate.repairs.restore import journal_restore
 from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import Intent, authorize, foresee
 from ci_migrate.run.identity import database_of, owner_of
+from ci_migrate.run.mark import keep_marks
 from ci_migrate.run.run import LedgerRun, Run, bare_schema, restore_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
@@ -51,6 +52,7 @@ class Restoring:
     sure: Callable[[Backup, dict[str, tuple[int | None, int | None]] | None], None]
     safety_backup: bool = True
     tables: tuple[str, ...] = ()  # the rows of these alone; () for the whole database
+    from_other_database: bool = False  # the backup may be another database's
 
 
 def list_backups(settings: Settings, interrupt: Interrupt) -> tuple[list[Backup], set[str], str]:
@@ -151,6 +153,8 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         RefusedError, BackupError: it can't or may not be restored; the target is untouched.
     """
     complete(backup)
+    if not how.from_other_database:
+        _refuse_other_owner(run, backup)
     run.catalog.check_readable(backup)
     tables = named_tables(run.database, how.tables) if how.tables else []
     if tables:
@@ -184,6 +188,8 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         run.ledger.pin_identity(
             run.database.identity(), replace=True
         )  # a swap by rename gives it another oid
+        if marked := keep_marks(run.database, run.ledger):
+            run.tell(marked)
         run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
         while (
             unfinished := run.ledger.unfinished(database_of(run))
@@ -192,6 +198,22 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _refuse_other_owner(run: Run, backup: Backup) -> None:
+    """Raise RefusedError for another database's backup; by the target's name where nobody knows the database."""
+    try:
+        owner = owner_of(run)
+    except CiMigrateError:
+        owner = Owner(run.settings.target)
+    if owner.may_own(backup) or backup.dialect not in ("", run.database.dialect):
+        return  # of another engine: `restore` says so
+    whose = backup.identity.place if backup.identity is not None else f"target {backup.target}"
+    raise RefusedError(
+        f"{backup.backup_id} is a backup of {whose} (target {backup.target}), not of target {run.settings.target}.",
+        hint="ci-migrate backup list   (or, to put the other database's data in its place: "
+        f"ci-migrate backup restore {backup.backup_id} --target {run.settings.target} --from-other-database)",
+    )
 
 
 def _note_restore(run: Run, backup: Backup, tables: Sequence[str]) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from ci_migrate.model import Permit, ProtectionChange
 from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.authorization import Intent, authorize
+from ci_migrate.run.mark import keep_marks, place_marks, refuse_by_mark, take_copied_marks, take_marks
 from ci_migrate.run.run import Run, require_ledger
 
 
@@ -52,11 +53,13 @@ def protect(run: Run, rules: Rules, by: str) -> str:
             hint="Name more: --approver 'KEYLINE'",
         )
     ledger = require_ledger(run).ledger
+    refuse_by_mark(run.database, ledger, run.settings.target, protecting=True)
     found = protection(run)
     if found.protected and found.rules == rules:
         return f"{run.settings.target} is protected so already, since {found.since[:10]}."
     permit = _permit(run, RULES + rules.digest, tightens=True)
     ledger.pin_identity(run.database.identity())
+    place_marks(run.database, ledger)
     ledger_protection.protect(permit, ledger, rules, by=by)
     who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
     return (
@@ -67,10 +70,30 @@ def protect(run: Run, rules: Rules, by: str) -> str:
 
 def unprotect(run: Run, by: str) -> str:
     """Take the protection away; returns words. Raises as `protect`."""
+    refuse_by_mark(run.database, run.ledger, run.settings.target)
     if not protection(run).protected:
         return f"{run.settings.target} is not protected."
-    ledger_protection.unprotect(_permit(run, UNPROTECT), require_ledger(run).ledger, by=by)
+    ledger, permit = require_ledger(run).ledger, _permit(run, UNPROTECT)
+    take_marks(run.database, ledger)  # first: a run marks it again where this dies in between
+    ledger_protection.unprotect(permit, ledger, by=by)
     return f"No longer protected: {run.database.identity().place}."
+
+
+def unprotect_copy(run: Run, by: str) -> str:
+    """Take the marks away that came with a copy of a protected database; returns words.
+
+    Raises:
+        RefusedError: a mark is this database's own.
+    """
+    ledger = require_ledger(run).ledger
+    taken = take_copied_marks(run.database, ledger)
+    for mark in taken:
+        ledger.audit("mark of the original taken away", None, by=by, ledger=mark.ledger, place=mark.place)
+    refuse_by_mark(run.database, ledger, run.settings.target)
+    place = run.database.identity().place
+    if not taken:
+        return f"{place} has no mark of another database."
+    return f"{place} is a copy, and no longer marked as protected by {taken[0].place}."
 
 
 def freeze(run: Run, reason: str, by: str) -> str:
@@ -94,11 +117,16 @@ def accept_identity(run: Run, by: str) -> str:
     ledger = require_ledger(run).ledger
     identity = run.database.identity()
     differences = ledger.identity_differences(identity)
+    replica = run.reader.identity() if run.reader is not run.database else identity
+    if replica.key not in ledger.known_keys(identity) | {identity.key}:
+        differences.append(f"read-url leads to its replica {replica.place}")
     if not differences:
         return f"{identity.place} is the database that this ledger belongs to."
     permit = _permit(run, ACCEPT_IDENTITY, moved=True)
     ledger.audit("identity accepted", by=by, approvalId=permit.approval_id, differences=differences)
     ledger.pin_identity(identity, replace=True)
+    ledger.note_key(replica)
+    keep_marks(run.database, ledger)
     return f"This ledger now belongs to {identity.place}: {'; '.join(differences)}."
 
 

@@ -23,6 +23,7 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.inputs import inputs_seen
+from ci_migrate.run.mark import find_objection
 from ci_migrate.run.run import LedgerRun, Run, child_setup
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
@@ -45,7 +46,7 @@ class Status(Frozen, frozen=True, kw_only=True):
     outside: tuple[str, ...]  # what is not as the last run left it, in words
     proven: Backup | None
     proven_age: float | None  # seconds
-    trouble: str  # version rows that make no sense, in words
+    trouble: str  # version rows that make no sense, or a mark that forbids to write, in words
     next: str  # what to type
 
     @property
@@ -78,6 +79,9 @@ def status(run: Run) -> Status:
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)
+    # a run that did not end is told first: it is what there is to mend
+    objection = find_objection(run.database, run.ledger, target) if unfinished is None else None
+    trouble = objection or trouble
     advice = trouble.hint if trouble else _advice(plan, unfinished, outside, goes_on=goes_on, undoes=undoes)
     return Status(
         target=target,

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from alembic_project import AlembicProject
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -132,3 +132,70 @@ def test_a_copy_elsewhere_is_another_database(alembic_project, tmp_path_factory)
     assert refused.code == 1
     assert "belongs to another database" in refused.text
     assert copy.run("backup", "prune", "--keep", "1").out.startswith("Nothing to delete")
+
+
+TWO = """
+[targets.live]
+url = "{live}"
+scratch = "server"
+
+[targets.staging]
+url = "{staging}"
+scratch = "server"
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.long)])
+def staging(request, alembic_project) -> AlembicProject:
+    """A project with the targets `live` and `staging`; STAGING is the URL of the second."""
+    if request.param == "sqlite":
+        live, staging = (f"sqlite:///{alembic_project.folder / name}" for name in ("app.db", "staging.db"))
+    else:
+        fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}[request.param]
+        driver = "postgresql+psycopg" if request.param == "postgresql" else "mysql+pymysql"
+        url = make_url(request.getfixturevalue(fixture)).set(drivername=driver)
+        name = f"{url.database}_staging"
+        admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        request.addfinalizer(lambda: drop(admin, name))
+        live, staging = (u.render_as_string(hide_password=False) for u in (url, url.set(database=name)))
+    alembic_project.environ.update(DATABASE_URL=live, STAGING=staging)
+    alembic_project.settings(TWO.format(live="env:DATABASE_URL", staging="env:STAGING"))
+    return alembic_project
+
+
+def drop(admin, name):
+    with admin.connect() as connection:
+        force = " WITH (FORCE)" if admin.dialect.name == "postgresql" else ""
+        connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}_ci_migrate{force}")
+
+
+def test_F6_read_url_must_lead_to_the_targets_database(staging):
+    settings = TWO.format(live="env:DATABASE_URL", staging="env:STAGING")
+    staging.settings(settings.replace("[targets.staging]", 'read-url = "env:STAGING"\n\n[targets.staging]'))
+    for verb in ("check", "run", "backup create"):
+        refused = staging.run(*verb.split(), "--target", "live")
+        assert refused.code == 1, refused.text
+        assert "read-url leads to another database" in " ".join(refused.text.split())
+        assert "staging" in refused.text
+    accepted = staging.run("protect", "--target", "live", "--accept-identity")
+    assert accepted.code == 0, accepted.text
+    assert "replica" in accepted.text
+    assert staging.run("check", "--target", "live").code == 0, "somebody said that it is a replica"
+
+
+def test_F8_a_backup_of_another_database_is_not_restored_without_being_told_to(staging):
+    assert staging.run("run", "--target", "live").code == 0
+    done = staging.run("run", "--target", "staging", env={"DATABASE_URL": staging.environ["STAGING"]})
+    assert done.code == 0, done.text
+    foreign = done.stage("backup")["backup"]["backupId"]
+    words = ("backup", "restore", foreign, "--target", "live", "--yes")
+    refused = staging.run(*words)
+    assert refused.code == 1
+    assert "staging" in refused.text
+    assert "--from-other-database" in refused.text
+    assert staging.run("status", "--target", "live").code == 0
+    restored = staging.run(*words, "--from-other-database")
+    assert restored.code == 0, restored.text

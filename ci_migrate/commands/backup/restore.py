@@ -25,6 +25,7 @@ from ci_migrate.verbs import VERBS
 @click.option(
     "--table", "tables", multiple=True, metavar="NAME", help="The rows of this table alone; several times."
 )
+@click.option("--from-other-database", is_flag=True, help="Although the backup is another database's.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-safety-backup", is_flag=True, help="Do not back up what is replaced.")
 @click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
@@ -36,6 +37,7 @@ def command(
     backup_id: str | None,
     drop: bool,
     tables: tuple[str, ...],
+    from_other_database: bool,
     yes: bool,
     no_safety_backup: bool,
     token_file: str | None,
@@ -63,7 +65,12 @@ def command(
         words = restore_backup(
             run,
             run.catalog.get(backup_id),
-            Restoring(sure, safety_backup=not no_safety_backup, tables=tables),
+            Restoring(
+                sure,
+                safety_backup=not no_safety_backup,
+                tables=tables,
+                from_other_database=from_other_database,
+            ),
         )
     say(words)
     return 0

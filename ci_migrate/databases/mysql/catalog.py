@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql.flavours import Flavour, flavour_of
+from ci_migrate.databases.mysql.mark import NAME as MARK
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import Schema
 
@@ -51,9 +52,9 @@ WHERE k.CONSTRAINT_SCHEMA = %s AND r.CONSTRAINT_SCHEMA = %s AND k.TABLE_SCHEMA =
   AND k.REFERENCED_TABLE_NAME IS NOT NULL
 ORDER BY CAST(k.TABLE_NAME AS BINARY), CAST(k.CONSTRAINT_NAME AS BINARY), k.ORDINAL_POSITION"""
 
-_VIEWS = """
+_VIEWS = f"""
 SELECT TABLE_NAME, VIEW_DEFINITION, CHECK_OPTION, SECURITY_TYPE
-FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s"""
+FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s AND TABLE_NAME <> '{MARK}'"""
 
 _TRIGGERS = """
 SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT, SQL_MODE

@@ -1,7 +1,7 @@
 """MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.mysql import copies
+from ci_migrate.databases.mysql import copies, mark
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
@@ -131,31 +131,90 @@ class MySQL:
             "host": self._access.host,
             "port": self._access.parameters["port"],
             "database": self._access.database,
-            "server": self._server(),
+            "server": self._server()[0],
         }
         return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
 
-    def _server(self) -> str:
-        """What tells one server from another: the uid that it was given, else where it lives. The worker asks alike."""
+    def _server(self) -> tuple[str, int]:
+        """What tells one server from another: the uid that it was given, else where it lives; and when it started.
+
+        The worker asks alike. The second of the start is compared within a run alone: a server that was copied as files
+        has the same uid.
+        """
         with self._access.session(read_only=True) as cursor:
             cursor.execute(
                 "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
                 " ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
             )
             found = {str(name): str(value) for name, value in cursor.fetchall()}
+            cursor.execute("SELECT UNIX_TIMESTAMP()")
+            now = (cursor.fetchone() or (0,))[0]
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
+            uptime = (cursor.fetchone() or ("", 0))[1]
         known = found.get("server_uuid") or found.get("server_uid")
-        return known or "{hostname}:{port}:{datadir}".format(**found)
+        return known or "{hostname}:{port}:{datadir}".format(**found), int(now) - int(uptime)
+
+    def replicates(self, primary: Database) -> bool:
+        """By the server that it takes its changes from, or the cluster that both belong to.
+
+        MariaDB's replicas don't tell a uid of their source: only Galera's clusters have one.
+        """
+        if not isinstance(primary, MySQL) or self.url.database != primary.url.database:
+            return False
+        uid, started = primary._server()  # noqa: SLF001
+        if self._server() == (uid, started):
+            return True  # one server under two addresses
+        clusters, sources = self._sources()
+        there, _ = primary._sources()  # noqa: SLF001
+        return bool(clusters & there) or uid in sources
+
+    def _sources(self) -> tuple[set[str], set[str]]:
+        """The cluster that this server belongs to, and the uids of the servers that it replicates; what may be read."""
+        with self._access.session(read_only=True) as cursor:
+            flavour = read_flavour(cursor)
+            cluster = (
+                "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid'"
+                if flavour.mariadb
+                else "SHOW GLOBAL VARIABLES WHERE Variable_name = 'group_replication_group_name'"
+            )
+            cursor.execute(cluster)
+            clusters = {str(row[1]) for row in cursor.fetchall() if row[1]}
+        sources: set[str] = set()
+        with (
+            suppress(DatabaseError),
+            self._access.session(read_only=True) as cursor,
+        ):  # a right may be missing
+            if not flavour.mariadb:
+                cursor.execute("SELECT SOURCE_UUID FROM performance_schema.replication_connection_status")
+                sources = {str(row[0]) for row in cursor.fetchall() if row[0]}
+        return clusters, sources
+
+    def read_mark(self) -> str:
+        return mark.read(self._access)
+
+    def write_mark(self, text: str) -> None:
+        try:
+            mark.write(self._access, text)
+        except DatabaseError as error:
+            name = quote_name(self._access.database)
+            raise DatabaseError(
+                f"{self._access.user} can't mark {self._access.place}: {error.what}",
+                hint=f"GRANT CREATE VIEW, DROP ON {name}.* TO {self._access.user};  or let somebody else run in "
+                f"{name}, then again: {mark.statement_of(text)};",
+            ) from error
 
     def wall(self) -> Wall:
         names = ("host", "port", "database", "user", "password", "unix_socket")
         parts = {name: self._child.parameters.get(name, "") for name in names}
+        server, started = self._server()
         return Wall(
             dialect=self.dialect,
             match=parts,
             connect=parts,
             identity={
                 "database": self._access.database,
-                "server": self._server(),
+                "server": server,
+                "started": str(started),
                 "marks": " ".join(session_marks(self._access.database)),
             },
         )

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql.catalog import own_name, quote_name
+from ci_migrate.databases.mysql.mark import NAME as MARK
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Frozen
@@ -20,6 +21,9 @@ SETTINGS = (
     " sql_quote_show_create = 1"
 )
 """Of each session that reads or writes statements: they are the same wherever they are read."""
+
+VIEWS = f"SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s AND TABLE_NAME <> '{MARK}'"
+"""All but our mark, which stays where it is when tables are put in the place of others."""
 
 PROGRAMS = ("FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY", "VIEW", "TRIGGER", "EVENT")
 """What is made after the rows, in this order; it runs with rights, and names databases."""
@@ -84,7 +88,7 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
         BackupError: this account may not see what is in one of them; with the GRANT.
     """
     names = {
-        "VIEW": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s ORDER BY 1",
+        "VIEW": f"{VIEWS} ORDER BY 1",
         "TRIGGER": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
         " ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER",
         "EVENT": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s ORDER BY 1",
@@ -246,7 +250,7 @@ def drop_programs(cursor: "Cursor", database: str) -> None:
     for query, statement in (
         ("SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s", "EVENT"),
         ("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", "TRIGGER"),
-        ("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s", "VIEW"),
+        (VIEWS, "VIEW"),
     ):
         for (name,) in _rows(cursor, query, database):
             cursor.execute(f"DROP {statement} IF EXISTS {quote_name(str(name))}")

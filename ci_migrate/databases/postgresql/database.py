@@ -20,7 +20,7 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.names import BEFORE, fit_name
-from ci_migrate.databases.postgresql import copies
+from ci_migrate.databases.postgresql import copies, mark
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
@@ -134,24 +134,59 @@ class PostgreSQL:
             "host": self._access.host,
             "port": self._access.parameters["port"],
             "database": self._access.database,
-            **self._oid(),
+            **{name: value for name, value in self._told().items() if name != "started"},
         }
         return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
 
-    def _oid(self) -> dict[str, str]:
-        """`system_identifier` ('' where it may not be read) and `oid`."""
+    def _told(self) -> dict[str, str]:
+        """`oid`, `system_identifier` ('' where it may not be read), and when the server `started`.
+
+        The worker asks for the start, too: every role may, and a cluster that was copied as files has the same
+        identifier. It is compared within a run alone.
+        """
         with self._access.session(read_only=True) as connection:
             row = connection.execute(
-                "SELECT oid, has_function_privilege('pg_control_system()', 'execute')"
-                " FROM pg_database WHERE datname = current_database()"
+                "SELECT d.oid, pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute'),"
+                " (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint"
+                " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
             ).fetchone()
             assert row is not None
-            oid, permitted = row
+            oid, permitted, started = row
             system = (
-                connection.execute("SELECT system_identifier FROM pg_control_system()") if permitted else None
+                connection.execute("SELECT system_identifier FROM pg_catalog.pg_control_system()")
+                if permitted
+                else None
             )
             found = system.fetchone() if system else None
-        return {"oid": str(oid), "system_identifier": str(found[0]) if found else ""}
+        return {
+            "oid": str(oid),
+            "system_identifier": str(found[0]) if found else "",
+            "started": str(started),
+        }
+
+    def replicates(self, primary: Database) -> bool:
+        """A standby has the identifier and the oids of its primary; so has a copy of it that was promoted."""
+        if not isinstance(primary, PostgreSQL):
+            return False
+        here, there = self._told(), primary._told()  # noqa: SLF001
+        equal = {name for name, fact in here.items() if fact and fact == there[name]}
+        if {"oid", "started"} <= equal:
+            return True  # one server under two addresses
+        with self._access.session(read_only=True) as connection:
+            row = connection.execute("SELECT pg_catalog.pg_is_in_recovery()").fetchone()
+        return {"oid", "system_identifier"} <= equal and row is not None and bool(row[0])
+
+    def read_mark(self) -> str:
+        return mark.read(self._access)
+
+    def write_mark(self, text: str) -> None:
+        try:
+            mark.write(self._access, text)
+        except DatabaseError as error:
+            raise DatabaseError(
+                f"Role {self._access.user} can't mark {self._access.place}: {error.what}",
+                hint=f"Let the database's owner run, then again: {mark.statement_of(self._access, text)};",
+            ) from error
 
     def wall(self) -> Wall:
         match = {
@@ -164,7 +199,7 @@ class PostgreSQL:
             dialect=self.dialect,
             match={**match, **login},
             connect={**match, **login},
-            identity={"database": self._access.database, "oid": self._oid()["oid"]},
+            identity={"database": self._access.database, **self._told()},
         )
 
     def size(self) -> int:

@@ -54,6 +54,9 @@ def libpq_parameters(url: URL) -> dict[str, str]:
             "The URL names its server by libpq's `service`, which hides where it leads.",
             hint="Write host, port and database into the URL.",
         )
+    named = url.query.get("database")
+    if isinstance(named, str) and (not url.database or url.get_driver_name() in ("asyncpg", "pg8000")):
+        url = url.set(database=named)  # the word of these drivers, and of psycopg2's where there is no other
     query = {name: value for name, value in url.query.items() if name in known}
     if url.query.get("ssl") in SSL_MODES:
         query.setdefault("sslmode", url.query["ssl"])

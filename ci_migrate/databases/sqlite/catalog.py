@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ci_migrate.databases.sqlite.mark import NAME as MARK
 from ci_migrate.databases.sqlite.tokens import (
     RESERVED,
     Cursor,
@@ -272,10 +273,10 @@ _SHADOWS = (
 
 
 def user_rows(connection: sqlite3.Connection) -> list[Row]:
-    """What the user made: without sqlite_* and the tables in which virtual tables keep their data."""
+    """What the user made: without sqlite_*, the tables in which virtual tables keep their data, and our mark."""
     rows: list[Row] = connection.execute(
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
-        " WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_'"
+        f" WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_' AND name != '{MARK}'"
     ).fetchall()
     virtual = [(name, sql) for kind, name, _, sql in rows if kind == "table" and is_virtual(sql)]
     if not virtual:

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ci_migrate.databases.compression import DecompressionError, compress, decom
 from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.sqlite import files as sqlite_files
+from ci_migrate.databases.sqlite import mark as sqlite_mark
 from ci_migrate.databases.sqlite import measure as sqlite_measure
 from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite import tables as sqlite_tables
@@ -180,9 +181,18 @@ class SQLite:
     def commit_outcome(self, transaction: str) -> bool | None:  # noqa: ARG002 - transactions have no ids
         return None
 
+    def read_mark(self) -> str:
+        with self._reading() as connection:
+            return sqlite_mark.read(connection)
+
+    def write_mark(self, text: str) -> None:
+        with self._explain_errors(), closing(self._open(read_only=False)) as connection:
+            sqlite_mark.write(connection, text)
+
     def wall(self) -> Wall:
-        facts = {"file": str(self.file)}
-        return Wall(dialect=self.dialect, match=facts, connect=facts, identity=facts)
+        facts, place = {"file": str(self.file)}, self._place()
+        inode = {"inode": "{}:{}".format(*place)} if place else {}
+        return Wall(dialect=self.dialect, match=facts, connect=facts, identity={**facts, **inode})
 
     def dump(
         self,
@@ -199,6 +209,8 @@ class SQLite:
                     copied.chmod(0o600)
                     target.execute("PRAGMA synchronous=OFF")
                     sqlite_files.copy(source, target, self.lock_timeout)
+                with closing(sqlite3.connect(copied, isolation_level=None)) as copy:
+                    sqlite_mark.write(copy, "")
                 if only is not None:
                     with closing(sqlite3.connect(copied, isolation_level=None)) as copy:
                         sqlite_tables.keep_rows(copy, {*only, *(table.name for table in version_tables)})
@@ -326,6 +338,12 @@ class SQLite:
                 self._take(copied)
                 return f"{self.file} was restored; there was no file before."
             kept = self._keep(label)
+            found = ""
+            with suppress(DatabaseError):  # that it can't be read may be why it is replaced
+                found = self.read_mark()
+            if found:
+                with self._explain_errors(), closing(sqlite3.connect(copied, isolation_level=None)) as copy:
+                    sqlite_mark.write(copy, found)
             self._take(copied)
         return f"{self.file} was restored; its content before is in {kept}."
 

@@ -1,20 +1,23 @@
-"""Wraps every driver, so that the wall sees each connection.
+"""Wraps every driver, so that the wall sees each connection before and after it is made.
 
 `creator=`, `pool=` and raw connections do not go through SQLAlchemy's do_connect.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from .destinations import parse_dsn, sqlite_file
 from .statements import MYSQL
-from .wall import DRY_RUN, MIGRATE, STANDS_IN, Wall, parse_dsn, sqlite_file
+from .wall import DRY_RUN, MIGRATE, STANDS_IN, Questions, Wall, ask
 
 
 def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[str, Any]) -> None:
@@ -118,9 +121,37 @@ def wrap_psycopg2(wall: Wall, module: Any) -> None:
     ) -> Any:
         arguments = {**parse_dsn(dsn or ""), **kwargs}
         wall.postgresql.redirect("psycopg2", arguments)
-        return original(None, connection_factory, cursor_factory, **arguments)
+        connection = original(None, connection_factory, cursor_factory, **arguments)
+        with closed_if_refused(connection.close):
+            if connection.async_:
+                wall.refuse("an asynchronous connection of psycopg2, which can't be asked where it leads")
+            ask(wall.postgresql.questions(), connection.cursor(cursor_factory=module.extensions.cursor))
+            if not connection.autocommit:
+                connection.rollback()
+        return connection
 
     module.connect = connect
+
+
+@contextmanager
+def closed_if_refused(close: Callable[[], Any]) -> Iterator[None]:
+    """A session that is no good is closed at once."""
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
+
+
+async def ask_async(questions: Questions, cursor: Any) -> Any:
+    """As `ask`."""
+    try:
+        statement = next(questions)
+        while True:
+            await cursor.execute(statement)
+            statement = questions.send(await cursor.fetchall())
+    except StopIteration as end:
+        return end.value
 
 
 PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cursor_factory"}
@@ -128,20 +159,33 @@ PSYCOPG_OWN = {"autocommit", "prepare_threshold", "context", "row_factory", "cur
 
 def wrap_psycopg(wall: Wall, module: Any) -> None:
     """`connect` of both kinds of connection."""
+    plain = module.rows.tuple_row
+    originals = module.Connection.connect.__func__, module.AsyncConnection.connect.__func__
 
-    def wrap(owner: Any) -> None:
-        original = owner.connect.__func__
+    def lead(conninfo: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        own = {k: kwargs.pop(k) for k in list(kwargs) if k in PSYCOPG_OWN}
+        arguments = {**parse_dsn(conninfo), **kwargs}
+        wall.postgresql.redirect("psycopg", arguments)
+        return {**arguments, **own}
 
-        def connect(cls: Any, /, conninfo: str = "", **kwargs: Any) -> Any:
-            own = {k: kwargs.pop(k) for k in list(kwargs) if k in PSYCOPG_OWN}
-            arguments = {**parse_dsn(conninfo), **kwargs}
-            wall.postgresql.redirect("psycopg", arguments)
-            return original(cls, "", **arguments, **own)
+    def connect(cls: Any, /, conninfo: str = "", **kwargs: Any) -> Any:
+        connection = originals[0](cls, "", **lead(conninfo, kwargs))
+        with closed_if_refused(connection.close):
+            ask(wall.postgresql.questions(), module.Cursor(connection, row_factory=plain))
+            if not connection.autocommit:
+                connection.rollback()
+        return connection
 
-        owner.connect = classmethod(connect)
+    async def connect_async(cls: Any, /, conninfo: str = "", **kwargs: Any) -> Any:
+        connection = await originals[1](cls, "", **lead(conninfo, kwargs))
+        with closed_if_refused(connection.pgconn.finish):
+            await ask_async(wall.postgresql.questions(), module.AsyncCursor(connection, row_factory=plain))
+            if not connection.autocommit:
+                await connection.rollback()
+        return connection
 
-    wrap(module.Connection)
-    wrap(module.AsyncConnection)
+    module.Connection.connect = classmethod(connect)
+    module.AsyncConnection.connect = classmethod(connect_async)
     module.connect = module.Connection.connect
 
 
@@ -149,10 +193,16 @@ def wrap_asyncpg(wall: Wall, module: Any) -> None:
     """`asyncpg.connect` under both of its names."""
     original = module.connection.connect
 
-    def connect(dsn: Any = None, **kwargs: Any) -> Any:
+    async def connect(dsn: Any = None, **kwargs: Any) -> Any:
         arguments = {**parse_dsn(dsn or ""), **kwargs}
         wall.postgresql.redirect("asyncpg", arguments)
-        return original(None, **arguments)
+        connection = await original(None, **arguments)
+        with closed_if_refused(connection.terminate):
+            questions = wall.postgresql.questions()
+            row = await connection.fetchrow(next(questions))
+            with suppress(StopIteration):
+                questions.send([tuple(row)])
+        return connection
 
     module.connect = module.connection.connect = connect
 
@@ -169,6 +219,11 @@ def wrap_pg8000(wall: Wall, module: Any) -> None:
         wall.postgresql.redirect("pg8000", arguments)
         kwargs.setdefault("application_name", arguments.pop("application_name", None))
         original(self, *args, **arguments, **kwargs)
+        with closed_if_refused(self.close):
+            questions = wall.postgresql.questions()
+            rows = self.execute_simple(next(questions)).rows
+            with suppress(StopIteration):
+                questions.send(rows)
 
     module.core.CoreConnection.__init__ = init
 
@@ -180,14 +235,43 @@ MYSQL_POSITIONS = ("host", "user", "password", "database", "port", "unix_socket"
 def wrap_mysql(wall: Wall, module: Any) -> None:
     """Every driver of MySQL has a class Connection that all ways to connect lead to."""
     driver = module.__name__.partition(".")[0]
+    cursor_of = importlib.import_module(driver + ".cursors").Cursor
     original = module.Connection.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         arguments = {**dict(zip(MYSQL_POSITIONS, args)), **kwargs}
         wall.mysql.redirect(driver, arguments)
         original(self, *args[len(MYSQL_POSITIONS) :], **{k: v for k, v in arguments.items() if v is not None})
+        if driver == "MySQLdb":
+            with closed_if_refused(self.close):
+                ask(wall.mysql.questions(), cursor_of(self))
 
     module.Connection.__init__ = init
+    if driver != "MySQLdb":
+        wrap_mysql_connect(
+            wall, module.Connection, "_connect" if driver == "aiomysql" else "connect", cursor_of
+        )
+
+
+def wrap_mysql_connect(wall: Wall, owner: Any, name: str, cursor_of: Callable[[Any], Any]) -> None:
+    """The method that connects, also for the second time: PyMySQL, aiomysql and asyncmy have one."""
+    original = getattr(owner, name)
+
+    def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
+        done = original(self, *args, **kwargs)
+        if hasattr(done, "__await__"):
+            return finish(self, done)
+        with closed_if_refused(self._force_close):
+            ask(wall.mysql.questions(), cursor_of(self))
+        return done
+
+    async def finish(self: Any, connecting: Any) -> Any:
+        done = await connecting
+        with closed_if_refused(self.close):
+            await ask_async(wall.mysql.questions(), cursor_of(self))
+        return done
+
+    setattr(owner, name, connect)
 
 
 def wrap_other(wall: Wall, module: Any) -> None:

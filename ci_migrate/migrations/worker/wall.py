@@ -2,23 +2,49 @@
 
 It is a safety net, not a sandbox: it sees every connection that SQLAlchemy's engines and the known drivers make
 (`drivers.py`), sends those for the target where the stage wants them, and refuses all others.
+
+Arguments only tell where a connection is meant to go: an address has many names, and drivers take what is missing from
+the environment, from service files and from option files. So each new session is asked which server it has come to,
+before anybody else can use it.
 """
 
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Generator
 from typing import Any, NoReturn
 
 from .channel import Channel, Refused, Stopped
+from .destinations import (
+    mysql_defaults,
+    postgresql_defaults,
+    replace_mysql,
+    same_file,
+    same_mysql,
+    same_server,
+    text_of,
+)
 
 READ, DRY_RUN, MIGRATE = "read", "dry-run", "migrate"
-
-LOCAL = {"", "localhost", "127.0.0.1", "::1"}
 
 STANDS_IN = 0x43494D00
 """The application_id, plus the number of the request's database, of the empty database in memory that a reader gets
 for a file that does not exist."""
+
+
+Questions = Generator[str, Any, Any]
+"""Yields statements and is sent their rows: a session is asked alike by drivers that wait and by those that don't."""
+
+
+def ask(questions: Questions, cursor: Any) -> Any:
+    """Let a session answer; returns what follows from it."""
+    try:
+        statement = next(questions)
+        while True:
+            cursor.execute(statement)
+            statement = questions.send(cursor.fetchall())
+    except StopIteration as end:
+        return end.value
 
 
 class Wall:
@@ -65,7 +91,7 @@ class Wall:
         """
         if self.mode == DRY_RUN:
             return not ours
-        return self.mode == READ and "user" in entry["connect"]
+        return self.mode == READ and entry["connect"] != entry["match"]
 
     def allows_session(self, database: str) -> bool:
         """Whether `allow-connections` names a server's database like this."""
@@ -80,7 +106,7 @@ class Wall:
             return self.sqlite.check_session(cursor)
         if family == "mysql":
             return self.mysql.check_session(cursor)
-        return self.postgresql.check_session(cursor)
+        return ask(self.postgresql.questions(), cursor)  # type: ignore[no-any-return]
 
 
 class SQLiteWall:
@@ -135,6 +161,11 @@ class SQLiteWall:
             return str(self.wall.entries[number]["name"]) if 0 <= number < len(self.wall.entries) else None
         for entry in self.wall.entries:
             if same_file(file, entry["identity"].get("file")):
+                expected = entry["identity"].get("inode")
+                if expected and expected != inode_of(file):
+                    self.wall.refuse(
+                        f"a session on {file}, which is another file than the one that was there"
+                    )
                 return str(entry["name"])
         if self.allows_file(file):
             return None
@@ -205,20 +236,30 @@ class PostgreSQLWall:
             if name:
                 arguments["application_name"] = name
 
-    def check_session(self, cursor: Any) -> str | None:
+    def questions(self) -> Questions:
         """As `Wall.check_session`."""
-        cursor.execute(
-            "SELECT current_database(), oid, pg_backend_pid() FROM pg_database WHERE datname = current_database()"
-        )
-        database, oid, pid = cursor.fetchone()
-        self.wall.channel.send("session", pid=pid, database=str(database))
+        rows = yield POSTGRESQL_SESSION
+        database, oid, pid, started = (str(value) for value in tuple(rows[0]))
+        self.wall.channel.send("session", pid=int(pid), database=database)
+        elsewhere = ""
         for entry in self.wall.entries_of("postgresql"):
             wanted = entry["identity"]
-            if wanted.get("database") == database and wanted.get("oid", str(oid)) == str(oid):
-                return str(entry["name"])
-        if self.wall.allows_session(str(database)):
+            if wanted.get("database") == database:
+                if (wanted.get("oid"), wanted.get("started")) == (oid, started):
+                    return str(entry["name"])
+                elsewhere = " on another server"
+        if self.wall.allows_session(database):
             return None
-        self.wall.refuse(f"a session on the PostgreSQL database {database}")
+        self.wall.refuse(f"a session on the PostgreSQL database {database}{elsewhere}")
+
+
+POSTGRESQL_SESSION = (
+    "SELECT pg_catalog.current_database(), d.oid, pg_catalog.pg_backend_pid(),"
+    " (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint"
+    " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
+)
+"""The first database of a fresh cluster has the same oid everywhere, and a cluster that was copied as files has the
+same `system_identifier`: the microsecond in which the server started is its own."""
 
 
 class MySQLWall:
@@ -277,21 +318,37 @@ class MySQLWall:
             ["SET SESSION TRANSACTION READ ONLY"] if read_only and self.wall.mode != MIGRATE else []
         )
 
-    def check_session(self, cursor: Any) -> str | None:
-        """As `Wall.check_session`."""
-        cursor.execute("SELECT DATABASE(), CONNECTION_ID(), VERSION()")
-        database, pid, version = (text_of(value) for value in cursor.fetchone())
-        server = mysql_server(cursor)
+    def questions(self) -> Questions:
+        """Which entry a session belongs to, as `Wall.check_session`."""
+        ((database, pid, now),) = yield "SELECT DATABASE(), CONNECTION_ID(), UNIX_TIMESTAMP()"
+        database = text_of(database)
+        variables = yield MYSQL_SERVER
+        ((_, uptime),) = yield "SHOW GLOBAL STATUS LIKE 'Uptime'"
+        server, started = mysql_server(variables), int(now) - int(text_of(uptime))
         self.wall.channel.send("session", pid=int(pid), database=database)
-        found = None
+        elsewhere = ""
         for entry in self.wall.entries_of("mysql"):
             wanted = entry["identity"]
-            if (wanted.get("database"), wanted.get("server")) == (database, server):
-                found = str(entry["name"])
-                if self.wall.mode == MIGRATE:
-                    mark_mysql(cursor, wanted.get("marks", "").split())
-        if found is None and not self.wall.allows_session(database):
-            self.wall.refuse(f"a session on the MySQL database {database}")
+            if wanted.get("database") != database:
+                continue
+            if wanted.get("server") != server or abs(int(wanted["started"]) - started) > CLOCK:
+                elsewhere = " on another server"
+                continue
+            for name in wanted.get("marks", "").split() if self.wall.mode == MIGRATE else ():
+                # the first one that is free: the next run sees by it that this session is still there
+                ((taken,),) = yield f"SELECT GET_LOCK('{name}', 0)"
+                if taken == 1:
+                    break
+            return str(entry["name"])
+        if self.wall.allows_session(database):
+            return None
+        self.wall.refuse(f"a session on the MySQL database {database}{elsewhere}")
+
+    def check_session(self, cursor: Any) -> str | None:
+        """As `Wall.check_session`; sets the session up, too."""
+        found: str | None = ask(self.questions(), cursor)
+        cursor.execute("SELECT DATABASE(), VERSION()")
+        database, version = (text_of(value) for value in cursor.fetchone())
         for statement in self.settings(read_only=self.wall.mode == READ or found is None):
             cursor.execute(statement)
         limit = self.wall.session.get("options", {}).get("statement_timeout")
@@ -311,126 +368,25 @@ class MySQLWall:
         return found
 
 
-def sqlite_file(database: Any, uri: bool = False) -> str:
-    """The file that sqlite3.connect would open; '' for a database in memory."""
-    database = os.fspath(database)
-    if isinstance(database, bytes):
-        database = os.fsdecode(database)
-    if uri and database.startswith("file:"):
-        from urllib.parse import unquote, urlsplit
-
-        parts = urlsplit(database)
-        if "mode=memory" in parts.query or parts.path in ("", ":memory:"):
-            return ""
-        database = unquote(parts.path)
-    return "" if database in ("", ":memory:") else os.path.realpath(database)
+MYSQL_SERVER = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+    " ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
+)
+CLOCK = 3
+"""Seconds by which the start of a server of MySQL's may seem to differ: it tells whole seconds, in two answers."""
 
 
-def same_file(one: str | None, other: str | None) -> bool:
-    """Whether two names mean the same file, which need not exist."""
-    if not one or not other:
-        return False
-    if os.path.realpath(one) == os.path.realpath(other):
-        return True
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
-def parse_dsn(dsn: str) -> dict[str, Any]:
-    """A libpq connection string or URL as keyword arguments, without help of the driver."""
-    if not dsn:
-        return {}
-    if "://" in dsn:
-        from sqlalchemy.engine import make_url
-
-        url = make_url(dsn.replace("postgres://", "postgresql://", 1))
-        parts: dict[str, Any] = {
-            "host": url.host,
-            "port": url.port,
-            "dbname": url.database,
-            "user": url.username,
-        }
-        parts["password"] = str(url.password) if url.password is not None else None
-        parts.update(url.query)
-        return {k: v for k, v in parts.items() if v is not None}
-    pairs = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)", dsn)
-    return {k: re.sub(r"\\(.)", r"\1", v[1:-1] if v.startswith("'") else v) for k, v in pairs}
-
-
-def postgresql_defaults(parts: dict[str, Any]) -> dict[str, str]:
-    """What libpq would use where an argument is missing."""
-    user = parts.get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres"
-    return {
-        "host": str(parts.get("host") or os.environ.get("PGHOST") or ""),
-        "port": str(parts.get("port") or os.environ.get("PGPORT") or 5432),
-        "database": str(parts.get("database") or os.environ.get("PGDATABASE") or user),
-        "user": str(user),
-        "password": str(parts.get("password") or ""),
-    }
-
-
-def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two sets of arguments mean the same database. In doubt they don't: then it is refused."""
-    hosts = [str(o.get("host") or "") for o in (one, other)]
-    same_host = hosts[0] == hosts[1] or all(h in LOCAL or h.startswith("/") for h in hosts)
-    return (
-        same_host
-        and str(one.get("port") or 5432) == str(other.get("port") or 5432)
-        and one.get("database") == other.get("database")
-    )
-
-
-def mysql_defaults(arguments: dict[str, Any]) -> dict[str, str]:
-    """What a driver of MySQL would use where an argument is missing."""
-    names = ("host", "user", "password", "database", "unix_socket")
-    parts = {name: text_of(arguments.get(name)) for name in names}
-    return dict(parts, host=parts["host"] or "localhost", port=str(arguments.get("port") or 3306))
-
-
-def text_of(value: Any) -> str:
-    """A value of a driver's, which may come as bytes."""
-    return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else str(value or "")
-
-
-def same_mysql(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two sets of arguments mean the same database. What a session says of its server is looked at later."""
-    sockets = [str(o.get("unix_socket") or "") for o in (one, other)]
-    if one.get("database") != other.get("database"):
-        return False
-    if all(sockets):
-        return same_file(*sockets)
-    hosts = [str(o.get("host") or "") for o in (one, other)]
-    if any(sockets):
-        return all(socket or host in LOCAL for socket, host in zip(sockets, hosts))
-    same_host = hosts[0] == hosts[1] or all(host in LOCAL for host in hosts)
-    return same_host and str(one.get("port") or 3306) == str(other.get("port") or 3306)
-
-
-def replace_mysql(arguments: dict[str, Any], connect: dict[str, str]) -> None:
-    """Lead the arguments of a connect to another database."""
-    for name in ("host", "port", "user", "password", "database", "unix_socket"):
-        value = connect.get(name)
-        if value:
-            arguments[name] = int(value) if name == "port" else value
-        elif name in ("unix_socket", "password"):
-            arguments.pop(name, None)
-
-
-def mysql_server(cursor: Any) -> str:
+def mysql_server(variables: Any) -> str:
     """What tells one server from another: the uid that it was given, else where it lives."""
-    cursor.execute(
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
-    )
-    found = {text_of(name): text_of(value) for name, value in cursor.fetchall()}
+    found = {text_of(name): text_of(value) for name, value in variables}
     known = found.get("server_uuid") or found.get("server_uid")
     return known or "{hostname}:{port}:{datadir}".format(**found)
 
 
-def mark_mysql(cursor: Any, names: list[str]) -> None:
-    """Take the first of these locks that is free: the next run sees by it that this session is still there."""
-    for name in names:
-        cursor.execute(f"SELECT GET_LOCK('{name}', 0)")
-        if cursor.fetchone()[0] == 1:
-            return
+def inode_of(file: str) -> str:
+    """Which file it is, whatever it is called; '' where it is not there."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"

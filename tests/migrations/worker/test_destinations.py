@@ -2,7 +2,7 @@
 
 import pytest
 
-from ci_migrate.migrations.worker import wall
+from ci_migrate.migrations.worker import destinations
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from ci_migrate.migrations.worker import wall
     ],
 )  # fmt: skip
 def test_connection_strings(dsn, parts):
-    assert wall.parse_dsn(dsn) == parts
+    assert destinations.parse_dsn(dsn) == parts
