@@ -39,7 +39,8 @@ def main() -> int:
                     "-H",
                     f"Authorization: Bearer {keys['dev', role]}",
                     *("--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing"),
-                    *("--max-time", sys.argv[1], "--continue-on-failure"),
+                    # a migration is answered when it is done
+                    *("--max-time", sys.argv[1], "--continue-on-failure", "--request-timeout", "120"),
                 ]
                 failed += bool(subprocess.run(command, cwd=folder, check=False).returncode)
         log = (project.folder / "serve.log").read_text()
