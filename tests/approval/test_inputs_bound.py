@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from ledger_support import a_plan
+from signing_support import Approver
 
 from ci_migrate.approval.payload import (
     ApprovalPayload,
@@ -124,3 +125,35 @@ def test_F20_a_payload_of_0_1_0_is_read_and_fits_no_run_that_has_inputs():
     assert payload_diff(new, facts) == []
     more = ONE.plus(Inputs(files={"seed.json": "1"}))
     assert payload_diff(new, Facts(plan=plan, target_uuid="u", inputs_digest=more.digest))
+
+
+def test_F20_a_signature_covers_all_inputs_and_what_is_not_covered_is_named(alembic_project, tmp_path):
+    project, ana = alembic_project, Approver("ana", tmp_path)
+    project.settings('[targets.live]\nurl = "sqlite:///app.db"\n')
+    project.write("seed.json", "1")
+    project.revision(
+        "r2", "r1", 'op.execute("INSERT INTO users (id) VALUES (" + open("seed.json").read() + ")")'
+    )
+    assert project.call("protect", "--approver", ana.line, "--by", "admin").code == 0
+
+    def token():
+        signing = project.call("approve", "--key", str(ana.file), "--reason", "seen")
+        assert signing.code == 0, signing.text
+        return signing
+
+    assert project.call("run").code == 4
+    signed = token()
+    assert "inputs: 5 files" in signed.err
+    assert "since the last approved run" not in signed.err
+    project.write("seed.json", "2")
+    done = project.call("run", env={"CI_MIGRATE_TOKEN": signed.out.strip()})
+    assert done.code == 4, done.text
+    words = " ".join(done.text.split())
+    assert "made for something else: file seed.json was changed; inputs: approved was" in words, words
+    assert project.heads == []
+    assert project.call("run", env={"CI_MIGRATE_TOKEN": token().out.strip()}).code == 0
+    project.revision("r3", "r2", "pass")
+    assert project.call("run").code == 4
+    again = token().err
+    assert "since the last approved run" in again
+    assert "file migrations/versions/r3.py came in" in again

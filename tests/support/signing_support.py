@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -39,6 +40,7 @@ def a_payload(plan: Plan, ledger: Ledger, **changes: Any) -> ApprovalPayload:
         "from_heads": plan.from_heads,
         "destination": plan.destination,
         "files_digest": files_digest(plan),
+        "inputs_digest": (getattr(plan, "inputs", None) and plan.inputs.digest) or msgspec.UNSET,
         "stages": ("migrate", "rollback", "restore", "stamp", "protection"),
         "requester": "dev",
         "reason": "ticket 4711",
