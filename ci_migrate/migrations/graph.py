@@ -145,13 +145,20 @@ def read_wanted_url(inspection: Inspection) -> URL:
     parts = wanted.parts
     if wanted.dialect == "sqlite":
         return URL.create("sqlite", database=parts["file"])
+    host, port = parts.get("host", ""), parts.get("port", "")
+    plain = ("user", "password", "host", "port", "database")
+    query = {name: value for name, value in parts.items() if name not in plain and value}
+    if not port.isdecimal():  # several hosts, which only the query of a URL may name
+        query |= {name: value for name, value in (("host", host), ("port", port)) if value}
+        host = port = ""
     return URL.create(
         wanted.dialect,
         username=parts.get("user") or None,
         password=parts.get("password") or None,
-        host=parts.get("host") or None,
-        port=int(parts["port"]) if parts.get("port") else None,
+        host=host or None,
+        port=int(port) if port else None,
         database=parts.get("database"),
+        query=query,
     )
 
 

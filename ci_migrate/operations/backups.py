@@ -1,7 +1,9 @@
 """Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -11,8 +13,8 @@ from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
 from ci_migrate.backups.storage import manifest_text
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
-from ci_migrate.errors import BackupError, CiMigrateError, RefusedError
-from ci_migrate.gate import resume_run
+from ci_migrate.errors import BackupError, CiMigrateError, ExitCode, RefusedError
+from ci_migrate.gate import actor, resume_run
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Backup,
@@ -23,6 +25,9 @@ from ci_migrate.model import (
     Purpose,
     Removal,
     Restoration,
+    RunRecord,
+    TargetState,
+    now,
     sha256_hex,
 )
 from ci_migrate.operations.status import current_plan, proven_backups
@@ -182,7 +187,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"
-    with run.watch("restore", backup.backup_size):
+    with _as_run(run, backup), run.watch("restore", backup.backup_size):
         words = restore(permit, run.database, backup, run.catalog)
     if run.ledger is not None:
         run.ledger.pin_identity(
@@ -198,6 +203,51 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
                 unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
             )
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def with_heads(plan: Plan, backup: Backup) -> Plan:
+    """The plan of a restore with the version rows of its backup: what a later look at the ledger compares with."""
+    contexts = tuple(
+        PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=heads, revisions=())
+        for c, heads in zip(plan.contexts, backup.heads, strict=False)
+    )
+    return msgspec.structs.replace(plan, contexts=contexts)
+
+
+@contextmanager
+def _as_run(run: Run, backup: Backup) -> Iterator[None]:
+    """A restore stands among the runs, unless it is a part of one: then what it left is not taken for somebody else's.
+
+    Where the target or the scripts can't be read, which may be why it is restored, it is noted without a plan.
+    """
+    if not isinstance(run, LedgerRun) or run.ledger.run(run.id) is not None:
+        yield
+        return
+    plan = identity = None
+    with suppress(CiMigrateError):
+        identity = run.database.identity()
+        plan = with_heads(restore_plan(run, backup.backup_id), backup)
+    run.ledger.begin_run(
+        RunRecord(
+            run_id=run.id,
+            target=run.settings.target,
+            command=run.verb.name,
+            started=now(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            actor=actor(run.settings),
+            plan=plan,
+            backup_id=backup.backup_id,
+        ),
+        identity,
+    )
+    try:
+        yield
+    except BaseException as error:
+        code = error.exit_code if isinstance(error, CiMigrateError) else ExitCode.BUG
+        run.ledger.finish_run(run.id, exit_code=int(code), state=None, needs_repair=False)
+        raise
+    run.ledger.finish_run(run.id, exit_code=0, state=TargetState.MIGRATED, needs_repair=False)
 
 
 def _refuse_other_owner(run: Run, backup: Backup) -> None:

@@ -14,7 +14,6 @@ from ci_migrate.model import (
     Backup,
     Outcome,
     Plan,
-    PlannedContext,
     Purpose,
     Report,
     RunRecord,
@@ -22,7 +21,7 @@ from ci_migrate.model import (
     TargetState,
     now,
 )
-from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan
+from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan, with_heads
 from ci_migrate.operations.status import look_at_target
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.run.authorization import UnfinishedError, admit
@@ -78,7 +77,7 @@ def back_by_restore(
             request.done(nothing)
             return report.plus(nothing)
         backup = _backup(run, planned, sound=not found.row_troubles)
-        plan = _with_heads(restore_plan(run, backup.backup_id), backup)
+        plan = with_heads(restore_plan(run, backup.backup_id), backup)
         at = show_heads([c.from_heads for c in plan.contexts])
         words = f"Back by restoring {backup.backup_id}: {at} -> {show_heads(backup.heads)}"
         checked = StageResult(stage="check", outcome=Outcome.PASSED, message=words, plan=plan)
@@ -101,15 +100,6 @@ def _backup(run: Run, planned: Plan, *, sound: bool) -> Backup:
             "   (or see: ci-migrate backup list)",
         )
     return backup
-
-
-def _with_heads(plan: Plan, backup: Backup) -> Plan:
-    """The plan, with the version rows of the backup: what a later look at the ledger compares with."""
-    contexts = tuple(
-        PlannedContext(version_table=c.version_table, from_heads=c.from_heads, to_heads=heads, revisions=())
-        for c, heads in zip(plan.contexts, backup.heads, strict=False)
-    )
-    return msgspec.structs.replace(plan, contexts=contexts)
 
 
 def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> StageResult:

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from ci_migrate.databases.base import Database, Dumped, TakesTables, UndoesAdditions
+from ci_migrate.databases.base import Database, Dumped, KeepsMark, TakesTables, UndoesAdditions
 from ci_migrate.errors import BackupError, CiMigrateError, DatabaseError, RefusedError, ToolError
 from ci_migrate.model import Fingerprint, Schema, TableContent, delta
 from ci_migrate.testing.database_samples import (
@@ -221,6 +221,30 @@ class CopiesConformance(DatabaseUnderTest):
         assert words
         replaced = self.replaced(database, words)
         assert replaced is None or all_contents(replaced) == spoilt
+
+    def test_a_mark_is_the_databases_own(self, database: Database, payload: Path, tmp_path: Path) -> None:
+        """Neither the schema nor a copy has it, and a restore keeps it."""
+        if not isinstance(database, KeepsMark):
+            pytest.skip("it keeps no mark")
+        fill(database)
+        text = '{"ledger": "1", "place": "50 % of \\\\ it\'s"}'
+        before = database.schema(), database.counts()
+        assert database.read_mark() == ""
+        database.write_mark("earlier")
+        database.write_mark(text)
+        assert database.read_mark() == text
+        assert (database.schema(), database.counts()) == before
+        database.dump(payload, VERSION_TABLES)
+        with database.scratch(RUN, tmp_path / "scratch") as scratch:
+            scratch.load(payload)
+            assert isinstance(scratch, KeepsMark)
+            assert scratch.read_mark() == ""
+        words = database.replace(payload, lambda copy: assert_same_schema(database, copy), RUN)
+        assert database.read_mark() == text
+        database.write_mark("")
+        assert database.read_mark() == ""
+        database.write_mark("")
+        self.replaced(database, words)
 
     @pytest.mark.usefixtures("dumped")
     def test_a_restore_that_its_check_refuses(self, database: Database, payload: Path) -> None:

@@ -429,3 +429,26 @@ def test_one_of_an_older_version_is_upgraded_in_place(url, revision):
         assert [record.kind for record in upgraded.audit_records()] == ["something"] + ["opened"] * 3
         assert upgraded.verify_audit() == []
         assert upgraded.history(uuid) == ()
+
+
+def test_F7_postgresql_no_search_path_leads_past_the_ledger(postgresql):
+    """Not even to tables of these names: of the URL's options, the role's, or the database's."""
+    url = ledger_url(postgresql, None)
+    with open_ledger(url, create=True) as ledger:
+        uuid = ledger.uuid
+    run_sql(
+        url,
+        "CREATE SCHEMA evil",
+        *(
+            f"CREATE TABLE evil.{name} (LIKE public.{name} INCLUDING ALL)"
+            for name in ("ci_migrate_version", "ci_migrate_identity", "ci_migrate_protection")
+        ),
+        "INSERT INTO evil.ci_migrate_version SELECT * FROM public.ci_migrate_version",
+        f'ALTER DATABASE "{url.database}" SET search_path = evil',
+    )
+    with open_ledger(url, create=False) as ledger:
+        assert ledger.uuid == uuid
+    with open_ledger(
+        url.update_query_dict({"options": "-csearch_path=evil,pg_catalog"}), create=False
+    ) as ledger:
+        assert ledger.uuid == uuid

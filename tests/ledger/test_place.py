@@ -3,6 +3,7 @@ import os
 import pytest
 from sqlalchemy import make_url
 
+from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import LedgerError, SettingsError, UsageError
 from ci_migrate.ledger.place import NAME_LIMIT, ledger_url, place
 
@@ -125,3 +126,31 @@ def test_a_state_that_is_no_url_is_refused_without_repeating_it():
     with pytest.raises(SettingsError) as caught:
         ledger_url(make_url("sqlite:///app.db"), "postgresql//ana:s3cret@db")
     assert "s3cret" not in " ".join(caught.value.lines)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://h/?dbname=other", "other"),
+        ("postgresql+psycopg://h/shop?dbname=other", "other"),
+        ("postgresql+asyncpg://h/shop?database=other", "other"),
+        ("postgresql+psycopg2://h/?database=other", "other"),
+        ("postgresql+psycopg://u@h/", "of_the_environment"),
+    ],
+)
+def test_F7_the_ledger_is_beside_the_database_that_sessions_come_to(monkeypatch, url, name):
+    monkeypatch.setenv("PGDATABASE", "of_the_environment")
+    target = PostgreSQL(make_url(url))
+    assert repr(target) == f"PostgreSQL('h:5432/{name}')"
+    assert ledger_url(make_url(url), None).database == f"{name}_ci_migrate"
+
+
+def test_F7_a_search_path_of_the_targets_url_is_not_the_ledgers():
+    found = ledger_url(
+        make_url("postgresql://h/shop?options=-csearch_path%3Devil%20-c%20work_mem%3D1MB"), None
+    )
+    assert dict(found.query) == {"options": "-c work_mem=1MB"}
+    assert (
+        "options"
+        not in ledger_url(make_url("postgresql://h/shop?options=-c%20search_path%3Da,b"), None).query
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from env_zoo import PLAIN, SYNC, Zoo, new_zoo
+from env_zoo import PLAIN, SYNC, Zoo, new_zoo, url_of
 
 DATABASE = "app"
 
@@ -106,6 +106,22 @@ def test_F1_nor_does_a_connection_of_a_drivers_own_get_there(two, tmp_path):
     assert len(seen) == 4
 
 
+def test_F1_another_file_under_the_same_name(request, tmp_path):
+    """Put there between our look and the project's connection."""
+    swap = (
+        "import os, shutil\n"
+        "if os.environ.get('CI_MIGRATE_STAGE') == 'migrate':\n"
+        "    shutil.copy('app.db', 'other.db')\n"
+        "    os.replace('other.db', 'app.db')\n"
+    )
+    zoo = new_zoo(tmp_path, url_of(request, tmp_path, "sqlite"), SYNC + swap + PLAIN)
+    zoo.prepare("create table kept (id integer)")
+    done = zoo.run("run")
+    assert done.code not in (0, 70)
+    assert "another file than the one that was there" in " ".join(done.text.split())
+    assert "users" not in zoo.tables
+
+
 def test_F2_a_service_file_does_not_lead_elsewhere(start_postgresql, tmp_path):
     """The URL names no host: libpq takes it from the service, for us and for env.py alike, or nothing runs."""
     with start_postgresql() as one, start_postgresql(port=one.port) as other:
@@ -119,8 +135,7 @@ def test_F2_a_service_file_does_not_lead_elsewhere(start_postgresql, tmp_path):
         assert sa.inspect(zoo.engine(there)).get_table_names() == []
 
 
-@pytest.mark.parametrize("name", ["PGHOSTADDR", "PGSERVICE"])
-def test_F2_what_env_py_puts_into_the_environment_is_refused(start_postgresql, tmp_path, name):
+def test_F2_what_env_py_puts_into_the_environment_is_refused(start_postgresql, tmp_path):
     """After we looked where it leads."""
     with start_postgresql() as one, start_postgresql(port=one.port) as other:
         target, there = make_app(one.socket_url()), make_app(other.socket_url())
@@ -136,3 +151,25 @@ def test_F2_what_env_py_puts_into_the_environment_is_refused(start_postgresql, t
         refused = zoo.gate("run", code=1)
         assert "another server" in refused.text
         assert sa.inspect(zoo.engine(there)).get_table_names() == []
+
+
+def test_F9_several_hosts_and_read_write(request, tmp_path):
+    """As libpq takes them: the first one that answers, for our sessions that only read as well."""
+    given = url_of(request, tmp_path, "postgresql")
+    hosts = {"host": [f"{given.host}:1", f"{given.host}:{given.port}"], "target_session_attrs": "read-write"}
+    zoo = zoo_on(given.set(host=None, port=None, query=hosts), tmp_path)
+    zoo.gate("run")
+    zoo.url = given
+    assert zoo.tables == {"users", "alembic_version"}
+
+
+def test_F9_a_socket_in_alembic_ini_is_kept(request, tmp_path):
+    given = url_of(request, tmp_path, "mysql")
+    server = request.getfixturevalue("mariadb_server")
+    zoo = new_zoo(
+        tmp_path,
+        given.set(host="localhost", port=None, query={"unix_socket": str(server.socket)}),
+        SYNC + PLAIN,
+    )
+    zoo.gate("run")
+    assert zoo.versions() == ["r2"]

@@ -199,3 +199,20 @@ def test_F8_a_backup_of_another_database_is_not_restored_without_being_told_to(s
     assert staging.run("status", "--target", "live").code == 0
     restored = staging.run(*words, "--from-other-database")
     assert restored.code == 0, restored.text
+
+
+def test_F11_our_own_restore_is_not_taken_for_somebody_elses(project):
+    project.gate("run", "r1")
+    assert project.gate("run").exit_code == 0
+    backup = next(w for w in project.run("backup", "list").text.split() if w.startswith("backup_r1"))
+    restored = project.run("backup", "restore", backup, "--yes")
+    assert restored.code == 0, restored.text
+    status = project.run("status")
+    assert "applied outside" not in status.text
+    assert "backup restore" in status.text
+    history = project.run("history").out.splitlines()
+    assert "backup restore" in history[0]
+    assert "r2 -> r1" in history[0]
+    again = project.gate("run")
+    assert again.exit_code == 0
+    assert "CM501" not in {finding.code for finding in again.findings}

@@ -195,10 +195,15 @@ class PostgreSQL:
             "database": self._access.database,
         }
         login = {"user": self._access.user, "password": self._access.parameters.get("password", "")}
+        connect = {**match, **login}
+        if "," in match["host"] + match["port"]:  # the one of several hosts that answers
+            with self._access.session(read_only=True) as connection:
+                there = self._access.same_server(connection).parameters
+            connect |= {"host": there["host"], "port": there["port"]}
         return Wall(
             dialect=self.dialect,
             match={**match, **login},
-            connect={**match, **login},
+            connect=connect,
             identity={"database": self._access.database, **self._told()},
         )
 

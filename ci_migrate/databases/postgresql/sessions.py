@@ -138,9 +138,12 @@ class Access:
             self.parameters.get("options", ""),
             *(f"-c {name}={value}" for name, value in settings.items()),
         ]
+        parameters = dict(self.parameters)
+        if read_only and parameters.get("target_session_attrs") == "read-write":
+            parameters["target_session_attrs"] = "primary"  # no session that only reads would do
         return {
             **KEEP_ALIVE,
-            **self.parameters,
+            **parameters,
             "application_name": self.application_name,
             "options": " ".join(option for option in options if option),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 LOCAL = {"", "localhost", "127.0.0.1", "::1"}
 
@@ -41,18 +42,24 @@ def parse_dsn(dsn: str) -> dict[str, Any]:
     if not dsn:
         return {}
     if "://" in dsn:
-        from sqlalchemy.engine import make_url
-
-        url = make_url(dsn.replace("postgres://", "postgresql://", 1))
+        # SQLAlchemy does not read several hosts behind each other, libpq does
+        parsed = urlsplit(dsn)
+        login, _, places = parsed.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        found = [re.fullmatch(r"(\[.*\]|[^:]*)(?::(\d*))?", place) for place in places.split(",")]
+        if None in found:
+            raise ValueError("the connection string names no host")
+        hosts = [str(one and one[1]).strip("[]") for one in found]
+        ports = [str((one and one[2]) or "") for one in found]
         parts: dict[str, Any] = {
-            "host": url.host,
-            "port": url.port,
-            "dbname": url.database,
-            "user": url.username,
+            "host": unquote(",".join(hosts)),
+            "port": ",".join(ports) if any(ports) else "",
+            "dbname": unquote(parsed.path[1:]),
+            "user": unquote(user),
+            "password": unquote(password),
         }
-        parts["password"] = str(url.password) if url.password is not None else None
-        parts.update(url.query)
-        return {k: v for k, v in parts.items() if v is not None}
+        parts.update(parse_qsl(parsed.query))
+        return {k: v for k, v in parts.items() if v.strip(",")}
     pairs = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)", dsn)
     return {k: re.sub(r"\\(.)", r"\1", v[1:-1] if v.startswith("'") else v) for k, v in pairs}
 
@@ -61,12 +68,17 @@ def postgresql_defaults(parts: dict[str, Any]) -> dict[str, str]:
     """What libpq would use where an argument is missing."""
     user = parts.get("user") or os.environ.get("PGUSER") or os.environ.get("USER") or "postgres"
     return {
-        "host": str(parts.get("host") or os.environ.get("PGHOST") or ""),
-        "port": str(parts.get("port") or os.environ.get("PGPORT") or 5432),
+        "host": joined(parts.get("host")) or os.environ.get("PGHOST") or "",
+        "port": joined(parts.get("port")) or os.environ.get("PGPORT") or "5432",
         "database": str(parts.get("database") or os.environ.get("PGDATABASE") or user),
         "user": str(user),
         "password": str(parts.get("password") or ""),
     }
+
+
+def joined(value: Any) -> str:
+    """Several hosts or ports as libpq writes them; asyncpg takes lists."""
+    return ",".join(str(one) for one in (value if isinstance(value, (list, tuple)) else (value or "",)))
 
 
 def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:

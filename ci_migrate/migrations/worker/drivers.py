@@ -196,6 +196,11 @@ def wrap_asyncpg(wall: Wall, module: Any) -> None:
     async def connect(dsn: Any = None, **kwargs: Any) -> Any:
         arguments = {**parse_dsn(dsn or ""), **kwargs}
         wall.postgresql.redirect("asyncpg", arguments)
+        for name, kind in (("host", str), ("port", int)):  # it knows lists alone
+            several = arguments.get(name)
+            if isinstance(several, str) and several:
+                values = [kind(one) for one in several.split(",") if one]
+                arguments[name] = values if len(values) > 1 else values[0]
         connection = await original(None, **arguments)
         with closed_if_refused(connection.terminate):
             questions = wall.postgresql.questions()

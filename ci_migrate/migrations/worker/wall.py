@@ -27,6 +27,10 @@ from .destinations import (
 
 READ, DRY_RUN, MIGRATE = "read", "dry-run", "migrate"
 
+TOLD_POSTGRESQL = ("sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
+TOLD_MYSQL = ("ssl_ca", "ssl_cert", "ssl_key")
+"""Arguments of a connect without which the parent might not get there; files and words, no secrets."""
+
 STANDS_IN = 0x43494D00
 """The application_id, plus the number of the request's database, of the empty database in memory that a reader gets
 for a file that does not exist."""
@@ -178,14 +182,16 @@ class PostgreSQLWall:
     def __init__(self, wall: Wall) -> None:
         self.wall = wall
 
-    def target(self, driver: str, parts: dict[str, str]) -> dict[str, str]:
+    def target(self, driver: str, parts: dict[str, str], told: dict[str, str]) -> dict[str, str]:
         """Replacements for host, port, database, user, password; {} to leave the arguments as they are."""
         for entry in self.wall.entries_of("postgresql"):
             ours = same_server(parts, entry["connect"])
-            if ours or same_server(parts, entry["match"]):
+            # of several hosts the copy is on the one that answered; env.py is told all of them
+            named = {**entry["match"], "database": entry["connect"]["database"]}
+            if ours or same_server(parts, entry["match"]) or same_server(parts, named):
                 return dict(entry["connect"]) if self.wall.leads_elsewhere(entry, ours) else {}
         place = "{host}:{port}/{database}".format(**parts)
-        self.wall.tell_wanted("postgresql", driver, parts)
+        self.wall.tell_wanted("postgresql", driver, {**parts, **told})
         if place in self.wall.allowed:
             return {}
         self.wall.refuse("a connection to the PostgreSQL database " + place)
@@ -201,7 +207,8 @@ class PostgreSQLWall:
                 self.wall.refuse(f"a connection by libpq's {name}, which can't be told apart from others")
         given = {name: arguments.get(name) for name in ("host", "port", "user", "password")}
         parts = postgresql_defaults(dict(given, database=arguments.get(key)))
-        new = self.target(driver, parts)
+        told = {k: str(v) for k, v in arguments.items() if k in TOLD_POSTGRESQL and isinstance(v, (str, int))}
+        new = self.target(driver, parts, told)
         for name, value in new.items():
             if value == "" and name in ("password", "host"):
                 arguments.pop(name, None)
@@ -219,6 +226,8 @@ class PostgreSQLWall:
         options = dict(self.wall.session.get("options", {}))
         name = self.wall.session.get("application_name")
         if read_only:
+            if arguments.get("target_session_attrs") == "read-write":  # no session that only reads would do
+                arguments["target_session_attrs"] = "primary"
             options["default_transaction_read_only"] = "on"
         if driver == "asyncpg":
             settings = dict(arguments.get("server_settings") or {})
@@ -292,7 +301,8 @@ class MySQLWall:
             place = "{}/{}".format(
                 parts["unix_socket"] or parts["host"] + ":" + parts["port"], parts["database"]
             )
-            self.wall.tell_wanted("mysql", driver, parts)
+            told = {k: str(v) for k, v in arguments.items() if k in TOLD_MYSQL and isinstance(v, str)}
+            self.wall.tell_wanted("mysql", driver, {**parts, **told})
             if place not in self.wall.allowed:
                 self.wall.refuse("a connection to the MySQL database " + place)
         if driver == "aiomysql" and "database" in arguments:

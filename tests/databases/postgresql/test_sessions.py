@@ -72,24 +72,42 @@ def test_a_database_that_the_role_may_not_enter(postgresql_url, postgresql_serve
     assert "Role stranger needs CONNECT" in error.hint
 
 
+def base_backup(primary, copy):
+    """The data of a running server as files, as a standby starts with it."""
+    with psycopg.connect(
+        primary.admin_url.render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        connection.execute("SELECT pg_backup_start('x', true)" if connection.info.server_version >= 150000
+                           else "SELECT pg_start_backup('x', true, false)")  # fmt: skip
+        shutil.copytree(primary.data, copy, ignore=shutil.ignore_patterns("postmaster.pid"))
+        stop = "pg_backup_stop()" if connection.info.server_version >= 150000 else "pg_stop_backup(false)"
+        label = connection.execute(f"SELECT labelfile FROM {stop}").fetchone()[0]
+        (copy / "backup_label").write_text(label)
+        shutil.copytree(primary.data / "pg_wal", copy / "pg_wal", dirs_exist_ok=True)
+
+
 def test_L4_a_replica(start_postgresql, tmp_path):
+    copy = tmp_path / "copy"
     with start_postgresql() as primary:
-        stopped = primary.data
-        copy = tmp_path / "copy"
-        with psycopg.connect(
-            primary.admin_url.render_as_string(hide_password=False), autocommit=True
-        ) as connection:
-            connection.execute("SELECT pg_backup_start('x', true)" if connection.info.server_version >= 150000
-                               else "SELECT pg_start_backup('x', true, false)")  # fmt: skip
-            shutil.copytree(stopped, copy, ignore=shutil.ignore_patterns("postmaster.pid"))
-            stop = "pg_backup_stop()" if connection.info.server_version >= 150000 else "pg_stop_backup(false)"
-            label = connection.execute(f"SELECT labelfile FROM {stop}").fetchone()[0]
-            (copy / "backup_label").write_text(label)
-            shutil.copytree(stopped / "pg_wal", copy / "pg_wal", dirs_exist_ok=True)
+        base_backup(primary, copy)
     with start_postgresql(copy_of=copy) as replica:
         error = refused(replica.admin_url)
     assert "is a replica" in error.what
     assert "primary" in error.hint
+
+
+def test_F6_a_standby_is_its_primary_until_it_is_promoted(start_postgresql, tmp_path):
+    with start_postgresql() as primary:
+        copy = tmp_path / "copy"
+        base_backup(primary, copy)
+        with start_postgresql(copy_of=copy) as replica:
+            one, other = (PostgreSQL(server.admin_url) for server in (primary, replica))
+            assert other.replicates(one)
+            assert PostgreSQL(primary.socket_url()).replicates(one), "another address"
+            assert not PostgreSQL(primary.url("template1")).replicates(one)
+            with psycopg.connect(replica.admin_url.render_as_string(hide_password=False)) as connection:
+                connection.execute("SELECT pg_promote()")
+            assert not other.replicates(one)
 
 
 def pooler(server):
