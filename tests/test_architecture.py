@@ -346,6 +346,54 @@ def test_the_rows_make_sense():
     assert verb_of("of a later version") == Verb("of a later version")
 
 
+# --------------------------------------------------------------------------- the one door
+
+DOOR = "run/authorization.py"
+
+WRITERS = {
+    "backups/catalog.py": {"delete"},
+    "backups/restore.py": {"restore", "restore_tables"},
+    "ledger/protection.py": {"protect", "unprotect", "unfreeze"},
+    "migrations/requests.py": {"migrate_request"},
+}
+"""What writes to a target, or takes a way back or a protection away."""
+
+BEHIND_WRITERS = {
+    "Mode.MIGRATE": {"migrations/requests.py"},  # the child that writes to the target
+    r".*\.drop_replaced": {"operations/backups.py", "databases/composite/database.py",
+                                               "databases/mysql/database.py", "databases/postgresql/database.py"},
+    r".*\.storage\.delete": {"backups/catalog.py"},
+    r"provider\.bring_back": {"backups/restore.py"},
+    r"undoes_additions\(run\.database\)\.undo": {"repairs/undo_additions.py"},
+}  # fmt: skip
+"""What they do it with, and who may touch that."""
+
+
+def test_only_the_door_makes_permits():
+    assert calls("Permit") == {DOOR}
+    naming = {name for file, name in NAMES.items() if re.search(r"\bSEAL\b", file.read_text())}
+    assert naming == {DOOR, "model/permit.py"}
+
+
+def test_what_writes_takes_a_permit():
+    for name, functions in WRITERS.items():
+        defined = {n.name: n for n in ast.walk(parse(PACKAGE / name)) if isinstance(n, ast.FunctionDef)}
+        for function in functions:
+            arguments = [a for a in defined[function].args.args if a.arg != "self"]
+            annotation = arguments[0].annotation
+            assert annotation is not None, f"{name}: {function}"
+            assert ast.unparse(annotation) == "Permit", f"{name}: {function}"
+            required = len(defined[function].args.args) - len(defined[function].args.defaults)
+            assert required >= 1, "it can't be left out"
+            asks = [n for n in ast.walk(defined[function]) if isinstance(n, ast.Call)]
+            assert any(ast.unparse(n.func) == "permit.require" for n in asks), f"{name}: {function}"
+
+
+def test_nobody_goes_round_what_takes_a_permit():
+    for pattern, places in BEHIND_WRITERS.items():
+        assert mentions(pattern) == places, pattern
+
+
 # --------------------------------------------------------------------------- names in texts
 
 IMPORT = re.compile(r"from (ci_migrate[\w.]*) import ([\w, ]+)")
