@@ -144,6 +144,7 @@ def open_session(
             token=request.token,
             tell=request.tell,
             watch=request.watch,
+            open_storage=lambda place: plugins.make_storage(manager, place, settings.project_dir),
             open_database=lambda clone: plugins.make_database(
                 manager, clone, replace(options, application_name=f"clone/{run_id}")
             ),

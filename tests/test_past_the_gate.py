@@ -421,3 +421,46 @@ def test_F26_confirmation_tokens_in_a_ci_that_says_nothing(shop, ledger):
     )
     assert shop.heads == []
     assert shop.call("run", env={"GITHUB_ACTOR": "dev", "CI_MIGRATE_TOKEN": token}).code == 0
+
+
+# --------------------------------------------------------------------------- F25: the place of the notes is pinned
+
+
+def put_back(project) -> None:
+    """The ledger as it was before the token came."""
+    with sqlite3.connect(f"{project.database}.ci-migrate") as connection:
+        for table in ("tokens", "reservations", "runs"):
+            connection.execute(f"DELETE FROM ci_migrate_{table}")
+    connection.close()
+
+
+def test_F25_an_older_ledger_and_another_backup_dir_revive_no_token(protected, ledger, asked, people):
+    token, before = signed(asked, people["ana"]), protected.database.read_bytes()
+    assert spend(protected, token).code == 0
+    protected.database.write_bytes(before)
+    put_back(protected)
+    elsewhere = 'backup-dir = "./elsewhere"\n' + SHOP
+    protected.settings(elsewhere)
+    refused(spend(protected, token), ledger, "was used already", "has a note of it")
+    # a link in the place of the folder is another place
+    protected.settings(SHOP)
+    backups = protected.folder / "backups"
+    backups.rename(protected.folder / "old")
+    (protected.folder / "mine").mkdir()
+    backups.symlink_to(protected.folder / "mine")
+    put_back(protected)
+    refused(spend(protected, token), ledger, "can't be reached: a link leads elsewhere", "--move-notes")
+    assert protected.heads == []
+
+
+def test_F25_the_notes_are_moved_by_an_approval(protected, ledger, asked, people):
+    assert spend(protected, signed(asked, people["ana"])).code == 0
+    (protected.folder / "backups").rename(protected.folder / "moved")
+    protected.settings('backup-dir = "./moved"\n' + SHOP)
+    refused(protected.call("protect", "--move-notes", env=CI), ledger, "needs an approval", "move-notes-")
+    command = protected.call("protect", "--move-notes", env=CI).text.split("ci-migrate token request ")[1]
+    assert protected.call("token", "request", *command.replace(",", "").split()[:4], env=CI).code == 0
+    approved = protected.call("approve", "--key", str(people["ana"].file), "--reason", "why")
+    done = spend(protected, approved.out.strip(), "protect", "--move-notes")
+    assert done.code == 0, done.text
+    assert ledger.notes_place() == str(protected.folder / "moved")

@@ -59,6 +59,8 @@ def go_on_command(plan: Approvable) -> list[str]:
             if plan.destination == "unprotect":
                 return ["ci-migrate", "unprotect", *target]
             flag = [] if plan.destination.startswith("rules-") else [f"--{plan.destination}"]
+            if plan.destination.startswith("move-notes-"):
+                flag = ["--move-notes"]
             return ["ci-migrate", "protect", *flag, *target]
         case Purpose.DOWNGRADE:
             return ["ci-migrate", "rollback", "--to", plan.destination, *target]

@@ -11,7 +11,7 @@ from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.operations.protection import Change, accept_identity, freeze, protect, unfreeze
+from ci_migrate.operations.protection import Change, accept_identity, freeze, move_notes, protect, unfreeze
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS, Verb
 
@@ -45,6 +45,9 @@ def change_options(function: Function) -> Function:
 @click.option("--freeze", "reason", metavar="REASON", help="Instead: no run may write, until --unfreeze.")
 @click.option("--unfreeze", "thaw", is_flag=True, help="Instead: runs may write again.")
 @click.option("--accept-identity", is_flag=True, help="Instead: the database was moved or failed over.")
+@click.option(
+    "--move-notes", is_flag=True, help="Instead: note the use of tokens where backup-dir points now."
+)
 @change_options
 @click.pass_obj
 def command(
@@ -65,9 +68,11 @@ def command(
     The options are the whole of it: approvers that are not named again are revoked. What is protected already is
     changed by an approval only.
     """
-    accept = bool(options.pop("accept_identity"))
-    if sum((reason is not None, thaw, accept, bool(approvers or emergency))) > 1:
-        raise UsageError("--freeze, --unfreeze, --accept-identity and --approver are for one call each.")
+    accept, move = bool(options.pop("accept_identity")), bool(options.pop("move_notes"))
+    if sum((reason is not None, thaw, accept, move, bool(approvers or emergency))) > 1:
+        raise UsageError(
+            "--freeze, --unfreeze, --accept-identity, --move-notes and --approver are for one call each."
+        )
     rules = Rules(
         approvers=tuple(" ".join(line.split()) for line in approvers),
         emergency=tuple(" ".join(line.split()) for line in emergency),
@@ -82,6 +87,8 @@ def command(
             return lambda run: unfreeze(run, who)
         if accept:
             return lambda run: accept_identity(run, who)
+        if move:
+            return lambda run: move_notes(run, who)
         return lambda run: protect(run, rules, who)
 
     return change_protection(environment, VERBS["protect"], options, change, by, token_file)

@@ -19,6 +19,9 @@ from ci_migrate.settings.secrets import hide_secrets_in
 REQUESTED = "approval requested"
 """The kind of a record that says who asked for an approval of which plan."""
 
+NOTES = "notes pinned"
+"""The kind of a record that says where the use of tokens is noted, besides the ledger."""
+
 START = "0" * 64
 """What stands for the record before the first."""
 
@@ -73,6 +76,13 @@ def requesters(connection: Connection, plan_digest: str) -> frozenset[str]:
     named = audit.c.facts.contains(f'"planDigest":"{plan_digest}"', autoescape=True)
     rows = connection.execute(select(audit.c.facts).where(audit.c.kind == REQUESTED, named)).scalars()
     return frozenset(str(msgspec.json.decode(facts).get("by", "")) for facts in rows)
+
+
+def notes_place(connection: Connection) -> str | None:
+    """The place that was pinned last for notes of used tokens."""
+    newest = select(audit.c.facts).where(audit.c.kind == NOTES).order_by(audit.c.sequence.desc()).limit(1)
+    facts = connection.execute(newest).scalar_one_or_none()
+    return None if facts is None else str(msgspec.json.decode(facts)["place"])
 
 
 def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:

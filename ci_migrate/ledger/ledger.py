@@ -371,6 +371,15 @@ class Ledger:
         with self.writing() as connection:
             audit.append(connection, kind, run_id, facts)
 
+    def pin_notes(self, run_id: str | None, place: str) -> None:
+        """Write down where the use of tokens is noted, from now on."""
+        self.audit(audit.NOTES, run_id, place=place)
+
+    def notes_place(self) -> str | None:
+        """Where the use of tokens is noted; None where nobody has pinned it yet."""
+        with self.reading() as connection:
+            return audit.notes_place(connection)
+
     def note_request(self, run_id: str | None, *, plan_digest: str, direction: str, by: str) -> None:
         """Write down who asks for an approval of a plan."""
         self.audit(audit.REQUESTED, run_id, planDigest=plan_digest, direction=direction, by=by)

@@ -12,8 +12,14 @@ from ci_migrate.ledger import audit, tables
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Frozen, Permit, Purpose, canonical_json, sha256_hex
 
-UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES = "unprotect", "unfreeze", "accept-identity", "rules-"
-"""The destinations of a ProtectionChange; RULES is followed by the digest of the new rules."""
+UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES, NOTES = (
+    "unprotect",
+    "unfreeze",
+    "accept-identity",
+    "rules-",
+    "move-notes-",
+)
+"""The destinations of a ProtectionChange; RULES and NOTES are followed by the digest of the new rules or place."""
 
 
 class Rules(Frozen, frozen=True, kw_only=True):

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
-from ci_migrate.ledger.protection import ACCEPT_IDENTITY, RULES, UNFREEZE, UNPROTECT, Rules
-from ci_migrate.model import Permit, ProtectionChange
+from ci_migrate.ledger.protection import ACCEPT_IDENTITY, NOTES, RULES, UNFREEZE, UNPROTECT, Rules
+from ci_migrate.model import Permit, ProtectionChange, sha256_hex
 from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.mark import keep_marks, place_marks, refuse_by_mark, take_copied_marks, take_marks
+from ci_migrate.run.notes import notes_place, pin_notes
 from ci_migrate.run.run import Run, require_ledger
 
 
 def protection_change(run: Run, destination: str) -> ProtectionChange:
     """What an approval is given for: this change of this database's protection, nothing else."""
     if destination not in (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY) and not re.fullmatch(
-        RULES + "[0-9a-f]{64}", destination
+        f"({RULES}|{NOTES})[0-9a-f]{{64}}", destination
     ):
         raise UsageError(
             f"{destination} is no change of a protection.",
@@ -60,6 +61,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
     permit = _permit(run, RULES + rules.digest, tightens=True)
     ledger.pin_identity(run.database.identity())
     place_marks(run.database, ledger)
+    pin_notes(require_ledger(run))
     ledger_protection.protect(permit, ledger, rules, by=by)
     who = f"{plural(len(rules.approvers), 'approver')}, {rules.min_approvals} of them needed"
     return (
@@ -128,6 +130,19 @@ def accept_identity(run: Run, by: str) -> str:
     ledger.note_key(replica)
     keep_marks(run.database, ledger)
     return f"This ledger now belongs to {identity.place}: {'; '.join(differences)}."
+
+
+def move_notes(run: Run, by: str) -> str:
+    """Note the use of tokens where `backup-dir` points now; returns words. Older notes stay where they are."""
+    opened = require_ledger(run)
+    here, pinned = notes_place(opened), opened.ledger.notes_place()
+    if pinned in (None, here):
+        pin_notes(opened)
+        return f"The use of tokens is noted in {here}."
+    permit = _permit(run, NOTES + sha256_hex(here.encode()))
+    opened.ledger.audit("notes moved", by=by, approvalId=permit.approval_id, before=pinned)
+    opened.ledger.pin_notes(run.id, here)
+    return f"The use of tokens is noted in {here} now; it was in {pinned}, which may be deleted in a week."
 
 
 def _permit(run: Run, destination: str, *, moved: bool = False, tightens: bool = False) -> Permit:

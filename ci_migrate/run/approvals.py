@@ -15,12 +15,13 @@ from ci_migrate.approval.requester import actors, commit_of, starters
 from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.trust import Trust, trust_lines
 from ci_migrate.approval.verification import Verified, refuse_too_few
-from ci_migrate.errors import BackupError, CiMigrateError, NotApprovedError
+from ci_migrate.errors import CiMigrateError, NotApprovedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
 from ci_migrate.model import Approvable, Approval, Inputs, Plan, Report, TokenKind
 from ci_migrate.run.inputs import explain_inputs
+from ci_migrate.run.notes import note_use, storages_for_notes
 from ci_migrate.run.run import LedgerRun, Run
 
 
@@ -267,30 +268,22 @@ def _starters(run: Run) -> frozenset[str]:
     return found
 
 
-def claim_approval(run: LedgerRun, approval: Approval) -> None:
-    """Use an approval up: committed in the ledger, and noted create-only where backups are.
+def claim_approval(run: LedgerRun, approval: Approval, *, moving: bool = False) -> None:
+    """Use an approval up: committed in the ledger, and noted where `storages_for_notes` says.
 
-    The note keeps a token used even if the ledger is lost or put back to an older state.
+    Args:
+        run: this run.
+        approval: what it has reserved.
+        moving: it is an approval of moving those notes.
 
     Raises:
         NotApprovedError: another run used it, or it was revoked.
         CiMigrateError: it could not be noted; nothing may run.
     """
     try:
+        storages = storages_for_notes(run, moving=moving)
         tokens.claim(run.ledger, approval.approval_id, run.subject)
-        try:
-            mine = run.catalog.storage.claim(approval.approval_id, run.subject.encode())
-        except OSError as error:
-            raise BackupError(
-                f"The use of {approval.approval_id} could not be noted in {run.catalog.storage.place}: "
-                f"{error.strerror}.",
-                hint="Backups and notes go to the same place: make it writable.",
-            ) from error
-        if not mine:
-            raise NotApprovedError(
-                f"The token was used already: {run.catalog.storage.place} has a note of it, the ledger had none.",
-                hint="Somebody put the ledger back to an older state: ci-migrate audit verify",
-            )
+        note_use(run, storages, approval.approval_id)
     except CiMigrateError as error:
         tell_refused(run, error)
         raise

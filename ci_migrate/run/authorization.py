@@ -12,6 +12,7 @@ from ci_migrate.approval import tokens
 from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK
 from ci_migrate.approval.requester import actors
 from ci_migrate.errors import CiMigrateError, DirtyError, NotApprovedError, RefusedError
+from ci_migrate.ledger.protection import NOTES
 from ci_migrate.model import (
     Approvable,
     Approval,
@@ -149,7 +150,8 @@ def authorize(run: Run, intent: Intent, evidence: str | None = None) -> Permit:
         approval = _used_already(run, intent)
         if approval is None:
             approval = _reserve(run, intent, evidence)
-            claim_approval(require_ledger(run), approval)
+            moving = intent.purpose is Purpose.PROTECTION and intent.subjects[0].startswith(NOTES)
+            claim_approval(require_ledger(run), approval, moving=moving)
     return Permit(run.id, intent.purpose, intent.subjects, approval, seal=SEAL)
 
 

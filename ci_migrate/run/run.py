@@ -13,6 +13,7 @@ from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
+from ci_migrate.backups.storage import Storage
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
@@ -66,6 +67,9 @@ class Run:
     unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
     tell: Callable[[str], None] = field(default=lambda _text: None)
     open_database: OpenDatabase | None = None  # a provider's clone, by its URL
+    open_storage: Callable[[str], Storage] | None = (
+        None  # where backups, or notes of used tokens, are or were
+    )
     watch: Watch = unwatched  # shows how far something long is
     forward: bool = False  # a repair shall run what is left, rather than lead back
     purge: bool = False  # a stamp takes all version rows away first

@@ -32,7 +32,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     try:
         claim_approval(run, approval)
     except NotApprovedError as error:
-        return _stop(run, plan, why, [error.what])
+        return _stop(run, plan, why, ["\n".join(part for part in (error.what, error.hint) if part)])
     return StageResult(
         stage="approve",
         outcome=Outcome.PASSED,
