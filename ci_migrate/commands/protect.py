@@ -11,6 +11,7 @@ from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
 from ci_migrate.ledger.protection import Rules
+from ci_migrate.operations.guard import guard, lift_guard
 from ci_migrate.operations.protection import Change, accept_identity, freeze, move_notes, protect, unfreeze
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS, Verb
@@ -44,6 +45,11 @@ def change_options(function: Function) -> Function:
 )
 @click.option("--freeze", "reason", metavar="REASON", help="Instead: no run may write, until --unfreeze.")
 @click.option("--unfreeze", "thaw", is_flag=True, help="Instead: runs may write again.")
+@click.option("--guard", "puts_guard", is_flag=True, help="Instead: PostgreSQL refuses DDL outside of a run.")
+@click.option(
+    "--guard-except", "roles", multiple=True, metavar="ROLE", help="Whose DDL a guard allows; several times."
+)
+@click.option("--no-guard", "lifts_guard", is_flag=True, help="Instead: lift the guard.")
 @click.option("--accept-identity", is_flag=True, help="Instead: the database was moved or failed over.")
 @click.option(
     "--move-notes", is_flag=True, help="Instead: note the use of tokens where backup-dir points now."
@@ -59,6 +65,9 @@ def command(
     forbid_self_approval: bool,
     reason: str | None,
     thaw: bool,
+    puts_guard: bool,
+    roles: tuple[str, ...],
+    lifts_guard: bool,
     by: str | None,
     token_file: str | None,
     **options: Any,
@@ -69,10 +78,14 @@ def command(
     changed by an approval only.
     """
     accept, move = bool(options.pop("accept_identity")), bool(options.pop("move_notes"))
-    if sum((reason is not None, thaw, accept, move, bool(approvers or emergency))) > 1:
+    instead = (reason is not None, thaw, puts_guard, lifts_guard, accept, move, bool(approvers or emergency))
+    if sum(instead) > 1:
         raise UsageError(
-            "--freeze, --unfreeze, --accept-identity, --move-notes and --approver are for one call each."
+            "--freeze, --unfreeze, --guard, --no-guard, --accept-identity, --move-notes and --approver are for one "
+            "call each."
         )
+    if roles and not puts_guard:
+        raise UsageError("--guard-except goes with --guard.")
     rules = Rules(
         approvers=tuple(" ".join(line.split()) for line in approvers),
         emergency=tuple(" ".join(line.split()) for line in emergency),
@@ -85,6 +98,10 @@ def command(
             return lambda run: freeze(run, reason, who)
         if thaw:
             return lambda run: unfreeze(run, who)
+        if puts_guard:
+            return lambda run: guard(run, roles, who)
+        if lifts_guard:
+            return lambda run: lift_guard(run, who)
         if accept:
             return lambda run: accept_identity(run, who)
         if move:

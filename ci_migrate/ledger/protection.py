@@ -12,10 +12,11 @@ from ci_migrate.ledger import audit, tables
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Frozen, Permit, Purpose, canonical_json, sha256_hex
 
-UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, RULES, NOTES = (
+UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, LIFT_GUARD, RULES, NOTES = (
     "unprotect",
     "unfreeze",
     "accept-identity",
+    "lift-guard",
     "rules-",
     "move-notes-",
 )

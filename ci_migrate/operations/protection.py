@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 
 from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
+from ci_migrate.databases.base import Guards
+from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
-from ci_migrate.ledger.protection import ACCEPT_IDENTITY, NOTES, RULES, UNFREEZE, UNPROTECT, Rules
+from ci_migrate.ledger.protection import ACCEPT_IDENTITY, LIFT_GUARD, NOTES, RULES, UNFREEZE, UNPROTECT, Rules
 from ci_migrate.model import Permit, ProtectionChange, sha256_hex
 from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import protection
@@ -18,12 +20,11 @@ from ci_migrate.run.run import Run, require_ledger
 
 def protection_change(run: Run, destination: str) -> ProtectionChange:
     """What an approval is given for: this change of this database's protection, nothing else."""
-    if destination not in (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY) and not re.fullmatch(
-        f"({RULES}|{NOTES})[0-9a-f]{{64}}", destination
-    ):
+    known = (UNPROTECT, UNFREEZE, ACCEPT_IDENTITY, LIFT_GUARD)
+    if destination not in known and not re.fullmatch(f"({RULES}|{NOTES})[0-9a-f]{{64}}", destination):
         raise UsageError(
             f"{destination} is no change of a protection.",
-            hint=f"It is {UNPROTECT}, {UNFREEZE}, {ACCEPT_IDENTITY}, or what `ci-migrate protect` printed.",
+            hint=f"It is {', '.join(known)}, or what `ci-migrate protect` printed.",
         )
     return ProtectionChange(
         target=run.settings.target, identity=run.database.identity(), destination=destination
@@ -58,7 +59,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
     found = protection(run)
     if found.protected and found.rules == rules:
         return f"{run.settings.target} is protected so already, since {found.since[:10]}."
-    permit = _permit(run, RULES + rules.digest, tightens=True)
+    permit = permit_change(run, RULES + rules.digest, tightens=True)
     ledger.pin_identity(run.database.identity())
     place_marks(run.database, ledger)
     pin_notes(require_ledger(run))
@@ -75,9 +76,12 @@ def unprotect(run: Run, by: str) -> str:
     refuse_by_mark(run.database, run.ledger, run.settings.target)
     if not protection(run).protected:
         return f"{run.settings.target} is not protected."
-    ledger, permit = require_ledger(run).ledger, _permit(run, UNPROTECT)
+    ledger, permit = require_ledger(run).ledger, permit_change(run, UNPROTECT)
     take_marks(run.database, ledger)  # first: a run marks it again where this dies in between
     ledger_protection.unprotect(permit, ledger, by=by)
+    for member in members_of(run.database).values():
+        if isinstance(member, Guards) and member.guarded():
+            member.lift_guard()
     return f"No longer protected: {run.database.identity().place}."
 
 
@@ -110,7 +114,7 @@ def unfreeze(run: Run, by: str) -> str:
     """Let runs write again; returns words. Raises as `protect`."""
     if not protection(run).frozen:
         return f"{run.settings.target} is not frozen."
-    ledger_protection.unfreeze(_permit(run, UNFREEZE), require_ledger(run).ledger, by=by)
+    ledger_protection.unfreeze(permit_change(run, UNFREEZE), require_ledger(run).ledger, by=by)
     return f"No longer frozen: {run.settings.target}."
 
 
@@ -124,7 +128,7 @@ def accept_identity(run: Run, by: str) -> str:
         differences.append(f"read-url leads to its replica {replica.place}")
     if not differences:
         return f"{identity.place} is the database that this ledger belongs to."
-    permit = _permit(run, ACCEPT_IDENTITY, moved=True)
+    permit = permit_change(run, ACCEPT_IDENTITY, moved=True)
     ledger.audit("identity accepted", by=by, approvalId=permit.approval_id, differences=differences)
     ledger.pin_identity(identity, replace=True)
     ledger.note_key(replica)
@@ -139,13 +143,13 @@ def move_notes(run: Run, by: str) -> str:
     if pinned in (None, here):
         pin_notes(opened)
         return f"The use of tokens is noted in {here}."
-    permit = _permit(run, NOTES + sha256_hex(here.encode()))
+    permit = permit_change(run, NOTES + sha256_hex(here.encode()))
     opened.ledger.audit("notes moved", by=by, approvalId=permit.approval_id, before=pinned)
     opened.ledger.pin_notes(run.id, here)
     return f"The use of tokens is noted in {here} now; it was in {pinned}, which may be deleted in a week."
 
 
-def _permit(run: Run, destination: str, *, moved: bool = False, tightens: bool = False) -> Permit:
+def permit_change(run: Run, destination: str, *, moved: bool = False, tightens: bool = False) -> Permit:
     """The permit of a change; an approval of it is used up. Raises NotApprovedError, and RefusedError as `admit`."""
     change = protection_change(run, destination)
     words = f"A change of the protection of target {run.settings.target}"
