@@ -166,3 +166,18 @@ def test_each_command_that_a_page_shows_is_one() -> None:
                 raise AssertionError(f"{page.name}: ci-migrate {text}: {error.format_message()}") from error
             seen += 1
     assert seen > 80
+
+
+def test_each_test_that_a_page_names_is_there() -> None:
+    named = [
+        (page.name, *found)
+        for page in (ROOT / "docs").rglob("*.md")
+        for found in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page.read_text())
+    ]
+    assert named
+    missing = [
+        one
+        for one in named
+        if not (ROOT / one[1]).exists() or f"def {one[2]}(" not in (ROOT / one[1]).read_text()
+    ]
+    assert missing == []
