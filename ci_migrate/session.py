@@ -119,7 +119,8 @@ def open_session(
         if verb.locks or verb.removes:
             _refuse_hidden_protection(url, settings)
             _refuse_protected_members(database, book)
-        if guarded and not settings.production and protection.read(book).protected:
+        found = protection.read(book)
+        if guarded and not settings.production and found.protected:
             refuse_programs(settings)
         sweep_folders()
         folder = stack.enter_context(private_folder())
@@ -140,6 +141,7 @@ def open_session(
             scratch_folder=folder,
             catalog=catalog,
             ledger=book,
+            protection=found,
             lock=lock,
             token=request.token,
             tell=request.tell,

@@ -15,11 +15,15 @@ from sqlalchemy import make_url
 from ci_migrate.approval.payload import new_nonce
 from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
 from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.gate import run
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.model import Direction
+from ci_migrate.model import Direction, Outcome
 from ci_migrate.run.mark import place_marks
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.settings import load
+from ci_migrate.verbs import VERBS
 
 SHOP = '[targets.shop]\nurl = "sqlite:///app.db"\n'
 CI = {"GITHUB_ACTOR": "dev", "GITHUB_TRIGGERING_ACTOR": "dev"}
@@ -464,3 +468,28 @@ def test_F25_the_notes_are_moved_by_an_approval(protected, ledger, asked, people
     done = spend(protected, approved.out.strip(), "protect", "--move-notes")
     assert done.code == 0, done.text
     assert ledger.notes_place() == str(protected.folder / "moved")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ci_migrate_protection SET protected = 0",
+        "UPDATE ci_migrate_signers SET revoked = '2026-01-31T00:00:00.000000+00:00'",
+        "UPDATE ci_migrate_protection SET forbid_self_approval = 0",
+    ],
+)
+def test_F28_protection_that_goes_while_a_run_is_at_work(protected, ledger, change) -> None:
+    """As env.py could do with a login that it finds: what stood there when the run began counts."""
+    before = protected.database.read_bytes()
+
+    def strike(result) -> None:
+        if result.stage == "check":
+            with ledger.writing() as connection:
+                connection.exec_driver_sql(change)
+
+    settings = load(protected.folder, protected.environment(CI), {})
+    report = run(settings, GateRequest(VERBS["run"], done=strike))
+    assert any("was changed while this run was at work" in result.message for result in report.results)
+    assert int(report.exit_code) == 4
+    assert report.result("migrate").outcome is Outcome.SKIPPED
+    assert protected.database.read_bytes() == before

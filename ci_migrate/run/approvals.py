@@ -26,8 +26,22 @@ from ci_migrate.run.run import LedgerRun, Run
 
 
 def protection(run: Run) -> Protection:
-    """What the ledger says of the target."""
-    return ledger_protection.read(run.ledger)
+    """What the ledger says of the target: now, but nothing less than when this run began.
+
+    Code of the repository has run since then, maybe with a login that can write the ledger.
+
+    Raises:
+        NotApprovedError: while this run was at work, the protection was taken away, or got other rules.
+    """
+    now = ledger_protection.read(run.ledger)
+    if run.protection.protected and (not now.protected or now.rules != run.protection.rules):
+        error = NotApprovedError(
+            f"The protection of target {run.settings.target} was changed while this run was at work.",
+            hint="Find out by whom: ci-migrate audit verify, ci-migrate audit show. Then run again.",
+        )
+        tell_refused(run, error)
+        raise error
+    return now
 
 
 def tell_refused(run: Run, error: CiMigrateError) -> None:

@@ -18,6 +18,7 @@ from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, unwatched
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.ledger.protection import Protection
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.record import without_version_tables
 from ci_migrate.migrations.requests import ExpectedInputs, Setup, project_setup, target_setup
@@ -59,6 +60,7 @@ class Run:
     scratch_folder: Path
     catalog: Catalog
     ledger: Ledger | None  # of the target; None where there is none yet
+    protection: Protection  # as the ledger told it before anything of the repository ran
     lock: Lock | None  # nobody else writes to the target while it is held
     checks: Sequence[Check] = ()
     repairs: Sequence[Named] = ()
