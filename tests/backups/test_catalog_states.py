@@ -14,11 +14,10 @@ from backups_support import owner_of_all
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from permits import delete, prune
+from permits import delete, prune, restored
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
-from ci_migrate.backups.restore import restore
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.errors import UsageError
@@ -145,7 +144,7 @@ class Catalogs(RuleBasedStateMachine):
         backup, rows = self.there[backup_id]
         assert self.catalog.get(backup_id) == backup
         self.catalog.verify(backup)
-        restore(self.database, backup, self.catalog)
+        restored(self.database, backup, self.catalog)
         assert Fingerprint.of(self.database.schema()) == backup.fingerprint
         assert self.dump() == rows
         self.proven.append(backup_id)
