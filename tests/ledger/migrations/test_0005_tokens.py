@@ -74,7 +74,8 @@ def expects_what_0_1_0_left(ledger, tamper) -> None:
         ("signed unseen revoked", "was revoked at"),
     ):
         assert words in refused(tokens.reserve_signed, ledger, MADE[name], TRUST, (), "run-9"), name
-    assert tokens.signed_stages(ledger, "run-2") == ("migrate", "undo", "downgrade")
+    stages = {r.approval.reason: r.stages for r in tokens.used_by(ledger, "run-2")}
+    assert stages["signed used"] == ("migrate", "undo", "downgrade")
     verified = tokens.reserve_signed(ledger, MADE["signed reserved"], TRUST, (), "run-2")
     tokens.claim(ledger, verified.payload.nonce, "run-2")
     assert "used already" in refused(
