@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from select import select
@@ -134,20 +135,28 @@ def hide_memory() -> None:
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+@dataclass(eq=False)
+class _Birth:
+    """What a `ForkServer` told of one child. The kernel may give its pid to a later one of the same server."""
+
+    pid: int
+    code: int | None = None
+
+
 class Forked:
     """A child that a `ForkServer` forked; as `subprocess.Popen`, as far as it goes."""
 
-    def __init__(self, server: "ForkServer", pid: int, streams: Sequence[int]) -> None:
-        self.pid = pid
+    def __init__(self, server: "ForkServer", birth: _Birth, streams: Sequence[int]) -> None:
+        self.pid = birth.pid
         self.returncode: int | None = None
-        self._server = server
+        self._server, self._birth = server, birth
         self.stdin = open(streams[0], "wb", buffering=0)  # noqa: SIM115 - the caller's to close
         self.stdout, self.stderr = (open(fd, "rb", buffering=0) for fd in streams[1:])  # noqa: SIM115
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal that ended it; None while it runs."""
         if self.returncode is None:
-            self.returncode = self._server.ended(self.pid)
+            self.returncode = self._server.ended(self._birth)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -185,8 +194,8 @@ class ForkServer:
     ) -> None:
         self._control, theirs = socket.socketpair()
         self._heard = b""
-        self._born: list[int] = []
-        self._ended: dict[int, int] = {}
+        self._born: list[_Birth] = []
+        self._living: dict[int, _Birth] = {}
         self._gone = False
         try:
             with theirs:
@@ -243,20 +252,21 @@ class ForkServer:
         for line in lines:
             pid, *code = (int(word) for word in line.split())
             if code:
-                self._ended[pid] = code[0]
+                self._living.pop(pid).code = code[0]
             else:
-                self._born.append(pid)
+                birth = self._living[pid] = _Birth(pid)
+                self._born.append(birth)
 
-    def ended(self, pid: int) -> int | None:
+    def ended(self, birth: _Birth) -> int | None:
         """How a child ended; None while it runs."""
-        if pid not in self._ended:
+        if birth.code is None:
             self.listen(0)
-        if pid not in self._ended and self._gone:
+        if birth.code is None and self._gone:
             try:
-                os.kill(pid, 0)
+                os.kill(birth.pid, 0)
             except ProcessLookupError:
                 return self.UNKNOWN
-        return self._ended.get(pid)
+        return birth.code
 
     def close(self) -> None:
         """End the program. Its children are the caller's affair."""

@@ -100,3 +100,25 @@ print(run_tool(["/usr/bin/python3", "-c", look], cwd="/"))
 
     assert printed() == ["Permission denied"] * 2
     assert printed("open")[0] == "read environ"  # without it: the test can fail
+
+
+REUSES = """
+import socket
+control = socket.socket(fileno=0)
+for answer in (b"4194305\\n4194305 6\\n", b"4194305\\n"):
+    socket.recv_fds(control, 1, 3)
+    control.sendall(answer)
+control.recv(1)
+"""
+
+
+def test_a_child_with_the_pid_of_an_earlier_one_has_not_ended():
+    """On a busy machine pids come round; with the end of another child a migration would be taken for over."""
+    server = process.ForkServer([sys.executable, "-c", REUSES], env={}, cwd=None, pass_fds=())
+    first, second = server.spawn(), server.spawn()
+    assert (first.pid, first.wait(5)) == (second.pid, 6)
+    assert second.poll() is None
+    server.close()
+    assert first.poll() == 6
+    first.close()
+    second.close()

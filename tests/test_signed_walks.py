@@ -19,7 +19,8 @@ def ana(tmp_path_factory) -> Approver:
 
 
 def target(url: str) -> str:
-    return f'[targets.shop]\nurl = "{url}"\nscratch = "server"\n'
+    # the runs of a test are jobs that keep their folder
+    return f'[targets.shop]\nurl = "{url}"\nscratch = "server"\nallow-ephemeral-backups = true\n'
 
 
 def ok(done):
