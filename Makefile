@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-long lint pages picture bench bench-backup kill-table bad-table clean
+.PHONY: demo test test-slow test-long lint pages picture bench bench-backup kill-table bad-table clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -14,7 +14,10 @@ demo: .venv/.installed
 	$(BIN)/python examples/bookshop/demo.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long and not slow"
+
+test-slow: .venv/.installed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow and not long"
 
 test-long: .venv/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -53,7 +53,18 @@ def pytest_configure(config: pytest.Config) -> None:
     warm_worker.install()
     if IN_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", IN_MEMORY)  # of `tmp_path`
-    hypothesis.settings.load_profile("same" if config.option.markexpr == "not long" else "new")
+    hypothesis.settings.load_profile("same" if "not long" in config.option.markexpr else "new")
+
+
+SLOW = {line.split()[1] for line in Path(__file__).with_name("slow.txt").read_text().splitlines()}
+"""See support/slow_list.py."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out."""
+    for item in items:
+        if item.nodeid.partition("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def require(name: str, reason: str) -> NoReturn:
