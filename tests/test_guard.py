@@ -28,7 +28,8 @@ getattr(command, sys.argv[1])(Config("alembic.ini"), *sys.argv[2:])
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql97"])
+# MariaDB has the same mark and the same driver as MySQL
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.long), "mysql97"])
 def project(request, tmp_path):
     url, more = None, ""
     if request.param == "mysql97":
