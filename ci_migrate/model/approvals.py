@@ -54,30 +54,21 @@ class Approvable(Protocol):
         """What the approval binds."""
 
 
-class ProtectionChange(Frozen, frozen=True, kw_only=True):
-    """A change of a target's protection. `destination` says what becomes of it.
-
-    In JSON it looks like a plan that migrates nothing. Version 0.1.0 wrote it so, and its digest, which approvals
-    bind, is of that text; hence the fields that are always empty.
-    """
+class _NoMigration(Frozen, frozen=True, kw_only=True):
+    """Base of what is approved and is no plan."""
 
     target: str
     identity: Identity
-    direction: Literal["protection"] = "protection"
-    destination: str
-    contexts: tuple[()] = ()
-    revisions: tuple[()] = ()
-    env_sha256: Literal[""] = ""
-    script_heads: tuple[()] = ()
+    direction: str
 
     @property
     def purpose(self) -> Purpose:
         """What an approval of it is for."""
-        return Purpose.PROTECTION
+        return Purpose(self.direction)
 
     @property
     def from_heads(self) -> tuple[str, ...]:
-        """None: the protection is the same wherever the target is at."""
+        """None, unless it says otherwise: it is the same wherever the target is at."""
         return ()
 
     @property
@@ -86,21 +77,29 @@ class ProtectionChange(Frozen, frozen=True, kw_only=True):
         return sha256_hex(canonical_json(self))
 
 
-class Restoration(Frozen, frozen=True, kw_only=True):
+class ProtectionChange(_NoMigration, frozen=True, kw_only=True):
+    """A change of a target's protection. `destination` says what becomes of it.
+
+    In JSON it looks like a plan that migrates nothing. Version 0.1.0 wrote it so, and its digest, which approvals
+    bind, is of that text; hence the fields that are always empty.
+    """
+
+    direction: Literal["protection"] = "protection"
+    destination: str
+    contexts: tuple[()] = ()
+    revisions: tuple[()] = ()
+    env_sha256: Literal[""] = ""
+    script_heads: tuple[()] = ()
+
+
+class Restoration(_NoMigration, frozen=True, kw_only=True):
     """A backup over a target: this one, as its manifest has it and where it lies, over the target at these heads."""
 
-    target: str
-    identity: Identity
     direction: Literal["restore"] = "restore"
     backup_id: str
     manifest_sha256: str  # of the manifest as it was read, with the digests of all files
     place: str  # of the backup, without secrets
     heads: tuple[str, ...]
-
-    @property
-    def purpose(self) -> Purpose:
-        """What an approval of it is for."""
-        return Purpose.RESTORE
 
     @property
     def destination(self) -> str:
@@ -112,72 +111,33 @@ class Restoration(Frozen, frozen=True, kw_only=True):
         """What the target is at when it is replaced."""
         return self.heads
 
-    @property
-    def digest(self) -> str:
-        """sha256 of the canonical JSON."""
-        return sha256_hex(canonical_json(self))
 
-
-class Removal(Frozen, frozen=True, kw_only=True):
+class Removal(_NoMigration, frozen=True, kw_only=True):
     """Ways back that are taken away: backups by their ids in one place, or databases that restores kept."""
 
-    target: str
-    identity: Identity
     direction: Literal["removal"] = "removal"
     what: Literal["backups", "replaced databases"]
     names: tuple[str, ...]
     place: str = ""  # of the backups: the same ids elsewhere were not approved
 
     @property
-    def purpose(self) -> Purpose:
-        """What an approval of it is for."""
-        return Purpose.REMOVAL
-
-    @property
     def destination(self) -> str:
         """What is removed, for people."""
         return f"{self.what}: {', '.join(self.names)}"
 
-    @property
-    def from_heads(self) -> tuple[str, ...]:
-        """None: it is the same wherever the target is at."""
-        return ()
 
-    @property
-    def digest(self) -> str:
-        """sha256 of the canonical JSON."""
-        return sha256_hex(canonical_json(self))
-
-
-class RunRepair(Frozen, frozen=True, kw_only=True):
+class RunRepair(_NoMigration, frozen=True, kw_only=True):
     """The repair of a run that did not end: `forward` runs what is left of its plan, else it is led back."""
 
-    target: str
-    identity: Identity
     direction: Literal["repair"] = "repair"
     run_id: str
     forward: bool
     plan_digest: str  # of what that run was to do
 
     @property
-    def purpose(self) -> Purpose:
-        """What an approval of it is for."""
-        return Purpose.REPAIR
-
-    @property
     def destination(self) -> str:
         """The run, and which way."""
         return f"{self.run_id} {'forward' if self.forward else 'back'}"
-
-    @property
-    def from_heads(self) -> tuple[str, ...]:
-        """None: nobody need know where a broken target is at."""
-        return ()
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the canonical JSON."""
-        return sha256_hex(canonical_json(self))
 
 
 _OTHER_THAN_PLANS: dict[str, type[Frozen]] = {
@@ -192,9 +152,8 @@ def decode_approvable(kind: type, value: Any) -> Any:
     if kind is not Approvable:
         raise NotImplementedError(f"{kind} can't be decoded")
     purpose = value.get("direction") if isinstance(value, dict) else None
-    if (
-        purpose == Purpose.RESTORE and "manifestSha256" in value
-    ):  # version 0.1.0 approved a plan that names the backup
+    # version 0.1.0 approved a plan that names the backup
+    if purpose == Purpose.RESTORE and "manifestSha256" in value:
         return msgspec.convert(value, Restoration)
     return msgspec.convert(value, _OTHER_THAN_PLANS.get(str(purpose), Plan))
 
