@@ -257,29 +257,31 @@ def _empty(run: Run, request: GateRequest) -> Report:
     )
 
 
+def new_record(run: Run) -> RunRecord:
+    """What the ledger is told of a run that begins now."""
+    return RunRecord(
+        run_id=run.id,
+        target=run.settings.target,
+        command=run.verb.name,
+        started=now(),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        actor=actor(run.settings),
+    )
+
+
 def _begin(run: WritingRun, request: GateRequest) -> None:
     identity = run.database.identity()
     run.ledger.pin_identity(identity)
     refuse_other_database(run)
-    started = now()
+    record = new_record(run)
     for last in run.ledger.history(run.ledger.database_id(identity), limit=1):
-        if last.started > started:
+        if last.started > record.started:
             run.tell(
-                f"A clock was put back: it is {started:%Y-%m-%d %H:%M:%S} UTC here, and run {last.run_id} began at "
-                f"{last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
+                f"A clock was put back: it is {record.started:%Y-%m-%d %H:%M:%S} UTC here, and run {last.run_id} "
+                f"began at {last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
             )
-    run.ledger.begin_run(
-        RunRecord(
-            run_id=run.id,
-            target=run.settings.target,
-            command=run.verb.name,
-            started=started,
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            actor=actor(run.settings),
-        ),
-        identity,
-    )
+    run.ledger.begin_run(record, identity)
     if request.reason:
         run.ledger.audit("reason given", run.id, reason=request.reason, destination=run.destination)
 

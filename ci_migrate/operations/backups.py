@@ -1,7 +1,5 @@
 """Backups outside the pipeline: one by itself, its proof, and the restore over a live target."""
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,20 +12,19 @@ from ci_migrate.backups.restore import refuse_other_tables, restore, restore_los
 from ci_migrate.backups.storage import manifest_text
 from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
 from ci_migrate.errors import BackupError, CiMigrateError, ExitCode, RefusedError
-from ci_migrate.gate import actor, resume_run
+from ci_migrate.gate import new_record, resume_run
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Backup,
     BackupStatus,
     Direction,
+    Identity,
     Plan,
     PlannedContext,
     Purpose,
     Removal,
     Restoration,
-    RunRecord,
     TargetState,
-    now,
     sha256_hex,
 )
 from ci_migrate.operations.status import current_plan, proven_backups
@@ -215,39 +212,33 @@ def with_heads(plan: Plan, backup: Backup) -> Plan:
 
 
 @contextmanager
-def _as_run(run: Run, backup: Backup) -> Iterator[None]:
-    """A restore stands among the runs, unless it is a part of one: then what it left is not taken for somebody else's.
-
-    Where the target or the scripts can't be read, which may be why it is restored, it is noted without a plan.
-    """
-    if not isinstance(run, LedgerRun) or run.ledger.run(run.id) is not None:
-        yield
-        return
-    plan = identity = None
-    with suppress(CiMigrateError):
-        identity = run.database.identity()
-        plan = with_heads(restore_plan(run, backup.backup_id), backup)
-    run.ledger.begin_run(
-        RunRecord(
-            run_id=run.id,
-            target=run.settings.target,
-            command=run.verb.name,
-            started=now(),
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            actor=actor(run.settings),
-            plan=plan,
-            backup_id=backup.backup_id,
-        ),
-        identity,
-    )
+def record_restore(
+    run: LedgerRun, plan: Plan | None, identity: Identity | None, backup_id: str | None = None
+) -> Iterator[None]:
+    """Let a restore stand among the runs: then what it left is not taken for somebody else's."""
+    run.ledger.begin_run(msgspec.structs.replace(new_record(run), plan=plan, backup_id=backup_id), identity)
     try:
         yield
     except BaseException as error:
         code = error.exit_code if isinstance(error, CiMigrateError) else ExitCode.BUG
+        code = ExitCode.INTERRUPTED if isinstance(error, Interrupted) else code
         run.ledger.finish_run(run.id, exit_code=int(code), state=None, needs_repair=False)
         raise
     run.ledger.finish_run(run.id, exit_code=0, state=TargetState.MIGRATED, needs_repair=False)
+
+
+def _as_run(run: Run, backup: Backup) -> AbstractContextManager[None]:
+    """As `record_restore`, unless this restore is a part of a run.
+
+    Where the target or the scripts can't be read, which may be why it is restored, it is noted without a plan.
+    """
+    if not isinstance(run, LedgerRun) or run.ledger.run(run.id) is not None:
+        return nullcontext()
+    plan = identity = None
+    with suppress(CiMigrateError):
+        identity = run.database.identity()
+        plan = with_heads(restore_plan(run, backup.backup_id), backup)
+    return record_restore(run, plan, identity, backup.backup_id)
 
 
 def _refuse_other_owner(run: Run, backup: Backup) -> None:

@@ -1,14 +1,12 @@
 """Going back to a revision by the backup that was taken there: which one, what is lost, and the restore itself."""
 
-import os
-import socket
 from collections.abc import Callable
 
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.errors import CiMigrateError, ExitCode, RefusedError
-from ci_migrate.gate import actor, explain_unfinished
+from ci_migrate.errors import RefusedError
+from ci_migrate.gate import explain_unfinished
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Backup,
@@ -16,14 +14,18 @@ from ci_migrate.model import (
     Plan,
     Purpose,
     Report,
-    RunRecord,
     StageResult,
     TargetState,
     now,
 )
-from ci_migrate.operations.backups import Restoring, restore_backup, restore_plan, with_heads
+from ci_migrate.operations.backups import (
+    Restoring,
+    record_restore,
+    restore_backup,
+    restore_plan,
+    with_heads,
+)
 from ci_migrate.operations.status import look_at_target
-from ci_migrate.pipeline import Interrupted
 from ci_migrate.run.authorization import UnfinishedError, admit
 from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
 from ci_migrate.run.ways_back import backup_at
@@ -105,25 +107,6 @@ def _backup(run: Run, planned: Plan, *, sound: bool) -> Backup:
 def _restored(run: LedgerRun, plan: Plan, backup: Backup, how: Restoring) -> StageResult:
     identity = run.database.identity()
     run.ledger.pin_identity(identity)
-    run.ledger.begin_run(
-        RunRecord(
-            run_id=run.id,
-            target=run.settings.target,
-            command=run.verb.name,
-            started=now(),
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            actor=actor(run.settings),
-            plan=plan,
-        ),
-        identity,
-    )
-    try:
+    with record_restore(run, plan, identity):
         words = restore_backup(run, backup, how)
-    except BaseException as error:
-        code = error.exit_code if isinstance(error, CiMigrateError) else ExitCode.BUG
-        code = ExitCode.INTERRUPTED if isinstance(error, Interrupted) else code
-        run.ledger.finish_run(run.id, exit_code=int(code), state=None, needs_repair=False)
-        raise
-    run.ledger.finish_run(run.id, exit_code=0, state=TargetState.MIGRATED, needs_repair=False)
     return StageResult(stage="migrate", outcome=Outcome.PASSED, message=words, state=TargetState.MIGRATED)
