@@ -42,6 +42,10 @@ READING = (
 """One transaction in which all that is read is of one moment; times do not depend on the server's zone."""
 
 
+CLOCK = 3
+"""Seconds by which two looks at the start of one server may differ; `worker.wall` has the same."""
+
+
 class MySQL:
     """One database of a MySQL or MariaDB server. See `base.Database` for what each method promises.
 
@@ -131,28 +135,32 @@ class MySQL:
             "host": self._access.host,
             "port": self._access.parameters["port"],
             "database": self._access.database,
-            "server": self._server()[0],
+            "server": self._uid(),
         }
         return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
 
-    def _server(self) -> tuple[str, int]:
-        """What tells one server from another: the uid that it was given, else where it lives; and when it started.
-
-        The worker asks alike. The second of the start is compared within a run alone: a server that was copied as files
-        has the same uid.
-        """
+    def _uid(self) -> str:
+        """What tells one server from another: the uid that it was given, else where it lives. The worker asks alike."""
         with self._access.session(read_only=True) as cursor:
             cursor.execute(
                 "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
                 " ('server_uid', 'server_uuid', 'hostname', 'port', 'datadir')"
             )
             found = {str(name): str(value) for name, value in cursor.fetchall()}
+        known = found.get("server_uuid") or found.get("server_uid")
+        return known or "{hostname}:{port}:{datadir}".format(**found)
+
+    def _started(self) -> int:
+        """The second in which the server started, give or take one. Compared within a run alone, as the worker does.
+
+        A server that was copied as files has the same uid.
+        """
+        with self._access.session(read_only=True) as cursor:
             cursor.execute("SELECT UNIX_TIMESTAMP()")
             now = (cursor.fetchone() or (0,))[0]
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
             uptime = (cursor.fetchone() or ("", 0))[1]
-        known = found.get("server_uuid") or found.get("server_uid")
-        return known or "{hostname}:{port}:{datadir}".format(**found), int(now) - int(uptime)
+        return int(now) - int(uptime)
 
     def replicates(self, primary: Database) -> bool:
         """By the server that it takes its changes from, or the cluster that both belong to.
@@ -161,8 +169,8 @@ class MySQL:
         """
         if not isinstance(primary, MySQL) or self.url.database != primary.url.database:
             return False
-        uid, started = primary._server()  # noqa: SLF001
-        if self._server() == (uid, started):
+        uid, started = primary._uid(), primary._started()  # noqa: SLF001
+        if self._uid() == uid and abs(self._started() - started) <= CLOCK:
             return True  # one server under two addresses
         clusters, sources = self._sources()
         there, _ = primary._sources()  # noqa: SLF001
@@ -206,15 +214,14 @@ class MySQL:
     def wall(self) -> Wall:
         names = ("host", "port", "database", "user", "password", "unix_socket")
         parts = {name: self._child.parameters.get(name, "") for name in names}
-        server, started = self._server()
         return Wall(
             dialect=self.dialect,
             match=parts,
             connect=parts,
             identity={
                 "database": self._access.database,
-                "server": server,
-                "started": str(started),
+                "server": self._uid(),
+                "started": str(self._started()),
                 "marks": " ".join(session_marks(self._access.database)),
             },
         )

@@ -41,6 +41,19 @@ def test_it_says_which_database_it_is_and_no_secret(database, mysql_url):
     assert database.size() > 0
 
 
+def test_it_is_itself_under_another_address_although_a_second_passes_between_two_looks(database, mysql_url):
+    class LooksLater(MySQL):
+        seconds = 0
+
+        def _started(self):
+            return super()._started() + self.seconds
+
+    other = LooksLater(mysql_url.set(host="localhost"))
+    for seconds, same in ((0, True), (1, True), (-1, True), (60, False)):
+        other.seconds = seconds
+        assert other.replicates(database) is same, seconds
+
+
 def test_M11_two_servers_have_two_identities(mysql_url, start_mariadb):
     with start_mariadb() as other:
         here, there = MySQL(mysql_url).identity(), MySQL(other.admin_url).identity()
