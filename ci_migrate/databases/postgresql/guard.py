@@ -5,7 +5,7 @@ drop the trigger, or claim the name of a run that is at work, gets past it.
 
 Sources: the events and what their functions tell are PostgreSQL's chapter "Event Triggers". They fire for temporary
 objects too, which applications make all day, so what was done is looked at when it is done; only CONCURRENTLY, which
-has committed by then, is refused at its start.
+has committed by then, is refused at its start. REINDEX changes no definition, and fires since version 17 only.
 """
 
 import json
@@ -35,7 +35,7 @@ BEGIN
   ELSE
     SELECT string_agg(c.command_tag || ' ' || coalesce(c.object_identity, ''), ', ') INTO done
     FROM pg_event_trigger_ddl_commands() c
-    WHERE coalesce(c.schema_name, '') !~ '^pg_temp' AND c.command_tag <> 'REFRESH MATERIALIZED VIEW';
+    WHERE coalesce(c.schema_name, '') !~ '^pg_temp' AND c.command_tag NOT IN ('REFRESH MATERIALIZED VIEW', 'REINDEX');
   END IF;
   IF done IS NULL OR session_user = ANY ({roles}) THEN RETURN; END IF;
   IF starts_with(name, {ours}) AND EXISTS (

@@ -109,6 +109,9 @@ def test_it_is_lifted_and_a_copy_has_none(guarded, tmp_path):
         with closing(connect(copy.url)) as look:
             assert guarded_for(look) is None
             look.execute("CREATE TABLE more (id int)")
+    put_guard(guarded._access, str(guarded.url.database))  # anew, for other roles
+    with closing(connect(guarded.url)) as look:
+        assert guarded_for(look) == ()
     lift_guard(guarded._access)
     with closing(connect(guarded.url)) as look:
         assert guarded_for(look) is None
