@@ -6,7 +6,10 @@ from collections.abc import Mapping
 ACTOR = "CI_MIGRATE_ACTOR"
 """Whom the HTTP service works for; set by it for its children."""
 
-_CI_JOBS = ("CI", "JENKINS_URL", "TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID", "BUILDKITE")
+_CI_JOBS = (
+    "CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "TF_BUILD", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID",
+    "BUILDKITE",
+)  # fmt: skip
 """What a CI sets in its jobs; not all of them set CI."""
 
 _ACTORS = (
@@ -24,10 +27,15 @@ def actors(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(environ[name].strip().casefold() for name in _ACTORS if environ.get(name, "").strip())
 
 
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether this is a CI's job."""
+    return any(environ.get(name, "").lower() not in ("", "0", "false") for name in _CI_JOBS)
+
+
 def starters(environ: Mapping[str, str]) -> frozenset[str]:
     """As `actors`; on a machine that is no CI its user. Empty where a CI does not tell: then it could be anybody."""
     found = actors(environ)
-    if found or any(environ.get(name) for name in _CI_JOBS):
+    if found or in_ci(environ):
         return found
     try:
         return frozenset({getpass.getuser().casefold()})

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from ci_migrate.approval.requester import in_ci
 from ci_migrate.approval.signers import Signer
 from ci_migrate.errors import NotApprovedError
 
 VARIABLE = "CI_MIGRATE_TRUST"
 _LIMIT = 256 * 1024
 _LINKS = 40
-_CI_JOBS = ("GITHUB_ACTIONS", "GITLAB_CI", "CI")
 _WORK_TREES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
 
@@ -86,11 +86,6 @@ def work_trees(environ: Mapping[str, str], project: Path) -> frozenset[Path]:
         if (folder / ".git").exists():
             found.add(folder)
     return frozenset(found - {Path("/")})
-
-
-def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether this is a CI's job."""
-    return any(environ.get(name, "").lower() in ("true", "1") for name in _CI_JOBS)
 
 
 def dies_with_job(environ: Mapping[str, str], project: Path, place: Path) -> bool:

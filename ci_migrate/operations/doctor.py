@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from ci_migrate.approval.trust import VARIABLE, dies_with_job, in_ci, trust_lines
+from ci_migrate.approval.requester import in_ci
+from ci_migrate.approval.trust import VARIABLE, dies_with_job, trust_lines
 from ci_migrate.databases.base import KnowsRights, KnowsTools
 from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
