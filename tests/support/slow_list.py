@@ -1,4 +1,4 @@
-"""Which tests `make test` leaves out: the slowest, until what is left fits into its ten minutes.
+"""Which tests `make test` leaves out: the slowest, until what is left fits into ten minutes on two cores.
 
     .venv/bin/python -m pytest -n 3 --dist worksteal -m "not long" --junitxml=all.xml
     .venv/bin/python tests/support/slow_list.py all.xml > tests/slow.txt
