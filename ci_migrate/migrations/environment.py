@@ -30,18 +30,11 @@ from ci_migrate.settings.secrets import LONG, OURS, Secrets
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.settings.urls import variable_of
 
-OF_THE_CI = frozenset(
-    (
-        *(
-            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-            "ACTIONS_ID_TOKEN_REQUEST_URL",
-            "ACTIONS_RUNTIME_TOKEN",
-            "GITHUB_TOKEN",
-        ),
-        *("CI_DEPLOY_PASSWORD", "CI_JOB_JWT", "CI_JOB_JWT_V2", "CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD"),
-        *("SSH_AGENT_PID", "SSH_AUTH_SOCK", "SYSTEM_ACCESSTOKEN"),
-    )
-)
+OF_THE_CI = frozenset({
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN",
+    "CI_DEPLOY_PASSWORD", "CI_JOB_JWT", "CI_JOB_JWT_V2", "CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD",
+    "SSH_AGENT_PID", "SSH_AUTH_SOCK", "SYSTEM_ACCESSTOKEN",
+})  # fmt: skip
 """What lets a job act as the CI, or sign as a person."""
 
 OF_STORAGES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))

@@ -108,7 +108,7 @@ def reserve_approval(
     stages: Collection[str] = (),
     inputs: Inputs | None = None,
 ) -> Approval:
-    """The approval that this run's token stands for, bound to this run; it is used up by `claimed` alone.
+    """The approval that this run's token stands for, bound to this run; `claim_approval` alone uses it up.
 
     Args:
         run: this run, with its token. What it repairs is what the approval is used for.
@@ -155,7 +155,7 @@ def _reserve(
 
 
 def validate_token(run: Run, ledger: Ledger, plan: Approvable) -> Approval:
-    """As `reserved`, looking only. Raises NotApprovedError: why the token could not be used now."""
+    """As `reserve_approval`, looking only. Raises NotApprovedError: why the token could not be used now."""
     token = run.token.reveal() if run.token is not None else ""
     trusted = trust(run)
     if run.token is None or trusted is None:

@@ -36,7 +36,7 @@ def storages_for_notes(run: LedgerRun, *, moving: bool = False) -> list[Storage]
     """
     here, pinned = notes_place(run), run.ledger.notes_place()
     if pinned is not None and pinned != here and not moving:
-        if ledger_protection.read(run.ledger).protected:
+        if run.protection.protected or ledger_protection.read(run.ledger).protected:
             return [_open_pinned(run, pinned, here), run.catalog.storage]
         run.ledger.pin_notes(run.id, here)  # what only the settings guard, they can move
     pin_notes(run)

@@ -26,23 +26,10 @@ SHORT, LONG = 4, 8
 NUMBER = 12
 """Digits that are no count of rows or bytes any more."""
 
-OUR_WORDS = frozenset(
-    (
-        *(
-            "admin",
-            "database",
-            "false",
-            "mariadb",
-            "mysql",
-            "null",
-            "password",
-            "postgres",
-            "postgresql",
-            "production",
-        ),
-        *("root", "secret", "staging", "target", "test", "token", "true", "user", "username"),
-    )
-)
+OUR_WORDS = frozenset({
+    "admin", "database", "false", "mariadb", "mysql", "null", "password", "postgres", "postgresql", "production",
+    "root", "secret", "staging", "target", "test", "token", "true", "user", "username",
+})  # fmt: skip
 """Passwords that are words of our own messages: replacing them hides nothing and garbles all."""
 
 VARIABLES = frozenset(
@@ -84,9 +71,8 @@ class Secrets:
     """What must not leave the process. Safe to use from several threads: what is known is replaced, never changed."""
 
     def __init__(self) -> None:
-        self._known: Mapping[
-            str, bool
-        ] = {}  # by text: whether it is only replaced where it stands as a password
+        # by text: whether it is only replaced where it stands as a password
+        self._known: Mapping[str, bool] = {}
         self._patterns: tuple[re.Pattern[str], ...] = ()
 
     def __contains__(self, text: str) -> bool:

@@ -50,9 +50,8 @@ class Inputs:
         self.files: dict[str, str] = {}
         self.distributions: dict[str, str] = {}
         self.codes: dict[str, Any] = {}  # by the name of the file as tracebacks have it
-        self.refused = (
-            ""  # the first refusal, in words: a project that swallows it goes no further all the same
-        )
+        # the first refusal, in words: a project that swallows it goes no further all the same
+        self.refused = ""
         self._own: dict[str, str] = {}  # what this process made: path by its resolved form
         self._hashed: dict[str, tuple[Any, str]] = {}
         self._local = threading.local()
