@@ -181,6 +181,7 @@ class Catalog:
             encryption=AGE if encrypted else None,
             provider_id=dumped.provider_id,
             secrets=dumped.secrets,
+            exceptions=dict(dumped.exceptions),
             how_to_restore=how_to_restore(dumped.how_to_restore) if encrypted else dumped.how_to_restore,
         )
 

@@ -1,8 +1,9 @@
 """Putting a backup in the place of a live database, and what that would lose."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.comparison import compare_contents, compare_restored, describe_wrong
 from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, ObjectKind, Permit, Purpose, now, split_key
@@ -94,9 +95,11 @@ def restore_tables(
     """
     permit.require(Purpose.RESTORE, Purpose.REPAIR, subject=backup.backup_id)
     refuse_other_tables(database, backup, tables)
-    wrong = _other_counts(copy, backup, tables)
-    if wrong:
-        raise BackupError(f"{backup.backup_id} restores to something else than was backed up: {wrong[0]}.")
+    comparison = compare_contents(copy, backup, tables)
+    if comparison.wrong:
+        raise BackupError(
+            f"{backup.backup_id} restores to something else than was backed up: {describe_wrong(comparison)}."
+        )
     takes_tables(database).take_tables(copy, tables, unless)
     rows = sum(count.rows for count in database.counts(tables, exact=True).values())
     return f"{', '.join(tables)}: {rows} rows, as they were at {backup.backup_time:%Y-%m-%d %H:%M} UTC."
@@ -146,25 +149,6 @@ def _refuse_other_engine(database: Database, backup: Backup) -> None:
         )
 
 
-def same(expected: Fingerprint, found: Fingerprint, *, stable: bool) -> tuple[list[str], list[str]]:
-    """Compare the schema of a restored copy with that of its backup.
-
-    Args:
-        expected: the backup's.
-        found: the restored copy's.
-        stable: whether the engine writes a restored definition as it was before. Where it does not, the same
-            objects must be there, and a definition that reads differently is only worth a note.
-
-    Returns:
-        What is wrong, and what is worth a note.
-    """
-    missing = [f"{name} is missing" for name in sorted(expected.objects.keys() - found.objects.keys())]
-    extra = [f"{name} is new" for name in sorted(found.objects.keys() - expected.objects.keys())]
-    both = sorted(expected.objects.keys() & found.objects.keys())
-    changed = [f"{name} reads differently" for name in both if expected.objects[name] != found.objects[name]]
-    return (missing + extra + changed, []) if stable else (missing + extra, changed)
-
-
 def restore_loss(
     database: Database, backup: Backup, tables: Sequence[str] | None = None
 ) -> dict[str, tuple[int | None, int | None]]:
@@ -180,27 +164,10 @@ def restore_loss(
 
 def _compare(copy: Database, backup: Backup, expected: Fingerprint | None) -> list[str]:
     """Raise BackupError if the restored copy is not what the backup's manifest says; returns notes."""
-    wrong: list[str] = []
-    notes: list[str] = []
-    if expected is not None:
-        found = Fingerprint.of(copy.schema())
-        wrong, notes = same(expected, found, stable=copy.capabilities.stable_definitions)
-    wrong += _other_counts(copy, backup, backup.row_counts)
-    if wrong:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    comparison = compare_restored(copy, backup, expected=expected)
+    if comparison.wrong:
         raise BackupError(
-            f"{backup.backup_id} restores to something else than was backed up: {wrong[0]}{more}.",
+            f"{backup.backup_id} restores to something else than was backed up: {describe_wrong(comparison)}.",
             hint="Take another backup: `ci-migrate backup list`",
         )
-    return [f"Note: {note}." for note in notes]
-
-
-def _other_counts(copy: Database, backup: Backup, tables: Collection[str]) -> list[str]:
-    """Which of these tables have another number of rows than the manifest says, in words."""
-    exact = {name: c.rows for name, c in backup.row_counts.items() if c.exact and name in tables}
-    rows = {name: count.rows for name, count in copy.counts(exact, exact=True).items()} if exact else {}
-    return [
-        f"table {name} has {rows.get(name, 'no')} rows, {then} were backed up"
-        for name, then in exact.items()
-        if rows.get(name) != then
-    ]
+    return [f"Note: {note}." for note in (*comparison.exceptions, *comparison.not_compared)]

@@ -76,6 +76,7 @@ class Dumped(Frozen, frozen=True, kw_only=True):
     heads: tuple[tuple[str, ...], ...] = ()
     provider_id: str | None = None  # what a provider's command called it; then it keeps the data
     secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
+    exceptions: tuple[tuple[str, str], ...] = ()  # objects that a restore rightly makes otherwise, and why
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from ci_migrate.model.approvals import (
 )
 from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
 from ci_migrate.model.base import Frozen, canonical_json, decode_foreign, now, sha256_hex
+from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.evidence import (
     CommitPoint,
     Divergence,
@@ -66,6 +67,7 @@ __all__ = [
     "BackupStatus",
     "ColumnContent",
     "CommitPoint",
+    "Comparison",
     "Delta",
     "Diagnosis",
     "Direction",

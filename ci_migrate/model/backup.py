@@ -62,5 +62,6 @@ class Backup(Frozen, frozen=True, kw_only=True):
     encryption: str | None = None  # "age", or None
     provider_id: str | None = None  # what the provider's command called it; then it keeps the data
     secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
+    exceptions: dict[str, str] = {}  # objects that a restore rightly makes otherwise, or not at all, and why
     seconds: float = 0.0
     how_to_restore: str = ""

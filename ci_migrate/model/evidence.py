@@ -3,6 +3,7 @@
 import msgspec
 
 from ci_migrate.model.base import Frozen
+from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.inputs import Inputs
 from ci_migrate.model.schema import Delta, Fingerprint, RowCount, SchemaChange, TableContent
 
@@ -109,8 +110,9 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     rehearsal executed and read beyond the plan's inputs; `made` are files that it made itself, with their sha256.
     """
 
-    proven: bool  # the backup restored, and its fingerprint is the target's
+    proven: bool  # the backup restored, and nothing that `comparison` compared differs
     unproven_reason: str = ""
+    comparison: Comparison = Comparison()  # of the restored copy with the backup
     statements: tuple[Statement, ...] = ()
     stream_digest: str = ""
     commit_points: tuple[CommitPoint, ...] = msgspec.field(default=(), name="rungs")  # its name since 0.1.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
 from ci_migrate.backups.storage import manifest_text
@@ -35,11 +36,10 @@ from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import Intent, authorize, foresee
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.mark import keep_marks
-from ci_migrate.run.run import LedgerRun, Run, bare_schema, restore_copy, translate_errors
+from ci_migrate.run.run import LedgerRun, Run, restore_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
 from ci_migrate.stages.backup import take_backup
-from ci_migrate.stages.dry_run import compare_with_backup
 from ci_migrate.verbs import VERBS
 
 
@@ -112,11 +112,15 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     """
     complete(backup)
     plan = current_plan(run)
-    with restore_copy(run, backup) as copy:
-        wrong = compare_with_backup(backup, plan, bare_schema(copy, plan), copy)
-    if wrong:
-        raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {wrong}.")
-    return f"{backup.backup_id}: restored into a scratch copy; schema, heads and row counts are those of the manifest."
+    with restore_copy(run, backup) as copy, translate_errors(copy):
+        comparison = compare_restored(copy, backup, version_tables=[c.version_table for c in plan.contexts])
+    if comparison.wrong:
+        words = describe_wrong(comparison)
+        raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {words}.")
+    equal = ", ".join(comparison.compared)
+    found = f"{backup.backup_id}: restored into a scratch copy; equal to its manifest: {equal}."
+    notes = [f"Rightly different: {note}." for note in comparison.exceptions]
+    return "\n".join([found, *notes, *(f"Not compared: {note}." for note in comparison.not_compared)])
 
 
 def restoration_of(run: Run, backup: Backup) -> Restoration:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.model import (
+    Comparison,
     Direction,
     Evidence,
     Finding,
@@ -210,9 +211,18 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         if evidence is None:
             yield False, f"{name} was written, but not yet restored."
         elif evidence.proven:
-            yield True, f"{name} was restored into a scratch copy, with the schema of the target."
+            equal = ", ".join(evidence.comparison.compared) or "schema"
+            yield (
+                True,
+                f"{name} was restored into a scratch copy, which is equal to it: {one_line(equal, 200)}.",
+            )
         else:
             yield False, f"{name} is unproven: {one_line(evidence.unproven_reason) or 'no reason given'}"
+        comparison = evidence.comparison if evidence is not None else Comparison()
+        yield from (
+            (True, f"The copy rightly differs: {one_line(words)}.") for words in comparison.exceptions
+        )
+        yield from ((False, f"Not compared: {one_line(words)}.") for words in comparison.not_compared)
     dry_run = report.result("dry-run")
     if evidence is not None and dry_run is not None and dry_run.outcome is Outcome.PASSED:
         ran = sum(statement.repeats for statement in evidence.statements)

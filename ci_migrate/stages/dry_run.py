@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import find_unused
 from ci_migrate.databases.base import Database
@@ -130,7 +131,10 @@ def _rehearse(
 ) -> StageResult:
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)
-    unproven = compare_with_backup(backup, plan, schema, scratch)
+    with translate_errors(scratch):
+        comparison = compare_restored(
+            scratch, backup, version_tables=[c.version_table for c in plan.contexts]
+        )
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )
@@ -150,8 +154,9 @@ def _rehearse(
     evidence = _evidence(run, plan, backup, played, before, after)
     evidence = replace(
         evidence,
-        proven=not unproven,
-        unproven_reason=unproven,
+        proven=comparison.equal,
+        unproven_reason=describe_wrong(comparison),
+        comparison=comparison,
         restore_seconds=restore_seconds,
         way_back=WayBack(
             tried=False,
@@ -341,27 +346,6 @@ def _failure(
         sql=failed.sql,
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
     )
-
-
-def compare_with_backup(backup: Backup, plan: Plan, restored: Schema, scratch: Database) -> str:
-    """Why the restored copy is not what was backed up; "" where it is. Definitions may be deparsed anew."""
-    if backup.fingerprint is None:
-        return "the backup has no fingerprint"
-    recorded = without_version_tables(backup.fingerprint.objects, plan)
-    if backup.partial:  # without the rows of all tables a foreign key can't be restored
-        left_out = ("constraint ", "comment ")
-        recorded = {n: text for n, text in recorded.items() if n in restored or not n.startswith(left_out)}
-    if recorded.keys() != restored.keys():
-        lost = sorted(recorded.keys() - restored.keys())
-        new = sorted(restored.keys() - recorded.keys())
-        return f"missing {', '.join(lost[:5])}" if lost else f"unexpected {', '.join(new[:5])}"
-    if heads_of(scratch, plan) != backup.heads:
-        return f"it is at {show_heads(heads_of(scratch, plan))} instead of {show_heads(backup.heads)}"
-    exact = {table: count for table, count in backup.row_counts.items() if count.exact}
-    found = scratch.counts(exact, exact=True)
-    wrong = [t for t, count in exact.items() if t in found and found[t].rows != count.rows]
-    wrong += [t for t in exact if t not in found]
-    return f"other row counts in {', '.join(sorted(wrong)[:5])}" if wrong else ""
 
 
 def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:

@@ -8,6 +8,7 @@ from ci_migrate.model import (
     Backup,
     ColumnContent,
     CommitPoint,
+    Comparison,
     Diagnosis,
     Direction,
     Evidence,
@@ -91,6 +92,7 @@ def evidence(**changes) -> Evidence:
     objects = {"table users": "1" * 16}
     whole = Evidence(
         proven=True,
+        comparison=Comparison(compared=("schema (31 objects)", "heads", "row counts of 4 tables")),
         statements=(
             statement(1, "3f2a", ADD_EMAIL, 18, "ALTER TABLE users ADD COLUMN email VARCHAR(200)"),
             statement(
