@@ -1,5 +1,6 @@
 """Databases beside the target: made like it, dropped, or put in its place."""
 
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,17 @@ SCRATCH = "ci_migrate_scratch_"
 
 NEW = "_ci_migrate_new_"
 """What stands between a database's name and the label, while a restore builds its successor."""
+
+LISTS = (
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+)
+"""Settings that are lists of names (GUC_LIST_QUOTE): as one literal, ALTER would take them for one name. pg_dumpall
+knows the same six."""
 
 MAINTENANCE = ("postgres", "template1")
 """Where to stand while a database is made, renamed or dropped: as PostgreSQL's own `createdb` does."""
@@ -147,6 +159,7 @@ def _create(name: str, facts: dict[str, Any], *, twin: bool) -> "Composed":
 def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, all_of_them: bool) -> None:
     """`ALTER DATABASE SET` of one database for another; also those for single roles in it."""
     import psycopg
+    from psycopg import sql
 
     settings = admin.execute(
         "SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)"
@@ -156,15 +169,19 @@ def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, 
     ).fetchall()
     for role, setting, value in settings:
         whom = _sql("ROLE {} IN DATABASE {}", role, name) if role else _sql("DATABASE {}", name)
+        values = _split_list(value) if setting in LISTS else [value]
+        spelt = sql.SQL(", ").join(sql.Literal(each) for each in values)
         try:
-            # FROM CURRENT copies the text as it is kept; spelt out, lists such as search_path need quoting of
-            # their own. One transaction each: the value may change what the session may do.
-            with admin.transaction():
-                admin.execute("SELECT set_config(%s, %s, true)", [setting, value])
-                admin.execute(_sql("ALTER ") + whom + _sql(" SET {} FROM CURRENT", setting))
+            admin.execute(_sql("ALTER ") + whom + _sql(" SET {} TO ", setting) + spelt)
         except psycopg.errors.InsufficientPrivilege:
             if all_of_them:
                 raise
+
+
+def _split_list(value: str) -> list[str]:
+    """The names in a list of identifiers, as the server keeps it: `"$user", public`."""
+    found = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', value)
+    return [quoted.replace('""', '"') or bare for quoted, bare in found] or [""]
 
 
 def _copy_grants(admin: "psycopg.Connection[Any]", source: str, name: str, owner: str) -> None:

@@ -107,7 +107,7 @@ def put_guard(access: Access, database: str, roles: Sequence[str] = ()) -> None:
     """
     with access.session() as connection, connection.transaction():
         for statement in (*LIFT, *guard_statements(database, roles)):
-            connection.execute(statement.encode())
+            connection.execute(statement.encode(connection.info.encoding))
 
 
 def lift_guard(access: Access) -> None:

@@ -29,7 +29,7 @@ def write(access: "Access", mark: str) -> None:
     """Put the mark there, in the place of another one; "" takes it away. Raises DatabaseError."""
     statement = statement_of(access, mark)
     with access.session() as connection:
-        connection.execute(statement.encode())
+        connection.execute(statement.encode(connection.info.encoding))
 
 
 def statement_of(access: "Access", mark: str) -> str:

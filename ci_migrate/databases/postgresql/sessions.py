@@ -23,6 +23,19 @@ KEEP_ALIVE = {
 }
 """A dead network is noticed within a minute or so; what the URL says wins."""
 
+OUR_SETTINGS = {
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read\\ committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+}
+"""What our sessions and the client programs are set to, whatever ALTER DATABASE or ALTER ROLE says: with some of them
+nothing could be read or restored. Not `search_path` and `role`: the application's names and rights come from those."""
+
 SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
 """Parameters that never stand in a program's arguments."""
 
@@ -133,20 +146,22 @@ class Access:
 
         Settings go by `options`, behind those that the URL brings: there no `RESET` of a revision can undo them.
         """
-        settings = {**self.settings, **({"default_transaction_read_only": "on"} if read_only else {})}
-        options = [
-            self.parameters.get("options", ""),
-            *(f"-c {name}={value}" for name, value in settings.items()),
-        ]
-        parameters = dict(self.parameters)
+        parameters = {**self.parameters, "client_encoding": "UTF8"}
         if read_only and parameters.get("target_session_attrs") == "read-write":
             parameters["target_session_attrs"] = "primary"  # no session that only reads would do
         return {
             **KEEP_ALIVE,
             **parameters,
             "application_name": self.application_name,
-            "options": " ".join(option for option in options if option),
+            "options": self._options(
+                {**self.settings, **({"default_transaction_read_only": "on"} if read_only else {})}
+            ),
         }
+
+    def _options(self, settings: Mapping[str, str]) -> str:
+        """What a session is set to, behind what the URL says: of two, the later one counts."""
+        ours = (f"-c {name}={value}" for name, value in {**OUR_SETTINGS, **settings}.items())
+        return " ".join(option for option in (self.parameters.get("options", ""), *ours) if option)
 
     def conninfo(self) -> str:
         """A connection string for `pg_dump -d`, without secrets."""
@@ -154,6 +169,7 @@ class Access:
         from psycopg.conninfo import make_conninfo
 
         kept = {name: value for name, value in self.parameters.items() if name not in SECRETS}
+        kept["options"] = self._options({})  # timeouts are the program's own affair
         return make_conninfo("", **kept, application_name=self.application_name)
 
     @contextmanager
@@ -183,6 +199,9 @@ class Access:
             connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
                 **self.arguments(read_only=read_only), autocommit=True
             )
+            if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+                # such a database holds any bytes, and sends none that are no UTF-8 as that; each byte is some LATIN1
+                connection.execute("SET client_encoding = 'LATIN1'")
         except driver.Error as error:
             raise self._unreachable(error) from error
         return connection

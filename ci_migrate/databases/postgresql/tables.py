@@ -69,8 +69,6 @@ def replace_rows(live: Access, source: Access, tables: Sequence[str], unless: Un
 
     with source.session(read_only=True) as theirs, live.session() as ours:
         ours.execute(NO_LIMITS)
-        for connection in (theirs, ours):
-            connection.execute("SET client_encoding = 'UTF8'")
         with theirs.transaction(), ours.transaction():
             for connection in (theirs, ours):
                 pin(connection)
@@ -96,7 +94,7 @@ def replace_rows(live: Access, source: Access, tables: Sequence[str], unless: Un
 
 def _run(connection: "psycopg.Connection[Any]", statement: str) -> None:
     """Names in it were quoted by the server."""
-    connection.execute(statement.encode())
+    connection.execute(statement.encode(connection.info.encoding))
 
 
 def _copy(
@@ -110,8 +108,8 @@ def _copy(
     columns = row[0] if row else None
     if columns is None:
         return
-    out = f"COPY (SELECT {columns} FROM ONLY {their_name}) TO STDOUT".encode()
-    into = f"COPY {name} ({columns}) FROM STDIN".encode()
+    out = f"COPY (SELECT {columns} FROM ONLY {their_name}) TO STDOUT".encode(theirs.info.encoding)
+    into = f"COPY {name} ({columns}) FROM STDIN".encode(ours.info.encoding)
     with (
         theirs.cursor() as reading,
         ours.cursor() as writing,
