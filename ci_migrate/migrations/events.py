@@ -158,10 +158,16 @@ class StatementFailed(WireEvent, frozen=True, tag="statement-failed"):
 
 
 class PragmaInTransaction(WireEvent, frozen=True, tag="pragma-in-transaction"):
-    """SQLite: PRAGMA foreign_keys inside a transaction, which does nothing."""
+    """SQLite: PRAGMA foreign_keys inside a transaction, which does nothing.
+
+    `first`: the revision sent nothing before it, so that somebody else began the transaction.
+    """
 
     revision: str | None
     sql: str
+    first: bool
+    file: str | None
+    line: int | None
 
 
 class Committing(WireEvent, frozen=True, tag="committing"):

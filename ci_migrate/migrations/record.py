@@ -81,7 +81,7 @@ class Recorder:
     statements: dict[Key, Statement] = field(default_factory=dict)
     commit_points: list[CommitPoint] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    pragmas: list[str | None] = field(default_factory=list)
+    pragmas: list[events.PragmaInTransaction] = field(default_factory=list)
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Recorder:
             case events.RefusedConnection():
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
-                self.pragmas.append(event.revision)
+                self.pragmas.append(event)
             case _:
                 pass
         return None

@@ -377,14 +377,20 @@ def _tables(before: dict[str, TableContent], after: dict[str, TableContent]) -> 
 
 
 def _pragmas(recorder: Recorder, plan: Plan) -> Iterable[Finding]:
-    for revision in dict.fromkeys(recorder.pragmas):
-        script = plan.revision(revision) if revision else None
+    for event in {(e.revision, e.first): e for e in recorder.pragmas}.values():
+        script = plan.revision(event.revision) if event.revision else None
         yield Finding(
             code="CM103",
             name="pragma-in-transaction",
             severity=Severity.WARNING,
-            message="PRAGMA foreign_keys inside a transaction does nothing on SQLite. Put it first in the revision.",
-            revision=revision,
+            message="PRAGMA foreign_keys inside a transaction does nothing on SQLite. "
+            + (
+                "env.py has begun one before the revision starts: send the PRAGMA in env.py, on the connection, "
+                "ahead of context.begin_transaction()."
+                if event.first
+                else "Put it first in the revision."
+            ),
+            revision=event.revision,
             file=script.file if script else None,
-            line=1 if script else None,
+            line=(event.line or 1) if script else None,
         )

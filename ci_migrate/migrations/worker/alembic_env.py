@@ -286,6 +286,7 @@ class Contexts:
             state.revision = revision.revision if revision is not None else None
             state.blame.revision_file = file = revision.path if revision is not None else None
             state.stamped = False
+            state.before_revision = state.position
             session = state.of_context.get(number)
             if session is not None:
                 session.revision, session.stamped = state.revision, False
@@ -390,6 +391,9 @@ def run_env(state: State, recorder: Recorder, config: Any, script: Any) -> None:
         if connection is not None:
             recorder.wrap_dialect(connection.dialect)
             if connection.dialect.name == "sqlite":
+                session = state.session_of(connection.connection)
+                if session is not None:
+                    session.migrates = True
                 # whatever env.py says (it passes its own default): each revision in a real transaction
                 keywords["transactional_ddl"] = True
             if connection.dialect.name == "sqlite" or request.get("each_revision"):

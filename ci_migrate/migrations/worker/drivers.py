@@ -48,11 +48,12 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
         if target is not None:
             database, args = target, args[:6]
             kwargs.pop("uri", None)
+        meant = wall.sqlite.entry_number(file)
+        if meant is not None:
+            wall.sqlite.on_connect(str(wall.entries[meant]["name"]))
         connection = original(database, *args, **kwargs)
-        if target == ":memory:":
-            meant = wall.sqlite.entry_number(file)
-            if meant is not None:
-                connection.execute(f"PRAGMA application_id={STANDS_IN + meant:d}")
+        if target == ":memory:" and meant is not None:
+            connection.execute(f"PRAGMA application_id={STANDS_IN + meant:d}")
         authorize(wall, connection, reading=wall.sqlite.only_reads(target or file))
         if file:
             prepare_sqlite(wall, connection, target or file)

@@ -9,6 +9,11 @@ from typing import Any
 from .channel import Stopped
 from .state import State
 
+BUSY = (
+    " (by another connection of this process, which has written and not committed: send both by op.get_bind(), or"
+    " commit the one first)"
+)
+
 
 def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     """What went wrong, and where in the project."""
@@ -23,6 +28,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     place = state.blame.find_culprit(frames)
     message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
+    if sqlstate(error) == "SQLITE_BUSY" and state.locked_by_us:
+        message += BUSY
     if kind in ("command", "refused"):
         message = str(error).splitlines()[0] if str(error) else message
     if state.inputs.refused:  # whatever the project made of it

@@ -9,12 +9,11 @@ from typing import Any
 
 from .channel import Refused
 from .failure import error_words, sqlstate
+from .sqlite_transactions import SQLiteTransactions, foreign_key_violations
 from .state import Session, State, driver_connection, in_transaction, raw_connection
 from .statements import (
-    FOREIGN_KEYS,
     IMPLICIT_COMMIT,
     MYSQL,
-    NO_BEGIN,
     NO_CHANGE,
     OF_SESSION,
     TRANSACTION,
@@ -34,6 +33,7 @@ class Recorder:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.transactions = SQLiteTransactions(state)
         self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
         self.asked: set[tuple[Any, ...]] = set()  # what the probe has looked at
 
@@ -49,6 +49,7 @@ class Recorder:
         event.listen(Engine, "before_cursor_execute", self.before_execute, retval=True)
         event.listen(Engine, "after_cursor_execute", self.after_execute)
         event.listen(Engine, "handle_error", self.on_error)
+        self.state.wall.sqlite.on_connect = self.transactions.give_way
 
     def on_pool_connect(self, connection: Any, _record: Any) -> None:
         """A pool has a new connection: is it one to a database that it may be?"""
@@ -66,8 +67,6 @@ class Recorder:
                 connection.rollback()
         autocommit = self.state.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
         self.state.sessions[id(connection)] = Session(entry, connection, autocommit)
-        if sqlite:
-            connection.isolation_level = None
 
     # -- commits and rollbacks
 
@@ -76,6 +75,9 @@ class Recorder:
         if getattr(dialect, "_ci_migrate", False):
             return
         dialect._ci_migrate = True
+        sqlite = dialect.name == "sqlite"
+        if sqlite:
+            self.transactions.dialect = dialect
         do_commit, do_rollback, set_level = (
             dialect.do_commit,
             dialect.do_rollback,
@@ -93,6 +95,7 @@ class Recorder:
                 self.report_commit(session)
             else:
                 do_commit(connection)
+                self.transactions.forget(session)
 
         def rollback(connection: Any) -> None:
             session = self.state.session_of(connection)
@@ -109,6 +112,8 @@ class Recorder:
                     at=self.state.clock(),
                 )
             do_rollback(connection)
+            if session is not None:
+                self.transactions.forget(session)
 
         def set_isolation_level(connection: Any, level: str) -> None:
             set_level(connection, level)
@@ -118,8 +123,6 @@ class Recorder:
                 self.state.levels[id(raw)] = str(level)
             else:
                 session.autocommit = str(level).upper() == "AUTOCOMMIT"
-            if dialect.name == "sqlite":
-                raw.isolation_level = None
 
         dialect.do_commit, dialect.do_rollback, dialect.set_isolation_level = (
             commit,
@@ -140,6 +143,8 @@ class Recorder:
                 cursor.close()
             # it has one without a statement that we saw where a function or a raw cursor has written
             session.dirty = session.dirty or fields["xid"] is not None
+        if dialect.name == "sqlite":
+            session.dirty = self.transactions.has_changed(raw, session)
         if not session.dirty:
             return False
         if dialect.name in MYSQL and self.state.marker:
@@ -185,6 +190,7 @@ class Recorder:
         """It is committed: tell the parent, and wait for its word."""
         session.dirty = False
         session.probed.clear()
+        self.transactions.forget(session)
         context, revision, complete = self.state.place_of(session)
         self.state.channel.ask(
             "committed",
@@ -200,6 +206,14 @@ class Recorder:
             session.revision = None
         if self.state.stamped:
             self.state.revision = self.state.blame.revision_file = None
+
+    def report_if_changed(self, dialect: Any, session: Session) -> None:
+        """It is committed by itself."""
+        if dialect.name != "sqlite" or self.transactions.has_changed(session.connection, session):
+            self.report_commit(session)
+        else:
+            session.dirty = False
+            self.transactions.forget(session)
 
     # -- statements
 
@@ -223,10 +237,10 @@ class Recorder:
         if mysql:
             self.settle(conn.dialect, session)
         raw = raw_connection(conn.connection)
-        if session.dirty and in_transaction(raw) is False:
-            self.report_commit(session)  # by a raw cursor, behind SQLAlchemy's back
+        if (session.dirty or sqlite) and in_transaction(raw) is False:
+            self.report_if_changed(conn.dialect, session)  # by a raw cursor, behind SQLAlchemy's back
         if sqlite:
-            self.prepare_statement(raw, session, statement)
+            self.transactions.prepare_statement(raw, session, statement)
         if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
             conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
         if only_reads(statement):
@@ -255,7 +269,9 @@ class Recorder:
             exact=self.state.constants.bind(file, statement, parameters, executemany),
         )
         self.state.position += 1
-        if not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
+        if sqlite:
+            self.transactions.note(session, statement)
+        elif not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
             session.dirty = True
         self.started[id(cursor)] = (self.state.position, time.monotonic(), file is not None)
         if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
@@ -271,26 +287,6 @@ class Recorder:
         earlier = self.state.of_context.get(self.state.context)
         if earlier is not None and self.state.stamped and earlier.dirty and earlier.entry != session.entry:
             dialect.do_commit(earlier.connection)
-
-    def prepare_statement(self, raw: Any, session: Session, statement: str) -> None:
-        """SQLite: begin a real transaction before the first statement that is no PRAGMA and no transaction control."""
-        match = FOREIGN_KEYS.match(statement)
-        if match:
-            if in_transaction(raw):
-                self.state.channel.send(
-                    "pragma-in-transaction", revision=self.state.revision, sql=statement[:200]
-                )
-            elif match.group(1).lower() not in ("off", "0", "false", "no"):
-                session.violations = None
-            elif session.violations is None:
-                session.violations = foreign_key_violations(raw)
-        if NO_BEGIN.match(statement) or only_reads(statement) or session.autocommit or in_transaction(raw):
-            return
-        if raw.isolation_level is not None:  # a connect listener of the application's
-            raw.isolation_level = None
-        cursor = raw.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
-        cursor.close()
 
     def after_execute(
         self, conn: Any, cursor: Any, statement: str, _parameters: Any, _context: Any, _executemany: bool
@@ -312,8 +308,9 @@ class Recorder:
         )
         if conn.dialect.name in MYSQL and getattr(cursor, "description", None):
             tell_transaction(driver_connection(raw_connection(conn.connection)))
-        if session is not None and session.dirty and is_committed_by_itself(conn, session, statement):
-            self.report_commit(session)
+        sent = session is not None and (session.dirty or conn.dialect.name == "sqlite")
+        if session is not None and sent and is_committed_by_itself(conn, session, statement):
+            self.report_if_changed(conn.dialect, session)
 
     def probe(self, conn: Any, session: Session, statement: str) -> list[list[str]] | None:
         """What the session itself answers after a statement, without what it answered before in this transaction.
@@ -341,8 +338,10 @@ class Recorder:
         # `context.cursor` is documented, and missing
         cursor = getattr(context.execution_context, "cursor", None)
         started = self.started.pop(id(cursor), None)
+        error = context.original_exception
+        if sqlstate(error) == "SQLITE_BUSY" and context.connection is not None:
+            self.transactions.look_for_lock(self.state.session_of(context.connection.connection))
         if started is not None:
-            error = context.original_exception
             self.state.channel.send(
                 "statement-failed",
                 position=started[0],
@@ -364,18 +363,6 @@ def send_nothing(statement: str, mysql: bool, executemany: bool) -> tuple[str, A
     """What is sent in place of a statement that must not run: it gives no rows."""
     nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
     return (statement, []) if executemany else (nothing, ())
-
-
-def foreign_key_violations(raw: Any) -> set[tuple[Any, ...]]:
-    """The rows whose foreign keys lead nowhere; none where SQLite can't tell (a parent table is missing)."""
-    cursor = raw.cursor()
-    try:
-        cursor.execute("PRAGMA foreign_key_check")
-        return {tuple(row) for row in cursor.fetchall()}
-    except Exception:
-        return set()
-    finally:
-        cursor.close()
 
 
 def tell_transaction(driver: Any) -> None:

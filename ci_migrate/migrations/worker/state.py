@@ -26,6 +26,16 @@ class Session:
         self.revision: str | None = None  # the last one that ran there
         self.stamped = True
         self.probed: set[tuple[str, ...]] = set()  # what the probe gave since the last commit
+        # SQLite
+        self.migrates = (
+            False  # env.py configured a migration context on it: each revision is a transaction there
+        )
+        self.begun = False  # the open transaction is ours; plain Alembic would have committed what is in it
+        self.version: int | None = (
+            None  # SQLite's schema_version before the first statement since the last commit
+        )
+        self.changes: int | None = 0  # rows that it had changed at its last commit
+        self.sets_file = False  # a PRAGMA since the last commit changed what the file says of itself
 
 
 class State:
@@ -45,7 +55,9 @@ class State:
         self.context = 0
         self.revision: str | None = None
         self.stamped = True
+        self.before_revision = 0  # the position before its first statement
         self.measuring = 0.0  # seconds that went into probes: they are nobody's hold time
+        self.locked_by_us = False  # SQLite: a statement met the lock of another connection of this process
         self.internal = False  # what is sent now is ours
         self.loading = False  # the revision scripts
         # asked after each new statement inside a transaction

@@ -47,12 +47,37 @@ HARMLESS = re.compile(
 """Words and functions that change nothing. A function that is not named here may do anything."""
 
 NO_BEGIN = re.compile(
-    COMMENTS + r"(PRAGMA|ATTACH|DETACH|VACUUM|BEGIN|COMMIT|END|ROLLBACK|RELEASE)\b", re.IGNORECASE | re.DOTALL
+    COMMENTS + r"(PRAGMA|ATTACH|DETACH|VACUUM|BEGIN|COMMIT|END|ROLLBACK|RELEASE|SELECT|VALUES|EXPLAIN)\b",
+    re.IGNORECASE | re.DOTALL,
 )
+"""SQLite: what needs no transaction, or may not be in one."""
+
 TRANSACTION = re.compile(
     COMMENTS + r"(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|START\s+TRANSACTION)\b",
     re.IGNORECASE | re.DOTALL,
 )
+IN_NO_TRANSACTION = re.compile(
+    COMMENTS
+    + r"(?:VACUUM|ATTACH|DETACH|BEGIN|PRAGMA\s+(?:\w+\.)?(?:journal_mode|synchronous|temp_store|locking_mode)\s*[=(])",
+    re.IGNORECASE | re.DOTALL,
+)
+"""SQLite: what fails in a transaction, or does nothing there."""
+
+DRIVER_BEGINS = re.compile(
+    COMMENTS + r"(?:INSERT|UPDATE|DELETE|REPLACE|SAVEPOINT)\b", re.IGNORECASE | re.DOTALL
+)
+"""Where Python's sqlite3 begins a transaction of its own accord, and SQLite itself."""
+
+CHANGES_NOTHING = re.compile(
+    COMMENTS + r"(?:PRAGMA\b(?!\s+(?:\w+\.)?(?:user_version|application_id|schema_version)\s*[=(])"
+    r"|(?:SELECT|VALUES|EXPLAIN|ATTACH|DETACH|VACUUM)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""SQLite: what has no part in a commit."""
+
+SETS_FILE = re.compile(COMMENTS + r"PRAGMA\b", re.IGNORECASE | re.DOTALL)
+"""Of what changes something."""
+
 FOREIGN_KEYS = re.compile(
     COMMENTS + r"PRAGMA\s+(?:\w+\.)?foreign_keys\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE | re.DOTALL
 )

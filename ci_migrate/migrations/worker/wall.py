@@ -11,7 +11,7 @@ before anybody else can use it.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 from .channel import Channel, Refused, Stopped
@@ -118,6 +118,8 @@ class SQLiteWall:
 
     def __init__(self, wall: Wall) -> None:
         self.wall = wall
+        self.on_connect: Callable[[str], None] = lambda _entry: None
+        """Called with the name of a database ahead of each connection to it."""
 
     def target(self, file: str) -> str | None:
         """The file to open instead, None for the one asked for."""
