@@ -431,7 +431,8 @@ def test_isolation_levels(url, tmp_path, level):
     )
     zoo = new_zoo(tmp_path, url, SYNC + more)
     migrated(zoo)
-    assert ("first" in zoo.tables) == (level == "AUTOCOMMIT")
+    # sqlite3 begins no transaction before DDL: plain Alembic keeps the table as well
+    assert ("first" in zoo.tables) == (level == "AUTOCOMMIT" or zoo.dialect == "sqlite")
 
 
 def test_autocommit_block(url, tmp_path):

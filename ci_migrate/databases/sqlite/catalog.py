@@ -272,12 +272,26 @@ _SHADOWS = (
 )
 
 
+def all_rows(connection: sqlite3.Connection) -> list[Row]:
+    """What has SQL, without sqlite_* and our mark. Bytes that are no UTF-8, as in a DEFAULT, are written in hex."""
+    factory, connection.text_factory = connection.text_factory, _text
+    try:
+        rows: list[Row] = connection.execute(
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
+            f" WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_' AND name != '{MARK}'"
+        ).fetchall()
+    finally:
+        connection.text_factory = factory
+    return rows
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "backslashreplace")
+
+
 def user_rows(connection: sqlite3.Connection) -> list[Row]:
-    """What the user made: without sqlite_*, the tables in which virtual tables keep their data, and our mark."""
-    rows: list[Row] = connection.execute(
-        "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
-        f" WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_' AND name != '{MARK}'"
-    ).fetchall()
+    """What the user made: as `all_rows`, without the tables in which virtual tables keep their data."""
+    rows = all_rows(connection)
     virtual = [(name, sql) for kind, name, _, sql in rows if kind == "table" and is_virtual(sql)]
     if not virtual:
         return rows

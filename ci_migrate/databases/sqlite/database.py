@@ -1,5 +1,6 @@
 """SQLite: one file. Sessions of our own go through sqlite3, copies through its online backup API."""
 
+import errno
 import glob
 import os
 import re
@@ -414,7 +415,11 @@ def _hint(error: sqlite3.Error) -> str:
         return "Another connection holds it: end what writes to it, then run again."
     if code == sqlite3.SQLITE_CORRUPT:
         return "It is damaged: `.recover` of the sqlite3 shell may save what is left."
-    return "Look at the file, its folder and the free space, then run again."
+    if code == sqlite3.SQLITE_FULL:
+        return "Make room there, then run again."
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return "Look at the file, its folder and their rights, then run again."
+    return ""
 
 
 @contextmanager
@@ -424,5 +429,8 @@ def _space(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BackupError(
-            f"Writing in {folder} failed: {error.strerror or error}.", hint="Make room there, then run again."
+            f"Writing in {folder} failed: {error.strerror or error}.",
+            hint="Make room there, then run again."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "Look at the folder and its rights, then run again.",
         ) from error

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy import URL
 
+from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -121,6 +122,7 @@ def check(path: Path, what: str) -> None:
     with closing(open_finished(path)) as connection:
         # A CHECK that the rows break, or one that calls the application's functions, is no damage.
         connection.execute("PRAGMA ignore_check_constraints=ON")
+        add_stand_ins(connection, collations=False)
         try:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.OperationalError as error:

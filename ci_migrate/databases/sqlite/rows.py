@@ -7,11 +7,15 @@ from hashlib import blake2b
 from typing import Any
 
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
+from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
 from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.model import ColumnContent, RowCount, TableContent
 
 DIGEST_LIMIT = 1_000_000
 """Rows above which a table is only counted."""
+
+VIRTUAL = 2
+"""`hidden` of a column that is computed when it is read."""
 
 _BATCH = 1000
 _MODULUS = 1 << 64
@@ -24,7 +28,8 @@ class _Text(bytes):
 
 
 def counts(connection: sqlite3.Connection, tables: Iterable[str] | None) -> dict[str, RowCount]:
-    """Rows of these tables (all if None), exact; tables that do not exist are left out."""
+    """Rows of these tables (all if None), exact; tables that do not exist are left out. `connection` writes none."""
+    add_stand_ins(connection, collations=True)
     found = {}
     for name, virtual in _tables(connection, tables):
         try:
@@ -37,8 +42,14 @@ def counts(connection: sqlite3.Connection, tables: Iterable[str] | None) -> dict
     return found
 
 
-def contents(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, TableContent]:
-    """What these tables hold; tables that do not exist are left out, virtual ones too."""
+def contents(
+    connection: sqlite3.Connection, tables: Iterable[str], *, writes: bool = False
+) -> dict[str, TableContent]:
+    """What these tables hold; tables that do not exist are left out, virtual ones too.
+
+    So are VIRTUAL columns that are computed by functions of the application: they hold nothing.
+    """
+    add_stand_ins(connection, collations=not writes)
     wanted = [name for name, virtual in _tables(connection, tables) if not virtual]
     factory, connection.text_factory = connection.text_factory, _Text
     try:
@@ -57,8 +68,13 @@ def _tables(connection: sqlite3.Connection, tables: Iterable[str] | None) -> lis
 
 
 def _content(connection: sqlite3.Connection, table: str) -> TableContent:
-    listed = connection.execute("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden != 1", (table,))
-    names = sorted(row[0].decode() for row in listed)
+    names = _columns(connection, table, 1)
+    try:
+        connection.execute(
+            f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)} LIMIT 1"
+        ).fetchone()
+    except sqlite3.OperationalError:
+        names = _columns(connection, table, VIRTUAL)
     source = f"FROM main.{quote(table)}"
     rows = int(connection.execute(f"SELECT count(*) {source}").fetchone()[0])
     if rows > DIGEST_LIMIT:
@@ -84,6 +100,11 @@ def _content(connection: sqlite3.Connection, table: str) -> TableContent:
         for name, n, s in zip(names, present, sums, strict=True)
     }
     return TableContent(rows=rows, digest=f"{total % _MODULUS:016x}", columns=columns)
+
+
+def _columns(connection: sqlite3.Connection, table: str, but: int) -> list[str]:
+    listed = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden NOT IN (1, ?)"
+    return sorted(row[0].decode() for row in connection.execute(listed, (table, but)))
 
 
 def _tag(value: Any) -> bytes:
