@@ -21,7 +21,7 @@ _CALLED = re.compile(rf"{_NAME}{_SPACE}*\(|\b(REGEXP|MATCH)\b", re.DOTALL | re.I
 _COLLATE = re.compile(rf"\bCOLLATE{_SPACE}+{_NAME}", re.DOTALL | re.IGNORECASE)
 
 BUILT_IN = frozenset({"binary", "nocase", "rtrim"})
-"""`pragma_collation_list` has those too that a schema only names."""
+"""SQLite lists among its collations those too that a schema only names."""
 
 
 def unknown(connection: sqlite3.Connection, statements: Iterable[str]) -> tuple[set[str], set[str]]:
