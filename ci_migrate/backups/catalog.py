@@ -177,6 +177,8 @@ class Catalog:
             identity=identity,
             tables=tables,
             row_counts=dumped.row_counts,
+            contents=dumped.contents,
+            not_digested=dumped.not_digested,
             fingerprint=Fingerprint.of(dumped.schema),
             encryption=AGE if encrypted else None,
             provider_id=dumped.provider_id,

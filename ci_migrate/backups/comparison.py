@@ -1,12 +1,14 @@
 """Is a restored copy what was backed up? The one answer for dry run, `backup verify --restore` and restore."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ci_migrate.databases.base import Database
-from ci_migrate.model import Backup, Comparison, Fingerprint, VersionTable
+from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
 
 SEVERAL = 5
 """Names that are listed at most before the rest is counted."""
+
+UNSEEN = "the session that reads the copy does not see all of it"
 
 NOT_IN_A_PART = ("constraint ", "comment ")
 """Kinds of objects that a backup of single tables may lack: without the other rows a foreign key can't be restored."""
@@ -37,17 +39,68 @@ def compare_restored(
 
 
 def compare_contents(copy: Database, backup: Backup, tables: Collection[str]) -> Comparison:
-    """Compare what tables of a restored copy hold with what the manifest says that they held."""
-    exact = {name: c.rows for name, c in backup.row_counts.items() if c.exact and name in tables}
-    rows = {name: count.rows for name, count in copy.counts(exact, exact=True).items()} if exact else {}
-    wrong = tuple(
-        f"table {name} has {rows.get(name, 'no')} rows, {then} were backed up"
-        for name, then in exact.items()
-        if rows.get(name) != then
+    """Compare what tables of a restored copy hold with what the manifest says that they held.
+
+    By digests where the manifest has them; what it has not is counted, where it knows the exact number of rows.
+    """
+    then = {
+        n: content for n, content in backup.contents.items() if n in tables and content.digest is not None
+    }
+    found = copy.contents(then) if then else {}
+    unseen = {n: UNSEEN for n, content in found.items() if content.digest is None}
+    exact = {n: c.rows for n, c in backup.row_counts.items() if c.exact and n in tables and n not in unseen}
+    rest = [n for n in exact if n not in found]
+    rows = {n: count.rows for n, count in copy.counts(rest, exact=True).items()} if rest else {}
+    rows |= {n: content.rows for n, content in found.items()}
+    wrong = [_how_rows(n, count, rows.get(n)) for n, count in exact.items() if rows.get(n) != count]
+    same = {
+        n: content for n, content in found.items() if n not in unseen and rows[n] == exact.get(n, rows[n])
+    }
+    wrong += [how for n, content in same.items() if (how := _how_content(n, then[n], content))]
+    if wrong:
+        return Comparison(wrong=tuple(wrong))
+    compared = (
+        f"rows of {_plural(len(same), 'table')} by digest" if same else "",
+        f"row counts of {_plural(len(rest), 'table')}" if rest else "",
     )
     return Comparison(
-        compared=() if wrong or not exact else (f"row counts of {_plural(len(exact), 'table')}",), wrong=wrong
+        compared=tuple(words for words in compared if words),
+        not_compared=_describe_not_digested(backup, tables, unseen),
     )
+
+
+def _describe_not_digested(
+    backup: Backup, tables: Collection[str], unseen: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Whose contents were not compared, each reason once."""
+    if not backup.contents and backup.row_counts:
+        return ("rows by their digests: the backup has none, they were only counted",)
+    reasons = {n: why for n, why in backup.not_digested.items() if n in tables or n not in backup.row_counts}
+    by_reason: dict[str, list[str]] = {}
+    for name, why in {**reasons, **unseen}.items():
+        by_reason.setdefault(why, []).append(name)
+    return tuple(f"{_several(names)}: {why}" for why, names in by_reason.items())
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SEVERAL} more" if len(names) > SEVERAL else ""
+    return f"{', '.join(names[:SEVERAL])}{more}"
+
+
+def _how_content(name: str, then: TableContent, now: TableContent) -> str:
+    """How a table of the copy differs, with the columns that do; "" where it does not."""
+    if now.rows != then.rows:
+        return _how_rows(name, then.rows, now.rows)
+    columns = sorted(
+        n for n in then.columns.keys() | now.columns.keys() if then.columns.get(n) != now.columns.get(n)
+    )
+    if columns:
+        return f"table {name} has other values in {_several(columns)}"
+    return f"table {name} has the same values in other rows" if now.digest != then.digest else ""
+
+
+def _how_rows(name: str, then: int, now: int | None) -> str:
+    return f"table {name} has {'no' if now is None else now} rows, {then} were backed up"
 
 
 def describe_wrong(comparison: Comparison) -> str:
@@ -87,10 +140,7 @@ def _compare_schema(copy: Database, backup: Backup, expected: Fingerprint | None
 def _describe_reworded(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
-    more = f" and {len(names) - SEVERAL} more" if len(names) > SEVERAL else ""
-    return (
-        f"definitions that the engine writes differently after a restore: {', '.join(names[:SEVERAL])}{more}",
-    )
+    return (f"definitions that the engine writes differently after a restore: {_several(names)}",)
 
 
 def _how(name: str, recorded: dict[str, str], found: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from sqlalchemy import URL, Engine
 
 from ci_migrate.errors import RefusedError, UsageError
@@ -66,10 +67,16 @@ class Lock(Protocol):
 
 
 class Dumped(Frozen, frozen=True, kw_only=True):
-    """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows."""
+    """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows.
+
+    So are `contents`, computed by the server; `not_digested` are tables, and what else holds data, whose contents are
+    not among them, and why.
+    """
 
     schema: Schema
     row_counts: dict[str, RowCount]
+    contents: dict[str, TableContent] = msgspec.field(default_factory=dict)
+    not_digested: dict[str, str] = msgspec.field(default_factory=dict)
     engine_version: str
     tool_version: str
     how_to_restore: str

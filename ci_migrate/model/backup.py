@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.plan import Identity
-from ci_migrate.model.schema import Fingerprint, RowCount
+from ci_migrate.model.schema import Fingerprint, RowCount, TableContent
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
@@ -33,7 +33,9 @@ class BackupFile(Frozen, frozen=True, kw_only=True):
 class Backup(Frozen, frozen=True, kw_only=True):
     """The manifest of a backup. Written last: no manifest, no backup.
 
-    `revision` is what the data is at, `migration_version` where the migration was going to.
+    `revision` is what the data is at, `migration_version` where the migration was going to. `contents` and `row_counts`
+    are what the server itself held at the moment that the dump shows; without `contents` (a provider's, or one of
+    version 0.1.0) rows can only be counted.
     """
 
     format: int = 1
@@ -57,6 +59,8 @@ class Backup(Frozen, frozen=True, kw_only=True):
     tables: tuple[str, ...] = ()
     partial: bool = False  # the rows of `tables` alone, with the whole schema
     row_counts: dict[str, RowCount] = {}
+    contents: dict[str, TableContent] = {}  # of tables that were digested whole
+    not_digested: dict[str, str] = {}  # tables, and what else holds data, and why it was not digested
     fingerprint: Fingerprint | None = None
     files: tuple[BackupFile, ...] = ()
     encryption: str | None = None  # "age", or None

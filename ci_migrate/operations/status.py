@@ -97,7 +97,9 @@ def status(run: Run) -> Status:
         diagnosis=diagnosis,
         outside=tuple(outside),
         proven=proven
-        and msgspec.structs.replace(proven, fingerprint=None, row_counts={}, files=(), tables=()),
+        and msgspec.structs.replace(
+            proven, fingerprint=None, row_counts={}, contents={}, files=(), tables=()
+        ),
         proven_age=(now() - proven.backup_time).total_seconds() if proven else None,
         trouble=trouble.what if trouble else "",
         next=advice,

@@ -231,7 +231,9 @@ def backup_list(caller: Viewer) -> Response:
     """The backups of the target, the oldest first; half-written ones are FAILED."""
     found = caller.target.backups().values()
     restored = _restored(caller.target.book())
-    short = (msgspec.structs.replace(b, fingerprint=None, row_counts={}, files=()) for b in found)
+    short = (
+        msgspec.structs.replace(b, fingerprint=None, row_counts={}, contents={}, files=()) for b in found
+    )
     return _json([backup_body(b, restored=b.backup_id in restored) for b in short])
 
 

@@ -243,9 +243,11 @@ class MemoryDatabase:
             data = copy.serialize()
             (into / PAYLOAD).write_bytes(zlib.compress(data, 1))
             progress(len(data), len(data))
+            counted = sqlite_rows.counts(copy, None)
             return Dumped(
                 schema=Catalog().schema(copy, None),
-                row_counts=sqlite_rows.counts(copy, None),
+                row_counts=counted,
+                contents=sqlite_rows.contents(copy, counted),
                 heads=tuple(tuple(sorted(_versions(copy, table.name))) for table in version_tables),
                 engine_version=f"SQLite {sqlite3.sqlite_version}",
                 tool_version="serialize",

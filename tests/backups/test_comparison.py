@@ -58,7 +58,7 @@ def test_equal(copy: SQLite, backup: Backup) -> None:
     found = compare(copy, backup)
     assert found.equal
     assert (found.exceptions, found.not_compared) == ((), ())
-    assert found.compared[:2] == ("schema (7 objects)", "heads")
+    assert found.compared == ("schema (7 objects)", "heads", "rows of 2 tables by digest")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,11 @@ def test_equal(copy: SQLite, backup: Backup) -> None:
         ("CREATE INDEX other ON users (id)", "index users.other is new"),
         ("UPDATE alembic_version SET version_num = '77c1'", "it is at 77c1 instead of 3f2a"),
         ("DELETE FROM users WHERE id = 2", "table users has 1 rows, 2 were backed up"),
+        ("UPDATE users SET email = 'c' WHERE id = 2", "table users has other values in email"),
+        (
+            "UPDATE users SET email = CASE email WHEN 'a' THEN 'b' ELSE 'a' END",
+            "the same values in other rows",
+        ),
     ],
 )
 def test_wrong(copy: SQLite, backup: Backup, statement: str, wrong: str) -> None:
@@ -102,6 +107,13 @@ def test_a_backup_without_fingerprint_compares_no_schema(copy: SQLite, backup: B
     found = compare(copy, replace(backup, fingerprint=None))
     assert found.not_compared == ("schema: the backup has no fingerprint",)
     assert not any("schema" in words for words in found.compared)
+
+
+def test_a_backup_without_digests_says_that_rows_were_only_counted(copy: SQLite, backup: Backup) -> None:
+    found = compare(copy, replace(backup, contents={}))
+    assert found.equal
+    assert found.compared[-1] == "row counts of 2 tables"
+    assert found.not_compared == ("rows by their digests: the backup has none, they were only counted",)
 
 
 def test_many_differences_are_counted(copy: SQLite, backup: Backup) -> None:

@@ -249,6 +249,10 @@ class CompositeDatabase:
             row_counts={
                 name_of(n, t): count for n, part in parts.items() for t, count in part.row_counts.items()
             },
+            contents={name_of(n, t): held for n, part in parts.items() for t, held in part.contents.items()},
+            not_digested={
+                name_of(n, t): w for n, part in parts.items() for t, w in part.not_digested.items()
+            },
             engine_version=main.engine_version,
             tool_version=main.tool_version,
             how_to_restore=" ".join(

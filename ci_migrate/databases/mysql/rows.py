@@ -1,7 +1,7 @@
 """What MySQL's and MariaDB's tables hold: rows, values per column, digests. All of it is counted on the server."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
 from ci_migrate.databases.mysql.flavours import Flavour
@@ -47,51 +47,87 @@ def read_counts(
     return dict(sorted(found.items()))
 
 
+class Table(NamedTuple):
+    """A table that holds rows: what `counts` calls it, its name, its columns by name with type and character set."""
+
+    key: str
+    name: str
+    columns: tuple[tuple[str, str, str], ...]
+
+
+def list_tables(cursor: "Cursor", database: str, wanted: Collection[str] | None = None) -> list[Table]:
+    """The tables that are called so (all if None), sorted by key, which is that of `counts`."""
+    cursor.execute(
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
+        " WHERE TABLE_SCHEMA = %s",
+        [database],
+    )
+    columns: dict[str, list[tuple[str, str, str]]] = {}
+    for table, column, kind, charset in cursor.fetchall():
+        columns.setdefault(str(table), []).append((str(column), str(kind).lower(), str(charset or "")))
+    return [
+        Table(key, name, tuple(sorted(columns.get(name, ()))))
+        for key, name in tables_of(cursor, database)
+        if wanted is None or key in wanted
+    ]
+
+
 def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dict[str, TableContent]:
     """Rows, values and digests of some tables, one pass over each."""
-    wanted = set(tables)
-    contents: dict[str, TableContent] = {}
     flavour = read_flavour(cursor)
-    for key, table in tables_of(cursor, database):
-        if key not in wanted:
-            continue
-        cursor.execute(
-            "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS"
-            " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
-            [database, table],
-        )
-        columns = sorted((str(name), str(kind).lower()) for name, kind in cursor.fetchall())
-        cursor.execute(_content_query(flavour, database, table, columns))
-        rows, whole, *each = cursor.fetchone() or (0, 0)
-        contents[key] = TableContent(
-            rows=int(rows),
-            digest=str(whole),
-            columns={
-                name: ColumnContent(values=int(each[2 * n]), digest=str(each[2 * n + 1]))
-                for n, (name, _) in enumerate(columns)
-            },
-        )
-    return contents
+    found = list_tables(cursor, database, set(tables))
+    return {table.key: read_content(cursor, flavour, database, table) for table in found}
 
 
-def _content_query(flavour: Flavour, database: str, table: str, columns: Sequence[tuple[str, str]]) -> str:
+def read_content(cursor: "Cursor", flavour: Flavour, database: str, table: Table) -> TableContent:
+    """Rows, values and digests of a table."""
+    cursor.execute(_content_query(flavour, database, table))
+    rows, whole, *each = cursor.fetchone() or (0, 0)
+    return TableContent(
+        rows=int(rows),
+        digest=str(whole),
+        columns={
+            name: ColumnContent(values=int(each[2 * n]), digest=str(each[2 * n + 1]))
+            for n, (name, _, _) in enumerate(table.columns)
+        },
+    )
+
+
+def _content_query(flavour: Flavour, database: str, table: Table) -> str:
     """Sums of 60 bits of a hash: whatever the order of rows, they are the same.
 
     Columns are in the order of their names, so a restored table with columns in another order has the same digest.
-    Text is hashed as UTF-8: a table that only went to another character set holds the same.
     """
-    hashes = [
-        flavour.digest(f"CONVERT({quote_name(name)} USING utf8mb4)" if kind in _TEXT else quote_name(name))
-        for name, kind in columns
-    ]
+    hashes = [flavour.digest(_value(*column)) for column in table.columns]
 
     def total(value: str) -> str:
         return f"COALESCE(SUM(CAST(CONV(LEFT({value}, 15), 16, 10) AS UNSIGNED)), 0)"
 
     row = f"CONCAT({', '.join(f'COALESCE({h}, 0)' for h in hashes)})"
     whole = total(flavour.digest(row)) if hashes else "0"
-    each = [f"COUNT({quote_name(name)}), {total(h)}" for (name, _), h in zip(columns, hashes, strict=True)]
-    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quote_name(database, table)}"
+    each = [
+        f"COUNT({quote_name(name)}), {total(h)}"
+        for (name, _, _), h in zip(table.columns, hashes, strict=True)
+    ]
+    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quote_name(database, table.name)}"
+
+
+def _value(column: str, kind: str, charset: str) -> str:
+    """SQL for what of a column is hashed.
+
+    Text as UTF-8: a table that only went to another character set holds the same. Not where that is not all of it:
+    some bytes of sjis or gbk are no character that Unicode has, and all of them would be the same question mark.
+    """
+    name = quote_name(column)
+    if kind == "float":
+        return f"({name} + 0e0)"  # its own text has six digits
+    if kind not in _TEXT:
+        return name
+    text = f"CONVERT({name} USING utf8mb4)"
+    if charset in ("utf8mb4", "latin1", ""):
+        return text
+    back = f"CAST(CONVERT({text} USING {charset}) AS BINARY)"
+    return f"IF({back} = CAST({name} AS BINARY), {text}, CONCAT('bytes ', HEX({name})))"
 
 
 def read_heads(

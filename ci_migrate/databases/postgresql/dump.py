@@ -18,11 +18,12 @@ from ci_migrate.databases.postgresql.catalog import (
     read_schema,
     users_schema,
 )
-from ci_migrate.databases.postgresql.rows import read_counts, read_heads
+from ci_migrate.databases.postgresql.contents import digesting
+from ci_migrate.databases.postgresql.rows import list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS, without_rows_of_others
 from ci_migrate.errors import BackupError
-from ci_migrate.model import VersionTable
+from ci_migrate.model import RowCount, VersionTable
 
 if TYPE_CHECKING:
     import psycopg
@@ -111,6 +112,7 @@ def write_dump(
     fact = connection.execute("SELECT pg_export_snapshot(), pg_database_size(current_database())").fetchone()
     assert fact is not None
     snapshot, size = fact
+    leaves = [t for t in list_tables(connection, only) if t.kind == "r"]
     compression = tools.compression(tool)
     # packing afterwards needs room for both; the tool's own zlib is slower and needs less
     packing = compression == tools.ZLIB and shutil.disk_usage(into).free > 2 * size
@@ -126,10 +128,11 @@ def write_dump(
     ]
     try:
         access = job.access.same_server(connection)
-        tools.run_client(tool, arguments, access, lambda: progress(_bytes_in(archive), 0))
-        unpacked = _bytes_in(archive)
-        if packing:
-            archives.pack(archive, job.workers, progress)
+        with digesting(access, snapshot, leaves) as digested:
+            tools.run_client(tool, arguments, access, lambda: progress(_bytes_in(archive), 0))
+            unpacked = _bytes_in(archive)
+            if packing:
+                archives.pack(archive, job.workers, progress)
     except BackupError as error:
         free = shutil.disk_usage(into).free
         raise BackupError(error.what, hint=f"{free:,} bytes are free in {into}.") from error
@@ -146,7 +149,12 @@ def write_dump(
     ).write(into)
     return Dumped(
         schema=read_schema(connection),
-        row_counts=read_counts(connection, only, exact=False),
+        row_counts={
+            **read_counts(connection, [t.key for t in leaves if t.key not in digested.contents], exact=False),
+            **{name: RowCount(rows=held.rows) for name, held in digested.contents.items()},
+        },
+        contents=digested.contents,
+        not_digested=digested.reasons,
         heads=heads,
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
         tool_version=tool.words,

@@ -1,7 +1,7 @@
 """What PostgreSQL's tables hold: rows, values per column, digests. All of it is counted on the server."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ci_migrate.databases.postgresql.catalog import RELATIONS
 from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
@@ -18,41 +18,62 @@ AT_ONCE = 50
 
 _TABLES = f"""
 WITH {RELATIONS}
-SELECT key, nspname, relname, oid, relkind::text, reltuples::bigint FROM rel
-WHERE relkind IN ('r', 'p') ORDER BY key"""
+SELECT key, nspname, relname, oid, relkind::text, reltuples::bigint,
+  CASE WHEN NOT has_table_privilege(oid, 'SELECT') AND NOT has_any_column_privilege(oid, 'SELECT')
+       THEN 'role ' || current_user || ' may not read it'
+       WHEN row_security_active(oid) THEN 'row level security hides rows of it from role ' || current_user
+       ELSE '' END
+FROM rel WHERE relkind IN ('r', 'p') ORDER BY key"""
 
 _COLUMNS = """
 SELECT attrelid, attname FROM pg_attribute
 WHERE attrelid = ANY(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attname"""
 
 
+class Table(NamedTuple):
+    """A table that holds rows; `rows` is the server's estimate, `unseen` why not all can be read."""
+
+    key: str
+    schema: str
+    name: str
+    oid: int
+    kind: str  # "r", or "p" for a partitioned one, whose rows are its partitions'
+    rows: int
+    unseen: str
+
+
+def list_tables(connection: "psycopg.Connection[Any]", wanted: Collection[str] | None = None) -> list[Table]:
+    """The tables that are called so (all if None), sorted; the keys are those of `counts`."""
+    found = map(Table._make, connection.execute(_TABLES).fetchall())
+    return [table for table in found if wanted is None or table.key in wanted]
+
+
 def read_counts(
     connection: "psycopg.Connection[Any]", tables: Iterable[str] | None, *, exact: bool
 ) -> dict[str, RowCount]:
     """Rows per table. A partitioned table has none of its own: its partitions are counted."""
-    wanted = None if tables is None else set(tables)
     found: dict[str, RowCount] = {}
-    to_count: list[tuple[str, str, str]] = []
-    for key, schema, table, _oid, kind, estimate in connection.execute(_TABLES).fetchall():
-        if kind == "p" or (wanted is not None and key not in wanted):
+    to_count: list[Table] = []
+    for table in list_tables(connection, None if tables is None else set(tables)):
+        if table.kind == "p":
             continue
-        if estimate >= BIG and not exact:
-            found[key] = RowCount(rows=estimate, exact=False)
+        if table.rows >= BIG and not exact:
+            found[table.key] = RowCount(rows=table.rows, exact=False)
         else:
-            to_count.append((key, schema, table))
+            to_count.append(table)
     for start in range(0, len(to_count), AT_ONCE):
         some = to_count[start : start + AT_ONCE]
-        for (key, _, _), rows in zip(some, _count(connection, some), strict=True):
-            found[key] = RowCount(rows=rows)
+        for table, rows in zip(some, _count(connection, some), strict=True):
+            found[table.key] = RowCount(rows=rows)
     return dict(sorted(found.items()))
 
 
-def _count(connection: "psycopg.Connection[Any]", tables: Sequence[tuple[str, str, str]]) -> Sequence[int]:
+def _count(connection: "psycopg.Connection[Any]", tables: Sequence[Table]) -> Sequence[int]:
     from psycopg import sql
 
     each = [
-        sql.SQL("(SELECT count(*) FROM ONLY {})").format(sql.Identifier(schema, table))
-        for _, schema, table in tables
+        sql.SQL("(SELECT count(*) FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
+        for table in tables
     ]
     row = connection.execute(sql.SQL("SELECT ") + sql.SQL(", ").join(each)).fetchone()
     return row or ()
@@ -60,28 +81,40 @@ def _count(connection: "psycopg.Connection[Any]", tables: Sequence[tuple[str, st
 
 def read_contents(connection: "psycopg.Connection[Any]", tables: Iterable[str]) -> dict[str, TableContent]:
     """Rows, values and digests of some tables, one query each. A partitioned table is read with its partitions."""
-    wanted = set(tables)
-    found = [row for row in connection.execute(_TABLES).fetchall() if row[0] in wanted]
-    columns: dict[int, list[str]] = {oid: [] for _, _, _, oid, _, _ in found}
+    return {
+        table.key: read_content(connection, table, columns)
+        for table, columns in with_columns(connection, list_tables(connection, set(tables)))
+    }
+
+
+def with_columns(
+    connection: "psycopg.Connection[Any]", tables: Sequence[Table]
+) -> list[tuple[Table, list[str]]]:
+    """Each table with the names of its columns, sorted."""
+    columns: dict[int, list[str]] = {table.oid: [] for table in tables}
     for oid, column in connection.execute(_COLUMNS, [list(columns)]):
         columns[oid].append(column)
-    contents: dict[str, TableContent] = {}
-    for key, schema, table, oid, kind, _ in found:
-        row = connection.execute(_content_query(schema, table, kind, columns[oid])).fetchone()
-        assert row is not None
-        rows, digest, values, digests = row
-        contents[key] = TableContent(
-            rows=rows,
-            digest=digest,
-            columns={
-                column: ColumnContent(values=count, digest=hashed)
-                for column, count, hashed in zip(columns[oid], values, digests, strict=True)
-            },
-        )
-    return contents
+    return [(table, columns[table.oid]) for table in tables]
 
 
-def _content_query(schema: str, table: str, kind: str, columns: Sequence[str]) -> "Composed":
+def read_content(connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> TableContent:
+    """Rows, values and digests of a table; without digests where the session does not see all rows."""
+    if table.unseen:
+        return TableContent(rows=0)
+    row = connection.execute(_content_query(table, columns)).fetchone()
+    assert row is not None
+    rows, digest, values, digests = row
+    return TableContent(
+        rows=rows,
+        digest=digest,
+        columns={
+            column: ColumnContent(values=count, digest=hashed)
+            for column, count, hashed in zip(columns, values, digests, strict=True)
+        },
+    )
+
+
+def _content_query(table: Table, columns: Sequence[str]) -> "Composed":
     """Sums of 64-bit hashes: whatever the order of rows, they are the same.
 
     Columns are in the order of their names, so a restored table with columns in another order has the same digest.
@@ -101,8 +134,8 @@ def _content_query(schema: str, table: str, kind: str, columns: Sequence[str]) -
         whole=hash_of(sql.SQL("ROW({})").format(sql.SQL(", ").join(names))),
         values=sql.SQL(", ").join(sql.SQL("count({})").format(name) for name in names),
         digests=sql.SQL(", ").join(hash_of(name) for name in names),
-        only=sql.SQL("" if kind == "p" else "ONLY "),
-        table=sql.Identifier(schema, table),
+        only=sql.SQL("" if table.kind == "p" else "ONLY "),
+        table=sql.Identifier(table.schema, table.name),
     )
 
 

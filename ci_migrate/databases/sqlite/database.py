@@ -217,9 +217,11 @@ class SQLite:
                         sqlite_tables.keep_rows(copy, {*only, *(table.name for table in version_tables)})
                 sqlite_files.check(copied, str(self.file))
                 with closing(sqlite_files.open_finished(copied)) as copy:
+                    counted = sqlite_rows.counts(copy, only)
                     dumped = Dumped(
                         schema=Catalog().schema(copy, None),
-                        row_counts=sqlite_rows.counts(copy, only),
+                        row_counts=counted,
+                        contents=sqlite_rows.contents(copy, counted),
                         heads=_heads(copy, version_tables),
                         engine_version=f"SQLite {sqlite3.sqlite_version}",
                         tool_version=f"SQLite {sqlite3.sqlite_version} online backup API, zstd",
