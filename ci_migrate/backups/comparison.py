@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ci_migrate.databases.base import Database
+from ci_migrate.databases.base import Database, KnowsLacks
 from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
 
 SEVERAL = 5
@@ -119,15 +119,16 @@ def _compare_schema(copy: Database, backup: Backup, expected: Fingerprint | None
         recorded = {n: text for n, text in recorded.items() if n in found or not n.startswith(NOT_IN_A_PART)}
     names = sorted(recorded.keys() | found.keys())
     different = {n: _how(n, recorded, found) for n in names if recorded.get(n) != found.get(n)}
-    reworded = [n for n in different if n in recorded and n in found and n not in backup.exceptions]
+    rightly = dict(backup.exceptions)
+    if isinstance(copy, KnowsLacks):
+        rightly |= {n: why for n in different if n not in rightly and (why := copy.why_different(n))}
+    reworded = [n for n in different if n in recorded and n in found and n not in rightly]
     if copy.capabilities.stable_definitions:
         reworded = []
     for name in reworded:  # a restored definition may be written in the engine's own words: nobody can tell
         del different[name]
-    wrong = tuple(how for name, how in different.items() if name not in backup.exceptions)
-    exceptions = tuple(
-        f"{how}: {backup.exceptions[name]}" for name, how in different.items() if name in backup.exceptions
-    )
+    wrong = tuple(how for name, how in different.items() if name not in rightly)
+    exceptions = tuple(f"{how}: {rightly[name]}" for name, how in different.items() if name in rightly)
     same = len(names) - len(different) - len(reworded)
     return Comparison(
         compared=() if wrong else (f"schema ({_plural(same, 'object')})",),

@@ -227,6 +227,14 @@ class KnowsRoom(Protocol):
 
 
 @runtime_checkable
+class KnowsLacks(Protocol):
+    """What a Database may do besides: say what `load` could not make as it was."""
+
+    def why_different(self, name: str) -> str:
+        """Why an object of `schema()` is rightly missing, new or another one since `load`; "" where it is not."""
+
+
+@runtime_checkable
 class KeepsReplaced(Protocol):
     """What a Database may do besides: drop what its `replace` kept under another name."""
 

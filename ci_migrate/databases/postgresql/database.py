@@ -25,8 +25,10 @@ from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
 from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema
-from ci_migrate.databases.postgresql.dump import Job, load_dump, write_dump
+from ci_migrate.databases.postgresql.dump import Job, write_dump
 from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
+from ci_migrate.databases.postgresql.lacks import Lacks
+from ci_migrate.databases.postgresql.load import load_dump
 from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql.rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
@@ -88,6 +90,7 @@ class PostgreSQL:
             Access(libpq_parameters(lock_url), application_name, settings) if lock_url else None
         )
         self._is_copy = False
+        self._lacks = Lacks()
 
     def __repr__(self) -> str:
         return f"PostgreSQL({self._access.place!r})"
@@ -338,7 +341,10 @@ class PostgreSQL:
             return postgresql_undo.beyond_default(connection, table, column)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
-        load_dump(self._job(), payload, progress, copy=self._is_copy)
+        self._lacks = load_dump(self._job(), payload, progress, copy=self._is_copy)
+
+    def why_different(self, name: str) -> str:
+        return self._lacks.why(name)
 
     # ------------------------------------------------------------------ the guard
 
@@ -395,7 +401,7 @@ class PostgreSQL:
         )
         with copies.new_database(self._access, new, twin=True) as access:
             restored = self._at(access)
-            load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
+            restored._lacks = load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
             check(restored)
             with self._access.session(read_only=True) as connection:
                 guarded = guarded_for(connection)

@@ -1,46 +1,30 @@
 """A dump of PostgreSQL and its restore into an empty database: pg_dump, pg_restore, and the order around them."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.base import Dumped, Progress, no_progress
+from ci_migrate.databases.base import Dumped, Progress
 from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.catalog import (
-    GUARD_SCHEMA,
     LEDGER_SCHEMA,
     pin,
     read_schema,
-    users_schema,
 )
 from ci_migrate.databases.postgresql.contents import digesting
+from ci_migrate.databases.postgresql.facts import read_about, read_exceptions
 from ci_migrate.databases.postgresql.rows import list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
-from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS, without_rows_of_others
+from ci_migrate.databases.postgresql.tables import without_rows_of_others
 from ci_migrate.errors import BackupError
 from ci_migrate.model import RowCount, VersionTable
 
 if TYPE_CHECKING:
     import psycopg
-
-NOT_INTO_A_COPY = ("USER MAPPING", "SUBSCRIPTION")
-"""What would let a scratch copy reach another database. Foreign servers without a user mapping can't be used."""
-
-_ROLES = """
-SELECT s.deptype = 'o', pg_get_userbyid(s.refobjid)
-FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid AND d.datname = current_database()
-WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype IN ('o', 'a', 'r', 'i')
-UNION SELECT true, pg_get_userbyid(owner) FROM (
-  SELECT relowner AS owner FROM pg_class WHERE oid >= 16384 UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384
-  UNION SELECT proowner FROM pg_proc WHERE oid >= 16384 UNION SELECT typowner FROM pg_type WHERE oid >= 16384
-  UNION SELECT defaclrole FROM pg_default_acl) o"""
-"""Roles that the database's objects name: owners (true) and those with grants or policies. The role that made the
-cluster is in no dependency, hence the second half."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +49,6 @@ def _secrets(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
     ).fetchone()
     kinds = ("user mappings", "subscriptions")
     return tuple(f"{count} {kind}" for count, kind in zip(counted or (), kinds, strict=False) if count)
-
-
-def _not_ours(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
-    """Those of these roles that don't exist, or that this session may not give objects to."""
-    # until 15 a member may always SET ROLE
-    privilege = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-    rows = connection.execute(
-        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(oid, %s)",
-        [list(roles), privilege],
-    )
-    return sorted(set(roles) - {row[0] for row in rows})
-
-
-def _unknown(connection: "psycopg.Connection[Any]", roles: Sequence[str]) -> list[str]:
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(roles)])
-    return sorted(set(roles) - {row[0] for row in rows})
 
 
 def write_dump(
@@ -138,12 +106,12 @@ def write_dump(
         raise BackupError(error.what, hint=f"{free:,} bytes are free in {into}.") from error
     archives.prove(archive, tools.table_of_contents(reader, into), job.workers)
     heads = read_heads(connection, version_tables)
+    search_path = connection.execute("SHOW search_path").fetchone()
     pin(connection)
-    roles = connection.execute(_ROLES).fetchall()
-    tools.About(
+    read_about(
+        connection,
         dumped_by=tool.major,
-        owners=tuple(sorted({role for owns, role in roles if owns})),
-        grantees=tuple(sorted({role for owns, role in roles if not owns})),
+        search_path=search_path[0] if search_path else "",
         partial=only is not None,
         unpacked=unpacked if packing else 0,
     ).write(into)
@@ -159,83 +127,10 @@ def write_dump(
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
         tool_version=tool.words,
         secrets=_secrets(connection),
+        exceptions=read_exceptions(connection),
         how_to_restore=(
             (f"zstd -d --rm {ARCHIVE}/*.zst && " if packing else "")
             + "createdb --template=template0 NEW_DATABASE && pg_restore"
             f" --jobs={job.workers} --exit-on-error --dbname=NEW_DATABASE {ARCHIVE}"
         ),
     )
-
-
-def load_dump(
-    job: Job,
-    payload: Path,
-    progress: Progress = no_progress,
-    *,
-    owners_needed: bool = False,
-    copy: bool = False,
-) -> None:
-    """Restore a dump into an empty database.
-
-    Args:
-        job: the database and the tools.
-        payload: the folder that `write_dump` wrote into.
-        progress: called meanwhile.
-        owners_needed: refuse where an owner is missing, instead of giving all to the role that restores.
-        copy: it is a scratch copy: what leads to other databases is left out.
-
-    Raises:
-        BackupError: it is not empty, the dump is damaged, a role is missing, there is no room, or it failed.
-        ToolError: there is no program that can read it.
-    """
-    about = tools.About.read(payload)
-    with job.access.session() as connection:
-        _must_be_empty(connection, job.access)
-        major = connection.info.server_version // 10000
-        access = job.access.same_server(connection)
-        missing_owners = _not_ours(connection, about.owners)
-        missing_grantees = _unknown(connection, about.grantees)
-    if owners_needed and missing_owners:
-        raise BackupError(
-            f"Role {access.user} can't restore what belongs to {', '.join(missing_owners)}.",
-            hint=f"GRANT {', '.join(missing_owners)} TO {access.user};  (or restore as a superuser)",
-        )
-    tool = tools.find_tool("pg_restore", at_least=about.dumped_by, like=major, folder=job.client_tools)
-    left_out = [
-        *(NOT_INTO_A_COPY if copy else ()),
-        *(("DEFAULT ACL",) if missing_owners else ()),
-        *(NOT_WITHOUT_ALL_ROWS if about.partial else ()),
-    ]
-    with (
-        tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as chosen,
-        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress) as archive,
-    ):
-        for line in tools.table_of_contents(tool, payload):
-            # `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`
-            entry = line.split(" ", 3)[3:]
-            if GUARD_SCHEMA in line:  # a copy has none; a database that is replaced gets it anew
-                continue
-            if not line.startswith(";") and not (entry and entry[0].startswith(tuple(left_out))):
-                chosen.write(line + "\n")
-        chosen.flush()
-        options = [
-            *(["--no-owner"] if missing_owners else []),
-            *(["--no-privileges"] if missing_grantees else []),
-            f"--use-list={chosen.name}",
-            f"--jobs={job.workers}",
-        ]
-        tools.restore(tool, archive, options, access, server=major, watch=lambda: progress(0, 0))
-    with job.access.session() as connection:
-        connection.execute("ANALYZE")
-
-
-def _must_be_empty(connection: "psycopg.Connection[Any]", access: Access) -> None:
-    row = connection.execute(
-        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        f" WHERE {users_schema('n')} LIMIT 1"
-    ).fetchone()
-    if row is not None:
-        raise BackupError(
-            f"{access.place} is not empty ({row[0]} is there): a backup is never restored over it.",
-            hint="Restore it into a fresh database.",
-        )

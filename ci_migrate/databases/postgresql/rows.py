@@ -48,10 +48,37 @@ def list_tables(connection: "psycopg.Connection[Any]", wanted: Collection[str] |
     return [table for table in found if wanted is None or table.key in wanted]
 
 
+# a body in the words of the SQL standard is bound when it is written: nothing is looked for later
+LOOKS_FOR_NAMES = """
+SELECT EXISTS (
+  SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_depend d
+    ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c') AND to_jsonb(p) ->> 'prosqlbody' IS NULL
+    AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE starts_with(c, 'search_path='))
+    AND (d.classid IN ('pg_constraint'::regclass, 'pg_class'::regclass, 'pg_rewrite'::regclass,
+                       'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_proc'::regclass, 'pg_amproc'::regclass)
+         OR EXISTS (SELECT FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+                    WHERE d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid AND a.attgenerated <> ''))
+)"""
+
+
+def looks_for_names(connection: "psycopg.Connection[Any]") -> bool:
+    """Whether expressions of tables and views call functions that find what they name by the search_path alone."""
+    row = connection.execute(LOOKS_FOR_NAMES).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _unpin(connection: "psycopg.Connection[Any]") -> None:
+    """Let functions find what they name: planning a query on a table already inlines those of its indexes."""
+    if looks_for_names(connection):
+        connection.execute("SET LOCAL search_path TO DEFAULT")
+
+
 def read_counts(
     connection: "psycopg.Connection[Any]", tables: Iterable[str] | None, *, exact: bool
 ) -> dict[str, RowCount]:
     """Rows per table. A partitioned table has none of its own: its partitions are counted."""
+    _unpin(connection)
     found: dict[str, RowCount] = {}
     to_count: list[Table] = []
     for table in list_tables(connection, None if tables is None else set(tables)):
@@ -91,6 +118,7 @@ def with_columns(
     connection: "psycopg.Connection[Any]", tables: Sequence[Table]
 ) -> list[tuple[Table, list[str]]]:
     """Each table with the names of its columns, sorted."""
+    _unpin(connection)
     columns: dict[int, list[str]] = {table.oid: [] for table in tables}
     for oid, column in connection.execute(_COLUMNS, [list(columns)]):
         columns[oid].append(column)

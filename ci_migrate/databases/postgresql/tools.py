@@ -12,20 +12,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
-
 from ci_migrate.databases.postgresql import archive as archives
+from ci_migrate.databases.postgresql.about import About
 from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import BackupError, ToolError
-from ci_migrate.model import Frozen, canonical_json, decode_foreign
 from ci_migrate.process import Child, Tail, end_group, run_tool, running
 
 ZLIB = "--compress=1"
 """The fastest that pg_dump knows until version 15."""
-
-ABOUT = "about.json"
-"""The file beside it: which version wrote it, and the roles that it names."""
 
 SYSTEM = Path("/usr/lib/postgresql")
 """Where Debian and Ubuntu put each version's programs."""
@@ -271,35 +266,15 @@ def _first_error(printed: str) -> str:
     return " ".join((errors or lines[-1:])[0].split())
 
 
-def table_of_contents(tool: Tool, payload: Path) -> list[str]:
-    """The entries of an archive, one line each, as `pg_restore -L` takes them."""
+def table_of_contents(tool: Tool, payload: Path, *, verbose: bool = False) -> list[str]:
+    """The entries of an archive, one line each, as `pg_restore -L` takes them; `verbose`: with what each depends on."""
     try:
         # not `splitlines`: a name may hold U+2028 and its like
-        return run_tool([str(tool.path), "-l", str(payload / ARCHIVE)]).split("\n")
+        return run_tool([str(tool.path), "-l", *(["-v"] if verbose else []), str(payload / ARCHIVE)]).split(
+            "\n"
+        )
     except ToolError as error:
         raise BackupError(f"The dump in {payload.name} can't be read: {error.what}") from error
-
-
-class About(Frozen, frozen=True, kw_only=True):
-    """What stands beside the archive: who must be able to read it, and the roles that it names."""
-
-    dumped_by: int
-    owners: tuple[str, ...]
-    grantees: tuple[str, ...]
-    partial: bool = False  # the rows of some tables alone
-    unpacked: int = 0  # bytes of the archive before it was packed; 0 where any pg_restore reads it as it is
-
-    def write(self, payload: Path) -> None:
-        """Keep it in the payload."""
-        (payload / ABOUT).write_bytes(canonical_json(self))
-
-    @classmethod
-    def read(cls, payload: Path) -> "About":
-        """Raises BackupError if it is missing or damaged."""
-        try:
-            return decode_foreign((payload / ABOUT).read_bytes(), cls)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise BackupError(f"{ABOUT} of the dump in {payload.name} is missing or damaged.") from error
 
 
 def decode(payload: Path, *, client_tools: str | None = None) -> None:

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
+from ci_migrate.databases.postgresql.about import About
 from ci_migrate.databases.postgresql.archive import END_OF_ROWS, pack, prove, unpack
 from ci_migrate.databases.postgresql.database import PostgreSQL
-from ci_migrate.databases.postgresql.tools import About, find_tool, table_of_contents
+from ci_migrate.databases.postgresql.tools import find_tool, table_of_contents
 from ci_migrate.errors import BackupError
 
 CONTENTS = [";", "4040; 0 16390 TABLE DATA public t postgres", "4041; 1259 16391 INDEX public ix postgres"]

@@ -295,7 +295,7 @@ REPLACES = """
     import os, signal
     from pathlib import Path
     from sqlalchemy import make_url
-    from ci_migrate.databases.postgresql import copies, database, dump
+    from ci_migrate.databases.postgresql import copies, database, load
     def die(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
     PATCH
@@ -303,7 +303,7 @@ REPLACES = """
 """
 POINTS = {
     "made": "database.load_dump = die",
-    "loading": "dump.tools.restore = die",
+    "loading": "load.tools.restore = die",
     "loaded": "copies.swap = die",
     "renaming": "copies._end_sessions = die",
     "swapped": "load = copies.swap; copies.swap = lambda *a: (load(*a), die())",

@@ -1,0 +1,258 @@
+"""A restore of a dump into an empty database: what of it this role, on this server, can have, and why not the rest."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ci_migrate.databases.base import Progress, no_progress
+from ci_migrate.databases.postgresql import archive as archives
+from ci_migrate.databases.postgresql import tools
+from ci_migrate.databases.postgresql.about import About, Privileged
+from ci_migrate.databases.postgresql.archive import ARCHIVE
+from ci_migrate.databases.postgresql.catalog import RELATIONS, users_schema
+from ci_migrate.databases.postgresql.dump import Job
+from ci_migrate.databases.postgresql.entries import Entry, dependent, entries
+from ci_migrate.databases.postgresql.lacks import Lacks, Roles, quote_part
+from ci_migrate.databases.postgresql.privileged import may_not_make, reasons_for
+from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS
+from ci_migrate.errors import BackupError
+from ci_migrate.tempdirs import private_folder
+
+if TYPE_CHECKING:
+    import psycopg
+
+NOT_INTO_A_COPY = ("USER MAPPING", "SUBSCRIPTION")
+"""What would let a scratch copy reach another database. Foreign servers without a user mapping can't be used."""
+
+_NOT_FILLED = f"""
+WITH {RELATIONS}
+SELECT 'materialized view ' || key, quote_ident(nspname) || '.' || quote_ident(relname)
+FROM rel WHERE relkind = 'm' AND NOT relispopulated ORDER BY oid"""
+
+SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);\n"
+"""What pg_dump writes into each archive, once: where restored expressions look for names without a schema: nowhere."""
+
+
+def load_dump(
+    job: Job,
+    payload: Path,
+    progress: Progress = no_progress,
+    *,
+    owners_needed: bool = False,
+    copy: bool = False,
+) -> Lacks:
+    """Restore a dump into an empty database.
+
+    Args:
+        job: the database and the tools.
+        payload: the folder that `write_dump` wrote into.
+        progress: called meanwhile.
+        owners_needed: refuse where this role can't give objects to an owner that others could grant to it.
+        copy: it is a scratch copy: what leads to other databases is left out.
+
+    Raises:
+        BackupError: it is not empty, the dump is damaged, a role or an extension is missing, there is no room, or it
+            failed.
+        ToolError: there is no program that can read it.
+    """
+    about = About.read(payload)
+    lacks = Lacks()
+    with job.access.session() as connection:
+        _must_be_empty(connection, job.access)
+        major = connection.info.server_version // 10000
+        access = job.access.same_server(connection)
+        roles = Roles.look(connection, about)
+        if owners_needed:
+            roles.refuse(access.user)
+        denied = may_not_make(connection, about.privileged)
+        _refuse_missing_extensions(connection, about, denied, access)
+        _take_away(connection, about, access.user, lacks)
+        elsewhere = _foreign_tablespaces(connection, about)
+    tool = tools.find_tool("pg_restore", at_least=about.dumped_by, like=major, folder=job.client_tools)
+    chosen = entries(tools.table_of_contents(tool, payload))
+    chosen = _without_denied(chosen, denied, tool, payload, access.user, lacks)
+    chosen = [entry for entry in chosen if not _left_out(entry, about, roles, copy=copy)]
+    roles.tell(access.user, about, lacks)
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as listed,
+        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress) as unpacked,
+        _looking_in(about.search_path, unpacked) as archive,
+    ):
+        listed.writelines(entry.line + "\n" for entry in chosen)
+        listed.flush()
+        options = [
+            *(["--no-owner"] if roles.missing else []),
+            *(["--no-privileges"] if roles.no_rights(about) else []),
+            *(["--no-tablespaces"] if elsewhere else []),
+            f"--use-list={listed.name}",
+            f"--jobs={job.workers}",
+        ]
+        tools.restore(tool, archive, options, access, server=major, watch=lambda: progress(0, 0))
+    with job.access.session() as connection:
+        if not about.partial:
+            _refresh(connection, about, access, lacks)
+        _compare_versions(connection, about, lacks)
+        connection.execute("ANALYZE")
+    return lacks
+
+
+# --------------------------------------------------------------------------- before: what can be had here
+
+
+def _must_be_empty(connection: "psycopg.Connection[Any]", access: Access) -> None:
+    row = connection.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE {users_schema('n')} LIMIT 1"
+    ).fetchone()
+    if row is not None:
+        raise BackupError(
+            f"{access.place} is not empty ({row[0]} is there): a backup is never restored over it.",
+            hint="Restore it into a fresh database.",
+        )
+
+
+def _refuse_missing_extensions(
+    connection: "psycopg.Connection[Any]", about: About, denied: Sequence[Privileged], access: Access
+) -> None:
+    left_out = {one.members[0].key for one in denied}
+    wanted = sorted(name for name, _ in about.extensions if f"extension {quote_part(name)}" not in left_out)
+    rows = connection.execute("SELECT name FROM pg_available_extensions WHERE name = ANY(%s)", [wanted])
+    if missing := sorted(set(wanted) - {row[0] for row in rows}):
+        raise BackupError(
+            f"The server at {access.server} does not have the extension {', '.join(missing)}.",
+            hint='Install it there, or name a server that has it: scratch = "URL"',
+        )
+
+
+def _take_away(connection: "psycopg.Connection[Any]", about: About, role: str, lacks: Lacks) -> None:
+    """What each new database has and the dumped one has not."""
+    import psycopg
+
+    for statement in about.absent:
+        try:
+            connection.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            key = statement.removeprefix("DROP ").lower()
+            why = f"each new database has it, and role {role} may not drop it there"
+            lacks.reasons[key] = lacks.reasons[f"owner {key}"] = why
+            lacks.starts[f"grant {key} to "] = why
+
+
+def _foreign_tablespaces(connection: "psycopg.Connection[Any]", about: About) -> bool:
+    """Whether there are tablespaces of the dump that this role can't use here."""
+    rows = connection.execute(
+        "SELECT spcname FROM pg_tablespace WHERE spcname = ANY(%s) AND has_tablespace_privilege(oid, 'CREATE')",
+        [list(about.tablespaces)],
+    )
+    return bool(set(about.tablespaces) - {row[0] for row in rows})
+
+
+# --------------------------------------------------------------------------- which entries
+
+
+def _without_denied(
+    chosen: list[Entry],
+    denied: Sequence[Privileged],
+    tool: tools.Tool,
+    payload: Path,
+    role: str,
+    lacks: Lacks,
+) -> list[Entry]:
+    """Without what this role may not make, and what depends on that. Raises BackupError where rows do."""
+    if not denied:
+        return chosen
+    left_out = dependent(tools.table_of_contents(tool, payload, verbose=True), {one.entry for one in denied})
+    tables = [entry.text for entry in chosen if entry.number in left_out and entry.is_a("TABLE DATA")]
+    if tables:
+        keys = ", ".join(one.members[0].key for one in denied)
+        raise BackupError(
+            f"Role {role} may not make {keys}, and tables depend on that: {', '.join(tables[:3])}.",
+            hint='A superuser may: scratch = "URL" for dry runs; restore with the URL of one.',
+        )
+    for member, why in reasons_for(denied, role).items():
+        lacks.leave_out(member, why)
+    return [entry for entry in chosen if entry.number not in left_out]
+
+
+def _left_out(entry: Entry, about: About, roles: Roles, *, copy: bool) -> bool:
+    kinds = [
+        "MATERIALIZED VIEW DATA",  # a query that fails today must not end the restore: see _refresh
+        *(NOT_INTO_A_COPY if copy else ()),
+        *(NOT_WITHOUT_ALL_ROWS if about.partial else ()),
+    ]
+    if entry.is_a(*kinds):
+        return True
+    if entry.is_a("DEFAULT ACL"):
+        return entry.text.endswith(tuple(f" {role}" for role in (*roles.missing, *roles.unknown)))
+    return entry.is_a("POLICY") and bool(
+        set(dict(about.policies).get(entry.oid, ())).intersection(roles.unknown)
+    )
+
+
+# --------------------------------------------------------------------------- the restore
+
+
+@contextmanager
+def _looking_in(search_path: str, archive: Path) -> Iterator[Path]:
+    """The archive, with a search_path if it needs one.
+
+    A CHECK, a generated column, an index or a materialized view may call a function whose body names things without
+    their schema. On the database that works by its search_path; pg_dump restores with an empty one.
+
+    Raises:
+        BackupError: pg_dump writes its archives otherwise than was known.
+    """
+    if not search_path:
+        yield archive
+        return
+    toc = (archive / "toc.dat").read_bytes()
+    literal = search_path.replace("'", "''")
+    statement = f"SELECT pg_catalog.set_config('search_path', '{literal}', false);\n".encode()
+    # a text stands behind its length: a sign, then four bytes (WriteStr and WriteInt in pg_backup_archiver.c)
+    old, new = (b"\0" + len(text).to_bytes(4, "little") + text for text in (SEARCH_PATH, statement))
+    if toc.count(old) != 1:
+        raise BackupError("The list of the dump is written otherwise than by pg_dump 13 to 18.")
+    with private_folder() as folder:
+        for path in archive.iterdir():
+            (folder / path.name).symlink_to(path.resolve())
+        (folder / "toc.dat").unlink()
+        (folder / "toc.dat").write_bytes(toc.replace(old, new))
+        yield folder
+
+
+def _refresh(connection: "psycopg.Connection[Any]", about: About, access: Access, lacks: Lacks) -> None:
+    """Fill the materialized views that were filled; one whose query fails stays empty, which is told."""
+    import psycopg
+
+    if about.search_path:
+        connection.execute("SELECT set_config('search_path', %s, false)", [about.search_path])
+    connection.execute("SET statement_timeout = 0")
+    rows = connection.execute(_NOT_FILLED).fetchall()
+    waiting = [(key, name) for key, name in rows if key not in about.not_filled]
+    while waiting:
+        failed = []
+        for key, name in waiting:
+            try:
+                connection.execute(f"REFRESH MATERIALIZED VIEW {name}".encode(connection.info.encoding))
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                lacks.reasons[key] = f"its query fails there: {access.explain(error)}"
+                failed.append((key, name))
+            else:
+                lacks.reasons.pop(key, None)
+        if len(failed) == len(waiting):  # those that read others had to wait for them
+            break
+        waiting = failed
+    connection.execute("RESET search_path")
+
+
+def _compare_versions(connection: "psycopg.Connection[Any]", about: About, lacks: Lacks) -> None:
+    versions = dict(about.extensions)
+    for name, version in connection.execute("SELECT extname, extversion FROM pg_extension").fetchall():
+        if (then := versions.get(name, version)) != version:
+            why = f"it was version {then}, this server makes {version}"
+            lacks.reasons[f"extension {quote_part(name)}"] = why
