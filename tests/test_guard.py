@@ -5,7 +5,6 @@ import sys
 
 import pytest
 from alembic_project import new_project
-from mysql_server import mysql_programs
 from sqlalchemy import create_engine, inspect, make_url
 
 ENV = """
@@ -31,7 +30,7 @@ getattr(command, sys.argv[1])(Config("alembic.ini"), *sys.argv[2:])
 # MariaDB has the same mark and the same driver as MySQL
 @pytest.fixture(params=["sqlite", "postgresql", pytest.param("mariadb", marks=pytest.mark.long), "mysql97"])
 def project(request, tmp_path):
-    url, more = None, ""
+    url = None
     if request.param == "mysql97":
         server = request.getfixturevalue("mysql_server")
         url = server.url("guarded_plain")
@@ -40,7 +39,6 @@ def project(request, tmp_path):
             connection.exec_driver_sql("DROP DATABASE IF EXISTS guarded_plain")
             connection.exec_driver_sql("CREATE DATABASE guarded_plain")
         engine.dispose()
-        more = f'client-tools = "{mysql_programs()}"\n'
     elif request.param != "sqlite":
         name = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}[request.param]
         url = request.getfixturevalue(name)
@@ -48,7 +46,7 @@ def project(request, tmp_path):
     project.write("migrations/env.py", ENV)
     project.url = make_url("sqlite:///app.db") if url is None else url
     text = project.url.render_as_string(hide_password=False)
-    project.settings(f'{more}[targets.dev]\nurl = "env:SHOP"\n')
+    project.settings('[targets.dev]\nurl = "env:SHOP"\n')
     project.environ["SHOP"] = text
     ini = project.folder / "alembic.ini"
     ini.write_text(ini.read_text().replace("sqlite:///app.db", text.replace("%", "%%")))

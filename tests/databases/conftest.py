@@ -1,5 +1,5 @@
 """Fixtures that several files here share."""
 
-from mysql_support import access, fresh, payload, rich
+from mysql_support import access, beside, either, fresh, payload, rich
 
-__all__ = ["access", "fresh", "payload", "rich"]
+__all__ = ["access", "beside", "either", "fresh", "payload", "rich"]

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -110,3 +111,29 @@ def another_process(access, script):
             yield child
         finally:
             child.kill()
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def either(request):
+    """A fresh, empty database on MariaDB, and one on MySQL."""
+    server = request.getfixturevalue(f"{request.param}_server")
+    url = server.url(f"test_{uuid4().hex[:12]}")
+    access = Access(mysql_parameters(url), "ci-migrate/test")
+    admin = access.elsewhere("")
+    execute(admin, f"CREATE DATABASE {access.database} CHARACTER SET utf8mb4")
+    yield access
+    for (name,) in execute(admin, "SHOW DATABASES"):
+        if str(name).startswith(access.database):
+            execute(admin, f"DROP DATABASE `{name}`")
+
+
+@pytest.fixture
+def beside(either):
+    """Another one on the same server."""
+    access = either.elsewhere(either.database + "_fresh")
+    execute(either, f"CREATE DATABASE {access.database} CHARACTER SET utf8mb4")
+    return access
+
+
+def is_mariadb(access):
+    return "mariadb" in execute(access, "SELECT VERSION()")[0][0].lower()

@@ -93,13 +93,29 @@ def named(kind: str, *names: str) -> str:
 
 
 def tables_of(cursor: "Cursor", database: str) -> list[tuple[str, str]]:
-    """The tables that hold rows: key and name, sorted by key."""
+    """The tables that hold rows and can be opened: key and name, sorted by key."""
     cursor.execute(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+        "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
         " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
         [database],
     )
-    return sorted((part(name), name) for (name,) in cursor.fetchall())
+    found = cursor.fetchall()
+    return sorted(
+        (part(name), name) for name, engine in found if not opening_error(cursor, database, name, engine)
+    )
+
+
+def opening_error(cursor: "Cursor", database: str, table: str, engine: str | None) -> tuple[int, str] | None:
+    """Why the server can't open a table, in its number and words; None where it can, or has no doubt."""
+    import pymysql
+
+    if engine and engine.upper() != "MRG_MYISAM":
+        return None
+    try:
+        cursor.execute(f"SELECT 1 FROM {quote_name(database, table)} LIMIT 0")
+    except pymysql.MySQLError as error:
+        return int(error.args[0]), str(error.args[-1])
+    return None
 
 
 def read_flavour(cursor: "Cursor") -> Flavour:

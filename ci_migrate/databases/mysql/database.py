@@ -27,7 +27,6 @@ from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, s
 from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
-from ci_migrate.databases.mysql.tools import CLIENT, DUMP, find_tool
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
 
@@ -52,7 +51,6 @@ class MySQL:
     Args:
         url: `mysql://` or `mariadb://`, with any driver; sessions of our own use PyMySQL.
         application_name: the name of our sessions, in the comment of each statement of a migration.
-        client_tools: the folder of the dump tools; None looks in the usual places.
         lock_timeout: seconds to wait for other sessions' locks.
 
     Raises:
@@ -69,11 +67,9 @@ class MySQL:
         url: URL,
         *,
         application_name: str = "ci-migrate",
-        client_tools: str | None = None,
         lock_timeout: float = 5.0,
     ) -> None:
         self.url = url
-        self.client_tools = client_tools
         self.lock_timeout = lock_timeout
         seconds = str(max(1, round(lock_timeout)))
         settings = {"lock_wait_timeout": seconds, "innodb_lock_wait_timeout": seconds}
@@ -309,17 +305,11 @@ class MySQL:
         made = cls(
             url.set(password=child.parameters["password"]),
             application_name=own.application_name,
-            client_tools=original.client_tools,
             lock_timeout=original.lock_timeout,
         )
         made._child = made._access
         made._access = own
         return made
-
-    def client_programs(self) -> str:
-        with self._reading() as cursor:
-            flavour = read_flavour(cursor)
-        return ", ".join(find_tool(kind, flavour, self.client_tools).words for kind in (DUMP, CLIENT))
 
     def dump(
         self,
@@ -334,7 +324,6 @@ class MySQL:
             into,
             version_tables,
             progress,
-            client_tools=self.client_tools,
             lock_timeout=self.lock_timeout,
             only=only,
         )
@@ -371,13 +360,8 @@ class MySQL:
             return mysql_undo.beyond_default(cursor, self._access.database, table, column)
 
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
-        copies.load(
-            self._access,
-            payload,
-            progress,
-            client_tools=self.client_tools,
-            programs_as=self._child if self._child is not self._access else None,
-        )
+        # a copy by the account that may nothing elsewhere, if it has one
+        copies.load(self._child, payload, progress)
 
     @contextmanager
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002
@@ -394,7 +378,7 @@ class MySQL:
         def check_access(copy: Access) -> None:
             check(MySQL._copy(self, copy, copy))
 
-        return copies.replace(self._access, payload, check_access, label, client_tools=self.client_tools)
+        return copies.replace(self._access, payload, check_access, label)
 
     def replaced(self) -> list[str]:
         return copies.replaced(self._access)

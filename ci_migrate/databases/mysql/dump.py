@@ -1,44 +1,49 @@
-"""Dumps of MySQL and MariaDB: rows by the dump program, everything else by the server's own statements."""
+"""Dumps of MySQL and MariaDB: rows as the server has them stored, everything else by the server's own statements."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from shutil import disk_usage
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci_migrate.databases.base import Dumped, Progress, no_progress
 from ci_migrate.databases.compression import compressing
-from ci_migrate.databases.mysql import objects, tools
-from ci_migrate.databases.mysql.catalog import part, read_flavour, read_schema
-from ci_migrate.databases.mysql.payload import SIDE_BY_SIDE, About, Objects, write_payload
-from ci_migrate.databases.mysql.rows import read_counts, read_heads
-from ci_migrate.databases.mysql.rows_stream import RowStream
+from ci_migrate.databases.mysql import objects
+from ci_migrate.databases.mysql.catalog import (
+    named,
+    opening_error,
+    part,
+    quote_name,
+    read_flavour,
+    read_schema,
+    tables_of,
+)
+from ci_migrate.databases.mysql.flavours import Flavour
+from ci_migrate.databases.mysql.inserts import END, HEAD, InsertWriter
+from ci_migrate.databases.mysql.payload import FORMAT, SIDE_BY_SIDE, About, Objects, write_payload
+from ci_migrate.databases.mysql.rows import list_tables, read_content, read_counts, read_heads
+from ci_migrate.databases.mysql.rows_dump import Source, dump_rows, read_sources, snapshot, without_rows
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError, DatabaseError
-from ci_migrate.model import RowCount, Schema, VersionTable
+from ci_migrate.model import RowCount, Schema, TableContent, VersionTable, split_key
 
 if TYPE_CHECKING:
+    from pymysql.connections import Connection
     from pymysql.cursors import Cursor
+    from pymysql.err import MySQLError
 
 SAFE_ENGINES = ("InnoDB", "SEQUENCE", "ROCKSDB")
 """Whose rows a transaction shows as they were at its start."""
 
-ROW_ARGUMENTS = (
-    "--single-transaction",
-    "--skip-lock-tables",
-    "--skip-add-locks",  # under LOCK TABLES a default can't ask its sequence
-    "--no-create-info",
-    "--skip-triggers",
-    "--hex-blob",
-    "--no-tablespaces",
-    "--quick",
-    "--default-character-set=utf8mb4",
-    "--max-allowed-packet=1G",
-)
-HISTORY = ("--dump-history",)
-"""Older rows of system-versioned tables, which servers from MariaDB 10.11 on take back."""
+LOCK_WAIT = 1205
+"""The server's number for a lock that did not come in time."""
 
-MYSQL_ARGUMENTS = ("--set-gtid-purged=OFF", "--column-statistics=0")
+BROKEN_MERGE = 1168
+"""The server's number for a MERGE table whose members are gone, or not alike."""
+
+HISTORY = (10, 11)
+"""MariaDB from which on older rows of system-versioned tables can be put back."""
 
 
 def dump(
@@ -47,54 +52,60 @@ def dump(
     version_tables: Sequence[VersionTable],
     progress: Progress = no_progress,
     *,
-    client_tools: str | None = None,
     lock_timeout: float = 5.0,
     only: Sequence[str] = (),
 ) -> Dumped:
     """Write a consistent copy as files into the empty folder `into`. See `base.Database.dump`.
+
+    Rows, their digests and the heads are read in one transaction.
 
     Args:
         access: the database.
         into: an empty folder.
         version_tables: whose heads are told.
         progress: called with bytes.
-        client_tools: the folder of the programs, if configured.
         lock_timeout: seconds to wait for another session's lock.
         only: the tables whose rows are kept, beside the version tables'; () for all.
 
     Raises:
-        BackupError: the schema changed meanwhile, a table's engine has no snapshots, or the disk is full.
-        ToolError: there is no program that can dump this server.
+        BackupError: the schema changed meanwhile, a table can't be read, or the disk is full.
         DatabaseError: the server said no, or cut the connection.
     """
-    with hold_off_ddl(access, lock_timeout) as held:
+    with ExitStack() as holding:
+        held = holding.enter_context(hold_off_ddl(access, lock_timeout))
         with reading(access) as cursor:
             flavour = read_flavour(cursor)
-            tool = tools.find_tool(tools.DUMP, flavour, client_tools)
-            if not held:
-                _refuse_without_snapshot(cursor, access)
-            sizes = _sizes(cursor, access.database)
+            tables = _read_tables(cursor, access.database)
+            schema = read_schema(cursor, access.database)
+        _refuse_unreadable(access, tables)
+        moving = [t.name for t in tables if not t.broken and t.engine not in SAFE_ENGINES]
+        if moving and not (held and flavour.mariadb):
+            holding.enter_context(_hold_off_writes(access, moving, lock_timeout))
+        with snapshot(access, lock_timeout) as (connection, cursor):
+            heads = read_heads(cursor, access.database, version_tables)
             versions = {table.name for table in version_tables if table.schema in (None, access.database)}
-            named = [name for name in sizes if part(name) in only or name in versions] if only else []
-            versioned = _versioned_tables(cursor, access.database)
-            before = _state(cursor, access, version_tables)
-        history = HISTORY if versioned and tool.mariadb and tool.version >= (10, 11) else ()
-        arguments = [*ROW_ARGUMENTS, *history, *(() if tool.mariadb else MYSQL_ARGUMENTS)]
-        arguments += ["--", access.database, *named]
-        sizes = {name: sizes[name] for name in named or sizes}
-        rows = _dump_rows(access, into, tool, arguments, sizes, progress, lock_timeout)
+            sources = _choose(
+                cursor, access, flavour, tables, lambda n: not only or part(n) in only or n in versions
+            )
+            sizes = {table.name: table.size for table in tables if table.name in sources}
+            rows = _dump_rows(access, connection, into, sources, sizes, progress, lock_timeout)
+            contents = _read_contents(access, cursor, flavour, sources, lock_timeout)
+            # those whose rows are elsewhere
+            others = [key for key, _ in tables_of(cursor, access.database) if key not in contents]
+            counted = read_counts(cursor, access.database, others, exact=True)
+            counted |= {key: RowCount(rows=content.rows) for key, content in contents.items()}
+            _refuse_other_counts(access, {part(n): r for n, r in rows.items()}, counted, sources)
         with reading(access) as cursor:
             # after the rows: sequences may be ahead of them, never behind
             stored = Objects(
                 tables=objects.read_tables(cursor, access.database),
                 programs=objects.read_programs(cursor, access.database),
             )
-            after = _state(cursor, access, version_tables)
-            if before != after:
-                raise _change_error(access, before[0], after[0])
+            after = read_schema(cursor, access.database)
+            if (schema, heads) != (after, read_heads(cursor, access.database, version_tables)):
+                raise _change_error(access, schema, after)
             cursor.execute("SELECT @@character_set_database, @@collation_database")
             charset, collation = cursor.fetchone() or ("", "")
-            counted = read_counts(cursor, access.database, versioned, exact=True) if versioned else {}
     about = About(
         flavour=flavour.name,
         version=flavour.version,
@@ -103,31 +114,27 @@ def dump(
         collation=str(collation),
         rows=tuple(f"rows-{n}.sql.zst" for n in range(SIDE_BY_SIDE)),
         objects=len(stored.tables) + len(stored.programs),
+        format=FORMAT,
     )
     with _room(into):
         write_payload(into, about, stored)
     client = "mariadb" if flavour.mariadb else "mysql"
-    zero = dict.fromkeys((s.name for s in stored.tables if s.kind == "TABLE"), 0)
-    found = {**{part(n): RowCount(rows=r) for n, r in {**zero, **rows}.items()}, **counted}
     return Dumped(
-        schema=after[0],
-        heads=after[1],
-        row_counts={name: count for name, count in sorted(found.items()) if not only or name in only},
+        schema=schema,
+        heads=heads,
+        row_counts={key: count for key, count in sorted(counted.items()) if not only or key in only},
+        contents={key: content for key, content in contents.items() if not only or key in only},
+        not_digested={
+            f"older rows of table {part(one.name)}": one.left for one in sources.values() if one.left
+        },
         engine_version=f"{flavour.name} {flavour.text}",
-        tool_version=tool.words,
+        tool_version=f"PyMySQL {version('pymysql')}",
         how_to_restore=(
             f"{client} -e 'CREATE DATABASE NEW_DATABASE CHARACTER SET {charset} COLLATE {collation}' &&"
             f" zstd -dc tables.sql.zst rows-*.sql.zst programs.sql.zst | {client} NEW_DATABASE"
         ),
+        exceptions=tuple(sorted(_exceptions(tables, schema, stored).items())),
     )
-
-
-def _state(
-    cursor: "Cursor", access: Access, version_tables: Sequence[VersionTable]
-) -> tuple[Schema, tuple[tuple[str, ...], ...]]:
-    """What must be the same before the rows are read and after it."""
-    heads = read_heads(cursor, access.database, version_tables)
-    return read_schema(cursor, access.database), heads
 
 
 @contextmanager
@@ -171,37 +178,185 @@ def hold_off_ddl(access: Access, lock_timeout: float) -> Iterator[bool]:
         yield held
 
 
-def _refuse_without_snapshot(cursor: "Cursor", access: Access) -> None:
+class Table(NamedTuple):
+    """A table as the catalog lists it; `broken` says why the server can't open it."""
+
+    name: str
+    kind: str
+    engine: str
+    size: int
+    broken: tuple[int, str] | None
+
+
+def _read_tables(cursor: "Cursor", database: str) -> list[Table]:
+    """All tables and sequences, the biggest first."""
     cursor.execute(
-        "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-        " AND TABLE_TYPE <> 'VIEW' AND ENGINE NOT IN %s ORDER BY 1",
-        [access.database, SAFE_ENGINES],
+        "SELECT TABLE_NAME, TABLE_TYPE, COALESCE(ENGINE, ''), COALESCE(DATA_LENGTH, 0) FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = %s AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW') ORDER BY 4 DESC, 1",
+        [database],
     )
-    if found := cursor.fetchall():
-        named = ", ".join(f"{name} ({engine})" for name, engine in found[:10])
-        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        raise BackupError(
-            f"These tables have no transactions, so a dump can't show them as of one moment: {named}{more}.",
-            hint=f"ALTER TABLE ... ENGINE=InnoDB, or on MariaDB: GRANT RELOAD ON *.* TO {access.user};",
+    return [
+        Table(
+            str(name), str(kind), str(engine), int(size), opening_error(cursor, database, str(name), engine)
         )
+        for name, kind, engine, size in cursor.fetchall()
+    ]
 
 
-def _versioned_tables(cursor: "Cursor", database: str) -> list[str]:
-    """System-versioned tables: a dump holds the rows of now, and older ones."""
-    cursor.execute(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SYSTEM VERSIONED'",
-        [database],
+def _refuse_unreadable(access: Access, tables: Sequence[Table]) -> None:
+    """A table that the server can't open holds rows that a backup would be without; a broken MERGE table has none."""
+    for table in tables:
+        if table.broken and table.broken[0] != BROKEN_MERGE:
+            raise BackupError(
+                f"Table {table.name} of {access.place} can't be opened: {table.broken[1]} ({table.broken[0]}).",
+                hint=f"Repair it or drop it: CHECK TABLE {quote_name(table.name)};",
+            )
+
+
+@contextmanager
+def _hold_off_writes(access: Access, tables: Sequence[str], lock_timeout: float) -> Iterator[None]:
+    """Others can't write to these tables, whose rows no transaction holds still; they can read them."""
+    import pymysql
+
+    with closing(access.connect()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            f"SET SESSION lock_wait_timeout = {max(1, round(lock_timeout))}, wait_timeout = 31536000"
+        )
+        named_tables = ", ".join(tables[:10]) + (f" and {len(tables) - 10} more" if len(tables) > 10 else "")
+        try:
+            cursor.execute("LOCK TABLES " + ", ".join(f"{quote_name(name)} READ" for name in tables))
+        except pymysql.MySQLError as error:
+            raise BackupError(
+                f"These tables have no transactions, and writes to them can't be held off: {named_tables}."
+                f" {access.explain(error)}.",
+                hint=f"GRANT LOCK TABLES ON {quote_name(access.database)}.* TO {access.user};"
+                "  or ALTER TABLE ... ENGINE=InnoDB",
+            ) from error
+        yield
+
+
+def _choose(
+    cursor: "Cursor", access: Access, flavour: Flavour, tables: Sequence[Table], wanted: Callable[[str], bool]
+) -> dict[str, Source]:
+    """The tables whose rows are dumped, the biggest first."""
+    versioned = {table.name for table in tables if table.kind == "SYSTEM VERSIONED"}
+    found = read_sources(cursor, access.database, versioned, history=flavour.version >= HISTORY)
+    return {
+        table.name: found[table.name]
+        for table in tables
+        if table.kind != "SEQUENCE"
+        and not table.broken
+        and not without_rows(table.engine)
+        and table.name in found
+        and wanted(table.name)
+    }
+
+
+def _dump_rows(
+    access: Access,
+    connection: "Connection[Cursor]",
+    into: Path,
+    sources: Mapping[str, Source],
+    sizes: Mapping[str, int],
+    progress: Progress,
+    lock_timeout: float,
+) -> dict[str, int]:
+    """Write the rows, and return how many there are in each table."""
+    import pymysql
+
+    cursor = connection.cursor()
+    cursor.execute("SELECT @@max_allowed_packet")
+    packet = int((cursor.fetchone() or (0,))[0])
+    total, done = sum(sizes.values()), 0
+    filled = [0] * SIDE_BY_SIDE
+    counted = {}
+    with _room(into), ExitStack() as stack:
+        files = [stack.enter_context(compressing(into / f"rows-{n}.sql.zst")) for n in range(SIDE_BY_SIDE)]
+        for file in files:
+            file.write(HEAD)
+
+        def write(data: bytes) -> None:
+            nonlocal done
+            done += len(data)
+            file.write(data)
+            progress(done, total)
+
+        for name, source in sources.items():
+            at = filled.index(min(filled))
+            filled[at] += sizes[name] or 1
+            file = files[at]
+            writer = InsertWriter(write, name, [column.name for column in source.columns], packet)
+            try:
+                # as mysqldump does: others may alter the table once it is read
+                cursor.execute("SAVEPOINT ci_migrate")
+                dump_rows(connection, source, writer, packet)
+                cursor.execute("ROLLBACK TO SAVEPOINT ci_migrate")
+            except pymysql.MySQLError as error:
+                raise _reading_error(access, name, lock_timeout, error) from error
+            counted[name] = writer.rows
+        for file in files:
+            file.write(END)
+    return counted
+
+
+def _read_contents(
+    access: Access, cursor: "Cursor", flavour: Flavour, sources: Mapping[str, Source], lock_timeout: float
+) -> dict[str, TableContent]:
+    """What the server says that these tables hold."""
+    import pymysql
+
+    found = {}
+    cursor.execute("SET SESSION character_set_connection = utf8mb4")
+    for table in list_tables(cursor, access.database):
+        if table.name in sources:
+            try:
+                found[table.key] = read_content(cursor, flavour, access.database, table)
+            except pymysql.MySQLError as error:
+                raise _reading_error(access, table.name, lock_timeout, error) from error
+    return found
+
+
+def _refuse_other_counts(
+    access: Access, written: Mapping[str, int], found: Mapping[str, RowCount], sources: Mapping[str, Source]
+) -> None:
+    """What was written must be what the server counts by itself at that moment; older rows are not counted by it."""
+    past = {part(name) for name, source in sources.items() if source.history}
+    for name, rows in written.items():
+        if name in found and name not in past and found[name].rows != rows:
+            raise BackupError(
+                f"{rows} rows of table {name} of {access.place} came, and the server counts {found[name].rows}."
+            )
+
+
+def _exceptions(tables: Sequence[Table], schema: Schema, stored: Objects) -> dict[str, str]:
+    """What a restore rightly makes otherwise than it is here, and why."""
+    found = {named(one.kind.lower(), one.name): one.broken for one in stored.programs if one.broken}
+    for table in tables:
+        if table.broken:
+            key = named("table", table.name)
+            members = [k for k in schema if split_key(k)[1].startswith(f"{part(table.name)}.")]
+            found |= dict.fromkeys([key, *members], f"table {table.name} can't be opened ({table.broken[0]})")
+    return found
+
+
+def _reading_error(access: Access, table: str, lock_timeout: float, error: "MySQLError") -> BackupError:
+    if error.args[0] != LOCK_WAIT:
+        return BackupError(
+            f"The rows of table {table} of {access.place} can't be read: {access.explain(error)}."
+        )
+    with access.session() as cursor:
+        cursor.execute(
+            "SELECT ID, USER, TIME FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID()"
+            " AND (STATE IS NULL OR STATE <> 'Waiting for table metadata lock') ORDER BY TIME DESC LIMIT 3",
+            [access.database],
+        )
+        others = [f"{pid} of {user} ({seconds} s)" for pid, user, seconds in cursor.fetchall()]
+    return BackupError(
+        f"Table `{table}` of {access.place} is locked by another session, for longer than"
+        f" {lock_timeout:g} s. Sessions there: {', '.join(others) or 'none that this account sees'}.",
+        hint="Wait for it or end it, or set a longer `lock-timeout`.",
     )
-    return [part(str(name)) for (name,) in cursor.fetchall()]
-
-
-def _sizes(cursor: "Cursor", database: str) -> dict[str, int]:
-    cursor.execute(
-        "SELECT TABLE_NAME, COALESCE(DATA_LENGTH, 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-        " AND TABLE_TYPE <> 'VIEW' ORDER BY 2 DESC",
-        [database],
-    )
-    return {str(name): int(size) for name, size in cursor.fetchall()}
 
 
 def _change_error(access: Access, before: Schema, after: Schema) -> BackupError:
@@ -222,72 +377,3 @@ def _room(into: Path) -> Iterator[None]:
         raise BackupError(
             f"The backup could not be written: {error.strerror}.", hint=f"{free:,} bytes are free in {into}."
         ) from error
-
-
-def _dump_rows(
-    access: Access,
-    into: Path,
-    tool: tools.Tool,
-    arguments: Sequence[str],
-    sizes: dict[str, int],
-    progress: Progress,
-    lock_timeout: float,
-) -> dict[str, int]:
-    """Write the rows, and return how many there are in each table."""
-    filled = [0] * SIDE_BY_SIDE
-    places = {}
-    for table, size in sizes.items():  # biggest first
-        places[table] = filled.index(min(filled))
-        filled[places[table]] += size
-    total = sum(filled)
-    with _room(into), ExitStack() as stack:
-        files = [stack.enter_context(compressing(into / f"rows-{n}.sql.zst")) for n in range(SIDE_BY_SIDE)]
-        stream = RowStream([file.write for file in files], places)
-
-        def sink(data: bytes) -> None:
-            stream.feed(data)
-            progress(stream.bytes, total)
-
-        tools.read_from(tool, arguments, access, sink, _StuckWatch(access, stream, lock_timeout))
-        if not stream.finish():
-            raise BackupError(f"{tool.path.name} ended well, but its dump of {access.place} has no end.")
-    return stream.rows
-
-
-class _StuckWatch:
-    """Raises if the dump waits longer than the lock timeout for a table that somebody has locked."""
-
-    def __init__(self, access: Access, stream: RowStream, lock_timeout: float) -> None:
-        self._access = access
-        self._stream = stream
-        self._seen = -1
-        self._calls = 0
-        self._limit = lock_timeout
-
-    def __call__(self) -> None:
-        if self._seen != self._stream.bytes:
-            self._seen, self._calls = self._stream.bytes, 0
-        self._calls += 1
-        if self._calls * tools.WATCH_SECONDS < self._limit:
-            return
-        self._calls = 0
-        with self._access.session() as cursor:
-            cursor.execute(
-                "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock'"
-                " AND TIME >= %s AND DB = %s AND INFO LIKE 'SELECT /*!40001 SQL_NO_CACHE */%%'",
-                [int(self._limit), self._access.database],
-            )
-            row = cursor.fetchone()
-            cursor.execute(
-                "SELECT ID, USER, TIME FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID()"
-                " AND (STATE IS NULL OR STATE <> 'Waiting for table metadata lock') ORDER BY TIME DESC LIMIT 3",
-                [self._access.database],
-            )
-            others = [f"{pid} of {user} ({seconds} s)" for pid, user, seconds in cursor.fetchall()]
-        if row:
-            table = str(row[0]).rpartition(" FROM ")[2].strip()
-            raise BackupError(
-                f"Table {table} of {self._access.place} is locked by another session, for longer than"
-                f" {self._limit:g} s. Sessions there: {', '.join(others) or 'none that this account sees'}.",
-                hint="Wait for it or end it, or set a longer `lock-timeout`.",
-            )

@@ -1,37 +1,28 @@
 """Restores of MySQL and MariaDB into an empty database."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_migrate.databases.base import Progress, no_progress
-from ci_migrate.databases.compression import DecompressionError, chunks
-from ci_migrate.databases.mysql import objects, tools
+from ci_migrate.databases.compression import DecompressionError, open_decompressed
+from ci_migrate.databases.mysql import objects
 from ci_migrate.databases.mysql.catalog import read_flavour
-from ci_migrate.databases.mysql.payload import SIDE_BY_SIDE, About, read_payload
+from ci_migrate.databases.mysql.inserts import MARIADB, SESSION, NotRowsError, read_statements
+from ci_migrate.databases.mysql.payload import FORMAT, SIDE_BY_SIDE, About, read_payload
+from ci_migrate.databases.mysql.refusals import refuse_strange
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
 
 if TYPE_CHECKING:
+    from pymysql.connections import Connection
     from pymysql.cursors import Cursor
 
 SCRATCH = "ci_migrate_scratch_"
 """What the name of each scratch copy starts with; the run id follows."""
-
-HISTORY = "/*M!101100 , system_versioning_insert_history = 1 */"
-
-CLIENT_ARGUMENTS = (
-    "--batch",
-    "--binary-mode",
-    "--no-auto-rehash",
-    "--default-character-set=utf8mb4",
-    "--max-allowed-packet=1G",
-    # one commit per table (ENABLE KEYS makes one). Without unique_checks MariaDB fills tables in bulk: no gain measured
-    # the dump program says the last for one table, and another file may have the next
-    f"--init-command=SET SESSION autocommit = 0, foreign_key_checks = 0 {HISTORY}",
-)
 
 
 def load(
@@ -39,24 +30,22 @@ def load(
     payload: Path,
     progress: Progress = no_progress,
     *,
-    client_tools: str | None = None,
-    programs_as: Access | None = None,
     events: bool = True,
 ) -> None:
     """Restore a dump into a database, which must be empty.
 
+    In a scratch copy the account of `access` becomes the definer of views, triggers, routines and events, which must
+    not have anybody else's rights there; elsewhere definers are kept.
+
     Args:
         access: the database.
         payload: the folder that `dump` wrote into.
-        progress: called with compressed bytes.
-        client_tools: the folder of the client, if configured.
-        programs_as: who makes routines, views, triggers and events, and so whose rights they run with. None keeps
-            their definers; in a scratch copy, whose programs must not have anybody else's rights, it is `access`.
+        progress: called with bytes.
         events: events may run; never in a scratch copy.
 
     Raises:
-        BackupError: the database is not empty, the dump is damaged or of another engine, or a statement was refused.
-        ToolError: there is no client for this server.
+        BackupError: the database is not empty, the dump is damaged or of another engine, it holds something else than
+            a dump of ours does, or a statement was refused.
     """
     about, stored = read_payload(payload)
     copy = access.database.startswith(SCRATCH)
@@ -69,14 +58,19 @@ def load(
             f" {flavour.name} {flavour.text}.",
             hint="Restore it on a server of the same kind that is not older.",
         )
-    client = tools.find_tool(tools.CLIENT, flavour, client_tools)
+    if about.format != FORMAT:
+        raise BackupError(
+            "The rows of this backup were written by a dump program, as 0.1.0 did.",
+            hint="Restore it with `how_to_restore` of its manifest, or with ci-migrate 0.1.0.",
+        )
+    filled = refuse_strange(about, stored, copy=copy)
     objects.create_tables(access, stored.tables, named=about.database)
-    _load_rows(access, payload, about, client, progress)
+    _load_rows(access, payload, about, filled, progress)
     objects.create_programs(
-        programs_as or access,
+        access,
         stored.programs,
         named=about.database,
-        definers=programs_as is None and not copy,
+        definers=not copy,
         events=events and not copy,
     )
 
@@ -95,29 +89,28 @@ def _must_be_empty(cursor: "Cursor", access: Access) -> None:
         )
 
 
-def _load_rows(access: Access, payload: Path, about: About, client: tools.Tool, progress: Progress) -> None:
+def _load_rows(
+    access: Access, payload: Path, about: About, filled: frozenset[str], progress: Progress
+) -> None:
     stop = threading.Event()
     done = dict.fromkeys(about.rows, 0)
-    files = {name: payload / name for name in about.rows}
-    total = sum(path.stat().st_size for path in files.values() if path.exists())
-
-    def pieces(name: str) -> Iterator[bytes]:
-        for piece in chunks(files[name]):
-            if stop.is_set():
-                raise _StoppedError("The restore was stopped.")
-            done[name] += len(piece)
-            yield piece
 
     def run(name: str) -> None:
+        def took(size: int) -> None:
+            done[name] += size
+            if stop.is_set():
+                raise _StoppedError("The restore was stopped.")
+
         try:
-            tools.write_to(client, [*CLIENT_ARGUMENTS, "--", access.database], access, pieces(name))
-        except (OSError, *DecompressionError) as error:
+            with open_decompressed(payload / name) as file, _session(access) as connection:
+                _send(access, connection, read_statements(file), filled, took)
+        except (OSError, NotRowsError, *DecompressionError) as error:
             raise BackupError(
                 f"{name} of the dump in {payload.name} is missing or damaged: {error}."
             ) from error
 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        jobs = [pool.submit(run, name) for name in files]
+        jobs = [pool.submit(run, name) for name in about.rows]
         try:
             while (waiting := wait(jobs, 0.25, FIRST_EXCEPTION)).not_done:
                 progress(sum(done.values()), 0)
@@ -128,8 +121,52 @@ def _load_rows(access: Access, payload: Path, about: About, client: tools.Tool, 
     failed = [error for job in jobs if (error := job.exception()) is not None]
     if failed:
         raise next((error for error in failed if not isinstance(error, _StoppedError)), failed[0])
-    progress(total, total)
+    progress(sum(done.values()), sum(done.values()))
+
+
+@contextmanager
+def _session(access: Access) -> "Iterator[Connection[Cursor]]":
+    """A session that takes rows as they are, and commits when it is told to."""
+    import pymysql
+
+    with closing(access.connect()) as connection, access.translate_errors():
+        cursor = connection.cursor()
+        cursor.execute(read_flavour(cursor).no_statement_limit)
+        for statement in SESSION:
+            cursor.execute(statement)
+        for statement in MARIADB:
+            with suppress(pymysql.MySQLError):  # MySQL, and older ones of MariaDB, don't know it
+                cursor.execute(statement)
+        connection.autocommit(False)
+        yield connection
+
+
+def _send(
+    access: Access,
+    connection: "Connection[Cursor]",
+    statements: Iterator[tuple[str, bytes]],
+    allowed: frozenset[str],
+    took: Callable[[int], None],
+) -> None:
+    """Run them, with one commit per table."""
+    import pymysql
+
+    filled = ""
+    for table, statement in statements:
+        if table and table not in allowed:
+            raise NotRowsError(f"it has rows for {table}, which is no table of the dump with rows of its own")
+        if table and table != filled:
+            connection.commit()
+            filled = table
+        try:
+            connection.query(statement)
+        except pymysql.MySQLError as error:
+            raise BackupError(
+                f"{access.place} refused rows of table {table or 'after ' + filled}: {access.explain(error)}."
+            ) from error
+        took(len(statement))
+    connection.commit()
 
 
 class _StoppedError(BackupError):
-    """The other client has failed."""
+    """The other session has failed."""

@@ -3,10 +3,10 @@
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.mysql.catalog import own_name, quote_name
+from ci_migrate.databases.mysql.catalog import opening_error, own_name, quote_name
 from ci_migrate.databases.mysql.mark import NAME as MARK
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
 SETTINGS = (
-    "sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0,"
-    " sql_quote_show_create = 1"
+    "sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00',"
+    " foreign_key_checks = 0, unique_checks = 0, sql_quote_show_create = 1"
 )
 """Of each session that reads or writes statements: they are the same wherever they are read."""
 
@@ -37,6 +37,17 @@ _DEFINER = re.compile(
 
 _ENABLED = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE) ENABLE\b")
 
+_OVER = re.compile(
+    r" ON SCHEDULE (?:AT|EVERY .{1,200}?ENDS) '(?P<at>[0-9 :.-]+)' ON COMPLETION NOT PRESERVE", re.DOTALL
+)
+"""An event that the server drops by itself after this time, and does not even make then."""
+
+BROKEN = (1054, 1146, 1305, 1356)
+"""The server's numbers for a view of something that is not there: column, table, routine, any of them."""
+
+LENIENT = ("innodb_strict_mode = 0", "restrict_fk_on_non_standard_key = 0", "check_constraint_checks = 0")
+"""What a table may be made with that a stricter server refuses. Servers differ in which they know, and let us set."""
+
 
 class Stored(Frozen, frozen=True, kw_only=True):
     """An object and the statement that makes it; `settings` are those of the session that wrote a program."""
@@ -46,6 +57,7 @@ class Stored(Frozen, frozen=True, kw_only=True):
     create: str
     settings: dict[str, str]
     next_value: str | None = None  # of a sequence
+    broken: str = ""  # of a view: why it could not be used when it was read
 
 
 def _rows(cursor: "Cursor", query: str, *values: str) -> list[tuple[Any, ...]]:
@@ -61,11 +73,13 @@ def read_tables(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
     found = []
     kinds = _rows(
         cursor,
-        "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
         " AND TABLE_TYPE <> 'VIEW' ORDER BY TABLE_TYPE <> 'SEQUENCE', TABLE_NAME",
         database,
     )
-    for name, kind in kinds:
+    for name, kind, engine in kinds:
+        if opening_error(cursor, database, str(name), engine):
+            continue  # a MERGE table whose members are gone: the server does not tell its definition
         sequence = kind == "SEQUENCE"
         row = _rows(cursor, f"SHOW CREATE {'SEQUENCE' if sequence else 'TABLE'} {quote_name(name)}")[0]
         following = _rows(cursor, f"SELECT next_not_cached_value FROM {quote_name(name)}") if sequence else []
@@ -115,8 +129,22 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
                 raise _hidden(kind, str(name), database)
             kept = ("sql_mode", "time_zone", "character_set_client", "collation_connection")
             settings = {k: str(row[k]) for k in kept if row.get(k) is not None}
-            found.append(Stored(kind=kind, name=str(name), create=str(text), settings=settings))
+            broken = _why_broken(cursor, str(name)) if kind == "VIEW" else ""
+            found.append(
+                Stored(kind=kind, name=str(name), create=str(text), settings=settings, broken=broken)
+            )
     return tuple(_order(found))
+
+
+def _why_broken(cursor: "Cursor", view: str) -> str:
+    import pymysql
+
+    try:
+        cursor.execute(f"SHOW COLUMNS FROM {quote_name(view)}")
+    except pymysql.MySQLError as error:
+        if error.args[0] in BROKEN:
+            return f"it was broken already when the backup was made ({error.args[0]})"
+    return ""
 
 
 def _order(programs: list[Stored]) -> Iterator[Stored]:
@@ -170,8 +198,13 @@ def disable(sql: str) -> str:
 
 def create_tables(access: Access, tables: Iterable[Stored], *, named: str) -> None:
     """Make sequences and tables in the database of `access`; `named` is the one that they were read from."""
+    import pymysql
+
     with access.session() as cursor:
         cursor.execute(f"SET SESSION {SETTINGS}")
+        for setting in LENIENT:
+            with suppress(pymysql.MySQLError):
+                cursor.execute(f"SET SESSION {setting}")
         for stored in tables:
             cursor.execute(rename(stored.create, named, access.database))
             if stored.next_value is not None:
@@ -196,13 +229,13 @@ def create_programs(
     with closing(access.connect()) as connection, access.translate_errors():
         for stored in programs:
             sql = rename(stored.create if definers else without_definer(stored), named, access.database)
-            refusal = _make(access, connection, stored, sql if events else disable(sql))
-            if refusal is not None:
+            refusal = _make(access, connection, stored, sql, events=events)
+            if refusal is not None and not (stored.broken and refusal[0] in BROKEN):
                 raise _refusal(access, stored, *refusal)
 
 
 def _make(
-    access: Access, connection: "Connection[Cursor]", stored: Stored, sql: str
+    access: Access, connection: "Connection[Cursor]", stored: Stored, sql: str, *, events: bool
 ) -> tuple[int, str] | None:
     """Run one statement in the settings of its program. Returns the server's number and words if it refused."""
     import pymysql
@@ -214,6 +247,13 @@ def _make(
     cursor.execute("SET NAMES utf8mb4")
     for name, value in settings.items():
         cursor.execute(f"SET SESSION {name} = %s", [value])
+    if stored.kind == "EVENT":
+        over = _OVER.search(sql)
+        cursor.execute("SELECT %s < NOW()", [over["at"] if over else None])
+        past = bool((cursor.fetchone() or (0,))[0])
+        sql = sql if events and not past else disable(sql)
+        if over and (past or not events):  # made as if it were still to come
+            cursor.execute("SET SESSION timestamp = UNIX_TIMESTAMP(%s) - 1", [over["at"]])
     data = _encode(sql, charset)
     if data is not None:
         cursor.execute("SET SESSION character_set_client = %s", [charset])
@@ -222,6 +262,9 @@ def _make(
         connection.query(data or sql)
     except pymysql.MySQLError as error:
         return int(error.args[0]), access.explain(error)
+    finally:
+        if stored.kind == "EVENT":
+            cursor.execute("SET SESSION timestamp = DEFAULT")
     return None
 
 

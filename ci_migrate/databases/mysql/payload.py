@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ci_migrate.databases.compression import DecompressionError, chunks, compressing
-from ci_migrate.databases.mysql import objects
+from ci_migrate.databases.mysql.objects import Stored, as_script
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Frozen, canonical_json, decode_foreign
 
@@ -17,7 +17,10 @@ ABOUT = "about.json"
 OBJECTS = "objects.json.zst"
 
 SIDE_BY_SIDE = 2
-"""Files of rows, and clients that load them at once."""
+"""Files of rows, and sessions that load them at once."""
+
+FORMAT = 2
+"""Of the files of rows: `inserts` writes and reads them. In format 1 they were a dump program's."""
 
 
 class About(Frozen, frozen=True, kw_only=True):
@@ -30,13 +33,14 @@ class About(Frozen, frozen=True, kw_only=True):
     collation: str
     rows: tuple[str, ...]
     objects: int
+    format: int = 1
 
 
 class Objects(Frozen, frozen=True, kw_only=True):
     """The statements that make the database's objects."""
 
-    tables: tuple[objects.Stored, ...]
-    programs: tuple[objects.Stored, ...]
+    tables: tuple[Stored, ...]
+    programs: tuple[Stored, ...]
 
 
 # --------------------------------------------------------------------------- dump
@@ -48,7 +52,7 @@ def write_payload(into: Path, about: About, stored: Objects) -> None:
         file.write(canonical_json(stored))
     for name, some in (("tables", stored.tables), ("programs", stored.programs)):
         with compressing(into / f"{name}.sql.zst") as file:
-            for text in objects.as_script(some):
+            for text in as_script(some):
                 file.write(text)
     (into / ABOUT).write_bytes(canonical_json(about))
 

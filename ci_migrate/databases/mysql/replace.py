@@ -23,6 +23,7 @@ from ci_migrate.databases.mysql.objects import (
     rename,
 )
 from ci_migrate.databases.mysql.payload import read_payload
+from ci_migrate.databases.mysql.refusals import refuse_strange
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.names import BEFORE, fit_name, is_kept
 from ci_migrate.errors import BackupError, DatabaseError, DirtyError
@@ -56,19 +57,18 @@ def replace(
     payload: Path,
     check: Callable[[Access], None],
     label: str,
-    *,
-    client_tools: str | None = None,
 ) -> str:
     """Put a dump in the place of this live database. See `base.Database.replace`.
 
     Raises:
-        BackupError, ToolError: it can't be restored.
+        BackupError: it can't be restored.
         DatabaseError: a right is missing, a foreign key of another database leads here, or a table stayed locked.
             In all these cases the original is as it was.
         DirtyError: the tables were swapped, and something after it failed; the next try goes on from there.
     """
     side, kept = fit_name(access.database, NEW + label), fit_name(access.database, BEFORE + label)
     about, stored = read_payload(payload)
+    refuse_strange(about, stored, copy=False)
     words = (
         f"The replaced database is kept as {quote_name(kept)} on {access.server}."
         " To drop it: ci-migrate backup restore --drop-old"
@@ -82,7 +82,7 @@ def replace(
         restored = access.elsewhere(side)
         swapping = False
         try:
-            load(restored, payload, client_tools=client_tools, events=False)
+            load(restored, payload, events=False)
             check(restored)
             with reading(access) as cursor:
                 swap = Swap(

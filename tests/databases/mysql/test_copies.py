@@ -13,7 +13,6 @@ from mysql_support import another_process, contents, counts, databases, execute,
 
 from ci_migrate.databases.compression import chunks
 from ci_migrate.databases.mysql import copies
-from ci_migrate.databases.mysql.rows_stream import RowStream
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import VersionTable, schema_changes
@@ -65,7 +64,7 @@ def test_a_scratch_copy_can_reach_nothing_else(rich, payload):
     with copies.scratch(rich, "run1") as child:
         assert child.database == "ci_migrate_scratch_run1"
         assert child.user != rich.user
-        copies.load(rich.elsewhere(child.database), payload, programs_as=child)
+        copies.load(child, payload)
         assert schema_changes(schema(rich), schema(child)) == ()
         assert contents(child) == contents(rich)
         with pytest.raises(DatabaseError, match="denied"):
@@ -190,7 +189,7 @@ def test_V10_a_restore_that_is_killed_leaves_nothing_that_hinders_the_next(big, 
         def die(done, total):
             os.kill(os.getpid(), signal.SIGKILL)
         with copies.scratch(access, "killed") as child:
-            copies.load(access.elsewhere(child.database), Path({str(payload)!r}), die, programs_as=child)
+            copies.load(child, Path({str(payload)!r}), die)
         """
     with another_process(big, script) as child:
         assert child.wait(30) == -signal.SIGKILL
@@ -199,66 +198,11 @@ def test_V10_a_restore_that_is_killed_leaves_nothing_that_hinders_the_next(big, 
         copies.sweep(big)
     assert "ci_migrate_scratch_killed" not in databases(big)
     with copies.scratch(big, "killed") as again:
-        copies.load(big.elsewhere(again.database), payload, programs_as=again)
+        copies.load(again, payload)
         assert counts(again) == counts(big)
 
 
 # --------------------------------------------------------------------------- sizes and shapes
-
-
-MARIADB = rb"""-- head
-
-/*!40000 ALTER TABLE `a``
-b` DISABLE KEYS */;
-INSERT INTO `a``
-b` VALUES
-(1,'x\n(y'),
-(2,');\nINSERT');
-INSERT INTO `a``
-b` (`c`, `d`) VALUES
-(3,4);
-/*!40000 ALTER TABLE `c` DISABLE KEYS */;
-INSERT INTO `c` VALUES
-(1);
-
--- Dump completed on 2026-01-01
-"""
-MYSQL = rb"""-- head
-
-/*!40000 ALTER TABLE `a``
-b` DISABLE KEYS */;
-INSERT INTO `a``
-b` VALUES (1,'x\n(y'),(2,'),(\'),('),(3,4);
-/*!40000 ALTER TABLE `c` DISABLE KEYS */;
-INSERT INTO `c` VALUES (1);
-
--- Dump completed on 2026-01-01
-"""
-
-
-@pytest.mark.parametrize("dump", [MARIADB, MYSQL])
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
-def test_rows_are_counted_and_spread_whatever_the_pieces(dump, size):
-    files = [[], []]
-    stream = RowStream([file.append for file in files], {"a`\nb": 1})
-    for start in range(0, len(dump), size):
-        stream.feed(dump[start : start + size])
-    assert stream.finish()
-    assert stream.rows == {"a`\nb": 3, "c": 1}
-    first, second = (b"".join(file) for file in files)
-    assert first.startswith(b"\n-- head")
-    assert second.startswith(b"\n-- head")
-    assert first.count(b"INSERT INTO `c`") == 1
-    assert b"INSERT INTO `c`" not in second
-    assert b"DISABLE KEYS" in second
-    assert len(first) + len(second) == len(dump) + 1 + len(b"\n-- head\n")
-
-
-@pytest.mark.parametrize("cut", [10, 120, len(MARIADB) - 40])
-def test_B18_a_dump_without_an_end_is_noticed(cut):
-    stream = RowStream([bytes], {})
-    stream.feed(MARIADB[:cut])
-    assert not stream.finish()
 
 
 def test_room_is_known_of_a_server_on_this_machine(access, monkeypatch):

@@ -1,0 +1,156 @@
+"""Rows as SQL that a client takes and that holds nothing but rows: written, and read back strictly.
+
+A file begins with `HEAD` and ends with `END`. In between each statement stands on its own behind a comment that says
+how many bytes it has: names may hold line breaks and semicolons. What is read back is a statement of the two kinds
+below with constants alone, into a table of the database that the session is in; anything else is refused.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedIOBase
+
+from ci_migrate.databases.mysql.catalog import quote_name
+
+_MODE = "'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
+SESSION = (
+    "SET NAMES utf8mb4",
+    f"SET SESSION sql_mode = {_MODE}, time_zone = '+00:00', foreign_key_checks = 0",
+)
+"""What a session must be set to for rows to come back as they were."""
+
+MARIADB = (
+    "SET SESSION check_constraint_checks = 0",  # rows may be older than a constraint
+    "SET SESSION system_versioning_insert_history = 1",  # from 10.11 on
+)
+
+HEAD = "".join(
+    f"{one};\n" for one in (*SESSION, f"/*M! {MARIADB[0]} */", f"/*M!101100 {MARIADB[1]} */")
+).encode()
+END = b"-- end\n"
+
+STATEMENT_BYTES = 1 << 19
+"""About how long a statement gets; a server that takes less per packet than 1 MB has the smallest limit there is."""
+
+_NAME = rb"`(?:[^`]|``)++`"
+_TEXT = rb"'(?:[^'\\]++|\\.)*+'"
+_VALUE = (
+    rb"(?:NULL|-?[0-9][0-9.]*+|(?:_binary|_utf8mb4)?" + _TEXT + rb"|@ci_migrate_[0-9]++"
+    rb"|CONVERT\(@ci_migrate_[0-9]++ USING utf8mb4\))"
+)
+_ROW = rb"\((?:" + _VALUE + rb"(?:,(?!\))|(?=\))))*+\)"
+_INSERT = re.compile(
+    rb"INSERT INTO (?P<table>" + _NAME + rb") \((?:" + _NAME + rb"(?:,(?!\))|(?=\))))*+\) VALUES "
+    rb"(?:" + _ROW + rb"(?:,(?!\Z)|\Z))++",
+    re.DOTALL,
+)
+_SET = re.compile(
+    rb"SET @ci_migrate_(?P<number>[0-9]++)=(?:NULL|_binary" + _TEXT + rb"|CONCAT\(@ci_migrate_(?P=number),_binary"
+    + _TEXT + rb"\))",
+    re.DOTALL,
+)  # fmt: skip
+
+Sink = Callable[[bytes], object]
+
+
+def quote_bytes(value: bytes) -> bytes:
+    """A string literal of these bytes, without an introducer, as `QUOTE()` writes it."""
+    for char, written in ((b"\\", b"\\\\"), (b"'", b"\\'"), (b"\0", b"\\0"), (b"\x1a", b"\\Z")):
+        value = value.replace(char, written)
+    return b"'" + value + b"'"
+
+
+class NotRowsError(Exception):
+    """A file is no file of rows, or was cut."""
+
+
+class InsertWriter:
+    """Writes the rows of one table.
+
+    Args:
+        sink: takes the statements.
+        table: its name.
+        columns: the names of those that have values.
+        packet: the bytes that the server takes at once.
+    """
+
+    def __init__(self, sink: Sink, table: str, columns: Sequence[str], packet: int) -> None:
+        self.rows = 0
+        self._sink = sink
+        self._head = (
+            f"INSERT INTO {quote_name(table)} ({','.join(quote_name(c) for c in columns)}) VALUES ".encode()
+        )
+        self._packet = packet
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def add(self, row: bytes) -> None:
+        """Take a row of literals, with commas between."""
+        self.rows += 1
+        self._waiting.append(row)
+        self._size += len(row) + 3
+        if self._size >= STATEMENT_BYTES:
+            self.flush()
+
+    def add_wide(self, values: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Take a row of literals, some of which are still bytes.
+
+        Each value is either a literal and None, or an introducer and what is to be quoted. A row that would not go
+        through in one packet is put together on the server, in variables.
+        """
+        if sum(len(text) + 2 * len(raw or b"") + 3 for text, raw in values) <= self._packet // 2:
+            self.add(b",".join(text if raw is None else text + quote_bytes(raw) for text, raw in values))
+            return
+        self.flush()
+        piece = max(STATEMENT_BYTES // 2, self._packet // 8)
+        row, variables = [], []
+        for number, (text, raw) in enumerate(values):
+            if raw is None or len(raw) < 1024:
+                row.append(text if raw is None else text + quote_bytes(raw))
+                continue
+            name = b"@ci_migrate_%d" % number
+            variables.append(name)
+            for start in range(0, len(raw), piece):
+                part = b"_binary" + quote_bytes(raw[start : start + piece])
+                self._write(b"SET %b=" % name + (b"CONCAT(%b,%b)" % (name, part) if start else part))
+            row.append(name if text == b"_binary" else b"CONVERT(%b USING utf8mb4)" % name)
+        self.add(b",".join(row))
+        self.flush()
+        for name in variables:
+            self._write(b"SET %b=NULL" % name)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            self._write(b"(" + b"),(".join(self._waiting) + b")", self._head)
+            self._waiting.clear()
+            self._size = 0
+
+    def _write(self, body: bytes, head: bytes = b"") -> None:
+        # a client that reads from a pipe may take \r\n for one line break
+        body = body.replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+        self._sink(b"-- %d\n" % (len(head) + len(body)))
+        self._sink(head + body + b";\n")
+
+
+def read_statements(file: BufferedIOBase) -> Iterator[tuple[str, bytes]]:
+    """The statements of a file that `InsertWriter` wrote, each with the table that it fills ("" for a variable).
+
+    Raises:
+        NotRowsError: it has no end, or holds anything else than rows.
+    """
+    if file.read(len(HEAD)) != HEAD:
+        raise NotRowsError("it does not begin as a file of rows")
+    while (line := file.readline(40)) != END:
+        if not re.fullmatch(rb"-- [0-9]{1,12}\n", line):
+            raise NotRowsError("it has no end" if not line else "it holds something else than rows")
+        size = int(line[3:])
+        data = file.read(size + 2)
+        statement = data[:size]
+        if len(data) != size + 2:
+            raise NotRowsError("it has no end")
+        found = _INSERT.fullmatch(statement)
+        if data[size:] != b";\n" or not (found or _SET.fullmatch(statement)):
+            raise NotRowsError(
+                f"it holds something else than rows: {statement[:80].decode(errors='replace')!r}"
+            )
+        yield found["table"].decode(errors="replace") if found else "", statement
