@@ -1,6 +1,7 @@
 """Is a restored copy what was backed up? The one answer for dry run, `backup verify --restore` and restore."""
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from ci_migrate.databases.base import Database, KnowsLacks
 from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
@@ -20,6 +21,7 @@ def compare_restored(
     *,
     version_tables: Sequence[VersionTable] = (),
     expected: Fingerprint | None = None,
+    known: Mapping[str, TableContent] = MappingProxyType({}),
 ) -> Comparison:
     """Compare a restored copy with its backup's manifest: schema, heads, contents.
 
@@ -28,6 +30,7 @@ def compare_restored(
         backup: what was restored.
         version_tables: whose rows are the heads, in the order of the manifest's; () compares no heads by themselves.
         expected: the schema that the copy must have; the manifest's by default.
+        known: what of the copy's contents was read already, which is not read again.
 
     Raises:
         SQLAlchemy's errors: the copy can't be read.
@@ -35,10 +38,15 @@ def compare_restored(
     found = _compare_schema(copy, backup, expected or backup.fingerprint)
     if version_tables:
         found = found.plus(_compare_heads(copy, backup, version_tables))
-    return found.plus(compare_contents(copy, backup, backup.row_counts))
+    return found.plus(compare_contents(copy, backup, backup.row_counts, known))
 
 
-def compare_contents(copy: Database, backup: Backup, tables: Collection[str]) -> Comparison:
+def compare_contents(
+    copy: Database,
+    backup: Backup,
+    tables: Collection[str],
+    known: Mapping[str, TableContent] = MappingProxyType({}),
+) -> Comparison:
     """Compare what tables of a restored copy hold with what the manifest says that they held.
 
     By digests where the manifest has them; what it has not is counted, where it knows the exact number of rows.
@@ -46,7 +54,9 @@ def compare_contents(copy: Database, backup: Backup, tables: Collection[str]) ->
     then = {
         n: content for n, content in backup.contents.items() if n in tables and content.digest is not None
     }
-    found = copy.contents(then) if then else {}
+    found = {n: content for n, content in known.items() if n in then}
+    if unread := then.keys() - found.keys():
+        found |= copy.contents(unread)
     unseen = {n: UNSEEN for n, content in found.items() if content.digest is None}
     exact = {n: c.rows for n, c in backup.row_counts.items() if c.exact and n in tables and n not in unseen}
     rest = [n for n in exact if n not in found]

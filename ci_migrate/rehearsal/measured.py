@@ -29,6 +29,37 @@ class MeasuredRun:
     size_after: int
 
 
+@dataclass
+class Duration:
+    """How long a rehearsal has run when a statement begins, which is what `max-duration` is about on the target.
+
+    From its first statement on, without what is measured at its events; `over` is the first that is above the limit.
+    """
+
+    limit: float | None
+    over: float = 0.0
+    _started: float = 0.0
+    _apart: float = 0.0
+
+    def around(self, handle: Handle) -> Handle:
+        """A handler that counts as well."""
+
+        def hear(event: events.AnyEvent) -> str | None:
+            moment = time.monotonic()
+            if isinstance(event, events.StatementStarted):
+                self._started = self._started or moment
+                took = moment - self._started - self._apart
+                if self.limit and took > self.limit:
+                    self.over = self.over or took
+            try:
+                return handle(event)
+            finally:
+                if self._started:
+                    self._apart += time.monotonic() - moment
+
+        return hear
+
+
 def run_measured(run: Run, plan: Plan, scratch: Database, recorder: Recorder, handle: Handle) -> MeasuredRun:
     """Run the plan's revisions on a scratch copy.
 

@@ -39,7 +39,7 @@ from ci_migrate.model import (
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import look_after, look_before
 from ci_migrate.rehearsal.downgrade import try_way_back
-from ci_migrate.rehearsal.measured import MeasuredRun, run_measured
+from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.second_run import rehearse_again
@@ -119,6 +119,7 @@ class _Played:
     recorder: Recorder
     measured: MeasuredRun
     has_models: bool
+    too_long: float  # seconds that had gone at the first statement above `max-duration`; 0 if none was
 
 
 def _rehearse(
@@ -132,17 +133,15 @@ def _rehearse(
     whole = schema_of(scratch)
     schema = without_version_tables(whole, plan)
     with translate_errors(scratch):
-        comparison = compare_restored(
-            scratch, backup, version_tables=[c.version_table for c in plan.contexts]
-        )
+        counts = _counts(scratch, plan)
+        before = _Seen(schema, counts, scratch.contents(_watch(run, plan, scratch, counts)))
+        tables = [c.version_table for c in plan.contexts]
+        comparison = compare_restored(scratch, backup, version_tables=tables, known=before.contents)
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )
-    counts = _counts(scratch, plan)
     facts = Facts(plan=plan, target_rows=backup.row_counts)
     looked = look_before(run, facts, scratch)
-    watched = _watch(run, plan, scratch, counts)
-    before = _Seen(schema, counts, scratch.contents(watched))
     with translate_errors(scratch):
         failing = run_assertions(run, scratch, "before")
     played = _play(run, plan, scratch, before, whole)
@@ -188,9 +187,19 @@ def _rehearse(
         squawk=run.settings.squawk,
     )
     judged = _judge(run, facts, evidence, ended, heads, played.recorder, checked, looked)
+    if played.too_long and judged.outcome is Outcome.PASSED:
+        judged = replace(judged, outcome=Outcome.FAILED, message=_describe_too_long(run, played))
     if output:
         judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked)
+
+
+def _describe_too_long(run: Run, played: _Played) -> str:
+    return (
+        f"max-duration is {run.settings.max_duration:g} s, and after {played.too_long:.1f} s the dry run still began "
+        f"statements ({played.measured.seconds:.1f} s in all): the target would be stopped before one of them. "
+        "Set a longer max-duration, or split the migration."
+    )
 
 
 def _play(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema) -> _Played:
@@ -211,8 +220,9 @@ def _play(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema)
             has_models.append(event.models)
         return recorder.handle(event)
 
-    measured = run_measured(run, plan, scratch, recorder, hear)
-    return _Played(recorder, measured, any(has_models))
+    duration = Duration(run.settings.max_duration)
+    measured = run_measured(run, plan, scratch, recorder, duration.around(hear))
+    return _Played(recorder, measured, any(has_models), duration.over)
 
 
 def _schema_now(scratch: Database, last: Schema, committed: str) -> Schema:

@@ -328,3 +328,16 @@ def test_the_parent_waits_for_the_orphan_of_its_child_before_it_diagnoses(orphan
     assert running.returncode == 7, out + error
     assert shop.query("SELECT sum(points) FROM customers") == [(sum(range(1, 31)) + 30,)]
     assert "rolled back" not in shop.here("status").text
+
+
+def test_F44_a_dry_run_that_takes_longer_than_max_duration_is_refused(make_shop) -> None:
+    shop = make_shop("default", "max-duration = 1")
+    slow = '\nimport time\ntime.sleep(1.5)\nop.execute("UPDATE customers SET points = 0")'
+    shop.revision("r1", "r0", R1 + slow)
+    before = shop.everything_in_it()
+    done = shop.here("run")
+    assert done.code == 1, done.text
+    message = done.stage("dry-run")["message"]
+    assert re.match(r"max-duration is 1 s, and after 1\.\d s the dry run still began statements \(", message)
+    assert "migrate" not in done.outcomes
+    assert shop.everything_in_it() == before
