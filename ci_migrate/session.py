@@ -169,6 +169,7 @@ def session_options(settings: Settings, run_id: str) -> SessionOptions:
         statement_timeout=settings.statement_timeout,
         client_tools=str(settings.client_tools) if settings.client_tools else None,
         jobs=settings.jobs,
+        compare_budget=settings.compare_budget,
     )
 
 

@@ -4,12 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from ci_migrate.databases.base import Database, KnowsLacks
+from ci_migrate.databases.digests import OVER, TakesSamples
 from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
 
 SEVERAL = 5
 """Names that are listed at most before the rest is counted."""
 
 UNSEEN = "the session that reads the copy does not see all of it"
+
+BUT_A_SAMPLE = f"only a sample of their rows, {OVER}"
 
 NOT_IN_A_PART = ("constraint ", "comment ")
 """Kinds of objects that a backup of single tables may lack: without the other rows a foreign key can't be restored."""
@@ -49,7 +52,8 @@ def compare_contents(
 ) -> Comparison:
     """Compare what tables of a restored copy hold with what the manifest says that they held.
 
-    By digests where the manifest has them; what it has not is counted, where it knows the exact number of rows.
+    By digests where the manifest has them, of all rows or of a sample; what it has not is counted, where it knows the
+    exact number of rows.
     """
     then = {
         n: content for n, content in backup.contents.items() if n in tables and content.digest is not None
@@ -67,23 +71,38 @@ def compare_contents(
         n: content for n, content in found.items() if n not in unseen and rows[n] == exact.get(n, rows[n])
     }
     wrong += [how for n, content in same.items() if (how := _how_content(n, then[n], content))]
+    samples = {n: sample for n, sample in backup.samples.items() if n in tables}
+    seen = copy.sample(samples) if samples and isinstance(copy, TakesSamples) else {}
+    wrong += [
+        f"{how}, in a sample"
+        for n, content in seen.items()
+        if (how := _how_content(n, samples[n].content, content))
+    ]
     if wrong:
         return Comparison(wrong=tuple(wrong))
     compared = (
         f"rows of {_plural(len(same), 'table')} by digest" if same else "",
         f"row counts of {_plural(len(rest), 'table')}" if rest else "",
+        *(_describe_sample(backup, name) for name in seen),
     )
     return Comparison(
         compared=tuple(words for words in compared if words),
-        not_compared=_describe_not_digested(backup, tables, unseen),
+        not_compared=_describe_not_digested(backup, tables, unseen | dict.fromkeys(samples, BUT_A_SAMPLE)),
     )
+
+
+def _describe_sample(backup: Backup, name: str) -> str:
+    """`orders: 40,000 of about 12,000,000 rows, by ranges of id`."""
+    sample, count = backup.samples[name], backup.row_counts.get(name)
+    about = "" if count is None else f" of {'' if count.exact else 'about '}{count.rows:,}"
+    return f"{name}: {sample.content.rows:,}{about} rows, by ranges of {sample.key}"
 
 
 def _describe_not_digested(
     backup: Backup, tables: Collection[str], unseen: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Whose contents were not compared, each reason once."""
-    if not backup.contents and backup.row_counts:
+    if not (backup.contents or backup.samples) and backup.row_counts:
         return ("rows by their digests: the backup has none, they were only counted",)
     reasons = {n: why for n, why in backup.not_digested.items() if n in tables or n not in backup.row_counts}
     by_reason: dict[str, list[str]] = {}

@@ -11,7 +11,12 @@ from ci_migrate.markers import hookimpl
 def _sqlite(url: URL, options: SessionOptions) -> Database:
     from ci_migrate.databases.sqlite.database import SQLite
 
-    return SQLite(url, application_name=options.application_name, lock_timeout=options.lock_timeout)
+    return SQLite(
+        url,
+        application_name=options.application_name,
+        lock_timeout=options.lock_timeout,
+        compare_budget=options.compare_budget,
+    )
 
 
 def _postgresql(url: URL, options: SessionOptions) -> Database:
@@ -24,6 +29,7 @@ def _postgresql(url: URL, options: SessionOptions) -> Database:
         lock_timeout=options.lock_timeout,
         statement_timeout=options.statement_timeout,
         jobs=options.jobs,
+        compare_budget=options.compare_budget,
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import URL, Engine
 
 from ci_migrate.errors import RefusedError, UsageError
-from ci_migrate.model import Frozen, Identity, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Frozen, Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in bytes or tables; total 0 where it is not known."""
@@ -69,13 +69,14 @@ class Lock(Protocol):
 class Dumped(Frozen, frozen=True, kw_only=True):
     """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows.
 
-    So are `contents`, computed by the server; `not_digested` are tables, and what else holds data, whose contents are
-    not among them, and why.
+    So are `contents` and `samples`, computed by the server; `not_digested` are tables, and what else holds data, that
+    are in neither, and why.
     """
 
     schema: Schema
     row_counts: dict[str, RowCount]
     contents: dict[str, TableContent] = msgspec.field(default_factory=dict)
+    samples: dict[str, Sample] = msgspec.field(default_factory=dict)
     not_digested: dict[str, str] = msgspec.field(default_factory=dict)
     engine_version: str
     tool_version: str
@@ -398,6 +399,7 @@ class SessionOptions:
     statement_timeout: float | None = None
     client_tools: str | None = None
     jobs: int | None = None  # tables that are dumped and restored at a time; None leaves it to the engine
+    compare_budget: float | None = None  # that digests may take after a dump; None: see `digests.seconds_for`
 
 
 @dataclass(frozen=True)

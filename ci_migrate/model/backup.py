@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.plan import Identity
-from ci_migrate.model.schema import Fingerprint, RowCount, TableContent
+from ci_migrate.model.schema import Fingerprint, RowCount, Sample, TableContent
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
@@ -60,6 +60,7 @@ class Backup(Frozen, frozen=True, kw_only=True):
     partial: bool = False  # the rows of `tables` alone, with the whole schema
     row_counts: dict[str, RowCount] = {}
     contents: dict[str, TableContent] = {}  # of tables that were digested whole
+    samples: dict[str, Sample] = {}  # of tables for which that would have taken too long
     not_digested: dict[str, str] = {}  # tables, and what else holds data, and why it was not digested
     fingerprint: Fingerprint | None = None
     files: tuple[BackupFile, ...] = ()

@@ -100,6 +100,18 @@ class TableContent(Frozen, frozen=True, kw_only=True):
     columns: dict[str, ColumnContent] = {}
 
 
+class Sample(Frozen, frozen=True, kw_only=True):
+    """What a table holds in some of its rows: from each start on up to `rows` of them in the order of a unique key.
+
+    A range ends where the next one starts; starts are in the engine's text of the key's type.
+    """
+
+    key: str
+    starts: tuple[str, ...]
+    rows: int
+    content: TableContent
+
+
 def same_change(changed: Delta, rehearsed: Delta, before: Fingerprint, rehearsed_before: Fingerprint) -> bool:
     """Whether the target changed as the copy did; texts that differed before may differ after."""
     effective = {name: text for name, text in rehearsed.items() if rehearsed_before.objects.get(name) != text}

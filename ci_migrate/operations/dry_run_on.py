@@ -61,6 +61,7 @@ def _stand_in(
             lock_timeout=settings.lock_timeout,
             client_tools=str(settings.client_tools) if settings.client_tools else None,
             jobs=settings.jobs,
+            compare_budget=settings.compare_budget,
         )
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)

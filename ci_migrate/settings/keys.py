@@ -358,6 +358,9 @@ KEYS: tuple[Key, ...] = (
     Key("jobs", _whole(1, 64), None, BOTH,
         "How many tables of a database server are dumped and restored at a time. Not set: the number of cores, "
         "at most 4."),
+    Key("compare-budget", _seconds(zero=True), None, BOTH,
+        "How long tables may be digested after a dump, to compare a restored copy with it; of what is left then "
+        "a sample is compared. Not set: a third of the dump's time, at least 30 s."),
     Key("scratch", SCRATCH, "server", BOTH,
         "Where scratch copies live: the target's server, or another by its URL. No default on production, "
         "SQLite apart.", secret=True),

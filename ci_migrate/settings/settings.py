@@ -77,6 +77,7 @@ class Settings:
     provider_drop: tuple[str, ...]
     client_tools: Path | None
     jobs: int | None
+    compare_budget: float | None
     scratch: str | None = field(repr=False)
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str

@@ -29,6 +29,7 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.composite.measure import Meters
 from ci_migrate.databases.composite.names import MAIN, key_of, mark, name_of, together, unmark
+from ci_migrate.databases.digests import TakesSamples
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.errors import (
     BackupError,
@@ -37,7 +38,7 @@ from ci_migrate.errors import (
     DirtyError,
     SettingsError,
 )
-from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
 T = TypeVar("T")
 
@@ -142,6 +143,15 @@ class CompositeDatabase:
         return {
             name_of(name, table): content for name, contents in each for table, content in contents.items()
         }
+
+    def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+        found = {}
+        for name, own in self._own(samples).items():
+            member = self.members[name]
+            if isinstance(member, TakesSamples):
+                read = member.sample({table: samples[name_of(name, table)] for table in own})
+                found.update({name_of(name, table): content for table, content in read.items()})
+        return found
 
     def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
         """Tables by the member that they are in, as it calls them."""

@@ -1,91 +1,147 @@
 """Digests of what a dump shows: read by sessions of their own, in the dump's snapshot, while pg_dump runs."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ci_migrate.databases.digests import IN_RANGE, NO_KEY, OVER, RANGES, seconds_for
 from ci_migrate.databases.postgresql.catalog import pin
 from ci_migrate.databases.postgresql.lock import NO_LIMITS
-from ci_migrate.databases.postgresql.rows import Table, read_content, with_columns
+from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, with_columns
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import CiMigrateError
-from ci_migrate.model import TableContent
+from ci_migrate.model import Sample, TableContent
 
 if TYPE_CHECKING:
     import psycopg
 
-
-@dataclass
-class Digested:
-    """What was digested, and why the rest was not; filled when the block of `digesting` is left."""
-
-    contents: dict[str, TableContent] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
+Work = tuple[Table, list[str]]
 
 
-@contextmanager
-def digesting(access: Access, snapshot: str, tables: Sequence[Table]) -> Iterator[Digested]:
-    """Digest tables meanwhile, as an exported snapshot shows them; whoever exported it keeps its transaction open.
+class Digests:
+    """What tables hold in an exported snapshot; whoever exported it keeps its transaction open.
 
     Args:
-        access: the server that the snapshot is of.
+        connection: that one.
+        access: the server.
         snapshot: its name.
-        tables: which.
+        tables: which; the small ones come first.
+        sessions: how many read at a time.
+        budget: the setting `compare-budget`.
+
+    `contents` and `samples` are filled when the block of `running` is left, and `reasons` why a table has neither.
     """
-    found = Digested()
-    stop = threading.Event()
 
-    def work() -> None:
+    def __init__(
+        self,
+        connection: "psycopg.Connection[Any]",
+        access: Access,
+        snapshot: str,
+        tables: Sequence[Table],
+        *,
+        sessions: int,
+        budget: float | None,
+    ) -> None:
+        self.contents: dict[str, TableContent] = {}
+        self.samples: dict[str, Sample] = {}
+        self.reasons = {table.key: table.unseen for table in tables if table.unseen}
+        self._access = access
+        self._snapshot = snapshot
+        self._budget = budget
+        self._sessions = sessions
+        seen = sorted((t for t in tables if not t.unseen), key=lambda t: t.rows)
+        self._work = with_columns(connection, seen)
+        self._queue: SimpleQueue[Work] = SimpleQueue()
+        for table, columns in self._work:
+            if budget != 0 or table.rows <= RANGES * IN_RANGE:
+                self._queue.put((table, columns))
+        self._stop = threading.Event()
+        self._live: set[psycopg.Connection[Any]] = set()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Digest while the dump runs in the block, and so long afterwards as the budget says."""
+        threads = [
+            threading.Thread(target=self._read, name=f"digests-{n}", daemon=True)
+            for n in range(self._sessions)
+        ]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
         try:
-            with _reading(access, snapshot) as connection:
-                for table, columns in with_columns(connection, [t for t in tables if not t.unseen]):
-                    if stop.is_set():
-                        return
-                    _digest(connection, access, table, columns, found)
+            yield
+            now = time.monotonic()
+            # 0 leaves small tables, which take no longer than samples of them
+            deadline = now + seconds_for(self._budget or None, now - started)
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._stop.set()
+            while any(thread.is_alive() for thread in threads):
+                for session in list(self._live):
+                    session.cancel()
+                threads[0].join(0.1)
+        done = self.contents.keys() | self.reasons.keys()
+        if left := [work for work in self._work if work[0].key not in done]:
+            self._take_samples(left)
+
+    def _read(self) -> None:
+        try:
+            with self._session() as session:
+                while not self._stop.is_set():
+                    self._digest(session, *self._queue.get_nowait())
+        except Empty:
+            pass
         except CiMigrateError as error:
-            left = {t.key for t in tables} - found.contents.keys()
-            found.reasons.update(dict.fromkeys(left, error.what))
+            self.reasons.update({t.key: error.what for t, _ in self._work if t.key not in self.contents})
 
-    found.reasons.update({table.key: table.unseen for table in tables if table.unseen})
-    thread = threading.Thread(target=work, name="digests", daemon=True)
-    thread.start()
-    try:
-        yield found
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        thread.join()
+    @contextmanager
+    def _session(self) -> "Iterator[psycopg.Connection[Any]]":
+        from psycopg import sql
 
+        with self._access.session(read_only=True) as session:
+            session.execute(NO_LIMITS.replace("'statement_timeout', ", ""))
+            with session.transaction():
+                session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
+                pin(session)
+                self._live.add(session)
+                try:
+                    yield session
+                finally:
+                    self._live.discard(session)
 
-@contextmanager
-def _reading(access: Access, snapshot: str) -> "Iterator[psycopg.Connection[Any]]":
-    from psycopg import sql
+    def _digest(self, session: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> None:
+        import psycopg
 
-    with access.session(read_only=True) as connection:
-        connection.execute(NO_LIMITS.replace("'statement_timeout', ", ""))
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-            pin(connection)
-            yield connection
+        try:
+            with session.transaction():
+                self.contents[table.key] = read_content(session, table, columns)
+        except psycopg.Error as error:
+            if session.broken:
+                raise
+            if not self._stop.is_set():
+                self.reasons[table.key] = self._access.explain(error)
 
+    def _take_samples(self, left: "Sequence[Work]") -> None:
+        import psycopg
 
-def _digest(
-    connection: "psycopg.Connection[Any]",
-    access: Access,
-    table: Table,
-    columns: Sequence[str],
-    into: Digested,
-) -> None:
-    import psycopg
-
-    try:
-        with connection.transaction():
-            into.contents[table.key] = read_content(connection, table, columns)
-    except psycopg.Error as error:
-        if connection.broken:
-            raise
-        into.reasons[table.key] = access.explain(error)
+        with self._session() as session:
+            # without statistics the server might read all of the table
+            session.execute("SELECT set_config('enable_seqscan', 'off', true)")
+            for table, columns in left:
+                try:
+                    with session.transaction():
+                        sample = read_sample(session, table, columns)
+                except psycopg.Error as error:
+                    if session.broken:
+                        raise
+                    self.reasons[table.key] = f"{OVER}, and a sample: {self._access.explain(error)}"
+                    continue
+                if sample is None:
+                    self.reasons[table.key] = NO_KEY
+                else:
+                    self.samples[table.key] = sample

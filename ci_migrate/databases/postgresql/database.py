@@ -1,6 +1,6 @@
 """PostgreSQL 13 and later: the catalog by SQL, copies by pg_dump and pg_restore, restores by rename."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,19 @@ from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_g
 from ci_migrate.databases.postgresql.lacks import Lacks
 from ci_migrate.databases.postgresql.load import load_dump
 from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
-from ci_migrate.databases.postgresql.rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.postgresql.rows import (
+    list_tables,
+    read_content,
+    read_contents,
+    read_counts,
+    read_heads,
+    with_columns,
+)
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
 from ci_migrate.errors import DatabaseError, UsageError
-from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
 if TYPE_CHECKING:
     import psycopg
@@ -56,6 +63,7 @@ class PostgreSQL:
         lock_url: a database to hold the run lock in, in the place of `postgres` on the target's server. All runners
             must name the same one, and it must exist: two that lock in different databases don't see each other.
         jobs: how many tables are dumped and restored at a time; None for as many as there are cores, at most 4.
+        compare_budget: seconds that digests may take after a dump; None: see `digests.seconds_for`.
 
     Raises:
         UsageError: psycopg 3 is not installed.
@@ -76,6 +84,7 @@ class PostgreSQL:
         statement_timeout: float | None = None,
         lock_url: URL | None = None,
         jobs: int | None = None,
+        compare_budget: float | None = None,
     ) -> None:
         self.url = url
         self.client_tools = client_tools
@@ -85,6 +94,7 @@ class PostgreSQL:
         }
         self._lock_timeout = lock_timeout
         self._jobs = jobs or default_jobs()
+        self._compare_budget = compare_budget
         self._access = Access(libpq_parameters(url), application_name, settings)
         self._lock_access = (
             Access(libpq_parameters(lock_url), application_name, settings) if lock_url else None
@@ -248,6 +258,12 @@ class PostgreSQL:
             pin(connection)
             return read_contents(connection, tables)
 
+    def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+        with self._reading() as connection:
+            pin(connection)
+            found = with_columns(connection, list_tables(connection, samples.keys()))
+            return {t.key: read_content(connection, t, columns, samples[t.key]) for t, columns in found}
+
     # ------------------------------------------------------------------ who is in it
 
     def meter(self) -> AbstractContextManager[Meter]:
@@ -359,7 +375,7 @@ class PostgreSQL:
             return guarded_for(connection) is not None
 
     def _job(self) -> Job:
-        return Job(self._access, self.client_tools, self._jobs, self._lock_timeout)
+        return Job(self._access, self.client_tools, self._jobs, self._lock_timeout, self._compare_budget)
 
     def _at(self, access: Access) -> "PostgreSQL":
         """The same, for another database on this server."""

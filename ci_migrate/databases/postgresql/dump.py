@@ -15,7 +15,7 @@ from ci_migrate.databases.postgresql.catalog import (
     pin,
     read_schema,
 )
-from ci_migrate.databases.postgresql.contents import digesting
+from ci_migrate.databases.postgresql.contents import Digests
 from ci_migrate.databases.postgresql.facts import read_about, read_exceptions
 from ci_migrate.databases.postgresql.rows import list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What the programs are run with: the database, the folder of the programs, workers, seconds to wait for locks."""
+    """What the programs are run with: the database, the folder of the programs, workers, seconds to wait for locks.
+
+    `compare_budget` is the setting.
+    """
 
     access: Access
     client_tools: str | None
     workers: int
     lock_timeout: float
+    compare_budget: float | None = None
 
 
 def _bytes_in(folder: Path) -> int:
@@ -96,7 +100,15 @@ def write_dump(
     ]
     try:
         access = job.access.same_server(connection)
-        with digesting(access, snapshot, leaves) as digested:
+        digests = Digests(
+            connection,
+            access,
+            snapshot,
+            leaves,
+            sessions=max(1, job.workers // 2),
+            budget=job.compare_budget,
+        )
+        with digests.running():
             tools.run_client(tool, arguments, access, lambda: progress(_bytes_in(archive), 0))
             unpacked = _bytes_in(archive)
             if packing:
@@ -118,11 +130,12 @@ def write_dump(
     return Dumped(
         schema=read_schema(connection),
         row_counts={
-            **read_counts(connection, [t.key for t in leaves if t.key not in digested.contents], exact=False),
-            **{name: RowCount(rows=held.rows) for name, held in digested.contents.items()},
+            **read_counts(connection, [t.key for t in leaves if t.key not in digests.contents], exact=False),
+            **{name: RowCount(rows=held.rows) for name, held in digests.contents.items()},
         },
-        contents=digested.contents,
-        not_digested=digested.reasons,
+        contents=digests.contents,
+        samples=digests.samples,
+        not_digested=digests.reasons,
         heads=heads,
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
         tool_version=tool.words,

@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
+import msgspec
+
+from ci_migrate.databases.digests import IN_RANGE, choose_starts
 from ci_migrate.databases.postgresql.catalog import RELATIONS
-from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
 
 if TYPE_CHECKING:
     import psycopg
@@ -125,11 +129,13 @@ def with_columns(
     return [(table, columns[table.oid]) for table in tables]
 
 
-def read_content(connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> TableContent:
-    """Rows, values and digests of a table; without digests where the session does not see all rows."""
+def read_content(
+    connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str], sample: Sample | None = None
+) -> TableContent:
+    """Rows, values and digests of a table, or of a sample; without digests where the session does not see all rows."""
     if table.unseen:
         return TableContent(rows=0)
-    row = connection.execute(_content_query(table, columns)).fetchone()
+    row = connection.execute(_content_query(table, columns, sample)).fetchone()
     assert row is not None
     rows, digest, values, digests = row
     return TableContent(
@@ -142,29 +148,85 @@ def read_content(connection: "psycopg.Connection[Any]", table: Table, columns: S
     )
 
 
-def _content_query(table: Table, columns: Sequence[str]) -> "Composed":
+def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) -> "Composed":
     """Sums of 64-bit hashes: whatever the order of rows, they are the same.
 
-    Columns are in the order of their names, so a restored table with columns in another order has the same digest.
+    The hash of a row is made of its columns' hashes in the order of their names, so a restored table with columns in
+    another order has the same digest. OFFSET 0 keeps the server from hashing each value again for each use.
     """
     from psycopg import sql
 
     names = [sql.Identifier(column) for column in columns]
-
-    def hash_of(value: "Composable") -> "Composed":
-        # COLLATE: a column's own collation may call different bytes equal
-        hashes = sql.SQL('hashtextextended(({})::text COLLATE "C", 0)').format(value)
-        return sql.SQL("coalesce(sum({}), 0)::text").format(hashes)
-
+    hashes = [sql.Identifier(f"h{number}") for number in range(len(columns))]
+    # COLLATE: a column's own collation may call different bytes equal
+    each = [
+        sql.SQL('hashtextextended({}::text COLLATE "C", 0) AS {}').format(name, hashed)
+        for name, hashed in zip(names, hashes, strict=True)
+    ]
+    whole: Composable = sql.SQL("0::bigint")
+    for hashed in hashes:
+        whole = sql.SQL("hashint8extended(coalesce({}, 0), {})").format(hashed, whole)
     return sql.SQL(
-        "SELECT count(*), {whole}, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[] FROM {only}{table}"
+        "SELECT count(*), coalesce(sum({whole}), 0)::text, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[]"
+        " FROM (SELECT {each} FROM {source} OFFSET 0) hashed"
     ).format(
-        whole=hash_of(sql.SQL("ROW({})").format(sql.SQL(", ").join(names))),
-        values=sql.SQL(", ").join(sql.SQL("count({})").format(name) for name in names),
-        digests=sql.SQL(", ").join(hash_of(name) for name in names),
-        only=sql.SQL("" if table.kind == "p" else "ONLY "),
-        table=sql.Identifier(table.schema, table.name),
+        whole=whole,
+        values=sql.SQL(", ").join(sql.SQL("count({})").format(hashed) for hashed in hashes),
+        digests=sql.SQL(", ").join(sql.SQL("coalesce(sum({}), 0)::text").format(hashed) for hashed in hashes),
+        each=sql.SQL(", ").join(each),
+        source=_source(table, sample),
     )
+
+
+def _source(table: Table, sample: Sample | None) -> "Composable":
+    from psycopg import sql
+
+    whole = sql.SQL("{}{}").format(
+        sql.SQL("" if table.kind == "p" else "ONLY "), sql.Identifier(table.schema, table.name)
+    )
+    if sample is None:
+        return whole
+    key = sql.Identifier(sample.key)
+    ends = [*(sql.SQL(" AND {} < {}").format(key, start) for start in sample.starts[1:]), sql.SQL("")]
+    ranges = [
+        sql.SQL("(SELECT * FROM {whole} WHERE {key} >= {start}{end} ORDER BY {key} LIMIT {rows})").format(
+            whole=whole, key=key, start=start, end=end, rows=sample.rows
+        )
+        for start, end in zip(sample.starts, ends, strict=True)
+    ]
+    return sql.SQL("({}) ranges").format(sql.SQL(" UNION ALL ").join(ranges))
+
+
+_KEY = """
+SELECT a.attname, a.atttypid = 'uuid'::regtype FROM pg_index i
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attnotnull
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype)
+ORDER BY i.indisprimary DESC, a.attname LIMIT 1"""
+
+
+def read_sample(connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> Sample | None:
+    """A sample of a table and what it holds; None where no key is fit for one, or there are no rows."""
+    from psycopg import sql
+
+    found = connection.execute(_KEY, [table.oid]).fetchone()
+    if found is None or table.unseen:
+        return None
+    key, is_uuid = found
+    ends = sql.SQL("SELECT {key} FROM ONLY {table} ORDER BY {key} {order} LIMIT 1")
+    name = sql.Identifier(table.schema, table.name)
+    lowest, highest = (
+        connection.execute(ends.format(key=sql.Identifier(key), table=name, order=sql.SQL(order))).fetchone()
+        for order in ("ASC", "DESC")
+    )
+    if lowest is None or highest is None:
+        return None
+    if is_uuid:
+        starts = tuple(str(UUID(int=start)) for start in choose_starts(lowest[0].int, highest[0].int))
+    else:
+        starts = tuple(map(str, choose_starts(lowest[0], highest[0])))
+    sample = Sample(key=key, starts=starts, rows=IN_RANGE, content=TableContent(rows=0))
+    return msgspec.structs.replace(sample, content=read_content(connection, table, columns, sample))
 
 
 def read_heads(

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,10 @@ from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite import tables as sqlite_tables
 from ci_migrate.databases.sqlite import undo as sqlite_undo
 from ci_migrate.databases.sqlite.catalog import Catalog
+from ci_migrate.databases.sqlite.contents import Digests
 from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
-from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
 PAYLOAD = "database.sqlite3.zst"
 """The file that `dump` writes."""
@@ -51,6 +52,7 @@ class SQLite:
         url: `sqlite://`, with any driver of SQLite's; a `file:` URI with `uri=true` too.
         application_name: not used; SQLite has no sessions with names.
         lock_timeout: seconds to wait for other connections' locks.
+        compare_budget: seconds that digests may take after a dump; None: see `digests.seconds_for`.
 
     Raises:
         UsageError: the URL names no file.
@@ -73,6 +75,7 @@ class SQLite:
         *,
         application_name: str = "ci-migrate",
         lock_timeout: float = 5.0,
+        compare_budget: float | None = None,
     ) -> None:
         self.file = sqlite_files.file_of(url)
         """The file, absolute, without symbolic links."""
@@ -80,6 +83,7 @@ class SQLite:
         self.url = URL.create(url.drivername, database=str(self.file))
         self.application_name = application_name
         self.lock_timeout = lock_timeout
+        self._compare_budget = compare_budget
         self._catalog = Catalog()
 
     def __repr__(self) -> str:
@@ -162,6 +166,10 @@ class SQLite:
         with self._reading() as connection:
             return sqlite_rows.contents(connection, tables)
 
+    def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+        with self._reading() as connection:
+            return sqlite_rows.read_samples(connection, samples)
+
     def size(self) -> int:
         wal = self.file.with_name(self.file.name + "-wal")
         return sum(path.stat().st_size for path in (self.file, wal) if path.exists())
@@ -202,7 +210,7 @@ class SQLite:
         progress: Progress = no_progress,
         only: Sequence[str] | None = None,
     ) -> Dumped:
-        copied = into / "database.sqlite3"
+        copied, started = into / "database.sqlite3", time.monotonic()
         try:
             with self._explain_errors(), _space(into):
                 # Journal and sync off: a copy that is cut short is thrown away.
@@ -218,10 +226,13 @@ class SQLite:
                 sqlite_files.check(copied, str(self.file))
                 with closing(sqlite_files.open_finished(copied)) as copy:
                     counted = sqlite_rows.counts(copy, only)
+                    digests = Digests(copy, counted, self._compare_budget, time.monotonic() - started)
                     dumped = Dumped(
                         schema=Catalog().schema(copy, None),
                         row_counts=counted,
-                        contents=sqlite_rows.contents(copy, counted),
+                        contents=digests.contents,
+                        samples=digests.samples,
+                        not_digested=digests.reasons,
                         heads=_heads(copy, version_tables),
                         engine_version=f"SQLite {sqlite3.sqlite_version}",
                         tool_version=f"SQLite {sqlite3.sqlite_version} online backup API, zstd",

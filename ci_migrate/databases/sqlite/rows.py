@@ -1,27 +1,31 @@
 """What the tables of a SQLite database hold: counts, and digests that do not depend on the order of rows."""
 
+import math
 import sqlite3
 import struct
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
 from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
 from ci_migrate.databases.sqlite.tokens import quote
-from ci_migrate.model import ColumnContent, RowCount, TableContent
-
-DIGEST_LIMIT = 1_000_000
-"""Rows above which a table is only counted."""
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent
 
 VIRTUAL = 2
 """`hidden` of a column that is computed when it is read."""
 
+ROW_IDS = ("rowid", "_rowid_", "oid")
+"""What SQLite calls the number of a row, unless a column is called so."""
+
 _BATCH = 1000
 _MODULUS = 1 << 64
+_NULL = blake2b(b"n", digest_size=8).digest()
 
 
-class _Text(bytes):
+class Text(bytes):
     """TEXT as it is stored, told apart from a BLOB: text need not be valid UTF-8."""
 
     __slots__ = ()
@@ -51,9 +55,24 @@ def contents(
     """
     add_stand_ins(connection, collations=not writes)
     wanted = [name for name, virtual in _tables(connection, tables) if not virtual]
-    factory, connection.text_factory = connection.text_factory, _Text
+    with bytes_of_text(connection):
+        found = {name: read_content(connection, name) for name in wanted}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def read_samples(connection: sqlite3.Connection, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+    """What these tables hold in the rows of samples; tables that do not exist are left out."""
+    with bytes_of_text(connection):
+        found = {n: read_content(connection, n, samples[n]) for n, _ in _tables(connection, samples)}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+@contextmanager
+def bytes_of_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """TEXT is read as it is stored, whatever its bytes, told apart from a BLOB."""
+    factory, connection.text_factory = connection.text_factory, Text
     try:
-        return {name: _content(connection, name) for name in wanted}
+        yield
     finally:
         connection.text_factory = factory
 
@@ -67,34 +86,28 @@ def _tables(connection: sqlite3.Connection, tables: Iterable[str] | None) -> lis
     return [(name, known[name]) for name in sorted(wanted)]
 
 
-def _content(connection: sqlite3.Connection, table: str) -> TableContent:
-    names = _columns(connection, table, 1)
-    try:
-        connection.execute(
-            f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)} LIMIT 1"
-        ).fetchone()
-    except sqlite3.OperationalError:
-        names = _columns(connection, table, VIRTUAL)
-    source = f"FROM main.{quote(table)}"
-    rows = int(connection.execute(f"SELECT count(*) {source}").fetchone()[0])
-    if rows > DIGEST_LIMIT:
-        every = ", ".join(f"count({quote(name)})" for name in names)
-        values = connection.execute(f"SELECT {every} {source}").fetchone()
-        columns = {n: ColumnContent(values=v) for n, v in zip(names, values, strict=True)}
-        return TableContent(rows=rows, columns=columns)
-    cursor = connection.execute(f"SELECT {', '.join(map(quote, names))} {source}")
-    present, sums, total = [0] * len(names), [0] * len(names), 0
+def read_content(
+    connection: sqlite3.Connection, table: str, sample: Sample | None = None, deadline: float = math.inf
+) -> TableContent | None:
+    """What a table holds, or a sample of it, in constant memory; None if the deadline came before the end.
+
+    `deadline` is on the monotonic clock. `connection.text_factory` must be `Text`.
+    """
+    names = _columns_of(connection, table)
     header = "\0".join(names).encode()
+    cursor = connection.execute(f"SELECT {', '.join(map(quote, names))} FROM {_source(table, sample)}")
+    rows, total, present, sums = 0, 0, [0] * len(names), [0] * len(names)
     while batch := cursor.fetchmany(_BATCH):
-        for row in batch:
-            whole = blake2b(header, digest_size=8)
-            for position, value in enumerate(row):
-                digest = blake2b(_tag(value), digest_size=8).digest()
-                whole.update(digest)
-                if value is not None:
-                    present[position] += 1
-                    sums[position] += int.from_bytes(digest, "big")
-            total += int.from_bytes(whole.digest(), "big")
+        if time.monotonic() > deadline:
+            return None
+        hashed = [_hash_values(column) for column in zip(*batch, strict=True)]
+        for position, digests in enumerate(hashed):
+            empty = digests.count(_NULL)
+            present[position] += len(batch) - empty
+            sums[position] += _sum(digests) - empty * _sum([_NULL])
+        whole = [blake2b(header + b"".join(row), digest_size=8).digest() for row in zip(*hashed, strict=True)]
+        total += _sum(whole)
+        rows += len(batch)
     columns = {
         name: ColumnContent(values=n, digest=f"{s % _MODULUS:016x}")
         for name, n, s in zip(names, present, sums, strict=True)
@@ -102,17 +115,46 @@ def _content(connection: sqlite3.Connection, table: str) -> TableContent:
     return TableContent(rows=rows, digest=f"{total % _MODULUS:016x}", columns=columns)
 
 
-def _columns(connection: sqlite3.Connection, table: str, but: int) -> list[str]:
-    listed = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden NOT IN (1, ?)"
-    return sorted(row[0].decode() for row in connection.execute(listed, (table, but)))
+def _columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    listed = connection.execute("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden != 1", (table,))
+    return sorted(str(bytes(row[0]), errors="surrogateescape") for row in listed)
 
 
-def _tag(value: Any) -> bytes:
-    """A value with its storage class: 1, 1.0, '1' and x'31' differ."""
-    if value is None:
-        return b"n"
-    if isinstance(value, int):
-        return b"i%d" % value
-    if isinstance(value, float):
-        return b"f" + struct.pack(">d", value)
-    return b"t" + value if isinstance(value, _Text) else b"b" + bytes(value)
+def _source(table: str, sample: Sample | None) -> str:
+    if sample is None:
+        return f"main.{quote(table)}"
+    if sample.key not in ROW_IDS:
+        raise ValueError(
+            f"{sample.key!r} is no name of a rowid"
+        )  # what a manifest says is an outsider's word
+    ends = [*(f" AND {sample.key} < {int(start)}" for start in sample.starts[1:]), ""]
+    ranges = [
+        f"SELECT * FROM (SELECT * FROM main.{quote(table)} WHERE {sample.key} >= {int(start)}{end}"
+        f" ORDER BY {sample.key} LIMIT {int(sample.rows)})"
+        for start, end in zip(sample.starts, ends, strict=True)
+    ]
+    return f"({' UNION ALL '.join(ranges)})"
+
+
+def _hash_values(values: Iterable[Any]) -> list[bytes]:
+    """A hash of each value with its storage class: 1, 1.0, '1' and x'31' differ."""
+    found = []
+    for value in values:
+        kind = type(value)
+        if kind is Text:
+            data = b"t" + value
+        elif kind is int:
+            data = b"i%d" % value
+        elif value is None:
+            found.append(_NULL)
+            continue
+        elif kind is float:
+            data = b"f" + struct.pack(">d", value)
+        else:
+            data = b"b" + bytes(value)
+        found.append(blake2b(data, digest_size=8).digest())
+    return found
+
+
+def _sum(digests: Sequence[bytes]) -> int:
+    return sum(struct.unpack(f">{len(digests)}Q", b"".join(digests)))
