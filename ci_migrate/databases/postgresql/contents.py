@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ci_migrate.databases.digests import IN_RANGE, NO_KEY, OVER, RANGES, seconds_for
 from ci_migrate.databases.postgresql.catalog import pin
 from ci_migrate.databases.postgresql.lock import NO_LIMITS
-from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, with_columns
+from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, unpin, with_columns
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.model import Sample, TableContent
@@ -108,6 +108,7 @@ class Digests:
                 session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
                 pin(session)
+                unpin(session)
                 self._live.add(session)
                 try:
                     yield session

@@ -36,6 +36,7 @@ from ci_migrate.databases.postgresql.rows import (
     read_contents,
     read_counts,
     read_heads,
+    unpin,
     with_columns,
 )
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
@@ -261,6 +262,7 @@ class PostgreSQL:
     def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
         with self._reading() as connection:
             pin(connection)
+            unpin(connection)
             found = with_columns(connection, list_tables(connection, samples.keys()))
             return {t.key: read_content(connection, t, columns, samples[t.key]) for t, columns in found}
 

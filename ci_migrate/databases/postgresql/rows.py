@@ -72,7 +72,7 @@ def looks_for_names(connection: "psycopg.Connection[Any]") -> bool:
     return row is not None and bool(row[0])
 
 
-def _unpin(connection: "psycopg.Connection[Any]") -> None:
+def unpin(connection: "psycopg.Connection[Any]") -> None:
     """Let functions find what they name: planning a query on a table already inlines those of its indexes."""
     if looks_for_names(connection):
         connection.execute("SET LOCAL search_path TO DEFAULT")
@@ -82,7 +82,7 @@ def read_counts(
     connection: "psycopg.Connection[Any]", tables: Iterable[str] | None, *, exact: bool
 ) -> dict[str, RowCount]:
     """Rows per table. A partitioned table has none of its own: its partitions are counted."""
-    _unpin(connection)
+    unpin(connection)
     found: dict[str, RowCount] = {}
     to_count: list[Table] = []
     for table in list_tables(connection, None if tables is None else set(tables)):
@@ -122,7 +122,7 @@ def with_columns(
     connection: "psycopg.Connection[Any]", tables: Sequence[Table]
 ) -> list[tuple[Table, list[str]]]:
     """Each table with the names of its columns, sorted."""
-    _unpin(connection)
+    unpin(connection)
     columns: dict[int, list[str]] = {table.oid: [] for table in tables}
     for oid, column in connection.execute(_COLUMNS, [list(columns)]):
         columns[oid].append(column)

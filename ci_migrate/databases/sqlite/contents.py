@@ -10,6 +10,7 @@ import msgspec
 from ci_migrate.databases.digests import IN_RANGE, NO_KEY, RANGES, choose_starts, seconds_for
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
 from ci_migrate.databases.sqlite.rows import ROW_IDS, bytes_of_text, read_content
+from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
 from ci_migrate.databases.sqlite.tokens import quote
 from ci_migrate.model import RowCount, Sample, TableContent
 
@@ -38,6 +39,7 @@ class Digests:
         self.reasons: dict[str, str] = {}
         self._connection = connection
         self._deadline = time.monotonic() + seconds_for(budget, dump)
+        add_stand_ins(connection, collations=True)
         virtual = [name for _, name, _, sql in user_rows(connection) if is_virtual(sql)]
         self.reasons.update({name: VIRTUAL for name in virtual if name in counts})
         with bytes_of_text(connection):

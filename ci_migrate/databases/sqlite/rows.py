@@ -62,6 +62,7 @@ def contents(
 
 def read_samples(connection: sqlite3.Connection, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
     """What these tables hold in the rows of samples; tables that do not exist are left out."""
+    add_stand_ins(connection, collations=True)
     with bytes_of_text(connection):
         found = {n: read_content(connection, n, samples[n]) for n, _ in _tables(connection, samples)}
     return {name: content for name, content in found.items() if content is not None}
@@ -95,7 +96,7 @@ def read_content(
     """
     names = _columns_of(connection, table)
     header = "\0".join(names).encode()
-    cursor = connection.execute(f"SELECT {', '.join(map(quote, names))} FROM {_source(table, sample)}")
+    cursor = connection.execute(_query(table, names, sample))
     rows, total, present, sums = 0, 0, [0] * len(names), [0] * len(names)
     while batch := cursor.fetchmany(_BATCH):
         if time.monotonic() > deadline:
@@ -116,24 +117,34 @@ def read_content(
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    listed = connection.execute("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden != 1", (table,))
-    return sorted(str(bytes(row[0]), errors="surrogateescape") for row in listed)
+    """Without those that the application's functions compute when they are read, where they are not known here."""
+    names = _columns(connection, table, 1)
+    try:
+        connection.execute(
+            f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)} LIMIT 1"
+        ).fetchone()
+    except sqlite3.OperationalError:
+        return _columns(connection, table, VIRTUAL)
+    return names
 
 
-def _source(table: str, sample: Sample | None) -> str:
+def _columns(connection: sqlite3.Connection, table: str, but: int) -> list[str]:
+    listed = "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden NOT IN (1, ?)"
+    return sorted(row[0].decode() for row in connection.execute(listed, (table, but)))
+
+
+def _query(table: str, names: Sequence[str], sample: Sample | None) -> str:
+    whole = f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)}"
     if sample is None:
-        return f"main.{quote(table)}"
-    if sample.key not in ROW_IDS:
-        raise ValueError(
-            f"{sample.key!r} is no name of a rowid"
-        )  # what a manifest says is an outsider's word
+        return whole
+    if sample.key not in ROW_IDS:  # what a manifest says is an outsider's word
+        raise ValueError(f"{sample.key!r} is no name of a rowid")
     ends = [*(f" AND {sample.key} < {int(start)}" for start in sample.starts[1:]), ""]
-    ranges = [
-        f"SELECT * FROM (SELECT * FROM main.{quote(table)} WHERE {sample.key} >= {int(start)}{end}"
+    return " UNION ALL ".join(
+        f"SELECT * FROM ({whole} WHERE {sample.key} >= {int(start)}{end}"
         f" ORDER BY {sample.key} LIMIT {int(sample.rows)})"
         for start, end in zip(sample.starts, ends, strict=True)
-    ]
-    return f"({' UNION ALL '.join(ranges)})"
+    )
 
 
 def _hash_values(values: Iterable[Any]) -> list[bytes]:

@@ -1,0 +1,215 @@
+"""A restored copy is compared with what the server held, by digests that the server made: on each engine."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import URL
+
+from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.comparison import compare_restored, describe_wrong
+from ci_migrate.backups.storage import LocalStorage
+from ci_migrate.databases.base import Database
+from ci_migrate.databases.compression import compress, decompress
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.model import Backup, Comparison, VersionTable
+
+USERS = (
+    "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20), age INTEGER)",
+    "INSERT INTO users VALUES (1, 'ann', 30), (2, 'bob', 40), (3, 'cid', NULL)",
+)
+
+
+class Place:
+    """A database, SQL on it, and backups of it; `spoil` is done to what a dump wrote, before its manifest is."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.catalog = Catalog(LocalStorage(folder / "backups"))
+        self.folder = folder
+        self.spoil: Callable[[Path], None] | None = None
+        plain = database.dump
+
+        def dump(into, version_tables, *rest):
+            dumped = plain(into, version_tables, *rest)
+            if self.spoil is not None:
+                self.spoil(into)
+            return dumped
+
+        database.dump = dump
+
+    @contextmanager
+    def cursor(self) -> Iterator:
+        url = self.database.url
+        if self.database.dialect == "sqlite":
+            connection = sqlite3.connect(url.database)
+        elif self.database.dialect == "mysql":
+            connection = pymysql.connect(
+                host=url.host, port=url.port, user=url.username, password=url.password, database=url.database
+            )
+        else:
+            connection = psycopg.connect(
+                url.set(drivername="postgresql").render_as_string(hide_password=False)
+            )
+        with closing(connection):
+            yield connection.cursor()
+            connection.commit()
+
+    def sql(self, *statements: str) -> None:
+        with self.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def backup(self) -> Backup:
+        return self.catalog.create(
+            self.database, target="dev", version_tables=[VersionTable()], migration_version="x"
+        )
+
+    def compare(self, backup: Backup) -> Comparison:
+        with (
+            self.database.scratch("contents_1", self.folder / "scratch") as copy,
+            self.catalog.reading(backup) as payload,
+        ):
+            copy.load(payload)
+            return compare_restored(copy, backup)
+
+    def name(self, table: str) -> str:
+        return f"public.{table}" if self.database.dialect == "postgresql" else table
+
+
+def new_place(engine: str, request, tmp_path: Path, **options) -> Place:
+    if engine == "sqlite":
+        return Place(SQLite(URL.create("sqlite", database=str(tmp_path / "app.db")), **options), tmp_path)
+    return Place(PostgreSQL(request.getfixturevalue("postgresql_url"), **options), tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path: Path) -> Place:
+    found = new_place(request.param, request, tmp_path)
+    found.sql(*USERS)
+    return found
+
+
+def edit(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change a compressed file of a dump."""
+    plain = path.with_suffix(".plain")
+    decompress(path, plain)
+    data = plain.read_bytes()
+    plain.write_bytes(change(data))
+    path.unlink()
+    compress(plain, path)
+    plain.unlink()
+
+
+def without_bob(payload: Path) -> None:
+    """The row of one INSERT is missing, and everything else is as if it had never been there."""
+    for path in (p for p in payload.rglob("*.zst") if p.is_file()):
+        if path.name == "database.sqlite3.zst":
+            in_file(path, "DELETE FROM users WHERE id = 2")
+        else:
+            edit(path, lambda data: re.sub(rb"(?m)^2\tbob\t40\n", b"", data))
+
+
+def with_other_bob(payload: Path) -> None:
+    """One value is another one."""
+    for path in (p for p in payload.rglob("*.zst") if p.is_file()):
+        if path.name == "database.sqlite3.zst":
+            in_file(path, "UPDATE users SET name = 'Bob' WHERE id = 2")
+        else:
+            edit(path, lambda data: data.replace(b"bob", b"Bob"))
+
+
+def in_file(path: Path, statement: str) -> None:
+    plain = path.with_suffix("")
+    decompress(path, plain)
+    with closing(sqlite3.connect(plain, isolation_level=None)) as connection:
+        connection.execute(statement)
+    path.unlink()
+    compress(plain, path)
+    plain.unlink()
+
+
+def test_F41_F109_the_manifest_holds_what_the_server_held(place: Place) -> None:
+    backup = place.backup()
+    assert backup.contents == place.database.contents(place.database.counts())
+    assert (backup.samples, backup.not_digested) == ({}, {})
+    found = place.compare(backup)
+    assert found.equal
+    assert "rows of 1 table by digest" in found.compared
+
+
+def test_F109_a_dump_that_lacks_a_row_and_ends_well_is_not_proven(place: Place) -> None:
+    place.spoil = without_bob
+    backup = place.backup()
+    assert backup.row_counts[place.name("users")].rows == 3
+    assert (
+        describe_wrong(place.compare(backup)) == f"table {place.name('users')} has 2 rows, 3 were backed up"
+    )
+
+
+def test_F41_a_dump_with_another_value_is_not_proven(place: Place) -> None:
+    place.spoil = with_other_bob
+    found = place.compare(place.backup())
+    assert describe_wrong(found) == f"table {place.name('users')} has other values in name"
+
+
+def test_F41_values_whose_text_is_not_all_of_them(request, tmp_path: Path) -> None:
+    place = new_place("postgresql", request, tmp_path)
+    place.sql(
+        "CREATE TABLE odd (id int PRIMARY KEY, f real, d float8, i interval, t timestamptz, b bytea, m money,"
+        " c regclass, j json, x xml, n numeric)",
+        "INSERT INTO odd VALUES (1, 123456.79, 0.1, '1 mon', now(), '\\x00ff', 5, 'odd', '{\"a\" : 1.0}', '<a/>', 'NaN'),"
+        " (2, '-0', '-0', '-1 day', '-infinity', '', -5, NULL, NULL, NULL, 1.00), (3, 'NaN', 'inf', NULL, NULL, NULL,"
+        " NULL, NULL, NULL, NULL, 0)",
+    )
+    backup = place.backup()
+    one = backup.contents["public.odd"]
+    with place.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE \"{place.database.url.database}\" SET datestyle = 'SQL, DMY'")
+        cursor.execute(f'ALTER DATABASE "{place.database.url.database}" SET extra_float_digits = -3')
+        cursor.execute(f"ALTER DATABASE \"{place.database.url.database}\" SET lc_monetary = 'C.UTF-8'")
+    assert place.database.contents(["public.odd"])["public.odd"] == one, "settings do not count"
+    assert place.compare(backup).equal
+    for number, column in enumerate(("f = f + 1e-2", "d = 0.1::float8 + 1e-16", "f = 0"), 1):
+        place.sql(f"UPDATE odd SET {column} WHERE id = {min(number, 2)}")
+        now = place.database.contents(["public.odd"])["public.odd"]
+        assert now != one, column
+        one = now
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_F41_above_the_budget_a_sample_is_compared_and_named(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path, compare_budget=0)
+    rows = "SELECT n, 'x' FROM numbers WHERE n BETWEEN {} AND {}"
+    numbers = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 90000)"
+    place.sql(
+        *USERS,
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, note VARCHAR(9))",
+        f"INSERT INTO orders {numbers} {rows.format(1, 90000)}",
+        "CREATE TABLE heap (id INTEGER, note VARCHAR(9))",
+        f"INSERT INTO heap {numbers} {rows.format(1, 45000)}",
+        "ANALYZE",
+    )
+    backup = place.backup()
+    orders, heap = place.name("orders"), place.name("heap")
+    assert set(backup.contents) == {place.name("users")}
+    assert backup.samples[orders].content.rows == 40000
+    found = place.compare(backup)
+    assert found.equal, found
+    key = "rowid" if engine == "sqlite" else "id"
+    assert f"{orders}: 40,000 of 90,000 rows, by ranges of {key}" in found.compared
+    if engine == "postgresql":
+        assert any(w.startswith(f"{heap}: ") and "no sample" in w for w in found.not_compared)
+    assert any(orders in w and "only a sample" in w for w in found.not_compared)
+    place.sql("UPDATE orders SET note = 'y' WHERE id = 90000")
+    other = place.backup()
+    assert other.samples[orders].content.columns["note"] != backup.samples[orders].content.columns["note"]
+    wrong = place.compare(replace(other, samples=backup.samples))
+    assert describe_wrong(wrong) == f"table {orders} has other values in note, in a sample"
