@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ci_migrate.backups.room import is_full
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.compression import DecompressionError, chunks
 from ci_migrate.errors import BackupError, UsageError
@@ -90,6 +91,7 @@ def fetch(storage: Storage, backup: Backup, folder: Path) -> None:
         for file in backup.files:
             read_file(storage, backup, file, folder / file.path)
     except OSError as error:
+        hint = hint if is_full(error) else "Look at both places and their rights, then run again."
         raise BackupError(f"{what}: {error.strerror or error} ({figures}).", hint=hint) from error
 
 

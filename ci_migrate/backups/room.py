@@ -1,5 +1,6 @@
 """How large a backup will be, how long it will take, and whether there is room: told from the last ones."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -79,12 +80,18 @@ def room_for(expected: Estimate, storage: Storage, *, encrypted: bool) -> Iterat
         yield
     except OSError as error:
         what = f"Writing the backup in {storage.room} failed: {error.strerror or error} ({figures})."
-        raise BackupError(what, hint=_HINT) from error
+        hint = _HINT if is_full(error) else f"Look at {storage.room} and its rights, then run again."
+        raise BackupError(what, hint=hint) from error
     except (BackupError, DatabaseError, ToolError) as error:
         # A dump may need twice its database: the copy, and what it is compressed to.
         if free is None or free >= 2 * needed:
             raise
         raise BackupError(f"{error.what} In {storage.room}: {figures}.", hint=error.hint or _HINT) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the operating system says that there is no room, rather than something else."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _refuse(needed: int, free: int | None, place: str, hint: str) -> None:

@@ -263,3 +263,26 @@ def test_F95_a_pragma_that_stands_first_is_not_told_to(tmp_path, last):
     done = project.call("run")
     assert done.code == 0, done.text
     assert not done.codes() & {"CM103", "CM303"}
+
+
+REPLACED = """
+import sys
+import pysqlite3
+sys.modules["sqlite3"] = sys.modules.pop("pysqlite3")
+"""
+
+
+def test_F55_another_library_in_the_place_of_sqlite3(tmp_path):
+    """As applications do whose Python has a SQLite that is too old for them."""
+    pytest.importorskip("pysqlite3")
+    project = new_project(tmp_path, env=REPLACED + ENV)
+    project.revision(
+        "r3", "r2", 'assert "pysqlite3" in type(op.get_bind().connection.dbapi_connection).__module__'
+    )
+    before = project.call("check")
+    assert before.code == 0, before.text
+    assert not project.database.exists()
+    done = project.call("run")
+    assert done.code == 0, done.text
+    assert project.heads == ["r3"]
+    assert {s["outcome"] for s in done.report["results"]} <= {"passed", "skipped"}

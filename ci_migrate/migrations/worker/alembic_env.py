@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -141,7 +142,14 @@ def describe_graph(script: Any) -> dict[str, Any]:
                 "allow": {str(k): str(v) for k, v in allow.items()},
             }
         )
-    return {"revisions": revisions, "heads": list(script.get_heads()), "env_file": script.env_py_location}
+    return {"revisions": revisions, "heads": list(script.get_heads()), "env_file": find_env(script)}
+
+
+def find_env(script: Any) -> str:
+    """env.py, or the compiled one where the project has no sources (`sourceless`), as Alembic looks for it."""
+    source = str(script.env_py_location)
+    compiled = (source + "c", importlib.util.cache_from_source(source))
+    return next((file for file in (source, *compiled) if os.path.exists(file)), source)
 
 
 def does_something(function: Any) -> bool:
@@ -149,6 +157,14 @@ def does_something(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     names = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
     return code is None or bool(names - {"NotImplementedError"})
+
+
+def code_file(revision: Any) -> str:
+    """What tracebacks call a revision's file: a compiled one still has the name of its source."""
+    if not str(revision.path).endswith(".pyc"):
+        return str(revision.path)
+    code = getattr(getattr(revision.module, "upgrade", None), "__code__", None)
+    return code.co_filename if code is not None else str(revision.path)
 
 
 def as_tuple(value: Any) -> tuple[str, ...]:
@@ -285,6 +301,7 @@ class Contexts:
             state.context = number
             state.revision = revision.revision if revision is not None else None
             state.blame.revision_file = file = revision.path if revision is not None else None
+            state.blame.revision_code = file if revision is None else code_file(revision)
             state.stamped = False
             state.before_revision = state.position
             session = state.of_context.get(number)

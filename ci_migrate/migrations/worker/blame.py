@@ -21,6 +21,7 @@ class Blame:
 
     def __init__(self) -> None:
         self.revision_file: str | None = None  # of the revision that runs
+        self.revision_code: str | None = None  # the same as tracebacks have it
         self._is_project = dict.fromkeys(library_folders(), False)
         self._known: dict[str, bool] = {}
 
@@ -54,8 +55,8 @@ class Blame:
         innermost: tuple[str | None, int | None] = (None, None)
         while frame is not None:
             name = frame.f_code.co_filename
-            if self.revision_file and name == self.revision_file:
-                return name, frame.f_lineno
+            if self.revision_file and name in (self.revision_file, self.revision_code):
+                return self.revision_file, frame.f_lineno
             if innermost[0] is None and self.is_project(name):
                 innermost = (name, frame.f_lineno)
             frame = frame.f_back
@@ -63,7 +64,7 @@ class Blame:
 
     def find_culprit(self, frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
         """The innermost frame in the revision, else in the project; None where nothing of it ran."""
-        own = [f for f in frames if self.revision_file and f.filename == self.revision_file]
+        own = [f for f in frames if self.revision_file and f.filename in (self.revision_file, self.revision_code)]
         own = own or [f for f in frames if self.is_project(f.filename)]
         return own[-1] if own else None
 

@@ -37,7 +37,7 @@ def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[st
 
 
 def wrap_sqlite3(wall: Wall, module: Any) -> None:
-    """`sqlite3.connect`, and by an audit hook whatever goes past it."""
+    """`connect` of sqlite3, or of one of those that applications put in its place (`sys.modules["sqlite3"] = ...`)."""
     original = module.connect
 
     def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,14 +59,19 @@ def wrap_sqlite3(wall: Wall, module: Any) -> None:
             prepare_sqlite(wall, connection, target or file)
         return connection
 
+    module.connect = connect
+
+
+def watch_sqlite3(wall: Wall) -> None:
+    """By an audit hook what goes past `sqlite3.connect`, as `sqlite3.Connection(...)` does."""
+
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "sqlite3.connect" and not wall.channel.forked:
             file = sqlite_file(arguments[0], str(arguments[0]).startswith("file:"))
             if wall.sqlite.target(file) is not None:
                 wall.refuse(f"a connection to {file} that was not made by sqlite3.connect")
 
-    module.connect = connect
-    sys.addaudithook(audit)  # sqlite3.Connection(...) goes past `connect`
+    sys.addaudithook(audit)
 
 
 def authorize(wall: Wall, connection: Any, *, reading: bool) -> None:
@@ -291,6 +296,8 @@ def wrap_other(wall: Wall, module: Any) -> None:
 
 
 DRIVERS: dict[str, Callable[[Wall, Any], None]] = {
+    "pysqlite3.dbapi2": wrap_sqlite3,
+    "sqlean.dbapi2": wrap_sqlite3,
     "psycopg2": wrap_psycopg2,
     "psycopg": wrap_psycopg,
     "asyncpg": wrap_asyncpg,
@@ -319,6 +326,7 @@ def build_wall(wall: Wall) -> None:
     event.listen(Engine, "do_connect", on_do_connect)
     wrap_sqlite3(wall, sqlite3.dbapi2)
     sqlite3.connect = sqlite3.dbapi2.connect
+    watch_sqlite3(wall)
     for name, wrap in DRIVERS.items():
         if name in sys.modules:
             wrap(wall, sys.modules[name])

@@ -54,7 +54,7 @@ class Recorder:
     def on_pool_connect(self, connection: Any, _record: Any) -> None:
         """A pool has a new connection: is it one to a database that it may be?"""
         names = type(driver_connection(connection)).__module__, type(connection).__module__
-        sqlite = any("sqlite" in name for name in names)
+        sqlite = any("sqlite" in name or "sqlean" in name for name in names)
         mysql = any("mysql" in name.lower() or "asyncmy" in name for name in names)
         cursor = connection.cursor()
         try:
