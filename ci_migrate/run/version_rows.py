@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
+from ci_migrate.checks.acknowledged import of_settings
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.graph import Inspection
 from ci_migrate.migrations.version_rows import RowTrouble
@@ -17,15 +18,19 @@ from ci_migrate.model import (
     Plan,
     Revision,
     RunRecord,
+    TargetState,
     delta,
     names_of,
+    now,
     same_change,
 )
 from ci_migrate.reports.story import plural
 from ci_migrate.run.identity import database_of, owner_of
-from ci_migrate.run.run import Run, bare_schema
+from ci_migrate.run.run import Run, bare_schema, show_heads
 
 Heads = tuple[tuple[str, ...], ...]
+
+CHANGED_OUTSIDE = "CM501"
 
 
 def refuse_rows(run: Run, found: Inspection, plan: Plan) -> None:
@@ -109,20 +114,64 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     """How many tables there are in a database without version rows; 0 where it has some.
 
     Raises:
-        RefusedError: they are those of a revision that an earlier run left: the version rows were lost.
+        RefusedError: an earlier run left version rows there: they were lost, and maybe all else with them.
     """
     if plan.from_heads or plan.direction is not Direction.UPGRADE:
         return 0
     tables = len(names_of(ObjectKind.TABLE, bare_schema(run.reader, plan)))
     fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
-    if not lost:
+    left = _left_by_last_run(run)
+    acknowledged = any(
+        a.fits(CHANGED_OUTSIDE, None) and not a.over(now().date()) for a in of_settings(run.settings.allow)
+    )
+    if not lost and (left is None or acknowledged):
         return tables
+    what = f"{plan.identity.place} has {plural(tables, 'table')} and no version row"
+    if not tables:
+        what = f"{plan.identity.place} is empty: it has no table and no version row"
+    full = _newest_with_rows(run)
+    if not lost or (full is not None and not any(c.rows for c in run.reader.counts().values())):
+        raise _lost(run, what, left, full)
     stamps = [shlex.join(stamp_command(run, revision, purge=False)) for revision in lost]
     raise RefusedError(
-        f"{plan.identity.place} has {plural(tables, 'table')} and no version row, but its schema is the one of "
-        f"{' + '.join(lost)}, as an earlier run measured it: its version rows were lost.",
+        f"{what}, but its schema is the one of {' + '.join(lost)}, as an earlier run measured it: its version rows were lost.",
         hint="; ".join(stamps),
+    )
+
+
+def _left_by_last_run(run: Run) -> RunRecord | None:
+    """The last run that changed the database, if it left version rows there."""
+    record = next(run.ledger.changes(database_of(run)), None) if run.ledger is not None else None
+    if record is None or record.plan is None or record.state != TargetState.MIGRATED.value:
+        return None
+    return record if any(c.to_heads for c in record.plan.contexts) else None
+
+
+def _newest_with_rows(run: Run) -> Backup | None:
+    found = run.catalog.list(owner_of(run))
+    whole = (b for b in found if b.status is BackupStatus.SUCCESS and not b.partial)
+    return max(
+        (b for b in whole if any(c.rows for c in b.row_counts.values())),
+        key=lambda b: b.backup_time,
+        default=None,
+    )
+
+
+def _lost(run: Run, what: str, left: RunRecord | None, full: Backup | None) -> RefusedError:
+    """A database that has lost its history, or its rows as well."""
+    target = run.settings.target
+    if left is not None and left.plan is not None:
+        heads = show_heads([c.to_heads for c in left.plan.contexts])
+        what += f", but run {left.run_id} of {left.started:%Y-%m-%d %H:%M} UTC left it at {heads}"
+    allow = ["--allow", f"{CHANGED_OUTSIDE}=it begins anew"]
+    meant = f"If it is meant to begin anew: {shlex.join(['ci-migrate', 'run', '--target', target, *allow])}"
+    if full is None:
+        return RefusedError(f"{what}. No backup holds its rows.", hint=meant)
+    restore = shlex.join(["ci-migrate", "backup", "restore", full.backup_id, "--target", target])
+    return RefusedError(
+        f"{what}. The backup {full.backup_id} of {full.backup_time:%Y-%m-%d %H:%M} UTC holds rows.",
+        hint=f"{restore}   {meant}",
     )
 
 

@@ -64,7 +64,9 @@ class Blame:
 
     def find_culprit(self, frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
         """The innermost frame in the revision, else in the project; None where nothing of it ran."""
-        own = [f for f in frames if self.revision_file and f.filename in (self.revision_file, self.revision_code)]
+        own = [
+            f for f in frames if self.revision_file and f.filename in (self.revision_file, self.revision_code)
+        ]
         own = own or [f for f in frames if self.is_project(f.filename)]
         return own[-1] if own else None
 
