@@ -135,9 +135,15 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
         raise _lost(run, what, left, full)
     stamps = [shlex.join(stamp_command(run, revision, purge=False)) for revision in lost]
     raise RefusedError(
-        f"{what}, but its schema is the one of {' + '.join(lost)}, as an earlier run measured it: its version rows were lost.",
+        f"{what}, but its schema is the one of {' + '.join(lost)}, as an earlier run measured it: "
+        "its version rows were lost.",
         hint="; ".join(stamps),
     )
+
+
+def _is_acknowledged(run: Run) -> bool:
+    found = (one for one in of_settings(run.settings.allow) if one.fits(CHANGED_OUTSIDE, None))
+    return any(not one.over(now().date()) for one in found)
 
 
 def _left_by_last_run(run: Run) -> RunRecord | None:

@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from env_zoo import PLAIN, SYNC, new_zoo
-from env_zoo import url as url
+from env_zoo import PLAIN, SYNC, new_zoo, url
+
+__all__ = ["url"]
 
 BEGINS_ANEW = ("--allow", "CM501=it begins anew")
 

@@ -146,7 +146,7 @@ def describe_graph(script: Any) -> dict[str, Any]:
 
 
 def find_env(script: Any) -> str:
-    """env.py, or the compiled one where the project has no sources (`sourceless`), as Alembic looks for it."""
+    """env.py, or the compiled one where the project has no sources, as Alembic looks for it."""
     source = str(script.env_py_location)
     compiled = (source + "c", importlib.util.cache_from_source(source))
     return next((file for file in (source, *compiled) if os.path.exists(file)), source)
