@@ -95,6 +95,10 @@ class DatabaseError(CiMigrateError):
     """The database can't be reached, or refused what the gate itself asked of it."""
 
 
+class LockWaitError(DatabaseError):
+    """Another session's lock did not go in time."""
+
+
 class ToolError(CiMigrateError):
     """A client tool (pg_dump, ...) is missing, too old, or failed."""
 

@@ -230,6 +230,10 @@ class Finished(WireEvent, frozen=True, tag="finished"):
     exited: bool
 
 
+LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
+"""What a lock timeout is called in `Failed.sqlstate`: PostgreSQL, MySQL/MariaDB, SQLite. Only these are tried again."""
+
+
 class Failed(WireEvent, frozen=True, tag="failed"):
     """env.py ended with an exception.
 

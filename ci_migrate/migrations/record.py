@@ -66,16 +66,16 @@ class Recorder:
 
     `measure` returns the whole schema at a commit point, given the one before it and the database that committed (of
     others a transaction may be open, whose locks would hold it up); `contents` the rows of the tables, which are not
-    asked for then. Those are kept at each commit point if `keep` says so; else only what was changed since `start` by
-    half a revision that left the schema as it was. `meter` is asked at the end of each transaction what its statements
-    locked and rewrote.
+    asked for then, None where the migration itself has locked them. Those are kept at each commit point if `keep` says
+    so; else only what was changed since `start` by half a revision that left the schema as it was. `meter` is asked at
+    the end of each transaction what its statements locked and rewrote.
     """
 
     project: Path
     plan: Plan
     measure: Callable[[Schema, str], Schema]
     meter: Meter | None = None
-    contents: Callable[[], dict[str, TableContent]] = dict
+    contents: Callable[[], dict[str, TableContent] | None] = dict
     keep: bool = False
     start: dict[str, TableContent] = field(default_factory=dict)
     statements: dict[Key, Statement] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class Recorder:
         changes = without_version_tables(schema_delta(self.last, schema), self.plan)
         only_rows = bool(event.revision) and not event.complete and not changes
         told = (self.keep or only_rows) and not self._busy
-        rows = self.contents() if told else {}
+        rows = self.contents() if told else None
         self.commit_points.append(
             CommitPoint(
                 position=len(self.commit_points) + 1,
@@ -182,9 +182,9 @@ class Recorder:
                 announced=self._announced,
                 heads=heads,
                 delta=changes,
-                contents=rows if self.keep else {},
+                contents=(rows or {}) if self.keep else {},
                 changed={t: c for t, c in rows.items() if c != self.start.get(t)}
-                if only_rows and told
+                if only_rows and rows is not None
                 else None,
             )
         )

@@ -32,9 +32,6 @@ from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of, show_heads
 
-LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
-"""What a lock timeout is called: PostgreSQL, MySQL/MariaDB, SQLite. Nothing else is retried."""
-
 
 def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     """Migrate the target, unless it is no longer what the plan was made for."""
@@ -116,7 +113,7 @@ def _try_patiently(context: RepairContext, permit: Permit, journal: Journal) -> 
         request = migrate_request(permit, context.plan.digest, request)
         ended = watcher.migrate(request)
         failed = ended.failed
-        if failed is None or failed.sqlstate not in LOCK_TIMEOUT_STATES:
+        if failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
             return ended, ""
         blockers = "; ".join(run.database.blockers()[:3]) or "another session that holds a lock"
         where = Rest.after_rollback(context)

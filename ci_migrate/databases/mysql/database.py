@@ -72,8 +72,8 @@ class MySQL:
         self.url = url
         self.lock_timeout = lock_timeout
         seconds = str(max(1, round(lock_timeout)))
-        settings = {"lock_wait_timeout": seconds, "innodb_lock_wait_timeout": seconds}
-        self._access = Access(mysql_parameters(url), application_name, settings)
+        # not for rows: DDL of our own waits for rows of the server's statistics, which somebody may hold for long
+        self._access = Access(mysql_parameters(url), application_name, {"lock_wait_timeout": seconds})
         self._child: Access = self._access  # how a child process logs in
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ from ci_migrate.databases.mysql.inserts import END, HEAD, InsertWriter
 from ci_migrate.databases.mysql.payload import FORMAT, SIDE_BY_SIDE, About, Objects, write_payload
 from ci_migrate.databases.mysql.rows import list_tables, read_content, read_counts, read_heads
 from ci_migrate.databases.mysql.rows_dump import Source, dump_rows, read_sources, snapshot, without_rows
-from ci_migrate.databases.mysql.sessions import Access
+from ci_migrate.databases.mysql.sessions import LOCK_WAIT, Access
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import RowCount, Schema, TableContent, VersionTable, split_key
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 SAFE_ENGINES = ("InnoDB", "SEQUENCE", "ROCKSDB")
 """Whose rows a transaction shows as they were at its start."""
-
-LOCK_WAIT = 1205
-"""The server's number for a lock that did not come in time."""
 
 BROKEN_MERGE = 1168
 """The server's number for a MERGE table whose members are gone, or not alike."""

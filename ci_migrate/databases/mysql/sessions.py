@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL
 
-from ci_migrate.errors import DatabaseError, UsageError
+from ci_migrate.errors import DatabaseError, LockWaitError, UsageError
 from ci_migrate.settings.secrets import hide_secrets, register_secret
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ QUERY = {
     "connect_timeout": "connect_timeout",
 }
 """Arguments in a URL that say how to reach the server, and PyMySQL's names for them. Others are a driver's own."""
+
+LOCK_WAIT = 1205
+"""The server's number for a lock that did not come in time."""
 
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 
@@ -161,6 +164,8 @@ class Access:
         try:
             yield
         except driver.MySQLError as error:
+            if _parts(error)[0] == LOCK_WAIT:
+                raise LockWaitError(f"{self.place}: {self.explain(error)}.") from error
             hint = f"Grant that to {self.user}, or use an account that has it." if _denied(error) else ""
             raise DatabaseError(f"{self.place}: {self.explain(error)}.", hint=hint) from error
 

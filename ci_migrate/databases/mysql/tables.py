@@ -1,7 +1,7 @@
 """Some tables of a MySQL or MariaDB database: their rows put back into a live database."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,10 @@ def replace_rows(live: Access, source: str, tables: Sequence[str], unless: Unles
         cursor.execute(read_flavour(cursor).no_statement_limit)
         # without unique_checks the server may let the same key in twice
         cursor.execute(f"SET SESSION {SETTINGS}, unique_checks = 1")
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = LEAST(@@SESSION.lock_wait_timeout, 1000000)")
+        with suppress(DatabaseError), live.translate_errors():
+            # MariaDB: rows may be older than a constraint
+            cursor.execute("SET SESSION check_constraint_checks = 0")
         with _transaction(cursor):
             if unless is not None:
                 for (

@@ -322,10 +322,8 @@ class MySQLWall:
         wait = options.get("lock_timeout")
         settings = []
         if wait:
-            seconds = max(1, round(int(wait) / 1000))
-            settings.append(
-                f"SET SESSION lock_wait_timeout={seconds}, SESSION innodb_lock_wait_timeout={seconds}"
-            )
+            # for locks on tables. Rows are the application's matter, and DDL waits for the server's own statistics too
+            settings.append(f"SET SESSION lock_wait_timeout={max(1, round(int(wait) / 1000))}")
         return settings + (
             ["SET SESSION TRANSACTION READ ONLY"] if read_only and self.wall.mode != MIGRATE else []
         )
