@@ -1,6 +1,6 @@
 """MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
-from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads
+from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.errors import DatabaseError, RefusedError
-from ci_migrate.model import Identity, RowCount, Schema, TableContent, VersionTable
+from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -41,6 +41,9 @@ READING = (
 """One transaction in which all that is read is of one moment; times do not depend on the server's zone."""
 
 
+OWN_MODE = "SET SESSION sql_mode = ''"
+"""As in a dump: PAD_CHAR_TO_FULL_LENGTH makes other texts of the same CHAR."""
+
 CLOCK = 3
 """Seconds by which two looks at the start of one server may differ; `worker.wall` has the same."""
 
@@ -52,6 +55,7 @@ class MySQL:
         url: `mysql://` or `mariadb://`, with any driver; sessions of our own use PyMySQL.
         application_name: the name of our sessions, in the comment of each statement of a migration.
         lock_timeout: seconds to wait for other sessions' locks.
+        compare_budget: seconds that digests may take after a dump; None: see `digests.seconds_for`.
 
     Raises:
         UsageError: PyMySQL is not installed, or the URL does not say where it leads.
@@ -68,9 +72,11 @@ class MySQL:
         *,
         application_name: str = "ci-migrate",
         lock_timeout: float = 5.0,
+        compare_budget: float | None = None,
     ) -> None:
         self.url = url
         self.lock_timeout = lock_timeout
+        self._compare_budget = compare_budget
         seconds = str(max(1, round(lock_timeout)))
         # not for rows: DDL of our own waits for rows of the server's statistics, which somebody may hold for long
         self._access = Access(mysql_parameters(url), application_name, {"lock_wait_timeout": seconds})
@@ -259,7 +265,13 @@ class MySQL:
 
     def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
         with self._reading() as cursor:
+            cursor.execute(OWN_MODE)
             return read_contents(cursor, self._access.database, tables)
+
+    def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+        with self._reading() as cursor:
+            cursor.execute(OWN_MODE)
+            return read_samples(cursor, self._access.database, samples)
 
     # ------------------------------------------------------------------ who is in it
 
@@ -325,6 +337,7 @@ class MySQL:
             version_tables,
             progress,
             lock_timeout=self.lock_timeout,
+            compare_budget=self._compare_budget,
             only=only,
         )
 

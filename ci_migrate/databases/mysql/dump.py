@@ -1,5 +1,6 @@
 """Dumps of MySQL and MariaDB: rows as the server has them stored, everything else by the server's own statements."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
@@ -19,14 +20,15 @@ from ci_migrate.databases.mysql.catalog import (
     read_schema,
     tables_of,
 )
+from ci_migrate.databases.mysql.contents import Digests
 from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.databases.mysql.inserts import END, HEAD, InsertWriter
 from ci_migrate.databases.mysql.payload import FORMAT, SIDE_BY_SIDE, About, Objects, write_payload
-from ci_migrate.databases.mysql.rows import list_tables, read_content, read_counts, read_heads
+from ci_migrate.databases.mysql.rows import list_tables, read_counts, read_heads
 from ci_migrate.databases.mysql.rows_dump import Source, dump_rows, read_sources, snapshot, without_rows
 from ci_migrate.databases.mysql.sessions import LOCK_WAIT, Access
 from ci_migrate.errors import BackupError, DatabaseError
-from ci_migrate.model import RowCount, Schema, TableContent, VersionTable, split_key
+from ci_migrate.model import RowCount, Schema, VersionTable, split_key
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -50,6 +52,7 @@ def dump(
     progress: Progress = no_progress,
     *,
     lock_timeout: float = 5.0,
+    compare_budget: float | None = None,
     only: Sequence[str] = (),
 ) -> Dumped:
     """Write a consistent copy as files into the empty folder `into`. See `base.Database.dump`.
@@ -62,6 +65,7 @@ def dump(
         version_tables: whose heads are told.
         progress: called with bytes.
         lock_timeout: seconds to wait for another session's lock.
+        compare_budget: the setting.
         only: the tables whose rows are kept, beside the version tables'; () for all.
 
     Raises:
@@ -85,8 +89,11 @@ def dump(
                 cursor, access, flavour, tables, lambda n: not only or part(n) in only or n in versions
             )
             sizes = {table.name: table.size for table in tables if table.name in sources}
+            started = time.monotonic()
             rows = _dump_rows(access, connection, into, sources, sizes, progress, lock_timeout)
-            contents = _read_contents(access, cursor, flavour, sources, lock_timeout)
+            digests = Digests(cursor, flavour, access.database, compare_budget, time.monotonic() - started)
+            _read_contents(access, digests, cursor, sources, lock_timeout)
+            contents = digests.contents
             # those whose rows are elsewhere
             others = [key for key, _ in tables_of(cursor, access.database) if key not in contents]
             counted = read_counts(cursor, access.database, others, exact=True)
@@ -121,9 +128,9 @@ def dump(
         heads=heads,
         row_counts={key: count for key, count in sorted(counted.items()) if not only or key in only},
         contents={key: content for key, content in contents.items() if not only or key in only},
-        not_digested={
-            f"older rows of table {part(one.name)}": one.left for one in sources.values() if one.left
-        },
+        samples={key: sample for key, sample in digests.samples.items() if not only or key in only},
+        not_digested=digests.reasons
+        | {f"older rows of table {part(one.name)}": one.left for one in sources.values() if one.left},
         engine_version=f"{flavour.name} {flavour.text}",
         tool_version=f"PyMySQL {version('pymysql')}",
         how_to_restore=(
@@ -298,20 +305,19 @@ def _dump_rows(
 
 
 def _read_contents(
-    access: Access, cursor: "Cursor", flavour: Flavour, sources: Mapping[str, Source], lock_timeout: float
-) -> dict[str, TableContent]:
-    """What the server says that these tables hold."""
+    access: Access, digests: Digests, cursor: "Cursor", sources: Mapping[str, Source], lock_timeout: float
+) -> None:
+    """What the server says that these tables hold; the small ones first."""
     import pymysql
 
-    found = {}
     cursor.execute("SET SESSION character_set_connection = utf8mb4")
-    for table in list_tables(cursor, access.database):
-        if table.name in sources:
+    found = {table.name: table for table in list_tables(cursor, access.database)}
+    for name in reversed(list(sources)):
+        if name in found:
             try:
-                found[table.key] = read_content(cursor, flavour, access.database, table)
+                digests.read(found[name])
             except pymysql.MySQLError as error:
-                raise _reading_error(access, table.name, lock_timeout, error) from error
-    return found
+                raise _reading_error(access, name, lock_timeout, error) from error
 
 
 def _refuse_other_counts(

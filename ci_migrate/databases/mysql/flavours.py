@@ -89,6 +89,12 @@ class Flavour:
         """
         return f"SET SESSION {'max_statement_time' if self.mariadb else 'max_execution_time'} = 0"
 
+    def statement_limit(self, seconds: float) -> str:
+        """Limits a session's statements, as `no_statement_limit` takes it off."""
+        if self.mariadb:
+            return f"SET SESSION max_statement_time = {seconds:.3f}"
+        return f"SET SESSION max_execution_time = {seconds * 1000:.0f}"
+
 
 def flavour_of(version: str) -> Flavour:
     """The flavour by the text of `VERSION()`: `10.11.6-MariaDB-log`, `8.0.36`, `5.5.5-10.6.1-MariaDB`."""

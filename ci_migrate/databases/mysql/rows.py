@@ -1,11 +1,11 @@
 """What MySQL's and MariaDB's tables hold: rows, values per column, digests. All of it is counted on the server."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
 from ci_migrate.databases.mysql.flavours import Flavour
-from ci_migrate.model import ColumnContent, RowCount, TableContent, VersionTable
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -81,9 +81,18 @@ def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dic
     return {table.key: read_content(cursor, flavour, database, table) for table in found}
 
 
-def read_content(cursor: "Cursor", flavour: Flavour, database: str, table: Table) -> TableContent:
-    """Rows, values and digests of a table."""
-    cursor.execute(_content_query(flavour, database, table))
+def read_samples(cursor: "Cursor", database: str, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
+    """The same of samples; missing tables are left out."""
+    flavour = read_flavour(cursor)
+    found = list_tables(cursor, database, samples.keys())
+    return {table.key: read_content(cursor, flavour, database, table, samples[table.key]) for table in found}
+
+
+def read_content(
+    cursor: "Cursor", flavour: Flavour, database: str, table: Table, sample: Sample | None = None
+) -> TableContent:
+    """Rows, values and digests of a table, or of a sample."""
+    cursor.execute(_content_query(flavour, database, table, sample))
     rows, whole, *each = cursor.fetchone() or (0, 0)
     return TableContent(
         rows=int(rows),
@@ -95,7 +104,7 @@ def read_content(cursor: "Cursor", flavour: Flavour, database: str, table: Table
     )
 
 
-def _content_query(flavour: Flavour, database: str, table: Table) -> str:
+def _content_query(flavour: Flavour, database: str, table: Table, sample: Sample | None) -> str:
     """Sums of 60 bits of a hash: whatever the order of rows, they are the same.
 
     Columns are in the order of their names, so a restored table with columns in another order has the same digest.
@@ -111,7 +120,22 @@ def _content_query(flavour: Flavour, database: str, table: Table) -> str:
         f"COUNT({quote_name(name)}), {total(h)}"
         for (name, _, _), h in zip(table.columns, hashes, strict=True)
     ]
-    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {quote_name(database, table.name)}"
+    return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {_source(database, table, sample)}"
+
+
+def _source(database: str, table: Table, sample: Sample | None) -> str:
+    name = quote_name(database, table.name)
+    if sample is None:
+        return name
+    key = quote_name(sample.key)
+    # by name: * leaves INVISIBLE columns out
+    whole = f"SELECT {', '.join(quote_name(column) for column, _, _ in table.columns)} FROM {name}"
+    ends = [*(f" AND {key} < {int(start)}" for start in sample.starts[1:]), ""]
+    ranges = [
+        f"({whole} WHERE {key} >= {int(start)}{end} ORDER BY {key} LIMIT {int(sample.rows)})"
+        for start, end in zip(sample.starts, ends, strict=True)
+    ]
+    return f"({' UNION ALL '.join(ranges)}) ranges"
 
 
 def _value(column: str, kind: str, charset: str) -> str:
