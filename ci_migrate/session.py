@@ -28,6 +28,7 @@ from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.model import Direction, StageResult
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
+from ci_migrate.run.begun_restore import settle_restore
 from ci_migrate.run.identity import refuse_other_reader
 from ci_migrate.run.mark import is_marked, refuse_by_mark
 from ci_migrate.run.programs import refuse_programs
@@ -112,6 +113,8 @@ def open_session(
         book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
             stack.enter_context(book)
+        if book is not None:
+            _settle_restore(book, database, run_id, request, locked=lock is not None)
         if verb.writes or verb.removes:
             _refuse_by_mark(database, book, settings, verb)
         if reader is not database and (verb.locks or verb.starts_children):
@@ -286,6 +289,17 @@ def launch(
         lock_fds=lock_fds,
         stall_timeout=settings.stall_timeout,
     )
+
+
+def _settle_restore(
+    book: Ledger, database: Database, run_id: str, request: GateRequest, *, locked: bool
+) -> None:
+    """As `settle_restore`; a target that is down says nothing, and some verbs are for that very case."""
+    try:
+        settle_restore(book, database, run_id, locked=locked, tell=request.tell)
+    except DatabaseError:
+        if request.verb.needs_target:
+            raise
 
 
 def _refuse_by_mark(database: Database, book: Ledger | None, settings: Settings, verb: Verb) -> None:

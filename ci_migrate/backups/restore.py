@@ -1,6 +1,6 @@
 """Putting a backup in the place of a live database, and what that would lose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.comparison import compare_contents, compare_restored, describe_wrong
@@ -16,6 +16,7 @@ def restore(
     catalog: Catalog,
     *,
     expected: Fingerprint | None = None,
+    before_swap: Callable[[Database, str], None] = lambda _copy, _label: None,
 ) -> str:
     """Restore a backup: verified, restored beside, compared, and only then put in the live database's place.
 
@@ -25,6 +26,7 @@ def restore(
         backup: what to restore.
         catalog: where it is.
         expected: the schema that the restored copy must have; the manifest's by default.
+        before_swap: called with the restored copy and the label of `replace`, just before it takes the place.
 
     Returns:
         Words that say where the replaced database is, and which definitions read differently now.
@@ -43,12 +45,14 @@ def restore(
     if backup.provider_id is not None:
         return _by_provider(database, backup, catalog, expected or backup.fingerprint)
     notes: list[str] = []
+    label = f"{now():%Y%m%d_%H%M%S}"
 
     def check(copy: Database) -> None:
         notes.extend(_compare(copy, backup, expected or backup.fingerprint))
+        before_swap(copy, label)
 
     with catalog.reading(backup) as folder:
-        words = database.replace(folder, check, f"{now():%Y%m%d_%H%M%S}")
+        words = database.replace(folder, check, label)
     return " ".join([words, *notes])
 
 

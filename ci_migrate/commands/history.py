@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
+from ci_migrate.commands.progress import say_aside
 from ci_migrate.reports.clean import one_line
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import show_heads
@@ -21,7 +22,7 @@ from ci_migrate.verbs import VERBS
 def command(environment: Environment, /, limit: int, **options: Any) -> int:
     """The runs of this target, newest first."""
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest(VERBS["history"]), environment.interrupt) as run:
+    with open_session(settings, GateRequest(VERBS["history"], tell=say_aside), environment.interrupt) as run:
         records = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()
     if not records:
         say("No run yet.")

@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
+from ci_migrate.commands.progress import say_aside
 from ci_migrate.operations.status import Status, status
 from ci_migrate.reports.story import plural
 from ci_migrate.run.run import show_heads
@@ -27,7 +28,7 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     7 if a run was left unfinished, 1 if the version rows make no sense.
     """
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest(VERBS["status"]), environment.interrupt) as run:
+    with open_session(settings, GateRequest(VERBS["status"], tell=say_aside), environment.interrupt) as run:
         found = status(run)
     if as_json:
         say_json(found)

@@ -7,6 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
+from ci_migrate.commands.progress import say_aside
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -18,7 +19,7 @@ from ci_migrate.verbs import VERBS
 def command(environment: Environment, /, **options: Any) -> int:
     """Compare the target with what the last migration left: 0 as it was left, 1 where it differs."""
     settings = settings_of(environment, options)
-    with open_session(settings, GateRequest(VERBS["verify"]), environment.interrupt) as run:
+    with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)
     if record is None:
         say("ci-migrate has not migrated this target yet: nothing to compare with.")

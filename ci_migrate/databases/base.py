@@ -247,6 +247,18 @@ class KeepsReplaced(Protocol):
 
 
 @runtime_checkable
+class SettlesReplace(Protocol):
+    """What a Database may do besides: bring a `replace` whose process was killed to one end or the other."""
+
+    def settle_replace(self, label: str) -> bool | None:
+        """Finish or take back what the `replace` with this label began, if it was killed in its swap.
+
+        Returns whether the dump has taken the database's place; None where that is so for some of several databases
+        alone. Raises DatabaseError or DirtyError; then the next call tries again.
+        """
+
+
+@runtime_checkable
 class KnowsRights(Protocol):
     """What a Database may do besides: tell before anything starts that its role can't have a scratch copy."""
 

@@ -239,6 +239,11 @@ class Ledger:
         """The newest run of a database that was killed while migrating or repairing, or needs repair."""
         return self._one(queries.unfinished(database_id))
 
+    def restoring(self, database_id: str) -> tuple[RunRecord, ...]:
+        """The runs that were killed, or are at work, while a backup takes the place of the database; newest first."""
+        with self.reading() as connection:
+            return tuple(_run(row) for row in connection.execute(queries.restoring(database_id)).mappings())
+
     def changes(self, database_id: str) -> Iterator[RunRecord]:
         """The runs that changed a database, or may have; the newest first. They have plans. Read when asked for."""
         before = None

@@ -30,6 +30,15 @@ def unfinished(database_id: str) -> Rows:
     return select(runs).where(runs.c.sequence == last)
 
 
+def restoring(database_id: str) -> Rows:
+    """The runs that were about to put a backup in the place of the database, and have not ended; the newest first."""
+    return (
+        select(runs)
+        .where(runs.c.database_id == database_id, runs.c.phase == "restoring", runs.c.finished.is_(None))
+        .order_by(runs.c.sequence.desc())
+    )
+
+
 def changes(database_id: str, before: int | None, limit: int) -> Rows:
     """The last runs that changed the database, or may have; the newest first, those before a sequence if given."""
     found = select(runs).where(runs.c.database_id == database_id, runs.c.changed == true())

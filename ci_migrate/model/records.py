@@ -9,7 +9,7 @@ from ci_migrate.model.schema import Fingerprint
 
 
 class RunRecord(Frozen, frozen=True, kw_only=True):
-    """One run, as the ledger keeps it. `phase`: "started", "migrating", "repairing" or "finished".
+    """One run, as the ledger keeps it. `phase`: "started", "migrating", "repairing", "restoring" or "finished".
 
     `before` is the target's fingerprint F_0. `needs_repair`: the run ended and nobody knows in what state.
     """

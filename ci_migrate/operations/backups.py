@@ -11,8 +11,8 @@ from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.restore import refuse_other_tables, restore, restore_loss, restore_tables
 from ci_migrate.backups.storage import manifest_text
-from ci_migrate.databases.base import KeepsReplaced, Watch, named_tables, takes_tables, unwatched
-from ci_migrate.errors import BackupError, CiMigrateError, ExitCode, RefusedError
+from ci_migrate.databases.base import Database, KeepsReplaced, Watch, named_tables, takes_tables, unwatched
+from ci_migrate.errors import BackupError, CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.gate import new_record, resume_run
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
@@ -34,8 +34,8 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.restore import journal_restore
 from ci_migrate.repairs.restore_tables import find_half
 from ci_migrate.run.authorization import Intent, authorize, foresee
+from ci_migrate.run.begun_restore import announce_restore, finish_restore
 from ci_migrate.run.identity import database_of, owner_of
-from ci_migrate.run.mark import keep_marks
 from ci_migrate.run.run import LedgerRun, Run, restore_copy, translate_errors
 from ci_migrate.session import GateRequest, open_catalog, open_session
 from ci_migrate.settings.settings import Settings
@@ -189,21 +189,16 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"
     with _as_run(run, backup), run.watch("restore", backup.backup_size):
-        words = restore(permit, run.database, backup, run.catalog)
-    if run.ledger is not None:
-        run.ledger.pin_identity(
-            run.database.identity(), replace=True
-        )  # a swap by rename gives it another oid
-        if marked := keep_marks(run.database, run.ledger):
-            run.tell(marked)
-        run.ledger.audit("backup restored", run.id, backup=backup.backup_id, target=run.settings.target)
-        while (
-            unfinished := run.ledger.unfinished(database_of(run))
-        ) is not None:  # all that any of them left is gone
-            run.ledger.finish_run(
-                unfinished.run_id, exit_code=7, state="restored by hand", needs_repair=False
-            )
+        words = restore(permit, run.database, backup, run.catalog, before_swap=_announce(run, backup))
+        if run.ledger is not None:
+            finish_restore(run.ledger, run.database, run.settings.target, backup.backup_id, run.id, run.tell)
     return f"Restored {backup.backup_id}. {words}{kept}"
+
+
+def _announce(run: Run, backup: Backup) -> Callable[[Database, str], None]:
+    if run.ledger is None or run.ledger.run(run.id) is None:
+        return lambda _copy, _label: None
+    return announce_restore(run.ledger, run.id, run.database, backup.backup_id)
 
 
 def with_heads(plan: Plan, backup: Backup) -> Plan:
@@ -223,6 +218,8 @@ def record_restore(
     run.ledger.begin_run(msgspec.structs.replace(new_record(run), plan=plan, backup_id=backup_id), identity)
     try:
         yield
+    except DirtyError:
+        raise  # it stays open: the next command brings it to an end
     except BaseException as error:
         code = error.exit_code if isinstance(error, CiMigrateError) else ExitCode.BUG
         code = ExitCode.INTERRUPTED if isinstance(error, Interrupted) else code

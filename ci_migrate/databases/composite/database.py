@@ -23,6 +23,7 @@ from ci_migrate.databases.base import (
     LimitsStatements,
     Lock,
     Progress,
+    SettlesReplace,
     Wall,
     no_progress,
     undoes_additions,
@@ -329,6 +330,10 @@ class CompositeDatabase:
                 hint="The same restore again brings the others back too.",
             ) from error
         return " ".join(swapped[name] for name in self.members)
+
+    def settle_replace(self, label: str) -> bool | None:
+        each = [m.settle_replace(label) for m in self.members.values() if isinstance(m, SettlesReplace)]
+        return None if len(set(each)) > 1 else bool(each and each[0])
 
     def replaced(self) -> list[str]:
         each = ((n, m) for n, m in self.members.items() if isinstance(m, KeepsReplaced))

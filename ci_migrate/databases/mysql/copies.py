@@ -20,6 +20,7 @@ from ci_migrate.databases.mysql.replace import (
     making,
     replace,
     replaced,
+    settle_replace,
 )
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import CiMigrateError, DatabaseError, UsageError
@@ -27,7 +28,17 @@ from ci_migrate.errors import CiMigrateError, DatabaseError, UsageError
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-__all__ = ["drop_replaced", "dump", "load", "replace", "replaced", "room", "scratch", "sweep"]
+__all__ = [
+    "drop_replaced",
+    "dump",
+    "load",
+    "replace",
+    "replaced",
+    "room",
+    "scratch",
+    "settle_replace",
+    "sweep",
+]
 
 LONGEST_NAME = 64
 """Characters of a database's name."""

@@ -393,6 +393,9 @@ class MySQL:
 
         return copies.replace(self._access, payload, check_access, label)
 
+    def settle_replace(self, label: str) -> bool | None:
+        return copies.settle_replace(self._access, label)
+
     def replaced(self) -> list[str]:
         return copies.replaced(self._access)
 

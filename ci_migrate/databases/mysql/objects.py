@@ -240,32 +240,41 @@ def _make(
     """Run one statement in the settings of its program. Returns the server's number and words if it refused."""
     import pymysql
 
-    settings = {"sql_mode": "", "time_zone": "SYSTEM", **stored.settings}
-    charset = settings.pop("character_set_client", "utf8mb4")
-    collation = settings.pop("collation_connection", "utf8mb4_general_ci")
+    *settings, data = _in_its_settings(stored, sql)
+    for setting in settings:
+        connection.query(setting)
     cursor = connection.cursor()
-    cursor.execute("SET NAMES utf8mb4")
-    for name, value in settings.items():
-        cursor.execute(f"SET SESSION {name} = %s", [value])
     if stored.kind == "EVENT":
         over = _OVER.search(sql)
         cursor.execute("SELECT %s < NOW()", [over["at"] if over else None])
         past = bool((cursor.fetchone() or (0,))[0])
-        sql = sql if events and not past else disable(sql)
+        data = _in_its_settings(stored, sql if events and not past else disable(sql))[-1]
         if over and (past or not events):  # made as if it were still to come
             cursor.execute("SET SESSION timestamp = UNIX_TIMESTAMP(%s) - 1", [over["at"]])
-    data = _encode(sql, charset)
-    if data is not None:
-        cursor.execute("SET SESSION character_set_client = %s", [charset])
-        cursor.execute("SET SESSION collation_connection = %s", [collation])
     try:
-        connection.query(data or sql)
+        connection.query(data)
     except pymysql.MySQLError as error:
         return int(error.args[0]), access.explain(error)
     finally:
         if stored.kind == "EVENT":
             cursor.execute("SET SESSION timestamp = DEFAULT")
     return None
+
+
+def making_statements(access: Access, stored: Stored, named: str) -> list[bytes]:
+    """The statements that make a program in the database of `access`, with its definer and in its settings."""
+    return _in_its_settings(stored, rename(stored.create, named, access.database))
+
+
+def _in_its_settings(stored: Stored, sql: str) -> list[bytes]:
+    settings = {"sql_mode": "", "time_zone": "SYSTEM", **stored.settings}
+    charset = settings.pop("character_set_client", "utf8mb4")
+    collation = settings.pop("collation_connection", "utf8mb4_general_ci")
+    if (data := _encode(sql, charset)) is not None:
+        settings |= {"character_set_client": charset, "collation_connection": collation}
+    values = {name: value.replace("'", "''") for name, value in settings.items()}
+    each = (f"SET SESSION {name} = '{value}'".encode() for name, value in values.items())
+    return [b"SET NAMES utf8mb4", *each, data or sql.encode()]
 
 
 def _encode(sql: str, charset: str) -> bytes | None:
@@ -288,13 +297,15 @@ def _refusal(access: Access, stored: Stored, number: int, words: str) -> BackupE
     )
 
 
-def drop_programs(cursor: "Cursor", database: str) -> None:
-    """Drop triggers, views, routines and events of the database that the session is in."""
+def drop_programs(cursor: "Cursor", database: str, *, triggers: bool = True) -> None:
+    """Drop views, routines, events and, unless they shall stay, triggers of the database that the session is in."""
     for query, statement in (
         ("SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s", "EVENT"),
         ("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", "TRIGGER"),
         (VIEWS, "VIEW"),
     ):
+        if statement == "TRIGGER" and not triggers:
+            continue
         for (name,) in _rows(cursor, query, database):
             cursor.execute(f"DROP {statement} IF EXISTS {quote_name(str(name))}")
     for kind, name in _rows(

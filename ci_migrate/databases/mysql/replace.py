@@ -15,6 +15,13 @@ import msgspec
 from ci_migrate.databases.mysql.catalog import own_name, quote_name
 from ci_migrate.databases.mysql.dump import reading
 from ci_migrate.databases.mysql.load import load
+from ci_migrate.databases.mysql.moving import (
+    OURS,
+    Triggers,
+    make_triggers,
+    move_tables,
+    read_trigger_tables,
+)
 from ci_migrate.databases.mysql.objects import (
     Stored,
     create_programs,
@@ -50,6 +57,8 @@ class Swap(Frozen, frozen=True, kw_only=True):
     new_tables: tuple[str, ...]
     old_programs: tuple[Stored, ...]
     new_programs: tuple[Stored, ...]
+    old_triggers: dict[str, str] = msgspec.field(default_factory=dict)  # the table of each
+    new_triggers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def replace(
@@ -94,6 +103,8 @@ def replace(
                     new_tables=_tables(cursor, side),
                     old_programs=read_programs(cursor, access.database),
                     new_programs=stored.programs,
+                    old_triggers=read_trigger_tables(cursor, access.database),
+                    new_triggers=read_trigger_tables(cursor, side),
                 )
                 cursor.execute(
                     f"CREATE TABLE {quote_name(side, JOURNAL)} (swap LONGBLOB NOT NULL) ENGINE = InnoDB"
@@ -106,6 +117,16 @@ def replace(
                 with access.elsewhere("").session() as cursor:
                     cursor.execute(f"DROP DATABASE IF EXISTS {quote_name(side)}")
     return words
+
+
+def settle_replace(access: Access, label: str) -> bool:
+    """See `base.SettlesReplace.settle_replace`."""
+    side, kept = fit_name(access.database, NEW + label), fit_name(access.database, BEFORE + label)
+    finish_swap(access, side)
+    with access.elsewhere("").session(read_only=True) as cursor:
+        return bool(
+            cursor.execute("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [kept])
+        )
 
 
 # --------------------------------------------------------------------------- databases of our own
@@ -197,7 +218,7 @@ def _tables(cursor: "Cursor", database: str) -> tuple[str, ...]:
         " AND TABLE_NAME <> %s ORDER BY 1",
         [database, JOURNAL],
     )
-    return tuple(str(name) for (name,) in cursor.fetchall())
+    return tuple(str(name) for (name,) in cursor.fetchall() if not str(name).startswith(OURS))
 
 
 def _refuse(access: Access, kept: str) -> None:
@@ -263,9 +284,12 @@ def _swap(access: Access, side: str, swap: Swap) -> None:
         if old or new:
             try:
                 _rename(cursor, access, side, swap, old, new)
-            except DatabaseError:  # one statement: no table has moved
-                _take_back(access, side, swap)
-                raise
+            except DatabaseError:
+                if set(_tables(cursor, side)) & set(
+                    swap.new_tables
+                ):  # that is one statement: none of them has moved
+                    _take_back(access, side, swap)
+                    raise
     try:
         _after(access, side, swap)
     except (DatabaseError, BackupError) as error:
@@ -292,20 +316,32 @@ def _rename(
                 f"Tables of {access.place} were made or dropped while the backup was restored beside it.",
                 hint="Stop what changes the schema, and try again.",
             )
-        for database in (access.database, side):
-            cursor.execute(
-                "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s", [database]
-            )
-            for (name,) in cursor.fetchall():
-                cursor.execute(f"DROP TRIGGER IF EXISTS {quote_name(database, str(name))}")
-        moves = [f"{quote_name(access.database, name)} TO {quote_name(swap.kept, name)}" for name in old]
-        moves += [f"{quote_name(side, name)} TO {quote_name(access.database, name)}" for name in new]
-        cursor.execute(f"RENAME TABLE {', '.join(moves)}")
+        for name in read_trigger_tables(cursor, side):
+            cursor.execute(f"DROP TRIGGER IF EXISTS {quote_name(side, name)}")
+        moves = [(name, access.database, swap.kept) for name in old]
+        moves += [(name, side, access.database) for name in new]
+    move_tables(access, moves, _old_triggers(access, swap), _new_triggers(swap))
+
+
+def _old_triggers(access: Access, swap: Swap) -> Triggers:
+    return Triggers(_sound_triggers(swap.old_programs), access.database, swap.old_triggers)
+
+
+def _new_triggers(swap: Swap) -> Triggers:
+    return Triggers(_sound_triggers(swap.new_programs), swap.dumped_as, swap.new_triggers)
+
+
+def _sound_triggers(programs: Sequence[Stored]) -> tuple[Stored, ...]:
+    return tuple(p for p in programs if p.kind == "TRIGGER")
 
 
 def _take_back(access: Access, side: str, swap: Swap) -> None:
-    """No table has moved: the triggers that were dropped come back, and what stands beside goes."""
+    """Tables that have left come back, and the triggers that were dropped; what stands beside goes."""
     with reading(access) as cursor:
+        back = [(name, swap.kept, access.database) for name in _tables(cursor, swap.kept)]
+        if back:
+            nothing = Triggers((), access.database, {})
+            move_tables(access, back, nothing, _old_triggers(access, swap))
         there = {(p.kind, p.name) for p in read_programs(cursor, access.database)}
         gone = [p for p in swap.old_programs if (p.kind, p.name) not in there]
         try:
@@ -327,12 +363,16 @@ def _after(access: Access, side: str, swap: Swap) -> None:
     with reading(access) as cursor:
         # where there was no table to move
         cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quote_name(swap.kept)}")
-        drop_programs(cursor, access.database)
+        drop_programs(cursor, access.database, triggers=False)
         _move_defaults(cursor, side, access.database)
         cursor.execute(
             f"ALTER DATABASE {quote_name(access.database)} CHARACTER SET {swap.charset} COLLATE {swap.collation}"
         )
-    create_programs(access, swap.new_programs, named=swap.dumped_as, definers=True, events=True)
+        there = read_trigger_tables(cursor, access.database)
+    # they stand since the tables came, unless the server itself was killed
+    make_triggers(access, _new_triggers(swap).without(there))
+    others = [p for p in swap.new_programs if p.name not in swap.new_triggers or p.kind != "TRIGGER"]
+    create_programs(access, others, named=swap.dumped_as, definers=True, events=True)
     with reading(kept) as cursor:
         drop_programs(cursor, swap.kept)
         _move_defaults(cursor, access.database, swap.kept)

@@ -169,11 +169,17 @@ class Access:
             hint = f"Grant that to {self.user}, or use an account that has it." if _denied(error) else ""
             raise DatabaseError(f"{self.place}: {self.explain(error)}.", hint=hint) from error
 
-    def connect(self, *, read_only: bool = False) -> "Connection[Cursor]":
-        """A session in autocommit. Raises DatabaseError that says what is wrong and what to look at."""
+    def connect(self, *, read_only: bool = False, several: bool = False) -> "Connection[Cursor]":
+        """A session in autocommit; with `several` it takes many statements at once.
+
+        Raises DatabaseError that says what is wrong and what to look at.
+        """
         driver = _pymysql()
+        flags = driver.constants.CLIENT.MULTI_STATEMENTS if several else 0
         try:
-            connection: Connection[Cursor] = driver.connect(**self.arguments(), autocommit=True)
+            connection: Connection[Cursor] = driver.connect(
+                **self.arguments(), autocommit=True, client_flag=flags
+            )
             if read_only:
                 connection.cursor().execute(READ_ONLY)
         except (driver.MySQLError, OSError) as error:

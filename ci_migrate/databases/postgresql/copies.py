@@ -293,6 +293,12 @@ def replaced(access: Access) -> list[str]:
     return [name for (name,) in found if is_kept(name, access.database)]
 
 
+def is_there(access: Access, name: str) -> bool:
+    """Whether the server has a database of this name."""
+    with closing(maintenance(access)) as admin, access.translate_errors():
+        return admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
+
+
 def drop_replaced(access: Access, name: str) -> None:
     """Drop one of them; not where somebody is connected to it. Raises DatabaseError."""
     if name not in replaced(access):

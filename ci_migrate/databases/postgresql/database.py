@@ -411,6 +411,10 @@ class PostgreSQL:
     def drop_replaced(self, name: str) -> None:
         copies.drop_replaced(self._access, name)
 
+    def settle_replace(self, label: str) -> bool | None:
+        # both renames are one transaction: where the old one has its new name, the new one has its place
+        return copies.is_there(self._access, fit_name(self._access.database, f"{BEFORE}{label}"))
+
     def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
         kept = fit_name(self._access.database, f"{BEFORE}{label}")
         new = fit_name(self._access.database, f"{copies.NEW}{label}")

@@ -1,12 +1,17 @@
 """A dump takes the place of a live database on MariaDB: what moves, what stays, what a kill leaves."""
 
 import signal
+import threading
 import time
+from contextlib import suppress
 
+import pymysql
 import pytest
+from mysql_server import mysql_programs
 from mysql_support import another_process, contents, databases, execute, schema
 
 from ci_migrate.databases.mysql import copies
+from ci_migrate.databases.mysql.sessions import Access, mysql_parameters
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import schema_changes
 
@@ -107,20 +112,32 @@ KILLED_AT = {
     "CREATE TABLE .*ci_migrate_swap": False,
     "INSERT INTO .*ci_migrate_swap": False,
     "CREATE DATABASE IF NOT EXISTS": False,
-    "DROP TRIGGER": False,
-    "RENAME TABLE": False,
+    "DROP TRIGGER IF EXISTS `[^`]+`.`[^`]+`$": False,
+    "LOCK TABLES": False,
+    "DROP TRIGGER .*\n;": False,
+    "CREATE TABLE .*\uffdcci_migrate_1": True,
+    "RENAME TABLE": True,
+    "CREATE TABLE .*\uffdcci_migrate_2": True,
+    "UNLOCK TABLES": True,
     "DROP VIEW": True,
     "ALTER DATABASE": True,
     "DROP DATABASE": True,
 }
+"""The statement before which it is killed, and whether it is finished afterwards or taken back."""
 
-
-QUICK = ("INSERT INTO", "RENAME TABLE", "DROP VIEW")
+QUICK = ("INSERT INTO", "DROP TRIGGER .", "UNLOCK")
 CASES = [
     pytest.param(at, resume, marks=() if resume == "sweep" and at.startswith(QUICK) else pytest.mark.long)
     for resume in ("sweep", "replace")
     for at in KILLED_AT
 ]
+
+
+def triggers(access):
+    return execute(
+        access,
+        "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()",
+    )
 
 
 @pytest.mark.parametrize(("at", "resume"), CASES)
@@ -131,7 +148,8 @@ def test_V10_a_swap_that_is_killed_is_taken_back_or_finished(rich, payload, dump
         execute = pymysql.cursors.Cursor.execute
         seen = []
         def killing(self, query, args=None):
-            if re.match({at!r}, query) and (seen.append(1) or len(seen) == 2 or not re.match("DROP (TRIGGER|DATABASE)", query)):
+            text = query.decode(errors="replace") if isinstance(query, bytes) else query
+            if re.match({at!r}, text) and (seen.append(1) or len(seen) == 2 or ";" in text or not re.match("DROP (TRIGGER|DATABASE)", text)):
                 os.kill(os.getpid(), signal.SIGKILL)
             return execute(self, query, args)
         pymysql.cursors.Cursor.execute = killing
@@ -139,8 +157,17 @@ def test_V10_a_swap_that_is_killed_is_taken_back_or_finished(rich, payload, dump
         """
     with another_process(rich, script) as child:
         assert child.wait(60) == -signal.SIGKILL, child.stderr.read().decode()
-    if not KILLED_AT[at] and "TRIGGER" not in at and "RENAME" not in at:
+    if not KILLED_AT[at]:
         assert (schema(rich), contents(rich)) == old  # untouched, whatever comes next
+    if at in ("UNLOCK TABLES", "DROP VIEW"):  # the server has done what was sent to it
+        deadline = time.monotonic() + 10
+        while (
+            set(triggers(rich)) != {("books", "first_one"), ("books", "second_one")}
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        assert set(triggers(rich)) == {("books", "first_one"), ("books", "second_one")}
+        assert contents(rich) == dumped[1]
     if resume == "replace":
         copies.replace(rich, payload, nothing, "r1")
         finished = True
@@ -155,3 +182,51 @@ def test_V10_a_swap_that_is_killed_is_taken_back_or_finished(rich, payload, dump
     if finished:
         kept = rich.elsewhere(rich.database + "_before_r1")
         assert schema_changes(old[0], schema(kept)) == ()
+
+
+SEEN = (
+    "CREATE TABLE notes (id INT AUTO_INCREMENT PRIMARY KEY)",
+    "CREATE TABLE tags (id INT AUTO_INCREMENT PRIMARY KEY)",
+    "CREATE TABLE seen (name VARCHAR(9), id INT)",
+    "CREATE TRIGGER of_notes AFTER INSERT ON notes FOR EACH ROW INSERT INTO seen VALUES ('notes', NEW.id) -- said",
+    "CREATE TRIGGER of_tags AFTER INSERT ON tags FOR EACH ROW INSERT INTO seen VALUES ('tags', NEW.id)",
+)
+
+
+@pytest.mark.parametrize("server", ["mariadb_server", "mysql_server"])
+def test_F105_nobody_writes_before_the_triggers_stand(server, payload, request):
+    url = request.getfixturevalue(server).url("mysql")
+    tools = str(mysql_programs()) if server == "mysql_server" else None
+    access = Access(
+        {**mysql_parameters(url), "database": "swapped"}, "ci-migrate/test", {"lock_wait_timeout": "5"}
+    )
+    execute(access.elsewhere(""), "CREATE DATABASE swapped CHARACTER SET utf8mb4")
+    kept = access.elsewhere("swapped_before_r1")
+    over = threading.Event()
+
+    def write(table):
+        with access.session() as cursor:
+            while not over.is_set():
+                with suppress(pymysql.MySQLError):  # for a moment there may be no such table
+                    cursor.execute(f"INSERT INTO {table} VALUES ()")
+
+    try:
+        execute(access, *SEEN, *["INSERT INTO notes VALUES ()"] * 3)
+        copies.dump(access, payload, [], client_tools=tools)
+        writers = [threading.Thread(target=write, args=(table,)) for table in ("notes", "tags") * 2]
+        for writer in writers:
+            writer.start()
+        copies.replace(access, payload, nothing, "r1", client_tools=tools)
+        time.sleep(0.1)
+        over.set()
+        for writer in writers:
+            writer.join()
+        for where in (access, kept):
+            written = execute(where, "SELECT (SELECT COUNT(*) FROM notes) + (SELECT COUNT(*) FROM tags)")
+            assert written == execute(where, "SELECT COUNT(*) FROM seen")
+            assert written[0][0] > 3, "somebody wrote there"
+        assert beside(access) == {"_before_r1"}
+    finally:
+        over.set()
+        for name in [n for n in databases(access.elsewhere("")) if n.startswith("swapped")]:
+            execute(access.elsewhere(""), f"DROP DATABASE `{name}`")
