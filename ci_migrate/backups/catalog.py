@@ -208,10 +208,10 @@ class Catalog:
     def list(self, owner: Owner | None = None) -> Backups:
         """All backups, the oldest first; those of one database if it is given.
 
-        Half-written ones are among them, with status FAILED: nobody knows whose they are.
+        Half-written ones (FAILED) and those that can't be read are among them: nobody knows whose they are.
         """
         found = [self._read(backup_id) for backup_id in self.storage.ids()]
-        wanted = [b for b in found if owner is None or owner.owns(b) or b.status is BackupStatus.FAILED]
+        wanted = [b for b in found if owner is None or owner.owns(b) or b.status is not BackupStatus.SUCCESS]
         return sorted(wanted, key=_age_order)
 
     def get(self, backup_id: str) -> Backup:
@@ -225,26 +225,30 @@ class Catalog:
         return self._read(backup_id)
 
     def _read(self, backup_id: str) -> Backup:
+        def unreadable(why: str) -> Backup:
+            return self._without_manifest(backup_id, why, BackupStatus.UNREADABLE)
+
         try:
             data = self.storage.manifest(backup_id)
         except OSError as error:
-            return self._failed(backup_id, f"its manifest can't be read: {error.strerror}")
+            return unreadable(f"its manifest can't be read: {error.strerror or error}")
+        except BackupError as error:  # of a storage elsewhere
+            return unreadable(f"its manifest can't be read: {error.what.rstrip('.')}")
         if data is None:
-            return self._failed(
-                backup_id, "being written" if self.storage.busy(backup_id) else "half-written"
-            )
+            words = "being written" if self.storage.busy(backup_id) else "half-written"
+            return self._without_manifest(backup_id, words, BackupStatus.FAILED)
         try:
             backup = decode_foreign(data, Backup)
             moment = backup.backup_time.astimezone(UTC)
         except (msgspec.DecodeError, OverflowError):
-            return self._failed(backup_id, "its manifest is damaged")
+            return unreadable("its manifest is damaged")
         if backup.format != FORMAT:
-            return self._failed(backup_id, f"its format {backup.format} is not known to this version")
+            return unreadable(f"its format {backup.format} is not known to this version")
         if backup.backup_id != backup_id:
-            return self._failed(backup_id, f"its manifest is that of {backup.backup_id}")
+            return unreadable(f"its manifest is that of {backup.backup_id}")
         return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id), backup_time=moment)
 
-    def _failed(self, backup_id: str, why: str) -> Backup:
+    def _without_manifest(self, backup_id: str, why: str, status: BackupStatus) -> Backup:
         try:
             moment = datetime.strptime(written_at(backup_id) or "", "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
         except ValueError:
@@ -253,7 +257,7 @@ class Catalog:
             backup_id=backup_id,
             backup_path=self.storage.path(backup_id),
             backup_time=moment,
-            status=BackupStatus.FAILED,
+            status=status,
             description=why,
         )
 
@@ -399,7 +403,11 @@ class Catalog:
         """Complete and of the whole database, with all files in their sizes. Checksums are not read for it."""
         if backup.status is not BackupStatus.SUCCESS or backup.partial or not backup.files:
             return False
-        return self.storage.sizes(backup.backup_id) == {file.path: file.size for file in backup.files}
+        try:
+            sizes = self.storage.sizes(backup.backup_id)
+        except OSError:  # another user's: who can't look at it does not count it, and leaves it alone
+            return False
+        return sizes == {file.path: file.size for file in backup.files}
 
     def sweep(self) -> Sequence[str]:
         """Remove half-written backups of processes that are gone; returns their ids. Raises OSError."""

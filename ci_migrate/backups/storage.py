@@ -268,6 +268,7 @@ class LocalStorage:
                 yield chunk
 
     def delete(self, backup_id: str) -> None:
+        _refuse_undeletable(self._folder / backup_id)  # before it stops being a backup
         # Renamed first: a process that is killed in between leaves nothing that looks like a backup.
         doomed = self._folder / f"{_DELETED}{backup_id}"
         if doomed.exists():
@@ -279,17 +280,26 @@ class LocalStorage:
     def sweep(self) -> list[str]:
         swept = []
         for backup_id in self.ids():
-            folder = self._folder / backup_id
-            # A folder without the mark lost its manifest in another way: that is for a person to look at.
-            ours = (folder / WRITING).exists() or not any(folder.iterdir())
-            old = time.time() - folder.stat().st_mtime > _YOUNG
-            if self.manifest(backup_id) is None and ours and old and not self.busy(backup_id):
-                self.delete(backup_id)
-                swept.append(backup_id)
+            with suppress(OSError):  # what this user can't read or remove stays, and hinders nobody
+                if self._left_over(backup_id):
+                    self.delete(backup_id)
+                    swept.append(backup_id)
         for doomed in self._folder.glob(f"{_DELETED}*"):
-            shutil.rmtree(doomed)
-            swept.append(doomed.name.removeprefix(_DELETED))
+            with suppress(OSError):
+                if doomed.is_symlink():
+                    doomed.unlink()
+                else:
+                    shutil.rmtree(doomed)
+                swept.append(doomed.name.removeprefix(_DELETED))
         return swept
+
+    def _left_over(self, backup_id: str) -> bool:
+        """Whether a killed process of ours left it. Raises OSError where that can't be seen."""
+        folder = self._folder / backup_id
+        # A folder without the mark lost its manifest in another way: that is for a person to look at.
+        ours = (folder / WRITING).exists() or not any(folder.iterdir())
+        old = time.time() - folder.stat().st_mtime > _YOUNG
+        return self.manifest(backup_id) is None and ours and old and not self.busy(backup_id)
 
     def claim(self, name: str, owner: bytes) -> bool:
         self._prepare()
@@ -311,6 +321,21 @@ class LocalStorage:
         _flush(folder)
         _flush(self._folder)
         return path.read_bytes() == owner
+
+
+def _refuse_undeletable(folder: Path) -> None:
+    """Raise OSError where this user could remove only a part of it, or it is a link to what lies elsewhere."""
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, f"it is a link to {folder.resolve()}", str(folder))
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for inner, _, _ in os.walk(folder, onerror=fail):
+        if not os.access(
+            inner, os.R_OK | os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+        ):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), inner)
 
 
 def _whole(data: bytes) -> bytes:

@@ -19,7 +19,10 @@ class BackupStatus(StrEnum):
     """Whether a backup has its manifest."""
 
     SUCCESS = "SUCCESS"
-    FAILED = "FAILED"
+    FAILED = "FAILED"  # it has none: it was never finished
+    UNREADABLE = (
+        "UNREADABLE"  # it has one, which this user or this version can't read: the backup may be sound
+    )
 
 
 class BackupFile(Frozen, frozen=True, kw_only=True):

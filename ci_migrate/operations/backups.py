@@ -409,7 +409,12 @@ def _safety_backup(run: Run, backup: Backup) -> Backup:
 
 
 def complete(backup: Backup) -> Backup:
-    """The backup, if it was finished. Raises RefusedError if it was not."""
+    """The backup, if it was finished and can be read. Raises RefusedError if not."""
+    if backup.status is BackupStatus.UNREADABLE:
+        raise RefusedError(
+            f"{backup.backup_id} can't be used: {backup.description}. It may be a sound backup.",
+            hint=f"Mend that in {backup.backup_path}, or run as the user, or with the version, that wrote it.",
+        )
     if backup.status is not BackupStatus.SUCCESS:
         raise RefusedError(
             f"{backup.backup_id} was never finished: it can't be restored.",

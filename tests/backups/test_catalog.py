@@ -8,8 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from backups_support import owner_of_all
+from in_memory import IN_MEMORY
 from permits import delete, prune
 from sqlalchemy import URL
 
@@ -27,8 +30,9 @@ from ci_migrate.backups.fetch import check_id
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.storage import LocalStorage, open_storage
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
-from ci_migrate.errors import BackupError, CiMigrateError, SettingsError, UsageError
+from ci_migrate.errors import BackupError, CiMigrateError, RefusedError, SettingsError, UsageError
 from ci_migrate.model import Backup, BackupStatus, Identity, RowCount, VersionTable
+from ci_migrate.operations.backups import complete
 
 VERSIONS = [VersionTable()]
 
@@ -470,7 +474,7 @@ def test_a_manifest_that_makes_no_sense_is_no_backup(
     manifest.write_bytes(change(before))
     assert manifest.read_bytes() != before
     (found,) = catalog.list()
-    assert found.status is BackupStatus.FAILED
+    assert found.status is BackupStatus.UNREADABLE
     assert why in found.description
     assert catalog.sweep() == []
     delete(catalog, found.backup_id)
@@ -718,7 +722,7 @@ def test_F31_a_manifest_with_values_that_nobody_writes_is_damaged(
     file = Path(hostile.backup_path) / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     listed = {b.backup_id: b.status for b in catalog.list()}
-    assert listed == {good.backup_id: BackupStatus.SUCCESS, hostile.backup_id: BackupStatus.FAILED}
+    assert listed == {good.backup_id: BackupStatus.SUCCESS, hostile.backup_id: BackupStatus.UNREADABLE}
     create(catalog, database)
 
 
@@ -795,3 +799,80 @@ def test_F34_a_folder_that_everybody_may_write_is_refused(
 def test_F34_another_users_folder_is_refused(database: SQLite) -> None:
     with pytest.raises(BackupError, match="belongs to another user"):
         Catalog(LocalStorage(Path("/proc/1"))).storage._refuse_shared()
+
+
+@contextmanager
+def as_another_user() -> Iterator[None]:
+    """What this process does meanwhile it may do as a user whose files these are not."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_catalog() -> Iterator[Catalog]:
+    """In a folder that other users get to."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        Path(folder).chmod(0o755)
+        yield Catalog(LocalStorage(Path(folder, "backups")))
+
+
+def damage_by_rights(folder: Path) -> AbstractContextManager[None]:
+    folder.parent.chmod(0o777)
+    return as_another_user()
+
+
+def damage_the_manifest(folder: Path) -> AbstractContextManager[None]:
+    (folder / "manifest.json").write_text('{"format": 1, "backupId": ')
+    return nullcontext()
+
+
+def make_it_a_link(folder: Path) -> AbstractContextManager[None]:
+    elsewhere = folder.parent.parent / "larger disk"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    (elsewhere / "manifest.json").write_text("{")
+    return nullcontext()
+
+
+@pytest.mark.parametrize("damage", [damage_by_rights, damage_the_manifest, make_it_a_link])
+def test_F107_what_cannot_be_read_is_told_kept_and_hinders_nobody(
+    damage, open_catalog: Catalog, database: SQLite
+) -> None:
+    catalog = open_catalog
+    backup = create(catalog, database)
+    folder = Path(backup.backup_path)
+    age(folder)
+    with damage(folder):
+        found = catalog.list()[0]
+        assert found.status is BackupStatus.UNREADABLE
+        with pytest.raises(RefusedError, match=r"It may be a sound backup") as refused:
+            complete(found)
+        assert "delete" not in refused.value.hint
+        assert catalog.sweep() == []
+        assert catalog.list_prunable(1, Owner("dev")) == []
+        if damage is not damage_the_manifest:
+            with pytest.raises(BackupError, match="could not be removed"):
+                delete(catalog, backup.backup_id)
+            assert catalog.list()[0].backup_id == backup.backup_id, "it is there as it was"
+            assert catalog.sweep() == []
+    folder.parent.chmod(0o755)
+    another = create(catalog, database)
+    assert another.status is BackupStatus.SUCCESS
+    assert (folder / "manifest.json").exists()
+
+
+def test_F107_remains_that_cannot_be_removed_hinder_nobody(open_catalog: Catalog, database: SQLite) -> None:
+    catalog = open_catalog
+    doomed = Path(create(catalog, database).backup_path)
+    doomed.rename(doomed.with_name(f".deleted-{doomed.name}"))
+    (doomed.parent / ".deleted-backup_r1_20260101_000000").symlink_to(database.file.parent)
+    doomed.parent.chmod(0o777)
+    with as_another_user():
+        assert catalog.sweep() == ["backup_r1_20260101_000000"], "a link, and what it leads to stays"
+    assert database.file.exists()
+    assert catalog.sweep() == [doomed.name]

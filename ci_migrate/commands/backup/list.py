@@ -17,7 +17,7 @@ from ci_migrate.reports.story import size
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """The backups of the target, oldest first; half-written ones are FAILED."""
+    """The backups of the target, oldest first; half-written ones are FAILED, those whose manifest can't be read UNREADABLE."""
     backups, proven, unknown = list_backups(settings_of(environment, options), environment.interrupt)
     if unknown:
         say(f"Which are proven is not known: {unknown}", err=True)
@@ -27,7 +27,7 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     for b in backups:
         shown = "proven" if b.backup_id in proven else ""
         say(
-            f"{b.backup_id:<44} {b.backup_time:%Y-%m-%d %H:%M} UTC  {size(b.backup_size):>9}  {b.status.value:<8}"
+            f"{b.backup_id:<44} {b.backup_time:%Y-%m-%d %H:%M} UTC  {size(b.backup_size):>9}  {b.status.value:<10}"
             f"{shown:<7} {one_line(b.description)}".rstrip()
         )
     if not backups:

@@ -28,13 +28,18 @@ def command(
     request = GateRequest(VERBS["backup prune"], token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:
         removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
-        failed = [b for b in run.catalog.list() if b.status is BackupStatus.FAILED]
+        others = [b for b in run.catalog.list() if b.status is not BackupStatus.SUCCESS]
     for b in removed:
         say(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")
     if not removed:
         say("Nothing to delete.")
     elif not yes:
         say("Add --yes to delete them.")
-    for b in failed:
-        say(f"FAILED, not touched: {b.backup_id} (ci-migrate backup delete {b.backup_id} --yes)")
+    for b in others:
+        why = (
+            f"ci-migrate backup delete {b.backup_id} --yes"
+            if b.status is BackupStatus.FAILED
+            else b.description
+        )
+        say(f"{b.status.value}, not touched: {b.backup_id} ({why})")
     return 0
