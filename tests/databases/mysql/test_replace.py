@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import pymysql
 import pytest
-from mysql_server import mysql_programs
 from mysql_support import another_process, contents, databases, execute, schema
 
 from ci_migrate.databases.mysql import copies
@@ -196,7 +195,6 @@ SEEN = (
 @pytest.mark.parametrize("server", ["mariadb_server", "mysql_server"])
 def test_F105_nobody_writes_before_the_triggers_stand(server, payload, request):
     url = request.getfixturevalue(server).url("mysql")
-    tools = str(mysql_programs()) if server == "mysql_server" else None
     access = Access(
         {**mysql_parameters(url), "database": "swapped"}, "ci-migrate/test", {"lock_wait_timeout": "5"}
     )
@@ -212,11 +210,11 @@ def test_F105_nobody_writes_before_the_triggers_stand(server, payload, request):
 
     try:
         execute(access, *SEEN, *["INSERT INTO notes VALUES ()"] * 3)
-        copies.dump(access, payload, [], client_tools=tools)
+        copies.dump(access, payload, [])
         writers = [threading.Thread(target=write, args=(table,)) for table in ("notes", "tags") * 2]
         for writer in writers:
             writer.start()
-        copies.replace(access, payload, nothing, "r1", client_tools=tools)
+        copies.replace(access, payload, nothing, "r1")
         time.sleep(0.1)
         over.set()
         for writer in writers:
