@@ -237,8 +237,9 @@ LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
 class Failed(WireEvent, frozen=True, tag="failed"):
     """env.py ended with an exception.
 
-    `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), refused, input (a
-    file that may not be executed or read: the message names it), exit, stopped.
+    `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), configure
+    (the setting names what can't be imported), refused, input (a file that may not be executed or read: the message
+    names it), exit, stopped.
     `sql` is the statement that failed, without bound values; "" where it was none.
     """
 

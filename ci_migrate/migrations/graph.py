@@ -8,12 +8,15 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from ci_migrate.errors import CiMigrateError, RefusedError, WorkerError
+from ci_migrate.errors import CiMigrateError, RefusedError, UsageError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.requests import AskUrlRequest, GraphRequest, InspectRequest, Mode, Setup
 from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Workers
 from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
 from ci_migrate.model import Direction, Identity, Inputs, Plan, PlannedContext, Revision, VersionTable
+
+READ_ONLY = ("SQLITE_READONLY", "25006", "1792")
+"""What SQLite, PostgreSQL, MySQL and MariaDB say to a session that writes and may only read."""
 
 
 @dataclass
@@ -61,7 +64,7 @@ def inspect(workers: Workers, setup: Setup, mode: Mode = Mode.READ) -> Inspectio
     found = Inspection()
     found.ended = workers.run(InspectRequest(setup=setup, mode=mode), found.handle, urgent=True)
     if not found.ended.ok:
-        raise explain_failure(found.ended, found.refused)
+        raise explain_failure(found.ended, found.refused, found.writes_at_load)
     if found.graph is None:
         raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
     if not found.contexts:
@@ -101,8 +104,8 @@ def graph_of(workers: Workers, setup: Setup) -> events.Graph:
     return found.graph
 
 
-def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError:
-    """The error that fits how a child ended while nothing was written."""
+def explain_failure(ended: Ended, refused: Sequence[str] = (), writes: Sequence[str] = ()) -> CiMigrateError:
+    """The error that fits how a child ended while nothing was written; `writes` are statements that were held back."""
     failed = ended.failed
     if failed is None:
         other = "Name the project's by `python` in the settings or CI_MIGRATE_PYTHON, or activate its environment."
@@ -128,6 +131,18 @@ def explain_failure(ended: Ended, refused: Sequence[str] = ()) -> CiMigrateError
         )
     if failed.kind == "script":
         return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
+    if failed.kind == "configure":
+        return UsageError(
+            f"The setting `configure` names what can't be imported: {failed.message.rstrip('.')}.",
+            hint="It is MODULE:FUNCTION, found from the project's folder or by `prepend_sys_path` of alembic.ini.",
+        )
+    if writes or failed.sqlstate in READ_ONLY:
+        wrote = f" ({' '.join(writes[0].split())[:120]})" if writes else ""
+        return WorkerError(
+            f"The application writes to its database when env.py loads it{wrote}. That is held back while the target "
+            f"is only read, and then it fails{where}: {failed.message.rstrip('.')}.",
+            hint="Let it not write where Alembic loads it: then CI_MIGRATE_STAGE is set in its environment.",
+        )
     return WorkerError(
         f"env.py failed{where}: {failed.message}.",
         hint="Run `alembic current` in the project to see all of it.",

@@ -13,9 +13,14 @@ from typing import Any
 from .channel import Refused
 from .failure import error_words
 from .recording import Recorder
+from .script_text import read_scripts
 from .state import State
 from .statements import MYSQL
 from .wall import READ
+
+
+class NotFound(Exception):  # noqa: N818 - the setting is at fault
+    """The setting `configure` names what Python can't import."""
 
 
 class Attributes(dict):  # type: ignore[type-arg]
@@ -68,7 +73,11 @@ def make_config(setup: dict[str, Any]) -> Any:
     prepend_sys_path(config)
     if project["configure"]:
         module, _, function = project["configure"].partition(":")
-        getattr(importlib.import_module(module), function)(config)
+        try:
+            configure = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError) as error:
+            raise NotFound(str(error)) from error
+        configure(config)
     else:
         enter_flask(config)
     return config
@@ -119,30 +128,62 @@ def prepend_sys_path(config: Any) -> None:
     sys.path[:0] = [str(folder) for folder in folders or ()]
 
 
-def describe_graph(script: Any) -> dict[str, Any]:
-    """All revision scripts, newest first."""
-    revisions = []
-    for revision in script.walk_revisions():
-        back = getattr(revision.module, "downgrade", None)
-        # an upgrade that does nothing, as a merge's, has nothing to take back
-        has_downgrade = back is not None and (
-            does_something(back) or not does_something(getattr(revision.module, "upgrade", None))
-        )
-        own = getattr(revision.module, "ci_migrate", None)
-        allow = own.get("allow", {}) if isinstance(own, dict) else {}
-        revisions.append(
-            {
-                "id": revision.revision,
-                "file": revision.path,
-                "message": (revision.doc or "").strip(),
-                "down_revisions": list(as_tuple(revision.down_revision)),
-                "depends_on": list(as_tuple(revision.dependencies)),
-                "branch_labels": sorted(revision.branch_labels or ()),
-                "has_downgrade": has_downgrade,
-                "allow": {str(k): str(v) for k, v in allow.items()},
-            }
-        )
-    return {"revisions": revisions, "heads": list(script.get_heads()), "env_file": find_env(script)}
+def tell_graph(state: State, script: Any) -> None:
+    """All revision scripts, newest first.
+
+    Some can be imported only inside of the application that env.py makes. Where env.py runs they are tried again
+    there, as Alembic imports them; else they are read as text.
+    """
+    state.loading = True
+    try:
+        revisions = [describe_revision(revision) for revision in script.walk_revisions()]
+        heads = list(script.get_heads())
+    except Exception:
+        if state.request["action"] == "inspect" and not state.env_ran:
+            state.loading = False
+            return
+        try:
+            read = read_scripts(script)
+        except Exception:
+            read = []
+        if state.request["action"] == "inspect" or not read:
+            raise
+        revisions = [describe_text(revision) for revision in read]
+        below = {down for one in read for down in as_tuple(one.down_revision)}
+        heads = [one.revision for one in read if one.revision not in below]
+    state.loading = False
+    state.graph_told = True
+    state.channel.send("graph", revisions=revisions, heads=heads, env_file=find_env(script))
+
+
+def describe_revision(revision: Any) -> dict[str, Any]:
+    """One script that was imported."""
+    back = getattr(revision.module, "downgrade", None)
+    # an upgrade that does nothing, as a merge's, has nothing to take back
+    leads_back = back is not None and (
+        does_something(back) or not does_something(getattr(revision.module, "upgrade", None))
+    )
+    return describe_one(revision, leads_back, getattr(revision.module, "ci_migrate", None))
+
+
+def describe_text(revision: Any) -> dict[str, Any]:
+    """One script that was read as text."""
+    return describe_one(revision, revision.leads_back, revision.own)
+
+
+def describe_one(revision: Any, has_downgrade: bool, own: Any) -> dict[str, Any]:
+    """What the parent is told of a script."""
+    allow = own.get("allow", {}) if isinstance(own, dict) else {}
+    return {
+        "id": revision.revision,
+        "file": revision.path,
+        "message": (revision.doc or "").strip(),
+        "down_revisions": list(as_tuple(revision.down_revision)),
+        "depends_on": list(as_tuple(revision.dependencies)),
+        "branch_labels": sorted(revision.branch_labels or ()),
+        "has_downgrade": has_downgrade,
+        "allow": {str(k): str(v) for k, v in allow.items()},
+    }
 
 
 def find_env(script: Any) -> str:
@@ -206,6 +247,9 @@ class Contexts:
 
     def __call__(self, heads: Iterable[str], context: Any) -> list[Any]:
         """The steps that Alembic runs for this version table."""
+        if self.action == "inspect" and not self.state.graph_told:
+            self.state.env_ran = True
+            tell_graph(self.state, self.script)
         table = self.table(context)
         key = "|".join(str(table[k] or "") for k in ("database", "schema", "search_path", "name"))
         heads = sorted(heads)

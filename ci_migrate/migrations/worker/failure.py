@@ -19,7 +19,7 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     """What went wrong, and where in the project."""
     if isinstance(error, Stopped):
         return {"kind": "stopped", "message": "stopped at a statement boundary"}
-    kinds = {"CommandError": "command", "Refused": "refused"}
+    kinds = {"CommandError": "command", "Refused": "refused", "NotFound": "configure"}
     kind = kinds.get(type(error).__name__, "exit" if isinstance(error, SystemExit) else "error")
     if state.wall.refused and kind == "error":
         kind = "refused"
@@ -30,7 +30,7 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
     if sqlstate(error) == "SQLITE_BUSY" and state.locked_by_us:
         message += BUSY
-    if kind in ("command", "refused"):
+    if kind in ("command", "refused", "configure"):
         message = str(error).splitlines()[0] if str(error) else message
     if state.inputs.refused:  # whatever the project made of it
         kind, message = "input", state.inputs.refused

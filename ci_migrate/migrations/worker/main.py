@@ -12,7 +12,7 @@ from select import select
 from types import ModuleType
 from typing import Any
 
-from .alembic_env import describe_graph, make_config, run_env
+from .alembic_env import make_config, run_env, tell_graph
 from .channel import Channel
 from .drivers import build_wall
 from .failure import describe_failure
@@ -137,9 +137,10 @@ def obey(state: State) -> None:
     state.blame.add_scripts(script)
     state.inputs.places.add_scripts([script.dir, *(script.version_locations or ())])
     if action in ("graph", "inspect"):
-        state.loading = True
-        state.channel.send("graph", **describe_graph(script))
-        state.loading = False
+        tell_graph(state, script)
     if action != "graph":
         run_env(state, recorder, config, script)
+    if action == "inspect" and not state.graph_told:
+        state.env_ran = True
+        tell_graph(state, script)
     state.inputs.refuse_again()

@@ -218,7 +218,7 @@ class Recorder:
     # -- statements
 
     def before_execute(
-        self, conn: Any, cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
         """A statement is about to be sent: held back, refused, or announced."""
         session = self.state.session_of(conn.connection)
@@ -231,7 +231,7 @@ class Recorder:
             if not WRITES.match(statement):
                 return statement, parameters
             self.state.channel.send("write-at-load", sql=statement[:2000])
-            return send_nothing(statement, mysql, executemany)
+            return send_nothing(statement, mysql, executemany, context)
         if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
             wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
         if mysql:
@@ -256,7 +256,7 @@ class Recorder:
                 raise Refused("what is committed of the revision begins otherwise: " + shorten(statement))
             if OF_SESSION.match(statement):
                 return statement, parameters  # its effect ended with the session that sent it
-            return send_nothing(statement, mysql, executemany)
+            return send_nothing(statement, mysql, executemany, context)
         self.state.channel.ask(
             "statement",
             position=self.state.position + 1,
@@ -359,10 +359,12 @@ def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bo
     return bool(leaves_mysql(statement, str(entry["connect"].get("database")), wall.mysql.others))
 
 
-def send_nothing(statement: str, mysql: bool, executemany: bool) -> tuple[str, Any]:
+def send_nothing(statement: str, mysql: bool, executemany: bool, context: Any) -> tuple[str, Any]:
     """What is sent in place of a statement that must not run: it gives no rows."""
     nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
-    return (statement, []) if executemany else (nothing, ())
+    # SQLAlchemy 2.0 sends many rows as one statement, which it executes once
+    at_once = getattr(getattr(context, "execute_style", None), "name", "") == "INSERTMANYVALUES"
+    return (statement, []) if executemany and not at_once else (nothing, ())
 
 
 def tell_transaction(driver: Any) -> None:

@@ -60,6 +60,8 @@ class State:
         self.locked_by_us = False  # SQLite: a statement met the lock of another connection of this process
         self.internal = False  # what is sent now is ours
         self.loading = False  # the revision scripts
+        self.graph_told = False
+        self.env_ran = False  # up to its call of Alembic: what it makes is there
         # asked after each new statement inside a transaction
         self.probe: str = request.get("probe", "") if request["mode"] == DRY_RUN else ""
         # MySQL: where a commit leaves its mark
