@@ -112,7 +112,6 @@ def test_fields(tag):
     fields = fields_of(tag)
     if None in names:  # sent as **mapping
         made = {
-            "graph": alembic_env.describe_graph,
             "failed": failure.describe_failure,
             "committing": recording.Recorder.before_commit,
             "context": alembic_env.Contexts.preview,
@@ -129,7 +128,7 @@ def test_fields(tag):
 def test_tables_and_revisions_have_the_fields_of_their_mirrors():
     keys = {
         n.value
-        for n in ast.walk(ast.parse(inspect.getsource(alembic_env.describe_graph)))
+        for n in ast.walk(ast.parse(inspect.getsource(alembic_env.describe_one)))
         if isinstance(n, ast.Constant)
     }
     assert set(events.GraphRevision.__struct_fields__) <= keys

@@ -148,7 +148,7 @@ def tell_graph(state: State, script: Any) -> None:
             read = []
         if state.request["action"] == "inspect" or not read:
             raise
-        revisions = [describe_text(revision) for revision in read]
+        revisions = [describe_one(one, one.leads_back, one.own) for one in read]
         below = {down for one in read for down in as_tuple(one.down_revision)}
         heads = [one.revision for one in read if one.revision not in below]
     state.loading = False
@@ -164,11 +164,6 @@ def describe_revision(revision: Any) -> dict[str, Any]:
         does_something(back) or not does_something(getattr(revision.module, "upgrade", None))
     )
     return describe_one(revision, leads_back, getattr(revision.module, "ci_migrate", None))
-
-
-def describe_text(revision: Any) -> dict[str, Any]:
-    """One script that was read as text."""
-    return describe_one(revision, revision.leads_back, revision.own)
 
 
 def describe_one(revision: Any, has_downgrade: bool, own: Any) -> dict[str, Any]:
