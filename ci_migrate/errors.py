@@ -26,7 +26,7 @@ EXIT_CODE_MEANING = {
     ExitCode.BUG: "bug in ci-migrate",
     ExitCode.NOT_APPROVED: "not approved",
     ExitCode.LOCKED: "locked by another run",
-    ExitCode.FAILED_RESTORED: "migration failed, database back as it was, proved",
+    ExitCode.FAILED_RESTORED: "migration failed, database as it was before",
     ExitCode.FAILED_DIRTY: "migration failed or unproved: manual intervention required",
     ExitCode.COULD_NOT_TELL: "could not tell, database untouched",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",

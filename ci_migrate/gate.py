@@ -18,10 +18,12 @@ from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Outcome, Purpose, Report, RunRecord, StageResult, TargetState, now
+from ci_migrate.model import Diagnosis, Outcome, Purpose, Report, RunRecord, StageResult, TargetState, now
 from ci_migrate.pipeline import WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.repairs.choice import explain_none, find_fitting, is_permitted, list_next_commands
 from ci_migrate.repairs.context import RepairContext
+from ci_migrate.reports.story import command_lines
 from ci_migrate.run.authorization import (
     UnfinishedError,
     admit,
@@ -39,7 +41,6 @@ from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
 from ci_migrate.settings.settings import Settings
-from ci_migrate.stages.repair import explain_none, find_fitting, is_permitted
 from ci_migrate.stages.repair import run_stage as repair_stage
 from ci_migrate.verbs import Verb
 
@@ -143,14 +144,23 @@ def walk(run: Run, report: Report, manager: plugins.Manager, request: GateReques
     return add_warnings(report, *warnings)
 
 
-def explain_unfinished(run: LedgerRun, record: RunRecord) -> DirtyError:
+class UnfinishedRunError(DirtyError):
+    """A run that did not end must be repaired first; `diagnosis` says where it left the target, and what to type."""
+
+    def __init__(self, record: RunRecord, diagnosis: Diagnosis) -> None:
+        super().__init__(
+            f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
+            state=f"The target is left as it is ({diagnosis.found}).",
+            hint="\n".join(command_lines(diagnosis.commands)),
+        )
+        self.diagnosis = diagnosis
+
+
+def explain_unfinished(run: LedgerRun, record: RunRecord) -> UnfinishedRunError:
     """That an unfinished run must be repaired first, and in what state it left the target."""
-    diagnosis = RepairContext.of(*resume_run(run, record)).diagnosis
-    return DirtyError(
-        f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
-        state=f"The target is left as it is ({diagnosis.found}).",
-        hint=f"ci-migrate repair --target {run.settings.target}   (shows first: --dry-run)",
-    )
+    context = RepairContext.of(*resume_run(run, record))
+    commands = list_next_commands(context)
+    return UnfinishedRunError(record, msgspec.structs.replace(context.diagnosis, commands=commands))
 
 
 def resume_run(run: LedgerRunT, record: RunRecord) -> tuple[LedgerRunT, Report]:
@@ -232,7 +242,7 @@ def _show_repair(run: LedgerRun, report: Report) -> StageResult:
     found = f"Found: {context.diagnosis.words}."
     fitting, ways = find_fitting(context), permitted_ways(run)
     open_to_us = [words for repair, words in fitting if is_permitted(repair, ways)]
-    message = f"{found} {explain_none(context)}"
+    message, commands = f"{found} {explain_none(context)}", list_next_commands(context)
     if open_to_us:
         message = f"{found} Repair would {open_to_us[0]}."
     elif fitting:
@@ -242,7 +252,7 @@ def _show_repair(run: LedgerRun, report: Report) -> StageResult:
         outcome=Outcome.SKIPPED,  # nothing was done, and nothing is proved
         message=message,
         state=TargetState.UNKNOWN,
-        diagnosis=context.diagnosis,
+        diagnosis=msgspec.structs.replace(context.diagnosis, commands=commands),
     )
 
 
@@ -357,11 +367,13 @@ def actor(settings: Settings) -> str:
 
 def error_report(verb: Verb, target: str, error: BaseException) -> Report:
     """The report of a run that ended before its first stage: refused, broken, or interrupted."""
-    exit_code, interrupted = ExitCode.BUG, None
+    exit_code, interrupted, diagnosis = ExitCode.BUG, None, None
     message, details = f"Bug in ci-migrate: {type(error).__name__}: {error}", ""
     if isinstance(error, CiMigrateError):
         exit_code = error.exit_code
         message = "\n".join(line for line in (error.what, error.hint) if line)
+        if isinstance(error, UnfinishedRunError):
+            message, diagnosis = error.what, error.diagnosis
     elif isinstance(error, Interrupted):
         exit_code = ExitCode(128 + error.number)
         interrupted, message = 128 + error.number, "Interrupted before the first stage."
@@ -375,6 +387,7 @@ def error_report(verb: Verb, target: str, error: BaseException) -> Report:
         details=details,
         exit_code=int(exit_code),
         state=TargetState.UNKNOWN if exit_code is ExitCode.FAILED_DIRTY else TargetState.UNTOUCHED,
+        diagnosis=diagnosis,
     )
     return Report(
         run_id="",

@@ -116,8 +116,6 @@ def _skip(stage: str, report: Report, wanted: Collection[str], run: Run) -> str 
     if stage == "repair":
         if migrated is None or migrated.outcome is Outcome.PASSED or not touched:
             return "Nothing to repair."
-        if report.interrupted is not None:
-            return "Interrupted: `ci-migrate repair` says what state the target is in and mends it."
         if not run.settings.auto_rollback:
             return "auto-rollback is off: see `ci-migrate repair --dry-run`."
         return None

@@ -9,7 +9,7 @@ from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
 from ci_migrate.commands.progress import say_aside
 from ci_migrate.operations.status import Status, status
-from ci_migrate.reports.story import plural
+from ci_migrate.reports.story import command_lines, plural
 from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -60,9 +60,10 @@ def _rows(found: Status) -> list[tuple[str, str]]:
             ("last run", f"{last.run_id}  {last.command}  {last.started:%Y-%m-%d %H:%M} UTC  {ended}")
         )
     if found.unfinished is not None and found.diagnosis is not None:
-        rows.append(
-            ("UNFINISHED", f"{found.unfinished.run_id}: {found.diagnosis.found}: {found.diagnosis.words}")
-        )
+        state = f"{found.unfinished.run_id}: {found.diagnosis.found}: {found.diagnosis.words}"
+        rows.append(("RUNNING" if found.running else "UNFINISHED", state))
+        if found.running:
+            rows.append(("", found.running))
     if found.outside:
         rows.append(("outside", "not as the last run left it:"))
         rows += [("", words) for words in found.outside[:SHOWN]]
@@ -73,7 +74,10 @@ def _rows(found: Status) -> list[tuple[str, str]]:
     rows.append(("last proven", proven))
     if found.trouble:
         rows.append(("TROUBLE", found.trouble))
-    return [*rows, ("next", found.next)]
+    lines = command_lines(found.commands)
+    if found.running:
+        lines = ("wait for its end, then look again",)
+    return [*rows, *zip(("next", *[""] * len(lines)), lines or ("nothing to do",), strict=False)]
 
 
 def _some(names: tuple[str, ...]) -> str:

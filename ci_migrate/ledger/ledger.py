@@ -27,12 +27,13 @@ from ci_migrate.model import (
     canonical_json,
     shortened_key,
 )
+from ci_migrate.model.state import OF_0_1_0
 from ci_migrate.settings.secrets import hide_secrets
 
 __all__ = ["AuditRecord", "Journal", "Ledger", "ledger_url", "open_ledger"]
 
 _RUN_FIELDS = frozenset(RunRecord.__struct_fields__) - {"run_id"}
-_UNCHANGED = (None, TargetState.UNTOUCHED.value, TargetState.AS_BEFORE.value)
+_UNCHANGED = (None, TargetState.UNTOUCHED.value, TargetState.AS_BEFORE.value, OF_0_1_0)
 """The states after which a run has not changed the target."""
 
 _PAGE = 50

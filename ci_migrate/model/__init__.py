@@ -42,7 +42,7 @@ from ci_migrate.model.plan import (
     shortened_key,
 )
 from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
-from ci_migrate.model.report import Diagnosis, Outcome, Progress, Report, StageResult, TargetState
+from ci_migrate.model.report import Outcome, Report, StageResult
 from ci_migrate.model.schema import (
     ColumnContent,
     Delta,
@@ -58,6 +58,14 @@ from ci_migrate.model.schema import (
     same_change,
     schema_changes,
     split_key,
+)
+from ci_migrate.model.state import (
+    Diagnosis,
+    NextCommand,
+    Progress,
+    State,
+    TargetState,
+    describe_proof,
 )
 
 __all__ = [
@@ -82,6 +90,7 @@ __all__ = [
     "Inputs",
     "JournalEntry",
     "LockHeld",
+    "NextCommand",
     "ObjectKind",
     "Outcome",
     "Permit",
@@ -102,6 +111,7 @@ __all__ = [
     "SchemaChange",
     "Severity",
     "StageResult",
+    "State",
     "Statement",
     "TableContent",
     "TableEvidence",
@@ -114,6 +124,7 @@ __all__ = [
     "decode_approvable",
     "decode_foreign",
     "delta",
+    "describe_proof",
     "names_of",
     "now",
     "repair_subject",

@@ -10,9 +10,11 @@ from ci_migrate.errors import ExitCode
 from ci_migrate.model.approvals import Approval
 from ci_migrate.model.backup import Backup
 from ci_migrate.model.base import Frozen
+from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.evidence import Evidence
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Plan
+from ci_migrate.model.state import Diagnosis, TargetState
 
 
 class Outcome(StrEnum):
@@ -24,41 +26,10 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
-class TargetState(StrEnum):
-    """What is known about the target at the end."""
-
-    UNTOUCHED = "untouched"
-    MIGRATED = "migrated"
-    AS_BEFORE = "as before, proved"
-    KEPT_PREFIX = "partly migrated"
-    UNKNOWN = "unknown"
-
-
-class Progress(StrEnum):
-    """How far a migration got, in the words of the report."""
-
-    NOT_STARTED = "not started"
-    ROLLED_BACK = "rolled back"
-    COMMITTED = "revision committed"  # what is committed ends with a whole revision
-    HALF = "half a revision"
-    FINISHED = "finished"
-    UNKNOWN = "unknown"
-
-
-class Diagnosis(Frozen, frozen=True, kw_only=True):
-    """How far a migration got, told from journal, version rows and fingerprint."""
-
-    found: Progress
-    words: str
-    commit_point: int | None = msgspec.field(default=None, name="rung")  # its name since 0.1.0
-    last_statement: int | None = None
-    next_commands: tuple[str, ...] = ()
-
-
 class StageResult(Frozen, frozen=True, kw_only=True):
     """What one stage did. `message` has at most three lines; `details` is the long text for reports.
 
-    `sql` is the statement that failed, without its bound values.
+    `sql` is the statement that failed, without its bound values. `proof` is how `state` is known.
     """
 
     stage: str
@@ -72,6 +43,7 @@ class StageResult(Frozen, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     exit_code: int | None = None  # of the error that ended the stage, where there was one
     state: TargetState | None = None
+    proof: Comparison | None = None
     plan: Plan | None = None
     backup: Backup | None = None
     evidence: Evidence | None = None
@@ -159,6 +131,12 @@ class Report(Frozen, frozen=True, kw_only=True):
         """What is known about the target at the end."""
         state: TargetState | None = self._last("state")
         return state or TargetState.UNTOUCHED
+
+    @property
+    def proof(self) -> Comparison:
+        """How `state` is known: what was compared for it, and what was not."""
+        told = next((r for r in reversed(self.results) if r.state is not None), None)
+        return (told.proof if told is not None else None) or Comparison()
 
     @property
     def exit_code(self) -> ExitCode:

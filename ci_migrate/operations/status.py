@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ci_migrate.errors import ExitCode, RefusedError
+from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
 from ci_migrate.gate import resume_run
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.model import (
@@ -13,12 +13,12 @@ from ci_migrate.model import (
     Diagnosis,
     Direction,
     Frozen,
+    NextCommand,
     Plan,
-    Progress,
     RunRecord,
     now,
 )
-from ci_migrate.repairs import resume, undo_additions
+from ci_migrate.repairs.choice import list_next_commands
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import database_of, owner_of
@@ -42,12 +42,14 @@ class Status(Frozen, frozen=True, kw_only=True):
     protection: str  # what the ledger says of that, "" for nothing
     last: RunRecord | None
     unfinished: RunRecord | None
+    running: str  # who holds the run lock, where the unfinished run may still be at work; "" for nobody
     diagnosis: Diagnosis | None
     outside: tuple[str, ...]  # what is not as the last run left it, in words
     proven: Backup | None
     proven_age: float | None  # seconds
     trouble: str  # version rows that make no sense, or a mark that forbids to write, in words
-    next: str  # what to type
+    commands: tuple[NextCommand, ...]  # what to type, the best first; () for nothing
+    next: str  # the first of them, or "nothing to do"
 
     @property
     def exit_code(self) -> ExitCode:
@@ -66,23 +68,27 @@ def status(run: Run) -> Status:
     plan, seen = look_at_target(run)
     target = run.settings.target
     last = unfinished = diagnosis = None
-    goes_on = undoes = False
+    running = ""
+    commands: tuple[NextCommand, ...] = ()
     if isinstance(run, LedgerRun):
         database_id = database_of(run)
         last = next(iter(run.ledger.history(database_id, limit=1)), None)
         unfinished = run.ledger.unfinished(database_id)
         if unfinished is not None:
+            running = find_holder(run)
             context = RepairContext.of(*resume_run(run, unfinished))
             diagnosis = context.diagnosis
-            goes_on = diagnosis.found is Progress.HALF and not resume.why_not(context)
-            undoes = undo_additions.offer(context) is not None
+            commands = () if running else list_next_commands(context)
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)
     # a run that did not end is told first: it is what there is to mend
     objection = find_objection(run.database, run.ledger, target) if unfinished is None else None
     trouble = objection or trouble
-    advice = trouble.hint if trouble else _advice(plan, unfinished, outside, goes_on=goes_on, undoes=undoes)
+    if trouble:
+        commands = tuple(NextCommand(command=line) for line in trouble.hint.splitlines())
+    elif unfinished is None:
+        commands = _advise(plan, outside)
     return Status(
         target=target,
         place=plan.identity.place,
@@ -94,6 +100,7 @@ def status(run: Run) -> Status:
         protection=protection(run).words,
         last=_short(last),
         unfinished=_short(unfinished),
+        running=running,
         diagnosis=diagnosis,
         outside=tuple(outside),
         proven=proven
@@ -102,7 +109,8 @@ def status(run: Run) -> Status:
         ),
         proven_age=(now() - proven.backup_time).total_seconds() if proven else None,
         trouble=trouble.what if trouble else "",
-        next=advice,
+        commands=commands,
+        next=commands[0].command if commands else "nothing to do",
     )
 
 
@@ -166,22 +174,32 @@ def _proven(run: Run) -> Backup | None:
     return next((b for b in reversed(there) if b.backup_id in proven), None)
 
 
-def _advice(
-    plan: Plan, unfinished: RunRecord | None, outside: Sequence[str], *, goes_on: bool, undoes: bool
-) -> str:
+def find_holder(run: Run) -> str:
+    """Who holds the run lock of the target, in words; "" for nobody, and where it can't be told."""
+    try:
+        with run.database.lock(run.id, 0):
+            return ""
+    except LockedError as error:
+        return error.what
+    except CiMigrateError:
+        return ""
+
+
+def _advise(plan: Plan, outside: Sequence[str]) -> tuple[NextCommand, ...]:
+    """What to type where no run is unfinished."""
     target = f"--target {plan.target}"
-    if goes_on:
-        also = f"; or back: ci-migrate repair {target} drops what was added" if undoes else ""
-        return f"ci-migrate repair --forward {target}   (shows first: --dry-run{also})"
-    if undoes:
-        return f"ci-migrate repair {target}   (drops what was added; shows first: --dry-run)"
-    if unfinished is not None:
-        return f"ci-migrate repair {target}   (shows first: --dry-run)"
     if len(plan.script_heads) > 1 and plan.destination == "head":
-        return f"alembic merge heads   (or: ci-migrate run --to heads {target})"
+        return (
+            NextCommand(command="alembic merge heads", why="the scripts have several heads: make them one"),
+            NextCommand(command=f"ci-migrate run --to heads {target}", why="or migrate to all of them"),
+        )
     if plan.pending:
-        return f"ci-migrate run {target}"
-    return f"ci-migrate verify {target}   (names what is different)" if outside else "nothing to do"
+        return (NextCommand(command=f"ci-migrate run {target}"),)
+    return (
+        (NextCommand(command=f"ci-migrate verify {target}", why="names what is different"),)
+        if outside
+        else ()
+    )
 
 
 def verify(run: Run) -> tuple[RunRecord | None, list[str]]:

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ci_migrate.model import Frozen, TargetState
+from ci_migrate.model import Comparison, Frozen, NextCommand, TargetState
 from ci_migrate.repairs.context import RepairContext
 
 
 class Repaired(Frozen, frozen=True, kw_only=True):
-    """What a repair did. `state` is only AS_BEFORE, MIGRATED or KEPT_PREFIX where that was proved."""
+    """What a repair did. `state` is only MIGRATED or KEPT_PREFIX where that was proved, and `proof` says how.
+
+    AS_BEFORE without one is compared by who called: heads, schema and rows.
+    """
 
     state: TargetState
     words: str
+    proof: Comparison = Comparison()
     goes_on: bool = (
         False  # the state that was reached is only on the way: the next repair that fits comes after it
     )
@@ -38,4 +42,4 @@ class Repair:
     mend: Callable[[RepairContext], Repaired]
     approval: Literal["", "undo", "downgrade", "restore", "forward"] = ""
     explain: Callable[[RepairContext], str] = lambda _context: ""
-    offer: Callable[[RepairContext], str | None] = lambda _context: None
+    offer: Callable[[RepairContext], NextCommand | str | None] = lambda _context: None

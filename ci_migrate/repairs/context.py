@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ci_migrate.errors import LedgerError, RefusedError
+from ci_migrate.errors import CiMigrateError, LedgerError, RefusedError
 from ci_migrate.migrations.graph import graph_of, relative
 from ci_migrate.migrations.record import version_table_names
 from ci_migrate.model import (
     Backup,
+    Comparison,
     Diagnosis,
     Evidence,
     Fingerprint,
@@ -35,6 +36,10 @@ from ci_migrate.run.run import (
     translate_errors,
 )
 from ci_migrate.run.since_last_run import definitions_of, schema_diff
+from ci_migrate.run.state import compare_rows, named_tables
+
+AS_REHEARSED = Comparison(compared=("heads", "schema"), not_compared=("rows",))
+"""The proof of a state that the dry run went through: the diagnosis has compared it with that."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,36 @@ class RepairContext:
         """Heads and schema that are not those before the run, in words. Rows are not compared here."""
         changed = schema_diff(self.before, self.read_schema(), definitions_of(self.evidence))
         return self.prove_heads(0) + changed
+
+    @cached_property
+    def as_before(self) -> Comparison:
+        """As `compare_with_before`, as it was found when it was first asked for."""
+        return self.compare_with_before()
+
+    def compare_with_before(self) -> Comparison:
+        """Whether heads, schema and rows are those before the run."""
+        wrong = self.prove_as_before()
+        if wrong:
+            return Comparison(wrong=tuple(wrong))
+        return Comparison(compared=("heads", "schema")).plus(self._compare_rows())
+
+    def _compare_rows(self) -> Comparison:
+        """The rows of the tables that the migration changes or names, with those of the backup."""
+        if self.run.interrupt.number is not None:
+            return Comparison(not_compared=("rows: the run was interrupted",))
+        if self.evidence is None:
+            return Comparison(not_compared=("rows: there was no dry run that says which ones would change",))
+        rehearsed = self.evidence.tables
+        before = {table: e.before for table, e in rehearsed.items() if e.before is not None}
+        if self.backup is not None:
+            named = named_tables(self.evidence)
+            before = {t: held for t, held in self.backup.contents.items() if t in named} | before
+        if not before:
+            return Comparison(not_compared=("rows: the migration names no table that the backup holds",))
+        try:
+            return compare_rows(before, rehearsed, self.read_contents(before))
+        except CiMigrateError as error:
+            return Comparison(not_compared=(f"rows: {error.what}",))
 
     def foreign_writes(self) -> str:
         """What somebody else wrote since the backup, in words; "" for nothing. What can't be told counts as written.

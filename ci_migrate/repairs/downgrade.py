@@ -3,9 +3,9 @@
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.requests import RunRequest, make_table, migrate_request
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Direction, Progress, TargetState, repair_subject
+from ci_migrate.model import Direction, NextCommand, Progress, TargetState, repair_subject
 from ci_migrate.repairs.base import Repair, Repaired
-from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
 from ci_migrate.run.inputs import expected_inputs
@@ -24,17 +24,21 @@ def mend_keep(context: RepairContext) -> Repaired:
     at = show_heads(context.heads_at(context.diagnosis.commit_point))
     return Repaired(
         state=TargetState.KEPT_PREFIX,
-        words=f"The target is at {at}, exactly as in the dry run; what failed after it was rolled back "
+        words=f"The target is at {at}, with the schema of the dry run there; what failed after it was rolled back "
         '(on-failure = "keep").',
+        proof=AS_REHEARSED,
     )
 
 
-def offer_keep(context: RepairContext) -> str | None:
+def offer_keep(context: RepairContext) -> NextCommand | None:
     """That what was committed may stay."""
     if context.diagnosis.found is not Progress.COMMITTED:
         return None
     target = context.run.settings.target
-    return f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target {target}   (loses nothing)"
+    return NextCommand(
+        command=f"CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target {target}",
+        why="keeps the revisions that were committed",
+    )
 
 
 def fits_back(context: RepairContext) -> str | None:
@@ -62,15 +66,7 @@ def mend_back(context: RepairContext) -> Repaired:
     ended = downgrade(context)
     if not ended.ok:
         return Repaired(state=TargetState.UNKNOWN, words=f"The downgrade failed: {ended.words}.")
-    differences = context.prove_as_before()
-    if differences:
-        return Repaired(
-            state=TargetState.UNKNOWN, words=f"The downgrade did not lead back: {'; '.join(differences[:3])}."
-        )
-    return Repaired(
-        state=TargetState.AS_BEFORE,
-        words="The target is as it was before: downgraded, heads and fingerprint are equal.",
-    )
+    return Repaired(state=TargetState.AS_BEFORE, words="The revisions that were committed are downgraded.")
 
 
 def downgrade(context: RepairContext) -> Ended:

@@ -2,7 +2,7 @@
 
 from ci_migrate.model import Progress, TargetState
 from ci_migrate.repairs.base import Repair, Repaired
-from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.run.run import show_heads
 
 
@@ -16,7 +16,9 @@ def mend(context: RepairContext) -> Repaired:
     """The diagnosis is the proof: heads and fingerprint are those of the dry run's end."""
     at = show_heads([c.to_heads for c in context.plan.contexts])
     return Repaired(
-        state=TargetState.MIGRATED, words=f"The migration is complete: the target is at {at}, as rehearsed."
+        state=TargetState.MIGRATED,
+        words=f"The migration is complete: the target is at {at}, with the schema of the dry run.",
+        proof=AS_REHEARSED,
     )
 
 

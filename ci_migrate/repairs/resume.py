@@ -10,13 +10,14 @@ from ci_migrate.model import (
     EntryKind,
     Evidence,
     JournalEntry,
+    NextCommand,
     Progress,
     Statement,
     TargetState,
     repair_subject,
 )
 from ci_migrate.repairs.base import Repair, Repaired
-from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import Ran, begun, sent_of, standing_commits, within
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.inputs import expected_inputs
@@ -42,7 +43,9 @@ def mend(context: RepairContext) -> Repaired:
     at = show_heads([c.to_heads for c in context.plan.contexts])
     return Repaired(
         state=TargetState.MIGRATED,
-        words=f"The migration went on from where it had stopped, and is complete: the target is at {at}, as rehearsed.",
+        words=f"The migration went on from where it had stopped, and is complete: the target is at {at}, "
+        "with the schema of the dry run.",
+        proof=AS_REHEARSED,
     )
 
 
@@ -52,11 +55,14 @@ def explain(context: RepairContext) -> str:
     return f"It can't go on: {reason}." if reason else ""
 
 
-def offer(context: RepairContext) -> str | None:
+def offer(context: RepairContext) -> NextCommand | None:
     """That what is left can be run."""
-    if why_not(context):
+    if context.diagnosis.found not in STOPPED or why_not(context):
         return None
-    return f"ci-migrate repair --forward --target {context.run.settings.target}   (runs what is left; loses nothing)"
+    return NextCommand(
+        command=f"ci-migrate repair --forward --target {context.run.settings.target}",
+        why="runs what is left of the migration, as rehearsed",
+    )
 
 
 def why_not(context: RepairContext) -> str:
@@ -68,6 +74,8 @@ def why_not(context: RepairContext) -> str:
     evidence, commit_point = context.evidence, context.diagnosis.commit_point
     if evidence is None or commit_point is None:
         return "it is not known how far the migration got"
+    if commit_point == 0 and context.as_before.wrong:
+        return f"{context.as_before.wrong[0]}: what is there already would be done once more"
     if context.changed_file:
         return f"{context.changed_file} is not the file that was rehearsed"
     entries = context.read_journal()

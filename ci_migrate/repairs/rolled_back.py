@@ -4,25 +4,26 @@ from ci_migrate.model import Progress, TargetState
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 
+NOTHING_LEFT = frozenset({Progress.ROLLED_BACK, Progress.NOT_STARTED})
+
 
 def fits(context: RepairContext) -> str | None:
     """Nothing of the migration is left."""
-    if context.diagnosis.found in (Progress.ROLLED_BACK, Progress.NOT_STARTED):
+    if context.diagnosis.found in NOTHING_LEFT and context.as_before.equal:
         return "prove that the target is as it was before"
     return None
 
 
+def explain(context: RepairContext) -> str:
+    """Why it is not as it was before, though all was rolled back."""
+    wrong = context.as_before.wrong if context.diagnosis.found in NOTHING_LEFT else ()
+    return f"It was rolled back, but {'; '.join(wrong[:3])}." if wrong else ""
+
+
 def mend(context: RepairContext) -> Repaired:
-    """Compare heads and fingerprint with those before the run."""
-    differences = context.prove_as_before()
-    if differences:
-        return Repaired(
-            state=TargetState.UNKNOWN, words=f"The target is not as before: {'; '.join(differences[:3])}."
-        )
-    return Repaired(
-        state=TargetState.AS_BEFORE,
-        words="The target is as it was before: the transaction rolled back, heads and fingerprint are equal.",
-    )
+    """Nothing is done: it was compared."""
+    words = f"Nothing of the migration is left: {context.diagnosis.words}."
+    return Repaired(state=TargetState.AS_BEFORE, words=words, proof=context.as_before)
 
 
-REPAIR = Repair("rolled-back", 10, fits, mend)
+REPAIR = Repair("rolled-back", 10, fits, mend, explain=explain)

@@ -26,7 +26,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions_diff, find_additions
 from ci_migrate.repairs.base import Repair, Repaired
-from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import sent_of
 from ci_migrate.repairs.trial import try_on_copy
 from ci_migrate.run.run import bare_schema, show_heads, translate_errors
@@ -62,14 +62,14 @@ def mend(context: RepairContext) -> Repaired:
     names = sorted(n for n in added.names if split_key(n)[0] in SHOWN_FIRST) or sorted(added.names)
     undone = f"what was added is dropped ({', '.join(names[:5])}{' and more' if len(names) > 5 else ''})"
     if not added.commit_point:
-        words = (
-            f"The target is as it was before: {undone}, heads and fingerprint are equal, other rows are kept."
+        return Repaired(
+            state=TargetState.AS_BEFORE, words=f"{undone[0].upper()}{undone[1:]}; nothing else was touched."
         )
-        return Repaired(state=TargetState.AS_BEFORE, words=words)
     at = show_heads(context.heads_at(added.commit_point))
     return Repaired(
         state=TargetState.KEPT_PREFIX,
-        words=f"The target is at {at}, exactly as in the dry run: {undone}, other rows are kept.",
+        words=f"The target is at {at}, with the schema of the dry run there: {undone}; nothing else was touched.",
+        proof=AS_REHEARSED,
         goes_on=context.run.settings.on_failure == "back",
     )
 
@@ -78,15 +78,6 @@ def explain(context: RepairContext) -> str:
     """Why what was added is not dropped."""
     why_not = plan_undo(context).why_not if context.diagnosis.found in UNDONE else ""
     return f"No repair fits; what was added is not dropped: {why_not}." if why_not else ""
-
-
-def offer(context: RepairContext) -> str | None:
-    """That what was added can be dropped."""
-    if context.diagnosis.found not in UNDONE or plan_undo(context).why_not:
-        return None
-    return (
-        f"ci-migrate repair --target {context.run.settings.target}   (drops what was added, and nothing else)"
-    )
 
 
 def plan_undo(context: RepairContext) -> Additions:
@@ -271,4 +262,4 @@ def _rehearsed(evidence: Evidence, table: str) -> list[TableContent]:
     ]
 
 
-REPAIR = Repair("undo", 35, fits, mend, approval="undo", explain=explain, offer=offer)
+REPAIR = Repair("undo", 35, fits, mend, approval="undo", explain=explain)

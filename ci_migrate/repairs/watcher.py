@@ -56,6 +56,8 @@ class Rest:
         """What is to run after a failure; None where that failure may have left something behind."""
         diagnosis = context.diagnose()
         clean = diagnosis.found in (Progress.NOT_STARTED, Progress.ROLLED_BACK, Progress.COMMITTED)
+        if clean and not diagnosis.commit_point and context.compare_with_before().wrong:
+            return None  # what it wrote past its transaction would be written once more
         return cls.of(context.plan, context.evidence, diagnosis.commit_point or 0) if clean else None
 
 

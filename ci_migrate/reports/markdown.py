@@ -122,7 +122,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 def _headline(report: Report) -> Iterator[str]:
     good = report.exit_code is ExitCode.OK
-    yield f"## {'✅' if good else '❌'} {story.VERDICT[report.exit_code]}: {escape(story.headline(report))}"
+    yield f"## {'✅' if good else '❌'} {story.verdict(report)}: {escape(story.headline(report))}"
     yield ""
     yield f"**{escape(story.state_sentence(report), 600)}**"
     yield ""
@@ -164,7 +164,7 @@ def _findings(findings: Sequence[Finding], most: int) -> Iterator[str]:
 
 
 def _next(report: Report) -> Iterator[str]:
-    commands = story.next_commands(report)
+    commands = story.command_lines(story.next_commands(report))
     if commands:
         yield block("\n".join(one_line(command, 2000) for command in commands), "sh")
 

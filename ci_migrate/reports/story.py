@@ -1,7 +1,7 @@
 """What a person must be told about a run, in words, before any format. Expects a cleaned Report."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.model import (
@@ -9,10 +9,12 @@ from ci_migrate.model import (
     Direction,
     Evidence,
     Finding,
+    NextCommand,
     Outcome,
     Report,
     Revision,
     StageResult,
+    State,
     TableContent,
     TargetState,
 )
@@ -32,6 +34,9 @@ VERDICT = {
     ExitCode.INTERRUPTED: "INTERRUPTED",
     ExitCode.TERMINATED: "TERMINATED",
 }
+
+ONLY_LOOKED = "LOOKED, nothing was changed"
+"""The verdict of a green run at whose end nobody knows more than before: `repair --dry-run`."""
 
 NO_TABLE = "no table"
 _DEFAULT_STATE = CiMigrateError("").state
@@ -79,6 +84,13 @@ def first_line(result: StageResult) -> str:
     return one_line(next((line for line in result.message.splitlines() if line.strip()), ""))
 
 
+def verdict(report: Report) -> str:
+    """How a run came out, in one word or two."""
+    if report.exit_code is ExitCode.OK and report.state is TargetState.UNKNOWN:
+        return ONLY_LOOKED
+    return VERDICT[report.exit_code]
+
+
 def headline(report: Report) -> str:
     """The run in one line: what came out for whom, or the first reason why not."""
     if report.exit_code is not ExitCode.OK:
@@ -99,36 +111,30 @@ def heads(ids: tuple[str, ...]) -> str:
     return ", ".join(ids) or "base"
 
 
+def state_of(report: Report) -> State:
+    """In what state the target is now, with its proof."""
+    plan = report.plan
+    verb = {
+        Direction.DOWNGRADE: "downgraded",
+        Direction.STAMP: "stamped",
+        Direction.RESTORE: "restored",
+    }
+    done = verb.get(plan.direction, "migrated") if plan else "migrated"
+    return State(
+        target=report.state,
+        before=heads(plan.from_heads) if plan else "",
+        after=heads(plan.to_heads) if plan else "",
+        done=done if report.exit_code is ExitCode.OK else "",
+        diagnosis=report.diagnosis,
+        proof=report.proof,
+    )
+
+
 def state_sentence(report: Report) -> str:
     """In what state the target is now: the line that nobody may miss."""
-    plan = report.plan
-    before = heads(plan.from_heads) if plan else ""
-    after = heads(plan.to_heads) if plan else ""
-    found = one_line(report.diagnosis.words, 200) if report.diagnosis else ""
-    if plan is not None and not plan.identity.dialect:
+    if report.plan is not None and not report.plan.identity.dialect:
         return "No database was reached."
-    match report.state:
-        case TargetState.UNTOUCHED:
-            return (
-                f"The database is untouched, still at {before}." if before else "The database is untouched."
-            )
-        case TargetState.AS_BEFORE:
-            return "The database is as it was before, proved" + (f": at {before}." if before else ".")
-        case TargetState.MIGRATED if report.exit_code is ExitCode.OK:
-            verb = {
-                Direction.DOWNGRADE: "downgraded",
-                Direction.STAMP: "stamped",
-                Direction.RESTORE: "restored",
-            }
-            done = verb.get(plan.direction, "migrated") if plan else "migrated"
-            return f"The database is {done}" + (f": now at {after}." if after else ".")
-        case TargetState.MIGRATED:
-            at = f" to {after}" if after else ""
-            return f"The database is migrated{at}, but this is not proved: manual intervention required."
-        case TargetState.KEPT_PREFIX:
-            return f"The database is partly migrated: {found or 'manual intervention required.'}"
-        case _:
-            return f"The state of the database is not known: {found or 'manual intervention required.'}"
+    return one_line(state_of(report).sentence, 600)
 
 
 def failing_revision(report: Report) -> Revision | None:
@@ -166,31 +172,44 @@ def finding_weight(finding: Finding) -> str:
     return "accepted" if finding.acknowledged is not None else finding.severity.value
 
 
-def next_commands(report: Report) -> tuple[str, ...]:
+def next_commands(report: Report) -> tuple[NextCommand, ...]:
     """What to type next, where the message of the failed stage does not say it itself."""
-    if report.exit_code is ExitCode.OK:
+    if report.exit_code is ExitCode.OK and report.state is not TargetState.UNKNOWN:
         return ()
     said = report.first_bad.message if report.first_bad else ""
-    if report.diagnosis and report.diagnosis.next_commands:
-        commands = report.diagnosis.next_commands
-    elif report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE):
+    commands: tuple[NextCommand, ...]
+    if report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE):
         commands = _allow_command(report) or _again(report)
+    elif report.state is TargetState.KEPT_PREFIX:
+        run = shlex.join(["ci-migrate", "run", "--target", report.target])
+        commands = (NextCommand(command=run, why="runs the rest, once the cause is gone"),)
+    elif report.diagnosis and report.diagnosis.commands:
+        commands = report.diagnosis.commands
+    elif any(line.startswith("ci-migrate ") for line in said.splitlines()):
+        commands = ()
     else:
-        commands = (shlex.join(["ci-migrate", "repair", "--dry-run", "--target", report.target]),)
-    return tuple(command for command in commands if command not in said)
+        show = shlex.join(["ci-migrate", "repair", "--dry-run", "--target", report.target])
+        commands = (NextCommand(command=show, why="says what is there, and what can be done"),)
+    return tuple(one for one in commands if one.command not in said)
 
 
-def _allow_command(report: Report) -> tuple[str, ...]:
+def command_lines(commands: Sequence[NextCommand]) -> tuple[str, ...]:
+    """For a shell: each command on a line of its own that can be pasted, below what it does."""
+    return tuple(line for c in commands for line in ((f"# {c.why}",) if c.why else ()) + (c.command,))
+
+
+def _allow_command(report: Report) -> tuple[NextCommand, ...]:
     refusing = [f for f in report.findings if f.refuses]
     if report.exit_code is not ExitCode.REFUSED or not refusing or any(f.revision is None for f in refusing):
         return ()
     names = dict.fromkeys(f"{f.code}@{f.revision}" for f in refusing)
     flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
     to = ["--to", report.plan.destination] if report.plan and verb_of(report.command).goes_back else []
-    return (shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags]),)
+    command = shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags])
+    return (NextCommand(command=command, why="where it is meant: write the reason"),)
 
 
-def _again(report: Report) -> tuple[str, ...]:
+def _again(report: Report) -> tuple[NextCommand, ...]:
     """The same once more, where a revision failed or lets the checks say no: on a copy first, where that is new."""
     bad = report.first_bad
     if bad is None or bad.outcome is not Outcome.FAILED or bad.stage not in ("dry-run", "migrate", "verify"):
@@ -200,7 +219,11 @@ def _again(report: Report) -> tuple[str, ...]:
     to = ["--to", report.plan.destination] if report.plan and verb.goes_back else []
     rehearsed = bad.stage != "dry-run"  # what went well there is not the revision's fault
     mended = "once the cause is gone" if rehearsed or not bad.file else "once the revision is mended"
-    return (f"{shlex.join(['ci-migrate', command, *to, '--target', report.target])} # {mended}",)
+    if report.state is TargetState.AS_BEFORE and report.proof.exceptions:
+        mended += ", and somebody has looked at the rows that differ"
+    return (
+        NextCommand(command=shlex.join(["ci-migrate", command, *to, "--target", report.target]), why=mended),
+    )
 
 
 def proofs(report: Report) -> Iterator[tuple[bool, str]]:
@@ -237,9 +260,21 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         yield True, f"Approved by {', '.join(approval.approved_by)}: {one_line(approval.reason)}"
     verify, repair = report.result("verify"), report.result("repair")
     if verify is not None and verify.outcome is Outcome.PASSED:
-        yield True, "The target's heads are the plan's, and its schema changed as the rehearsed one did."
+        yield from _proof_of("The migrated target", verify.proof)
     if repair is not None and repair.outcome is Outcome.PASSED:
         yield True, f"The repair: {first_line(repair) or 'it proved the state that is told here.'}"
+        yield from _proof_of("The target", repair.proof)
+
+
+def _proof_of(what: str, proof: Comparison | None) -> Iterator[tuple[bool, str]]:
+    """What was compared of a state, and what was not."""
+    if proof is None:
+        return
+    if proof.compared:
+        yield True, f"{what} is as it should be, compared: {one_line(', '.join(proof.compared), 200)}."
+    yield from ((False, f"{what} has {one_line(words)}.") for words in proof.exceptions)
+    if proof.not_compared:
+        yield False, f"{what}, not compared: {one_line('; '.join(proof.not_compared), 300)}."
 
 
 def way_back(evidence: Evidence) -> str:

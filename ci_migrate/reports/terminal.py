@@ -48,7 +48,7 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
     ):
         if block:
             lines += [Text(), *block]
-    commands = story.next_commands(report)
+    commands = story.command_lines(story.next_commands(report))
     if commands:
         lines += [Text(), Text("Next", "bold"), *(Text(f"  {one_line(c, 2000)}", "cyan") for c in commands)]
     for warning in report.warnings:
@@ -161,7 +161,7 @@ def _proof(report: Report, width: int) -> list[Text]:
 def _last(report: Report) -> Text:
     good = report.exit_code is ExitCode.OK
     calm = good or report.exit_code is ExitCode.FAILED_RESTORED
-    verdict = story.VERDICT[report.exit_code] + ("" if good else f" (exit {int(report.exit_code)})")
+    verdict = story.verdict(report) + ("" if good else f" (exit {int(report.exit_code)})")
     style = "bold green" if good else "bold red"
     return Text.assemble((f"{verdict}. ", style), (story.state_sentence(report), "bold" if calm else style))
 

@@ -35,7 +35,7 @@ from ci_migrate.operations.backups import (
 from ci_migrate.operations.status import status, verify
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report, clean_value, plan_digest
-from ci_migrate.reports.story import heads, next_commands, plural, state_sentence
+from ci_migrate.reports.story import command_lines, heads, next_commands, plural, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
@@ -239,7 +239,7 @@ def _message(report: Report) -> str:
     plan, bad = report.plan, report.first_bad
     if report.exit_code is not ExitCode.OK:
         said = bad.message if bad is not None else "Interrupted."
-        return "\n".join(dict.fromkeys((said, state_sentence(report), *next_commands(report))))
+        return "\n".join(dict.fromkeys((said, state_sentence(report), *command_lines(next_commands(report)))))
     if plan is None or plan.changes_nothing:
         return f"Nothing to migrate. {state_sentence(report)}"
     if not verb_of(report.command).writes:
@@ -265,7 +265,7 @@ def _repair(bench: JobContext) -> Answer:
     )
     report = gate.repair(bench.settings, request, bench.interrupt, only_show=work.dry_run)
     result = report.results[-1]
-    body = {**body_of(report), "message": "\n".join((result.message, *next_commands(report)))}
+    body = {**body_of(report), "message": "\n".join((result.message, *command_lines(next_commands(report))))}
     return Answer(exit_code=int(report.exit_code), body={**body, "dryRun": work.dry_run})
 
 
@@ -277,8 +277,9 @@ def _status(bench: JobContext) -> Answer:
         found = status(run)
     words = [found.diagnosis.words] if found.diagnosis is not None else []
     words += [found.trouble] if found.trouble else []
+    lines = command_lines(found.commands)
     told = {"next": over_http(found.next), "exitCode": int(found.exit_code)}
-    told["message"] = "\n".join((*words, f"Next: {found.next}"))
+    told["message"] = "\n".join((*words, *lines))
     return Answer(exit_code=0, body={**clean_value(found), **told})
 
 

@@ -1,15 +1,14 @@
 """repair: says what state the target is in, brings it to a known good one, and proves it."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from msgspec.structs import replace as change
 
-from ci_migrate.approval.payload import WAYS_BACK
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, NotApprovedError, RefusedError
-from ci_migrate.model import Diagnosis, Direction, Outcome, Report, StageResult, TargetState
+from ci_migrate.model import Comparison, Diagnosis, Outcome, Report, StageResult, TargetState
 from ci_migrate.repairs.base import Repair, Repaired
+from ci_migrate.repairs.choice import explain_none, find_fitting, list_next_commands
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import FORWARD, Intent, authorize
 from ci_migrate.run.run import Run, WritingRun
@@ -40,7 +39,12 @@ def run_stage(run: WritingRun, report: Report) -> StageResult:
                 repaired, words = (repaired, words) if then is None else (then, told)
         if repaired is None or repaired.state is TargetState.UNKNOWN:
             return _give_up(context, words)
-        return _conclude(run, diagnosis, repaired)
+        proof = repaired.proof
+        if repaired.state is TargetState.AS_BEFORE and not proof.compared:
+            proof = context.compare_with_before()
+            if proof.wrong:
+                return _give_up(context, f"{words} But: {'; '.join(proof.wrong[:3])}.")
+        return _conclude(run, diagnosis, repaired, proof)
 
 
 def _lock_again(run: WritingRun, stack: ExitStack) -> str:
@@ -78,46 +82,11 @@ def _wait_for_orphans(run: Run) -> str:
     return ""
 
 
-# --------------------------------------------------------------------------- choosing
-
-
-def list_repairs(run: Run) -> list[Repair]:
-    """All repairs, in the order in which they are asked."""
-    return sorted((r for r in run.repairs if isinstance(r, Repair)), key=lambda r: (r.order, r.name))
-
-
-def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
-    """The repairs that fit, with what each would do. Who asks to go forward is not led back."""
-    found = []
-    for repair in list_repairs(context.run):
-        if context.run.forward and repair.approval in WAYS_BACK:
-            continue
-        plan = _ask(repair, repair.fits, context)
-        if plan is not None:
-            found.append((repair, plan))
-    return found
-
-
-def is_permitted(repair: Repair, ways: frozenset[str] | None) -> bool:
-    """Whether a repair goes a way that was approved already; `ways` as `permitted_ways` tells."""
-    return ways is None or repair.approval in ("", *ways)
-
-
-def _ask(
-    repair: Repair, question: Callable[[RepairContext], str | None], context: RepairContext
-) -> str | None:
-    """What a repair answers; None where it raises: a plugin's repair spoils only itself."""
-    try:
-        return question(context)
-    except Exception as error:  # noqa: BLE001 - see above
-        context.run.tell(f"the repair {repair.name} is left out: {type(error).__name__}: {error}")
-        return None
-
-
 def mend_first(context: RepairContext) -> tuple[Repaired | None, str]:
     """What the first permitted repair did that fits (None: none does), and in words how that ended.
 
-    The words begin with why the first one that seemed to fit did nothing.
+    The words begin with why the first one that seemed to fit did nothing. Who was interrupted gets nothing written:
+    what is there is proved, no more.
 
     Raises:
         NotApprovedError: what fits is not approved; nothing was done.
@@ -126,6 +95,9 @@ def mend_first(context: RepairContext) -> tuple[Repaired | None, str]:
     assert record is not None  # its context was made of it
     refused, denied = "", None
     for repair, plan in find_fitting(context):
+        if repair.approval and context.run.interrupt.number is not None:
+            refused = refused or "Interrupted: nothing is mended. "
+            continue
         try:
             permit = authorize(context.run, Intent.repair(context.run, record, repair.approval))
         except NotApprovedError as error:
@@ -158,45 +130,24 @@ def _mend(repair: Repair, context: RepairContext) -> Repaired:
     return Repaired(state=TargetState.UNKNOWN, words=f"The repair {repair.name} failed: {words}")
 
 
-# --------------------------------------------------------------------------- what is told
-
-
-def explain_none(context: RepairContext) -> str:
-    """Why nothing is done."""
-    reasons = (_ask(repair, repair.explain, context) for repair in list_repairs(context.run))
-    return next(filter(None, reasons), "No repair fits.")
-
-
-def list_next_commands(context: RepairContext) -> tuple[str, ...]:
-    """What a person can type now, with what it would lose."""
-    target = f"--target {context.run.settings.target}"
-    commands = [_ask(repair, repair.offer, context) for repair in list_repairs(context.run)]
-    if context.plan.direction is Direction.STAMP:
-        revisions = " ".join(sorted({r for c in context.plan.contexts for r in c.to_heads})) or "base"
-        commands.insert(0, f"alembic stamp --purge {revisions}   (then: ci-migrate repair {target})")
-    commands.append(f"ci-migrate repair {target}   (once it is as it was before, or as it should be after)")
-    return tuple(filter(None, commands))
-
-
 def _give_up(context: RepairContext, words: str, *, denied: bool = False) -> StageResult:
     """A target of which nothing is proved: what state it is in, and what a person can type.
 
     `denied`: what would fit is not approved. Within the run that failed that is not what matters most.
     """
     asked = context.run.subject != context.run.id
-    commands = list_next_commands(context)
-    diagnosis = change(context.diagnosis, next_commands=commands)
+    diagnosis = change(context.diagnosis, commands=list_next_commands(context))
     return StageResult(
         stage="repair",
         outcome=Outcome.FAILED,
-        message=f"{words}\nState: {diagnosis.words}.\nNext: {' | '.join(commands)}",
+        message=f"{words}\nState: {diagnosis.words}.",
         exit_code=int(ExitCode.NOT_APPROVED if denied and asked else ExitCode.FAILED_DIRTY),
         state=TargetState.UNKNOWN,
         diagnosis=diagnosis,
     )
 
 
-def _conclude(run: WritingRun, diagnosis: Diagnosis, repaired: Repaired) -> StageResult:
+def _conclude(run: WritingRun, diagnosis: Diagnosis, repaired: Repaired, proof: Comparison) -> StageResult:
     """What was proved is written down: the run needs no repair any more."""
     identity = run.database.identity()
     if run.ledger.identity_differences(identity):  # a restore by rename gives it another oid
@@ -207,5 +158,6 @@ def _conclude(run: WritingRun, diagnosis: Diagnosis, repaired: Repaired) -> Stag
         outcome=Outcome.PASSED,
         message=repaired.words,
         state=repaired.state,
+        proof=proof,
         diagnosis=diagnosis,
     )

@@ -4,10 +4,12 @@ from msgspec.structs import replace
 
 from ci_migrate.checks.assertion_fails import CHECK as ASSERTION
 from ci_migrate.model import (
+    Comparison,
     Diagnosis,
     Direction,
     Finding,
     Fingerprint,
+    NextCommand,
     Outcome,
     Plan,
     Progress,
@@ -20,6 +22,14 @@ from ci_migrate.reports.story import plural
 from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of, show_heads
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
+REHEARSED = Comparison(
+    compared=("heads with the plan", "the schema's changes with the dry run's"), not_compared=("rows",)
+)
+UNREHEARSED = Comparison(
+    compared=("heads with the plan",), not_compared=("schema: there was no dry run to compare with", "rows")
+)
+STAMPED = Comparison(compared=("heads with the plan", "the schema with that before"), not_compared=("rows",))
+
 
 def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     """Compare; repair nothing."""
@@ -29,17 +39,17 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = f"The target is at {show_heads(heads)} instead of {show_heads(planned)}."
-        return _failure(message)
+        return _failure(message, plan.target)
     if plan.direction is Direction.STAMP and before is not None:
         return _verify_stamp(run, plan, before)
     failing = _assertions(run, plan)
     if any(f.refuses for f in failing):
         words = next(f.message for f in failing if f.refuses)
-        return replace(_failure(f"CM604 assertion-fails: {words}"), findings=failing)
+        return replace(_failure(f"CM604 assertion-fails: {words}", plan.target), findings=failing)
     if evidence is None:
         return StageResult(
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
-            state=TargetState.MIGRATED, findings=failing,
+            state=TargetState.MIGRATED, proof=UNREHEARSED, findings=failing,
         )  # fmt: skip
     found = differs_from_rehearsal(before or evidence.before, bare_schema(run.database, plan), evidence)
     if found:
@@ -47,12 +57,13 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             f"The schema did not change as rehearsed: {'; '.join(found[:3])}"
             f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
         )
-        return _failure(message)
+        return _failure(message, plan.target)
     return StageResult(
         stage="verify",
         outcome=Outcome.PASSED,
         message=f"At {show_heads(heads)}; {plural(len(evidence.changes), 'schema object')} changed as rehearsed",
         state=TargetState.MIGRATED,
+        proof=REHEARSED,
         findings=failing,
     )
 
@@ -68,17 +79,20 @@ def _verify_stamp(run: Run, plan: Plan, before: Fingerprint) -> StageResult:
     """A stamp leaves the schema as it was; and what it wrote can be written back by another one."""
     changed = schema_diff(before, bare_schema(run.database, plan), {})
     if changed:
-        return _failure(f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.")
+        return _failure(
+            f"A stamp changes no schema, but something did: {'; '.join(changed[:3])}.", plan.target
+        )
     was = show_heads([c.from_heads for c in plan.contexts])
     return StageResult(
         stage="verify",
         outcome=Outcome.PASSED,
         message=f"At {show_heads([c.to_heads for c in plan.contexts])}, the schema is untouched; it was at {was}",
         state=TargetState.MIGRATED,
+        proof=STAMPED,
     )
 
 
-def _failure(message: str) -> StageResult:
+def _failure(message: str, target: str) -> StageResult:
     return StageResult(
         stage="verify",
         outcome=Outcome.FAILED,
@@ -87,6 +101,13 @@ def _failure(message: str) -> StageResult:
         diagnosis=Diagnosis(
             found=Progress.FINISHED,
             words="the migration ended well, but the result is not the rehearsed one",
-            next_commands=("ci-migrate verify", "ci-migrate backup list"),
+            commands=(
+                NextCommand(
+                    command=f"ci-migrate verify --target {target}", why="names all that is different"
+                ),
+                NextCommand(
+                    command=f"ci-migrate backup list --target {target}", why="names what can be restored"
+                ),
+            ),
         ),
     )

@@ -61,7 +61,8 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     assert "index users.ix0 added, but not in the dry run" in text
     assert "ix3" not in text
     assert "and 2 more" in text
-    assert rows["next"].startswith("ci-migrate verify --target dev")
+    assert rows["next"] == "# names what is different"
+    assert "ci-migrate verify --target dev" in rows.values()
     for number in range(5):
         alembic_project.sql(f"drop index ix{number}")
 
@@ -76,7 +77,8 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     code, rows, _ = status()
     assert code == 7
     assert rows["UNFINISHED"].startswith(f"{report.run_id}: finished: ")
-    assert rows["next"].startswith("ci-migrate repair --target dev")
+    assert rows["next"].startswith("# ")
+    assert "ci-migrate repair --target dev" in rows.values()
 
 
 def test_several_heads_and_tables_without_a_version_row(alembic_project, status):
@@ -86,7 +88,7 @@ def test_several_heads_and_tables_without_a_version_row(alembic_project, status)
     assert code == 0
     assert rows["is at"] == "base   (no version row, and 1 table)"
     assert rows["scripts at"] == "r2 + r2b"
-    assert rows["next"] == "alembic merge heads   (or: ci-migrate run --to heads --target dev)"
+    assert rows["next"] == "# the scripts have several heads: make them one"
 
 
 def test_a_server_that_is_down(tmp_path, status):

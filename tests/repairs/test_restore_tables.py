@@ -50,7 +50,7 @@ def test_rows_of_half_a_revision_go_back_and_no_others_whenever_the_repair_is_ki
     assert shop.everything_in_it() == before | theirs
     repaired = shop.here("repair")
     assert repaired.code == 0, repaired.text
-    assert repaired.stage("repair")["state"] == "as before, proved"
+    assert repaired.stage("repair")["state"] == "as before"
     assert shop.everything_in_it() == before | theirs
 
 
@@ -107,13 +107,13 @@ def test_M15_rows_that_somebody_else_wrote_there_are_counted_and_not_restored_ov
     assert "table log: 2 rows that the backup and the rehearsal do not explain" in message
     assert "customers:" not in message  # those are explained
     assert shop.everything_in_it() == left
-    command = next(c for c in result["diagnosis"]["nextCommands"] if "--table" in c)
-    assert command.endswith("(loses 2 rows written since)")
-    restored = shop.here(*command.split("   ")[0].split()[1:], "--yes")
+    command = next(c for c in result["diagnosis"]["commands"] if "--table" in c["command"])
+    assert command["why"] == "loses 2 rows written since"
+    restored = shop.here(*command["command"].split()[1:], "--yes")
     assert restored.code == 0, restored.text
     repaired = shop.here("repair")
     assert repaired.code == 0, repaired.text
-    assert repaired.stage("repair")["state"] == "as before, proved"
+    assert repaired.stage("repair")["state"] == "as before"
     assert shop.everything_in_it() == before
 
 
@@ -125,9 +125,11 @@ def test_without_leave_to_restore_the_exact_command_is_shown(tmp_path, request) 
     done = shop.here("run")
     refused = shop.here("repair")
     assert (done.code, refused.code) == (7, 7), refused.text
-    command = next(c for c in refused.stage("repair")["diagnosis"]["nextCommands"] if "--table" in c)
-    assert " --table customers --table log --target dev   (loses nothing)" in command
-    assert shop.here(*command.split("   ")[0].split()[1:], "--yes").code == 0
+    commands = refused.stage("repair")["diagnosis"]["commands"]
+    command = next(c for c in commands if "--table" in c["command"])
+    assert command["command"].endswith(" --table customers --table log --target dev")
+    assert command["why"] == "loses nothing"
+    assert shop.here(*command["command"].split()[1:], "--yes").code == 0
     assert shop.here("repair").code == 0
     assert shop.everything_in_it() == before
 

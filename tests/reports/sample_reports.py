@@ -15,6 +15,7 @@ from ci_migrate.model import (
     Finding,
     Fingerprint,
     Identity,
+    NextCommand,
     Outcome,
     Plan,
     PlannedContext,
@@ -242,8 +243,8 @@ def failed_and_repaired() -> Report:
         details="Somebody inserted a second ann@example.com between the dry run and the migration.",
     )  # fmt: skip
     repair = passed(
-        "repair", 0.21, "the transaction rolled back; the schema is the one before, all rows are there",
-        state=TargetState.AS_BEFORE,
+        "repair", 0.21, "Nothing of the migration is left: 3 statements were sent and rolled back.",
+        state=TargetState.AS_BEFORE, proof=Comparison(compared=("heads", "schema", "the rows of 1 table")),
         diagnosis=Diagnosis(found=Progress.ROLLED_BACK, words="Statement 3 failed; its transaction rolled back."),
     )  # fmt: skip
     approve = skipped("approve", reason="the target is not tagged production")
@@ -258,12 +259,12 @@ def dirty() -> Report:
     )
     diagnosis = Diagnosis(
         found=Progress.HALF, words="3f2a committed; 9c1d is half done: statement 3 is unknown.", commit_point=1,
-        next_commands=commands,
+        commands=tuple(NextCommand(command=c) for c in commands),
     )  # fmt: skip
     base = failed_and_repaired()
     repair = StageResult(
         stage="repair", outcome=Outcome.FAILED, seconds=0.2, message="no repair fits",
-        state=TargetState.KEPT_PREFIX, diagnosis=diagnosis,
+        state=TargetState.UNKNOWN, diagnosis=diagnosis,
     )  # fmt: skip
     return replace(base, results=(*base.results[:-1], repair))
 
@@ -302,7 +303,7 @@ def hostile(text: str = HOSTILE) -> Report:
     check = passed("check", 0.04, text, plan=foreign, findings=(finding,))
     failing = StageResult(
         stage="dry-run", outcome=Outcome.FAILED, message=text, details=text, file=text, line=3, evidence=part,
-        diagnosis=Diagnosis(found=Progress.UNKNOWN, words=text, next_commands=(text,)),
+        diagnosis=Diagnosis(found=Progress.UNKNOWN, words=text, commands=(NextCommand(command=text, why=text),)),
     )  # fmt: skip
     error = StageResult(stage="approve", outcome=Outcome.ERROR, message=text, details=text)
     rest = skipped("migrate", reason=text)

@@ -69,7 +69,7 @@ def test_the_state_and_the_reason_come_first(samples):
     text = render(samples.dirty())
     order = [
         "## ❌ FAILED",
-        "partly migrated",
+        "left as the migration left it",
         "9c1d_unique_email.py:16",
         "### Next",
         "repair --forward",

@@ -60,13 +60,15 @@ def test_no_next_command_after_a_good_run_and_none_twice(samples):
     report = samples.dirty()
     said = replace(report.results[4], message="half done\nRun: ci-migrate repair --forward --target shop")
     told = replace(report, results=(*report.results[:4], said, *report.results[5:]))
-    assert story.next_commands(told) == ("ci-migrate backup restore backup_1b0c_20261122_191633",)
+    (other,) = story.next_commands(told)
+    assert other.command == "ci-migrate backup restore backup_1b0c_20261122_191633"
 
 
 def test_next_command_when_only_a_human_can_tell(samples):
     migrate = StageResult(stage="migrate", outcome=Outcome.ERROR, message="gone", state=TargetState.UNKNOWN)
     report = replace(samples.report(migrate), target="my shop")
-    assert story.next_commands(report) == ("ci-migrate repair --dry-run --target 'my shop'",)
+    (show,) = story.next_commands(report)
+    assert show.command == "ci-migrate repair --dry-run --target 'my shop'"
 
 
 def test_allow_is_offered_only_where_it_can_be_typed(samples):
@@ -74,9 +76,8 @@ def test_allow_is_offered_only_where_it_can_be_typed(samples):
     check = StageResult(stage="check", outcome=Outcome.FAILED, message="no", findings=(finding,))
     assert story.next_commands(samples.report(check)) == ()
     with_revision = replace(check, findings=(replace(finding, revision="3f2a"),) * 2)
-    assert story.next_commands(samples.report(with_revision)) == (
-        "ci-migrate run --target shop --allow CM101@3f2a=REASON",
-    )
+    (allow,) = story.next_commands(samples.report(with_revision))
+    assert allow.command == "ci-migrate run --target shop --allow CM101@3f2a=REASON"
 
 
 @pytest.mark.parametrize(

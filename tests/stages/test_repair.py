@@ -11,7 +11,7 @@ from kill_support import BLOCK, R1, R2, R2_BACK, R3, R3_BACK, Shop, new_shop, on
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.gate import resume_run
 from ci_migrate.model import Outcome, Progress, Report, StageResult, TargetState
-from ci_migrate.repairs import BUILT_IN
+from ci_migrate.repairs import BUILT_IN, choice
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.run import WritingRun
@@ -49,16 +49,16 @@ def test_half_a_revision_is_left_to_people_with_the_exact_commands(make_shop) ->
     result = done.stage("repair")
     assert (result["outcome"], result["diagnosis"]["found"]) == ("failed", "half a revision")
     backup = done.stage("backup")["backup"]["backupId"]
-    commands = result["diagnosis"]["nextCommands"]
-    restoring = next(c for c in commands if "backup restore" in c)
-    assert restoring.startswith(f"ci-migrate backup restore {backup} --target dev")
-    assert "loses what was written since" in restoring
+    commands = result["diagnosis"]["commands"]
+    restoring = next(c for c in commands if "backup restore" in c["command"])
+    assert restoring["command"] == f"ci-migrate backup restore {backup} --target dev"
+    assert "loses what was written since" in restoring["why"]
     left = shop.everything_in_it()
     again = shop.here("repair")
     assert again.code == 7, again.text
     assert shop.here("run").code == 7
     assert shop.everything_in_it() == left
-    restored = shop.here(*restoring.split("   ")[0].split()[1:], "--yes")
+    restored = shop.here(*restoring["command"].split()[1:], "--yes")
     assert restored.code == 0, restored.text
     assert shop.everything_in_it() == before
     shop.revision("r2", "r1", R2, R2_BACK)
@@ -73,7 +73,7 @@ def test_half_a_revision_is_restored_where_nobody_else_wrote(make_shop) -> None:
     done = shop.here("run")
     assert done.code == 6, done.text
     assert shop.everything_in_it() == before
-    assert done.stage("repair")["state"] == "as before, proved"
+    assert done.stage("repair")["state"] == "as before"
     shop.revision("r2", "r1", R2, R2_BACK)
     assert shop.here("run").code == 0
     assert shop.heads_now() == ["r3"]
@@ -154,10 +154,14 @@ def test_a_way_back_that_is_not_proven_is_not_gone(make_shop) -> None:
     failing_second(shop)
     done = shop.here("run")
     assert done.code == 7, done.text
-    keep = next(c for c in done.stage("repair")["diagnosis"]["nextCommands"] if "ON_FAILURE=keep" in c)
+    keep = next(
+        c["command"]
+        for c in done.stage("repair")["diagnosis"]["commands"]
+        if "ON_FAILURE=keep" in c["command"]
+    )
     assert shop.heads_now() == ["r1"]
     assert shop.here("run").code == 7
-    assert keep.startswith("CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target dev")
+    assert keep == "CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target dev"
     shop.environ["CI_MIGRATE_ON_FAILURE"] = "keep"
     kept = shop.here("repair", "--target", "dev")
     assert kept.code == 0, kept.text
@@ -173,7 +177,7 @@ def test_without_a_proven_way_back_the_backup_is_the_way_back(make_shop) -> None
     before = shop.everything_in_it()
     done = shop.here("run")
     assert done.code == 6, done.text
-    assert "restored from the backup" in done.stage("repair")["message"]
+    assert "Restored from the backup" in done.stage("repair")["message"]
     assert shop.everything_in_it() == before
     shop.revision("r2", "r1", R2, R2_BACK)
     assert shop.here("run").code == 0
@@ -239,7 +243,7 @@ def repaired(shop: Shop, *repairs: Repair) -> StageResult:
 
 
 def a_repair(
-    name: str, order: int, does: Exception | TargetState = TargetState.AS_BEFORE, **more: Any
+    name: str, order: int, does: Exception | TargetState = TargetState.KEPT_PREFIX, **more: Any
 ) -> Repair:
     """One that always fits, and whose mending ends so."""
 
@@ -257,11 +261,17 @@ def test_the_first_in_order_that_fits_mends_and_no_other(stopped) -> None:
     found = repaired(stopped, a_repair("late", 30), a_repair("second", 20), never, a_repair("first", 20))
     assert (found.outcome, found.state, found.message) == (
         Outcome.PASSED,
-        TargetState.AS_BEFORE,
+        TargetState.KEPT_PREFIX,
         "first mended it.",
     )
     assert found.diagnosis is not None
     assert found.diagnosis.found is Progress.COMMITTED
+
+
+def test_F45_that_it_is_as_before_is_compared_whoever_says_so(stopped) -> None:
+    found = repaired(stopped, a_repair("boasts", 1, TargetState.AS_BEFORE))
+    assert (found.outcome, found.state) == (Outcome.FAILED, TargetState.UNKNOWN)
+    assert found.message.startswith("boasts mended it. But: it is at r1 instead of r0; ")
 
 
 def test_one_that_refuses_gives_way_to_the_next_and_is_told(stopped) -> None:
@@ -297,7 +307,7 @@ def test_one_that_breaks_while_it_is_asked_is_left_out(stopped) -> None:
     alone = repaired(stopped, plugin)
     assert alone.message.startswith("No repair fits.")
     assert alone.diagnosis is not None
-    assert len(alone.diagnosis.next_commands) == 1
+    assert len(alone.diagnosis.commands) == 1
 
 
 def test_what_is_only_on_the_way_is_followed_by_the_next_one(stopped) -> None:
@@ -328,7 +338,7 @@ def test_ways_that_no_approval_names_are_not_gone(stopped) -> None:
             (frozenset(), ["prove"]),
             (frozenset({"restore"}), ["plugin-back", "prove"]),
         ):
-            found = [r.name for r, _ in repair.find_fitting(context) if repair.is_permitted(r, ways)]
+            found = [r.name for r, _ in choice.find_fitting(context) if choice.is_permitted(r, ways)]
             assert found == names
     assert {r.name: r.approval for r in BUILT_IN if r.approval} == {
         "forward": "forward",
@@ -350,19 +360,20 @@ def test_why_nothing_is_done_and_what_can_be_typed_come_from_the_repairs(stopped
     found = repaired(stopped, explains, offers)
     assert found.message.startswith("revision committed: not mine.\nState: revision r1 was committed")
     assert found.diagnosis is not None
-    assert found.diagnosis.next_commands[:2] == ("first command", "second command")
-    assert found.diagnosis.next_commands[-1].startswith(
-        "ci-migrate repair --target dev   (once it is as it was"
-    )
+    first, second, last = found.diagnosis.commands
+    assert (first.command, second.command) == ("first command", "second command")
+    assert last.command == "ci-migrate repair --target dev"
+    assert last.why.startswith("once the target is as it was")
 
 
 def test_of_the_built_in_ones_forward_is_chosen_only_where_somebody_asks(stopped) -> None:
     for forward, names in ((False, ["keep-prefix"]), (True, ["forward", "keep-prefix"])):
         with opened(stopped, *BUILT_IN, forward=forward) as (run, report):
             context = RepairContext.of(run, report)
-            assert [r.name for r, _ in repair.find_fitting(context)] == names
-            offered = [command.partition("   ")[0] for command in repair.list_next_commands(context)]
-            assert offered[:2] == [
+            assert [r.name for r, _ in choice.find_fitting(context)] == names
+            offered = [one.command for one in choice.list_next_commands(context)]
+            assert offered[:3] == [
+                "ci-migrate repair --target dev",
                 "ci-migrate repair --forward --target dev",
                 "CI_MIGRATE_ON_FAILURE=keep ci-migrate repair --target dev",
             ]

@@ -1,0 +1,77 @@
+"""Which repair fits, and what a person can type: the one answer for the pipeline, `status`, `repair` and HTTP."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from ci_migrate.approval.payload import WAYS_BACK
+from ci_migrate.model import Direction, NextCommand
+from ci_migrate.repairs import BUILT_IN
+from ci_migrate.repairs.base import Repair
+from ci_migrate.repairs.context import RepairContext
+from ci_migrate.run.run import Run
+
+AnswerT = TypeVar("AnswerT")
+
+
+def list_repairs(run: Run) -> list[Repair]:
+    """All repairs, in the order in which they are asked; the built-in ones alone where no plugin was loaded yet."""
+    repairs = run.repairs or BUILT_IN
+    return sorted((r for r in repairs if isinstance(r, Repair)), key=lambda r: (r.order, r.name))
+
+
+def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
+    """The repairs that fit, with what each would do. Who asks to go forward is not led back."""
+    found = []
+    for repair in list_repairs(context.run):
+        if context.run.forward and repair.approval in WAYS_BACK:
+            continue
+        plan = _ask(repair, repair.fits, context)
+        if plan is not None:
+            found.append((repair, plan))
+    return found
+
+
+def is_permitted(repair: Repair, ways: frozenset[str] | None) -> bool:
+    """Whether a repair goes a way that was approved already; `ways` as `permitted_ways` tells."""
+    return ways is None or repair.approval in ("", *ways)
+
+
+def explain_none(context: RepairContext) -> str:
+    """Why nothing is done."""
+    reasons = (_ask(repair, repair.explain, context) for repair in list_repairs(context.run))
+    return next(filter(None, reasons), "No repair fits.")
+
+
+def list_next_commands(context: RepairContext) -> tuple[NextCommand, ...]:
+    """What a person can type now, what leads on by itself first; none that would find nothing to do."""
+    if context.run.forward:  # where that failed, the way back is as good
+        context = replace(context, run=replace(context.run, forward=False))
+    target = context.run.settings.target
+    repair = f"ci-migrate repair --target {target}"
+    commands = []
+    fitting = find_fitting(context)
+    if fitting:
+        commands.append(NextCommand(command=repair, why=fitting[0][1]))
+    elif context.plan.direction is Direction.STAMP:
+        revisions = " ".join(sorted({r for c in context.plan.contexts for r in c.to_heads})) or "base"
+        commands.append(
+            NextCommand(command=f"alembic stamp --purge {revisions}", why="then repair, as below")
+        )
+    offers = (_ask(one, one.offer, context) for one in list_repairs(context.run))
+    commands += [NextCommand(command=o) if isinstance(o, str) else o for o in offers if o]
+    if not fitting:
+        why = "once the target is as it was before, or as it should be after"
+        commands.append(NextCommand(command=repair, why=why))
+    return tuple({one.command: one for one in reversed(commands)}.values())[::-1]
+
+
+def _ask(
+    repair: Repair, question: Callable[[RepairContext], AnswerT], context: RepairContext
+) -> AnswerT | None:
+    """What a repair answers; None where it raises: a plugin's repair spoils only itself."""
+    try:
+        return question(context)
+    except Exception as error:  # noqa: BLE001 - see above
+        context.run.tell(f"the repair {repair.name} is left out: {type(error).__name__}: {error}")
+        return None

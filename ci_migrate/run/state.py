@@ -1,0 +1,80 @@
+"""Is the target as it was? Rows are compared by digests, with what the backup and the dry run say that they were."""
+
+import re
+from collections.abc import Mapping
+
+from ci_migrate.model import Comparison, Evidence, TableContent, TableEvidence
+
+SHOWN = 5
+"""Tables and columns that are named at most."""
+
+
+def compare_rows(
+    before: Mapping[str, TableContent],
+    rehearsed: Mapping[str, TableEvidence],
+    found: Mapping[str, TableContent],
+) -> Comparison:
+    """Compare what tables hold with what they held before a migration, of which nothing should be left.
+
+    Others may write meanwhile, so rows that differ are no proof that the migration left them: they are told as such,
+    unless they are those that it led to in the dry run. That happens where a revision writes past its transaction, by
+    the driver itself or by a connection of its own.
+
+    Args:
+        before: what the tables held.
+        rehearsed: what the dry run changed in tables, before and after.
+        found: what they hold now.
+    """
+    wrong, others, too_large, equal = [], [], [], 0
+    for table, then in sorted(before.items()):
+        now = found.get(table)
+        if now is None:
+            wrong.append(f"table {table} is gone")
+        elif now == then and (then.digest is not None or not then.rows):
+            equal += 1
+        elif now.rows == then.rows and None in (now.digest, then.digest):
+            too_large.append(table)
+        elif is_as_rehearsed(rehearsed.get(table), now):
+            wrong.append(
+                f"the rows of {table} are those that the migration leads to: it wrote past its transaction"
+            )
+        else:
+            others.append(f"{table} ({_what_differs(then, now)})")
+    compared = (f"the rows of {equal:,} table{'' if equal == 1 else 's'}",) if equal else ()
+    exceptions = (
+        f"other rows than before in {_some(others)}: somebody else wrote them, or the migration past its transaction",
+    )
+    return Comparison(
+        compared=compared,
+        wrong=tuple(wrong),
+        exceptions=exceptions if others else (),
+        not_compared=(f"rows of {_some(too_large)}: too many to read",) if too_large else (),
+    )
+
+
+def named_tables(evidence: Evidence) -> set[str]:
+    """The tables that stand in the text of a statement of the dry run."""
+    words = {word for s in evidence.statements for word in re.findall(r"\w+", s.sql.lower())}
+    return {t for t in evidence.row_counts_before if t.rpartition(".")[2].lower() in words}
+
+
+def is_as_rehearsed(rehearsed: TableEvidence | None, now: TableContent) -> bool:
+    """Whether all columns that the dry run changed hold what it left in them."""
+    if rehearsed is None or rehearsed.before is None or rehearsed.after is None:
+        return False
+    was, after = rehearsed.before.columns, rehearsed.after.columns
+    changed = [c for c in now.columns if c in was and c in after and was[c] != after[c]]
+    return bool(changed) and all(now.columns[c] == after[c] and after[c].digest is not None for c in changed)
+
+
+def _what_differs(then: TableContent, now: TableContent) -> str:
+    if now.rows != then.rows:
+        return f"{then.rows:,} rows, now {now.rows:,}"
+    return _some(
+        [name for name in sorted(now.columns) if now.columns[name] != then.columns.get(name)] or ["rows"]
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
