@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.model import Direction, NextCommand
+from ci_migrate.model import Direction, NextCommand, Progress
 from ci_migrate.repairs import BUILT_IN
 from ci_migrate.repairs.base import Repair
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.run import Run
 
 AnswerT = TypeVar("AnswerT")
+
+NOTHING_TO_MEND = frozenset({Progress.NOT_STARTED, Progress.ROLLED_BACK, Progress.FINISHED})
+"""What is found where a repair only proves and records what is there."""
 
 
 def list_repairs(run: Run) -> list[Repair]:
@@ -53,6 +56,8 @@ def list_next_commands(context: RepairContext) -> tuple[NextCommand, ...]:
     fitting = find_fitting(context)
     if fitting:
         commands.append(NextCommand(command=repair, why=fitting[0][1]))
+        if context.diagnosis.found in NOTHING_TO_MEND:
+            return tuple(commands)
     elif context.plan.direction is Direction.STAMP:
         revisions = " ".join(sorted({r for c in context.plan.contexts for r in c.to_heads})) or "base"
         commands.append(

@@ -62,7 +62,7 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     assert "ix3" not in text
     assert "and 2 more" in text
     assert rows["next"] == "# names what is different"
-    assert "ci-migrate verify --target dev" in rows.values()
+    assert rows[""] == "ci-migrate verify --target dev"
     for number in range(5):
         alembic_project.sql(f"drop index ix{number}")
 
@@ -77,8 +77,8 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     code, rows, _ = status()
     assert code == 7
     assert rows["UNFINISHED"].startswith(f"{report.run_id}: finished: ")
-    assert rows["next"].startswith("# ")
-    assert "ci-migrate repair --target dev" in rows.values()
+    assert rows["next"] == "# record that the migration is complete"
+    assert rows[""] == "ci-migrate repair --target dev"
 
 
 def test_several_heads_and_tables_without_a_version_row(alembic_project, status):
