@@ -6,6 +6,7 @@ whoever comes next removes those of this user whose lock is free.
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _PREFIX = "ci-migrate-"
 _LOCK = ".lock"
+_MADE = re.compile(_PREFIX + "[a-z0-9_]{8}")
+"""As `tempfile` names folders: one that somebody calls otherwise is not ours."""
 _YOUNG = 60.0
 """Seconds: a folder that is this young may not have taken its lock yet."""
 
@@ -58,7 +61,15 @@ def sweep_folders() -> list[Path]:
             status = place.lstat()
             if status.st_uid != os.geteuid() or time.time() - status.st_mtime < _YOUNG or place.is_symlink():
                 continue
-            lock = os.open(place / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                lock = os.open(place / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                if _MADE.fullmatch(
+                    place.name
+                ):  # killed before it was locked, so before anything was put there
+                    place.rmdir()  # fails where something is in it
+                    swept.append(place)
+                continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(place)

@@ -1,6 +1,7 @@
 """Folders for scratch copies and decrypted backups: nothing of a killed process stays for good."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,28 @@ def test_what_is_not_ours_or_too_young_stays(place):
         "ci-migrate-link",
         "target",
     }
+
+
+def test_F102_a_process_killed_before_the_lock_leaves_nothing_for_good(place):
+    script = HOLDS.replace("import sys, time", "import os, sys, tempfile, time").replace(
+        "with private", "tempfile.gettempdir()\nos.open = lambda *_: os.kill(os.getpid(), 9)\nwith private"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    (left,) = place.iterdir()
+    assert sweep_folders() == [], "it may be about to be locked"
+    old(left)
+    kept = place / "ci-migrate-abcdefgh"
+    kept.mkdir()
+    (kept / "somebody's").touch()
+    old(kept)
+    assert sweep_folders() == [left]
+    assert list(place.iterdir()) == [kept]
+
+
+def test_F102_each_folder_of_ours_is_locked():
+    for file in (Path(__file__).parents[1] / "ci_migrate").rglob("*.py"):
+        made = re.findall(r'(?:mkdtemp|TemporaryDirectory)\(prefix="ci-migrate', file.read_text())
+        assert not made or file.name == "memory.py", f"{file}: private_folder is locked"
 
 
 def test_a_run_sweeps(alembic_project, place):

@@ -2,7 +2,6 @@
 
 import base64
 import struct
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +19,7 @@ from ci_migrate.approval.sshsig import (
 )
 from ci_migrate.errors import CiMigrateError, SettingsError, UsageError
 from ci_migrate.process import run_tool
+from ci_migrate.tempdirs import private_folder
 
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 
@@ -137,7 +137,7 @@ def _sign(private: Any, kind: str, data: bytes) -> bytes:
 
 
 def _sign_with_ssh_keygen(key_file: Path, message: bytes, namespace: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
+    with private_folder() as folder:
         file = Path(folder, "message")
         file.write_bytes(message)
         run_tool(["ssh-keygen", "-Y", "sign", "-n", namespace, "-f", str(key_file), str(file)], timeout=120)

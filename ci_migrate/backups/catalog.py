@@ -1,7 +1,6 @@
 """The catalog of backups: create, list, verify, delete. It is the manifests, and nothing else."""
 
 import re
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -312,7 +311,7 @@ class Catalog:
         if folder is not None:
             self.encryption.readable(folder, backup.files)
             return
-        with tempfile.TemporaryDirectory(prefix="ci-migrate-") as temporary:
+        with private_folder() as temporary:
             for file in backup.files[:1]:  # the header of one is enough
                 start = Path(temporary, file.path)
                 start.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """`ci-migrate doctor`: small examinations of the gate on this machine, each with what would mend what it finds."""
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -309,6 +310,15 @@ def backups_place(patient: DoctorContext) -> Examined:
             f"{place} is in the job's checkout and dies with it",
             'Set backup-dir = "s3://bucket/prefix".',
         )
+    if "://" not in place:
+        folder = patient.settings.project_dir / Path(place).expanduser()
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=True)):
+            return _bad(
+                "backups",
+                f"nothing can be written to {there}",
+                "Let the user that this runs as write there, or set backup-dir to a folder of theirs.",
+            )
     return _good("backups", place if "://" not in place else place.partition("://")[0] + "://...")
 
 

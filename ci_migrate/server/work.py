@@ -5,7 +5,6 @@ It calls the gate as the command line does. What it is told comes on standard in
 
 import json
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -43,6 +42,7 @@ from ci_migrate.server.wording import over_http
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.secrets import hide_secrets, hide_secrets_in, register_secret, register_url
 from ci_migrate.settings.settings import Secret, Settings, load
+from ci_migrate.tempdirs import private_folder
 from ci_migrate.verbs import VERBS, Verb, verb_of
 
 FINDINGS = 50
@@ -183,7 +183,7 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
     if work.token is not None and not needed:  # then no stage looks at it; whoever sends one means it
         token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
     by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
-    with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
+    with private_folder() as folder:
         file = Path(folder) / "approval-request.json"
         request = GateRequest(
             verb,

@@ -56,6 +56,12 @@ def test_only_the_settings_say_that_it_is_production(shop, ledger):
     assert "--unfreeze" in found(shop)["protection"][2]
 
 
+def test_F101_a_folder_for_backups_that_cannot_be_written_is_bad(shop, ledger):
+    shop.settings(f'backup-dir = "alembic.ini/backups"\n{LIVE}')
+    assert found(shop)["backups"][0] == "bad"
+    assert "nothing can be written to" in found(shop)["backups"][1]
+
+
 def test_on_a_runner_what_dies_with_the_job_is_bad(shop, ledger):
     rows = found(shop, GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(shop.folder), GITHUB_REF_PROTECTED="false")
     assert rows["ledger"][0] == rows["backups"][0] == "bad"

@@ -202,6 +202,17 @@ class Access:
                 f"{self.server} refused the login to {self.database or 'the server'}: {words}.",
                 hint=f"Check the password of {self.user}, and its rights: SHOW GRANTS FOR '{self.user}'",
             )
+        if number in (1040, 1203, 1226):
+            return DatabaseError(
+                f"{self.server} takes no more connections: {words}.",
+                hint=f"All of its connections, or those of {self.user}, are taken: end some, or raise max_connections "
+                "or max_user_connections.",
+            )
+        if number in (1129, 1130):
+            return DatabaseError(
+                f"{self.server} lets nobody in from this host: {words}.",
+                hint="Let an administrator allow this host (1129: FLUSH HOSTS, then see why connections failed).",
+            )
         if number == 1049:
             return DatabaseError(
                 f"{self.server} has no database {self.database}.",

@@ -36,6 +36,9 @@ OUR_SETTINGS = {
 """What our sessions and the client programs are set to, whatever ALTER DATABASE or ALTER ROLE says: with some of them
 nothing could be read or restored. Not `search_path` and `role`: the application's names and rights come from those."""
 
+FULL = ("too many clients", "too many connections", "connection slots are reserved")
+"""How PostgreSQL says that a limit of the server, the database or the role is reached (SQLSTATE 53300)."""
+
 SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
 """Parameters that never stand in a program's arguments."""
 
@@ -246,7 +249,9 @@ class Access:
         )
 
     def _refusal_hint(self, error: BaseException) -> str:
-        """The next step for a server that answers and refuses."""
+        """The next step for a server that answers and refuses. Its words are English until a session is there."""
+        if any(words in str(error) for words in FULL):
+            return "All of its connections are taken: end some, or raise max_connections or the role's limit."
         connection = getattr(error, "pgconn", None)
         if connection is not None and connection.needs_password:
             return f"Give role {self.user} its password in the URL, by PGPASSWORD or in ~/.pgpass."
@@ -265,5 +270,6 @@ class Access:
                 return f"Check the database's name in the URL, or create it: createdb {self.database}"
             return f"Role {self.user} needs CONNECT on it, and a free connection."
         return (
-            f"Check the password of role {self.user}, and pg_hba.conf. PgBouncer? Use the server's own URL."
+            f"By what the server says: the password of role {self.user}, pg_hba.conf, or a free connection. PgBouncer? "
+            "Use the server's own URL."
         )

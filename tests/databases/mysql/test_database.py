@@ -127,6 +127,17 @@ def test_what_is_wrong_with_a_url_is_said_without_the_password(mysql_url, change
     assert mysql_url.password not in said
 
 
+def test_F101_too_many_connections_are_not_a_wrong_password(mysql_url):
+    execute(mysql_url, "CREATE OR REPLACE USER crowded@'%' IDENTIFIED BY 'pw' WITH MAX_USER_CONNECTIONS 1")
+    execute(mysql_url, f"GRANT ALL ON {mysql_url.database}.* TO crowded@'%'")
+    crowded = MySQL(mysql_url.set(username="crowded", password="pw"))
+    with session(crowded), pytest.raises(DatabaseError, match="takes no more connections") as raised:
+        crowded.ping()
+    assert "password" not in raised.value.hint
+    assert "max_user_connections" in raised.value.hint
+    execute(mysql_url, "DROP USER crowded@'%'")
+
+
 def test_the_urls_of_other_drivers_lead_to_the_same_place(mysql_url):
     plain = mysql_url.render_as_string(hide_password=False)
     for driver in ("mysql", "mariadb", "mysql+aiomysql", "mariadb+mysqlconnector"):

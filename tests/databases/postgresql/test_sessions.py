@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from ci_migrate.databases.base import session
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.errors import DatabaseError, UsageError
@@ -213,3 +214,18 @@ def test_the_module_is_imported_without_the_driver():
     program = "import sys, ci_migrate.databases.postgresql.database; print('psycopg' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_F101_too_many_connections_are_not_a_wrong_password(postgresql_url):
+    database = PostgreSQL(postgresql_url)
+    with database._access.session() as connection:
+        connection.execute("CREATE ROLE crowded LOGIN PASSWORD 'pw' CONNECTION LIMIT 1")
+    crowded = PostgreSQL(postgresql_url.set(username="crowded", password="pw"))
+    try:
+        with session(crowded), pytest.raises(DatabaseError, match="refused the connection") as raised:
+            crowded.ping()
+        assert "password" not in raised.value.hint
+        assert "connections are taken" in raised.value.hint
+    finally:
+        with database._access.session() as connection:
+            connection.execute("DROP ROLE crowded")
