@@ -170,6 +170,15 @@ class PragmaInTransaction(WireEvent, frozen=True, tag="pragma-in-transaction"):
     line: int | None
 
 
+class AsksByName(WireEvent, frozen=True, tag="asks-by-name"):
+    """A query of the catalog for the database by its own name, `name`: the copy has another one."""
+
+    revision: str | None
+    name: str
+    file: str
+    line: int | None
+
+
 class Committing(WireEvent, frozen=True, tag="committing"):
     """About to commit; the child waits. `xid` is PostgreSQL's transaction id, with `NAME/` of one of `databases`."""
 
@@ -267,6 +276,7 @@ AnyEvent = (
     | StatementDone
     | StatementFailed
     | PragmaInTransaction
+    | AsksByName
     | Committing
     | Committed
     | RolledBack

@@ -82,6 +82,7 @@ class Recorder:
     commit_points: list[CommitPoint] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     pragmas: list[events.PragmaInTransaction] = field(default_factory=list)
+    named: list[events.AsksByName] = field(default_factory=list)
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -117,6 +118,8 @@ class Recorder:
                 self.refused.append(event.words)
             case events.PragmaInTransaction():
                 self.pragmas.append(event)
+            case events.AsksByName():
+                self.named.append(event)
             case _:
                 pass
         return None

@@ -1,13 +1,38 @@
 """Checks that look into the copies of the dry run themselves, by connections that only read."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import Database
-from ci_migrate.model import Backup, Finding
+from ci_migrate.migrations.graph import relative
+from ci_migrate.migrations.record import Recorder
+from ci_migrate.model import Backup, Finding, Plan, Severity
 from ci_migrate.run.run import Run, restore_copy
 
+ASKS_BY_NAME = (
+    "A query of the catalog names the database itself, {name}. In the dry run the database is a copy with another "
+    "name, so the query sees the target there, or nothing: what follows was not rehearsed. Ask the connection instead: "
+    "DATABASE() on MySQL and MariaDB, current_database() and current_schema() on PostgreSQL, inspect(op.get_bind()) "
+    "without a schema."
+)
+
 BOTH = frozenset({"before", "after"})
+
+
+def find_named(recorder: Recorder, plan: Plan, project: Path) -> Iterator[Finding]:
+    """CM107: where the migration asked by the target's own name; one finding a line."""
+    for event in {(e.file, e.line): e for e in recorder.named}.values():
+        yield Finding(
+            code="CM107",
+            name="asks-by-name",
+            severity=Severity.WARNING,
+            message=ASKS_BY_NAME.format(name=event.name),
+            revision=event.revision if event.revision and plan.revision(event.revision) else None,
+            file=relative(event.file, project),
+            line=event.line,
+        )
 
 
 def look_before(run: Run, facts: Facts, scratch: Database) -> tuple[Finding, ...]:

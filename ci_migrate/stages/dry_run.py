@@ -38,7 +38,7 @@ from ci_migrate.model import (
     schema_changes,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
-from ci_migrate.rehearsal.copy_checks import look_after, look_before
+from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
 from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
@@ -321,7 +321,11 @@ def _judge(
     if not evidence.proven:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
         return replace(base, outcome=Outcome.ERROR, message=message)
-    findings = looked + run.look(facts, measured=True, more=_pragmas(recorder, plan))
+    findings = looked + run.look(
+        facts,
+        measured=True,
+        more=[*_pragmas(recorder, plan), *find_named(recorder, plan, run.settings.project_dir)],
+    )
     pending = [r.id for r in plan.revisions]
     findings += tuple(find_unused(run.grading(plan).allowed, (*checked, *findings), pending))
     refused = [f for f in findings if f.refuses]

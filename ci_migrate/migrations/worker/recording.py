@@ -18,6 +18,7 @@ from .statements import (
     OF_SESSION,
     TRANSACTION,
     WRITES,
+    asks_by_name,
     leaves_database,
     leaves_mysql,
     only_reads,
@@ -234,6 +235,8 @@ class Recorder:
             return send_nothing(statement, mysql, executemany, context)
         if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
             wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
+        if wall.mode == DRY_RUN and not sqlite and not executemany:
+            self.tell_named(session, statement, parameters)
         if mysql:
             self.settle(conn.dialect, session)
         raw = raw_connection(conn.connection)
@@ -278,6 +281,19 @@ class Recorder:
             # the process list shows no other name of a session: by this one an orphaned statement is found
             statement = wall.mysql.caption + statement
         return statement, parameters
+
+    def tell_named(self, session: Session, statement: str, parameters: Any) -> None:
+        """Who asks by the target's name gets another answer here than on the target, or the target's own."""
+        wall = self.state.wall
+        entry = next((e for e in wall.entries if e["name"] == session.entry), None)
+        name = entry["match"].get("database", "") if entry is not None else ""
+        if entry is None or name == entry["connect"].get("database"):
+            return
+        if asks_by_name(statement, parameters, name):
+            file, line = self.state.blame.find_site(outside=self.state.revision is None)
+            if file is not None:
+                revision = self.state.revision
+                self.state.channel.send("asks-by-name", revision=revision, name=name, file=file, line=line)
 
     def settle(self, dialect: Any, session: Session) -> None:
         """MySQL and MariaDB: env.py goes on with another database, so what ran on the one before it is committed first.

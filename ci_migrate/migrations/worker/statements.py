@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 WRITES = re.compile(
@@ -177,6 +178,23 @@ def leaves_mysql(sql: str, database: str, others: Iterable[str]) -> str:
             if not elsewhere or re.search(TABLE_COMES + quoted + r"\s*\.", bare, re.IGNORECASE):
                 return "database " + name
     return ""
+
+
+ASKS_CATALOG = re.compile(
+    r"\b(?:information_schema|table_schema|schema_name|table_catalog|catalog_name|pg_database|datname)\b"
+    r"|\bmysql\s*\.|\bSHOW\b",
+    re.IGNORECASE,
+)
+
+
+def asks_by_name(sql: str, values: Any, name: str) -> bool:
+    """Whether a statement asks the catalog for the database of this name: a copy has another one."""
+    if not name or not ASKS_CATALOG.search(sql):
+        return False
+    if name in (values.values() if isinstance(values, dict) else values or ()):
+        return True
+    named = re.escape(name)
+    return re.search(rf"'{named}'|\"{named}\"|\b(?:FROM|IN)\s+[`\"]?{named}[`\"]?(?![\w.])", sql) is not None
 
 
 def leaves_database(sql: str) -> bool:
