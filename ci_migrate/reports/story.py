@@ -260,10 +260,10 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         yield True, f"Approved by {', '.join(approval.approved_by)}: {one_line(approval.reason)}"
     verify, repair = report.result("verify"), report.result("repair")
     if verify is not None and verify.outcome is Outcome.PASSED:
-        yield from _proof_of("The migrated target", verify.proof)
+        yield from _proof_of("After the migration", verify.proof)
     if repair is not None and repair.outcome is Outcome.PASSED:
         yield True, f"The repair: {first_line(repair) or 'it proved the state that is told here.'}"
-        yield from _proof_of("The target", repair.proof)
+        yield from _proof_of("After the repair", repair.proof)
 
 
 def _proof_of(what: str, proof: Comparison | None) -> Iterator[tuple[bool, str]]:
@@ -271,8 +271,8 @@ def _proof_of(what: str, proof: Comparison | None) -> Iterator[tuple[bool, str]]
     if proof is None:
         return
     if proof.compared:
-        yield True, f"{what} is as it should be, compared: {one_line(', '.join(proof.compared), 200)}."
-    yield from ((False, f"{what} has {one_line(words)}.") for words in proof.exceptions)
+        yield True, f"{what}, compared and equal: {one_line(', '.join(proof.compared), 200)}."
+    yield from ((False, f"{what}: {one_line(words)}.") for words in proof.exceptions)
     if proof.not_compared:
         yield False, f"{what}, not compared: {one_line('; '.join(proof.not_compared), 300)}."
 

@@ -19,6 +19,9 @@ RELOCK_SECONDS = 5.0
 ORPHAN_SECONDS = 30.0
 """How long a session of a child that died is waited for: what it is doing could still be committed."""
 
+HURRIED_SECONDS = 3.0
+"""As long after a signal: a CI kills within ten seconds, and the report must be written by then."""
+
 
 def run_stage(run: WritingRun, report: Report) -> StageResult:
     """Lock again, diagnose, choose the first repair that fits, mend, prove."""
@@ -74,7 +77,8 @@ def _unlock(lock: ExitStack) -> None:
 
 def _wait_for_orphans(run: Run) -> str:
     """Wait until no session of this run's children is left; why it is in vain, in words."""
-    deadline = time.monotonic() + ORPHAN_SECONDS
+    interrupted = run.interrupt.number is not None
+    deadline = time.monotonic() + (HURRIED_SECONDS if interrupted else ORPHAN_SECONDS)
     while orphans := run.database.sessions_of(f"ci-migrate/{run.id}"):
         if time.monotonic() >= deadline:
             return f"A session of this run is still at work in the database: {orphans[0]}."

@@ -23,12 +23,13 @@ from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of, show_head
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
 REHEARSED = Comparison(
-    compared=("heads with the plan", "the schema's changes with the dry run's"), not_compared=("rows",)
+    compared=("heads (with the plan)", "schema (its changes with those of the dry run)"),
+    not_compared=("rows",),
 )
 UNREHEARSED = Comparison(
-    compared=("heads with the plan",), not_compared=("schema: there was no dry run to compare with", "rows")
+    compared=("heads (with the plan)",), not_compared=("schema: there was no dry run to compare with", "rows")
 )
-STAMPED = Comparison(compared=("heads with the plan", "the schema with that before"), not_compared=("rows",))
+STAMPED = Comparison(compared=("heads (with the plan)", "schema (with that before)"), not_compared=("rows",))
 
 
 def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
