@@ -13,7 +13,7 @@ from sqlalchemy import URL, make_url
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.provider import Provider
-from ci_migrate.databases.base import Database, SessionOptions, Watch, unwatched
+from ci_migrate.databases.base import Database, MakesCopiesOf, SessionOptions, Watch, unwatched
 from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError
@@ -223,6 +223,8 @@ def databases_of(
             if place.dialect != main.dialect:
                 raise SettingsError(f"scratch is a {place.dialect} server, the target is {main.dialect}.")
             place.ping()
+            if isinstance(place, MakesCopiesOf):
+                place.make_copies_of(main)
             copies = with_others(place, dict.fromkeys(others, place))
     return database, reader, copies
 

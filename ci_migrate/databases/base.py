@@ -236,6 +236,14 @@ class KnowsLacks(Protocol):
 
 
 @runtime_checkable
+class MakesCopiesOf(Protocol):
+    """What a Database may do besides, where its server keeps the scratch copies of another one's."""
+
+    def make_copies_of(self, target: Database) -> None:
+        """From now on scratch copies are used as the role that migrates the target, if there is another one."""
+
+
+@runtime_checkable
 class KeepsReplaced(Protocol):
     """What a Database may do besides: drop what its `replace` kept under another name."""
 

@@ -1,7 +1,7 @@
 """What a person must be told about a run, in words, before any format. Expects a cleaned Report."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.model import (
@@ -243,7 +243,8 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
             yield False, f"{name} is unproven: {one_line(evidence.unproven_reason) or 'no reason given'}"
         comparison = evidence.comparison if evidence is not None else Comparison()
         yield from (
-            (True, f"The copy rightly differs: {one_line(words)}.") for words in comparison.exceptions
+            (True, f"The copy rightly differs: {one_line(words, 1000)}.")
+            for words in _by_reason(comparison.exceptions)
         )
         yield from ((False, f"Not compared: {one_line(words)}.") for words in comparison.not_compared)
     dry_run = report.result("dry-run")
@@ -275,6 +276,17 @@ def _proof_of(what: str, proof: Comparison | None) -> Iterator[tuple[bool, str]]
     yield from ((False, f"{what}: {one_line(words)}.") for words in proof.exceptions)
     if proof.not_compared:
         yield False, f"{what}, not compared: {one_line('; '.join(proof.not_compared), 300)}."
+
+
+def _by_reason(exceptions: Iterable[str], shown: int = 10) -> Iterator[str]:
+    """`index a is missing: why`, those with the same reason on one line; the report's file lists each of them."""
+    found: dict[str, list[str]] = {}
+    for words in exceptions:
+        how, _, why = words.partition(": ")
+        found.setdefault(why, []).append(how)
+    for why, hows in found.items():
+        more = f" and {len(hows) - shown} more" if len(hows) > shown else ""
+        yield f"{', '.join(hows[:shown])}{more}" + (f": {why}" if why else "")
 
 
 def way_back(evidence: Evidence) -> str:

@@ -4,7 +4,8 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,69 @@ def refuse_scratch(access: Access) -> None:
 # --------------------------------------------------------------------------- making and dropping
 
 
-def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, twin: bool) -> None:
+@contextmanager
+def _as_owner(admin: "psycopg.Connection[Any]", name: str) -> Iterator[None]:
+    """As the role that owns a database, where this one is a member of it that inherits nothing (NOINHERIT)."""
+    row = admin.execute(
+        "SELECT pg_get_userbyid(datdba), pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = %s",
+        [name],
+    ).fetchone()
+    if row is None or row[1]:
+        yield
+        return
+    admin.execute(_sql("SET ROLE {}", row[0]))
+    try:
+        yield
+    finally:
+        admin.execute("RESET ROLE")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Of the database that is copied: who migrates it, and whose it is."""
+
+    migrates: str
+    owns: str
+
+    @classmethod
+    def of(cls, access: Access) -> "Roles":
+        """As its sessions see it."""
+        with access.session(read_only=True) as connection:
+            row = connection.execute(
+                "SELECT current_user, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+        assert row is not None
+        return cls(*row)
+
+
+def run_as(admin: "psycopg.Connection[Any]", access: Access, name: str, roles: Roles) -> None:
+    """Let sessions of our login in a new database be those of another role, as they are in the target.
+
+    Raises:
+        DatabaseError: that role is not there, and can't be made.
+    """
+    import psycopg
+
+    role = roles.migrates
+    known = {row[0] for row in admin.execute("SELECT rolname FROM pg_roles")}
+    try:
+        if role not in known:
+            admin.execute(_sql("CREATE ROLE {}", role))
+        if roles.owns in {*known, role}:
+            admin.execute(_sql("ALTER DATABASE {} OWNER TO {}", name, roles.owns))
+        # not ALTER ROLE SET, which is a superuser's for others, but our own in a database of ours
+        admin.execute(_sql("ALTER ROLE {} IN DATABASE {} SET role TO {}", access.user, name, role))
+        admin.execute(_sql("GRANT ALL ON DATABASE {} TO {}", name, role))
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"Copies can't be used as role {role}, which migrates the target: {access.explain(error)}.",
+            hint=f"{_sql('CREATE ROLE {}; GRANT {} TO {}', role, role, access.user).as_string()};",
+        ) from error
+
+
+def create_like(
+    admin: "psycopg.Connection[Any]", access: Access, name: str, *, twin: bool, role: str = ""
+) -> None:
     """Make an empty database with the encoding, locale and settings of the one that `access` reaches.
 
     Args:
@@ -90,6 +153,7 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
         twin: also its owner, tablespace, grants, comment and connection limit, and each setting must be copied.
             Otherwise the copy is ours: nobody else may connect, and settings that only a superuser may set are
             left out.
+        role: whose it is, if it is no twin; "" for the session's.
 
     Raises:
         DatabaseError: a right is missing; with the statement that gives it.
@@ -106,7 +170,7 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
         raise DatabaseError(f"There is no database {access.database} at {access.server}.")
     with access.translate_errors():
         try:
-            admin.execute(_create(name, row[0], twin=twin))
+            admin.execute(_create(name, row[0], twin=twin, role=role))
         except psycopg.errors.InsufficientPrivilege as error:
             may_create = admin.execute(
                 "SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user"
@@ -119,16 +183,18 @@ def create_like(admin: "psycopg.Connection[Any]", access: Access, name: str, *, 
             ) from error
         try:
             _copy_settings(admin, access.database, name, all_of_them=twin)
-            if twin:
-                _copy_grants(admin, access.database, name, row[0]["owner"])
-            else:
-                admin.execute(_sql("REVOKE ALL ON DATABASE {} FROM PUBLIC", name))
+            with _as_owner(admin, name):
+                if twin:
+                    _copy_grants(admin, access.database, name, row[0]["owner"])
+                else:
+                    admin.execute(_sql("REVOKE ALL ON DATABASE {} FROM PUBLIC", name))
+                    admin.execute(_sql("GRANT ALL ON DATABASE {} TO {}", name, access.user))
         except BaseException:
             drop(admin, name)
             raise
 
 
-def _create(name: str, facts: dict[str, Any], *, twin: bool) -> "Composed":
+def _create(name: str, facts: dict[str, Any], *, twin: bool, role: str) -> "Composed":
     from psycopg import sql
 
     provider = {"c": "libc", "i": "icu", "b": "builtin"}.get(facts.get("datlocprovider") or "")
@@ -146,6 +212,8 @@ def _create(name: str, facts: dict[str, Any], *, twin: bool) -> "Composed":
     for option, value in options.items():
         if value is not None:
             statement += sql.SQL(" " + option + " {}").format(sql.Literal(value))
+    if role:
+        statement += _sql(" OWNER {}", role)
     if twin:
         limit = sql.SQL(" CONNECTION LIMIT {}").format(sql.Literal(facts["datconnlimit"]))
         statement += _sql(" OWNER {}", facts["owner"]) + limit
@@ -172,7 +240,9 @@ def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, 
         values = _split_list(value) if setting in LISTS else [value]
         spelt = sql.SQL(", ").join(sql.Literal(each) for each in values)
         try:
-            admin.execute(_sql("ALTER ") + whom + _sql(" SET {} TO ", setting) + spelt)
+            # a role may set its own; those of the database are its owner's to set
+            with nullcontext() if role else _as_owner(admin, name):
+                admin.execute(_sql("ALTER ") + whom + _sql(" SET {} TO ", setting) + spelt)
         except psycopg.errors.InsufficientPrivilege:
             if all_of_them:
                 raise
@@ -211,18 +281,29 @@ def _copy_grants(admin: "psycopg.Connection[Any]", source: str, name: str, owner
 
 def drop(admin: "psycopg.Connection[Any]", name: str, *, force: bool = True) -> None:
     """Drop a database; with `force` its sessions are ended first."""
-    admin.execute(_sql("DROP DATABASE IF EXISTS {}" + (" WITH (FORCE)" if force else ""), name))
+    with _as_owner(admin, name):
+        admin.execute(_sql("DROP DATABASE IF EXISTS {}" + (" WITH (FORCE)" if force else ""), name))
 
 
 @contextmanager
-def new_database(access: Access, name: str, *, twin: bool) -> Iterator[Access]:
+def new_database(access: Access, name: str, *, twin: bool, roles: Roles | None = None) -> Iterator[Access]:
     """A new empty database like the one of `access`; dropped when the block fails, and in the end if no `twin`.
+
+    With `roles`, a database that is no twin is used as who migrates the copied one, which is another than who logs in.
 
     Meanwhile a session stays in it, by which a sweep of another run sees that it is in use.
     """
     with closing(maintenance(access, other_than=access.database if twin else None)) as admin:
-        create_like(admin, access, name, twin=twin)
+        row = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+        superuser = bool(row and row[0])
+        create_like(
+            admin, access, name, twin=twin, role=roles.migrates if roles is not None and not superuser else ""
+        )
+        if roles is not None and superuser:
+            run_as(admin, access, name, roles)
     new = access.elsewhere(name)
+    if roles is not None and superuser:
+        new = new.as_itself()  # what we restore and read there is read by the one who may
     try:
         with closing(new.connect()):
             yield new
@@ -269,7 +350,7 @@ def sweep(access: Access, keep: Iterable[str]) -> list[str]:
     with closing(maintenance(access)) as admin, access.translate_errors():
         found = admin.execute(
             "SELECT datname FROM pg_database d WHERE (starts_with(datname, %s) OR starts_with(datname, %s))"
-            " AND pg_has_role(datdba, 'USAGE')"
+            " AND pg_has_role(datdba, 'MEMBER')"
             " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) ORDER BY datname",
             [SCRATCH, access.database + NEW],
         ).fetchall()
@@ -286,7 +367,7 @@ def replaced(access: Access) -> list[str]:
     """The databases that restores of this one kept and that this role may drop, the oldest first."""
     with closing(maintenance(access)) as admin, access.translate_errors():
         found = admin.execute(
-            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'USAGE')"
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_has_role(datdba, 'MEMBER')"
             " ORDER BY datname",
             [name_of_kept(access.database)],
         ).fetchall()
@@ -371,7 +452,9 @@ def _end_sessions(
 ) -> None:
     """End each session in these databases until `done` is set."""
     try:
-        with closing(maintenance(access, other_than=access.database)) as session, access.translate_errors():
+        # as the role that logs in: those sessions are its own, and not of a role that it is made
+        own = access.as_itself()
+        with closing(maintenance(own, other_than=access.database)) as session, access.translate_errors():
             while not done.wait(0.05):
                 session.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -102,6 +102,7 @@ class PostgreSQL:
         )
         self._is_copy = False
         self._lacks = Lacks()
+        self._copied = self
 
     def __repr__(self) -> str:
         return f"PostgreSQL({self._access.place!r})"
@@ -397,10 +398,16 @@ class PostgreSQL:
         name = copies.SCRATCH + run_id
         if fit_name(name) != name:
             raise UsageError(f"The run id {run_id} is too long for a database's name.")
-        with copies.new_database(self._access, name, twin=False) as access:
+        roles = copies.Roles.of(self._copied._access)  # noqa: SLF001
+        other = roles if roles.migrates != self._access.user else None
+        with copies.new_database(self._access, name, twin=False, roles=other) as access:
             copy = self._at(access)
             copy._is_copy = True  # noqa: SLF001
             yield copy
+
+    def make_copies_of(self, target: Database) -> None:
+        if isinstance(target, PostgreSQL):
+            self._copied = target
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)

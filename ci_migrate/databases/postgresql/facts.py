@@ -7,6 +7,7 @@ from ci_migrate.databases.postgresql.catalog import (
     RELATIONS,
     name,
     not_of_extension,
+    part,
     users_schema,
 )
 from ci_migrate.databases.postgresql.privileged import read_privileged
@@ -107,7 +108,18 @@ def read_about(
     )
 
 
+# what is said of a language that comes with the server is in no dump
+_RIGHTS_OF_LANGUAGES = f"""
+SELECT 'grant language ' || {part("lanname")} || ' to ' ||
+       CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE {part("pg_get_userbyid(x.grantee)")} END
+FROM pg_language, LATERAL (SELECT grantee FROM aclexplode(lanacl) UNION
+                           SELECT grantee FROM aclexplode(acldefault('l', lanowner))) x
+WHERE NOT lanispl AND lanacl IS NOT NULL"""
+
+
 def read_exceptions(connection: "psycopg.Connection[Any]") -> tuple[tuple[str, str], ...]:
     """What pg_dump leaves out, whoever restores."""
     why = "it is INVALID, and pg_dump leaves such an index out"
-    return tuple((key, why) for row in connection.execute(_INVALID) for key in row)
+    invalid = [(key, why) for row in connection.execute(_INVALID) for key in row]
+    why = "pg_dump leaves rights on languages out that come with the server"
+    return (*invalid, *((key, why) for (key,) in connection.execute(_RIGHTS_OF_LANGUAGES)))

@@ -107,6 +107,8 @@ class Roles:
             lacks.starts["grant "] = lacks.starts["policy "] = why
         elif self.no_rights(about):
             lacks.starts.setdefault("grant ", f"role {user} can't give rights in the name of another")
+        if self.no_rights(about):
+            lacks.starts.setdefault("default privileges of ", lacks.starts["grant "])
 
 
 def quote_part(name: str) -> str:

@@ -53,9 +53,10 @@ _BASE = " UNION ALL ".join(
         _made("pg_ts_template"),
         _made("pg_cast", "(castmethod = 'b' OR castsource < 16384 AND casttarget < 16384)"),
         _made("pg_transform", "trftype < 16384"),
-        _made("pg_type", "typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = pg_type.oid)"),
-        _made("pg_proc", "(proleakproof OR prosupport <> 0 OR NOT (SELECT lanpltrusted FROM pg_language l"
-              " WHERE l.oid = prolang) OR EXISTS (SELECT FROM unnest(proconfig) c JOIN pg_settings g"
+        _made("pg_type", "(typtype = 'b' OR NOT typisdefined)"
+              " AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = pg_type.oid)"),
+        _made("pg_proc", "(proleakproof OR prosupport <> 0 OR prokind <> 'a' AND NOT (SELECT lanpltrusted"
+              " FROM pg_language l WHERE l.oid = prolang) OR EXISTS (SELECT FROM unnest(proconfig) c JOIN pg_settings g"
               " ON g.name = split_part(c, '=', 1) WHERE g.context = 'superuser') OR EXISTS (SELECT FROM pg_aggregate a"
               " WHERE a.aggfnoid = pg_proc.oid AND a.aggtranstype = 'internal'::regtype))"),
     )

@@ -158,9 +158,12 @@ def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) 
 
     names = [sql.Identifier(column) for column in columns]
     hashes = [sql.Identifier(f"h{number}") for number in range(len(columns))]
-    # COLLATE: a column's own collation may call different bytes equal
+    # concat: the text that COPY writes; a cast has another one for XML, whose declaration no dump keeps. COLLATE: a
+    # column's own collation may call different bytes equal
     each = [
-        sql.SQL('hashtextextended({}::text COLLATE "C", 0) AS {}').format(name, hashed)
+        sql.SQL(
+            'CASE WHEN num_nulls({0}) = 0 THEN hashtextextended(concat({0}) COLLATE "C", 0) END AS {1}'
+        ).format(name, hashed)
         for name, hashed in zip(names, hashes, strict=True)
     ]
     whole: Composable = sql.SQL("0::bigint")

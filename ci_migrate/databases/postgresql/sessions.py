@@ -133,6 +133,10 @@ class Access:
             application_name=application_name or self.application_name,
         )
 
+    def as_itself(self) -> "Access":
+        """As the role that logs in, whatever role ALTER ROLE makes of it then."""
+        return replace(self, settings={**self.settings, "role": "none"})
+
     def same_server(self, connection: "psycopg.Connection[Any]") -> "Access":
         """With the one host that a live session is on.
 
@@ -172,7 +176,8 @@ class Access:
         from psycopg.conninfo import make_conninfo
 
         kept = {name: value for name, value in self.parameters.items() if name not in SECRETS}
-        kept["options"] = self._options({})  # timeouts are the program's own affair
+        role = {name: value for name, value in self.settings.items() if name == "role"}
+        kept["options"] = self._options(role)  # timeouts are the program's own affair
         return make_conninfo("", **kept, application_name=self.application_name)
 
     @contextmanager
