@@ -166,9 +166,8 @@ def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) 
         ).format(name, hashed)
         for name, hashed in zip(names, hashes, strict=True)
     ]
-    whole: Composable = sql.SQL("0::bigint")
-    for hashed in hashes:
-        whole = sql.SQL("hashint8extended(coalesce({}, 0), {})").format(hashed, whole)
+    # not one call in another: a table may have 1,600 columns
+    whole = sql.SQL("hash_array_extended(ARRAY[{}]::bigint[], 0)").format(sql.SQL(", ").join(hashes))
     return sql.SQL(
         "SELECT count(*), coalesce(sum({whole}), 0)::text, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[]"
         " FROM (SELECT {each} FROM {source} OFFSET 0) hashed"
