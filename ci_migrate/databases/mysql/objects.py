@@ -42,6 +42,8 @@ _OVER = re.compile(
 )
 """An event that the server drops by itself after this time, and does not even make then."""
 
+_ARCHIVE = re.compile(r"(\n\) ENGINE=ARCHIVE) AUTO_INCREMENT=\d+(?= )")
+
 BROKEN = (1054, 1146, 1305, 1356)
 """The server's numbers for a view of something that is not there: column, table, routine, any of them."""
 
@@ -87,7 +89,8 @@ def read_tables(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
             Stored(
                 kind="SEQUENCE" if sequence else "TABLE",
                 name=str(name),
-                create=str(row[1]),
+                # ARCHIVE takes no row behind that, and finds it by its rows
+                create=_ARCHIVE.sub(r"\1", str(row[1])),
                 settings={},
                 next_value=str(following[0][0]) if following else None,
             )
@@ -312,7 +315,12 @@ def drop_programs(cursor: "Cursor", database: str, *, triggers: bool = True) -> 
         cursor, "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
         database,
     ):  # fmt: skip
+        package = str(kind).startswith("PACKAGE")
+        if package:  # before 11.4 MariaDB knows the word in this mode alone
+            cursor.execute("SET SESSION sql_mode = 'ORACLE'")
         cursor.execute(f"DROP {kind} IF EXISTS {quote_name(str(name))}")
+        if package:
+            cursor.execute(f"SET SESSION {SETTINGS}")
 
 
 # --------------------------------------------------------------------------- for people

@@ -215,7 +215,8 @@ def _lock(name: str) -> str:
 def _tables(cursor: "Cursor", database: str) -> tuple[str, ...]:
     cursor.execute(
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'"
-        " AND TABLE_NAME <> %s ORDER BY 1",
+        # as bytes: to the catalog's own collation T and t are equal, and come in any order
+        " AND TABLE_NAME <> %s ORDER BY CAST(TABLE_NAME AS BINARY)",
         [database, JOURNAL],
     )
     return tuple(str(name) for (name,) in cursor.fetchall() if not str(name).startswith(OURS))
