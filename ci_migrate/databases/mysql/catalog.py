@@ -175,10 +175,13 @@ class _Reader:
         self.database = database
         self.flavour = read_flavour(cursor)
         self.own_name = own_name(database)
+        self._read: dict[str, list[tuple[Any, ...]]] = {}
 
     def rows(self, query: str, times: int = 1) -> list[tuple[Any, ...]]:
-        self.cursor.execute(query, [self.database] * times)
-        return list(self.cursor.fetchall())
+        if query not in self._read:
+            self.cursor.execute(query, [self.database] * times)
+            self._read[query] = list(self.cursor.fetchall())
+        return self._read[query]
 
     def bare(self, sql: str | None) -> str:
         """A definition without the database's own name."""
