@@ -17,7 +17,7 @@ from ci_migrate.databases.postgresql.catalog import (
 )
 from ci_migrate.databases.postgresql.contents import Digests
 from ci_migrate.databases.postgresql.facts import read_about, read_exceptions
-from ci_migrate.databases.postgresql.rows import list_tables, read_counts, read_heads
+from ci_migrate.databases.postgresql.rows import Table, list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.tables import without_rows_of_others
 from ci_migrate.errors import BackupError
@@ -55,6 +55,27 @@ def _secrets(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
     return tuple(f"{count} {kind}" for count, kind in zip(counted or (), kinds, strict=False) if count)
 
 
+def _refuse_unseen(connection: "psycopg.Connection[Any]", tables: Sequence[Table]) -> None:
+    """Raise BackupError where this role does not see all rows: a dump without them would be no way back."""
+    unseen = [table for table in tables if table.unseen]
+    if not unseen:
+        return
+    first, more = unseen[0], f", and {len(unseen) - 1} more such tables" if len(unseen) > 1 else ""
+    row = connection.execute(
+        "SELECT quote_ident(current_user)"
+    ).fetchone()  # not who logs in, if that is another
+    user = row[0] if row else ""
+    grant = f"GRANT pg_read_all_data TO {user};"
+    if first.unseen.startswith("row level security"):
+        grant = f"ALTER ROLE {user} BYPASSRLS;"
+    elif connection.info.server_version < 140000:  # which has no such role
+        grant = f"GRANT SELECT ON {first.key} TO {user};"
+    raise BackupError(
+        f"Role {user} can't back up {first.key}: {first.unseen}{more}.",
+        hint=f'{grant}  or a role that may read all of it: read-url = "URL"',
+    )
+
+
 def write_dump(
     connection: "psycopg.Connection[Any]",
     job: Job,
@@ -85,6 +106,7 @@ def write_dump(
     assert fact is not None
     snapshot, size = fact
     leaves = [t for t in list_tables(connection, only) if t.kind == "r"]
+    _refuse_unseen(connection, leaves)
     compression = tools.compression(tool)
     # packing afterwards needs room for both; the tool's own zlib is slower and needs less
     packing = compression == tools.ZLIB and shutil.disk_usage(into).free > 2 * size

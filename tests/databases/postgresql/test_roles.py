@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.errors import BackupError
 from ci_migrate.model import VersionTable
 
 
@@ -116,3 +117,32 @@ def test_F51_copies_on_the_server_of_a_superuser_are_used_as_the_role_that_migra
                 execute(url, "CREATE TABLE public.made_by_a_revision (a int)")
                 assert copy.schema() == database.schema()
                 execute(url, "DROP TABLE public.made_by_a_revision")
+
+
+@pytest.mark.parametrize(
+    ("statement", "why", "grant"),
+    [
+        (
+            "ALTER TABLE app.t FORCE ROW LEVEL SECURITY",
+            "row level security hides rows of it",
+            "ALTER ROLE {} BYPASSRLS;",
+        ),
+        ("REVOKE ALL ON app.t FROM CURRENT_USER", "may not read it", "GRANT pg_read_all_data TO {};"),
+    ],
+)
+def test_F56_rows_that_the_role_does_not_see_are_told_with_the_right_that_is_missing(
+    team, postgresql_server, payload, tmp_path, statement, why, grant
+):
+    url = team("INHERIT", "IN DATABASE {}")
+    execute(url, *TABLES, statement)
+    with pytest.raises(BackupError, match=f"can't back up app.t: .*{why}") as raised:
+        PostgreSQL(url).dump(payload, [VersionTable()])
+    owns = one(url, "SELECT current_user")
+    assert raised.value.hint.startswith(grant.format(owns))
+    execute(postgresql_server.admin_url, grant.format(owns))
+    database = PostgreSQL(url)
+    dumped = database.dump(payload, [VersionTable()])
+    assert dumped.contents["app.t"].rows == 2
+    with database.scratch(os.urandom(4).hex(), tmp_path) as copy:
+        copy.load(payload)
+        assert copy.contents(["app.t"]) == {"app.t": dumped.contents["app.t"]}
