@@ -178,6 +178,7 @@ class Catalog:
             row_counts=dumped.row_counts,
             contents=dumped.contents,
             samples=dumped.samples,
+            sequences=dumped.sequences,
             not_digested=dumped.not_digested,
             fingerprint=Fingerprint.of(dumped.schema),
             encryption=AGE if encrypted else None,

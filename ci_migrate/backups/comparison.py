@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from ci_migrate.databases.base import Database, KnowsLacks
+from ci_migrate.databases.base import Database, KnowsLacks, KnowsSequences
 from ci_migrate.databases.digests import OVER, TakesSamples
 from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
 
@@ -41,7 +41,8 @@ def compare_restored(
     found = _compare_schema(copy, backup, expected or backup.fingerprint)
     if version_tables:
         found = found.plus(_compare_heads(copy, backup, version_tables))
-    return found.plus(compare_contents(copy, backup, backup.row_counts, known))
+    found = found.plus(compare_contents(copy, backup, backup.row_counts, known))
+    return found.plus(_compare_sequences(copy, backup))
 
 
 def compare_contents(
@@ -89,6 +90,19 @@ def compare_contents(
         compared=tuple(words for words in compared if words),
         not_compared=_describe_not_digested(backup, tables, unseen | dict.fromkeys(samples, BUT_A_SAMPLE)),
     )
+
+
+def _compare_sequences(copy: Database, backup: Backup) -> Comparison:
+    if not backup.sequences or not isinstance(copy, KnowsSequences):
+        return Comparison()
+    found = copy.sequences()
+    wrong = tuple(
+        f"sequence {name}: {found[name]}, and {at} was backed up"
+        for name, at in backup.sequences.items()
+        if found.get(name, at) != at
+    )
+    there = len(backup.sequences.keys() & found.keys())
+    return Comparison(compared=() if wrong else (f"{_plural(there, 'sequence')}",), wrong=wrong)
 
 
 def _describe_sample(backup: Backup, name: str) -> str:

@@ -70,13 +70,14 @@ class Dumped(Frozen, frozen=True, kw_only=True):
     """What `dump` tells about what it wrote; schema and counts are of the very moment that the dump shows.
 
     So are `contents` and `samples`, computed by the server; `not_digested` are tables, and what else holds data, that
-    are in neither, and why.
+    are in neither, and why. `sequences` are those that nobody took a value of meanwhile; see `KnowsSequences`.
     """
 
     schema: Schema
     row_counts: dict[str, RowCount]
     contents: dict[str, TableContent] = msgspec.field(default_factory=dict)
     samples: dict[str, Sample] = msgspec.field(default_factory=dict)
+    sequences: dict[str, str] = msgspec.field(default_factory=dict)
     not_digested: dict[str, str] = msgspec.field(default_factory=dict)
     engine_version: str
     tool_version: str
@@ -241,6 +242,14 @@ class MakesCopiesOf(Protocol):
 
     def make_copies_of(self, target: Database) -> None:
         """From now on scratch copies are used as the role that migrates the target, if there is another one."""
+
+
+@runtime_checkable
+class KnowsSequences(Protocol):
+    """What a Database may do besides: say how far its sequences are."""
+
+    def sequences(self) -> dict[str, str]:
+        """From sequence to how far it is, in words; without those that this session may not read."""
 
 
 @runtime_checkable

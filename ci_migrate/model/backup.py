@@ -64,6 +64,7 @@ class Backup(Frozen, frozen=True, kw_only=True):
     row_counts: dict[str, RowCount] = {}
     contents: dict[str, TableContent] = {}  # of tables that were digested whole
     samples: dict[str, Sample] = {}  # of tables for which that would have taken too long
+    sequences: dict[str, str] = {}  # how far they were, of those that nobody used meanwhile
     not_digested: dict[str, str] = {}  # tables, and what else holds data, and why it was not digested
     fingerprint: Fingerprint | None = None
     files: tuple[BackupFile, ...] = ()

@@ -105,7 +105,14 @@ def status(run: Run) -> Status:
         outside=tuple(outside),
         proven=proven
         and msgspec.structs.replace(
-            proven, fingerprint=None, row_counts={}, contents={}, samples={}, files=(), tables=()
+            proven,
+            fingerprint=None,
+            row_counts={},
+            contents={},
+            samples={},
+            sequences={},
+            files=(),
+            tables=(),
         ),
         proven_age=(now() - proven.backup_time).total_seconds() if proven else None,
         trouble=trouble.what if trouble else "",

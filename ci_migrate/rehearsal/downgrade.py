@@ -71,7 +71,7 @@ def try_way_back(
         same_schema=not changes,
         lossless=_lossless(contents, now, lost),
         seconds=seconds,
-        reason="" if not changes and not lost else _reason(changes != (), lost),
+        reason=_reason(changes != (), lost, [t for t, content in contents.items() if content.digest is None]),
         differences=tuple(c.words for c in changes),
     )
 
@@ -79,14 +79,16 @@ def try_way_back(
 def _lossless(before: dict[str, TableContent], now: dict[str, TableContent], lost: list[str]) -> bool | None:
     if lost:
         return False
-    undigested = [t for t, content in before.items() if content.rows and content.digest is None]
+    undigested = [t for t, content in before.items() if content.digest is None]
     return None if undigested and all(t in now for t in undigested) else True
 
 
-def _reason(schema_differs: bool, lost: list[str]) -> str:
+def _reason(schema_differs: bool, lost: list[str], unseen: list[str]) -> str:
     parts = []
     if schema_differs:
         parts.append("the schema is not what it was")
     if lost:
         parts.append(f"contents of {', '.join(sorted(lost)[:3])} are not what they were")
+    if unseen and not parts:
+        parts.append(f"the rows of {', '.join(sorted(unseen)[:3])} can't all be seen")
     return " and ".join(parts)

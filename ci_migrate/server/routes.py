@@ -232,7 +232,9 @@ def backup_list(caller: Viewer) -> Response:
     found = caller.target.backups().values()
     restored = _restored(caller.target.book())
     short = (
-        msgspec.structs.replace(b, fingerprint=None, row_counts={}, contents={}, samples={}, files=())
+        msgspec.structs.replace(
+            b, fingerprint=None, row_counts={}, contents={}, samples={}, sequences={}, files=()
+        )
         for b in found
     )
     return _json([backup_body(b, restored=b.backup_id in restored) for b in short])

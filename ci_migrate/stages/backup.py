@@ -56,6 +56,10 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
         f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {plural(rows, 'row')}, "
         f"{plural(backup.backup_size, 'byte')}"
     )
+    if backup.not_digested:
+        first, why = next(iter(backup.not_digested.items()))
+        more = f", and {len(backup.not_digested) - 1} more" if len(backup.not_digested) > 1 else ""
+        message += f"; not digested: {first} ({why}){more}"
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
 
 

@@ -343,7 +343,8 @@ def _judge(
     back = "rollback path proven" if evidence.way_back.proven else "rollback path: only the backup"
     if plan.direction is Direction.DOWNGRADE:
         lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
-        back = f"accepted: {'; '.join(lost)}" if lost else "it loses nothing"
+        kept = "nothing that was compared" if evidence.comparison.not_compared else "nothing"
+        back = f"accepted: {'; '.join(lost)}" if lost else f"it loses {kept}"
     message = (
         f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), "
         f"{plural(plan.pending, 'revision')} rehearsed on it ({evidence.migrate_seconds:.1f} s), {back}"

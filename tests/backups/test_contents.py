@@ -265,3 +265,63 @@ def test_F41_above_the_budget_a_sample_is_compared_and_named(engine: str, reques
     assert other.samples[orders].content.columns["note"] != backup.samples[orders].content.columns["note"]
     wrong = place.compare(replace(other, samples=backup.samples))
     assert describe_wrong(wrong) == f"table {orders} has other values in note, in a sample"
+
+
+def test_F42_what_the_session_does_not_see_is_told(request, tmp_path: Path) -> None:
+    place = new_place("postgresql", request, tmp_path)
+    role, url = f"r_{uuid.uuid4().hex[:8]}", place.database.url
+    place.sql(
+        f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'secret'",
+        *USERS,
+        f"ALTER TABLE users OWNER TO {role}",
+        "ALTER TABLE users ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE users FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY nobody ON users USING (false)",
+        f"GRANT CREATE ON SCHEMA public TO {role}",
+        f"GRANT CREATE ON DATABASE {url.database} TO {role}",
+    )
+    backup = place.backup()
+    assert backup.contents["public.users"].rows == 3, "a superuser sees all"
+    theirs = PostgreSQL(url.set(username=role, password="secret"))
+    assert theirs.contents(["public.users"])["public.users"].digest is None
+    with theirs.scratch("unseen_1", tmp_path) as copy, place.catalog.reading(backup) as payload:
+        copy.load(payload)
+        found = compare_restored(copy, backup)
+    assert found.equal, found.wrong
+    assert "public.users: the session that reads the copy does not see all of it" in found.not_compared
+    assert not any("by digest" in words for words in found.compared)
+    place.sql(f"REASSIGN OWNED BY {role} TO CURRENT_USER", f"DROP OWNED BY {role}")
+
+
+def test_F42_what_is_digested_by_nobody_is_named(request, tmp_path: Path) -> None:
+    place = new_place("postgresql", request, tmp_path)
+    place.sql(
+        "CREATE TABLE t (id serial PRIMARY KEY)",
+        "INSERT INTO t DEFAULT VALUES",
+        "CREATE SEQUENCE tickets START 50",
+        "CREATE MATERIALIZED VIEW seen AS SELECT count(*) FROM t",
+        "SELECT lo_from_bytea(0, 'x')",
+        "CREATE EXTENSION pg_trgm",
+        "CREATE TABLE learned (word text)",
+        "INSERT INTO learned VALUES ('a')",
+        "ALTER EXTENSION pg_trgm ADD TABLE learned",
+    )
+    backup = place.backup()
+    assert backup.sequences == {"public.t_id_seq": "1 given out", "public.tickets": "50 comes next"}
+    assert backup.not_digested == {
+        "materialized view public.seen": "a restore makes its rows anew",
+        "table public.learned": "it belongs to the extension pg_trgm, so pg_dump leaves its rows out",
+        "large objects": "1 of them are dumped, and not compared",
+    }
+    found = place.compare(backup)
+    assert found.equal, found.wrong
+    assert "2 sequences" in found.compared
+    assert {words.partition(":")[0] for words in found.not_compared} >= {
+        "materialized view public.seen",
+        "table public.learned",
+        "large objects",
+    }
+    other = replace(backup, sequences={**backup.sequences, "public.tickets": "77 given out"})
+    assert describe_wrong(place.compare(other)) == (
+        "sequence public.tickets: 50 comes next, and 77 given out was backed up"
+    )

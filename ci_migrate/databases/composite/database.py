@@ -19,6 +19,7 @@ from ci_migrate.databases.base import (
     KeepsReplaced,
     KnowsRights,
     KnowsRoom,
+    KnowsSequences,
     KnowsTools,
     LimitsStatements,
     Lock,
@@ -153,6 +154,10 @@ class CompositeDatabase:
                 read = member.sample({table: samples[name_of(name, table)] for table in own})
                 found.update({name_of(name, table): content for table, content in read.items()})
         return found
+
+    def sequences(self) -> dict[str, str]:
+        each = ((n, m.sequences()) for n, m in self.members.items() if isinstance(m, KnowsSequences))
+        return {name_of(name, sequence): at for name, found in each for sequence, at in found.items()}
 
     def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
         """Tables by the member that they are in, as it calls them."""

@@ -42,6 +42,7 @@ from ci_migrate.databases.postgresql.rows import (
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
+from ci_migrate.databases.postgresql.unseen import read_sequences
 from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -266,6 +267,11 @@ class PostgreSQL:
             unpin(connection)
             found = with_columns(connection, list_tables(connection, samples.keys()))
             return {t.key: read_content(connection, t, columns, samples[t.key]) for t, columns in found}
+
+    def sequences(self) -> dict[str, str]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_sequences(connection)
 
     # ------------------------------------------------------------------ who is in it
 

@@ -20,6 +20,7 @@ from ci_migrate.databases.postgresql.facts import read_about, read_exceptions
 from ci_migrate.databases.postgresql.rows import Table, list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.tables import without_rows_of_others
+from ci_migrate.databases.postgresql.unseen import read_sequences, read_unseen
 from ci_migrate.errors import BackupError
 from ci_migrate.model import RowCount, VersionTable
 
@@ -105,6 +106,7 @@ def write_dump(
     fact = connection.execute("SELECT pg_export_snapshot(), pg_database_size(current_database())").fetchone()
     assert fact is not None
     snapshot, size = fact
+    sequences = {} if only is not None else read_sequences(connection)
     leaves = [t for t in list_tables(connection, only) if t.kind == "r"]
     _refuse_unseen(connection, leaves)
     compression = tools.compression(tool)
@@ -157,7 +159,8 @@ def write_dump(
         },
         contents=digests.contents,
         samples=digests.samples,
-        not_digested=digests.reasons,
+        sequences={n: at for n, at in read_sequences(connection).items() if sequences.get(n) == at},
+        not_digested=digests.reasons if only is not None else digests.reasons | read_unseen(connection),
         heads=heads,
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
         tool_version=tool.words,
