@@ -71,6 +71,7 @@ class Engine:
     rows: int
     ours: Rival
     rivals: list[Rival]
+    url: URL
 
 
 def bytes_in(folder: Path) -> int:
@@ -242,7 +243,7 @@ def postgresql(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
             Rival(f"pg_dump -Fd -j{jobs} -Z0", backup_by(dump("-Fd", f"-j{jobs}", "-Z0")), None, aim=1 / 1.5),
             # of a dump that is packed, as ours is
             Rival(f"pg_restore -j{jobs} of -Fc", None, restore_by(fresh, lambda f: restore(f.parent / "pgdumpFc"))),
-        ])  # fmt: skip
+        ], server.url("bench"))  # fmt: skip
 
 
 def program(folder: Path, name: str) -> str:
@@ -326,6 +327,7 @@ def mariadb(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
             rows,
             ours(server.url("bench"), server.url("restored"), fresh, rows),
             rivals,
+            server.url("bench"),
         )
 
 
@@ -368,7 +370,7 @@ def sqlite(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
         Rival("copy of the file", backup_by(lambda f: shutil.copyfile(file, f / "copy.db")),
               restore_by(fresh, lambda f: shutil.copyfile(f / "copy.db", restored))),
         Rival("gzip -dc", None, restore_by(fresh, gunzip)),
-    ])  # fmt: skip
+    ], URL.create("sqlite", database=str(file)))  # fmt: skip
 
 
 ENGINES = {"postgresql": postgresql, "mariadb": mariadb, "sqlite": sqlite}

@@ -325,3 +325,24 @@ def test_F42_what_is_digested_by_nobody_is_named(request, tmp_path: Path) -> Non
     assert describe_wrong(place.compare(other)) == (
         "sequence public.tickets: 50 comes next, and 77 given out was backed up"
     )
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F42_an_account_that_may_not_see_all_of_it_is_told(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path)
+    url, user = place.database.url, f"u_{uuid.uuid4().hex[:8]}"
+    place.sql(
+        *USERS,
+        "CREATE TABLE hidden (id INT)",
+        f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'secret'",
+        f"GRANT ALL ON {url.database}.users TO {user}@'127.0.0.1'",
+        f"GRANT EVENT ON {url.database}.* TO {user}@'127.0.0.1'",
+    )
+    theirs = Place(MySQL(url.set(username=user, password="secret")), tmp_path / "theirs")
+    backup = theirs.backup()
+    assert backup.tables == ("users",)
+    assert backup.not_digested == {
+        "tables and columns that are hidden": f"{user}@127.0.0.1 has no SELECT on all of {url.database}"
+    }
+    assert place.backup().not_digested == {}
+    place.sql(f"DROP USER {user}@'127.0.0.1'")

@@ -27,6 +27,28 @@ WHERE s.TABLE_SCHEMA = %s AND s.TABLE_NAME = %s AND s.NON_UNIQUE = 0 AND s.SEQ_I
     AND o.TABLE_NAME = s.TABLE_NAME AND o.INDEX_NAME = s.INDEX_NAME AND o.SEQ_IN_INDEX = 2)
 ORDER BY s.INDEX_NAME <> 'PRIMARY', s.COLUMN_NAME LIMIT 1"""
 
+_SEES_ALL = """
+SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'SELECT' AND GRANTEE = {0}
+UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES
+WHERE PRIVILEGE_TYPE = 'SELECT' AND GRANTEE = {0} AND %s LIKE TABLE_SCHEMA""".format(
+    "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
+)
+
+
+def read_unseen(cursor: "Cursor", database: str) -> dict[str, str]:
+    """What this account may not see, and why that can be: the catalog hides tables and columns without a right.
+
+    Nothing is told of an account that has its rights by a role: those are not listed.
+    """
+    cursor.execute("SELECT CURRENT_ROLE(), CURRENT_USER()")
+    role, user = cursor.fetchone() or ("", "")
+    if role and str(role).upper() != "NONE":
+        return {}
+    cursor.execute(_SEES_ALL, [database])
+    if cursor.fetchone():
+        return {}
+    return {"tables and columns that are hidden": f"{user} has no SELECT on all of {database}"}
+
 
 class Digests:
     """What tables hold: `contents`, of those that would take too long `samples`, and `reasons` for the rest.

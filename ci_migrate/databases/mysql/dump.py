@@ -20,7 +20,7 @@ from ci_migrate.databases.mysql.catalog import (
     read_schema,
     tables_of,
 )
-from ci_migrate.databases.mysql.contents import Digests
+from ci_migrate.databases.mysql.contents import Digests, read_unseen
 from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.databases.mysql.inserts import END, HEAD, InsertWriter
 from ci_migrate.databases.mysql.payload import FORMAT, SIDE_BY_SIDE, About, Objects, write_payload
@@ -94,6 +94,7 @@ def dump(
             digests = Digests(cursor, flavour, access.database, compare_budget, time.monotonic() - started)
             _read_contents(access, digests, cursor, sources, lock_timeout)
             contents = digests.contents
+            unseen = read_unseen(cursor, access.database)
             # those whose rows are elsewhere
             others = [key for key, _ in tables_of(cursor, access.database) if key not in contents]
             counted = read_counts(cursor, access.database, others, exact=True)
@@ -129,8 +130,7 @@ def dump(
         row_counts={key: count for key, count in sorted(counted.items()) if not only or key in only},
         contents={key: content for key, content in contents.items() if not only or key in only},
         samples={key: sample for key, sample in digests.samples.items() if not only or key in only},
-        not_digested=digests.reasons
-        | {f"older rows of table {part(one.name)}": one.left for one in sources.values() if one.left},
+        not_digested=digests.reasons | unseen | _describe_older(sources),
         engine_version=f"{flavour.name} {flavour.text}",
         tool_version=f"PyMySQL {version('pymysql')}",
         how_to_restore=(
@@ -318,6 +318,15 @@ def _read_contents(
                 digests.read(found[name])
             except pymysql.MySQLError as error:
                 raise _reading_error(access, name, lock_timeout, error) from error
+
+
+def _describe_older(sources: Mapping[str, Source]) -> dict[str, str]:
+    """Older rows of system-versioned tables, and why they are not digested."""
+    return {
+        f"older rows of table {part(one.name)}": one.left or "they are dumped, and not compared"
+        for one in sources.values()
+        if one.left or one.history
+    }
 
 
 def _refuse_other_counts(

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ class Digests:
         self.contents: dict[str, TableContent] = {}
         self.samples: dict[str, Sample] = {}
         self.reasons = {table.key: table.unseen for table in tables if table.unseen}
-        self._access = access
+        # a name of their own, behind the run's: somebody may look for those of pg_dump
+        self._access = replace(access, application_name=f"{access.application_name} digests")
         self._snapshot = snapshot
         self._budget = budget
         self._sessions = sessions
