@@ -36,7 +36,12 @@ def _postgresql(url: URL, options: SessionOptions) -> Database:
 def _mysql(url: URL, options: SessionOptions) -> Database:
     from ci_migrate.databases.mysql.database import MySQL
 
-    return MySQL(url, application_name=options.application_name, lock_timeout=options.lock_timeout)
+    return MySQL(
+        url,
+        application_name=options.application_name,
+        lock_timeout=options.lock_timeout,
+        compare_budget=options.compare_budget,
+    )
 
 
 BUILT_IN = (

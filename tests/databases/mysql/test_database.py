@@ -258,3 +258,21 @@ def test_a_statement_of_ours_is_ended_after_its_time(database):
         with pytest.raises(DBAPIError) as error:
             connection.exec_driver_sql("SELECT SLEEP(60)").scalar()
     assert "max_statement_time" in database.explain(error.value)
+
+
+def test_the_settings_of_sessions_reach_the_database(mysql_url, tmp_path):
+    from ci_migrate.databases import BUILT_IN
+    from ci_migrate.databases.base import SessionOptions
+
+    factory = next(one for one in BUILT_IN if "mysql" in one.backends)
+    database = factory.make(mysql_url, SessionOptions(compare_budget=0))
+    with database.engine().begin() as connection:
+        connection.exec_driver_sql("SET SESSION max_recursive_iterations = 50000")
+        connection.exec_driver_sql("CREATE TABLE heap (id INT)")
+        connection.exec_driver_sql(
+            "INSERT INTO heap WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 45000) SELECT n FROM n"
+        )
+        connection.exec_driver_sql("ANALYZE TABLE heap")
+    dumped = database.dump(tmp_path, [])
+    assert dumped.contents == {}
+    assert set(dumped.not_digested) == {"heap"}
