@@ -8,6 +8,7 @@ import venv
 
 import click
 import pytest
+from alembic_project import new_project
 from junitparser import JUnitXml
 from sqlalchemy import create_engine
 
@@ -425,3 +426,18 @@ def test_an_interpreter_without_alembic_is_named(alembic_project, tmp_path):
 )
 def test_what_holds_for_all_commands_may_stand_after_them(given, ordered):
     assert _globals_first(given) == ordered
+
+
+def test_F53_names_that_are_not_ascii_in_a_locale_that_is_not_utf8(tmp_path):
+    project = new_project(tmp_path)
+    (tmp_path / "migrations" / "versions" / "r2.py").rename(
+        tmp_path / "migrations" / "versions" / "r2_größe.py"
+    )
+    project.settings('[targets.default]\nurl = "sqlite:///dätä.db"\n')
+    ascii_only = {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = project.run("run", env=ascii_only)
+    assert done.code == 0, done.text
+    assert "dätä.db" in done.out
+    assert (tmp_path / "dätä.db").exists()
+    files = {s["file"] for s in done.stage("dry-run")["evidence"]["statements"]}
+    assert "migrations/versions/r2_größe.py" in files

@@ -265,6 +265,27 @@ def test_F95_a_pragma_that_stands_first_is_not_told_to(tmp_path, last):
     assert not done.codes() & {"CM103", "CM303"}
 
 
+AUTOCOMMIT = 'poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"'
+
+
+def test_F95_autocommit_of_env_is_told_once(tmp_path):
+    project = new_project(tmp_path, env=ENV.replace("poolclass=pool.NullPool", AUTOCOMMIT))
+    for number in (3, 4):
+        project.revision(
+            f"r{number}",
+            f"r{number - 1}",
+            f"create table a{number} (id integer); pragma foreign_keys=off; create table b{number} (id integer)",
+            f"drop table a{number}; drop table b{number}",
+        )
+    done = project.call("run")
+    assert done.code == 0, done.text
+    findings = [f for s in done.report["results"] for f in s["findings"] if f["code"] == "CM303"]
+    assert len(findings) == 1
+    assert "AUTOCOMMIT" in findings[0]["message"]
+    assert "r3, r4" in findings[0]["message"]
+    assert "autocommit_block" not in done.text
+
+
 REPLACED = """
 import sys
 import pysqlite3
