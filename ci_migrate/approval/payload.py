@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,6 +16,7 @@ from ci_migrate.model import (
     Plan,
     Purpose,
     Restoration,
+    TableEvidence,
     canonical_json,
     sha256_hex,
 )
@@ -54,7 +55,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
     may be done: "migrate", and the rollback paths that it includes. `nonce` makes each token one of its own.
     `inputs_digest` is over all files, distributions and settings that the request names; a payload by 0.1.0 has none,
-    and fits no run that has inputs.
+    and fits no run that has inputs. `rows` is what `count_changes` gave; a payload without fits no run with a dry run.
     """
 
     format: int = FORMAT
@@ -69,6 +70,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     commit: str | None = None
     evidence_digest: str | None = None
     inputs_digest: str | msgspec.UnsetType = msgspec.UNSET
+    rows: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     stages: tuple[str, ...]
     requester: str
     reason: str
@@ -91,7 +93,15 @@ class Facts(Frozen, frozen=True, kw_only=True):
     stage: str | None = None  # what is about to be done, if it is not the plan's direction
     commit: str | None = None  # an approval that names one is for this one alone, so None fits none then
     evidence_digest: str | None = None
+    rows: dict[str, int] | None = None
     inputs_digest: str | None = None
+
+
+class Measured(Frozen, frozen=True, kw_only=True):
+    """What a dry run gave, as an approval binds it: see `evidence_digest` and `count_changes`."""
+
+    digest: str
+    rows: dict[str, int]
 
 
 def new_nonce() -> str:
@@ -159,6 +169,54 @@ def evidence_digest(
     return sha256_hex(canonical_json((plan_digest, before_digest, stream_digest, found)))
 
 
+ROWS_LISTED = 40
+"""Tables whose rows a payload names; those beyond, where the fewest rows change, are added up."""
+
+OTHER_TABLES = ""
+"""What they are called."""
+
+ROWS_SHARE, ROWS_FLOOR = 0.1, 10
+ROWS_TOLERANCE = (
+    f"By how many rows a table grows or shrinks may differ by a tenth, or by {ROWS_FLOOR} rows; a table that is not "
+    "named may do neither."
+)
+"""The data may grow between the approval and the run."""
+
+
+def count_changes(tables: Mapping[str, TableEvidence]) -> dict[str, int]:
+    """As `list_changes`, of what a dry run measured."""
+    return list_changes(
+        {
+            name: (t.after.rows if t.after else 0) - (t.before.rows if t.before else 0)
+            for name, t in tables.items()
+        }
+    )
+
+
+def list_changes(rows: Mapping[str, int]) -> dict[str, int]:
+    """By how many rows tables grow (or, below 0, shrink): those that do neither left out, very many added up."""
+    changed = {name: count for name, count in rows.items() if count}
+    ranked = sorted(changed, key=lambda name: (-abs(changed[name]), name))
+    found = {name: changed[name] for name in ranked[:ROWS_LISTED]}
+    rest = sum(changed[name] for name in ranked[ROWS_LISTED:])
+    return {**found, OTHER_TABLES: rest} if len(ranked) > ROWS_LISTED else found
+
+
+def rows_diff(approved: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    """Where more rows come or go than was approved, beyond the tolerance, in words."""
+    compared = {name: (count, now.get(name, 0)) for name, count in approved.items() if name != OTHER_TABLES}
+    others = {name: count for name, count in now.items() if name not in compared}
+    if OTHER_TABLES in approved:
+        compared["other tables"] = (approved[OTHER_TABLES], sum(others.values()))
+    else:
+        compared |= {name or "other tables": (0, count) for name, count in others.items()}
+    return [
+        f"rows of {name}: approved was a change by {was:+,}, here it is {is_:+,}"
+        for name, (was, is_) in compared.items()
+        if abs(is_ - was) > (max(ROWS_FLOOR, ROWS_SHARE * abs(was)) if was else 0)
+    ]
+
+
 def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
     """The fields of a payload that do not fit, each by its name, in words; [] where all do."""
     plan = facts.plan
@@ -184,6 +242,9 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
     if facts.inputs_digest:
         compared.append(("inputs", payload.inputs_digest or None, facts.inputs_digest))
     found = [_describe(name, approved, now) for name, approved, now in compared if approved != now]
+    if facts.rows is not None:
+        bound = payload.rows if isinstance(payload.rows, dict) else {}
+        found += rows_diff(bound, facts.rows)
     stage = facts.stage or stage_of(plan)
     if stage not in payload.stages:
         found.append(_describe("stages", ", ".join(payload.stages), stage))

@@ -13,9 +13,11 @@ from ci_migrate import __version__
 from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.payload import (
     BEFORE_WRITING,
+    ROWS_TOLERANCE,
     ApprovalPayload,
     evidence_digest,
     files_digest,
+    list_changes,
     new_nonce,
     stage_of,
 )
@@ -89,6 +91,7 @@ class ApprovalRequest(Frozen, frozen=True, kw_only=True):
     stages: tuple[str, ...] = ("migrate",)
     validity_minutes: int = 30
     tool_version: str = __version__
+    rows_tolerance: str = ROWS_TOLERANCE
     inputs_since: str = ""
     inputs_changed: tuple[str, ...] = ()
 
@@ -175,6 +178,7 @@ def payload_of(
         commit=request.commit,
         evidence_digest=request.evidence_digest,
         inputs_digest=request.inputs.digest or msgspec.UNSET,
+        rows=_changes(request.evidence) if request.evidence is not None else msgspec.UNSET,
         stages=tuple(stages),
         requester=request.requester,
         reason=reason.strip(),
@@ -288,6 +292,11 @@ def _summary(evidence: Evidence) -> EvidenceSummary:
         exact=sum(bool(statement.exact) for statement in evidence.statements),
         inputs=evidence.inputs,
     )
+
+
+def _changes(evidence: EvidenceSummary) -> dict[str, int]:
+    """What is signed of the rows: of those that the approver was shown."""
+    return list_changes({name: (r.after or 0) - (r.before or 0) for name, r in evidence.rows.items()})
 
 
 def _rows(table: TableEvidence) -> RowsChange | None:

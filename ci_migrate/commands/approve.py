@@ -117,6 +117,8 @@ def _words(request: ApprovalRequest) -> str:
         lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
         changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
         lines += changed[:_SHOWN]
+        if changed:
+            lines.append(f"  {request.rows_tolerance}")
     lines += _inputs(request)
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]

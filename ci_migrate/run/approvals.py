@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ci_migrate.approval import tokens
 from ci_migrate.approval.command_lines import generate_command, request_command
 from ci_migrate.approval.decision import Decision
-from ci_migrate.approval.payload import Facts, evidence_digest, payload_diff
+from ci_migrate.approval.payload import Facts, Measured, count_changes, evidence_digest, payload_diff
 from ci_migrate.approval.requester import actors, commit_of, starters
 from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.trust import Trust, trust_lines
@@ -54,11 +54,11 @@ def tell_refused(run: Run, error: CiMigrateError) -> None:
 class TokenApprover:
     """Grants what this run's token was made for; the built-in approver.
 
-    `evidence` is the digest of what the dry run gave, `inputs` what it executed and read; None where there was none.
+    `evidence` is what the dry run gave, `inputs` what it executed and read; None where there was none.
     """
 
     run: Run
-    evidence: str | None = None
+    evidence: Measured | None = None
     inputs: Inputs | None = None
 
     def decide(self, plan: Plan) -> Decision:
@@ -92,19 +92,20 @@ def trust(run: Run) -> Trust | None:
     )
 
 
-def evidence_of(report: Report) -> str | None:
-    """The digest of what a dry run gave, as a request for an approval has it; None where there was none."""
+def evidence_of(report: Report) -> Measured | None:
+    """What a dry run gave, as a request for an approval has it; None where there was none."""
     plan, evidence = report.plan, report.evidence
     if plan is None or evidence is None:
         return None
-    return evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
+    digest = evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
+    return Measured(digest=digest, rows=count_changes(evidence.tables))
 
 
 def reserve_approval(
     run: Run,
     plan: Approvable,
     what: str = "This run",
-    evidence: str | None = None,
+    evidence: Measured | None = None,
     stages: Collection[str] = (),
     inputs: Inputs | None = None,
 ) -> Approval:
@@ -114,7 +115,7 @@ def reserve_approval(
         run: this run, with its token. What it repairs is what the approval is used for.
         plan: what is to be approved.
         what: needs the approval, in words.
-        evidence: the digest of what the dry run gave; None where there was none yet.
+        evidence: what the dry run gave; None where there was none yet.
         stages: those before the migration for one of which it is, perhaps: an approval of the plan covers them too.
         inputs: what plan and dry run executed and read; None where there was none yet.
 
@@ -132,7 +133,7 @@ def _reserve(
     run: Run,
     plan: Approvable,
     what: str,
-    evidence: str | None,
+    evidence: Measured | None,
     stages: Collection[str],
     inputs: Inputs | None,
 ) -> Approval:
@@ -196,7 +197,7 @@ def _refuse_other(
     ledger: Ledger,
     verified: Verified,
     plan: Approvable,
-    evidence: str | None,
+    evidence: Measured | None,
     stages: Collection[str] = (),
     inputs: Inputs | None = None,
 ) -> None:
@@ -206,7 +207,8 @@ def _refuse_other(
         stage=covered,
         target_uuid=ledger.uuid,
         commit=commit_of(run.settings.environ),
-        evidence_digest=evidence,
+        evidence_digest=evidence.digest if evidence is not None else None,
+        rows=evidence.rows if evidence is not None else None,
         inputs_digest=inputs.digest if inputs is not None else None,
     )
     named = payload_diff(verified.payload, facts)

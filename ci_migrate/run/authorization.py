@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ci_migrate.approval import tokens
-from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK
+from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK, Measured
 from ci_migrate.approval.requester import actors
 from ci_migrate.errors import CiMigrateError, DirtyError, NotApprovedError, RefusedError
 from ci_migrate.ledger.protection import NOTES
@@ -132,13 +132,13 @@ class UnfinishedError(DirtyError):
 # --------------------------------------------------------------------------- the door
 
 
-def authorize(run: Run, intent: Intent, evidence: str | None = None) -> Permit:
+def authorize(run: Run, intent: Intent, evidence: Measured | None = None) -> Permit:
     """Let a run write, or take away, what it intends; where an approval is needed it is used up by this.
 
     Args:
         run: this run, with its token.
         intent: what is to be done.
-        evidence: the digest of what a dry run gave; None where there was none.
+        evidence: what a dry run gave; None where there was none.
 
     Raises:
         NotApprovedError: the target is frozen, or there is no approval of this.
@@ -397,7 +397,7 @@ def _used_already(run: Run, intent: Intent) -> Approval | None:
     return next((a.approval for a in approvals if a.approval.plan_digest in intent.subjects), None)
 
 
-def _reserve(run: Run, intent: Intent, evidence: str | None) -> Approval:
+def _reserve(run: Run, intent: Intent, evidence: Measured | None) -> Approval:
     approvable = intent.approvable()
     if _goes_on(run, intent):  # its token was for the way forward, and has been looked at
         raise NotApprovedError(
