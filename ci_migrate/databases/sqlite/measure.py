@@ -9,7 +9,8 @@ from ci_migrate.model import LockHeld
 
 NAME = r"""(?:"((?:[^"]|"")+)"|`([^`]+)`|\[([^\]]+)\]|(\w+))"""
 NO_LOCK = re.compile(
-    START + r"(PRAGMA|ATTACH|DETACH|VACUUM|COMMIT|END|ROLLBACK|RELEASE)\b", re.IGNORECASE | re.DOTALL
+    START + r"(PRAGMA|ATTACH|DETACH|VACUUM|COMMIT|END|ROLLBACK|RELEASE|SELECT|VALUES|EXPLAIN)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 CREATED = re.compile(START + rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{NAME}", re.IGNORECASE | re.DOTALL)
 DROPPED = re.compile(START + rf"DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{NAME}", re.IGNORECASE | re.DOTALL)
@@ -26,7 +27,7 @@ class SQLiteMeter:
     """See `measuring.Meter`.
 
     SQLite tells nothing of locks: what it does is documented, and the worker begins each transaction with BEGIN
-    IMMEDIATE, so RESERVED is held from its first statement to its end.
+    IMMEDIATE, so RESERVED is held from its first statement that is no query to its end.
 
     Args:
         tables: those that were there before.
