@@ -238,10 +238,21 @@ def test_F56_functions_that_look_for_names_without_a_schema(postgresql_url, thro
         "CREATE FUNCTION many(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS"
         " $$ BEGIN RETURN (SELECT $1 * f FROM factors); END $$",
         "CREATE TABLE t (a int CHECK (many(a) < 1000), b text, c text GENERATED ALWAYS AS (bare(b)) STORED)",
-        "INSERT INTO t SELECT n, 'é' || n FROM generate_series(1, 100) n", "CREATE INDEX ON t (bare(b))",
-        "CREATE VIEW v AS SELECT many(a) AS times FROM t", "CREATE MATERIALIZED VIEW m AS SELECT * FROM v",
+        "INSERT INTO t SELECT n, 'é' || n FROM generate_series(1, 100) n",
+        "CREATE VIEW v AS SELECT many(a) AS times FROM t", "CREATE TABLE m (times int)",
         "CREATE DOMAIN short AS text CHECK (bare(VALUE) < 'zzz')", "CREATE TABLE d (s short)", "INSERT INTO d VALUES ('é')",
     )  # fmt: skip
+    if (
+        one(postgresql_url, "SHOW server_version_num") < "170000"
+    ):  # since then both look nowhere, whoever makes them
+        execute(
+            postgresql_url,
+            "CREATE INDEX ON t (bare(b))",
+            "DROP TABLE m",
+            "CREATE MATERIALIZED VIEW m AS SELECT * FROM v",
+        )
+    else:
+        execute(postgresql_url, "INSERT INTO m SELECT * FROM v")
     database = PostgreSQL(postgresql_url)
     tables = list(database.counts())
     comparison, found = through(

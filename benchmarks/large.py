@@ -1,0 +1,172 @@
+"""Large shapes on PostgreSQL: what a backup, its proof and a run cost in time and in memory of our process.
+
+python benchmarks/large.py [SHAPE ...] [--scale 1.0]
+
+Shapes: 2,000 tables, 64 schemas (with 20 tables each), 100,000 large objects, one bytea of 300 MB; `--scale` makes
+them smaller. Each command is a process of its own, whose peak memory (without its children, which are PostgreSQL's)
+must stay below 150 MB. The server is a throw-away one of its own, without fsync.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY = 150
+"""The aim for the peak memory of our process, in MB."""
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tests", "tests/support")]
+
+MEASURED = """
+import sys
+from ci_migrate.cli import run
+code = run(sys.argv[1:])
+# not ru_maxrss: that counts the memory of the process that started this one too
+peak = next(int(l.split()[1]) // 1024 for l in open("/proc/self/status") if l.startswith("VmHWM"))
+print(f"peak {peak} MB", file=sys.stderr)
+sys.exit(code)
+"""
+
+REVISION = """
+revision, down_revision = "0001", None
+
+
+def upgrade():
+    from alembic import op
+    op.execute("CREATE TABLE added (id int PRIMARY KEY)")
+    op.execute("INSERT INTO added SELECT generate_series(1, 1000)")
+
+
+def downgrade():
+    from alembic import op
+    op.drop_table("added")
+"""
+
+
+def _tables(schema: str, count: int) -> str:
+    # in pieces: each CREATE TABLE holds locks until the commit
+    return f"""DO $$ BEGIN FOR n IN 1..{count} LOOP
+      EXECUTE format('CREATE TABLE %I.a_table_with_a_long_name_%s (id serial PRIMARY KEY,'
+        ' label text UNIQUE DEFAULT ''none'', amount numeric CHECK (amount > 0), made timestamptz DEFAULT now())',
+        '{schema}', n);
+      EXECUTE format('INSERT INTO %I.a_table_with_a_long_name_%s (label) VALUES (''x'')', '{schema}', n);
+      IF n % 50 = 0 THEN COMMIT; END IF;
+    END LOOP; END $$"""
+
+
+SHAPES: dict[str, Callable[[float], list[str]]] = {
+    "tables": lambda scale: [_tables("public", int(2000 * scale))],
+    "schemas": lambda scale: [
+        statement
+        for n in range(int(64 * scale))
+        for statement in (f"CREATE SCHEMA tenant_{n}", _tables(f"tenant_{n}", 20))
+    ],
+    "large-objects": lambda scale: [
+        f"SELECT count(lo_from_bytea(0, '\\xabcd')) FROM generate_series({n}, {n + 999})"
+        for n in range(0, int(100_000 * scale), 1000)
+    ],
+    "bytea": lambda scale: [
+        "CREATE TABLE big (id int PRIMARY KEY, content bytea)",
+        "ALTER TABLE big ALTER COLUMN content SET STORAGE EXTERNAL",
+        f"INSERT INTO big SELECT 1, decode(repeat('00ff5c0a', {int(75_000_000 * scale)}), 'hex')",
+    ],
+}
+"""By name, the statements that make one, for a scale of 1 as its description says."""
+
+
+COMMANDS = (
+    "backup create",
+    "backup verify latest --restore",
+    "run",
+    "backup restore latest --target dev --yes",
+)
+"""What is measured; `latest` stands for the id of the backup that was taken last."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command took: its exit code, seconds, peak memory of our process in MB, and what it printed."""
+
+    command: str
+    code: int
+    seconds: float
+    memory: int
+    printed: str
+
+
+def measure(shape: str, scale: float, folder: Path, url: str) -> list[Cost]:
+    """Fill the empty database at `url` with a shape, and send it through each command."""
+    import subprocess
+
+    import psycopg
+    from alembic_project import new_project
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in SHAPES[shape](scale):
+            connection.execute(statement.encode())
+    project = new_project(folder, revisions=False)
+    project.write("migrations/versions/0001.py", REVISION)
+    project.settings('[targets.dev]\nurl = "env:DATABASE_URL"\n')
+    project.environ["DATABASE_URL"] = url.replace("postgresql:", "postgresql+psycopg:")
+    costs = []
+    for command in COMMANDS:
+        arguments = command.replace("latest", _latest(folder)).split()
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, *arguments],
+            cwd=folder, env=project.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        peak = next((int(w.split()[1]) for w in done.stderr.splitlines() if w.startswith("peak ")), 0)
+        costs.append(
+            Cost(command, done.returncode, time.monotonic() - started, peak, done.stdout + done.stderr)
+        )
+    return costs
+
+
+def _latest(folder: Path) -> str:
+    found = sorted((folder / "backups").glob("backup_base_*"), key=lambda path: path.stat().st_mtime)
+    return found[-1].name if found else ""
+
+
+def main() -> int:
+    """Print a line per command; 1 where one fails or takes too much memory."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("shapes", nargs="*", default=list(SHAPES), metavar="SHAPE", help=", ".join(SHAPES))
+    parser.add_argument("--scale", type=float, default=1.0)
+    chosen = parser.parse_args()
+
+    from conftest import postgresql_binaries, run_postgresql
+
+    binaries = postgresql_binaries()
+    if binaries is None:
+        sys.exit("There is no PostgreSQL server.")
+    bad = 0
+    with run_postgresql(binaries) as server, tempfile.TemporaryDirectory() as place:
+        for shape in chosen.shapes:
+            import psycopg
+
+            admin = server.admin_url.set(drivername="postgresql").render_as_string(hide_password=False)
+            name = shape.replace("-", "_")
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+            url = server.url(name).render_as_string(hide_password=False)
+            for cost in measure(shape, chosen.scale, Path(place) / shape, url):
+                wrong = cost.code != 0 or cost.memory > MEMORY
+                bad += wrong
+                print(
+                    f"{shape:14} {cost.command.split(' --')[0][:30]:32} exit {cost.code} {cost.seconds:7.1f} s"
+                    f" {cost.memory:5} MB{'  <- too much' if cost.memory > MEMORY else ''}",
+                    flush=True,
+                )
+                if cost.code:
+                    print(cost.printed[-1500:], flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
