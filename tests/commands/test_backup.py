@@ -1,6 +1,11 @@
 """`ci-migrate backup create|list|show|verify|copy|restore|delete|prune`."""
 
+import hashlib
 import json
+import sqlite3
+from contextlib import closing
+
+from ci_migrate.databases.compression import compress, decompress
 
 
 def ids(project) -> list[str]:
@@ -48,3 +53,23 @@ def test_a_backup_or_drop_old(alembic_project):
         done = alembic_project.call("backup", "restore", *arguments)
         assert done.code == 2
         assert "either a backup or --drop-old" in done.err
+
+
+def test_F41_a_backup_with_another_value_and_fitting_checksums_does_not_verify(migrated):
+    name = migrated.call("backup", "create").out.split()[0]
+    folder = migrated.folder / "backups" / name
+    packed, plain = folder / "database.sqlite3.zst", folder / "plain"
+    decompress(packed, plain)
+    with closing(sqlite3.connect(plain, isolation_level=None)) as connection:
+        connection.execute("UPDATE users SET name = 'eve'")
+    packed.unlink()
+    compress(plain, packed)
+    plain.unlink()
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (file,) = manifest["files"]
+    file.update(size=packed.stat().st_size, sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "have their checksums" in migrated.call("backup", "verify", name).out
+    told = migrated.call("backup", "verify", name, "--restore")
+    assert told.code == 8, told.text
+    assert "does not restore to what its manifest says: table users has other values in name" in told.err

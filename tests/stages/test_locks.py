@@ -231,12 +231,12 @@ def test_L9_the_holder_that_is_this_process_is_nobody(tmp_path) -> None:
 
 @pytest.mark.long
 def test_M17_max_duration_on_mariadb(make_shop) -> None:
-    shop = make_shop("mariadb", "max-duration = 1")
+    shop = make_shop("mariadb", "max-duration = 3")
     points = '\nop.execute("UPDATE customers SET points = points")'
-    shop.revision("r1", "r0", R1 + once(shop, "time.sleep(1.5)") + points, R1_BACK)
+    shop.revision("r1", "r0", R1 + once(shop, "time.sleep(3.5)") + points, R1_BACK)
     done = shop.here("run")
     assert done.code in (6, 7), done.text
-    assert "max-duration (1 s) is over" in done.stage("migrate")["message"]
+    assert "max-duration (3 s) is over" in done.stage("migrate")["message"]
     shop.environ["CI_MIGRATE_MAX_DURATION"] = "300"
     as_told(shop)
     assert shop.heads_now() == ["r3"]

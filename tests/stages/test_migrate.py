@@ -162,14 +162,14 @@ def _until(true: Callable[[], bool], running: "subprocess.Popen[str]") -> None:
 
 
 def test_M17_max_duration_stops_at_a_statement_boundary(make_shop) -> None:
-    shop = make_shop("default", "max-duration = 1")
+    shop = make_shop("default", "max-duration = 3")
     shop.revision(
-        "r1", "r0", R1 + only_for_real("time.sleep(1.5)") + '\nop.execute("UPDATE customers SET points = 0")'
+        "r1", "r0", R1 + only_for_real("time.sleep(3.5)") + '\nop.execute("UPDATE customers SET points = 0")'
     )
     before = shop.everything_in_it()
     done = shop.here("run")
     assert done.code == 6, done.text
-    assert "max-duration (1 s) is over" in done.stage("migrate")["message"]
+    assert "max-duration (3 s) is over" in done.stage("migrate")["message"]
     assert shop.everything_in_it() == before
 
 
