@@ -166,8 +166,11 @@ def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) 
         ).format(name, hashed)
         for name, hashed in zip(names, hashes, strict=True)
     ]
-    # not one call in another: a table may have 1,600 columns
-    whole = sql.SQL("hash_array_extended(ARRAY[{}]::bigint[], 0)").format(sql.SQL(", ").join(hashes))
+    # not one call in another: a table may have 1,600 columns. Hashed once more: an array's hash is a sum of its
+    # members' (times 31, and so on), and in sums of such sums it does not show which values stand in one row
+    whole = sql.SQL(
+        'hashtextextended(hash_array_extended(ARRAY[{}]::bigint[], 0)::text COLLATE "C", 0)'
+    ).format(sql.SQL(", ").join(hashes))
     return sql.SQL(
         "SELECT count(*), coalesce(sum({whole}), 0)::text, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[]"
         " FROM (SELECT {each} FROM {source} OFFSET 0) hashed"
