@@ -233,7 +233,11 @@ def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, aske
     before = protected.database.read_bytes()
     assert spend(protected, token).code == 0
     protected.database.write_bytes(before)
-    anew = ("run", "--allow", "CM501=it begins anew")  # else the run that left it elsewhere is in the way already
+    anew = (
+        "run",
+        "--allow",
+        "CM501=it begins anew",
+    )  # else the run that left it elsewhere is in the way already
     refused(spend(protected, token, *anew), ledger, "was used already")
     # with the ledger put back as well: the note beside the backups is still there
     with sqlite3.connect(f"{protected.database}.ci-migrate") as connection:
