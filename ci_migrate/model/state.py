@@ -61,13 +61,15 @@ class State(Frozen, frozen=True, kw_only=True):
     """Where a target stands.
 
     `before` and `after` are heads for people, of the plan; "" where there is none. `done` is what a run that is green
-    did ("migrated", "restored"); "" for a run that is not. `proof` is what was compared for it.
+    did ("migrated", "restored"); "" for a run that is not. `kept` says where a repair left a part of it. `proof` is what
+    was compared for it.
     """
 
     target: TargetState
     before: str = ""
     after: str = ""
     done: str = ""
+    kept: str = ""
     diagnosis: Diagnosis | None = None
     proof: Comparison = Comparison()
 
@@ -85,7 +87,7 @@ class State(Frozen, frozen=True, kw_only=True):
                 to = f" to {self.after}" if self.after else ""
                 return f"The database is migrated{to}, but this is not proved: manual intervention required."
             case TargetState.KEPT_PREFIX:
-                return f"The database is partly migrated: {self._found}."
+                return f"The database is partly migrated. {self.kept or 'Manual intervention required.'}"
             case _ if self.diagnosis is None or self.diagnosis.found is Progress.UNKNOWN:
                 return f"The state of the database is not known: {self._found}."
             case _:

@@ -32,7 +32,7 @@ def mend_keep(context: RepairContext) -> Repaired:
 
 def offer_keep(context: RepairContext) -> NextCommand | None:
     """That what was committed may stay."""
-    if context.diagnosis.found is not Progress.COMMITTED:
+    if context.diagnosis.found is not Progress.COMMITTED or fits_keep(context):
         return None
     target = context.run.settings.target
     return NextCommand(

@@ -125,6 +125,9 @@ def state_of(report: Report) -> State:
         before=heads(plan.from_heads) if plan else "",
         after=heads(plan.to_heads) if plan else "",
         done=done if report.exit_code is ExitCode.OK else "",
+        kept=next(
+            (first_line(r) for r in reversed(report.results) if r.state is TargetState.KEPT_PREFIX), ""
+        ),
         diagnosis=report.diagnosis,
         proof=report.proof,
     )

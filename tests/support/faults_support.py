@@ -136,7 +136,7 @@ def arm(shop: Shop, number: int, **what: str) -> None:
 def next_command(shop: Shop) -> list[str]:
     """What `status` says to do; [] for nothing."""
     status = shop.here("status")
-    found = re.search(r"^next\s+ci-migrate ([^(\n]*)", status.text, re.MULTILINE)
+    found = re.search(r"^next\s+(?:#[^\n]*\n\s+)?ci-migrate ([^(\n]*)", status.text, re.MULTILINE)
     assert found or "nothing to do" in status.text, status.text
     return found[1].split() if found else []
 

@@ -337,7 +337,7 @@ class Prepared:
         while True:
             code, text = self._run("status")
             output += text
-            command = re.search(r"^next\s+ci-migrate ([^(\n]*)", text, re.MULTILINE)
+            command = re.search(r"^next\s+(?:#[^\n]*\n\s+)?ci-migrate ([^(\n]*)", text, re.MULTILINE)
             if not command or len(typed) > 3:
                 break
             words = [w for w in command[1].split() if w not in ("--target", "dev")]
