@@ -61,8 +61,8 @@ class State(Frozen, frozen=True, kw_only=True):
     """Where a target stands.
 
     `before` and `after` are heads for people, of the plan; "" where there is none. `done` is what a run that is green
-    did ("migrated", "restored"); "" for a run that is not. `kept` says where a repair left a part of it. `proof` is what
-    was compared for it.
+    did ("migrated", "restored"); "" for a run that is not. `kept` says where a repair left a part of it. `proof` is
+    what was compared for it.
     """
 
     target: TargetState

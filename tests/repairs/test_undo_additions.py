@@ -218,9 +218,7 @@ def test_M6_a_block_that_is_committed_is_left_out_where_the_rest_is_run(tmp_path
     killed = shop.gate("run", fault="child:before:14")
     assert killed.code == 7, killed.text
     assert shop.heads_now() == ["r2"]
-    forward = (
-        "next # runs what is left of the migration, as rehearsed ci-migrate repair --forward --target dev"
-    )
+    forward = "# runs what is left of the migration, as rehearsed ci-migrate repair --forward --target dev"
     assert forward in words(shop.here("status"))
     done = shop.here("repair", "--forward")
     assert done.code == 0, done.text
