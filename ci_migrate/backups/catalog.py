@@ -16,6 +16,7 @@ from ci_migrate.backups.fetch import LIST, check_id, check_listing, fetch, read_
 from ci_migrate.backups.owner import Owner
 from ci_migrate.backups.provider import Provider
 from ci_migrate.backups.room import Estimate, estimate, room_for
+from ci_migrate.backups.sealed import Digests, seal_digests, take_digests
 from ci_migrate.backups.storage import Storage, written_at
 from ci_migrate.databases.base import Database, Dumped, Progress, no_progress, takes_tables
 from ci_migrate.errors import BackupError, RefusedError, UsageError
@@ -69,6 +70,7 @@ class Catalog:
         self.provider = provider
         self._takes = takes
         self.encryption = encryption or Encryption()
+        self._sealed: dict[str, Digests] = {}  # of encrypted backups that were read
 
     # ---------------------------------------------------------------- create
 
@@ -116,6 +118,8 @@ class Catalog:
                         )
                     else:
                         dumped = database.dump(plain, version_tables, progress)
+                    if self.encryption.recipients and (dumped.contents or dumped.samples):
+                        dumped = seal_digests(plain, dumped)
                     refuse_secrets(dumped.secrets, self.storage, encrypted=bool(self.encryption.recipients))
                 if (dumped.heads or heads) != heads:
                     raise BackupError(
@@ -287,8 +291,14 @@ class Catalog:
                 yield folder
                 return
             with self._decrypting(backup, folder, progress) as plain:
+                self._sealed[backup.backup_id] = take_digests(plain)
                 refuse_bomb(plain, backup)
                 yield plain
+
+    def with_digests(self, backup: Backup) -> Backup:
+        """The manifest with the digests of what was backed up; an encrypted backup has them once it was read."""
+        sealed = self._sealed.get(backup.backup_id)
+        return backup if sealed is None else sealed.put_into(backup)
 
     @contextmanager
     def _store(self, backup: Backup) -> Iterator[Path]:

@@ -48,7 +48,7 @@ def restore(
     label = f"{now():%Y%m%d_%H%M%S}"
 
     def check(copy: Database) -> None:
-        notes.extend(_compare(copy, backup, expected or backup.fingerprint))
+        notes.extend(_compare(copy, catalog.with_digests(backup), expected or backup.fingerprint))
         before_swap(copy, label)
 
     with catalog.reading(backup) as folder:

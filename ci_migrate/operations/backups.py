@@ -113,7 +113,11 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     complete(backup)
     plan = current_plan(run)
     with restore_copy(run, backup) as copy, translate_errors(copy):
-        comparison = compare_restored(copy, backup, version_tables=[c.version_table for c in plan.contexts])
+        comparison = compare_restored(
+            copy,
+            run.catalog.with_digests(backup),
+            version_tables=[c.version_table for c in plan.contexts],
+        )
     if comparison.wrong:
         words = describe_wrong(comparison)
         raise BackupError(f"{backup.backup_id} does not restore to what its manifest says: {words}.")
@@ -184,7 +188,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     kept = f" What it held before is also in {safety.backup_id}." if safety is not None else ""
     if tables:
         with restore_copy(run, backup) as copy, run.watch("restore", 0), _note_restore(run, backup, tables):
-            words = restore_tables(permit, run.database, copy, backup, tables)
+            words = restore_tables(permit, run.database, copy, run.catalog.with_digests(backup), tables)
         if run.ledger is not None:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"

@@ -177,7 +177,11 @@ class RepairContext:
         before = {table: e.before for table, e in rehearsed.items() if e.before is not None}
         if self.backup is not None:
             named = named_tables(self.evidence)
-            before = {t: held for t, held in self.backup.contents.items() if t in named} | before
+            before = {
+                t: held
+                for t, held in self.run.catalog.with_digests(self.backup).contents.items()
+                if t in named
+            } | before
         if not before:
             return Comparison(not_compared=("rows: the migration names no table that the backup holds",))
         try:

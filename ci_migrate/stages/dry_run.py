@@ -143,7 +143,9 @@ def _rehearse(
         counts = _counts(scratch, plan)
         before = _Seen(schema, counts, scratch.contents(_watch(run, plan, scratch, counts)))
         tables = [c.version_table for c in plan.contexts]
-        comparison = compare_restored(scratch, backup, version_tables=tables, known=before.contents)
+        comparison = compare_restored(
+            scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
+        )
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )

@@ -15,7 +15,9 @@ import pytest
 from sqlalchemy import URL
 
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.comparison import compare_restored
 from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.sealed import FILE
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.databases.sqlite.database import SQLite
@@ -65,9 +67,9 @@ def test_a_backup_is_encrypted_and_read_again(tmp_path, database, key, temporary
     backup = create(catalog, database)
     assert backup.encryption == "age"
     assert "age -d -i" in backup.how_to_restore
-    assert [file.path for file in backup.files] == ["database.sqlite3.zst.age"]
+    assert [file.path for file in backup.files] == [f"{FILE}.age", "database.sqlite3.zst.age"]
     assert {p.stat().st_mode & 0o777 for p in Path(backup.backup_path).iterdir()} == {0o600}
-    assert stored(backup).count(b"age-encryption.org/v1") == 1
+    assert stored(backup).count(b"age-encryption.org/v1") == 2
     assert b"\x28\xb5\x2f\xfd" not in stored(backup)[:4], "zstd's magic number"
     catalog.verify(backup)  # what is stored; no key is needed
     encrypted(tmp_path).verify(backup)
@@ -79,6 +81,31 @@ def test_a_backup_is_encrypted_and_read_again(tmp_path, database, key, temporary
     with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
         assert connection.execute("SELECT name FROM users").fetchall() == [(CANARY,)]
     assert list(temporary.iterdir()) == []
+
+
+def test_F41_digests_are_sealed_with_the_rows_and_a_copy_is_compared_with_them(
+    tmp_path, database, key, temporary
+):
+    """Who reads the manifest of an encrypted backup could guess a table with a row or two by its digest."""
+    catalog = encrypted(tmp_path, str(key.to_public()), identity=str(key))
+    backup = create(catalog, database)
+    assert (backup.contents, backup.samples) == ({}, {})
+    digest = database.contents(["users"])["users"].digest
+    assert digest is not None
+    assert digest.encode() not in stored(backup)
+    with catalog.reading(backup) as payload:
+        assert not (payload / FILE).exists(), "nobody takes it for a part of the dump"
+        copy = SQLite(URL.create("sqlite", database=str(tmp_path / "copy.db")))
+        copy.load(payload)
+    found = compare_restored(copy, catalog.with_digests(backup))
+    assert found.compared[-1].startswith("rows of "), found
+    assert found.compared[-1].endswith(" by digest")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute("UPDATE users SET name = 'x'")
+        connection.commit()
+    assert compare_restored(copy, catalog.with_digests(backup)).wrong == (
+        "table users has other values in name",
+    )
 
 
 def test_several_recipients_and_ssh_keys(tmp_path, database, key):
@@ -144,7 +171,9 @@ def test_B1_a_full_disk_while_encrypting_leaves_nothing(tmp_path, key, temporary
     code = f"""
 import os, resource, signal, sys
 from pathlib import Path
+from ci_migrate.backups.comparison import compare_restored
 from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.sealed import FILE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 stored = Path(sys.argv[1])
@@ -169,7 +198,9 @@ def test_memory_is_constant(tmp_path, key):
     code = f"""
 import os, resource, sys
 from pathlib import Path
+from ci_migrate.backups.comparison import compare_restored
 from ci_migrate.backups.encryption import Encryption
+from ci_migrate.backups.sealed import FILE
 from ci_migrate.model import BackupFile
 stored = Path(sys.argv[1])
 encryption = Encryption(["{key.to_public()}"], lambda: "{key}")
