@@ -11,6 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, t
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
+from ci_migrate.databases.mysql.sessions import keep_alive
+from ci_migrate.databases.postgresql.sessions import KEEP_ALIVE
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import connect_mysql
 from ci_migrate.ledger.place import SUFFIX, connectable, place
@@ -73,9 +75,12 @@ def _engine(url: URL) -> Engine:
         arguments = connect_mysql.arguments(url, BUSY_TIMEOUT)
     else:
         # Not "ci-migrate/...": that name is looked for when the sessions of a dead run are.
-        arguments = {"application_name": "ci-migrate ledger"}
-        if "connect_timeout" not in url.query:
-            arguments["connect_timeout"] = int(BUSY_TIMEOUT)
+        arguments = {
+            "application_name": "ci-migrate ledger",
+            "connect_timeout": int(BUSY_TIMEOUT),
+            **KEEP_ALIVE,
+        }
+        arguments = {name: value for name, value in arguments.items() if name not in url.query}
     try:
         engine = create_engine(
             connectable(url),
@@ -95,7 +100,9 @@ def _engine(url: URL) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    elif not mysql:
+    elif mysql:
+        event.listen(engine, "connect", lambda own, _record: keep_alive(own))
+    else:
         event.listen(engine, "connect", _prepare_postgresql)
     return engine
 

@@ -25,7 +25,7 @@ from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples
-from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters
+from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
@@ -88,6 +88,7 @@ class MySQL:
     def engine(self, *, read_only: bool = False) -> Engine:
         url = URL.create("mysql+pymysql", database=self._access.database)
         engine = create_engine(url, connect_args=self._access.arguments(), poolclass=NullPool)
+        event.listen(engine, "connect", lambda connection, _record: keep_alive(connection))
         if read_only:
             event.listen(
                 engine, "connect", lambda connection, _record: connection.cursor().execute(READ_ONLY)

@@ -1,5 +1,6 @@
 """Sessions on MySQL and MariaDB: a URL of any driver becomes PyMySQL's arguments; a driver's error becomes one line."""
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -180,6 +181,7 @@ class Access:
             connection: Connection[Cursor] = driver.connect(
                 **self.arguments(), autocommit=True, client_flag=flags
             )
+            keep_alive(connection)
             if read_only:
                 connection.cursor().execute(READ_ONLY)
         except (driver.MySQLError, OSError) as error:
@@ -222,6 +224,23 @@ class Access:
             f"No answer at {self.server}: {words}.",
             hint="Check that the server runs, and the host and port in the URL.",
         )
+
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, seconds, times, milliseconds: a dead network is noticed within a minute or so, not after two hours."""
+
+
+def keep_alive(connection: Any) -> None:
+    """Have the system look whether the server is still there: PyMySQL switches that on, but not how often.
+
+    `connection` is PyMySQL's. Does nothing on a socket of this machine, nor where the system does not know an option.
+    """
+    own = getattr(connection, "_sock", None)
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, value in KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _parts(error: Any) -> tuple[int, str]:

@@ -20,8 +20,9 @@ KEEP_ALIVE = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
 }
-"""A dead network is noticed within a minute or so; what the URL says wins."""
+"""A dead network is noticed within a minute or so, also where something was sent into it; what the URL says wins."""
 
 OUR_SETTINGS = {
     "default_transaction_read_only": "off",

@@ -9,6 +9,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -272,6 +273,7 @@ def wrap_mysql_connect(wall: Wall, owner: Any, name: str, cursor_of: Callable[[A
         done = original(self, *args, **kwargs)
         if hasattr(done, "__await__"):
             return finish(self, done)
+        keep_alive(self)
         with closed_if_refused(self._force_close):
             ask(wall.mysql.questions(), cursor_of(self))
         return done
@@ -283,6 +285,21 @@ def wrap_mysql_connect(wall: Wall, owner: Any, name: str, cursor_of: Callable[[A
         return done
 
     setattr(owner, name, connect)
+
+
+def keep_alive(connection: Any) -> None:
+    """A dead network ends a session of PyMySQL within a minute or so, as it does ours."""
+    own = getattr(connection, "_sock", None)
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 60000),
+    ):
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def wrap_other(wall: Wall, module: Any) -> None:

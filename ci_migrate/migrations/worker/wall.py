@@ -178,6 +178,15 @@ class SQLiteWall:
         self.wall.refuse("a session on the SQLite database " + file)
 
 
+KEEP_ALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60000,
+}
+"""Of libpq: a dead network ends a session within a minute or so, as it does ours."""
+
+
 class PostgreSQLWall:
     """PostgreSQL: which database is meant."""
 
@@ -244,6 +253,8 @@ class PostgreSQLWall:
             given = arguments.get("options") or ""
             ours = " ".join(f"-c {k}={v}" for k, v in options.items() if k + "=" not in given)
             arguments["options"] = (given + " " + ours).strip()
+            for key, seconds in KEEP_ALIVE.items():
+                arguments.setdefault(key, seconds)
             if name:
                 arguments["application_name"] = name
 
