@@ -100,6 +100,7 @@ def open_session(
         database, reader, copies = databases_of(settings, manager, url, options, verb)
         if verb.needs_target:
             database.ping()
+            copy_as_target(copies, database)
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if verb.locks else None
         reader_url = reader.url if settings.read_url is not None else None
         workers = stack.enter_context(
@@ -223,10 +224,15 @@ def databases_of(
             if place.dialect != main.dialect:
                 raise SettingsError(f"scratch is a {place.dialect} server, the target is {main.dialect}.")
             place.ping()
-            if isinstance(place, MakesCopiesOf):
-                place.make_copies_of(main)
             copies = with_others(place, dict.fromkeys(others, place))
     return database, reader, copies
+
+
+def copy_as_target(copies: Database, target: Database) -> None:
+    """Have scratch copies on another server made as the role that migrates the target makes things there."""
+    place, main = members_of(copies)[MAIN], members_of(target)[MAIN]
+    if place is not main and isinstance(place, MakesCopiesOf):
+        place.make_copies_of(main)
 
 
 def with_others(main: Database, others: Mapping[str, Database]) -> Database:

@@ -82,6 +82,14 @@ def part(name: str) -> str:
     return name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
+def without_end(statement: str) -> str:
+    """A trigger's statement without a `;` behind it.
+
+    MySQL keeps one that only parted it from what was sent after it in the same packet.
+    """
+    return statement.rstrip().removesuffix(";").rstrip()
+
+
 def quote_name(*names: str) -> str:
     """An identifier in SQL, for a statement without arguments: with them PyMySQL takes a % for a mark."""
     return ".".join("`" + name.replace("`", "``") + "`" for name in names)
@@ -321,7 +329,7 @@ class _Reader:
     def triggers(self) -> Iterator[tuple[str, str]]:
         for name, timing, event, table, order, statement, mode in self.rows(_TRIGGERS):
             when = f"{timing.lower()} {event.lower()} on {part(table)}"
-            body = self.visible("trigger", name, statement, self.on_database("TRIGGER"))
+            body = without_end(self.visible("trigger", name, statement, self.on_database("TRIGGER")))
             yield named("trigger", name), _join(when, order if order != 1 else "", body, mode)
 
     def routines(self) -> Iterator[tuple[str, str]]:

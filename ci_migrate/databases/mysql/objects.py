@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.mysql.catalog import opening_error, own_name, quote_name
+from ci_migrate.databases.mysql.catalog import opening_error, own_name, quote_name, without_end
 from ci_migrate.databases.mysql.mark import NAME as MARK
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
@@ -133,9 +133,8 @@ def read_programs(cursor: "Cursor", database: str) -> tuple[Stored, ...]:
             kept = ("sql_mode", "time_zone", "character_set_client", "collation_connection")
             settings = {k: str(row[k]) for k in kept if row.get(k) is not None}
             broken = _why_broken(cursor, str(name)) if kind == "VIEW" else ""
-            found.append(
-                Stored(kind=kind, name=str(name), create=str(text), settings=settings, broken=broken)
-            )
+            create = without_end(str(text)) if kind == "TRIGGER" else str(text)
+            found.append(Stored(kind=kind, name=str(name), create=create, settings=settings, broken=broken))
     return tuple(_order(found))
 
 

@@ -67,7 +67,9 @@ def replace_rows(live: Access, source: str, tables: Sequence[str], unless: Unles
         cursor.execute(read_flavour(cursor).no_statement_limit)
         # without unique_checks the server may let the same key in twice
         cursor.execute(f"SET SESSION {SETTINGS}, unique_checks = 1")
-        cursor.execute("SET SESSION innodb_lock_wait_timeout = LEAST(@@SESSION.lock_wait_timeout, 1000000)")
+        cursor.execute("SELECT LEAST(@@SESSION.lock_wait_timeout, 1000000)")
+        ((wait,),) = cursor.fetchall()  # MySQL takes a number here, and no expression
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {int(wait)}")
         with suppress(DatabaseError), live.translate_errors():
             # MariaDB: rows may be older than a constraint
             cursor.execute("SET SESSION check_constraint_checks = 0")

@@ -57,6 +57,9 @@ def read_all(access: Access) -> dict[str, object]:
                 titles = [column[0] for column in cursor.description]
                 row = dict(zip(titles, cursor.fetchone(), strict=True))
                 row.pop("Created", None)
+                if kind == "TRIGGER":  # MySQL keeps what parted it from the next statement
+                    create = row["SQL Original Statement"]
+                    row["SQL Original Statement"] = create.rstrip().removesuffix(";").rstrip()
                 text = re.sub(r"`?test_[0-9a-f]{12}(_fresh)?`?\.", "", repr(sorted(row.items())))
                 found[f"{kind} {name}"] = text
                 if kind == "TABLE":
