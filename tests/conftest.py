@@ -59,12 +59,19 @@ def pytest_configure(config: pytest.Config) -> None:
 SLOW = {line.split()[1] for line in Path(__file__).with_name("slow.txt").read_text().splitlines()}
 """See support/slow_list.py."""
 
+LONG = {
+    line.strip().partition(" ")[2] for line in Path(__file__).with_name("long.txt").read_text().splitlines()
+}
+"""Cases that another engine shows as well, and that are too long for each change: `make test-long` runs them."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` leaves out."""
     for item in items:
         if item.nodeid.partition("[")[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+        if item.nodeid in LONG:
+            item.add_marker(pytest.mark.long)
 
 
 def require(name: str, reason: str) -> NoReturn:

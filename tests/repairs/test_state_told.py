@@ -146,7 +146,7 @@ def test_F45_F101_run_repair_and_status_name_the_same_and_a_shell_can_read_it(ma
         assert not any(part.startswith("(") for part in parts)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_F45_who_is_interrupted_says_what_is_there(make_shop, engine, number) -> None:
     wait = "\n" + only_for_real("import pathlib; pathlib.Path('reached').touch(); time.sleep(2)")
     shop = alone(make_shop(), R1 + 'op.execute("UPDATE customers SET points = 1")' + wait + R2)

@@ -128,7 +128,7 @@ def make_project(access: Access, folder: Path) -> AlembicProject:
     return project
 
 
-@pytest.mark.parametrize("whom", ["root", "owner"])
+@pytest.mark.parametrize("whom", [pytest.param("root", marks=pytest.mark.long), "owner"])
 def test_the_zoo_passes_the_gate_and_comes_back_after_a_failure(either, tmp_path, whom, request):
     account = either if whom == "root" else request.getfixturevalue("owner")
     # whose definer an owner may not name

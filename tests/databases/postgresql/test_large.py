@@ -9,9 +9,8 @@ OVER = {("tables", "run"): 200}
 with the data."""
 
 
-@pytest.mark.parametrize(
-    "scale", [pytest.param(0.02, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("scale", [0.02, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_F90_a_large_shape(postgresql_url, postgresql_server, tmp_path, shape, scale):
     if (shape, scale) == ("large-objects", 1.0):
