@@ -17,6 +17,7 @@ from ci_migrate.databases.base import (
     Database,
     Dumped,
     KeepsReplaced,
+    KnowsLacks,
     KnowsRights,
     KnowsRoom,
     KnowsSequences,
@@ -30,7 +31,7 @@ from ci_migrate.databases.base import (
     undoes_additions,
 )
 from ci_migrate.databases.composite.measure import Meters
-from ci_migrate.databases.composite.names import MAIN, key_of, mark, name_of, together, unmark
+from ci_migrate.databases.composite.names import MAIN, add_prefix, key_of, mark, name_of, together, unmark
 from ci_migrate.databases.digests import TakesSamples
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.errors import (
@@ -266,9 +267,14 @@ class CompositeDatabase:
                 name_of(n, t): count for n, part in parts.items() for t, count in part.row_counts.items()
             },
             contents={name_of(n, t): held for n, part in parts.items() for t, held in part.contents.items()},
+            samples={name_of(n, t): taken for n, part in parts.items() for t, taken in part.samples.items()},
+            sequences={name_of(n, s): at for n, part in parts.items() for s, at in part.sequences.items()},
             not_digested={
                 name_of(n, t): w for n, part in parts.items() for t, w in part.not_digested.items()
             },
+            exceptions=tuple(
+                (add_prefix(n, key), why) for n, part in parts.items() for key, why in part.exceptions
+            ),
             engine_version=main.engine_version,
             tool_version=main.tool_version,
             how_to_restore=" ".join(
@@ -282,6 +288,10 @@ class CompositeDatabase:
     def load(self, payload: Path, progress: Progress = no_progress) -> None:
         for name, member in self.members.items():
             member.load(self._payload(payload, name), progress)
+
+    def why_different(self, name: str) -> str:
+        each = ((key_of(n, name), m) for n, m in self.members.items() if isinstance(m, KnowsLacks))
+        return next((member.why_different(own) for own, member in each if own), "")
 
     def _payload(self, payload: Path, name: str) -> Path:
         folder = _folder(payload, name)

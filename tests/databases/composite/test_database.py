@@ -1,5 +1,6 @@
 """One env.py that migrates several databases, Alembic's template `multidb` as it is, on real databases."""
 
+import json
 import re
 import subprocess
 import sys
@@ -115,6 +116,15 @@ def test_all_of_it_covers_both(zoo):
     assert at(zoo) == [["r1"], ["r1"]]
     gone = zoo.gate("rollback", "--to", "base", "--yes")
     assert at(zoo) == [[], []], gone.text
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_copy_of_both_is_compared_with_the_sequences_of_each(zoo):
+    zoo.query("create sequence public.numbers start 7", zoo.other)
+    zoo.gate("backup", "create")
+    manifest = next((zoo.folder / "backups").glob("backup_*/*.json"))
+    assert "@stats.public.numbers" in json.loads(manifest.read_text())["sequences"]
+    assert "1 sequence" in zoo.gate("backup", "verify", "--restore", manifest.parent.name).text
 
 
 @pytest.mark.parametrize("url", PLAIN, indirect=True)
