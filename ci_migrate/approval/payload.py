@@ -55,7 +55,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     `files_digest` is over the list of revision files and env.py, so that any number of them fits; `stages` are what
     may be done: "migrate", and the rollback paths that it includes. `nonce` makes each token one of its own.
     `inputs_digest` is over all files, distributions and settings that the request names; a payload by 0.1.0 has none,
-    and fits no run that has inputs. `rows` is what `count_changes` gave; a payload without fits no run with a dry run.
+    and fits no run that has inputs. `rows` is what `list_changes` gave; a payload without fits no run with a dry run.
     """
 
     format: int = FORMAT
@@ -184,17 +184,16 @@ ROWS_TOLERANCE = (
 
 
 def count_changes(tables: Mapping[str, TableEvidence]) -> dict[str, int]:
-    """As `list_changes`, of what a dry run measured."""
-    return list_changes(
-        {
-            name: (t.after.rows if t.after else 0) - (t.before.rows if t.before else 0)
-            for name, t in tables.items()
-        }
-    )
+    """By how many rows each table grew (or, below 0, shrank) in a dry run; those that did neither left out."""
+    changes = {
+        name: (t.after.rows if t.after else 0) - (t.before.rows if t.before else 0)
+        for name, t in tables.items()
+    }
+    return {name: count for name, count in changes.items() if count}
 
 
 def list_changes(rows: Mapping[str, int]) -> dict[str, int]:
-    """By how many rows tables grow (or, below 0, shrink): those that do neither left out, very many added up."""
+    """What a payload binds of such changes: the largest by name, those beyond `ROWS_LISTED` added up."""
     changed = {name: count for name, count in rows.items() if count}
     ranked = sorted(changed, key=lambda name: (-abs(changed[name]), name))
     found = {name: changed[name] for name in ranked[:ROWS_LISTED]}
@@ -203,18 +202,30 @@ def list_changes(rows: Mapping[str, int]) -> dict[str, int]:
 
 
 def rows_diff(approved: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
-    """Where more rows come or go than was approved, beyond the tolerance, in words."""
-    compared = {name: (count, now.get(name, 0)) for name, count in approved.items() if name != OTHER_TABLES}
-    others = {name: count for name, count in now.items() if name not in compared}
+    """Where more rows come or go than was approved, beyond the tolerance, in words.
+
+    Args:
+        approved: as `list_changes` gave it.
+        now: the change of every table, none added up: which ones were the largest may differ by then.
+    """
+    named = {name: count for name, count in approved.items() if name != OTHER_TABLES}
+    compared = {name: (count, now.get(name, 0)) for name, count in named.items()}
+    others = {name: count for name, count in now.items() if name not in named}
     if OTHER_TABLES in approved:
         compared["other tables"] = (approved[OTHER_TABLES], sum(others.values()))
-    else:
-        compared |= {name or "other tables": (0, count) for name, count in others.items()}
+        # each of them changed by no more than those that were named: a loss can't hide behind another one's gain
+        most = min(map(abs, named.values()), default=0)
+        others = {name: count for name, count in others.items() if abs(count) > most + _tolerance(most)}
+    compared |= {name: (0, count) for name, count in others.items()}
     return [
         f"rows of {name}: approved was a change by {was:+,}, here it is {is_:+,}"
         for name, (was, is_) in compared.items()
-        if abs(is_ - was) > (max(ROWS_FLOOR, ROWS_SHARE * abs(was)) if was else 0)
+        if abs(is_ - was) > (_tolerance(was) if was else 0)
     ]
+
+
+def _tolerance(was: int) -> float:
+    return max(ROWS_FLOOR, ROWS_SHARE * abs(was))
 
 
 def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:

@@ -12,13 +12,14 @@ from ci_migrate.approval.payload import (
     ROWS_LISTED,
     ApprovalPayload,
     Facts,
+    count_changes,
     decode_payload,
     files_digest,
     list_changes,
     payload_diff,
     rows_diff,
 )
-from ci_migrate.model import Identity, Purpose
+from ci_migrate.model import Identity, Purpose, TableContent, TableEvidence
 
 MOMENT = datetime(2026, 11, 29, 12, tzinfo=UTC)
 PAYLOAD = ApprovalPayload(
@@ -66,6 +67,30 @@ def test_very_many_tables_are_added_up_and_the_largest_named() -> None:
     assert found[OTHER_TABLES] == sum(n - 50 for n in range(100)) - sum(
         count for name, count in found.items() if name != OTHER_TABLES
     )
+
+
+def measured(changes: dict[str, int]) -> dict[str, int]:
+    none = TableContent(rows=0)
+    tables = {n: TableEvidence(before=none, after=TableContent(rows=count)) for n, count in changes.items()}
+    return count_changes(tables)
+
+
+def test_which_tables_change_most_may_differ_where_very_many_do() -> None:
+    approved = list_changes(measured({f"t{n:02}": 100 + n for n in range(60)}))
+    now = measured({f"t{n:02}": 100 + n + (-1 if n % 2 else 9) for n in range(60)})
+    assert list_changes(now).keys() != approved.keys()
+    assert rows_diff(approved, now) == []
+
+
+def test_a_loss_does_not_hide_behind_a_gain_among_the_tables_that_are_not_named() -> None:
+    before = {f"t{n:02}": 100 + n for n in range(60)}
+    found = rows_diff(
+        list_changes(before), {**before, "t00": before["t00"] - 5000, "t01": before["t01"] + 5000}
+    )
+    assert found == [
+        "rows of t00: approved was a change by +0, here it is -4,900",
+        "rows of t01: approved was a change by +0, here it is +5,101",
+    ]
 
 
 def test_a_signed_run_that_would_lose_more_rows_than_was_shown_stops(alembic_project, tmp_path) -> None:
