@@ -63,12 +63,12 @@ def mend(context: RepairContext) -> Repaired:
     undone = f"what was added is dropped ({', '.join(names[:5])}{' and more' if len(names) > 5 else ''})"
     if not added.commit_point:
         return Repaired(
-            state=TargetState.AS_BEFORE, words=f"{undone[0].upper()}{undone[1:]}; nothing else was touched."
+            state=TargetState.AS_BEFORE, words=f"{undone[0].upper()}{undone[1:]}; nothing else was dropped."
         )
     at = show_heads(context.heads_at(added.commit_point))
     return Repaired(
         state=TargetState.KEPT_PREFIX,
-        words=f"The target is at {at}, with the schema of the dry run there: {undone}; nothing else was touched.",
+        words=f"The target is at {at}, with the schema of the dry run there: {undone}; nothing else was dropped.",
         proof=AS_REHEARSED,
         goes_on=context.run.settings.on_failure == "back",
     )

@@ -122,10 +122,7 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
     left = _left_by_last_run(run)
-    acknowledged = any(
-        a.fits(CHANGED_OUTSIDE, None) and not a.over(now().date()) for a in of_settings(run.settings.allow)
-    )
-    if not lost and (left is None or acknowledged):
+    if not lost and (left is None or _is_acknowledged(run)):
         return tables
     what = f"{plan.identity.place} has {plural(tables, 'table')} and no version row"
     if not tables:
