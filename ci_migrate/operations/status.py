@@ -1,6 +1,6 @@
 """Where a target is: what `status`, `history` and `verify` tell. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -86,7 +86,7 @@ def status(run: Run) -> Status:
     objection = find_objection(run.database, run.ledger, target) if unfinished is None else None
     trouble = objection or trouble
     if trouble:
-        commands = tuple(NextCommand(command=line) for line in trouble.hint.splitlines())
+        commands = tuple(_commands_of(trouble.hint))
     elif unfinished is None:
         commands = _advise(plan, outside)
     return Status(
@@ -190,6 +190,17 @@ def find_holder(run: Run) -> str:
         return error.what
     except CiMigrateError:
         return ""
+
+
+def _commands_of(hint: str) -> Iterator[NextCommand]:
+    """The lines of a hint; one that is a comment says what the next one is for."""
+    why = ""
+    for line in hint.splitlines():
+        if line.startswith("# "):
+            why = line.removeprefix("# ")
+        else:
+            yield NextCommand(command=line, why=why)
+            why = ""
 
 
 def _advise(plan: Plan, outside: Sequence[str]) -> tuple[NextCommand, ...]:

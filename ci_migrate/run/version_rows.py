@@ -134,7 +134,7 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     raise RefusedError(
         f"{what}, but its schema is the one of {' + '.join(lost)}, as an earlier run measured it: "
         "its version rows were lost.",
-        hint="; ".join(stamps),
+        hint="\n".join(stamps),
     )
 
 
@@ -168,13 +168,15 @@ def _lost(run: Run, what: str, left: RunRecord | None, full: Backup | None) -> R
         heads = show_heads([c.to_heads for c in left.plan.contexts])
         what += f", but run {left.run_id} of {left.started:%Y-%m-%d %H:%M} UTC left it at {heads}"
     allow = ["--allow", f"{CHANGED_OUTSIDE}=it begins anew"]
-    meant = f"If it is meant to begin anew: {shlex.join(['ci-migrate', 'run', '--target', target, *allow])}"
+    meant = (
+        f"# where it is meant to begin anew\n{shlex.join(['ci-migrate', 'run', '--target', target, *allow])}"
+    )
     if full is None:
         return RefusedError(f"{what}. No backup holds its rows.", hint=meant)
     restore = shlex.join(["ci-migrate", "backup", "restore", full.backup_id, "--target", target])
     return RefusedError(
         f"{what}. The backup {full.backup_id} of {full.backup_time:%Y-%m-%d %H:%M} UTC holds rows.",
-        hint=f"{restore}   {meant}",
+        hint=f"{restore}\n{meant}",
     )
 
 

@@ -1,6 +1,8 @@
 """A database that has lost its history, or its rows as well, is refused in words; a backup of it is the way back."""
 
+import json
 import re
+import shlex
 
 import pytest
 from env_zoo import PLAIN, SYNC, new_zoo, url
@@ -42,6 +44,9 @@ def test_F108_an_emptied_database_is_refused(zoo):
         assert "is empty" in " ".join(done.text.split())
         assert "left it at r2" in " ".join(done.text.split())
     assert zoo.tables <= set()
+    found = json.loads(zoo.gate("status", "--json", code=1).out)["commands"]
+    assert [shlex.split(c["command"])[:2] for c in found] == [["ci-migrate", "backup"], ["ci-migrate", "run"]]
+    assert [c["why"] for c in found] == ["", "where it is meant to begin anew"]
     restored(zoo, done)
 
 
