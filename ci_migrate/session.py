@@ -114,7 +114,6 @@ def open_session(
         book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
         if book is not None:
             stack.enter_context(book)
-        if book is not None:
             _settle_restore(book, database, run_id, request, locked=lock is not None)
         if verb.writes or verb.removes:
             _refuse_by_mark(database, book, settings, verb)

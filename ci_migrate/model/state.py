@@ -43,9 +43,6 @@ class NextCommand(Frozen, frozen=True, kw_only=True):
     command: str
     why: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.command}   ({self.why})" if self.why else self.command
-
 
 class Diagnosis(Frozen, frozen=True, kw_only=True):
     """How far a migration got, told from journal, version rows and fingerprint."""
@@ -100,7 +97,7 @@ class State(Frozen, frozen=True, kw_only=True):
 
 
 def describe_proof(proof: Comparison) -> str:
-    """What of a state was compared and is equal, and what was not: `heads and schema are equal; rows not compared`."""
+    """What of a state was compared and is equal, and what was not: `heads and schema compared and equal`."""
     parts = [f"{_listed(proof.compared)} compared and equal"] if proof.compared else []
     if proof.not_compared:
         parts.append(f"not compared: {'; '.join(proof.not_compared)}")

@@ -1,4 +1,4 @@
-"""MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by the dump tools, restores by RENAME TABLE."""
+"""MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by SQL of our own, restores by RENAME TABLE."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
