@@ -18,12 +18,21 @@ from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Diagnosis, Outcome, Purpose, Report, RunRecord, StageResult, TargetState, now
+from ci_migrate.model import (
+    Diagnosis,
+    Outcome,
+    Purpose,
+    Report,
+    RunRecord,
+    StageResult,
+    TargetState,
+    as_hint,
+    now,
+)
 from ci_migrate.pipeline import WRITING, Interrupted, execute
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.choice import explain_none, find_fitting, is_permitted, list_next_commands
 from ci_migrate.repairs.context import RepairContext
-from ci_migrate.reports.story import command_lines
 from ci_migrate.run.authorization import (
     UnfinishedError,
     admit,
@@ -151,7 +160,7 @@ class UnfinishedRunError(DirtyError):
         super().__init__(
             f"Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC did not end: {diagnosis.words}.",
             state=f"The target is left as it is ({diagnosis.found}).",
-            hint="\n".join(command_lines(diagnosis.commands)),
+            hint=as_hint(*diagnosis.commands),
         )
         self.diagnosis = diagnosis
 

@@ -25,12 +25,12 @@ from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Launch, Workers
-from ci_migrate.model import Direction, StageResult
+from ci_migrate.model import Direction, NextCommand, StageResult, as_hint
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
 from ci_migrate.run.begun_restore import settle_restore
 from ci_migrate.run.identity import refuse_other_reader
-from ci_migrate.run.mark import is_marked, refuse_by_mark
+from ci_migrate.run.mark import is_marked, protect_too, refuse_by_mark
 from ci_migrate.run.programs import refuse_programs
 from ci_migrate.run.run import Run, narrow
 from ci_migrate.settings.secrets import register_url
@@ -121,7 +121,7 @@ def open_session(
             refuse_other_reader(database, reader, book)
         if verb.locks or verb.removes:
             _refuse_hidden_protection(url, settings)
-            _refuse_protected_members(database, book)
+            _refuse_protected_members(database, book, settings.target)
         found = protection.read(book)
         if guarded and not settings.production and found.protected:
             refuse_programs(settings)
@@ -339,11 +339,16 @@ def _refuse_hidden_protection(url: URL, settings: Settings) -> None:
             raise RefusedError(
                 f"The ledger beside the target ({book.place}) says that it is protected; "
                 f"state ({settings.sources['state']}) names another one.",
-                hint="Take `state` out of the settings, or first: ci-migrate unprotect",
+                hint=as_hint(
+                    NextCommand(
+                        command=f"ci-migrate unprotect --target {settings.target}",
+                        why="first, while `state` is taken out of the settings",
+                    )
+                ),
             )
 
 
-def _refuse_protected_members(database: Database, book: Ledger | None) -> None:
+def _refuse_protected_members(database: Database, book: Ledger | None, target: str) -> None:
     """Raise RefusedError where one of `databases` is protected by a ledger of its own, and the target is not.
 
     The repository's author writes `databases`: a protected one must not be reached by way of a target that is free.
@@ -358,7 +363,7 @@ def _refuse_protected_members(database: Database, book: Ledger | None) -> None:
             if protection.read(beside).protected:
                 raise RefusedError(
                     f"databases.{name} ({member.identity().place}) is protected, and this target is not.",
-                    hint="Protect this target too: ci-migrate protect (docs/databases.md)",
+                    hint=protect_too(target),
                 )
 
 

@@ -9,10 +9,10 @@ import click
 import commands_page
 import report_page
 import yaml
+from pasted import parse
 
 from ci_migrate import checks
 from ci_migrate.approval.payload import ApprovalPayload
-from ci_migrate.cli import cli
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.plugins import hookspecs
 from ci_migrate.settings.keys import KEYS
@@ -135,19 +135,6 @@ def shown_commands(text: str) -> list[str]:
         r"""(?m)(?:^\s*(?:\$ )?|\$\(|["'])ci-migrate ([a-z-](?:'[^']*'|"[^"]*"|[^|>;&)#\n`"'])*)""", blocks
     )
     return [*in_blocks, *re.findall(r"`ci-migrate ([a-z-][^`|]*)`", text)]
-
-
-def parse(words: list[str]) -> None:
-    """As the command line does, without running anything."""
-    command: click.Command = cli
-    context = cli.make_context("ci-migrate", words)
-    while isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]
-        if not rest:
-            return
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None
-        command, context = found, found.make_context(name, rest, parent=context)
 
 
 def test_each_command_that_a_page_shows_is_one() -> None:

@@ -65,7 +65,9 @@ from ci_migrate.model.state import (
     Progress,
     State,
     TargetState,
-    describe_proof,
+    as_hint,
+    command_lines,
+    read_commands,
 )
 
 __all__ = [
@@ -120,13 +122,15 @@ __all__ = [
     "TokenRecord",
     "VersionTable",
     "WayBack",
+    "as_hint",
     "canonical_json",
+    "command_lines",
     "decode_approvable",
     "decode_foreign",
     "delta",
-    "describe_proof",
     "names_of",
     "now",
+    "read_commands",
     "repair_subject",
     "same_change",
     "schema_changes",

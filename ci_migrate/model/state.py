@@ -1,5 +1,6 @@
 """What state a target is in, in one value: terminal, reports, `status`, `repair` and HTTP take their words from it."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -42,6 +43,27 @@ class NextCommand(Frozen, frozen=True, kw_only=True):
 
     command: str
     why: str = ""
+
+
+def command_lines(commands: Sequence[NextCommand]) -> tuple[str, ...]:
+    """For a shell: each command on a line of its own that can be pasted, below what it does."""
+    return tuple(line for c in commands for line in ((f"# {c.why}",) if c.why else ()) + (c.command,))
+
+
+def as_hint(*commands: NextCommand) -> str:
+    """The hint of an error, of which each line can be pasted; `read_commands` reads it again."""
+    return "\n".join(command_lines(commands))
+
+
+def read_commands(lines: Iterable[str]) -> Iterator[NextCommand]:
+    """The commands of lines as `command_lines` writes them."""
+    why = ""
+    for line in lines:
+        if line.startswith("# "):
+            why = line.removeprefix("# ")
+        else:
+            yield NextCommand(command=line, why=why)
+            why = ""
 
 
 class Diagnosis(Frozen, frozen=True, kw_only=True):

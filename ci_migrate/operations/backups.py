@@ -20,12 +20,14 @@ from ci_migrate.model import (
     BackupStatus,
     Direction,
     Identity,
+    NextCommand,
     Plan,
     PlannedContext,
     Purpose,
     Removal,
     Restoration,
     TargetState,
+    as_hint,
     sha256_hex,
 )
 from ci_migrate.operations.status import current_plan, proven_backups
@@ -257,8 +259,14 @@ def _refuse_other_owner(run: Run, backup: Backup) -> None:
     whose = backup.identity.place if backup.identity is not None else f"target {backup.target}"
     raise RefusedError(
         f"{backup.backup_id} is a backup of {whose} (target {backup.target}), not of target {run.settings.target}.",
-        hint="ci-migrate backup list   (or, to put the other database's data in its place: "
-        f"ci-migrate backup restore {backup.backup_id} --target {run.settings.target} --from-other-database)",
+        hint=as_hint(
+            NextCommand(command=f"ci-migrate backup list --target {run.settings.target}"),
+            NextCommand(
+                command=f"ci-migrate backup restore {backup.backup_id} --target {run.settings.target} "
+                "--from-other-database",
+                why="or, to put the other database's data in its place",
+            ),
+        ),
     )
 
 
@@ -408,7 +416,13 @@ def _safety_backup(run: Run, backup: Backup) -> Backup:
     except CiMigrateError as error:
         raise BackupError(
             f"What is there now can't be backed up: {error.what}",
-            hint=f"If it may be lost: ci-migrate backup restore {backup.backup_id} --no-safety-backup",
+            hint=as_hint(
+                NextCommand(
+                    command=f"ci-migrate backup restore {backup.backup_id} --target {run.settings.target} "
+                    "--no-safety-backup",
+                    why="where what is there now may be lost",
+                )
+            ),
         ) from error
 
 

@@ -1,5 +1,6 @@
 """`check --since REF`: what a branch adds to the history, by git alone; no database is reached, env.py is not run."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ci_migrate.model import (
     Direction,
     Finding,
     Identity,
+    NextCommand,
     Outcome,
     PlannedContext,
     Report,
@@ -26,6 +28,7 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
     VersionTable,
+    as_hint,
     now,
 )
 from ci_migrate.plugins import manager as plugins
@@ -129,7 +132,12 @@ def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: s
     except ToolError as error:
         raise UsageError(
             f"--since {ref}: git knows no commit that it and this branch have in common.",
-            hint=f"git fetch origin {ref.removeprefix('origin/')}   (in CI fetch the whole history: fetch-depth: 0)",
+            hint=as_hint(
+                NextCommand(
+                    command=f"git fetch origin {shlex.quote(ref.removeprefix('origin/'))}",
+                    why="in CI fetch the whole history: fetch-depth: 0",
+                )
+            ),
         ) from error
     files = {r.id: Path(r.file).resolve() for r in revisions}
     names = {i: f.relative_to(root).as_posix() for i, f in files.items() if f.is_relative_to(root)}

@@ -1,5 +1,6 @@
 """Going back to a revision by the backup that was taken there: which one, what is lost, and the restore itself."""
 
+import shlex
 from collections.abc import Callable
 
 import msgspec
@@ -10,12 +11,14 @@ from ci_migrate.gate import explain_unfinished
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Backup,
+    NextCommand,
     Outcome,
     Plan,
     Purpose,
     Report,
     StageResult,
     TargetState,
+    as_hint,
     now,
 )
 from ci_migrate.operations.backups import (
@@ -98,8 +101,14 @@ def _backup(run: Run, planned: Plan, *, sound: bool) -> Backup:
     if backup is None:
         raise RefusedError(
             f"No whole backup of target {target} was taken at {run.destination}.",
-            hint=f"ci-migrate rollback --to {run.destination} --by downgrade --target {target}"
-            "   (or see: ci-migrate backup list)",
+            hint=as_hint(
+                NextCommand(
+                    command=f"ci-migrate rollback --to {shlex.quote(run.destination)} --by downgrade --target {target}"
+                ),
+                NextCommand(
+                    command=f"ci-migrate backup list --target {target}", why="or see which backups there are"
+                ),
+            ),
         )
     return backup
 

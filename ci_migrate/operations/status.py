@@ -1,6 +1,6 @@
 """Where a target is: what `status`, `history` and `verify` tell. Reads only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from ci_migrate.model import (
     Plan,
     RunRecord,
     now,
+    read_commands,
 )
 from ci_migrate.repairs.choice import list_next_commands
 from ci_migrate.repairs.context import RepairContext
@@ -78,7 +79,10 @@ def status(run: Run) -> Status:
             running = find_holder(run)
             context = RepairContext.of(*resume_run(run, unfinished))
             diagnosis = context.diagnosis
-            commands = () if running else list_next_commands(context)
+            again = NextCommand(
+                command=f"ci-migrate status --target {target}", why="wait for its end, then look again"
+            )
+            commands = (again,) if running else list_next_commands(context)
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)
@@ -86,7 +90,7 @@ def status(run: Run) -> Status:
     objection = find_objection(run.database, run.ledger, target) if unfinished is None else None
     trouble = objection or trouble
     if trouble:
-        commands = tuple(_commands_of(trouble.hint))
+        commands = tuple(read_commands(trouble.hint.splitlines()))
     elif unfinished is None:
         commands = _advise(plan, outside)
     return Status(
@@ -190,17 +194,6 @@ def find_holder(run: Run) -> str:
         return error.what
     except CiMigrateError:
         return ""
-
-
-def _commands_of(hint: str) -> Iterator[NextCommand]:
-    """The lines of a hint; one that is a comment says what the next one is for."""
-    why = ""
-    for line in hint.splitlines():
-        if line.startswith("# "):
-            why = line.removeprefix("# ")
-        else:
-            yield NextCommand(command=line, why=why)
-            why = ""
 
 
 def _advise(plan: Plan, outside: Sequence[str]) -> tuple[NextCommand, ...]:

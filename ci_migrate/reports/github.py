@@ -33,9 +33,7 @@ def annotations(report: Report, prefix: str = "") -> list[str]:
         revision = story.failing_revision(report)
         title = f"{bad.stage} failed" + (f" in revision {revision.id}" if revision else "")
         told = [bad.message, one_line(story.failing_sql(report)), story.state_sentence(report)]
-        text = "\n".join(
-            dict.fromkeys(line for line in (*told, *story.command_lines(story.next_commands(report))) if line)
-        )
+        text = "\n".join(dict.fromkeys(line for line in (*told, *story.next_lines(report)) if line))
         found["error"].append(_command("error", title, text, bad.file, bad.line, prefix))
     for finding in report.findings:
         if bad is not None and finding.refuses and finding.message in bad.message:

@@ -58,7 +58,7 @@ class HtmlReporter:
             where=story.place(bad.file, bad.line) if bad else "",
             revision=story.failing_revision(report),
             sql=clean(story.failing_sql(report), SQL_LIMIT),
-            next_commands=story.command_lines(story.next_commands(report)),
+            next_commands=story.next_lines(report),
             stages=_stages(report),
             proofs=list(story.proofs(report)),
             evidence=evidence,

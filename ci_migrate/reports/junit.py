@@ -16,13 +16,12 @@ from ci_migrate.model import Finding, Outcome, Report, StageResult, Statement
 from ci_migrate.reports.clean import clean_report, one_line, plan_digest
 from ci_migrate.reports.located import in_repository
 from ci_migrate.reports.story import (
-    command_lines,
     failing_sql,
     finding_name,
     finding_weight,
     first_line,
     message_rest,
-    next_commands,
+    next_lines,
     place,
     state_sentence,
 )
@@ -94,7 +93,7 @@ def _stage_text(result: StageResult, report: Report) -> str:
     parts.append(result.details)
     if result.outcome is not Outcome.SKIPPED:
         parts += [result.diagnosis.words if result.diagnosis else "", state_sentence(report)]
-        parts.append("\n".join(command_lines(next_commands(report))))
+        parts.append("\n".join(next_lines(report)))
     return "\n\n".join(part for part in parts if part)
 
 

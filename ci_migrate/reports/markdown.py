@@ -164,7 +164,7 @@ def _findings(findings: Sequence[Finding], most: int) -> Iterator[str]:
 
 
 def _next(report: Report) -> Iterator[str]:
-    commands = story.command_lines(story.next_commands(report))
+    commands = story.next_lines(report)
     if commands:
         yield block("\n".join(one_line(command, 2000) for command in commands), "sh")
 

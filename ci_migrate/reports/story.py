@@ -1,7 +1,7 @@
 """What a person must be told about a run, in words, before any format. Expects a cleaned Report."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.model import (
@@ -17,6 +17,7 @@ from ci_migrate.model import (
     State,
     TableContent,
     TargetState,
+    command_lines,
 )
 from ci_migrate.reports.clean import one_line
 from ci_migrate.verbs import verb_of
@@ -196,9 +197,9 @@ def next_commands(report: Report) -> tuple[NextCommand, ...]:
     return tuple(one for one in commands if one.command not in said)
 
 
-def command_lines(commands: Sequence[NextCommand]) -> tuple[str, ...]:
-    """For a shell: each command on a line of its own that can be pasted, below what it does."""
-    return tuple(line for c in commands for line in ((f"# {c.why}",) if c.why else ()) + (c.command,))
+def next_lines(report: Report) -> tuple[str, ...]:
+    """`next_commands` for a shell, each on a line of its own below what it does."""
+    return command_lines(next_commands(report))
 
 
 def _allow_command(report: Report) -> tuple[NextCommand, ...]:

@@ -48,7 +48,7 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
     ):
         if block:
             lines += [Text(), *block]
-    commands = story.command_lines(story.next_commands(report))
+    commands = story.next_lines(report)
     if commands:
         lines += [Text(), Text("Next", "bold"), *(Text(f"  {one_line(c, 2000)}", "cyan") for c in commands)]
     for warning in report.warnings:
@@ -98,11 +98,21 @@ def _why(report: Report, width: int) -> list[Text]:
         lines += _wrap("  ", sql, width)
     if story.first_line(bad):
         lines += _wrap("  ", story.first_line(bad), width)
-    for line in story.message_rest(bad):
-        lines += _wrap("  ", line, width)
+    lines += _message_rest(bad, width)
     if report.diagnosis is not None and report.diagnosis.words:
         lines += _wrap("  Found: ", report.diagnosis.words, width)
     return lines
+
+
+def _message_rest(bad: StageResult, width: int) -> Iterator[Text]:
+    """What the stage said after its first line; a command there stays on one line, it will be pasted."""
+    explained = False
+    for line in story.message_rest(bad):
+        if explained or line.startswith(("# ", "ci-migrate ")):
+            yield Text(f"  {one_line(line, 2000)}", "cyan")
+        else:
+            yield from _wrap("  ", line, width)
+        explained = line.startswith("# ")
 
 
 def _pending(report: Report, width: int, digest: str) -> list[Text]:

@@ -14,7 +14,7 @@ from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Frozen
+from ci_migrate.model import Frozen, NextCommand, as_hint
 
 FACTS = ("system_identifier", "oid", "server", "database", "file", "inode")
 """What tells a database from a copy of it; of those, the ones that its engine has."""
@@ -73,13 +73,19 @@ def find_objection(
         elif is_copy(member, mark):
             return _copied(_label(name, member), mark, target)
         elif not name:
-            return _elsewhere(_label(name, member), mark, ledger)
+            return _elsewhere(_label(name, member), mark, ledger, target)
         elif not protected:  # a member may be a target of its own, if this one is protected as well
             return RefusedError(
                 f"{_label(name, member)} is protected, and this target is not.",
-                hint="Protect this target too: ci-migrate protect (docs/databases.md)",
+                hint=protect_too(target),
             )
     return None
+
+
+def protect_too(target: str) -> str:
+    """The hint where a database is protected and the target that it is one of is not."""
+    command = f"ci-migrate protect --target {target}"
+    return as_hint(NextCommand(command=command, why="protects this target too (docs/databases.md)"))
 
 
 def refuse_by_mark(
@@ -180,17 +186,27 @@ def _copied(place: str, mark: Mark, target: str) -> RefusedError:
     origin = mark.facts.get("file") or mark.facts.get("database", "another database")
     return RefusedError(
         f"{place} is a copy of {origin}, which is protected (its ledger: {mark.place}).",
-        hint=f"If the copy may be migrated without approval: ci-migrate unprotect --copy --target {target}",
+        hint=as_hint(
+            NextCommand(
+                command=f"ci-migrate unprotect --copy --target {target}",
+                why="where the copy may be migrated without approval",
+            )
+        ),
     )
 
 
-def _elsewhere(place: str, mark: Mark, ledger: Ledger | None) -> RefusedError:
+def _elsewhere(place: str, mark: Mark, ledger: Ledger | None, target: str) -> RefusedError:
     found = (
         f"the ledger that was found is another one ({ledger.place})" if ledger else "that was not found here"
     )
     return RefusedError(
         f"{place} is protected, and its ledger is {mark.place}: {found}.",
-        hint='Write the target\'s url as it was when it was protected, or name its ledger: state = "URL".',
+        hint=as_hint(
+            NextCommand(
+                command=f"ci-migrate status --target {target}",
+                why='once the target\'s url is as it was when it was protected, or state = "URL" names its ledger',
+            )
+        ),
     )
 
 

@@ -14,11 +14,13 @@ from ci_migrate.model import (
     Direction,
     Evidence,
     Fingerprint,
+    NextCommand,
     ObjectKind,
     Plan,
     Revision,
     RunRecord,
     TargetState,
+    as_hint,
     delta,
     names_of,
     now,
@@ -56,20 +58,33 @@ def explain_trouble(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
     told = f" Its schema is the one of {' + '.join(fits[0])}." if fits and fits[0] else ""
     if fits and fits[0]:
         proposed = fits[0][0]
-    stamp = shlex.join(stamp_command(run, proposed, purge=True))
-    hint = f"If its schema is that of {proposed}: {stamp}" if not told else stamp
+    why = "" if told else f"where its schema is that of {proposed}"
+    ways = [_stamp(run, proposed, why)]
     if len(set(trouble.rows)) > 2 or (trouble.kind == "twice" and len(set(trouble.rows)) > 1):
-        hint = "Rows of other branches stand beside it: " + _delete(trouble)
+        ways = [NextCommand(command=_delete(trouble), why="by SQL: rows of other branches stand beside it")]
     elif trouble.kind == "covered":
-        hint += f"   or: {_delete(trouble)}"
-    return RefusedError(f"{place} has {trouble.words}.{told}", hint=hint)
+        ways.append(NextCommand(command=_delete(trouble), why="or by SQL"))
+    return RefusedError(f"{place} has {trouble.words}.{told}", hint=as_hint(*ways))
+
+
+def _stamp(run: Run, revision: str, why: str) -> NextCommand:
+    return NextCommand(command=shlex.join(stamp_command(run, revision, purge=True)), why=why)
+
+
+def _restore(run: Run, backup: Backup, why: str = "") -> NextCommand:
+    words = ["ci-migrate", "backup", "restore", backup.backup_id, "--target", run.settings.target]
+    return NextCommand(command=shlex.join(words), why=why)
+
+
+def _look_again(run: Run, why: str) -> NextCommand:
+    return NextCommand(command=shlex.join(["ci-migrate", "status", "--target", run.settings.target]), why=why)
 
 
 def _delete(trouble: RowTrouble) -> str:
     """Plain SQL for one row; a row that stands there twice can only go as a whole."""
     row = trouble.row.replace("'", "''")
-    sql = f"DELETE FROM {trouble.table} WHERE version_num = '{row}'"
-    return f"{sql}; INSERT INTO {trouble.table} VALUES ('{row}')" if trouble.kind == "twice" else sql
+    sql = f"DELETE FROM {trouble.table} WHERE version_num = '{row}';"
+    return f"{sql} INSERT INTO {trouble.table} VALUES ('{row}');" if trouble.kind == "twice" else sql
 
 
 def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
@@ -81,32 +96,32 @@ def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
         proposed = min(known)
         return RefusedError(
             f"{what} Its schema is the one of {proposed}, as an earlier run measured it.",
-            hint=shlex.join(stamp_command(run, proposed, purge=True)),
+            hint=_stamp(run, proposed, "").command,
         )
     renamed = run.destination if run.direction is Direction.STAMP else "REVISION"
-    stamp = shlex.join(stamp_command(run, renamed, purge=True))
     if applied is None:
         held = _backups(run, trouble.row)
         kept = f" The backup {held[-1].backup_id} was taken there." if held else ""
         return RefusedError(
             f"{what} No run of ci-migrate applied it.{kept}",
-            hint=f"Check out the branch that has it. If it was only renamed or squashed into one that is here: {stamp}",
+            hint=as_hint(
+                _look_again(run, "once the branch that has it is checked out"),
+                _stamp(run, renamed, "or, where it was only renamed or squashed into one that is here"),
+            ),
         )
     record, script = applied
     back = _backup_before(run, record)
-    hint = f"Check out the branch that has {script.file}."
+    ways = [_look_again(run, f"once the branch that has {script.file} is checked out")]
     if back is not None:
-        restore = ["ci-migrate", "backup", "restore", back.backup_id, "--target", run.settings.target]
-        hint += (
-            f" Or back to {back.revision or 'base'}, losing what was written since "
-            f"{back.backup_time:%Y-%m-%d %H:%M} UTC: {shlex.join(restore)}"
-        )
+        since = f"{back.backup_time:%Y-%m-%d %H:%M} UTC"
+        loses = f"or back to {back.revision or 'base'}, losing what was written since {since}"
+        ways.append(_restore(run, back, loses))
     elif run.direction is Direction.STAMP:
-        hint += f" If its changes are those of {renamed}: {stamp}"
+        ways.append(_stamp(run, renamed, f"or, where its changes are those of {renamed}"))
     return RefusedError(
         f"{what} Run {record.run_id} of {record.started:%Y-%m-%d %H:%M} UTC applied it from {script.file} "
         f"(sha256 {script.sha256[:12]}).",
-        hint=hint,
+        hint=as_hint(*ways),
     )
 
 
@@ -163,20 +178,17 @@ def _newest_with_rows(run: Run) -> Backup | None:
 
 def _lost(run: Run, what: str, left: RunRecord | None, full: Backup | None) -> RefusedError:
     """A database that has lost its history, or its rows as well."""
-    target = run.settings.target
     if left is not None and left.plan is not None:
         heads = show_heads([c.to_heads for c in left.plan.contexts])
         what += f", but run {left.run_id} of {left.started:%Y-%m-%d %H:%M} UTC left it at {heads}"
     allow = ["--allow", f"{CHANGED_OUTSIDE}=it begins anew"]
-    meant = (
-        f"# where it is meant to begin anew\n{shlex.join(['ci-migrate', 'run', '--target', target, *allow])}"
-    )
+    again = shlex.join(["ci-migrate", "run", "--target", run.settings.target, *allow])
+    meant = NextCommand(command=again, why="where it is meant to begin anew")
     if full is None:
-        return RefusedError(f"{what}. No backup holds its rows.", hint=meant)
-    restore = shlex.join(["ci-migrate", "backup", "restore", full.backup_id, "--target", target])
+        return RefusedError(f"{what}. No backup holds its rows.", hint=as_hint(meant))
     return RefusedError(
         f"{what}. The backup {full.backup_id} of {full.backup_time:%Y-%m-%d %H:%M} UTC holds rows.",
-        hint=f"{restore}\n{meant}",
+        hint=as_hint(_restore(run, full), meant),
     )
 
 

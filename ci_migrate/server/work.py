@@ -23,7 +23,17 @@ from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, Direction, Frozen, Outcome, Report, RunRecord, StageResult, TargetState
+from ci_migrate.model import (
+    Backup,
+    Direction,
+    Frozen,
+    Outcome,
+    Report,
+    RunRecord,
+    StageResult,
+    TargetState,
+    command_lines,
+)
 from ci_migrate.operations.backups import (
     Restoring,
     create_backup,
@@ -34,7 +44,7 @@ from ci_migrate.operations.backups import (
 from ci_migrate.operations.status import status, verify
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report, clean_value, plan_digest
-from ci_migrate.reports.story import command_lines, heads, next_commands, plural, state_sentence
+from ci_migrate.reports.story import heads, next_lines, plural, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
@@ -239,7 +249,7 @@ def _message(report: Report) -> str:
     plan, bad = report.plan, report.first_bad
     if report.exit_code is not ExitCode.OK:
         said = bad.message if bad is not None else "Interrupted."
-        return "\n".join(dict.fromkeys((said, state_sentence(report), *command_lines(next_commands(report)))))
+        return "\n".join(dict.fromkeys((said, state_sentence(report), *next_lines(report))))
     if plan is None or plan.changes_nothing:
         return f"Nothing to migrate. {state_sentence(report)}"
     if not verb_of(report.command).writes:
@@ -265,7 +275,7 @@ def _repair(bench: JobContext) -> Answer:
     )
     report = gate.repair(bench.settings, request, bench.interrupt, only_show=work.dry_run)
     result = report.results[-1]
-    body = {**body_of(report), "message": "\n".join((result.message, *command_lines(next_commands(report))))}
+    body = {**body_of(report), "message": "\n".join((result.message, *next_lines(report)))}
     return Answer(exit_code=int(report.exit_code), body={**body, "dryRun": work.dry_run})
 
 

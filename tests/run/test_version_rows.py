@@ -4,6 +4,7 @@ import re
 import shlex
 
 from alembic_project import AlembicProject
+from pasted import checked
 
 from ci_migrate.gate import run
 from ci_migrate.model import Direction, Report
@@ -25,6 +26,7 @@ def refused(report: Report) -> str:
     assert [r.stage for r in report.results if r.outcome != "skipped"] == ["check"], "before any backup"
     message = report.result("check").message
     assert "Traceback" not in message
+    assert checked(message.splitlines()[1:]), "what follows the first line can be pasted"
     return message
 
 
