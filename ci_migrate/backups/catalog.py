@@ -31,6 +31,7 @@ from ci_migrate.model import (
     VersionTable,
     decode_foreign,
     now,
+    plural,
 )
 from ci_migrate.tempdirs import private_folder
 
@@ -167,13 +168,12 @@ class Catalog:
 
     def _describe(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
         tables = tuple(sorted(dumped.row_counts))
-        plural = "" if len(tables) == 1 else "s"
         encrypted = bool(self.encryption.recipients)
         return Backup(
             backup_id="",
             backup_path="",
             backup_time=now(),
-            description=f"{len(tables)} table{plural}" if description is None else description,
+            description=plural(len(tables), "table") if description is None else description,
             dialect=identity.dialect,
             engine_version=dumped.engine_version,
             tool_version=dumped.tool_version,

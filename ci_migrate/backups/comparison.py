@@ -5,10 +5,17 @@ from types import MappingProxyType
 
 from ci_migrate.databases.base import Database, KnowsLacks, KnowsSequences
 from ci_migrate.databases.digests import OVER, TakesSamples
-from ci_migrate.model import Backup, Comparison, Fingerprint, TableContent, VersionTable
-
-SEVERAL = 5
-"""Names that are listed at most before the rest is counted."""
+from ci_migrate.model import (
+    Backup,
+    Comparison,
+    Fingerprint,
+    TableContent,
+    VersionTable,
+    list_some,
+    name_some,
+    plural,
+    show_heads,
+)
 
 UNSEEN = "the session that reads the copy does not see all of it"
 
@@ -82,8 +89,8 @@ def compare_contents(
     if wrong:
         return Comparison(wrong=tuple(wrong))
     compared = (
-        f"rows of {_plural(len(same), 'table')} by digest" if same else "",
-        f"row counts of {_plural(len(rest), 'table')}" if rest else "",
+        f"rows of {plural(len(same), 'table')} by digest" if same else "",
+        f"row counts of {plural(len(rest), 'table')}" if rest else "",
         *(_describe_sample(backup, name) for name in seen),
     )
     return Comparison(
@@ -102,7 +109,7 @@ def _compare_sequences(copy: Database, backup: Backup) -> Comparison:
         if found.get(name, at) != at
     )
     there = len(backup.sequences.keys() & found.keys())
-    return Comparison(compared=() if wrong else (f"{_plural(there, 'sequence')}",), wrong=wrong)
+    return Comparison(compared=() if wrong else (f"{plural(there, 'sequence')}",), wrong=wrong)
 
 
 def _describe_sample(backup: Backup, name: str) -> str:
@@ -122,12 +129,7 @@ def _describe_not_digested(
     by_reason: dict[str, list[str]] = {}
     for name, why in {**reasons, **unseen}.items():
         by_reason.setdefault(why, []).append(name)
-    return tuple(f"{_several(names)}: {why}" for why, names in by_reason.items())
-
-
-def _several(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SEVERAL} more" if len(names) > SEVERAL else ""
-    return f"{', '.join(names[:SEVERAL])}{more}"
+    return tuple(f"{name_some(names)}: {why}" for why, names in by_reason.items())
 
 
 def _how_content(name: str, then: TableContent, now: TableContent) -> str:
@@ -138,7 +140,7 @@ def _how_content(name: str, then: TableContent, now: TableContent) -> str:
         n for n in then.columns.keys() | now.columns.keys() if then.columns.get(n) != now.columns.get(n)
     )
     if columns:
-        return f"table {name} has other values in {_several(columns)}"
+        return f"table {name} has other values in {name_some(columns)}"
     return f"table {name} has the same values in other rows" if now.digest != then.digest else ""
 
 
@@ -148,10 +150,7 @@ def _how_rows(name: str, then: int, now: int | None) -> str:
 
 def describe_wrong(comparison: Comparison) -> str:
     """What differs and should not, in one line; "" where nothing does."""
-    if not comparison.wrong:
-        return ""
-    more = len(comparison.wrong) - SEVERAL
-    return "; ".join(comparison.wrong[:SEVERAL]) + (f"; and {more} more" if more > 0 else "")
+    return list_some(comparison.wrong)
 
 
 def _compare_schema(copy: Database, backup: Backup, expected: Fingerprint | None) -> Comparison:
@@ -174,7 +173,7 @@ def _compare_schema(copy: Database, backup: Backup, expected: Fingerprint | None
     exceptions = tuple(f"{how}: {rightly[name]}" for name, how in different.items() if name in rightly)
     same = len(names) - len(different) - len(reworded)
     return Comparison(
-        compared=() if wrong else (f"schema ({_plural(same, 'object')})",),
+        compared=() if wrong else (f"schema ({plural(same, 'object')})",),
         wrong=wrong,
         exceptions=exceptions,
         not_compared=_describe_reworded(reworded),
@@ -184,7 +183,7 @@ def _compare_schema(copy: Database, backup: Backup, expected: Fingerprint | None
 def _describe_reworded(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
-    return (f"definitions that the engine writes differently after a restore: {_several(names)}",)
+    return (f"definitions that the engine writes differently after a restore: {name_some(names)}",)
 
 
 def _how(name: str, recorded: dict[str, str], found: dict[str, str]) -> str:
@@ -197,12 +196,4 @@ def _compare_heads(copy: Database, backup: Backup, version_tables: Sequence[Vers
     heads = copy.heads(version_tables)
     if heads == backup.heads:
         return Comparison(compared=("heads",))
-    return Comparison(wrong=(f"it is at {_words(heads)} instead of {_words(backup.heads)}",))
-
-
-def _words(heads: Sequence[Sequence[str]]) -> str:
-    return ", ".join(" + ".join(h) or "base" for h in heads) or "base"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return Comparison(wrong=(f"it is at {show_heads(heads)} instead of {show_heads(backup.heads)}",))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Finding, Severity
+from ci_migrate.model import Finding, Severity, list_some
 
 SHOWN = 3
 
@@ -11,8 +11,7 @@ SHOWN = 3
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
     """A warning: whether the pending revisions fit what is there now, the dry run shows."""
     if facts.outside:
-        more = len(facts.outside) - SHOWN
-        words = "; ".join(facts.outside[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        words = list_some(facts.outside, SHOWN)
         yield check.finding(
             f"The target is not as run {facts.outside_since} left it: {words}. "
             f"All of it: ci-migrate verify --target {facts.plan.target}"

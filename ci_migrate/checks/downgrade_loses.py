@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.dropped_with_rows import columns_gone, tables_gone
 from ci_migrate.checks.rows_lost import rows_gone, values_gone
-from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement
+from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, list_some, plural
 
 SHOWN = 3
 
@@ -26,25 +26,20 @@ def find_losses(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
 
 def _losses(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, Statement | None]]:
     for table, rows, statement in tables_gone(facts, evidence):
-        yield f"table {table} with {_plural(rows, 'row')}", statement
+        yield f"table {table} with {plural(rows, 'row')}", statement
     for column, values, places, statement in columns_gone(evidence):
         if not places:
-            yield f"column {column} with {_plural(values, 'value')}", statement
+            yield f"column {column} with {plural(values, 'value')}", statement
     for table, before, after, statement in rows_gone(evidence):
-        yield f"{before - after:,} of {_plural(before, 'row')} of table {table}", statement
+        yield f"{before - after:,} of {plural(before, 'row')} of table {table}", statement
     for column, before, after, statement in values_gone(evidence):
-        yield f"{before - after:,} of {_plural(before, 'value')} of column {column}", statement
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        yield f"{before - after:,} of {plural(before, 'value')} of column {column}", statement
 
 
 def find_elsewhere(check: Check, facts: Facts) -> Iterator[Finding]:
     """Objects that are not as they were at that revision, by the commit points of the run that left it."""
     if facts.plan.direction is Direction.DOWNGRADE and facts.not_as_it_was:
-        more = len(facts.not_as_it_was) - SHOWN
-        words = "; ".join(facts.not_as_it_was[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        words = list_some(facts.not_as_it_was, SHOWN)
         yield check.finding(
             f"The downgrade does not lead back to the schema of {facts.plan.destination}: {words}."
         )

@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts
-from ci_migrate.model import Finding, Severity
-
-SHOWN = 5
+from ci_migrate.model import Finding, Severity, list_some
 
 
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
     """A warning: Alembic's compare does not see everything, and some of what it sees is meant."""
     if facts.drift:
-        more = len(facts.drift) - SHOWN
-        words = "; ".join(facts.drift[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        words = list_some(facts.drift)
         yield check.finding(
             f"Once all revisions ran, models and database differ: {words}. "
             "Write a revision for it (`alembic revision --autogenerate`), or leave it out by env.py's include_object."

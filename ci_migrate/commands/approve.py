@@ -14,9 +14,8 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Plan, Purpose, Restoration, RunRepair, Severity, now
+from ci_migrate.model import Plan, Purpose, Restoration, RunRepair, Severity, now, show_heads
 from ci_migrate.reports.story import NO_TABLE
-from ci_migrate.run.run import show_heads
 
 _DEFAULT_BACK = ("undo", "downgrade")
 _SHOWN = 20

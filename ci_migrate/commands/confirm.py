@@ -7,8 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import RefusedError
-from ci_migrate.model import Backup
-from ci_migrate.reports.story import plural
+from ci_migrate.model import Backup, plural
 from ci_migrate.run.run import Run
 
 Lost = dict[str, tuple[int | None, int | None]] | None

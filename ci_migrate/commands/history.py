@@ -8,9 +8,9 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
 from ci_migrate.commands.progress import say_aside
+from ci_migrate.model import show_heads
 from ci_migrate.reports.clean import one_line
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 

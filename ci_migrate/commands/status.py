@@ -8,10 +8,8 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
 from ci_migrate.commands.progress import say_aside
-from ci_migrate.model import command_lines
+from ci_migrate.model import command_lines, plural, show_heads
 from ci_migrate.operations.status import Status, status
-from ci_migrate.reports.story import plural
-from ci_migrate.run.run import show_heads
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 

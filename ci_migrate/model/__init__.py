@@ -69,6 +69,7 @@ from ci_migrate.model.state import (
     command_lines,
     read_commands,
 )
+from ci_migrate.model.words import list_some, name_some, plural, show_heads
 
 __all__ = [
     "Approvable",
@@ -128,13 +129,17 @@ __all__ = [
     "decode_approvable",
     "decode_foreign",
     "delta",
+    "list_some",
+    "name_some",
     "names_of",
     "now",
+    "plural",
     "read_commands",
     "repair_subject",
     "same_change",
     "schema_changes",
     "sha256_hex",
     "shortened_key",
+    "show_heads",
     "split_key",
 ]

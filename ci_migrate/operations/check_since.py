@@ -30,10 +30,10 @@ from ci_migrate.model import (
     VersionTable,
     as_hint,
     now,
+    show_heads,
 )
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.process import run_tool
-from ci_migrate.run.run import show_heads
 from ci_migrate.session import launch, new_run_id
 from ci_migrate.settings.settings import Settings
 

@@ -17,10 +17,9 @@ from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
 from ci_migrate.ledger.tamper import find_tampering
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Frozen, now
+from ci_migrate.model import Frozen, now, plural
 from ci_migrate.operations.status import sound_plan
 from ci_migrate.process import run_tool
-from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest, open_session

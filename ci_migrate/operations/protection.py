@@ -9,8 +9,7 @@ from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.protection import ACCEPT_IDENTITY, LIFT_GUARD, NOTES, RULES, UNFREEZE, UNPROTECT, Rules
-from ci_migrate.model import Permit, ProtectionChange, sha256_hex
-from ci_migrate.reports.story import plural
+from ci_migrate.model import Permit, ProtectionChange, plural, sha256_hex
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.mark import keep_marks, place_marks, refuse_by_mark, take_copied_marks, take_marks

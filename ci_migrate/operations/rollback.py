@@ -20,6 +20,7 @@ from ci_migrate.model import (
     TargetState,
     as_hint,
     now,
+    show_heads,
 )
 from ci_migrate.operations.backups import (
     Restoring,
@@ -30,7 +31,7 @@ from ci_migrate.operations.backups import (
 )
 from ci_migrate.operations.status import look_at_target
 from ci_migrate.run.authorization import UnfinishedError, admit
-from ci_migrate.run.run import LedgerRun, Run, require_ledger, show_heads
+from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import Settings

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from ci_migrate.databases.base import Database, LimitsStatements, session
+from ci_migrate.model import plural
 from ci_migrate.run.run import Run
 from ci_migrate.settings.settings import Assertion
 
@@ -66,12 +67,12 @@ def _same(found: Any, expected: Any) -> bool:
 
 def _describe_expected(expect: Any) -> str:
     if isinstance(expect, list):
-        return _plural(len(expect))
+        return _count(expect)
     return repr(expect) if isinstance(expect, str) else str(expect)
 
 
-def _plural(rows: int) -> str:
-    return "no rows" if not rows else f"{rows} row{'' if rows == 1 else 's'}"
+def _count(rows: Sequence[Any]) -> str:
+    return plural(len(rows), "row") if rows else "no rows"
 
 
 def _found(expect: Any, rows: Sequence[Sequence[Any]]) -> str:
@@ -84,4 +85,4 @@ def _found(expect: Any, rows: Sequence[Sequence[Any]]) -> str:
     if len(rows) > MOST_ROWS:
         return f"more than {MOST_ROWS} rows"
     same = isinstance(expect, list) and len(rows) == len(expect)
-    return "others" if same else _plural(len(rows))
+    return "others" if same else _count(rows)

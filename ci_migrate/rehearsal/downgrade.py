@@ -6,9 +6,9 @@ from collections.abc import Callable
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.requests import Mode, RunRequest, make_tables_back
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes
+from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes, show_heads
 from ci_migrate.run.inputs import expected_inputs
-from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, show_heads, translate_errors
+from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, translate_errors
 
 
 def try_way_back(

@@ -23,18 +23,11 @@ from ci_migrate.model import (
     TableContent,
     repair_subject,
     sha256_hex,
+    show_heads,
 )
 from ci_migrate.repairs.diagnosis import Heads, Witness, diagnose, rows_on
 from ci_migrate.repairs.foreign_writes import UNKNOWN, find_unexplained
-from ci_migrate.run.run import (
-    LedgerRun,
-    bare_schema,
-    child_setup,
-    heads_of,
-    restore_copy,
-    show_heads,
-    translate_errors,
-)
+from ci_migrate.run.run import LedgerRun, bare_schema, child_setup, heads_of, restore_copy, translate_errors
 from ci_migrate.run.since_last_run import definitions_of, schema_diff
 from ci_migrate.run.state import compare_rows, named_tables
 

@@ -3,13 +3,13 @@
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.requests import RunRequest, make_table, migrate_request
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Direction, NextCommand, Progress, TargetState, repair_subject
+from ci_migrate.model import Direction, NextCommand, Progress, TargetState, repair_subject, show_heads
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
 from ci_migrate.run.inputs import expected_inputs
-from ci_migrate.run.run import child_setup, show_heads
+from ci_migrate.run.run import child_setup
 
 
 def fits_keep(context: RepairContext) -> str | None:

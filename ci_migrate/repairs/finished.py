@@ -1,9 +1,8 @@
 """The migration had come to its end; only the news of it was lost."""
 
-from ci_migrate.model import Progress, TargetState
+from ci_migrate.model import Progress, TargetState, show_heads
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
-from ci_migrate.run.run import show_heads
 
 
 def fits(context: RepairContext) -> str | None:

@@ -10,14 +10,24 @@ from ci_migrate.backups.restore import refuse_other_tables, restore_tables
 from ci_migrate.databases.base import Database, takes_tables
 from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.migrations.record import version_table_names
-from ci_migrate.model import Backup, Evidence, Frozen, NextCommand, Plan, Progress, TableContent, TargetState
+from ci_migrate.model import (
+    Backup,
+    Evidence,
+    Frozen,
+    NextCommand,
+    Plan,
+    Progress,
+    TableContent,
+    TargetState,
+    show_heads,
+)
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import base_of, rows_on
 from ci_migrate.repairs.foreign_writes import describe_loss, find_unexplained
 from ci_migrate.repairs.restore import explain_failure, journal_restore, refuse_overwriting
 from ci_migrate.repairs.trial import try_on_copy
-from ci_migrate.run.run import restore_copy, show_heads
+from ci_migrate.run.run import restore_copy
 
 
 class HalfDone(Frozen, frozen=True, kw_only=True):

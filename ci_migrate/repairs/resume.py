@@ -15,13 +15,14 @@ from ci_migrate.model import (
     Statement,
     TargetState,
     repair_subject,
+    show_heads,
 )
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import Ran, begun, sent_of, standing_commits, within
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.inputs import expected_inputs
-from ci_migrate.run.run import child_setup, show_heads
+from ci_migrate.run.run import child_setup
 from ci_migrate.run.since_last_run import differs_from_rehearsal
 
 STOPPED = frozenset({Progress.NOT_STARTED, Progress.ROLLED_BACK, Progress.COMMITTED, Progress.HALF})

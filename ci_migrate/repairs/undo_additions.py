@@ -22,6 +22,7 @@ from ci_migrate.model import (
     TargetState,
     schema_changes,
     sha256_hex,
+    show_heads,
     split_key,
 )
 from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions_diff, find_additions
@@ -29,7 +30,7 @@ from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import sent_of
 from ci_migrate.repairs.trial import try_on_copy
-from ci_migrate.run.run import bare_schema, show_heads, translate_errors
+from ci_migrate.run.run import bare_schema, translate_errors
 
 UNDONE = frozenset({Progress.HALF, Progress.UNKNOWN})
 """What a diagnosis has found where there may be additions to undo."""

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.errors import ExitCode
-from ci_migrate.model import Evidence, Outcome, Report, Statement
+from ci_migrate.model import Evidence, Outcome, Report, Statement, plural
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
 
@@ -149,7 +149,7 @@ def _statements(report: Report, evidence: Evidence) -> list[dict[str, Any]]:
         statements = [_statement(statement, start, starts[-1]) for statement, start in found]
         groups.append(
             {
-                "name": f"{name}: {story.plural(len(statements), 'statement')}",
+                "name": f"{name}: {plural(len(statements), 'statement')}",
                 "failing": failing is not None and failing.id == revision,
                 "statements": statements,
             }
@@ -160,7 +160,7 @@ def _statements(report: Report, evidence: Evidence) -> list[dict[str, Any]]:
 def _statement(statement: Statement, start: float, total: float) -> dict[str, Any]:
     said = [story.duration(statement.seconds)]
     if statement.rows is not None and statement.rows >= 0:
-        said.insert(0, story.plural(statement.rows, "row"))
+        said.insert(0, plural(statement.rows, "row"))
     if statement.repeats > 1:
         said.insert(0, f"{statement.repeats:,} times")
     if statement.rewrites:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from ci_migrate.errors import ExitCode
-from ci_migrate.model import Finding, Outcome, Report
+from ci_migrate.model import Finding, Outcome, Report, plural
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
 
@@ -236,7 +236,7 @@ def _plan(report: Report, most: int) -> Iterator[str]:
     if plan is None:
         return
     way = f"{plan.direction.value} from {story.heads(plan.from_heads)} to {story.heads(plan.to_heads)}"
-    yield f"{escape(way)}, {story.plural(plan.pending, 'revision')}"
+    yield f"{escape(way)}, {plural(plan.pending, 'revision')}"
     if len(plan.contexts) > 1:
         yield f"in {len(plan.contexts):,} version tables"
     yield ""

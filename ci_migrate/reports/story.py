@@ -18,6 +18,7 @@ from ci_migrate.model import (
     TableContent,
     TargetState,
     command_lines,
+    plural,
 )
 from ci_migrate.reports.clean import one_line
 from ci_migrate.verbs import verb_of
@@ -65,11 +66,6 @@ def size(count: int) -> str:
         if value < 999.95:
             return f"{value:.1f} {unit}"
     return f"{value / 1000:.1f} TB"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 revision`, `1,200 revisions`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def place(file: str | None, line: int | None) -> str:

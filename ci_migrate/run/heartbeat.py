@@ -8,8 +8,9 @@ from ci_migrate.errors import CiMigrateError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.runner import Handle
+from ci_migrate.model import plural
 from ci_migrate.reports.clean import one_line
-from ci_migrate.reports.story import place, plural
+from ci_migrate.reports.story import place
 from ci_migrate.run.run import Run
 
 EVERY = 10.0

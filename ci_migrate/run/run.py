@@ -211,8 +211,3 @@ def translate_errors(database: Database) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise DatabaseError(database.explain(error), state="") from error
-
-
-def show_heads(heads: Sequence[Sequence[str]]) -> str:
-    """`3f2a`, `3f2a + 77c1`, `base`; several version tables separated by a comma."""
-    return ", ".join(" + ".join(h) or "base" for h in heads) or "base"

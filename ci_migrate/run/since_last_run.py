@@ -11,9 +11,10 @@ from ci_migrate.model import (
     TargetState,
     delta,
     sha256_hex,
+    show_heads,
 )
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.run import Run, bare_schema, heads_of, show_heads
+from ci_migrate.run.run import Run, bare_schema, heads_of
 from ci_migrate.schema_text import describe_change, shorten
 
 Definitions = Mapping[tuple[str, str], str]

@@ -3,10 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from ci_migrate.model import Comparison, Evidence, TableContent, TableEvidence
-
-SHOWN = 5
-"""Tables and columns that are named at most."""
+from ci_migrate.model import Comparison, Evidence, TableContent, TableEvidence, name_some, plural
 
 
 def compare_rows(
@@ -40,15 +37,14 @@ def compare_rows(
             )
         else:
             others.append(f"{table} ({_what_differs(then, now)})")
-    compared = (f"the rows of {equal:,} table{'' if equal == 1 else 's'}",) if equal else ()
-    exceptions = (
-        f"other rows than before in {_some(others)}: somebody else wrote them, or the migration past its transaction",
-    )
+    compared = (f"the rows of {plural(equal, 'table')}",) if equal else ()
+    whose = "somebody else wrote them, or the migration past its transaction"
+    exceptions = (f"other rows than before in {name_some(others)}: {whose}",)
     return Comparison(
         compared=compared,
         wrong=tuple(wrong),
         exceptions=exceptions if others else (),
-        not_compared=(f"rows of {_some(too_large)}: too many to read",) if too_large else (),
+        not_compared=(f"rows of {name_some(too_large)}: too many to read",) if too_large else (),
     )
 
 
@@ -70,11 +66,6 @@ def is_as_rehearsed(rehearsed: TableEvidence | None, now: TableContent) -> bool:
 def _what_differs(then: TableContent, now: TableContent) -> str:
     if now.rows != then.rows:
         return f"{then.rows:,} rows, now {now.rows:,}"
-    return _some(
+    return name_some(
         [name for name in sorted(now.columns) if now.columns[name] != then.columns.get(name)] or ["rows"]
     )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -24,11 +24,12 @@ from ci_migrate.model import (
     delta,
     names_of,
     now,
+    plural,
     same_change,
+    show_heads,
 )
-from ci_migrate.reports.story import plural
 from ci_migrate.run.identity import database_of, owner_of
-from ci_migrate.run.run import Run, bare_schema, show_heads
+from ci_migrate.run.run import Run, bare_schema
 
 Heads = tuple[tuple[str, ...], ...]
 

@@ -33,6 +33,7 @@ from ci_migrate.model import (
     StageResult,
     TargetState,
     command_lines,
+    plural,
 )
 from ci_migrate.operations.backups import (
     Restoring,
@@ -44,7 +45,7 @@ from ci_migrate.operations.backups import (
 from ci_migrate.operations.status import status, verify
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report, clean_value, plan_digest
-from ci_migrate.reports.story import heads, next_lines, plural, state_sentence
+from ci_migrate.reports.story import heads, next_lines, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.server.tokens import approval_needed, generate_token, token_fits

@@ -16,11 +16,13 @@ from ci_migrate.model import (
     StageResult,
     VersionTable,
     now,
+    plural,
+    show_heads,
 )
-from ci_migrate.reports.story import plural, size
+from ci_migrate.reports.story import size
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import owner_of
-from ci_migrate.run.run import Run, heads_of, show_heads
+from ci_migrate.run.run import Run, heads_of
 
 WORTH_TELLING = 5.0
 """Seconds from which on it is said before how long a backup will take."""

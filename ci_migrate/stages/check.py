@@ -12,14 +12,15 @@ from ci_migrate.model import (
     Severity,
     StageResult,
     TargetState,
+    plural,
     sha256_hex,
+    show_heads,
 )
-from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import claim_approval, reserve_approval, tell_refused
 from ci_migrate.run.authorization import asked_before, asks
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import inputs_seen
-from ci_migrate.run.run import Run, child_setup, require_ledger, show_heads
+from ci_migrate.run.run import Run, child_setup, require_ledger
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
 from ci_migrate.run.ways_back import with_other_way

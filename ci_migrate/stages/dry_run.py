@@ -35,7 +35,9 @@ from ci_migrate.model import (
     TableEvidence,
     TargetState,
     WayBack,
+    plural,
     schema_changes,
+    show_heads,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
@@ -44,17 +46,8 @@ from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.second_run import rehearse_again
-from ci_migrate.reports.story import plural
 from ci_migrate.run.inputs import refused_words, rehearsed_inputs
-from ci_migrate.run.run import (
-    Run,
-    bare_schema,
-    heads_of,
-    restore_copy,
-    schema_of,
-    show_heads,
-    translate_errors,
-)
+from ci_migrate.run.run import Run, bare_schema, heads_of, restore_copy, schema_of, translate_errors
 from ci_migrate.run.ways_back import not_as_it_was, with_other_way
 
 FIXES = {

@@ -23,14 +23,15 @@ from ci_migrate.model import (
     Report,
     StageResult,
     TargetState,
+    plural,
+    show_heads,
 )
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.watcher import Rest, Watcher
-from ci_migrate.reports.story import plural
 from ci_migrate.run.approvals import evidence_of
 from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
-from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of, show_heads
+from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of
 
 
 def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:

@@ -16,10 +16,12 @@ from ci_migrate.model import (
     Report,
     StageResult,
     TargetState,
+    list_some,
+    plural,
+    show_heads,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
-from ci_migrate.reports.story import plural
-from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of, show_heads
+from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
 REHEARSED = Comparison(
@@ -54,10 +56,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
         )  # fmt: skip
     found = differs_from_rehearsal(before or evidence.before, bare_schema(run.database, plan), evidence)
     if found:
-        message = (
-            f"The schema did not change as rehearsed: {'; '.join(found[:3])}"
-            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
-        )
+        message = f"The schema did not change as rehearsed: {list_some(found, 3)}."
         return _failure(message, plan.target)
     return StageResult(
         stage="verify",

@@ -19,7 +19,7 @@ from ci_migrate.migrations.graph import (
     heads_after,
     relative,
 )
-from ci_migrate.model import Direction, Plan, Schema, SchemaChange, schema_changes
+from ci_migrate.model import Direction, Plan, Schema, SchemaChange, list_some, schema_changes
 from ci_migrate.run.run import bare_schema, translate_errors
 from ci_migrate.testing.scratch import Failure, Result, Trials
 
@@ -93,9 +93,8 @@ class History:
         if self._drift is None:
             assert self._top is not None  # it stands at the heads
             self._drift = self._compare(self._top)
-        shown = "; ".join(self._drift[:SHOWN])
-        more = f"; and {len(self._drift) - SHOWN} more" if len(self._drift) > SHOWN else ""
-        return Failure(f"Models and migrated database differ: {shown}{more}") if self._drift else None
+        shown = list_some(self._drift, SHOWN)
+        return Failure(f"Models and migrated database differ: {shown}") if self._drift else None
 
     def _compare(self, database: Database) -> list[str]:
         found: list[str] = []
@@ -274,5 +273,4 @@ def _part(plan: Plan, order: Sequence[str]) -> Plan:
 
 
 def _words(changes: Sequence[SchemaChange]) -> str:
-    more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-    return "; ".join(c.words for c in changes[:SHOWN]) + more
+    return list_some([c.words for c in changes], SHOWN)

@@ -8,7 +8,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
 from ci_migrate.ledger.tamper import find_tampering
-from ci_migrate.reports.story import plural
+from ci_migrate.model import plural
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 

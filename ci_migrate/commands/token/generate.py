@@ -14,10 +14,9 @@ from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.gate import actor
-from ci_migrate.model import Approvable, Direction, Plan, Restoration
+from ci_migrate.model import Approvable, Direction, Plan, Restoration, show_heads
 from ci_migrate.run.approvals import refuse_confirmation
 from ci_migrate.run.inputs import covered_inputs
-from ci_migrate.run.run import show_heads
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
 
