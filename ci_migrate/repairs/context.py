@@ -70,8 +70,10 @@ class RepairContext:
     def with_permit(self, permit: Permit) -> "RepairContext":
         """The same, for the one repair that was permitted; what was found once stays found."""
         found = replace(self, permit=permit)
-        if "diagnosis" in self.__dict__:
-            found.__dict__["diagnosis"] = self.diagnosis
+        # not changed_file: what will be run is looked at once more
+        for name in ("diagnosis", "as_before"):
+            if name in self.__dict__:
+                found.__dict__[name] = self.__dict__[name]
         return found
 
     def permit_for(self, way: str) -> Permit:

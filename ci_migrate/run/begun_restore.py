@@ -104,6 +104,12 @@ def _settle(ledger: Ledger, database: Database, record: RunRecord, tell: Tell) -
             f"The restore of {record.backup_id} by run {record.run_id} was killed in its last moments: it is complete "
             "now."
         )
+    else:
+        tell(
+            f"The restore of {record.backup_id} by run {record.run_id} was killed in its last moments, and the target "
+            "is not the database that was about to take its place: somebody has replaced it since. This is said until "
+            f"another restore is complete: ci-migrate backup restore {record.backup_id} --target {record.target}"
+        )
 
 
 def _close(ledger: Ledger, record: RunRecord, tell: Tell) -> None:

@@ -325,14 +325,14 @@ def _rename(
 
 
 def _old_triggers(access: Access, swap: Swap) -> Triggers:
-    return Triggers(_sound_triggers(swap.old_programs), access.database, swap.old_triggers)
+    return Triggers(_only_triggers(swap.old_programs), access.database, swap.old_triggers)
 
 
 def _new_triggers(swap: Swap) -> Triggers:
-    return Triggers(_sound_triggers(swap.new_programs), swap.dumped_as, swap.new_triggers)
+    return Triggers(_only_triggers(swap.new_programs), swap.dumped_as, swap.new_triggers)
 
 
-def _sound_triggers(programs: Sequence[Stored]) -> tuple[Stored, ...]:
+def _only_triggers(programs: Sequence[Stored]) -> tuple[Stored, ...]:
     return tuple(p for p in programs if p.kind == "TRIGGER")
 
 
