@@ -17,7 +17,7 @@ from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.gate import run
 from ci_migrate.ledger import protection
-from ci_migrate.ledger.ledger import Ledger, ledger_url, open_ledger
+from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.model import Direction, Outcome
 from ci_migrate.run.mark import place_marks
@@ -45,7 +45,7 @@ def shop(alembic_project):
 
 @pytest.fixture
 def ledger(shop) -> Ledger:
-    with open_ledger(ledger_url(make_url(f"sqlite:///{shop.database}"), None), create=True) as ledger:
+    with shop.ledger(create=True) as ledger:
         yield ledger
 
 

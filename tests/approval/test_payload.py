@@ -6,7 +6,7 @@ from approval_support import (
     NOW,
     a_payload,
     a_token,
-    a_trust,
+    refused,
     some_facts,
 )
 from ledger_support import a_plan
@@ -19,18 +19,9 @@ from ci_migrate.approval.payload import (
     lifetime_refusal,
     payload_diff,
 )
-from ci_migrate.approval.verification import verify
-from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import Direction, Identity, ProtectionChange, Purpose, Revision
 
 DAY = timedelta(days=1)
-
-
-def refused(token, trust=None, now=NOW):
-    with pytest.raises(NotApprovedError) as caught:
-        verify(token, trust or a_trust(), now)
-    assert "\n" not in caught.value.what
-    return caught.value.what
 
 
 def test_T3_expired_not_yet_valid_made_in_the_future_or_valid_for_too_long():

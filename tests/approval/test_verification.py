@@ -8,6 +8,7 @@ from approval_support import (
     a_token,
     a_trust,
     public_line,
+    refused,
     signature,
     some_facts,
     touched_signature,
@@ -21,13 +22,6 @@ from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import Revision
 
 DAY = timedelta(days=1)
-
-
-def refused(token, trust=None, now=NOW):
-    with pytest.raises(NotApprovedError) as caught:
-        verify(token, trust or a_trust(), now)
-    assert "\n" not in caught.value.what
-    return caught.value.what
 
 
 def test_a_token_says_who_signed_what():

@@ -1,20 +1,12 @@
 """What is never deleted, and what is only told, by the command line."""
 
-from sqlalchemy import URL
-
-from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.ledger.place import ledger_url
 from ci_migrate.model import RunRecord, now
 
 
 def test_R6_R10_the_backup_of_an_unfinished_run_stays(alembic_project):
     assert alembic_project.run("run", "--to", "r1").code == 0
     name, other = (alembic_project.run("backup", "create").out.split()[0] for _ in range(2))
-    ledger = open_ledger(
-        ledger_url(URL.create("sqlite", database=str(alembic_project.database)), None), create=False
-    )
-    assert ledger is not None
-    with ledger:
+    with alembic_project.ledger() as ledger:
         ledger.begin_run(
             RunRecord(run_id="killed", target="dev", command="run", started=now(), backup_id=name)
         )

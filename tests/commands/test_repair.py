@@ -14,9 +14,7 @@ def test_a_run_that_was_killed(migrated, ledger_of):
     """Killed after the last commit and before anybody wrote that down: the target is migrated."""
     ledger = ledger_of(migrated)
     (record,) = runs_of(ledger)
-    ledger.update_run(
-        record.run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
-    )
+    migrated.leave_unfinished(record.run_id)
     assert migrated.call("run").code == 7
     before = migrated.dump()
     shown = migrated.call("repair", "--dry-run")

@@ -27,10 +27,6 @@ def downgrade(project: AlembicProject, destination: str, **flags) -> Report:
     )
 
 
-def words(text: str) -> str:
-    return " ".join(text.split())
-
-
 def findings(report: Report) -> list[tuple[str, str]]:
     return [(f.code, f.message) for f in report.findings]
 
@@ -38,7 +34,7 @@ def findings(report: Report) -> list[tuple[str, str]]:
 def test_M19_a_downgrade_that_loses_rows_is_refused_with_both_ways(filled):
     done = filled.run("rollback", "--to", "base")
     assert done.code == 1, done.text
-    said = words(done.text)
+    said = done.words
     assert "The downgrade loses table users with 2 rows. --yes accepts that." in said
     assert "ci-migrate rollback --to base --by restore --target dev (backup_base_" in said
     assert "users has 2 rows now, no table in it" in said
@@ -47,7 +43,7 @@ def test_M19_a_downgrade_that_loses_rows_is_refused_with_both_ways(filled):
 
     accepted = filled.run("rollback", "--to", "r1", "--yes")
     assert accepted.code == 0, accepted.text
-    assert "accepted: The downgrade loses column users.email with 2 values" in words(accepted.text)
+    assert "accepted: The downgrade loses column users.email with 2 values" in accepted.words
     assert filled.heads == ["r1"]
     assert filled.sql("select count(*) from users") == [(2,)], "what others wrote stays"
 
@@ -108,8 +104,8 @@ def test_a_revision_without_downgrade_is_refused_before_the_backup(alembic_proje
 def test_back_by_restore_says_what_was_written_since_and_asks(filled):
     asked = filled.run("rollback", "--to", "base", "--by", "restore")
     assert asked.code == 1, asked.text
-    assert "users: 2 rows now, no table in the backup" in words(asked.text)
-    assert "Add --yes, or: ci-migrate rollback --to base --by downgrade --target dev" in words(asked.text)
+    assert "users: 2 rows now, no table in the backup" in asked.words
+    assert "Add --yes, or: ci-migrate rollback --to base --by downgrade --target dev" in asked.words
     assert filled.heads == ["r2"]
     done = filled.run("rollback", "--to", "base", "--by", "restore", "--yes", "--json")
     assert done.code == 0, done.text
@@ -127,8 +123,8 @@ def test_no_backup_there_names_the_other_way(alembic_project):
     assert alembic_project.gate("run").exit_code == 0
     done = alembic_project.run("rollback", "--to", "r1", "--by", "restore", "--yes")
     assert done.code == 1, done.text
-    assert "No whole backup of target dev was taken at r1" in words(done.text)
-    assert "ci-migrate rollback --to r1 --by downgrade --target dev" in words(done.text)
+    assert "No whole backup of target dev was taken at r1" in done.words
+    assert "ci-migrate rollback --to r1 --by downgrade --target dev" in done.words
     assert alembic_project.heads == ["r2"]
 
 
@@ -136,7 +132,7 @@ def test_production_needs_an_approval_of_each_way(filled):
     filled.settings(LIVE)
     done = filled.run("rollback", "--to", "base", "--by", "restore", "--yes")
     assert done.code == 4, done.text
-    assert "--restore backup_base_" in words(done.text)
+    assert "--restore backup_base_" in done.words
     made = filled.run("token", "generate", "--rollback", "--to", "base", "--quiet", "--reason", "x")
     done = filled.run(
         "rollback", "--to", "base", "--by", "restore", "--yes", env={"CI_MIGRATE_TOKEN": made.out.strip()}

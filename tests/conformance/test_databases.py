@@ -13,6 +13,7 @@ import pytest
 from mysql_server import mysql_programs
 from mysql_support import RICH as RICH_MYSQL
 from mysql_support import RICH_MYSQL_9, statements
+from postgresql_support import plain
 from sqlalchemy import URL
 
 from ci_migrate.databases import BUILT_IN
@@ -180,10 +181,6 @@ class TestPostgreSQL(DatabaseConformance):
 
     def replaced(self, database, words):
         return self.open(database.url.set(database=words.split('"')[1]))
-
-
-def plain(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 class TestMariaDB(DatabaseConformance):

@@ -7,10 +7,8 @@ from datetime import timedelta
 
 import pytest
 from permits import protect
-from sqlalchemy import make_url
 
 from ci_migrate.ledger import protection
-from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.protection import Rules
 from ci_migrate.operations.doctor import EXAMINATIONS, DoctorContext, Health, clocks, examine, extras
 from ci_migrate.settings.settings import load
@@ -28,7 +26,7 @@ def shop(alembic_project):
 @pytest.fixture
 def ledger(shop):
     shop.sql("select 1")  # makes the file
-    with open_ledger(ledger_url(make_url(f"sqlite:///{shop.database}"), None), create=True) as ledger:
+    with shop.ledger(create=True) as ledger:
         yield ledger
 
 

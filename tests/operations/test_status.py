@@ -4,10 +4,6 @@ import json
 
 import pytest
 from alembic_project import AlembicProject, new_project
-from sqlalchemy import make_url
-
-from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.ledger.place import ledger_url
 
 
 @pytest.fixture
@@ -22,13 +18,6 @@ def status(alembic_project):
         return said.code, {line[:12].strip(): line[13:] for line in said.out.splitlines()}, text
 
     return look
-
-
-def unfinished(project: AlembicProject, run_id: str) -> None:
-    """As if the run had been killed after its last commit."""
-    ledger = open_ledger(ledger_url(make_url(f"sqlite:///{project.database}"), None), create=False)
-    ledger.update_run(run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True)
-    ledger.close()
 
 
 def test_a_backup_that_a_refused_run_has_proven(alembic_project, status):
@@ -73,7 +62,7 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     assert found["proven"]["backupId"] == report.backup.backup_id
     assert found["provenAge"] < 600
 
-    unfinished(alembic_project, report.run_id)
+    alembic_project.leave_unfinished(report.run_id)
     code, rows, _ = status()
     assert code == 7
     assert rows["UNFINISHED"].startswith(f"{report.run_id}: finished: ")

@@ -1,9 +1,5 @@
 """What a repair looks at is found once: not again for the repair that was permitted."""
 
-from sqlalchemy import make_url
-
-from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.ledger.place import ledger_url
 from ci_migrate.repairs.context import RepairContext
 
 
@@ -15,11 +11,7 @@ def test_rows_are_compared_once_for_one_repair(alembic_project, monkeypatch):
     )
     failed = alembic_project.gate("run")
     assert failed.exit_code == 6, failed
-    place = ledger_url(make_url(f"sqlite:///{alembic_project.database}"), None)
-    with open_ledger(place, create=False) as ledger:
-        ledger.update_run(
-            failed.run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
-        )
+    alembic_project.leave_unfinished(failed.run_id)
     compared = []
     compare = RepairContext.compare_with_before
     monkeypatch.setattr(

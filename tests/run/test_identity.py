@@ -6,8 +6,6 @@ import pytest
 from alembic_project import AlembicProject
 from sqlalchemy import NullPool, create_engine, make_url
 
-from ci_migrate.ledger.ledger import Ledger, open_ledger
-from ci_migrate.ledger.place import ledger_url
 from ci_migrate.model import RunRecord, now
 
 
@@ -24,27 +22,14 @@ def project(request, alembic_project) -> AlembicProject:
     return alembic_project
 
 
-def ledger_of(project: AlembicProject) -> Ledger:
-    url = project.environ.get("DATABASE_URL", f"sqlite:///{project.database}")
-    return open_ledger(ledger_url(make_url(url), None), create=False)
-
-
 def rename(project: AlembicProject, name: str = "live") -> None:
     url = "env:DATABASE_URL" if "DATABASE_URL" in project.environ else "sqlite:///app.db"
     project.settings(f'[targets.{name}]\nurl = "{url}"\nscratch = "server"\n')
 
 
-def kill(project: AlembicProject, run_id: str) -> None:
-    """As if the run had been killed after its last commit."""
-    with ledger_of(project) as ledger:
-        ledger.update_run(
-            run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
-        )
-
-
 def begin_many(project: AlembicProject, number: int) -> None:
     """Runs that had nothing to do."""
-    with ledger_of(project) as ledger:
+    with project.ledger() as ledger:
         for n in range(number):
             ledger.begin_run(RunRecord(run_id=f"empty-{n}", target="dev", command="run", started=now()))
             ledger.finish_run(f"empty-{n}", 0, "untouched")
@@ -52,7 +37,7 @@ def begin_many(project: AlembicProject, number: int) -> None:
 
 def test_F3_an_unfinished_run_is_found_under_any_name(project):
     killed = project.gate("run")
-    kill(project, killed.run_id)
+    project.leave_unfinished(killed.run_id)
     rename(project)
     status = project.run("status")
     assert status.code == 7
@@ -61,7 +46,7 @@ def test_F3_an_unfinished_run_is_found_under_any_name(project):
     assert refused.code == 7
     assert f"Run {killed.run_id}" in refused.text
     assert project.run("repair").code == 0
-    with ledger_of(project) as ledger:
+    with project.ledger() as ledger:
         assert ledger.run(killed.run_id).state == "migrated", "its heads and schema were compared"
     assert project.run("status").code == 0
 
@@ -71,12 +56,12 @@ def test_F3_what_a_later_run_left_proves_nothing_of_an_earlier_one(alembic_proje
     killed = alembic_project.gate("run", destination="r1")
     later = alembic_project.gate("run")
     assert later.exit_code == 0
-    kill(alembic_project, killed.run_id)
+    alembic_project.leave_unfinished(killed.run_id)
     shown = alembic_project.run("repair", "--dry-run")
     assert "proves nothing of the first one" in shown.text
     repaired = alembic_project.run("repair")
     assert repaired.code == 7, "nothing was proved: a person has to look, once"
-    with ledger_of(alembic_project) as ledger:
+    with alembic_project.ledger() as ledger:
         assert ledger.run(killed.run_id).state == f"not proved: {later.run_id} came after it"
         assert ledger.unfinished(ledger.uuid) is None
     assert alembic_project.run("status").code == 0
@@ -118,7 +103,7 @@ def test_F5_postgresql_backups_from_before_a_restore_are_found(alembic_project, 
     found = alembic_project.run("backup", "list").out
     assert len(found.splitlines()) == 2
     assert first.backup.backup_id in found
-    with ledger_of(alembic_project) as ledger:
+    with alembic_project.ledger() as ledger:
         assert len(ledger.known_keys(None)) == 2, "the restore gave it another oid"
 
 

@@ -33,17 +33,8 @@ def project(request, alembic_project) -> AlembicProject:
     return alembic_project
 
 
-def words(done):
-    """What was printed, whatever the width of its lines."""
-    return " ".join(done.text.split())
-
-
 def url_of(project):
     return make_url(project.environ["DATABASE_URL"])
-
-
-def ledger_of(project):
-    return open_ledger(ledger_url(url_of(project), None), create=False)
 
 
 def execute(url, *statements):
@@ -83,31 +74,31 @@ def test_F7_no_other_address_leads_past_the_ledger(project):
     for verb in ("run", "migrate", "protect", "unprotect", "unprotect --copy"):
         refused = project.run(*verb.split())
         assert refused.code == 1, refused.text
-        assert "is protected, and its ledger is" in words(refused), verb
+        assert "is protected, and its ledger is" in refused.words, verb
     status = project.run("status")
     assert status.code == 1
-    assert "is protected, and its ledger is" in words(status)
+    assert "is protected, and its ledger is" in status.words
 
 
 def test_F7_what_0_1_0_protected_is_marked_by_the_next_run(project):
-    with ledger_of(project) as ledger:
+    with project.ledger() as ledger:
         protect(ledger, protection.Rules(), by="0.1.0")
     first = project.run("run")
     assert first.code == 4
-    assert "has a mark now" in words(first)
+    assert "has a mark now" in first.words
     second = project.run("run")
     assert second.code == 4
-    assert "has a mark now" not in words(second)
+    assert "has a mark now" not in second.words
 
 
 def test_F7_an_older_ledger_does_not_take_the_protection_away(project):
     """Nor does the end of an `unprotect` that died on its way."""
     assert project.run("protect").code == 0
-    with ledger_of(project) as ledger, ledger.writing() as connection:
+    with project.ledger() as ledger, ledger.writing() as connection:
         connection.exec_driver_sql("UPDATE ci_migrate_protection SET protected = (1 = 0)")
     refused = project.run("run")
     assert refused.code == 1
-    assert "put back to an older state" in words(refused)
+    assert "put back to an older state" in refused.words
     assert project.run("protect").code == 0
     assert project.run("run").code == 4
 
@@ -123,7 +114,7 @@ def test_a_restore_keeps_the_mark(project):
     assert restored.code == 0, restored.text
     asked = project.run("run")
     assert asked.code == 4
-    assert "has a mark now" not in words(asked), "it came with the restore"
+    assert "has a mark now" not in asked.words, "it came with the restore"
 
 
 def test_a_copy_is_told_from_the_original(alembic_project):
@@ -137,7 +128,7 @@ def test_a_copy_is_told_from_the_original(alembic_project):
     project.environ["DATABASE_URL"] = f"sqlite:///{project.folder / 'staging.db'}"
     refused = project.run("run")
     assert refused.code == 1
-    assert f"is a copy of {project.database}, which is protected" in words(refused)
+    assert f"is a copy of {project.database}, which is protected" in refused.words
     assert project.run("status").code == 1
     taken = project.run("unprotect", "--copy")
     assert taken.code == 0, taken.text

@@ -7,19 +7,8 @@ from collections.abc import Callable
 import pytest
 from alembic_project import AlembicProject
 from pasted import commands_to_paste, under_next
-from sqlalchemy import make_url
-
-from ci_migrate.ledger.ledger import open_ledger
-from ci_migrate.ledger.place import ledger_url
 
 Trouble = Callable[[AlembicProject], None]
-
-
-def rows(project: AlembicProject, *revisions: str, key: str = "primary key") -> None:
-    project.sql("drop table if exists alembic_version")
-    project.sql(f"create table alembic_version (version_num varchar(32) {key})")
-    for revision in revisions:
-        project.sql("insert into alembic_version values (?)", revision)
 
 
 def migrated(project: AlembicProject) -> None:
@@ -28,7 +17,7 @@ def migrated(project: AlembicProject) -> None:
 
 def covered(project: AlembicProject) -> None:
     project.sql("create table users (id integer primary key, name text, email text)")
-    rows(project, "r1", "r2")
+    project.put_version_rows("r1", "r2")
 
 
 def covered_and_known(project: AlembicProject) -> None:
@@ -37,11 +26,11 @@ def covered_and_known(project: AlembicProject) -> None:
 
 
 def twice(project: AlembicProject) -> None:
-    rows(project, "r2", "r2", key="")
+    project.put_version_rows("r2", "r2", key="")
 
 
 def unknown(project: AlembicProject) -> None:
-    rows(project, "zzz")
+    project.put_version_rows("zzz")
 
 
 def unknown_but_applied(project: AlembicProject) -> None:
@@ -92,8 +81,7 @@ def another_ledger(project: AlembicProject) -> None:
 def an_older_ledger(project: AlembicProject) -> None:
     migrated(project)
     assert project.call("protect").code == 0
-    place = ledger_url(make_url(f"sqlite:///{project.database}"), None)
-    with open_ledger(place, create=False) as ledger, ledger.writing() as connection:
+    with project.ledger() as ledger, ledger.writing() as connection:
         connection.exec_driver_sql("UPDATE ci_migrate_protection SET protected = (1 = 0)")
 
 
@@ -131,6 +119,6 @@ def test_a_trouble_names_commands_and_nothing_else(alembic_project, trouble):
 
 def test_three_rows_of_which_one_is_of_another_branch(alembic_project):
     alembic_project.revision("side", None, "create table side (id integer primary key)")
-    rows(alembic_project, "r1", "r2", "side")
+    alembic_project.put_version_rows("r1", "r2", "side")
     found = commands_to_paste(alembic_project.call("status").out)
     assert found == ["DELETE FROM alembic_version WHERE version_num = 'r1';"]

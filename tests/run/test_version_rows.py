@@ -14,13 +14,6 @@ from ci_migrate.settings.settings import load
 from ci_migrate.verbs import VERBS
 
 
-def rows(project: AlembicProject, *revisions: str, key: str = "primary key") -> None:
-    project.sql("drop table if exists alembic_version")
-    project.sql(f"create table alembic_version (version_num varchar(32) {key})")
-    for revision in revisions:
-        project.sql("insert into alembic_version values (?)", revision)
-
-
 def refused(report: Report) -> str:
     assert report.exit_code == 1, report
     assert [r.stage for r in report.results if r.outcome != "skipped"] == ["check"], "before any backup"
@@ -42,7 +35,7 @@ def stamp(project: AlembicProject, command: str) -> Report:
 
 def test_M9_an_ancestor_beside_its_descendant(alembic_project):
     alembic_project.sql("create table users (id integer primary key, name text, email text)")
-    rows(alembic_project, "r1", "r2")
+    alembic_project.put_version_rows("r1", "r2")
     message = refused(alembic_project.gate("run"))
     assert "has 2 rows (r1, r2) where one is expected: r1 is an ancestor of r2" in message
     assert "ci-migrate stamp r2 --purge --target dev" in message
@@ -54,13 +47,13 @@ def test_M9_an_ancestor_beside_its_descendant(alembic_project):
 
 def test_M9_three_rows_and_the_same_one_twice(alembic_project):
     alembic_project.revision("side", None, "create table side (id integer primary key)")
-    rows(alembic_project, "r1", "r2", "side")
+    alembic_project.put_version_rows("r1", "r2", "side")
     message = refused(alembic_project.gate("run", "heads"))
     assert "3 rows (r1, r2, side)" in message
     assert "stamp" not in message, "it would take the row of the other branch"
     alembic_project.sql("delete from alembic_version where version_num = 'r1'")
     assert alembic_project.gate("plan", "heads").exit_code == 0, "two real branches are fine"
-    rows(alembic_project, "r2", "r2", key="")
+    alembic_project.put_version_rows("r2", "r2", key="")
     message = refused(alembic_project.gate("run", "heads"))
     assert "r2 stands there twice, so alembic_version lacks its primary key" in message
     assert stamp(alembic_project, message).exit_code == 0
@@ -68,7 +61,7 @@ def test_M9_three_rows_and_the_same_one_twice(alembic_project):
 
 
 def test_M9_an_unknown_revision_that_nobody_applied_here(alembic_project):
-    rows(alembic_project, "zzz")
+    alembic_project.put_version_rows("zzz")
     message = refused(alembic_project.gate("run"))
     assert "is at revision zzz, which the scripts do not have. No run of ci-migrate applied it." in message
     assert "ci-migrate stamp REVISION --purge --target dev" in message

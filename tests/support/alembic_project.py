@@ -17,10 +17,13 @@ from typing import Any
 from unittest.mock import patch
 
 import forked_command
+from sqlalchemy import make_url
 from warm_worker import READ_AT_START
 
 from ci_migrate.cli import run as run_command
 from ci_migrate.gate import run
+from ci_migrate.ledger.ledger import Ledger, open_ledger
+from ci_migrate.ledger.place import ledger_url
 from ci_migrate.model import Report
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
@@ -108,6 +111,11 @@ class Done:
     @property
     def text(self) -> str:
         return self.out + self.err
+
+    @property
+    def words(self) -> str:
+        """The text, whatever the width of its lines."""
+        return " ".join(self.text.split())
 
     @property
     def report(self) -> dict[str, Any]:
@@ -279,6 +287,32 @@ class AlembicProject:
         ):
             return []
         return sorted(row[0] for row in self.sql("select version_num from alembic_version"))
+
+    def ledger(self, *, create: bool = False) -> Ledger:
+        """The ledger beside the database; to be closed.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        url = self.environ.get("DATABASE_URL") or f"sqlite:///{self.database}"
+        ledger = open_ledger(ledger_url(make_url(url), None), create=create)
+        if ledger is None:
+            raise FileNotFoundError(f"no ledger beside {self.database}")
+        return ledger
+
+    def leave_unfinished(self, run_id: str) -> None:
+        """As if the run had been killed after its last commit."""
+        with self.ledger() as ledger:
+            ledger.update_run(
+                run_id, phase="migrating", finished=None, exit_code=None, state=None, needs_repair=True
+            )
+
+    def put_version_rows(self, *revisions: str, key: str = "primary key") -> None:
+        """As somebody does who edits the version table by hand."""
+        self.sql("drop table if exists alembic_version")
+        self.sql(f"create table alembic_version (version_num varchar(32) {key})")
+        for revision in revisions:
+            self.sql("insert into alembic_version values (?)", revision)
 
     def dump(self) -> list[str]:
         """The whole database as SQL, to compare."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -27,6 +28,8 @@ from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.signing import sign_with
 from ci_migrate.approval.sshsig import NAMESPACE
 from ci_migrate.approval.trust import Trust
+from ci_migrate.approval.verification import verify
+from ci_migrate.errors import NotApprovedError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KINDS = ("ed25519", "nistp256", "nistp384", "nistp521", "rsa")
@@ -172,3 +175,11 @@ def a_trust(*lines: str, revoked: frozenset[str] = frozenset(), **changes: Any) 
     """Who may approve: alice and carol, or who these lines name."""
     lines = lines or (f"alice@example.com,alice {public_line()}", f"carol {public_line('carol')}")
     return Trust(signers=parse_signers(lines), revoked=revoked, **changes)
+
+
+def refused(token, trust=None, now=NOW):
+    """Why a token is refused, in one line."""
+    with pytest.raises(NotApprovedError) as caught:
+        verify(token, trust or a_trust(), now)
+    assert "\n" not in caught.value.what
+    return caught.value.what

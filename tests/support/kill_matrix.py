@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kill_support import OTHER_CLIENT, R1, R1_BACK, R2, R2_BACK, Shop, new_shop
+from kill_support import BLOCK_BACK, OTHER_CLIENT, R1, R1_BACK, R2, R2_BACK, Shop, new_shop
 from sqlalchemy import URL
 
 FORKING = Path(__file__).with_name("forked_gate.py")
@@ -90,11 +90,6 @@ with op.get_context().autocommit_block():
     op.execute("UPDATE customers SET points = points + 1")
     op.execute("CREATE INDEX %s ix_early ON customers (points)")
 op.execute("UPDATE invoices SET total = total + 1")
-"""
-BLOCK_BACK = """
-op.execute("UPDATE invoices SET total = total - 1")
-op.execute("DROP INDEX ix_early")
-op.execute("UPDATE customers SET points = points - 1")
 """
 R3 = """
 with op.batch_alter_table("customers") as batch:

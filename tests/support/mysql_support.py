@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import URL
 
 from ci_migrate.databases.mysql.catalog import read_schema
 from ci_migrate.databases.mysql.rows import read_contents, read_counts
@@ -133,6 +134,20 @@ def beside(either):
     access = either.elsewhere(either.database + "_fresh")
     execute(either, f"CREATE DATABASE {access.database} CHARACTER SET utf8mb4")
     return access
+
+
+def url_of(access) -> str:
+    """Its database by URL, with the password."""
+    given = access.parameters
+    url = URL.create(
+        "mysql+pymysql",
+        given["user"],
+        given["password"],
+        given["host"],
+        int(given["port"]),
+        given["database"],
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def is_mariadb(access):

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from mysql_support import contents, execute
+from waiting import until
 
 from ci_migrate.databases.mysql import copies
 from ci_migrate.databases.mysql.catalog import read_schema
@@ -47,14 +48,6 @@ def dumping(access):
 def sessions(access):
     query = f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{access.database}' AND ID <> CONNECTION_ID()"
     return [row[0] for row in execute(access, query)]
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager

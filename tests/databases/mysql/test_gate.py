@@ -5,24 +5,13 @@ from contextlib import closing
 
 import pytest
 from alembic_project import AlembicProject, new_project
-from mysql_support import execute, schema
-from sqlalchemy import URL
+from mysql_support import execute, schema, url_of
 
 
 @pytest.fixture
 def project(either, tmp_path) -> AlembicProject:
     project = new_project(tmp_path / "project", revisions=False)
-
-    given = either.parameters
-    url = URL.create(
-        "mysql+pymysql",
-        given["user"],
-        given["password"],
-        given["host"],
-        int(given["port"]),
-        given["database"],
-    )
-    project.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    project.environ["DATABASE_URL"] = url_of(either)
     project.settings('lock-timeout = 1\n[targets.dev]\nurl = "env:DATABASE_URL"\n')
     return project
 

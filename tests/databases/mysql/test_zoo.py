@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from alembic_project import AlembicProject, new_project
-from mysql_support import execute, is_mariadb, statements
-from sqlalchemy import URL
+from mysql_support import execute, is_mariadb, statements, url_of
 
 from ci_migrate.databases.mysql import copies
 from ci_migrate.databases.mysql.sessions import Access
@@ -114,16 +113,7 @@ def owner(either):
 
 def make_project(access: Access, folder: Path) -> AlembicProject:
     project = new_project(folder, revisions=False)
-    given = access.parameters
-    url = URL.create(
-        "mysql+pymysql",
-        given["user"],
-        given["password"],
-        given["host"],
-        int(given["port"]),
-        given["database"],
-    )
-    project.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    project.environ["DATABASE_URL"] = url_of(access)
     project.settings('restore = "auto"\n[targets.dev]\nurl = "env:DATABASE_URL"\n')
     return project
 

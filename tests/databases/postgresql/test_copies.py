@@ -6,12 +6,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+from postgresql_support import ROLES, execute, one, plain
+from waiting import until
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import DatabaseError, LockedError
@@ -19,9 +20,6 @@ from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
 
 RICH = (Path(__file__).parents[1] / "rich_postgresql.sql").read_text(encoding="utf-8")
-ROLES = """DO $$ BEGIN
-  CREATE ROLE rich_owner; CREATE ROLE rich_reader;
-EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
 DEPARSED = {"constraint shop.users.users_state_check", "index shop.users_lower", "view shop.active"}
 """Texts that the server writes anew after a restore; see FACTS of the fingerprint."""
 
@@ -43,37 +41,6 @@ DO $$ DECLARE big oid := lo_from_bytea(0, decode(repeat('ab', 100000), 'hex')); 
 END $$;
 ALTER DEFAULT PRIVILEGES FOR ROLE rich_owner GRANT EXECUTE ON FUNCTIONS TO rich_reader
 """
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def execute(url, *statements):
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def one(url, query, *values):
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        row = connection.execute(query, values or None).fetchone()
-        return row and row[0]
-
-
-def until(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from postgresql_support import ROLES, execute, one, plain, session
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -23,31 +24,6 @@ from ci_migrate.model import VersionTable
 
 RICH = (Path(__file__).parents[1] / "rich_postgresql.sql").read_text(encoding="utf-8")
 WEIRD = '"we.ird ""q"""."ta:ble\nnew%line"'
-ROLES = """DO $$ BEGIN
-  CREATE ROLE rich_owner; CREATE ROLE rich_reader;
-EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-@contextmanager
-def session(url, **arguments):
-    with psycopg.connect(plain(url), autocommit=True, **arguments) as connection:
-        yield connection
-
-
-def execute(url, *statements):
-    with session(url) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def one(url, query, *values):
-    with session(url) as connection:
-        row = connection.execute(query, values or None).fetchone()
-        return row and row[0]
 
 
 def databases(url):
@@ -64,13 +40,6 @@ def rich(postgresql_url):
 @pytest.fixture
 def database(postgresql_url):
     return PostgreSQL(postgresql_url)
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture

@@ -2,28 +2,11 @@
 
 import os
 
-import psycopg
 import pytest
+from postgresql_support import execute
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.model import VersionTable
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def execute(url, *statements, encoding="UTF8"):
-    with psycopg.connect(plain(url), autocommit=True, client_encoding=encoding) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture
@@ -69,7 +52,7 @@ def test_F53_any_encoding_is_read_copied_and_restored(encoded, payload, tmp_path
         f"INSERT INTO \"{word}\" VALUES (1, '{word}'), (2, 'ascii')",
         "CREATE TABLE alembic_version (version_num text)",
         "INSERT INTO alembic_version VALUES ('0001')",
-        encoding=written_as,
+        client_encoding=written_as,
     )
     database = PostgreSQL(url)
     dumped = database.dump(payload, [VersionTable()])

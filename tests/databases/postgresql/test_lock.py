@@ -8,6 +8,7 @@ import time
 
 import psycopg
 import pytest
+from postgresql_support import plain
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import LockedError
@@ -20,10 +21,6 @@ HOLD = """
         print("held", flush=True)
         time.sleep(60)
 """
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture

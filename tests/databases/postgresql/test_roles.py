@@ -4,33 +4,11 @@ import os
 
 import psycopg
 import pytest
+from postgresql_support import execute, one, plain
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import BackupError
 from ci_migrate.model import VersionTable
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def execute(url, *statements):
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def one(url, query, *values):
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        row = connection.execute(query, values or None).fetchone()
-        return row and row[0]
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """What ALTER DATABASE and ALTER ROLE set for sessions neither breaks nor bends what we read, copy and restore."""
 
 import os
+from functools import partial
 
-import psycopg
-import pytest
+import postgresql_support
+from postgresql_support import session
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.model import VersionTable
@@ -19,24 +20,7 @@ INSERT INTO alembic_version VALUES ('0001');
 """
 
 
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def execute(url, *statements):
-    with psycopg.connect(
-        plain(url), autocommit=True, options="-c default_transaction_read_only=off"
-    ) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-@pytest.fixture
-def payload(tmp_path):
-    folder = tmp_path / "payload"
-    folder.mkdir()
-    return folder
-
+execute = partial(postgresql_support.execute, options="-c default_transaction_read_only=off")
 
 SETTINGS = {
     "default_text_search_config": "'public.plain'",
@@ -78,7 +62,7 @@ def test_F52_settings_of_the_database_break_nothing(postgresql_url, payload, tmp
         assert copy.schema() == before[0]
         assert copy.contents(tables) == before[1]
         # what the application sees when it connects to the copy
-        with psycopg.connect(plain(postgresql_url)) as there, psycopg.connect(plain(copy.url)) as here:
+        with session(postgresql_url) as there, session(copy.url) as here:
             for connection in (there, here):
                 connection.execute("SET statement_timeout = 0")
             names = "SELECT name, setting, reset_val FROM pg_settings WHERE source = 'database'"

@@ -11,28 +11,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic_project import new_project
+from postgresql_support import ROLES, execute, one, plain
 
 ZOO = [
     (Path(__file__).parents[1] / "rich_postgresql.sql").read_text(encoding="utf-8"),
     "DROP SCHEMA ci_migrate CASCADE",  # a ledger of its own would keep the database from being replaced
     (Path(__file__).parents[2] / "zoo" / "postgresql.sql").read_text(encoding="utf-8"),
 ]
-ROLES = """DO $$ BEGIN
-  CREATE ROLE rich_owner; CREATE ROLE rich_reader;
-EXCEPTION WHEN duplicate_object THEN NULL; END $$"""
 DEPARSED = re.compile(r"ANY \(|'(new|old)'|'x'::text")
 """In lines that PostgreSQL itself writes otherwise after a restore: `state IN ('new', 'old')` of a varchar, a column without a name."""
-
-
-def plain(url):
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-def execute(url, *statements):
-    """Each text statement by statement, as psql does: some can't be in a transaction with others."""
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def load(server, url, text):
@@ -41,12 +28,6 @@ def load(server, url, text):
         input=text, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-def one(url, query, *values):
-    with psycopg.connect(plain(url), autocommit=True) as connection:
-        row = connection.execute(query, values or None).fetchone()
-        return row and row[0]
 
 
 def text_of(server, url):
