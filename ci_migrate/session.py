@@ -115,13 +115,7 @@ def open_session(
         if book is not None:
             stack.enter_context(book)
             _settle_restore(book, database, run_id, request, locked=lock is not None)
-        if verb.writes or verb.removes:
-            _refuse_by_mark(database, book, settings, verb)
-        if reader is not database and (verb.locks or verb.starts_children):
-            refuse_other_reader(database, reader, book)
-        if verb.locks or verb.removes:
-            _refuse_hidden_protection(url, settings)
-            _refuse_protected_members(database, book, settings.target)
+        _refuse_ways_around(verb, settings, url, database, reader, book)
         found = protection.read(book)
         if guarded and not settings.production and found.protected:
             refuse_programs(settings)
@@ -307,6 +301,23 @@ def _settle_restore(
     except DatabaseError:
         if request.verb.needs_target:
             raise
+
+
+def _refuse_ways_around(
+    verb: Verb, settings: Settings, url: URL, database: Database, reader: Database, book: Ledger | None
+) -> None:
+    """Raise RefusedError where something protects the target and this way would lead past it.
+
+    In this order: what the database itself says; a reader of another database; the ledger beside the target where
+    `state` names another one; one of several databases that is protected.
+    """
+    if verb.writes or verb.removes:
+        _refuse_by_mark(database, book, settings, verb)
+    if reader is not database and (verb.locks or verb.starts_children):
+        refuse_other_reader(database, reader, book)
+    if verb.locks or verb.removes:
+        _refuse_hidden_protection(url, settings)
+        _refuse_protected_members(database, book, settings.target)
 
 
 def _refuse_by_mark(database: Database, book: Ledger | None, settings: Settings, verb: Verb) -> None:

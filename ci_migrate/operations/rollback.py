@@ -29,8 +29,8 @@ from ci_migrate.operations.backups import (
     restore_plan,
     with_heads,
 )
-from ci_migrate.operations.status import look_at_target
 from ci_migrate.run.authorization import UnfinishedError, admit
+from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.run import LedgerRun, Run, require_ledger
 from ci_migrate.run.ways_back import backup_at
 from ci_migrate.session import GateRequest, open_session

@@ -6,12 +6,11 @@ import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
 from ci_migrate.gate import resume_run
-from ci_migrate.migrations.graph import Inspection, inspect, make_plan
+from ci_migrate.migrations.graph import Inspection
 from ci_migrate.model import (
     Backup,
     BackupStatus,
     Diagnosis,
-    Direction,
     Frozen,
     NextCommand,
     Plan,
@@ -23,9 +22,9 @@ from ci_migrate.repairs.choice import list_next_commands
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import database_of, owner_of
-from ci_migrate.run.inputs import inputs_seen
+from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.mark import find_objection
-from ci_migrate.run.run import LedgerRun, Run, child_setup
+from ci_migrate.run.run import LedgerRun, Run
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
 
@@ -154,22 +153,6 @@ def sound_plan(run: Run) -> Plan:
     plan, found = look_at_target(run)
     refuse_rows(run, found, plan)
     return plan
-
-
-def look_at_target(run: Run) -> tuple[Plan, Inspection]:
-    """The plan as it would be now, and what scripts and version tables told."""
-    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
-    found = inspect(run.workers, child_setup(run, "check", destination=heads))
-    plan = make_plan(
-        found,
-        target=run.settings.target,
-        identity=run.reader.identity(),
-        direction=run.direction,
-        destination=run.destination,
-        project=run.settings.project_dir,
-        inputs=inputs_seen(found.ended.inputs if found.ended else None, run.settings),
-    )
-    return plan, found
 
 
 def proven_backups(run: Run, backups: Sequence[Backup]) -> frozenset[str]:

@@ -5,10 +5,11 @@ from datetime import timedelta
 import msgspec
 
 from ci_migrate.migrations import events
+from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.migrations.requests import ExpectedInputs
-from ci_migrate.model import Approvable, Evidence, Inputs, Plan
+from ci_migrate.model import Approvable, Direction, Evidence, Inputs, Plan
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, child_setup
 from ci_migrate.settings.settings import Settings
 from ci_migrate.settings.urls import redact
 
@@ -31,6 +32,27 @@ def effective_settings(settings: Settings) -> dict[str, str]:
         "allow-connections": " ".join(sorted(settings.allow_connections)),
     }
     return {name: redact(text) for name, text in found.items() if text}
+
+
+def look_at_target(run: Run) -> tuple[Plan, Inspection]:
+    """The plan as it would be now, and what scripts and version tables told; the target is only read.
+
+    Raises:
+        CiMigrateError: scripts or version tables can't be read.
+    """
+    # of several heads the check CM101 says what is wrong, and how to mend it
+    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
+    found = inspect(run.workers, child_setup(run, "check", destination=heads))
+    plan = make_plan(
+        found,
+        target=run.settings.target,
+        identity=run.reader.identity(),
+        direction=run.direction,
+        destination=run.destination,
+        project=run.settings.project_dir,
+        inputs=inputs_seen(found.ended.inputs if found.ended else None, run.settings),
+    )
+    return plan, found
 
 
 def inputs_seen(seen: events.InputsSeen | None, settings: Settings) -> Inputs:

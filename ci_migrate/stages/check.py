@@ -3,11 +3,13 @@
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import Inspection, inspect, make_plan, relative
+from ci_migrate.migrations.graph import Inspection, relative
 from ci_migrate.model import (
+    Approval,
     Direction,
     Finding,
     Outcome,
+    Plan,
     Report,
     Severity,
     StageResult,
@@ -19,8 +21,8 @@ from ci_migrate.model import (
 from ci_migrate.run.approvals import claim_approval, reserve_approval, tell_refused
 from ci_migrate.run.authorization import asked_before, asks
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.inputs import inputs_seen
-from ci_migrate.run.run import Run, child_setup, require_ledger
+from ci_migrate.run.inputs import look_at_target
+from ci_migrate.run.run import Run, require_ledger
 from ci_migrate.run.since_last_run import left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
 from ci_migrate.run.ways_back import with_other_way
@@ -29,24 +31,41 @@ from ci_migrate.run.ways_back import with_other_way
 def run_stage(run: Run, _report: Report) -> StageResult:
     """Build the plan and look at it."""
     run.reader.ping()
-    # of several heads the check CM101 says what is wrong, and how to mend it
-    heads = "heads" if run.destination == "head" and run.direction is Direction.UPGRADE else None
-    found = inspect(run.workers, child_setup(run, "check", destination=heads))
-    assert found.graph is not None
-    identity = run.reader.identity()
-    plan = make_plan(
-        found,
-        target=run.settings.target,
-        identity=identity,
-        direction=run.direction,
-        destination=run.destination,
-        project=run.settings.project_dir,
-        inputs=inputs_seen(found.ended.inputs if found.ended else None, run.settings),
-    )
+    plan, found = look_at_target(run)
     refuse_rows(run, found, plan)
+    findings = run.look(_facts(run, plan, found), measured=False, more=_writes_at_load(found))
+    refused = next((f for f in findings if f.refuses), None)
+    if refused is not None:
+        result = StageResult(
+            stage="check",
+            outcome=Outcome.FAILED,
+            message=f"{refused.code} {refused.name}: {refused.message}",
+            file=refused.file,
+            line=refused.line,
+            findings=findings,
+            plan=plan,
+            state=TargetState.UNTOUCHED,
+        )
+        return with_other_way(run, plan, result)
+    if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
+        run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
+    return StageResult(
+        stage="check",
+        outcome=Outcome.PASSED,
+        approval=_reserve(run, plan),
+        message=_describe(run, plan),
+        findings=findings,
+        plan=plan,
+        state=TargetState.UNTOUCHED,
+    )
+
+
+def _facts(run: Run, plan: Plan, found: Inspection) -> Facts:
+    """What the static checks look at."""
+    assert found.graph is not None
     applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}
     since, outside = left_by_last_run(run)
-    facts = Facts(
+    return Facts(
         plan=plan,
         unstamped_tables=count_unstamped_tables(run, plan),
         outside=outside,
@@ -56,50 +75,33 @@ def run_stage(run: Run, _report: Report) -> StageResult:
         require_downgrade=run.settings.require_downgrade,
         known_revisions=tuple(r.id for r in found.graph.revisions),
     )
-    findings = run.look(facts, measured=False, more=_writes_at_load(found))
-    refused = [f for f in findings if f.refuses]
+
+
+def _reserve(run: Run, plan: Plan) -> Approval | None:
+    """The approval that this run came with, from now on its own; None where it needs none.
+
+    Raises:
+        NotApprovedError: the token does not fit what is asked.
+    """
+    if run.token is None or run.ledger is None or plan.changes_nothing:
+        return None
+    if run.unfit is not None:
+        tell_refused(run, run.unfit)
+        raise run.unfit
+    stages = asked_before(run)
+    approval = reserve_approval(run, plan, stages=stages) if asks(run) else None
+    if approval is not None and "check" in stages:
+        claim_approval(require_ledger(run), approval)
+    return approval
+
+
+def _describe(run: Run, plan: Plan) -> str:
     at = show_heads([c.from_heads for c in plan.contexts])
-    if refused:
-        first = refused[0]
-        result = StageResult(
-            stage="check",
-            outcome=Outcome.FAILED,
-            message=f"{first.code} {first.name}: {first.message}",
-            file=first.file,
-            line=first.line,
-            findings=findings,
-            plan=plan,
-            state=TargetState.UNTOUCHED,
-        )
-        return with_other_way(run, plan, result)
-    if plan.pending and _rehearses(run) and isinstance(run.copies, KnowsRights):
-        run.copies.refuse_scratch()  # before a backup is taken that could not be rehearsed on
-    approval = None
-    if run.token is not None and run.ledger is not None and not plan.changes_nothing:
-        if run.unfit is not None:
-            tell_refused(run, run.unfit)
-            raise run.unfit
-        stages = asked_before(run)
-        approval = reserve_approval(run, plan, stages=stages) if asks(run) else None
-        if approval is not None and "check" in stages:
-            claim_approval(require_ledger(run), approval)
-    what = f"{plural(plan.pending, 'revision')} to run"
-    if run.direction is Direction.STAMP:
-        what = "Version rows to write"
-    message = (
-        f"Nothing to do: {identity.place} is at {at}."
-        if plan.changes_nothing
-        else f"{what}: {at} -> {show_heads([c.to_heads for c in plan.contexts])}"
-    )
-    return StageResult(
-        stage="check",
-        outcome=Outcome.PASSED,
-        message=message,
-        findings=findings,
-        plan=plan,
-        approval=approval,
-        state=TargetState.UNTOUCHED,
-    )
+    if plan.changes_nothing:
+        return f"Nothing to do: {plan.identity.place} is at {at}."
+    stamps = run.direction is Direction.STAMP
+    what = "Version rows to write" if stamps else f"{plural(plan.pending, 'revision')} to run"
+    return f"{what}: {at} -> {show_heads([c.to_heads for c in plan.contexts])}"
 
 
 def _rehearses(run: Run) -> bool:

@@ -169,7 +169,10 @@ def test_F45_who_is_interrupted_says_what_is_there(make_shop, engine, number) ->
 
 
 def test_F101_a_run_that_is_still_at_work_is_not_called_unfinished(make_shop) -> None:
-    wait = "\n" + only_for_real("import pathlib; pathlib.Path('reached').touch(); time.sleep(3)")
+    wait = "\n" + only_for_real(
+        "import pathlib; pathlib.Path('reached').touch()\n"
+        "while not pathlib.Path('looked').exists(): time.sleep(0.02)"
+    )
     shop = alone(make_shop(), R1 + wait)
     process = subprocess.Popen(
         [sys.executable, "-m", "ci_migrate", "-C", str(shop.folder), "run"],
@@ -178,7 +181,10 @@ def test_F101_a_run_that_is_still_at_work_is_not_called_unfinished(make_shop) ->
     deadline = time.monotonic() + 60
     while not (shop.folder / "reached").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    found = shop.here("status")
+    try:
+        found = shop.here("status")
+    finally:
+        (shop.folder / "looked").touch()
     text, _ = process.communicate(timeout=60)
     assert "RUNNING" in found.text, found.text
     assert "UNFINISHED" not in found.text
