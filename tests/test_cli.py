@@ -1,15 +1,12 @@
-"""The command line: every verb in a small project, what it prints, and what it never prints."""
+"""The command line: help, the error boundary, and what is never printed. Each verb has its own in commands/."""
 
-import json
 import re
 import shutil
-import sqlite3
 import venv
 
 import click
 import pytest
-from alembic_project import new_project
-from junitparser import JUnitXml
+from alembic_project import ended, new_project
 from sqlalchemy import create_engine
 
 from ci_migrate.cli import _globals_first
@@ -17,16 +14,6 @@ from ci_migrate.commands import load_command
 from ci_migrate.verbs import GROUPS, VERBS
 
 CANARY = "canary-4711"
-
-
-def ended(done, code: int, *words: str) -> str:
-    """It ended with this code and said these words, without a traceback. Returns what it printed."""
-    text = " ".join(done.text.split())
-    assert done.code == code, done.text
-    assert "Traceback (most" not in text
-    for word in words:
-        assert word in text, (word, done.text)
-    return done.out
 
 
 def three_lines(done) -> None:
@@ -41,10 +28,6 @@ def migrated(alembic_project):
     assert alembic_project.gate("run").exit_code == 0
     alembic_project.sql("insert into users values (1, 'ana', 'ana@example.com')")
     return alembic_project
-
-
-def backups(project) -> list[dict]:
-    return json.loads(ended(project.run("backup", "list", "--json"), 0))
 
 
 # --------------------------------------------------------------------------- help
@@ -76,255 +59,6 @@ def test_no_command_is_a_question_for_help(alembic_project):
 
 def test_version(alembic_project):
     assert re.fullmatch(r"ci-migrate, version \d+\.\d+\.\d+\n", ended(alembic_project.run("--version"), 0))
-
-
-# --------------------------------------------------------------------------- reading
-
-
-def test_plan_check_and_dry_run_write_nothing_to_the_target(alembic_project):
-    for command in ("plan", "check", "dry-run"):
-        ended(alembic_project.run(command), 0, "untouched")
-        assert not alembic_project.database.exists()
-        assert not (alembic_project.folder / "app.db.ci-migrate").exists(), "no ledger is made"
-
-
-def test_json_is_alone_on_standard_output(alembic_project):
-    done = alembic_project.run("run", "--json")
-    report = json.loads(done.out)
-    assert report["exitCode"] == done.code == 0
-    assert report == json.loads((alembic_project.reports / "report.json").read_text())
-    assert "The database is migrated" in done.err
-
-
-def test_json_of_a_refusal(alembic_project):
-    done = alembic_project.run("run", "--json", "--target", "nowhere")
-    assert done.code == json.loads(done.out)["exitCode"] == 2
-
-
-def test_where_the_reports_go(alembic_project):
-    flags = [
-        "--report-dir",
-        "out",
-        "--junit-xml",
-        "j/unit.xml",
-        "--report",
-        "markdown=m.md",
-        "--report",
-        "json=r.json",
-    ]
-    ended(alembic_project.run("plan", *flags), 0)
-    place = alembic_project.folder
-    assert sorted(p.name for p in (place / "out").iterdir()) == [
-        "ci-migrate.env",
-        "codequality.json",
-        "report.html",
-        "report.json",
-        "report.sarif",
-        "summary.md",
-    ]
-    assert (place / "r.json").read_text() == (place / "out" / "report.json").read_text()
-    assert (place / "m.md").exists()
-    assert sum(len(suite) for suite in JUnitXml.fromfile(str(place / "j" / "unit.xml")))
-
-
-def test_a_report_that_can_not_be_written_is_a_warning(alembic_project):
-    alembic_project.reports.write_text("a file")
-    ended(alembic_project.run("run"), 0, "WARNING", "could not be written", "now at r2")
-    assert alembic_project.heads == ["r2"]
-
-
-def test_status_history_verify(migrated):
-    ended(
-        migrated.run("status"),
-        0,
-        "is at r2",
-        "pending nothing",
-        "exit 0, migrated",
-        "last proven backup_base_",
-    )
-    ended(migrated.run("history"), 0, "base -> r2", "exit 0")
-    ended(migrated.run("verify"), 0, "As run", "heads and schema are the same")
-    migrated.sql("create index ix on users (name)")
-    ended(migrated.run("verify"), 1, "index users.ix")
-    migrated.sql("drop index ix")
-    migrated.sql("update alembic_version set version_num = 'r1'")
-    ended(migrated.run("verify"), 1, "it is at r1")
-    ended(migrated.run("status"), 0, "is at r1", "pending 1 revision", "next ci-migrate run --target dev")
-
-
-def test_before_the_first_run(alembic_project):
-    ended(
-        alembic_project.run("status"),
-        0,
-        "is at base",
-        "no backup was proven yet",
-        "ci-migrate run --target dev",
-    )
-    ended(alembic_project.run("history"), 0, "No run yet")
-    ended(alembic_project.run("verify"), 8, "nothing to compare with")
-    ended(alembic_project.run("backup", "list"), 0, "No backups")
-    ended(alembic_project.run("token", "list"), 0, "No tokens")
-    ended(alembic_project.run("repair"), 0, "nothing to repair")
-    ended(alembic_project.run("audit", "verify"), 0)
-    ended(alembic_project.run("token", "validate"), 4, "The token is empty")
-
-
-def test_audit(migrated):
-    records = [json.loads(line) for line in ended(migrated.run("audit", "show"), 0).splitlines()]
-    kinds = [r["kind"] for r in records]
-    assert kinds.index("run started") < kinds.index("run finished")
-    ended(migrated.run("audit", "verify"), 0, f"{len(records)} records, all in order")
-    ledger = sqlite3.connect(migrated.folder / "app.db.ci-migrate")
-    table = next(
-        name
-        for (name,) in ledger.execute("select name from sqlite_master where type = 'table'")
-        if "audit" in name
-    )
-    for (trigger,) in ledger.execute("select name from sqlite_master where type = 'trigger'").fetchall():
-        ledger.execute(f'drop trigger "{trigger}"')
-    ledger.execute(f"delete from {table} where rowid = (select min(rowid) + 1 from {table})")
-    ledger.commit()
-    ledger.close()
-    ended(migrated.run("audit", "verify"), 1)
-
-
-def test_settings_never_show_a_password(alembic_project):
-    alembic_project.settings('[targets.dev]\nurl = "env:DATABASE_URL"\n')
-    done = alembic_project.run("settings", env={"DATABASE_URL": f"postgresql://u:{CANARY}@h/x"})
-    out = ended(done, 0, "env:DATABASE_URL", "ci-migrate.toml")
-    assert CANARY not in out
-    values = json.loads(ended(alembic_project.run("settings", "--json", "--backup-dir", "elsewhere"), 0))
-    assert values["backup-dir"]["source"] == "--backup-dir"
-    assert values["keep-backups"] == {"value": "3", "source": "default"}
-
-
-# --------------------------------------------------------------------------- going back
-
-
-def test_rollback(migrated):
-    done = migrated.run("rollback", "--to", "r1", "--yes")
-    ended(done, 0, "now at r1", "accepted: The downgrade loses column users.email with 1 value")
-    assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run", "migrate", "verify"), "passed")
-    assert migrated.heads == ["r1"]
-    assert migrated.sql("select name from users") == [("ana",)]
-    ended(migrated.run("rollback", "--to", "nonsense"), 1, "nonsense")
-    ended(migrated.run("rollback", "--to", "r1"), 0, "Nothing to do")
-
-
-def test_migrate_leaves_out_the_dry_run(alembic_project):
-    done = alembic_project.run("migrate")
-    ended(done, 0, "now at r2")
-    assert "dry-run" not in done.outcomes
-    assert done.outcomes["backup"] == "passed"
-
-
-# --------------------------------------------------------------------------- backups
-
-
-def test_backup_create_list_show_verify(migrated):
-    line = ended(migrated.run("backup", "create"), 0)
-    name = line.split()[0]
-    assert name.startswith("backup_r2_")
-    listed = ended(migrated.run("backup", "list"), 0)
-    assert name in listed
-    assert re.search(r"backup_base_\S+ .* proven", listed)
-    assert "proven" not in next(line for line in listed.splitlines() if name in line), (
-        "nobody restored it yet"
-    )
-    shown = json.loads(ended(migrated.run("backup", "show", name), 0))
-    assert shown["rowCounts"]["users"]["rows"] == 1
-    assert [b["backupId"] for b in backups(migrated)] == sorted([name, backups(migrated)[0]["backupId"]])
-    ended(migrated.run("backup", "verify", name), 0, "have their checksums")
-    ended(migrated.run("backup", "verify", name, "--restore"), 0, "restored into a scratch copy")
-
-
-def test_backups_are_there_when_the_target_is_not(migrated):
-    name = backups(migrated)[0]["backupId"]
-    migrated.database.write_bytes(b"no database at all " * 500)
-    (migrated.folder / "app.db.ci-migrate").write_bytes(b"neither " * 500)
-    ended(migrated.run("backup", "list"), 0, name, "not known")
-    ended(migrated.run("backup", "show", name), 0)
-    ended(migrated.run("backup", "verify", name), 0)
-
-
-def test_restore_over_a_damaged_file(migrated):
-    name = ended(migrated.run("backup", "create"), 0).split()[0]
-    migrated.database.write_bytes(b"no database at all " * 500)
-    ended(migrated.run("backup", "restore", name, "--yes"), 8, "can't be backed up", "--no-safety-backup")
-    ended(migrated.run("backup", "restore", name, "--yes", "--no-safety-backup"), 0, "Restored", "not known")
-    assert migrated.sql("select name from users") == [("ana",)]
-
-
-def test_restore_shows_asks_and_keeps_what_it_replaces(migrated):
-    name = ended(migrated.run("backup", "create"), 0).split()[0]
-    migrated.sql("insert into users values (2, 'bo', null)")
-    before = migrated.dump()
-    count = len(backups(migrated))
-    ended(migrated.run("backup", "restore", name), 1, "users: 2 rows now, 1 row in the backup", "--yes")
-    assert migrated.dump() == before
-    done = migrated.run("backup", "restore", name, "--yes")
-    ended(done, 0, f"Restored {name}")
-    assert migrated.sql("select name from users") == [("ana",)]
-    assert len(backups(migrated)) == count + 1
-    safety = backups(migrated)[-1]["backupId"]
-    assert safety in done.text
-    ended(migrated.run("backup", "restore", safety, "--yes", "--no-safety-backup"), 0)
-    assert migrated.dump() == before, "and back again"
-    ended(
-        migrated.run("backup", "restore", safety, "--yes"), 0, "changes within rows since then would be lost"
-    )
-
-
-def test_a_damaged_backup_is_refused_and_the_target_stays(migrated):
-    name = ended(migrated.run("backup", "create"), 0).split()[0]
-    folder = migrated.folder / "backups" / name
-    payload = max((p for p in folder.iterdir() if p.name != "manifest.json"), key=lambda p: p.stat().st_size)
-    data = bytearray(payload.read_bytes())
-    data[len(data) // 2] ^= 1
-    payload.write_bytes(data)
-    before = migrated.dump()
-    for arguments in (["verify", name], ["verify", name, "--restore"], ["restore", name, "--yes"]):
-        done = migrated.run("backup", *arguments)
-        ended(done, 8, payload.name)
-    assert migrated.dump() == before
-
-
-@pytest.mark.parametrize(
-    "name", ["../../etc", "/etc", "-rf", "", "x" * 300, "backup_r2_20260101_000000", "b\u0430ckup"]
-)
-def test_no_such_backup(alembic_project, name):
-    for verb, flags in (("show", []), ("restore", ["--yes"]), ("delete", ["--yes"])):
-        done = alembic_project.run("backup", verb, *flags, "--", name)
-        assert done.code in (1, 2, 8), done.text
-        assert "Traceback" not in done.text
-        three_lines(done)
-
-
-def test_R10_delete_and_prune_show_first(migrated):
-    first = backups(migrated)[0]["backupId"]
-    second = ended(migrated.run("backup", "create"), 0).split()[0]
-    ended(migrated.run("backup", "delete", second), 0, "Would delete")
-    assert len(backups(migrated)) == 2
-    ended(migrated.run("backup", "delete", second, "--yes"), 0, "Deleted")
-    assert [b["backupId"] for b in backups(migrated)] == [first]
-    ended(migrated.run("backup", "prune", "--keep", "1", "--yes"), 0)
-    assert [b["backupId"] for b in backups(migrated)] == [first], "never the last proven one"
-    for keep in ("0", "-1"):
-        done = migrated.run("backup", "prune", f"--keep={keep}", "--yes")
-        assert done.code in (1, 2), done.text
-    assert len(backups(migrated)) == 1
-
-
-def test_a_half_written_backup_is_failed(migrated):
-    name = ended(migrated.run("backup", "create"), 0).split()[0]
-    (migrated.folder / "backups" / name / "manifest.json").unlink()
-    listed = ended(migrated.run("backup", "list"), 0)
-    assert "FAILED" in next(line for line in listed.splitlines() if name in line)
-    for verb in ("verify", "restore"):
-        done = migrated.run("backup", verb, name, *(["--yes"] if verb == "restore" else []))
-        assert done.code in (1, 8)
-    ended(migrated.run("backup", "delete", name, "--yes"), 0)
-    assert name not in ended(migrated.run("backup", "list"), 0)
 
 
 # --------------------------------------------------------------------------- messages and secrets

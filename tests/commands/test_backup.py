@@ -5,11 +5,18 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pytest
+from alembic_project import ended
+
 from ci_migrate.databases.compression import compress, decompress
 
 
+def backups(project) -> list[dict]:
+    return json.loads(ended(project.call("backup", "list", "--json"), 0))
+
+
 def ids(project) -> list[str]:
-    return [b["backupId"] for b in json.loads(project.call("backup", "list", "--json").out)]
+    return [b["backupId"] for b in backups(project)]
 
 
 def test_from_create_to_delete(migrated):
@@ -73,3 +80,93 @@ def test_F41_a_backup_with_another_value_and_fitting_checksums_does_not_verify(m
     told = migrated.call("backup", "verify", name, "--restore")
     assert told.code == 8, told.text
     assert "does not restore to what its manifest says: table users has other values in name" in told.err
+
+
+def test_backups_are_there_when_the_target_is_not(migrated):
+    name = backups(migrated)[0]["backupId"]
+    migrated.database.write_bytes(b"no database at all " * 500)
+    (migrated.folder / "app.db.ci-migrate").write_bytes(b"neither " * 500)
+    ended(migrated.call("backup", "list"), 0, name, "not known")
+    ended(migrated.call("backup", "show", name), 0)
+    ended(migrated.call("backup", "verify", name), 0)
+
+
+def test_restore_over_a_damaged_file(migrated):
+    name = ended(migrated.call("backup", "create"), 0).split()[0]
+    migrated.database.write_bytes(b"no database at all " * 500)
+    ended(migrated.call("backup", "restore", name, "--yes"), 8, "can't be backed up", "--no-safety-backup")
+    ended(migrated.call("backup", "restore", name, "--yes", "--no-safety-backup"), 0, "Restored", "not known")
+    assert migrated.sql("select name from users") == [("ana",)]
+
+
+def test_restore_shows_asks_and_keeps_what_it_replaces(migrated):
+    name = ended(migrated.call("backup", "create"), 0).split()[0]
+    migrated.sql("insert into users values (2, 'bo', null)")
+    before = migrated.dump()
+    count = len(backups(migrated))
+    ended(migrated.call("backup", "restore", name), 1, "users: 2 rows now, 1 row in the backup", "--yes")
+    assert migrated.dump() == before
+    done = migrated.call("backup", "restore", name, "--yes")
+    ended(done, 0, f"Restored {name}")
+    assert migrated.sql("select name from users") == [("ana",)]
+    assert len(backups(migrated)) == count + 1
+    safety = backups(migrated)[-1]["backupId"]
+    assert safety in done.text
+    ended(migrated.call("backup", "restore", safety, "--yes", "--no-safety-backup"), 0)
+    assert migrated.dump() == before, "and back again"
+    ended(
+        migrated.call("backup", "restore", safety, "--yes"), 0, "changes within rows since then would be lost"
+    )
+
+
+def test_a_damaged_backup_is_refused_and_the_target_stays(migrated):
+    name = ended(migrated.call("backup", "create"), 0).split()[0]
+    folder = migrated.folder / "backups" / name
+    payload = max((p for p in folder.iterdir() if p.name != "manifest.json"), key=lambda p: p.stat().st_size)
+    data = bytearray(payload.read_bytes())
+    data[len(data) // 2] ^= 1
+    payload.write_bytes(data)
+    before = migrated.dump()
+    for arguments in (["verify", name], ["verify", name, "--restore"], ["restore", name, "--yes"]):
+        done = migrated.call("backup", *arguments)
+        ended(done, 8, payload.name)
+    assert migrated.dump() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc", "/etc", "-rf", "", "x" * 300, "backup_r2_20260101_000000", "b\u0430ckup"]
+)
+def test_no_such_backup(alembic_project, name):
+    for verb, flags in (("show", []), ("restore", ["--yes"]), ("delete", ["--yes"])):
+        done = alembic_project.call("backup", verb, *flags, "--", name)
+        assert done.code in (1, 2, 8), done.text
+        assert "Traceback" not in done.text
+        assert done.out == ""
+        assert 1 <= len(done.err.splitlines()) <= 3, done.err
+
+
+def test_R10_delete_and_prune_show_first(migrated):
+    first = backups(migrated)[0]["backupId"]
+    second = ended(migrated.call("backup", "create"), 0).split()[0]
+    ended(migrated.call("backup", "delete", second), 0, "Would delete")
+    assert len(backups(migrated)) == 2
+    ended(migrated.call("backup", "delete", second, "--yes"), 0, "Deleted")
+    assert [b["backupId"] for b in backups(migrated)] == [first]
+    ended(migrated.call("backup", "prune", "--keep", "1", "--yes"), 0)
+    assert [b["backupId"] for b in backups(migrated)] == [first], "never the last proven one"
+    for keep in ("0", "-1"):
+        done = migrated.call("backup", "prune", f"--keep={keep}", "--yes")
+        assert done.code in (1, 2), done.text
+    assert len(backups(migrated)) == 1
+
+
+def test_a_half_written_backup_is_failed(migrated):
+    name = ended(migrated.call("backup", "create"), 0).split()[0]
+    (migrated.folder / "backups" / name / "manifest.json").unlink()
+    listed = ended(migrated.call("backup", "list"), 0)
+    assert "FAILED" in next(line for line in listed.splitlines() if name in line)
+    for verb in ("verify", "restore"):
+        done = migrated.call("backup", verb, name, *(["--yes"] if verb == "restore" else []))
+        assert done.code in (1, 8)
+    ended(migrated.call("backup", "delete", name, "--yes"), 0)
+    assert name not in ended(migrated.call("backup", "list"), 0)

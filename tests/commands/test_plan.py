@@ -2,6 +2,8 @@
 
 import json
 
+from alembic_project import ended
+
 
 def test_what_would_run(alembic_project):
     done = alembic_project.call("plan", "--json")
@@ -19,3 +21,10 @@ def test_a_plan_to_a_revision_that_is_none(alembic_project):
     done = alembic_project.call("plan", "r7")
     assert done.code == 1, done.text
     assert "r7" in done.text
+
+
+def test_plan_check_and_dry_run_write_nothing_to_the_target(alembic_project):
+    for command in ("plan", "check", "dry-run"):
+        ended(alembic_project.call(command), 0, "untouched")
+        assert not alembic_project.database.exists()
+        assert not (alembic_project.folder / "app.db.ci-migrate").exists(), "no ledger is made"

@@ -1,7 +1,7 @@
 """`ci-migrate rollback`: which rollback path, what it loses, and that it says so before it does it."""
 
 import pytest
-from alembic_project import AlembicProject, new_project
+from alembic_project import AlembicProject, ended, new_project
 
 from ci_migrate.gate import run
 from ci_migrate.model import Direction, Outcome, Report
@@ -156,3 +156,13 @@ def test_on_postgresql(tmp_path, postgresql_url):
     report = downgrade(project, "r1")
     assert report.exit_code == 0, report.first_bad
     assert "it loses nothing" in report.result("dry-run").message
+
+
+def test_rollback(migrated):
+    done = migrated.call("rollback", "--to", "r1", "--yes")
+    ended(done, 0, "now at r1", "accepted: The downgrade loses column users.email with 1 value")
+    assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run", "migrate", "verify"), "passed")
+    assert migrated.heads == ["r1"]
+    assert migrated.sql("select name from users") == [("ana",)]
+    ended(migrated.call("rollback", "--to", "nonsense"), 1, "nonsense")
+    ended(migrated.call("rollback", "--to", "r1"), 0, "Nothing to do")

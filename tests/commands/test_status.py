@@ -2,6 +2,8 @@
 
 import json
 
+from alembic_project import ended
+
 
 def test_before_and_after(alembic_project):
     done = alembic_project.call("status")
@@ -23,3 +25,20 @@ def test_version_rows_that_make_no_sense(migrated):
     assert done.code == 1
     assert "TROUBLE" in done.out
     assert "zzz" in done.out
+
+
+def test_before_the_first_run(alembic_project):
+    ended(
+        alembic_project.call("status"),
+        0,
+        "is at base",
+        "no backup was proven yet",
+        "ci-migrate run --target dev",
+    )
+    ended(alembic_project.call("history"), 0, "No run yet")
+    ended(alembic_project.call("verify"), 8, "nothing to compare with")
+    ended(alembic_project.call("backup", "list"), 0, "No backups")
+    ended(alembic_project.call("token", "list"), 0, "No tokens")
+    ended(alembic_project.call("repair"), 0, "nothing to repair")
+    ended(alembic_project.call("audit", "verify"), 0)
+    ended(alembic_project.call("token", "validate"), 4, "The token is empty")

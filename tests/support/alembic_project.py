@@ -137,6 +137,15 @@ class Done:
         return {f["code"] for s in self.report["results"] for f in s["findings"]}
 
 
+def ended(done: Done, code: int, *words: str) -> str:
+    """It ended with this code and said these words, without a traceback. Returns what it printed."""
+    assert done.code == code, done.text
+    assert "Traceback (most" not in done.text
+    for word in words:
+        assert word in done.words, (word, done.text)
+    return done.out
+
+
 @dataclass
 class AlembicProject:
     """A folder with alembic.ini, env.py and revisions; its database is app.db, unless a URL says otherwise."""

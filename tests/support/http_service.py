@@ -1,5 +1,6 @@
-"""`ci-migrate serve` as a process of its own on a free port, and callers with keys."""
+"""`ci-migrate serve` as a process of its own on a free port, or its application in this process; and callers with keys."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +13,14 @@ from typing import Any
 
 import httpx
 from alembic_project import COMMAND, AlembicProject
+
+from ci_migrate.ledger import keys
+from ci_migrate.ledger.keys import Role
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.server.app import create_app
+from ci_migrate.server.service import Service
+from ci_migrate.server.work import perform
+from ci_migrate.settings.settings import load
 
 PREFIX = "/api/database/migration"
 ROLES = ("viewer", "operator", "approver", "admin")
@@ -50,10 +59,10 @@ class Served:
     """A service that runs, and the keys of its callers by target and role."""
 
     project: AlembicProject
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[str] | None"
     url: str
     keys: dict[tuple[str, str], str]
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120, trust_env=False))
+    client: Any = field(default_factory=lambda: httpx.Client(timeout=120, trust_env=False))
 
     def call(
         self,
@@ -132,3 +141,50 @@ def served(project: AlembicProject, keys: dict[tuple[str, str], str], *options: 
             process.wait()
         process.stdout.close()
         log.close()
+
+
+class Application:
+    """Calls the application itself, as httpx.Client calls a server; cookies are kept."""
+
+    def __init__(self, service: Service, address: str = "127.0.0.1") -> None:
+        self.service = service
+        self.app = create_app(service)
+        self.address = address
+        self.cookies = httpx.Cookies()
+
+    def request(self, method: str, url: str, **how: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            way = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(self.address, 1))
+            async with httpx.AsyncClient(transport=way, cookies=self.cookies) as client:
+                answer = await client.request(method, url, **how)
+                self.cookies = client.cookies
+                return answer
+
+        return asyncio.run(ask())
+
+
+@contextmanager
+def served_here(
+    project: AlembicProject, roles: dict[tuple[str, str], str], *, failures: int = 1000
+) -> Iterator[Served]:
+    """The application without a server, and what it has done without processes for it: quick.
+
+    Args:
+        project: it has a ledger.
+        roles: the role of each key, by target and the name of whom it is for.
+        failures: how many calls without a good key an address may make.
+    """
+    environ = project.environment()
+    made = {}
+    with project.ledger(create=True) as ledger:
+        for (target, name), role in roles.items():
+            made[target, name], _ = keys.create(
+                ledger, name=name, role=Role(role), target=target, by="test", days=None
+            )
+    targets = {name: load(project.folder, environ, {"target": name}) for name in {t for t, _ in roles}}
+    service = Service(project.folder, targets, failures)
+    service.children.perform = lambda work: perform(work, project.folder, environ, Interrupt())
+    try:
+        yield Served(project, None, "http://localhost", made, Application(service))
+    finally:
+        service.close()

@@ -18,7 +18,7 @@ BUDGET = 1300
 KEPT = (
     "tests/e2e/test_bookshop.py::test_the_demo_comes_to_its_end",
     "tests/e2e/test_kill.py::test_M1_L3_kill",
-    "tests/test_one_door.py",
+    "tests/run/test_authorization.py",
     "tests/test_past_the_gate.py",
     "tests/test_architecture.py",
     "tests/test_docs.py",
