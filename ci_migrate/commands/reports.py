@@ -65,9 +65,8 @@ def refuse_unknown(reporters: Sequence[Reporter], wanted: Sequence[str], *, perh
     for text in wanted:
         name, _, path = text.partition("=")
         if not path or (name not in formats and not perhaps):
-            raise UsageError(
-                f"--report {text}: it is FORMAT=PATH.", hint=f"The formats are {', '.join(formats)}."
-            )
+            why = f"there is no format {name}" if path else "it is FORMAT=PATH"
+            raise UsageError(f"--report {text}: {why}.", hint=f"The formats are {', '.join(formats)}.")
 
 
 def with_those_of_the_repository(
