@@ -225,7 +225,7 @@ class ForkServer:
             with suppress(BrokenPipeError):
                 socket.send_fds(self._control, [b"."], theirs)
         finally:
-            for fd in theirs:
+            for fd in theirs:  # ours would keep the pipes open when the child has ended
                 os.close(fd)
         while not self._born and not self._gone:
             self.listen(None)
@@ -238,7 +238,7 @@ class ForkServer:
 
     def listen(self, timeout: float | None) -> None:
         """Wait for news, at most `timeout` seconds."""
-        if self._gone:
+        if self._gone:  # nobody tells any more: who waits looks at the child's pid now and then
             time.sleep(min(timeout or 0.05, 0.05))
             return
         if not select([self._control], [], [], timeout)[0]:
@@ -248,6 +248,7 @@ class ForkServer:
         except ConnectionError:
             data = b""
         self._gone = not data
+        # a stream: one read may hold several lines, or a part of one
         *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
             pid, *code = (int(word) for word in line.split())

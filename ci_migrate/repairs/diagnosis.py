@@ -22,6 +22,7 @@ from ci_migrate.model import (
     TableContent,
     delta,
     same_change,
+    show_heads,
 )
 
 Heads = tuple[tuple[str, ...], ...]
@@ -85,6 +86,7 @@ def diagnose(
     if evidence is None:
         return _without_rehearsal(plan, heads, journal, last, untouched=bool(candidates))
     points = _CommitPoints(plan, evidence)
+    # the heads alone would not do: a revision that commits in its middle leaves the row of the one before it
     candidates += points.matching(before, changed, heads)
     commit_point = _decide(candidates, points, journal, witness)
     if commit_point is None:
@@ -98,7 +100,7 @@ def diagnose(
 def _on_rung(plan: Plan, evidence: Evidence, commit_point: int, heads: Heads, last: int) -> Diagnosis:
     found = evidence.commit_points[commit_point - 1]
     what = f"revision {found.revision}" if found.revision else "what env.py itself sends"
-    at = ", ".join(" + ".join(h) or "base" for h in found.heads)
+    at = show_heads(found.heads)
     if commit_point == len(evidence.commit_points) and heads == tuple(c.to_heads for c in plan.contexts):
         state, words = Progress.FINISHED, "the migration ran to its end and was committed"
     elif found.complete:
@@ -185,7 +187,7 @@ def _start(last: int) -> Diagnosis:
 
 
 def _unknown(heads: Heads, last: int, why: str) -> Diagnosis:
-    at = ", ".join(" + ".join(h) or "base" for h in heads)
+    at = show_heads(heads)
     return Diagnosis(
         found=Progress.UNKNOWN, words=f"the target says it is at {at}, but {why}", last_statement=last
     )

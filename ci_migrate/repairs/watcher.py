@@ -87,6 +87,8 @@ class Watcher:
                 return self._statement(event)
             case events.StatementDone():
                 self.failed = None
+                # written with the next entry: one write to the disk per statement. Where it is missing, the database
+                # itself tells whether the last statement ran
                 self._note(EntryKind.DONE, position=event.position, rows=event.rows)
             case events.StatementFailed():
                 self.failed = event
@@ -163,10 +165,11 @@ class Watcher:
             digest=event.digest,
             prefix=self._prefix,
         )
-        self.flush()
+        self.flush()  # before the child gets its word: no statement ran that the journal does not know
         return None
 
     def _refusal(self, event: events.StatementStarted) -> str | None:
+        # a round trip each: a loop over rows can't pay for it at each of its statements
         if self.run.lock is not None and time.monotonic() - self._lock_checked > LOCK_CHECK_SECONDS:
             self._lock_checked = time.monotonic()
             try:

@@ -64,7 +64,7 @@ class Recorder:
             )
         finally:
             cursor.close()
-            if not sqlite:
+            if not sqlite:  # the look began a transaction; sqlite3 begins none for what only reads
                 connection.rollback()
         autocommit = self.state.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
         self.state.sessions[id(connection)] = Session(entry, connection, autocommit)
@@ -120,7 +120,7 @@ class Recorder:
             set_level(connection, level)
             raw = raw_connection(connection)
             session = self.state.session_of(raw)
-            if session is None:
+            if session is None:  # set ahead of the pool's event, in which the session is made
                 self.state.levels[id(raw)] = str(level)
             else:
                 session.autocommit = str(level).upper() == "AUTOCOMMIT"
@@ -136,6 +136,7 @@ class Recorder:
         self.state.inputs.refuse_again()
         fields = {}
         if dialect.name == "postgresql" and in_transaction(raw) is not False:
+            # asked before: once the connection is lost, the server still tells by this id what became of the commit
             cursor = raw.cursor()
             try:
                 cursor.execute("SELECT pg_current_xact_id_if_assigned()::text")
@@ -225,7 +226,7 @@ class Recorder:
         session = self.state.session_of(conn.connection)
         if self.state.internal or session is None or session.entry is None:
             return statement, parameters
-        self.state.inputs.refuse_again()
+        self.state.inputs.refuse_again()  # an env.py that catches the refusal must not get any further
         wall = self.state.wall
         sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
         if wall.mode == READ:
@@ -253,6 +254,7 @@ class Recorder:
         revision = self.state.revision
         if self.state.stamped and self.state.of_context.get(self.state.context, session) is not session:
             revision = None  # it has come to its end, on another connection: this is env.py's
+        # a repair goes on in the middle of a revision: its script runs from the top, what is committed is not sent
         committed_before = self.state.skip.get((self.state.context, revision))
         if committed_before:
             if committed_before.pop(0) != digest:
@@ -260,6 +262,7 @@ class Recorder:
             if OF_SESSION.match(statement):
                 return statement, parameters  # its effect ended with the session that sent it
             return send_nothing(statement, mysql, executemany, context)
+        # waits for the parent's word; counted only then, so that both number what was sent alike
         self.state.channel.ask(
             "statement",
             position=self.state.position + 1,

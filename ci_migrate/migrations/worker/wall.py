@@ -167,6 +167,7 @@ class SQLiteWall:
             return str(self.wall.entries[number]["name"]) if 0 <= number < len(self.wall.entries) else None
         for entry in self.wall.entries:
             if same_file(file, entry["identity"].get("file")):
+                # the name may lead to another file since the parent looked
                 expected = entry["identity"].get("inode")
                 if expected and expected != inode_of(file):
                     self.wall.refuse(
@@ -221,7 +222,7 @@ class PostgreSQLWall:
         told = {k: str(v) for k, v in arguments.items() if k in TOLD_POSTGRESQL and isinstance(v, (str, int))}
         new = self.target(driver, parts, told)
         for name, value in new.items():
-            if value == "" and name in ("password", "host"):
+            if value == "" and name in ("password", "host"):  # left out, libpq looks where it always does
                 arguments.pop(name, None)
             else:
                 arguments[key if name == "database" else name] = int(value) if name == "port" else value
