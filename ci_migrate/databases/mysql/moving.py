@@ -169,17 +169,20 @@ def _arrive(access: Access, moves: Sequence[Move], coming: Sequence[str], new: T
         cursor.execute(f"CREATE TABLE {waiting} (a INT) ENGINE = InnoDB")
         holder = stack.enter_context(access.session())
         holder.execute(f"LOCK TABLES {waiting} WRITE")
+        # first, RENAME gets all tables but the one that we hold
         rename = _rename(moves).replace(
             "RENAME TABLE ", f"RENAME TABLE {go} TO {gone}, {waiting} TO {waited}, ", 1
         )
         sent = [_Sent(stack.enter_context(_several(access)), [rename])]
         try:
             _wait_until_all_wait(cursor, sent, "RENAME")
+            # second, who makes the triggers queues behind it, ahead of everybody who comes later
             for table in coming:
                 made = [text for one in new.of(table) for text in making_statements(access, one, new.named)]
                 lock = f"LOCK TABLES {quote_name(access.database, table)} WRITE, {gone} READ"
                 sent.append(_Sent(stack.enter_context(_several(access)), [lock, *made, "UNLOCK TABLES"]))
             _wait_until_all_wait(cursor, sent, "")
+            # third: what RENAME begins with. Had we died before, it would find no such table and do nothing
             cursor.execute(f"CREATE TABLE {go} (a INT) ENGINE = InnoDB")
         finally:
             holder.execute("UNLOCK TABLES")
@@ -289,6 +292,7 @@ def _send(connection: "Connection[Cursor]", statements: Sequence[str | bytes]) -
     """Run statements that go to the server together. It stops at the first that fails, whose error is raised."""
     each = [one.encode() if isinstance(one, str) else one for one in statements]
     cursor: Any = connection.cursor()  # whose types know no bytes
+    # a statement may end in a comment, which a semicolon on its line would belong to
     cursor.execute(b"\n;\n".join(each))
-    while cursor.nextset():
+    while cursor.nextset():  # the error of a later statement comes with its result
         pass
