@@ -15,11 +15,12 @@ from sqlalchemy import create_engine
 QUICK = 6
 """Points per way in the quick part, evenly spread over all of them."""
 PARTS = [
-    pytest.param(way, share, shares, id=f"{way.name}-{word}-{share + 1}".replace(", ", "-"), marks=marks)
-    for shares, word, marks in ((1, "quick", ()), (3, "all", pytest.mark.long))
+    pytest.param(way, share, shares, id=f"{way.name}-{word}-{share + 1}".replace(", ", "-"), marks=mark)
+    for shares, word in ((1, "quick"), (3, "all"))
     for way in WAYS
     if shares > 1 or way.quick
     for share in range(shares)
+    for mark in [pytest.mark.long if shares > 1 else pytest.mark.slow if way.engine == "mysql" else ()]
 ]
 
 
@@ -45,8 +46,8 @@ def prepare(request, forking, tmp_path_factory):
             with psycopg.connect(admin, autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {name}")
             return server.url(name).set(drivername="postgresql+psycopg")
-        if way.engine == "mariadb":
-            server = request.getfixturevalue("mariadb_server")
+        if way.engine in ("mariadb", "mysql"):
+            server = request.getfixturevalue(f"{way.engine}_server")
             engine = create_engine(server.admin_url)
             with engine.begin() as connection:
                 connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_support import BLOCK_BACK, OTHER_CLIENT, R1, R1_BACK, R2, R2_BACK, Shop, new_shop
+from mysql_server import mysql_programs
 from sqlalchemy import URL
 
 FORKING = Path(__file__).with_name("forked_gate.py")
@@ -132,6 +133,9 @@ WAYS = (
     Way("postgresql, per migration", "postgresql", per_migration=True),
     Way("postgresql, per migration, block", "postgresql", per_migration=True, block=True, quick=True),
     Way("mariadb", "mariadb", quick=True),
+    Way("mariadb, block", "mariadb", block=True),
+    Way("mysql", "mysql", quick=True),
+    Way("mysql, block", "mysql", block=True),
 )
 
 
@@ -169,6 +173,7 @@ class Copies:
 
     shop: Shop
     url: URL
+    engine: str
     kept: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +188,7 @@ class Copies:
             for name in self.databases:
                 self._postgresql(f"CREATE DATABASE {name}_kept TEMPLATE {name}")
         if self.url.get_backend_name() == "mysql":
-            dump = self._mariadb(["mariadb-dump", "--databases", *self.databases])
+            dump = self._client("dump", "--no-tablespaces", "--databases", *self.databases)
             (self.shop.folder / "dump.sql").write_bytes(dump)
         shutil.copytree(self.shop.folder, self.kept)
 
@@ -196,7 +201,7 @@ class Copies:
                 self._postgresql(f"CREATE DATABASE {name} TEMPLATE {name}_kept")
         if self.url.get_backend_name() == "mysql":
             drops = "".join(f"DROP DATABASE IF EXISTS {name};" for name in self.databases)
-            self._mariadb(["mariadb"], drops.encode() + (self.kept / "dump.sql").read_bytes())
+            self._client("", data=drops.encode() + (self.kept / "dump.sql").read_bytes())
 
     def drop(self) -> None:
         if self.url.get_backend_name() == "postgresql":
@@ -205,7 +210,7 @@ class Copies:
                 self._postgresql(f"DROP DATABASE IF EXISTS {name}_kept WITH (FORCE)")
         if self.url.get_backend_name() == "mysql":
             drops = "".join(f"DROP DATABASE IF EXISTS {name};" for name in self.databases)
-            self._mariadb(["mariadb"], drops.encode())
+            self._client("", data=drops.encode())
 
     def _postgresql(self, statement: str) -> None:
         """Tries again: a session of a process that was killed goes a moment after it."""
@@ -224,11 +229,19 @@ class Copies:
                 else:
                     return
 
-    def _mariadb(self, argv: list[str], data: bytes = b"") -> bytes:
+    def _client(self, program: str, *arguments: str, data: bytes = b"") -> bytes:
+        """The server's own `dump` program, or its client (``) that is fed `data`."""
         url = self.url
+        if self.engine == "mysql":
+            folder = mysql_programs()
+            assert folder is not None
+            name = str(folder / f"mysql{program}")
+        else:
+            name = "mariadb-dump" if program else "mariadb"
+            arguments = tuple(a for a in arguments if a != "--no-tablespaces")
         where = ["--no-defaults", f"--host={url.host}", f"--port={url.port}", f"--user={url.username}"]
         done = subprocess.run(
-            [argv[0], *where, *argv[1:]], input=data, capture_output=True, check=False,
+            [name, *where, *arguments], input=data, capture_output=True, check=False,
             env={**os.environ, "MYSQL_PWD": str(url.password)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
@@ -277,10 +290,10 @@ class Prepared:
         for statement in FAX:
             shop.query(
                 statement
-                if way.engine != "mariadb"
+                if way.engine not in ("mariadb", "mysql")
                 else statement.replace("'fax of ' || id", "CONCAT('fax of ', id)")
             )
-        self.copies = Copies(shop, url or URL.create("sqlite"))
+        self.copies = Copies(shop, url or URL.create("sqlite"), way.engine)
         if way.engine == "sqlite":
             shutil.copyfile(shop.database, folder / "plain.db")
         code, text = self._run("@stop")
