@@ -1,8 +1,8 @@
 """Real Alembic histories through `ci-migrate run`: writes docs/corpora.md.
 
-python benchmarks/corpora.py [--only optuna,glance] [--database sqlite|postgresql] [--output FILE]
+python benchmarks/corpora.py [--only optuna,glance] [--database sqlite|postgresql|mariadb|mysql] [--output FILE]
 
-Takes about ten minutes, the first time longer: each application is installed into an environment of its own (see
+Takes about half an hour, the first time longer: each application is installed into an environment of its own (see
 tests/corpora/README.md). With --only or --database the table is printed and the page stays as it is.
 """
 
@@ -13,18 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "support")]
 
-from conftest import postgresql_binaries, run_postgresql  # noqa: E402
-from corpora_support import CASES, COPIES, Case, Played, as_plain_user, execute, play, sqlite_url  # noqa: E402
+from conftest import run_server  # noqa: E402
+from corpora_support import CASES, COPIES, Case, Played, as_plain_user, fresh_database, play, sqlite_url  # noqa: E402
 
 PAGE = """\
 # Real histories through the gate
 
-The Alembic histories of five public applications, each with its own unmodified env.py, in its own environment, with
+The Alembic histories of six public applications, each with its own unmodified env.py, in its own environment, with
 the Alembic and SQLAlchemy that it wants (`tests/corpora/README.md` says which and why). Each case starts from a
 fresh database: empty, or brought to an old revision by plain Alembic and filled with random rows. One copy goes
 through `ci-migrate run`, the other through plain `alembic upgrade`, for comparison.
@@ -49,7 +49,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help="corpora, separated by commas")
-    parser.add_argument("--database", choices=["sqlite", "postgresql"])
+    parser.add_argument("--database", choices=list(COPIES))
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "corpora.md")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else {case.corpus for case in CASES}
@@ -68,22 +68,20 @@ def main() -> int:
 
 
 def played_cases(cases: list[Case]) -> Iterator[tuple[Case, Played]]:
-    """Each case with what came of it; one PostgreSQL server for all."""
+    """Each case with what came of it; one server of each kind for all."""
     with ExitStack() as stack:
-        binaries = postgresql_binaries()
-        if binaries is None and any(c.backend == "postgresql" for c in cases):
-            raise SystemExit("No PostgreSQL server is installed.")
-        server = stack.enter_context(run_postgresql(binaries)) if binaries else None
+        servers: dict[str, Any] = {}
         for case in cases:
             with tempfile.TemporaryDirectory(prefix="corpus-") as text:
                 folder = Path(text)
-                if case.backend == "sqlite" or server is None:
+                if case.backend == "sqlite":
                     yield case, play(case, folder, sqlite_url(folder), COPIES["sqlite"])
                     continue
-                name = f"corpus_{uuid4().hex[:8]}"
-                execute(server.admin_url, f"CREATE DATABASE {name} TEMPLATE template0")
-                url = as_plain_user(server.url(name))
-                yield case, play(case, folder, url, COPIES["postgresql"], server.binaries)
+                if case.backend not in servers:
+                    servers[case.backend] = stack.enter_context(run_server(case.backend))
+                server = servers[case.backend]
+                url = as_plain_user(fresh_database(server.admin_url))
+                yield case, play(case, folder, url, COPIES[case.backend], getattr(server, "binaries", None))
 
 
 def outcome(played: Played) -> str:

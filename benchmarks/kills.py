@@ -21,10 +21,8 @@ from sqlalchemy import URL, create_engine
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "support")]
 
-from conftest import _free_port as free_port  # noqa: E402
-from conftest import installed_mariadb, postgresql_binaries, run_mariadb, run_postgresql  # noqa: E402
+from conftest import run_server  # noqa: E402
 from kill_matrix import WAYS, Forking, Outcome, Point, Prepared, Way  # noqa: E402
-from mysql_server import installed_mysql, mysql_programs, run_mysql  # noqa: E402
 
 PAGE = """\
 # kill -9 at every statement and commit
@@ -146,17 +144,7 @@ def new_database(way: Way, stack: ExitStack, servers: dict) -> URL | None:
     if way.engine == "sqlite":
         return None
     if way.engine not in servers:
-        if way.engine == "postgresql":
-            binaries = postgresql_binaries()
-            assert binaries is not None
-            servers[way.engine] = stack.enter_context(run_postgresql(binaries))
-        elif way.engine == "mariadb":
-            servers[way.engine] = stack.enter_context(run_mariadb(stack.enter_context(installed_mariadb())))
-        else:
-            programs = mysql_programs()
-            assert programs is not None, "no MySQL server is installed"
-            template = stack.enter_context(installed_mysql(programs))
-            servers[way.engine] = stack.enter_context(run_mysql(programs, template, free_port()))
+        servers[way.engine] = stack.enter_context(run_server(way.engine))
     server, name = servers[way.engine], f"kill_{uuid4().hex[:8]}"
     driver = "postgresql+psycopg" if way.engine == "postgresql" else "mysql+pymysql"
     engine = create_engine(server.admin_url.set(drivername=driver), isolation_level="AUTOCOMMIT")

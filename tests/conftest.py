@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -362,6 +362,23 @@ def installed_mariadb() -> Iterator[Path]:
         yield folder / "data"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def run_server(engine: str) -> "Iterator[PostgreSQLServer | MySQLServer]":
+    """A server for a benchmark: `postgresql`, `mariadb` or `mysql`."""
+    with ExitStack() as stack:
+        if engine == "postgresql":
+            binaries = postgresql_binaries()
+            assert binaries is not None, "no PostgreSQL server is installed"
+            yield stack.enter_context(run_postgresql(binaries))
+        elif engine == "mariadb":
+            yield stack.enter_context(run_mariadb(stack.enter_context(installed_mariadb())))
+        else:
+            programs = mysql_programs()
+            assert programs is not None, "no MySQL server is installed"
+            template = stack.enter_context(installed_mysql(programs))
+            yield stack.enter_context(run_mysql(programs, template, _free_port()))
 
 
 @pytest.fixture(scope="session")

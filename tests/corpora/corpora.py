@@ -104,6 +104,8 @@ add("prefect", "prefect 3.8.8", drivers=ASYNC,
     env={"PREFECT_API_DATABASE_CONNECTION_URL": "@URL@", "PREFECT_HOME": "@HERE@/prefect_home",
          "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
     pg_sql=["CREATE EXTENSION IF NOT EXISTS pg_trgm"])
+add("ironic", "ironic 39.0.0",
+    note="82 revisions of ten years; env.py uses oslo.config's CONF.database.connection and an engine facade")
 add("ihatemoney", "ihatemoney 7.2.1",
     env={"IHATEMONEY_SETTINGS_FILE_PATH": "@HERE@/ihatemoney.cfg"})
 

@@ -4,7 +4,7 @@ What each is here for is told in `tests/corpora/README.md`; `docs/corpora.md` sh
 """
 
 import pytest
-from corpora_support import CASES, COPIES, MIGRATED, Case, as_plain_user, play, sqlite_url
+from corpora_support import CASES, COPIES, MIGRATED, Case, as_plain_user, fresh_database, play, sqlite_url
 
 pytest.importorskip("fcntl")
 
@@ -17,6 +17,9 @@ def database(case: Case, tmp_path, request):
     """The URL of a fresh database, and the folder of its server's programs."""
     if case.backend == "sqlite":
         return sqlite_url(tmp_path), None
+    if case.backend != "postgresql":
+        server = request.getfixturevalue(f"{case.backend}_server")
+        return as_plain_user(fresh_database(server.admin_url)), None
     server, url = request.getfixturevalue("postgresql_server"), request.getfixturevalue("postgresql_url")
     return as_plain_user(url), server.binaries
 

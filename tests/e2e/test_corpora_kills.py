@@ -11,6 +11,7 @@ from corpora_support import (
     Case,
     as_plain_user,
     bring_to_start,
+    fresh_database,
     gate,
     install,
     prepare,
@@ -33,6 +34,8 @@ def test_M1_a_real_history_that_is_killed(case: Case, point: str, tmp_path, requ
     if case.backend == "postgresql":
         tools = request.getfixturevalue("postgresql_server").binaries
         url = as_plain_user(request.getfixturevalue("postgresql_url"))
+    elif case.backend != "sqlite":
+        url = as_plain_user(fresh_database(request.getfixturevalue(f"{case.backend}_server").admin_url))
     install(case.corpus)
     project = prepare(case, tmp_path / "project", url, tools)
     bring_to_start(case, project)

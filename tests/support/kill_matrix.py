@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_support import BLOCK_BACK, OTHER_CLIENT, R1, R1_BACK, R2, R2_BACK, Shop, new_shop
-from mysql_server import mysql_programs
+from mysql_server import client
 from sqlalchemy import URL
 
 FORKING = Path(__file__).with_name("forked_gate.py")
@@ -188,7 +188,7 @@ class Copies:
             for name in self.databases:
                 self._postgresql(f"CREATE DATABASE {name}_kept TEMPLATE {name}")
         if self.url.get_backend_name() == "mysql":
-            dump = self._client("dump", "--no-tablespaces", "--databases", *self.databases)
+            dump = client(self.engine, self.url, "dump", "--databases", *self.databases)
             (self.shop.folder / "dump.sql").write_bytes(dump)
         shutil.copytree(self.shop.folder, self.kept)
 
@@ -201,7 +201,7 @@ class Copies:
                 self._postgresql(f"CREATE DATABASE {name} TEMPLATE {name}_kept")
         if self.url.get_backend_name() == "mysql":
             drops = "".join(f"DROP DATABASE IF EXISTS {name};" for name in self.databases)
-            self._client("", data=drops.encode() + (self.kept / "dump.sql").read_bytes())
+            client(self.engine, self.url, "", data=drops.encode() + (self.kept / "dump.sql").read_bytes())
 
     def drop(self) -> None:
         if self.url.get_backend_name() == "postgresql":
@@ -210,7 +210,7 @@ class Copies:
                 self._postgresql(f"DROP DATABASE IF EXISTS {name}_kept WITH (FORCE)")
         if self.url.get_backend_name() == "mysql":
             drops = "".join(f"DROP DATABASE IF EXISTS {name};" for name in self.databases)
-            self._client("", data=drops.encode())
+            client(self.engine, self.url, "", data=drops.encode())
 
     def _postgresql(self, statement: str) -> None:
         """Tries again: a session of a process that was killed goes a moment after it."""
@@ -228,24 +228,6 @@ class Copies:
                     time.sleep(0.02)
                 else:
                     return
-
-    def _client(self, program: str, *arguments: str, data: bytes = b"") -> bytes:
-        """The server's own `dump` program, or its client (``) that is fed `data`."""
-        url = self.url
-        if self.engine == "mysql":
-            folder = mysql_programs()
-            assert folder is not None
-            name = str(folder / f"mysql{program}")
-        else:
-            name = "mariadb-dump" if program else "mariadb"
-            arguments = tuple(a for a in arguments if a != "--no-tablespaces")
-        where = ["--no-defaults", f"--host={url.host}", f"--port={url.port}", f"--user={url.username}"]
-        done = subprocess.run(
-            [name, *where, *arguments], input=data, capture_output=True, check=False,
-            env={**os.environ, "MYSQL_PWD": str(url.password)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
 
 
 @dataclass(frozen=True)

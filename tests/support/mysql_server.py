@@ -84,6 +84,27 @@ def mysql_programs() -> Path | None:
     return None if "MariaDB" in said else Path(found).parent
 
 
+def client(engine: str, url: URL, program: str, *arguments: str, data: bytes = b"") -> bytes:
+    """What the engine's own program prints: `dump`, or its client (``) that is fed `data`."""
+    if engine == "mysql":
+        folder = mysql_programs()
+        assert folder is not None
+        argv = [str(folder / f"mysql{program}")]
+    else:
+        argv = ["mariadb-dump" if program else "mariadb"]
+    argv += [
+        "--no-defaults",
+        f"--host={url.host}",
+        f"--port={url.port}",
+        f"--user={url.username}",
+        *arguments,
+    ]
+    variables = {**os.environ, "MYSQL_PWD": str(url.password)}
+    done = subprocess.run(argv, input=data, capture_output=True, check=False, env=variables)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
 def _defaults(programs: Path) -> list[str]:
     own = programs.parent / "my.cnf"
     return [f"--defaults-file={own}"] if own.exists() else ["--no-defaults"]
