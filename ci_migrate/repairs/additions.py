@@ -75,7 +75,8 @@ class Found:
     """The target as it stands, beside what is known of it.
 
     `before` is F_0, `now` the schema without version tables, `sent` tells the digests of the statements that a revision
-    (with the number of its version table) had sent in its last try, in their order.
+    (with the number of its version table) had sent in its last try, in their order. `commits` is how many commits the
+    journal has: what came after them may have been committed, and nobody knows.
     """
 
     plan: Plan
@@ -85,6 +86,14 @@ class Found:
     now: Schema
     heads: Heads
     sent: Callable[[tuple[int, str | None]], Sequence[str]] = lambda _ran: ()
+    commits: int = 0
+
+    @property
+    def certain(self) -> int:
+        """The position in the rehearsal of the last statement that is known to be committed."""
+        known = self.diagnosis.commit_point
+        number = min(self.commits, len(self.evidence.commit_points)) if known is None else known
+        return self.evidence.commit_points[number - 1].statements if number else 0
 
 
 def changed_until(evidence: Evidence, number: int) -> Delta:
@@ -204,8 +213,10 @@ def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
     columns = {parts(table): names for table, names in added.columns.items()}
     for statement in sorted(evidence_between(found.evidence, done, reach), key=lambda s: s.position):
         what = writes_to(statement.sql)
+        sure = statement.position <= found.certain
         if what is None:
-            return f"what `{_short(statement)}` did can't be taken back"
+            did = "did" if sure else "may have done"
+            return f"what `{_short(statement)}` {did} can't be taken back"
         for table, changed in what:
             if _names(table, new) and not _names(table, kept - new):
                 continue
@@ -215,7 +226,9 @@ def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
                 or changed is None
                 or not {c.lower() for c in changed} <= {c.lower() for c in mine[0]}
             ):
-                return f"rows of {'.'.join(table)} were written by `{_short(statement)}`"
+                wrote = "were written" if sure else "may have been written"
+                unasked = "" if sure else ", of which nobody knows whether it was committed"
+                return f"rows of {'.'.join(table)} {wrote} by `{_short(statement)}`{unasked}"
             if other := _other_columns(found, table, mine[0]):
                 return other
     return ""

@@ -28,7 +28,7 @@ from ci_migrate.model import (
 from ci_migrate.repairs.additions import TEMPORARY, Additions, Found, additions_diff, find_additions
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
-from ci_migrate.repairs.diagnosis import sent_of
+from ci_migrate.repairs.diagnosis import sent_of, standing_commits
 from ci_migrate.repairs.trial import try_on_copy
 from ci_migrate.run.run import bare_schema, translate_errors
 
@@ -111,6 +111,7 @@ def _look(context: RepairContext, evidence: Evidence) -> Found:
         now=context.read_schema(),
         heads=context.read_heads(),
         sent=lambda ran: sent_of(context.read_journal(), ran),
+        commits=len(standing_commits(context.read_journal())),
     )
 
 

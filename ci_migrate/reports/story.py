@@ -218,7 +218,10 @@ def _again(report: Report) -> tuple[NextCommand, ...]:
     command = verb.rehearsal if verb.rehearsal and bad.stage == "dry-run" else verb.name
     to = ["--to", report.plan.destination] if report.plan and verb.goes_back else []
     rehearsed = bad.stage != "dry-run"  # what went well there is not the revision's fault
-    mended = "once the cause is gone" if rehearsed or not bad.file else "once the revision is mended"
+    whole = report.evidence is None or not report.evidence.comparison.exceptions  # nor what the copy lacks
+    mended = (
+        "once the revision is mended" if whole and bad.file and not rehearsed else "once the cause is gone"
+    )
     if report.state is TargetState.AS_BEFORE and report.proof.exceptions:
         mended += ", and somebody has looked at the rows that differ"
     return (

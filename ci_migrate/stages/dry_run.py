@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import find_unused
 from ci_migrate.databases.base import Database
 from ci_migrate.databases.composite.database import schema_after
+from ci_migrate.databases.names import parts
 from ci_migrate.errors import LockWaitError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
@@ -20,6 +21,7 @@ from ci_migrate.migrations.record import Recorder, version_table_names, without_
 from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import (
     Backup,
+    Comparison,
     Direction,
     Evidence,
     Finding,
@@ -38,6 +40,7 @@ from ci_migrate.model import (
     plural,
     schema_changes,
     show_heads,
+    split_key,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
@@ -56,6 +59,9 @@ FIXES = {
     "25001": "\nIt can't run in a transaction: put it into `with op.get_context().autocommit_block():`",
 }
 """By PostgreSQL's SQLSTATE: what to write instead."""
+
+OPENS_SESSIONS = re.compile(r"\bdblink(?:_\w+)?\s*\(", re.IGNORECASE)
+"""PostgreSQL: in the body of a function, what leads to another database."""
 
 WHOLE_LIMIT = 1_000_000_000
 """Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
@@ -138,7 +144,7 @@ def _rehearse(
         tables = [c.version_table for c in plan.contexts]
         comparison = compare_restored(
             scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
-        )
+        ).plus(Comparison(not_compared=tuple(_list_reaching_out(schema))))
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )
@@ -362,6 +368,8 @@ def _failure(
         message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}{fix}"
     else:
         message = f"env.py fails on a copy of the data: {failed.message}"
+    if failed.kind == "error" and base.evidence is not None:
+        message += _describe_lacks(base.evidence.comparison, failed.sql or "")
     return replace(
         base,
         outcome=Outcome.FAILED,
@@ -371,6 +379,32 @@ def _failure(
         sql=failed.sql,
         details=f"{failed.trace}\n{failed.message}\n\n{ended.output}",
     )
+
+
+def _describe_lacks(comparison: Comparison, sql: str) -> str:
+    """What the copy rightly lacks and the failed statement may need, the things that it names first; "" for nothing."""
+    lacking = [words for words in comparison.exceptions if words.partition(": ")[0].endswith(" is missing")]
+    if not lacking:
+        return ""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    named = [w for w in lacking if parts(w.partition(" is missing")[0].split()[-1])[-1].lower() in words]
+    shown = named or lacking
+    more = f"; and {len(shown) - 3} more" if len(shown) > 3 else ""
+    told = "names" if named else "may need"
+    return (
+        f"\nThe copy lacks what the statement {told}, so the revision may be right: {'; '.join(shown[:3])}{more}."
+        '\nRehearse where all of it can be made: scratch = "URL" of a role that may.'
+    )
+
+
+def _list_reaching_out(schema: Schema) -> Iterator[str]:
+    """Functions that open sessions of their own, in words. No wall stands around the server that runs them."""
+    for key, text in sorted(schema.items()):
+        if OPENS_SESSIONS.search(text) and split_key(key)[0] in ("function", "procedure", "trigger"):
+            yield (
+                f"what {key} does elsewhere: it calls dblink, and where the dry run comes to it (by a trigger, say), "
+                "that is done for real"
+            )
 
 
 def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:

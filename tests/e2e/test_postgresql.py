@@ -1,5 +1,6 @@
 """The whole pipeline on a real PostgreSQL."""
 
+import os
 from pathlib import Path
 
 import psycopg
@@ -186,3 +187,50 @@ def test_a_role_that_may_not_make_databases_is_told_before_a_backup_is_taken(
     finally:
         with psycopg.connect(url) as connection:
             connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_F111_what_a_copy_lacks_is_not_the_revision_s_fault(
+    project: AlembicProject, postgresql_url: URL, postgresql_server
+) -> None:
+    """A role that is no superuser restores no foreign-data wrapper: what needs one fails on the copy alone."""
+    role = f"migrator_{os.urandom(4).hex()}"
+    admin = on(project, postgresql_url)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for sql in (
+            f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'x'",
+            f"ALTER DATABASE {postgresql_url.database} OWNER TO {role}",
+            "CREATE FOREIGN DATA WRAPPER nowhere",
+            "CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere",
+            f"GRANT USAGE ON FOREIGN SERVER elsewhere TO {role}",
+        ):
+            connection.execute(sql)
+    on(project, postgresql_url.set(username=role, password="x"))
+    project.revision("0001", None, 'op.execute("CREATE FOREIGN TABLE far (a int) SERVER elsewhere")')
+    done = project.run("run")
+    told = " ".join(done.text.split())
+    assert done.code == 1, done.text
+    assert f"foreign server elsewhere is missing: role {role} may not make" in told
+    assert "The copy lacks what the statement names, so the revision may be right" in told
+    assert "once the revision is mended" not in told
+    project.environ["SCRATCH"] = admin.replace("postgresql://", "postgresql+psycopg://")
+    on(project, postgresql_url.set(username=role, password="x"), 'scratch = "env:SCRATCH"\n')
+    done = project.run("run")
+    assert done.code == 0, done.text
+
+
+def test_F111_a_function_that_writes_elsewhere_is_named(project: AlembicProject, postgresql_url: URL) -> None:
+    """No wall stands around a server: what a trigger does by dblink on the copy is done for real."""
+    url = on(project, postgresql_url)
+    calls = f"PERFORM dblink_exec({url!r}, 'INSERT INTO elsewhere VALUES (1)'); RETURN NEW;"
+    with psycopg.connect(url, autocommit=True) as connection:
+        for sql in (
+            "CREATE EXTENSION dblink", "CREATE TABLE elsewhere (a int)", "CREATE TABLE t (a int)",
+            f"CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {calls} END $f$",
+            "CREATE TRIGGER audits BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION audit()",
+        ):  # fmt: skip
+            connection.execute(sql)
+        project.revision("0001", None, 'op.execute("INSERT INTO t VALUES (1)")')
+        done = project.run("dry-run")
+        assert connection.execute("SELECT count(*) FROM elsewhere").fetchone() == (1,)  # so it must be said
+    told = " ".join(done.text.split())
+    assert "Not compared: what function public.audit() does elsewhere: it calls dblink" in told

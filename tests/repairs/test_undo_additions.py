@@ -225,6 +225,34 @@ def test_M6_a_block_that_is_committed_is_left_out_where_the_rest_is_run(tmp_path
     assert shop.heads_now() == ["r5"]
 
 
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (
+            3,
+            "may have been written by `UPDATE customers SET name = gen_random_uuid()`, of which nobody knows",
+        ),
+        # the second one was not committed, the first one was: of that one nobody wonders
+        (5, "rows of customers were written by `UPDATE customers SET name = gen_random_uuid()`"),
+    ],
+)
+def test_F111_an_update_that_was_killed_in_flight(tmp_path, postgresql_url, event, told) -> None:
+    """The child is killed before the server has it, and random values tell nobody: so nobody says that it wrote."""
+    shop = new_shop(tmp_path, postgresql_url, settings="auto-rollback = false")
+    for name in ("r2", "r3"):
+        (tmp_path / "migrations" / "versions" / f"{name}.py").unlink()
+    update = "UPDATE customers SET name = gen_random_uuid()"
+    block = f"""
+    with op.get_context().autocommit_block():
+        op.execute("CREATE INDEX ix_points ON customers (points)")
+        op.execute("{update}")
+        op.execute("{update} WHERE id = 1")
+    """
+    shop.revision("r1", "r0", block)
+    assert shop.gate("run", fault=f"child:after:{event}").code == 7
+    assert told in words(shop.here("repair", "--dry-run"))
+
+
 # --------------------------------------------------------------------------- SQLite
 
 
