@@ -287,5 +287,9 @@ def lifetime_refusal(payload: ApprovalPayload, now: datetime, longest: timedelta
     return ""
 
 
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""By how much the clocks of machines that share a ledger may differ."""
+
+
 def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.envelope import Envelope, is_envelope
-from ci_migrate.approval.payload import ApprovalPayload, decode_payload, lifetime_refusal
+from ci_migrate.approval.payload import CLOCKS_DIFFER, ApprovalPayload, decode_payload, lifetime_refusal
 from ci_migrate.approval.plan_diff import SHOWN, covering, input_refusal, plan_diff
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import Verified, refuse_too_few
@@ -195,10 +195,10 @@ def _refuse_unfit(connection: Connection, row: Any, plan: Approvable | None, run
     _refuse_gone(row, run_id)
     now = clock(connection)
     judged = run_id is not None and _is_reserved(connection, row.approval_id, run_id)
-    if now >= row.expires and not judged:
-        raise NotApprovedError(
-            f"The token expired at {_time(row.expires)}; the ledger's clock says {_time(now)}.", hint=anew
-        )
+    if not judged and not row.created - CLOCKS_DIFFER <= now < row.expires:
+        put_back = f"was made in the future, at {_time(row.created)}"  # the clock was, since
+        words = f"expired at {_time(row.expires)}" if now >= row.expires else put_back
+        raise NotApprovedError(f"The token {words}; the ledger's clock says {_time(now)}.", hint=anew)
     if plan is not None and not hmac.compare_digest(row.plan_digest, plan.digest):
         named = plan_diff(row.plan, plan) or ["its details differ"]
         more = [f"{len(named) - SHOWN} more differences"] if len(named) > SHOWN else []

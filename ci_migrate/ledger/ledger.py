@@ -353,8 +353,8 @@ class Ledger:
     ) -> tuple[str, ...]:
         """As `rehearsed`, several of them, newest first."""
         with self.reading() as connection:
-            oldest = tables.clock(connection) - max_age
-            found = connection.execute(queries.rehearsed(database_id, plan_digest, oldest, limit))
+            now = tables.clock(connection)
+            found = connection.execute(queries.rehearsed(database_id, plan_digest, now - max_age, now, limit))
             return tuple(found.scalars())
 
     def proven(self, database_id: str, backup_ids: Sequence[str]) -> frozenset[str]:

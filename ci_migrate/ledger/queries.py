@@ -117,21 +117,22 @@ def last_approved(directions: Sequence[str]) -> Rows:
     """The newest run that used an approval of one of these directions."""
     return (
         select(tokens.c.claimed_by)
+        .join(runs, runs.c.run_id == tokens.c.claimed_by)
         .where(tokens.c.claimed.is_not(None), tokens.c.direction.in_(directions))
-        .order_by(tokens.c.claimed.desc())
+        .order_by(runs.c.sequence.desc())
         .limit(1)
     )
 
 
-def rehearsed(database_id: str, plan_digest: str, since: datetime, limit: int = 1) -> Rows:
-    """The newest runs that rehearsed this plan well and are not older."""
+def rehearsed(database_id: str, plan_digest: str, since: datetime, until: datetime, limit: int = 1) -> Rows:
+    """The newest runs that rehearsed this plan well between two times; the second is now: a clock may be put back."""
     return (
         select(rehearsals.c.run_id)
         .where(
             rehearsals.c.database_id == database_id,
             rehearsals.c.plan_digest == plan_digest,
             rehearsals.c.passed == true(),
-            rehearsals.c.recorded >= since,
+            rehearsals.c.recorded.between(since, until),
         )
         .order_by(rehearsals.c.sequence.desc())
         .limit(limit)

@@ -169,12 +169,8 @@ def _left_by_last_run(run: Run) -> RunRecord | None:
 
 def _newest_with_rows(run: Run) -> Backup | None:
     found = run.catalog.list(owner_of(run))
-    whole = (b for b in found if b.status is BackupStatus.SUCCESS and not b.partial)
-    return max(
-        (b for b in whole if any(c.rows for c in b.row_counts.values())),
-        key=lambda b: b.backup_time,
-        default=None,
-    )
+    whole = (b for b in reversed(found) if b.status is BackupStatus.SUCCESS and not b.partial)
+    return next((b for b in whole if any(c.rows for c in b.row_counts.values())), None)
 
 
 def _lost(run: Run, what: str, left: RunRecord | None, full: Backup | None) -> RefusedError:

@@ -121,12 +121,13 @@ def _reusable(run: Run, plan: Plan) -> Backup | None:
     age = run.settings.reuse_backup
     if not age:
         return None
+    moment = now()
     candidates = [
         b
         for b in run.catalog.list(owner_of(run))
         if b.status is BackupStatus.SUCCESS
         and not b.partial
-        and b.backup_time > now() - timedelta(seconds=age)
+        and moment - timedelta(seconds=age) < b.backup_time <= moment  # by a clock ahead it would stay young
     ]
     if not candidates or candidates[-1].heads != heads_of(run.reader, plan):
         return None

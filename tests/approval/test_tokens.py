@@ -203,6 +203,14 @@ def test_T3_a_token_expires_by_the_clock_of_the_ledger(ledger, plan, token, tamp
     assert "expired" in refusal(reserve, ledger, token, plan, "run-1").what
 
 
+def test_F106_a_token_of_a_clock_that_was_put_back_is_of_no_use(ledger, plan, token, tamper):
+    """It would live for as long as the clock was ahead."""
+    ahead = ledger.clock() + timedelta(days=3)
+    tamper("UPDATE ci_migrate_tokens SET created = :moment", moment=ahead.isoformat(timespec="microseconds"))
+    assert "was made in the future" in refusal(validate, ledger, token, plan).what
+    assert "was made in the future" in refusal(reserve, ledger, token, plan, "run-1").what
+
+
 def test_T3_expiry_is_judged_when_the_run_starts(ledger, plan, tamper):
     token, approval = make(ledger, plan)
     reserve(ledger, token, plan, "run-1")

@@ -262,6 +262,15 @@ def test_evidence_that_is_too_old_is_not_reused(ledger, plan, tamper):
     assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=3)) == "run-1"
 
 
+def test_F106_evidence_of_a_clock_that_was_ahead_is_not_young_for_ever(ledger, plan, tamper):
+    ledger.begin_run(a_run(plan=plan))
+    ledger.record_stage("run-1", checked(plan))
+    ledger.record_stage("run-1", passed())
+    ahead = (ledger.clock() + timedelta(days=3)).isoformat(timespec="microseconds")
+    tamper("UPDATE ci_migrate_rehearsals SET recorded = :ahead", ahead=ahead)
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=1)) is None
+
+
 def test_F4_backups_stay_proven_however_many_runs_follow(ledger, plan):
     ledger.begin_run(a_run("first"))
     for stage in (checked(plan), took("backup_1"), passed()):
