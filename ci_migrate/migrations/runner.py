@@ -257,6 +257,9 @@ class _Conversation:
         if self.interrupt.number is not None and (self.urgent or self.interrupt.again):
             self.died = "the child process was ended: interrupted"
             return True
+        if self.interrupt.silent:
+            self.died = f"the child process was ended: {self.interrupt.silent}"
+            return True
         if silent > self.stall_timeout and not self.in_flight:
             self.died = f"the child process was ended: it did nothing for {silent:.0f} s (stall-timeout)"
             return True

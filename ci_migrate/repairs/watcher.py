@@ -132,8 +132,16 @@ class Watcher:
     def migrate(self, request: RunRequest) -> Ended:
         """Have a child migrate the target; how it ended, with the error that came first."""
         heart = Heartbeat(self.run, self.run.database)
-        ended = self.run.workers.run(request, heart.around(self.handle), tick=heart.beat)
-        self.flush()
+        try:
+            ended = self.run.workers.run(request, heart.around(self.handle), tick=heart.beat)
+            self.flush()
+        except CiMigrateError:
+            silent = self.run.interrupt.silent
+            if not silent:
+                raise
+            ended = Ended(hello=None, finished=None, failed=None, died=silent, output="")
+        if self.run.interrupt.silent and ended.died:
+            return replace(ended, died=f"{ended.died}; {heart.under_way}")
         return self._unmask(ended)
 
     def _unmask(self, ended: Ended) -> Ended:

@@ -59,6 +59,13 @@ class Heartbeat:
             case _:
                 pass
 
+    @property
+    def under_way(self) -> str:
+        """The statement of which no end was heard, in words."""
+        if self._open is None:
+            return "no statement was under way"
+        return f"under way was, in {self._revision or 'env.py'}: {one_line(self._open.sql, 120)}"
+
     def _words(self, elapsed: float) -> str:
         where = self._revision or "env.py"
         statement = self._open

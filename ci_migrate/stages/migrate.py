@@ -142,6 +142,14 @@ def _paused(run: Run, seconds: float) -> bool:
 
 
 def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
+    if run.interrupt.silent and not ended.ok:
+        return StageResult(
+            stage="migrate",
+            outcome=Outcome.ERROR,
+            message=f"The migration did not end: {ended.words}.\nWhat of it is committed, only the database knows.",
+            details=ended.output,
+            state=TargetState.UNKNOWN,
+        )
     heads = heads_of(run.database, plan)
     planned = tuple(c.to_heads for c in plan.contexts)
     failed = ended.failed

@@ -48,6 +48,23 @@ def test_F103_our_own_sessions(url) -> None:
         assert options_of(connection.connection.driver_connection) == WANTED
 
 
+def test_F103_the_server_notices_that_we_are_gone_and_programs_that_it_is(postgresql_url) -> None:
+    """It would hold a dead run's lock for two hours, and pg_dump would wait as long."""
+    access = PostgreSQL(postgresql_url.set(host="127.0.0.1", query={}))._access
+    with access.session() as connection:
+        found = [
+            connection.execute(f"SHOW {name}").fetchone()[0]
+            for name in (
+                "tcp_keepalives_idle",
+                "tcp_keepalives_interval",
+                "tcp_keepalives_count",
+                "tcp_user_timeout",
+            )
+        ]
+    assert found == ["30", "10", "3", "60000"]
+    assert "keepalives_idle=30" in access.conninfo()
+
+
 def test_F103_the_child_s_session_and_the_ledger_s(url, tmp_path) -> None:
     shop: Shop = new_shop(tmp_path, url)
     for name in ("r2", "r3"):

@@ -33,9 +33,16 @@ OUR_SETTINGS = {
     "standard_conforming_strings": "on",
     "array_nulls": "on",
     "transform_null_equals": "off",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60000",
 }
 """What our sessions and the client programs are set to, whatever ALTER DATABASE or ALTER ROLE says: with some of them
-nothing could be read or restored. Not `search_path` and `role`: the application's names and rights come from those."""
+nothing could be read or restored. Not `search_path` and `role`: the application's names and rights come from those.
+
+The last four are the server's own keep-alives: where we are gone with the network, it frees our run lock within a
+minute or so, and not after two hours."""
 
 FULL = ("too many clients", "too many connections", "connection slots are reserved")
 """How PostgreSQL says that a limit of the server, the database or the role is reached (SQLSTATE 53300)."""
@@ -176,7 +183,8 @@ class Access:
         _psycopg()
         from psycopg.conninfo import make_conninfo
 
-        kept = {name: value for name, value in self.parameters.items() if name not in SECRETS}
+        given = {**KEEP_ALIVE, **self.parameters}
+        kept = {name: value for name, value in given.items() if name not in SECRETS}
         role = {name: value for name, value in self.settings.items() if name == "role"}
         kept["options"] = self._options(role)  # timeouts are the program's own affair
         return make_conninfo("", **kept, application_name=self.application_name)
