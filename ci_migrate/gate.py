@@ -6,6 +6,7 @@ import shlex
 import socket
 import time
 import traceback
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -46,6 +47,7 @@ from ci_migrate.run.authorization import (
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import last_approved
 from ci_migrate.run.mark import keep_marks
+from ci_migrate.run.network import watch_network
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
@@ -67,14 +69,15 @@ def run(settings: Settings, request: GateRequest, interrupt: Interrupt | None = 
         with open_session(settings, request, interrupt, manager=manager) as opened:
             run = _let_in(opened, manager)
             report = _empty(run, request)
-            if isinstance(run, WritingRun):
-                _begin(run, request)
-            report = walk(run, report, manager, request)
-            report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
-            if isinstance(run, WritingRun):
-                report = _finish(run, report)
-            if isinstance(run, LedgerRun):
-                report = _ask_for_approval(run, report, request)
+            with watch_network(run) if isinstance(run, WritingRun) else nullcontext():
+                if isinstance(run, WritingRun):
+                    _begin(run, request)
+                report = walk(run, report, manager, request)
+                report = msgspec.structs.replace(report, seconds=time.monotonic() - started)
+                if isinstance(run, WritingRun):
+                    report = _finish(run, report)
+                if isinstance(run, LedgerRun):
+                    report = _ask_for_approval(run, report, request)
     except Exception as error:
         if report is None or not report.results:
             raise
@@ -130,7 +133,7 @@ def walk(run: Run, report: Report, manager: plugins.Manager, request: GateReques
 
     def done(result: StageResult) -> StageResult:
         try:
-            if isinstance(run, WritingRun):
+            if isinstance(run, WritingRun) and not (warnings and run.interrupt.silent):
                 run.ledger.record_stage(run.subject, result)
         except CiMigrateError as error:
             warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
@@ -199,7 +202,8 @@ def repair(
         run = load_extensions(opened, manager)
         record = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
         if record is not None and isinstance(run, WritingRun):
-            return _repair(run, record, request, only_show=only_show)
+            with watch_network(run):
+                return _repair(run, record, request, only_show=only_show)
         result = StageResult(
             stage="repair",
             outcome=Outcome.PASSED,
@@ -252,7 +256,10 @@ def _show_repair(run: LedgerRun, report: Report) -> StageResult:
     fitting, ways = find_fitting(context), permitted_ways(run)
     open_to_us = [words for repair, words in fitting if is_permitted(repair, ways)]
     message, commands = f"{found} {explain_none(context)}", list_next_commands(context)
-    if open_to_us:
+    foreign = "".join(f"\n  {words}" for words in context.diagnosis.foreign)
+    if foreign:
+        message = f"{found}\nAll that somebody else changed:{foreign}"
+    elif open_to_us:
         message = f"{found} Repair would {open_to_us[0]}."
     elif fitting:
         message = f"{found} Repair could {fitting[0][1]}; that needs an approval."

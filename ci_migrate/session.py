@@ -52,6 +52,7 @@ class GateRequest:
     tell: Callable[[str], None] = field(default=lambda _text: None)
     watch: Watch = unwatched
     forward: bool = False  # repair: run what is left
+    accept_foreign: bool = False  # repair: what somebody else changed in the schema stays
     purge: bool = False  # stamp: take all version rows away first
     reason: str = ""  # why; for the audit trail
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
@@ -148,6 +149,7 @@ def open_session(
                 manager, clone, replace(options, application_name=f"clone/{run_id}")
             ),
             forward=request.forward,
+            accept_foreign=request.accept_foreign,
             purge=request.purge,
         )
         yield narrow(run)

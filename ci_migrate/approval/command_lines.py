@@ -24,7 +24,7 @@ def _flags(plan: Approvable) -> list[str]:
             return ["--drop-old"]
         return [word for name in plan.names for word in ("--delete-backup", name)]
     if isinstance(plan, RunRepair):
-        return ["--repair", plan.run_id, *(["--forward"] if plan.forward else [])]
+        return ["--repair", plan.run_id, *_way_of(plan)]
     match plan.purpose:
         case Purpose.RESTORE:
             return ["--restore", _backup_of(plan)]
@@ -35,6 +35,12 @@ def _flags(plan: Approvable) -> list[str]:
         case Purpose.STAMP:
             return ["--stamp", "--to", plan.destination]
     return [] if plan.destination in NEWEST else ["--to", plan.destination]
+
+
+def _way_of(plan: RunRepair) -> list[str]:
+    if plan.accepts:
+        return ["--accept-foreign"]
+    return ["--forward"] if plan.forward else []
 
 
 def _backup_of(plan: Approvable) -> str:
@@ -51,7 +57,7 @@ def go_on_command(plan: Approvable) -> list[str]:
         what = ["delete", *plan.names] if len(plan.names) == 1 else ["prune"]
         return ["ci-migrate", "backup", *what, "--yes", *target]
     if isinstance(plan, RunRepair):
-        return ["ci-migrate", "repair", *(["--forward"] if plan.forward else []), *target]
+        return ["ci-migrate", "repair", *_way_of(plan), *target]
     match plan.purpose:
         case Purpose.RESTORE:
             return ["ci-migrate", "backup", "restore", _backup_of(plan), *target]

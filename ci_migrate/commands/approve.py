@@ -87,7 +87,7 @@ def _envelope(
     found = read_request(environment.directory / request)
     say(_words(found), err=True)
     stages = found.stages
-    goes_back = isinstance(found.plan, RunRepair) and not found.plan.forward
+    goes_back = isinstance(found.plan, RunRepair) and not (found.plan.forward or found.plan.accepts)
     if "migrate" in stages or goes_back:
         ways = back or _DEFAULT_BACK
         stages = (*stages, *(way for way in WAYS_BACK if way in ways))

@@ -1,5 +1,6 @@
 """`ci-migrate verify`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
 from ci_migrate.commands.progress import say_aside
+from ci_migrate.model import RunRecord
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -24,10 +26,26 @@ def command(environment: Environment, /, **options: Any) -> int:
     if record is None:
         say("ci-migrate has not migrated this target yet: nothing to compare with.")
         return 8
+    if record.needs_repair:
+        return _say_unfinished(record, differences, settings.target)
     if not differences:
         say(f"As run {record.run_id} left it: heads and schema are the same.")
         return 0
     say(f"Not as run {record.run_id} left it:")
     for words in differences:
         say(f"  {words}")
+    return 1
+
+
+def _say_unfinished(record: RunRecord, differences: Sequence[str], target: str) -> int:
+    """The run that would have left something did not end: what differs from its end, and what brings it there."""
+    told = (
+        ", and this is not as it was to leave it:"
+        if differences
+        else "; heads and schema are as it was to leave them."
+    )
+    say(f"Run {record.run_id} did not end{told}")
+    for words in differences:
+        say(f"  {words}")
+    say(f"What it left, and how it ends: ci-migrate repair --dry-run --target {target}")
     return 1

@@ -127,16 +127,24 @@ class Removal(_NoMigration, frozen=True, kw_only=True):
 
 
 class RunRepair(_NoMigration, frozen=True, kw_only=True):
-    """The repair of a run that did not end: `forward` runs what is left of its plan, else it is led back."""
+    """The repair of a run that did not end: `forward` runs what is left of its plan, else it is led back.
+
+    Where it `accepts` something, it is neither: these changes of the schema, which somebody else made meanwhile, stay.
+    """
 
     direction: Literal["repair"] = "repair"
     run_id: str
     forward: bool
     plan_digest: str  # of what that run was to do
+    accepts: tuple[str, ...] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # in words; 0.1.0 had none, in its digests either
 
     @property
     def destination(self) -> str:
-        """The run, and which way."""
+        """The run, and which way; or all that is accepted."""
+        if self.accepts:
+            return f"{self.run_id} accepts {'; '.join(self.accepts)}"
         return f"{self.run_id} {'forward' if self.forward else 'back'}"
 
 

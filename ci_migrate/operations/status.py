@@ -25,7 +25,7 @@ from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.mark import find_objection
 from ci_migrate.run.run import LedgerRun, Run
-from ci_migrate.run.since_last_run import left_by_last_run
+from ci_migrate.run.since_last_run import differs_from_end, left_by_last_run
 from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
 
 
@@ -197,5 +197,9 @@ def _advise(plan: Plan, outside: Sequence[str]) -> tuple[NextCommand, ...]:
 
 
 def verify(run: Run) -> tuple[RunRecord | None, list[str]]:
-    """Compare the target with what the last migration by ci-migrate left. Returns that run and the differences."""
-    return left_by_last_run(run)
+    """Compare the target with what the last migration by ci-migrate left. Returns that run and the differences.
+
+    One that did not end counts too: then with what it was to leave.
+    """
+    unfinished = run.ledger.unfinished(database_of(run)) if run.ledger is not None else None
+    return left_by_last_run(run) if unfinished is None else (unfinished, differs_from_end(run, unfinished))

@@ -24,7 +24,14 @@ def list_repairs(run: Run) -> list[Repair]:
 
 
 def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
-    """The repairs that fit, with what each would do. Who asks to go forward is not led back."""
+    """The repairs that fit, with what each would do. Who asks to go forward is not led back.
+
+    None fits while somebody else has changed the schema and nobody has accepted that.
+    """
+    if (
+        context.diagnosis.foreign
+    ):  # each repair is proved against what was before: somebody else's is no part of that
+        return []
     found = []
     for repair in list_repairs(context.run):
         if context.run.forward and repair.approval in WAYS_BACK:
@@ -42,6 +49,8 @@ def is_permitted(repair: Repair, ways: frozenset[str] | None) -> bool:
 
 def explain_none(context: RepairContext) -> str:
     """Why nothing is done."""
+    if context.diagnosis.foreign:
+        return "Somebody else changed the schema meanwhile, and nobody has accepted that."
     reasons = (_ask(repair, repair.explain, context) for repair in list_repairs(context.run))
     return next(filter(None, reasons), "No repair fits.")
 
@@ -52,6 +61,11 @@ def list_next_commands(context: RepairContext) -> tuple[NextCommand, ...]:
         context = replace(context, run=replace(context.run, forward=False))
     target = context.run.settings.target
     repair = f"ci-migrate repair --target {target}"
+    if context.diagnosis.foreign:
+        return (
+            accept_command(target),
+            NextCommand(command=repair, why="or take back what they did, then"),
+        )
     commands = []
     fitting = find_fitting(context)
     if fitting:
@@ -69,6 +83,14 @@ def list_next_commands(context: RepairContext) -> tuple[NextCommand, ...]:
         why = "once the target is as it was before, or as it should be after"
         commands.append(NextCommand(command=repair, why=why))
     return tuple({one.command: one for one in reversed(commands)}.values())[::-1]
+
+
+def accept_command(target: str) -> NextCommand:
+    """What accepts somebody else's DDL, and brings the repair to its end."""
+    return NextCommand(
+        command=f"ci-migrate repair --accept-foreign --target {target}",
+        why="lists what somebody else changed, accepts it, and ends the repair",
+    )
 
 
 def _ask(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import structs
+
 from ci_migrate.errors import CiMigrateError, LedgerError, RefusedError
 from ci_migrate.migrations.graph import graph_of, relative
 from ci_migrate.migrations.record import version_table_names
@@ -17,18 +19,21 @@ from ci_migrate.model import (
     JournalEntry,
     Permit,
     Plan,
+    Progress,
     Purpose,
     Report,
     Schema,
     TableContent,
+    list_some,
     repair_subject,
     sha256_hex,
     show_heads,
 )
 from ci_migrate.repairs.diagnosis import Heads, Witness, diagnose, rows_on
+from ci_migrate.repairs.foreign_ddl import SHOWN, find_foreign, with_foreign
 from ci_migrate.repairs.foreign_writes import UNKNOWN, find_unexplained
 from ci_migrate.run.run import LedgerRun, bare_schema, child_setup, heads_of, restore_copy, translate_errors
-from ci_migrate.run.since_last_run import definitions_of, schema_diff
+from ci_migrate.run.since_last_run import definitions_of, differs_from_rehearsal, schema_diff
 from ci_migrate.run.state import compare_rows, named_tables
 
 AS_REHEARSED = Comparison(compared=("heads", "schema"), not_compared=("rows",))
@@ -107,12 +112,31 @@ class RepairContext:
 
     def diagnose(self) -> Diagnosis:
         """How far the migration got, as the target is now."""
+        schema, heads = self.read_schema(), self.read_heads()
+        found = self._diagnose_from(self.before, schema, heads)
+        if found.found is not Progress.UNKNOWN or self.evidence is None:
+            return found
+        foreign = find_foreign(self.before, schema, self.evidence)
+        if foreign:
+            beside = self._diagnose_from(with_foreign(self.before, schema, foreign), schema, heads)
+            if beside.found is not Progress.UNKNOWN:
+                theirs = tuple(foreign.values())
+                words = (
+                    f"{beside.words}; meanwhile somebody else changed the schema: {list_some(theirs, SHOWN)}"
+                )
+                return structs.replace(beside, words=words, foreign=theirs)
+        if heads != tuple(c.to_heads for c in self.plan.contexts):
+            return found
+        differs = differs_from_rehearsal(with_foreign(self.before, schema, foreign), schema, self.evidence)
+        return (
+            structs.replace(found, words=f"{found.words}: {list_some(differs, SHOWN)}") if differs else found
+        )
+
+    def _diagnose_from(self, before: Fingerprint, schema: Schema, heads: Heads) -> Diagnosis:
         database = self.run.database
         witness = Witness(committed=database.commit_outcome, contents=database.contents)
-        now = Fingerprint.of(self.read_schema())
-        return diagnose(
-            self.plan, self.evidence, self.before, now, self.read_heads(), self.read_journal(), witness
-        )
+        now = Fingerprint.of(schema)
+        return diagnose(self.plan, self.evidence, before, now, heads, self.read_journal(), witness)
 
     def read_heads(self) -> Heads:
         """The rows of each version table, now."""

@@ -8,6 +8,8 @@ trail.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from ci_migrate.approval import tokens
 from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK, Measured
 from ci_migrate.approval.requester import actors
@@ -52,6 +54,9 @@ TAGGED_AS = {Purpose.DOWNGRADE: "rollback", Purpose.RESTORE: "restore", Purpose.
 
 AT_APPROVE = ("approve", "verify", "repair")
 """The stages whose tags the stage `approve` asks for, besides those of what it lets through."""
+
+ACCEPT_FOREIGN = "accept-foreign"
+"""The way of a repair that accepts what somebody else changed in the schema: each list needs an approval of its own."""
 
 FORWARD = "forward"
 """The way of a repair that runs what is left; the others are `WAYS_BACK`, and "" is one that writes nothing."""
@@ -105,15 +110,29 @@ class Intent:
             moved,
         )
 
+    @classmethod
+    def accept_foreign(cls, run: Run, record: RunRecord, accepts: tuple[str, ...]) -> "Intent":
+        """Accept what somebody else changed in the schema while a run was at work."""
+        return cls(
+            Purpose.REPAIR,
+            (repair_subject(record.run_id, ACCEPT_FOREIGN),),
+            lambda: repair_of(run, record, accepts=accepts),
+            "To accept what somebody else changed",
+            ACCEPT_FOREIGN,
+        )
 
-def repair_of(run: Run, record: RunRecord, *, forward: bool) -> RunRepair:
-    """What an approval of a repair is given for."""
+
+def repair_of(
+    run: Run, record: RunRecord, *, forward: bool = False, accepts: tuple[str, ...] = ()
+) -> RunRepair:
+    """What an approval of a repair is given for; `accepts`: what somebody else changed, in words."""
     return RunRepair(
         target=run.settings.target,
         identity=run.database.identity(),
         run_id=record.run_id,
         forward=forward,
         plan_digest=record.plan.digest if record.plan is not None else "",
+        accepts=accepts or msgspec.UNSET,
     )
 
 
@@ -373,6 +392,8 @@ def _ways_of(used: TokenRecord, plan_digest: str | None) -> tuple[str, ...]:
     confirmed = used.approval.kind is TokenKind.CONFIRMATION
     back = WAYS_BACK if confirmed else tuple(way for way in WAYS_BACK if way in used.stages)
     if used.direction is Purpose.REPAIR:
+        if " accepts " in used.destination:
+            return ()
         return (FORWARD,) if used.destination.endswith(f" {FORWARD}") else back
     if used.approval.plan_digest != plan_digest:
         return ()

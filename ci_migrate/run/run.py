@@ -74,6 +74,7 @@ class Run:
     )
     watch: Watch = unwatched  # shows how far something long is
     forward: bool = False  # a repair shall run what is left, rather than lead back
+    accept_foreign: bool = False  # a repair shall take what somebody else changed in the schema as given
     purge: bool = False  # a stamp takes all version rows away first
 
     def grading(self, plan: Plan) -> Grading:

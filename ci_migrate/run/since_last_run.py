@@ -82,10 +82,19 @@ def left_by_last_run(run: Run) -> tuple[RunRecord | None, list[str]]:
         return record, [
             f"it is at {show_heads(heads)}, the last run left it at {show_heads(left)}: applied outside, or restored"
         ]
+    return record, differs_from_end(run, record)
+
+
+def differs_from_end(run: Run, record: RunRecord) -> list[str]:
+    """In words, what is not as a run was to leave it: heads and schema."""
+    if run.ledger is None or record.plan is None:
+        return []
+    heads, left = heads_of(run.reader, record.plan), tuple(c.to_heads for c in record.plan.contexts)
+    words = [f"it is at {show_heads(heads)} instead of {show_heads(left)}"] if heads != left else []
     if record.before is None:
-        return record, []
+        return words
     now = bare_schema(run.reader, record.plan)
     if record.plan.direction is Direction.STAMP:
-        return record, schema_diff(record.before, now, {})
+        return words + schema_diff(record.before, now, {})
     evidence = run.ledger.evidence(record.run_id)
-    return record, differs_from_rehearsal(record.before, now, evidence) if evidence is not None else []
+    return words + (differs_from_rehearsal(record.before, now, evidence) if evidence is not None else [])

@@ -5,12 +5,25 @@ from contextlib import ExitStack, suppress
 
 from msgspec.structs import replace as change
 
+from ci_migrate.approval.requester import starters
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, NotApprovedError, RefusedError
-from ci_migrate.model import Comparison, Diagnosis, Outcome, Report, StageResult, TargetState
+from ci_migrate.model import (
+    Comparison,
+    Diagnosis,
+    NextCommand,
+    Outcome,
+    Progress,
+    Purpose,
+    Report,
+    StageResult,
+    TargetState,
+    repair_subject,
+)
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.choice import explain_none, find_fitting, list_next_commands
 from ci_migrate.repairs.context import RepairContext
-from ci_migrate.run.authorization import FORWARD, Intent, authorize
+from ci_migrate.repairs.foreign_ddl import find_foreign, with_foreign
+from ci_migrate.run.authorization import ACCEPT_FOREIGN, FORWARD, Intent, authorize
 from ci_migrate.run.run import Run, WritingRun
 
 RELOCK_SECONDS = 5.0
@@ -25,13 +38,17 @@ HURRIED_SECONDS = 3.0
 
 def run_stage(run: WritingRun, report: Report) -> StageResult:
     """Lock again, diagnose, choose the first repair that fits, mend, prove."""
+    if run.interrupt.silent:
+        return _out_of_reach(run)
     with ExitStack() as stack:
         why_not = _lock_again(run, stack) or _wait_for_orphans(run)
         context = RepairContext.of(run, report)
         if why_not:
             return _give_up(context, why_not)
-        diagnosis = context.diagnosis
         try:
+            accepted = accept_foreign(context) if run.accept_foreign else ()
+            context = RepairContext.of(run, report) if accepted else context
+            diagnosis = context.diagnosis
             repaired, words = mend_first(context)
         except NotApprovedError as error:
             return _give_up(context, f"{error.what}\n{error.hint}", denied=True)
@@ -47,7 +64,53 @@ def run_stage(run: WritingRun, report: Report) -> StageResult:
             proof = context.compare_with_before()
             if proof.wrong:
                 return _give_up(context, f"{words} But: {'; '.join(proof.wrong[:3])}.")
-        return _conclude(run, diagnosis, repaired, proof)
+        return _conclude(run, diagnosis, repaired, proof, accepted)
+
+
+def _out_of_reach(run: WritingRun) -> StageResult:
+    """Nobody can be asked, so nothing is mended and nothing is said of the target's state."""
+    words = f"{run.interrupt.silent}, so nobody can say what the migration left"
+    command = f"ci-migrate repair --target {run.settings.target}"
+    why = "once the database answers again: says what is there, and mends it"
+    return StageResult(
+        stage="repair",
+        outcome=Outcome.FAILED,
+        message=f"Nothing is mended: {words}.",
+        exit_code=int(ExitCode.FAILED_DIRTY),
+        state=TargetState.UNKNOWN,
+        diagnosis=Diagnosis(
+            found=Progress.UNKNOWN, words=words, commands=(NextCommand(command=command, why=why),)
+        ),
+    )
+
+
+def accept_foreign(context: RepairContext) -> tuple[str, ...]:
+    """Take what somebody else changed in the schema as given, and say it; in words, () for nothing.
+
+    From then on it is part of what the run began with, for repairs and for whoever compares later.
+
+    Raises:
+        NotApprovedError: it takes an approval, and there is none of this.
+        RefusedError: the schema changed once more.
+    """
+    run, found = context.run, context.diagnosis.foreign
+    record = run.ledger.run(run.subject)
+    if not found or record is None or context.evidence is None:
+        return ()
+    permit = authorize(run, Intent.accept_foreign(run, record, found))
+    permit.require(Purpose.REPAIR, subject=repair_subject(run.subject, ACCEPT_FOREIGN))
+    schema = context.read_schema()
+    foreign = find_foreign(context.before, schema, context.evidence)
+    if tuple(foreign.values()) != found:
+        raise RefusedError("The schema changed again while that was accepted: look at it again.")
+    by = sorted(starters(run.settings.environ))
+    run.ledger.audit(
+        "foreign changes accepted", run.subject, changes=list(found), by=by, approvalId=permit.approval_id
+    )
+    run.ledger.update_run(run.subject, before=with_foreign(context.before, schema, foreign))
+    for words in found:
+        run.tell(f"accepted as somebody else's: {words}")
+    return found
 
 
 def _lock_again(run: WritingRun, stack: ExitStack) -> str:
@@ -151,8 +214,15 @@ def _give_up(context: RepairContext, words: str, *, denied: bool = False) -> Sta
     )
 
 
-def _conclude(run: WritingRun, diagnosis: Diagnosis, repaired: Repaired, proof: Comparison) -> StageResult:
+def _conclude(
+    run: WritingRun,
+    diagnosis: Diagnosis,
+    repaired: Repaired,
+    proof: Comparison,
+    accepted: tuple[str, ...],
+) -> StageResult:
     """What was proved is written down: the run needs no repair any more."""
+    words = f"accepted as somebody else's: {'; '.join(accepted)}"
     identity = run.database.identity()
     if run.ledger.identity_differences(identity):  # a restore by rename gives it another oid
         run.ledger.pin_identity(identity, replace=True)
@@ -160,8 +230,8 @@ def _conclude(run: WritingRun, diagnosis: Diagnosis, repaired: Repaired, proof: 
     return StageResult(
         stage="repair",
         outcome=Outcome.PASSED,
-        message=repaired.words,
+        message=f"{repaired.words}\n{words.capitalize()}." if accepted else repaired.words,
         state=repaired.state,
-        proof=proof,
+        proof=proof.plus(Comparison(exceptions=(words,))) if accepted else proof,
         diagnosis=diagnosis,
     )

@@ -21,6 +21,8 @@ from ci_migrate.model import (
     show_heads,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
+from ci_migrate.repairs.choice import accept_command
+from ci_migrate.repairs.foreign_ddl import SHOWN, find_foreign, with_foreign
 from ci_migrate.run.run import Run, WritingRun, bare_schema, heads_of
 from ci_migrate.run.since_last_run import differs_from_rehearsal, schema_diff
 
@@ -54,10 +56,14 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             stage="verify", outcome=Outcome.PASSED, message="Heads are right; there was no dry run to compare with.",
             state=TargetState.MIGRATED, proof=UNREHEARSED, findings=failing,
         )  # fmt: skip
-    found = differs_from_rehearsal(before or evidence.before, bare_schema(run.database, plan), evidence)
+    ground, schema = before or evidence.before, bare_schema(run.database, plan)
+    found = differs_from_rehearsal(ground, schema, evidence)
     if found:
-        message = f"The schema did not change as rehearsed: {list_some(found, 3)}."
-        return _failure(message, plan.target)
+        foreign = find_foreign(ground, schema, evidence)
+        ours = differs_from_rehearsal(with_foreign(ground, schema, foreign), schema, evidence)
+        if not ours:
+            return _foreign(tuple(foreign.values()), plan.target)
+        return _failure(f"The schema did not change as rehearsed: {list_some(ours, SHOWN)}.", plan.target)
     return StageResult(
         stage="verify",
         outcome=Outcome.PASSED,
@@ -89,6 +95,23 @@ def _verify_stamp(run: Run, plan: Plan, before: Fingerprint) -> StageResult:
         message=f"At {show_heads([c.to_heads for c in plan.contexts])}, the schema is untouched; it was at {was}",
         state=TargetState.MIGRATED,
         proof=STAMPED,
+    )
+
+
+def _foreign(foreign: tuple[str, ...], target: str) -> StageResult:
+    """All that was rehearsed is there, and something besides that no statement of this run made."""
+    words = f"somebody else changed the schema meanwhile: {list_some(foreign, SHOWN)}"
+    return StageResult(
+        stage="verify",
+        outcome=Outcome.FAILED,
+        message=f"The migration is complete, as rehearsed; {words}.\nIt stays as it is until a person accepts that.",
+        state=TargetState.UNKNOWN,
+        diagnosis=Diagnosis(
+            found=Progress.FINISHED,
+            words=f"the migration is complete, as rehearsed; {words}",
+            commands=(accept_command(target),),
+            foreign=foreign,
+        ),
     )
 
 

@@ -7,14 +7,16 @@ import click
 
 from ci_migrate.commands.options import Function
 from ci_migrate.errors import UsageError
+from ci_migrate.gate import resume_run
 from ci_migrate.ledger.ledger import Ledger
-from ci_migrate.model import Approvable, Direction
+from ci_migrate.model import Approvable, Direction, RunRecord
 from ci_migrate.operations.backups import removal_of, replaced_of, restoration_of
 from ci_migrate.operations.protection import protection_change
 from ci_migrate.operations.status import current_plan, sound_plan
+from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.authorization import repair_of
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.run import Run
+from ci_migrate.run.run import Run, require_ledger
 from ci_migrate.session import GateRequest
 from ci_migrate.verbs import Verb
 
@@ -50,6 +52,9 @@ def change_options(function: Function) -> Function:
         click.option("--repair", metavar="RUN", help="For `ci-migrate repair` of this run."),
         click.option("--forward", is_flag=True, help="With --repair: for `ci-migrate repair --forward`."),
         click.option(
+            "--accept-foreign", is_flag=True, help="With --repair: for `ci-migrate repair --accept-foreign`."
+        ),
+        click.option(
             "--protection",
             "change",
             metavar="CHANGE",
@@ -69,6 +74,7 @@ class Wanted:
     drop_old: bool = False
     repair: str | None = None
     forward: bool = False
+    accept_foreign: bool = False
     change: str | None = None
     destination: str | None = None
     rollback: bool = False
@@ -84,6 +90,10 @@ class Wanted:
         wanted = cls(**{name: options.pop(name) for name in cls.__dataclass_fields__ if name in options})
         if wanted.forward and wanted.repair is None:
             raise UsageError("--forward needs --repair RUN.")
+        if wanted.accept_foreign and wanted.repair is None:
+            raise UsageError("--accept-foreign needs --repair RUN.")
+        if wanted.accept_foreign and wanted.forward:
+            raise UsageError("A token is for one thing: --forward or --accept-foreign.")
         if wanted.others + (wanted.rollback or wanted.stamp) > 1:
             raise UsageError("A token is for one thing: name one.")
         return wanted
@@ -133,8 +143,20 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
                 f"Run {wanted.repair} is not the one of target {run.settings.target} that is to be repaired: {there}.",
                 hint="ci-migrate status",
             )
-        return repair_of(run, record, forward=wanted.forward)
+        accepts = _foreign(run, record) if wanted.accept_foreign else ()
+        return repair_of(run, record, forward=wanted.forward, accepts=accepts)
     return current_plan(run) if wanted.stamp else sound_plan(run)
+
+
+def _foreign(run: Run, record: RunRecord) -> tuple[str, ...]:
+    """What somebody else changed while a run was at work. Raises UsageError where that is nothing."""
+    found = RepairContext.of(*resume_run(require_ledger(run), record)).diagnosis.foreign
+    if not found:
+        raise UsageError(
+            "Nothing was changed by somebody else: there is nothing to accept.",
+            hint=f"ci-migrate repair --dry-run --target {run.settings.target}",
+        )
+    return found
 
 
 def ledger_of(run: Run) -> Ledger:
