@@ -11,7 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,8 @@ class Cost:
     printed: str
 
 
-def measure(shape: str, scale: float, folder: Path, url: str) -> list[Cost]:
-    """Fill the empty database at `url` with a shape, and send it through each command."""
+def measure(shape: str, scale: float, folder: Path, url: str) -> Iterator[Cost]:
+    """Fill the empty database at `url` with a shape, and send it through each command; what each cost, as it ends."""
     import subprocess
 
     import psycopg
@@ -111,7 +111,6 @@ def measure(shape: str, scale: float, folder: Path, url: str) -> list[Cost]:
     project.write("migrations/versions/0001.py", REVISION)
     project.settings('[targets.dev]\nurl = "env:DATABASE_URL"\n')
     project.environ["DATABASE_URL"] = url.replace("postgresql:", "postgresql+psycopg:")
-    costs = []
     for command in COMMANDS:
         arguments = command.replace("latest", _latest(folder)).split()
         started = time.monotonic()
@@ -120,10 +119,7 @@ def measure(shape: str, scale: float, folder: Path, url: str) -> list[Cost]:
             cwd=folder, env=project.environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         peak = next((int(w.split()[1]) for w in done.stderr.splitlines() if w.startswith("peak ")), 0)
-        costs.append(
-            Cost(command, done.returncode, time.monotonic() - started, peak, done.stdout + done.stderr)
-        )
-    return costs
+        yield Cost(command, done.returncode, time.monotonic() - started, peak, done.stdout + done.stderr)
 
 
 def _latest(folder: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.comparison import compare_contents, compare_restored, describe_wrong
+from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, ObjectKind, Permit, Purpose, now, split_key
@@ -52,7 +53,7 @@ def restore(
         before_swap(copy, label)
 
     with catalog.reading(backup) as folder:
-        words = database.replace(folder, check, label)
+        words = database.replace(folder, check, label, most=most_unpacked(backup))
     return " ".join([words, *notes])
 
 

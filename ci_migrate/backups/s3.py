@@ -6,7 +6,6 @@ be swept. A writer publishes only while the mark is its own. Who deletes a backu
 `.ci-migrate/deleted/<id>`: from then on it is not listed, and a sweep ends what a killed process began.
 """
 
-import errno
 import re
 import secrets
 import shutil
@@ -25,9 +24,9 @@ from typing import Any
 from ci_migrate.backups.s3_errors import code_of, translate_errors
 from ci_migrate.backups.storage import (
     MANIFEST,
-    MANIFEST_LIMIT,
     MakeManifest,
     manifest_text,
+    refuse_long_manifest,
     sealed,
     written_at,
 )
@@ -163,8 +162,7 @@ class S3Storage:
         """A small object; None where there is none. Raises OSError where it is not small."""
         try:
             size = self._piece(key, 0)[1]
-            if size > MANIFEST_LIMIT:
-                raise OSError(errno.EFBIG, f"it is larger than {MANIFEST_LIMIT} bytes")
+            refuse_long_manifest(size)
             return b"".join(self._stream(key))
         except FileNotFoundError:
             return None

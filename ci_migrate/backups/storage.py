@@ -27,8 +27,8 @@ MANIFEST = "manifest.json"
 
 _CHUNK = 1 << 20
 
-MANIFEST_LIMIT = 64 * 1024 * 1024
-"""Bytes that a manifest may have: a hundred thousand tables need half of it."""
+MANIFEST_LIMIT = 256 * 1024 * 1024
+"""Bytes that a manifest may have, which is held in memory: 20,000 tables of 20 columns each need 102 MB."""
 CLAIMS = "claims"
 WRITING = ".writing"
 _DELETED = ".deleted-"
@@ -169,9 +169,11 @@ class LocalStorage:
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is no plain file")
-            return _whole(file.read(MANIFEST_LIMIT + 1))
+            refuse_long_manifest(status.st_size)
+            return file.read(status.st_size)  # and no more, if it grows meanwhile
 
     def sizes(self, backup_id: str) -> dict[str, int]:
         return {name: path.lstat().st_size for name, path in self._files(backup_id)}
@@ -338,15 +340,22 @@ def _refuse_undeletable(folder: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), inner)
 
 
-def _whole(data: bytes) -> bytes:
-    if len(data) > MANIFEST_LIMIT:
-        raise OSError(errno.EFBIG, f"it is larger than {MANIFEST_LIMIT} bytes")
-    return data
+def refuse_long_manifest(size: int) -> None:
+    """Raise OSError where a manifest that is there has more bytes than any that was written by us."""
+    if size > MANIFEST_LIMIT:
+        raise OSError(errno.EFBIG, f"it has {size} bytes, more than {MANIFEST_LIMIT}")
 
 
 def manifest_text(backup: Backup) -> bytes:
-    """A manifest as it is written."""
-    return msgspec.json.format(msgspec.json.encode(backup), indent=2) + b"\n"
+    """A manifest as it is written. Raises BackupError where it is longer than one may be that is read again."""
+    text = msgspec.json.format(msgspec.json.encode(backup), indent=2) + b"\n"
+    if len(text) > MANIFEST_LIMIT:
+        raise BackupError(
+            f"The manifest of {len(backup.tables):,} tables has {len(text):,} bytes, more than {MANIFEST_LIMIT:,}: "
+            "nothing was kept of the backup.",
+            hint="Digests take most of it; a backup by `provider-create` has none: see docs/backups.md",
+        )
+    return text
 
 
 def sealed(name: str, path: Path) -> BackupFile:

@@ -157,8 +157,13 @@ class Database(Protocol):
         Raises BackupError, ToolError or DatabaseError; then what it wrote is worthless and the caller removes it.
         """
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
-        """Restore a dump into this database, which must be empty. Raises BackupError or ToolError."""
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
+        """Restore a dump into this database, which must be empty.
+
+        `most` are the bytes that it may unpack to; None for a dump that was just written.
+
+        Raises BackupError (also where it unpacks to more, once that many were unpacked) or ToolError.
+        """
 
     def scratch(self, run_id: str, folder: Path) -> AbstractContextManager["Database"]:
         """An empty scratch copy named `ci_migrate_scratch_<run id>`, dropped when the block is left.
@@ -172,12 +177,14 @@ class Database(Protocol):
         Those whose run id is in `keep`, and those that somebody uses, stay.
         """
 
-    def replace(self, payload: Path, check: Callable[["Database"], None], label: str) -> str:
+    def replace(
+        self, payload: Path, check: Callable[["Database"], None], label: str, *, most: int | None = None
+    ) -> str:
         """Put a dump in the place of this live database.
 
         It is restored beside, `check` is called on the restored copy (and raises to stop), then it takes the
         database's place; the replaced one is kept under another name where the engine can. Returns words that say
-        where the replaced database is. The original is untouched until the moment of the swap.
+        where the replaced database is. The original is untouched until the moment of the swap. `most` is as for `load`.
         """
 
     def explain(self, error: BaseException) -> str:

@@ -2,12 +2,18 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BufferedWriter
+from io import BufferedIOBase, BufferedReader, BufferedWriter, RawIOBase
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from ci_migrate.databases.base import Progress, no_progress
+from ci_migrate.errors import BackupError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -34,6 +40,58 @@ DecompressionError = (zstd.ZstdError, EOFError)
 """What `decompress` raises for a payload that is damaged or cut short."""
 
 
+class Allowance:
+    """How many bytes a payload may unpack to, counted where it is unpacked: a hundred kilobytes may be gigabytes.
+
+    All files of the payload, and all threads, take from one. None: as many as there are.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Count so many bytes more. Raises BackupError where that is too many."""
+        with self._lock:
+            self.taken += count
+        self.check(self.taken)
+
+    def check(self, size: int) -> None:
+        """Raise BackupError where so many bytes are too many."""
+        if self.most is not None and size > self.most:
+            raise BackupError(
+                f"The backup unpacks to more than {self.most:,} bytes, which is more than a database of the size in"
+                " its manifest can hold: it was not written by a backup.",
+                hint="See what there is: `ci-migrate backup list`",
+            )
+
+
+class _Counted(RawIOBase):
+    """What is read from another file takes from an allowance."""
+
+    def __init__(self, file: BufferedIOBase, allowance: Allowance) -> None:
+        self._file = file
+        self._allowance = allowance
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        size = self._file.readinto(buffer)
+        self._allowance.take(size)
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def counted(file: BufferedIOBase, allowance: Allowance) -> BufferedReader:
+    """The same bytes; reading raises BackupError where they are more than is allowed."""
+    return BufferedReader(_Counted(file, allowance), _CHUNK)
+
+
 def compress(source: Path, target: Path, progress: Progress = no_progress, *, threads: int = WORKERS) -> None:
     """Compress `source` into the new file `target`, mode 0600, flushed to disk. Raises OSError."""
     total, done = source.stat().st_size, 0
@@ -46,13 +104,24 @@ def compress(source: Path, target: Path, progress: Progress = no_progress, *, th
         flush(file)
 
 
-def decompress(source: Path, target: Path, mode: int = 0o600, progress: Progress = no_progress) -> None:
+def decompress(
+    source: Path,
+    target: Path,
+    mode: int = 0o600,
+    progress: Progress = no_progress,
+    allowance: Allowance | None = None,
+) -> None:
     """Decompress `source` into the new file `target`, flushed to disk.
 
-    Raises OSError, or one of `DecompressionError`; then `target` is to be removed.
+    Raises OSError, one of `DecompressionError`, or BackupError where that is more than is allowed; then `target` is to
+    be removed.
     """
     total = source.stat().st_size
-    with source.open("rb") as packed, zstd.ZstdFile(packed, "rb") as reader, _new(target, mode) as file:
+    with (
+        source.open("rb") as packed,
+        open_decompressed(packed, allowance) as reader,
+        _new(target, mode) as file,
+    ):
         while chunk := reader.read(_CHUNK):
             file.write(chunk)
             progress(packed.tell(), total)
@@ -68,14 +137,18 @@ def compressing(target: Path) -> "Iterator[zstd.ZstdFile]":
         flush(file)
 
 
-def open_decompressed(source: Path) -> BufferedIOBase:
-    """The decompressed bytes of a file; reading raises OSError, or one of `DecompressionError`."""
-    return zstd.ZstdFile(source, "rb")
+def open_decompressed(source: Path | IO[bytes], allowance: Allowance | None = None) -> BufferedIOBase:
+    """The decompressed bytes of a file.
+
+    Reading raises OSError, one of `DecompressionError`, or BackupError where they are more than is allowed.
+    """
+    file = zstd.ZstdFile(source, "rb")
+    return file if allowance is None else counted(file, allowance)
 
 
-def chunks(source: Path) -> Iterator[bytes]:
+def chunks(source: Path, allowance: Allowance | None = None) -> Iterator[bytes]:
     """The same in pieces."""
-    with open_decompressed(source) as reader:
+    with open_decompressed(source, allowance) as reader:
         while chunk := reader.read(_CHUNK):
             yield chunk
 

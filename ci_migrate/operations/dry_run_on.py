@@ -9,6 +9,7 @@ from sqlalchemy import URL, make_url
 
 from ci_migrate import gate
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.backups.owner import Owner
 from ci_migrate.databases.base import SessionOptions
 from ci_migrate.databases.composite.database import members_of
@@ -71,7 +72,7 @@ def _stand_in(
         if backup is not None:
             if backup.dialect != copy.dialect:
                 raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
-            copy.load(stack.enter_context(catalog.reading(backup)))
+            copy.load(stack.enter_context(catalog.reading(backup)), most=most_unpacked(backup))
             words = f"a copy of {backup.backup_id}"
         variables = {MAIN: settings.url_variable, **settings.database_variables}
         members = members_of(copy)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.catalog import Catalog
+from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.backups.storage import Storage
@@ -134,7 +135,7 @@ def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]
         refuse_scratch_without_room(run.copies, run.scratch_folder, backup.database_size)
         with run.copies.scratch(name or run.id, run.scratch_folder) as copy:
             with run.catalog.reading(backup) as payload, run.watch("restore", backup.backup_size) as progress:
-                copy.load(payload, progress)
+                copy.load(payload, progress, most=most_unpacked(backup))
             yield copy
         return
     provider = run.catalog.provider_of(backup)

@@ -26,6 +26,7 @@ from ci_migrate.databases.base import (
     Wall,
     no_progress,
 )
+from ci_migrate.databases.compression import Allowance
 from ci_migrate.databases.file_lock import file_lock
 from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite.catalog import Catalog
@@ -254,11 +255,13 @@ class MemoryDatabase:
                 how_to_restore=f"zlib.decompress({PAYLOAD}) is a SQLite file",
             )
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
         if self.schema():
             raise BackupError(f"{self!r} is not empty: a backup is never restored over other tables.")
         try:
-            data = zlib.decompress((payload / PAYLOAD).read_bytes())
+            unpacking = zlib.decompressobj()
+            data = unpacking.decompress((payload / PAYLOAD).read_bytes(), most or 0)
+            Allowance(most).check(len(data) + len(unpacking.unconsumed_tail))
         except (OSError, zlib.error) as error:
             raise BackupError(f"{payload / PAYLOAD} is damaged or missing: {error}.") from error
         progress(len(data), len(data))
@@ -277,10 +280,12 @@ class MemoryDatabase:
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:  # noqa: ARG002 - they end with their process
         return []
 
-    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+    def replace(
+        self, payload: Path, check: Callable[[Database], None], label: str, *, most: int | None = None
+    ) -> str:
         kept = self._beside(f"{self.name}_before_{label}")
         with self.scratch(f"new_{label}", payload) as restored:
-            restored.load(payload)
+            restored.load(payload, most=most)
             check(restored)
             assert isinstance(restored, MemoryDatabase)
             self._copy_into(kept)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -20,18 +21,27 @@ import msgspec
 import pytest
 from backups_support import owner_of_all
 from in_memory import IN_MEMORY
-from permits import delete, prune
+from permits import delete, prune, restored
 from sqlalchemy import URL
 
 from ci_migrate.backups import STORAGES
 from ci_migrate.backups import storage as storage_module
 from ci_migrate.backups.catalog import Catalog, revision_words
-from ci_migrate.backups.fetch import check_id
+from ci_migrate.backups.fetch import check_id, most_unpacked
 from ci_migrate.backups.owner import Owner
-from ci_migrate.backups.storage import LocalStorage, open_storage
+from ci_migrate.backups.storage import LocalStorage, manifest_text, open_storage
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, CiMigrateError, RefusedError, SettingsError, UsageError
-from ci_migrate.model import Backup, BackupStatus, Identity, RowCount, VersionTable
+from ci_migrate.model import (
+    Backup,
+    BackupStatus,
+    ColumnContent,
+    Fingerprint,
+    Identity,
+    RowCount,
+    TableContent,
+    VersionTable,
+)
 from ci_migrate.operations.backups import complete
 
 VERSIONS = [VersionTable()]
@@ -747,38 +757,118 @@ def test_F31_a_manifest_that_is_nested_without_end_or_huge_or_no_file(
     assert catalog.list()[0].description == "its manifest is damaged"
     monkeypatch.setattr(storage_module, "MANIFEST_LIMIT", len(whole) - 1)
     file.write_bytes(whole)
-    assert "larger than" in catalog.list()[0].description
+    assert f"it has {len(whole)} bytes, more than {len(whole) - 1}" in catalog.list()[0].description
     file.unlink()
     os.mkfifo(file)
     assert "no plain file" in catalog.list()[0].description
 
 
-def test_F31_what_unpacks_to_more_than_the_manifest_names_is_refused_early(
+def test_F111_a_manifest_of_a_gigabyte_takes_no_memory(catalog: Catalog, database: SQLite) -> None:
+    backup = create(catalog, database)
+    os.truncate(Path(backup.backup_path) / "manifest.json", 1 << 30)
+    tracemalloc.start()
+    try:
+        (found,) = catalog.list()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.status is BackupStatus.UNREADABLE
+    assert f"it has {1 << 30} bytes, more than {storage_module.MANIFEST_LIMIT}" in found.description
+    assert peak < 10_000_000
+
+
+def test_F111_a_manifest_that_could_not_be_read_again_is_not_written(
     catalog: Catalog, database: SQLite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three gigabytes of zeros in a hundred kilobytes, with the checksums of a good backup."""
-    from ci_migrate.backups.storage import sealed
+    monkeypatch.setattr(storage_module, "MANIFEST_LIMIT", 500)
+    with pytest.raises(BackupError, match=r"The manifest of 2 tables has [0-9,]+ bytes, more than 500"):
+        create(catalog, database)
+    assert catalog.list() == []
+
+
+def test_F111_twenty_thousand_tables_of_twenty_columns_have_a_manifest(
+    catalog: Catalog, database: SQLite
+) -> None:
+    column = ColumnContent(values=1, digest="0" * 32)
+    content = TableContent(rows=1, digest="0" * 32, columns={f"a_column_{n}": column for n in range(20)})
+    names = [f"public.a_table_with_a_long_name_{n}" for n in range(20_000)]
+    keys = [f"{kind} {name}{part}" for name in names for kind, part in (
+        ("table", ""), ("owner table", ""), *(("column", f".a_column_{n}") for n in range(20)),
+        *(("constraint", f".a_table_with_a_long_name_{n}_key") for n in range(4)), *(("index", f"_{n}") for n in range(3)),
+    )]  # fmt: skip
+    huge = msgspec.structs.replace(
+        create(catalog, database),
+        tables=tuple(names),
+        row_counts=dict.fromkeys(names, RowCount(rows=1)),
+        contents=dict.fromkeys(names, content),
+        fingerprint=Fingerprint(objects=dict.fromkeys(keys, "0" * 16)),
+    )
+    text = manifest_text(huge)
+    assert len(text) > 90_000_000
+    (Path(huge.backup_path) / "manifest.json").write_bytes(text)
+    assert catalog.get(huge.backup_id) == huge
+
+
+def test_F31_what_unpacks_to_more_than_the_manifest_names_is_refused_where_it_is_unpacked(
+    catalog: Catalog, database: SQLite, tmp_path: Path
+) -> None:
+    """300 MB of zeros in ten kilobytes, with the checksums of a good backup."""
     from ci_migrate.databases.compression import compressing
 
     backup = create(catalog, database)
-    bomb = Path(backup.backup_path) / PAYLOAD
-    bomb.unlink()
-    with compressing(bomb) as file:
+    with with_payload(backup) as bomb, compressing(bomb) as file:
         for _ in range(300):
             file.write(bytes(1 << 20))
-    sealing = sealed(PAYLOAD, bomb)
+    doctored = catalog.get(backup.backup_id)
+    before = database.contents(["users"])
+    with pytest.raises(BackupError, match="unpacks to more than"):
+        restored(database, doctored, catalog)
+    assert database.contents(["users"]) == before
+    copy = SQLite(URL.create("sqlite", database=str(tmp_path / "copy" / "copy.db")))
+    with catalog.reading(doctored) as payload, pytest.raises(BackupError, match="unpacks to more than"):
+        copy.load(payload, most=most_unpacked(doctored))
+    assert list((tmp_path / "copy").iterdir()) == []
+
+
+def test_F31_reading_a_backup_unpacks_nothing(catalog: Catalog, database: SQLite) -> None:
+    """What is unpacked before the restore would be unpacked twice: 3 s a gigabyte."""
+    backup = create(catalog, database)
+    with with_payload(backup) as path:
+        path.write_bytes(b"no zstd")
+    with catalog.reading(catalog.get(backup.backup_id)) as payload:
+        assert (payload / PAYLOAD).read_bytes() == b"no zstd"
+
+
+@pytest.mark.parametrize(("most", "fits"), [(0, True), (-1, False)])
+def test_F31_all_that_is_unpacked_counts_once(
+    catalog: Catalog, database: SQLite, tmp_path: Path, most: int, fits: bool
+) -> None:
+    from ci_migrate.databases.compression import chunks
+
+    backup = create(catalog, database)
+    unpacked = sum(map(len, chunks(Path(backup.backup_path) / PAYLOAD)))
+    copy = SQLite(URL.create("sqlite", database=str(tmp_path / "copy.db")))
+    with (
+        catalog.reading(backup) as payload,
+        nullcontext() if fits else pytest.raises(BackupError, match="unpacks to more"),
+    ):
+        copy.load(payload, most=unpacked + most)
+
+
+@contextmanager
+def with_payload(backup: Backup) -> Iterator[Path]:
+    """Where another payload may be written; then the manifest names that one."""
+    from ci_migrate.backups.storage import sealed
+
+    path = Path(backup.backup_path) / PAYLOAD
+    path.unlink()
+    yield path
+    sealing = sealed(PAYLOAD, path)
     rewrite(
         backup,
         files=[{"path": PAYLOAD, "size": sealing.size, "sha256": sealing.sha256}],
         backupSize=sealing.size,
     )
-    read = 0
-    with (
-        pytest.raises(BackupError, match="unpacks to more than"),
-        catalog.reading(catalog.get(backup.backup_id)),
-    ):
-        read += 1
-    assert not read
 
 
 def test_F34_a_folder_that_everybody_may_write_is_refused(

@@ -285,9 +285,9 @@ class CompositeDatabase:
             secrets=tuple(secret for part in parts.values() for secret in part.secrets),
         )
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
         for name, member in self.members.items():
-            member.load(self._payload(payload, name), progress)
+            member.load(self._payload(payload, name), progress, most=most)
 
     def why_different(self, name: str) -> str:
         each = ((key_of(n, name), m) for n, m in self.members.items() if isinstance(m, KnowsLacks))
@@ -315,7 +315,9 @@ class CompositeDatabase:
         kept = [_number(run_id, number) for run_id in keep for number in range(len(self.members))]
         return list(dict.fromkeys(name for m in self.members.values() for name in m.sweep(kept)))
 
-    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+    def replace(
+        self, payload: Path, check: Callable[[Database], None], label: str, *, most: int | None = None
+    ) -> str:
         members = list(self.members.items())
         restored: dict[str, Database] = {}
         swapped: dict[str, str] = {}
@@ -331,7 +333,7 @@ class CompositeDatabase:
                 restored[name] = copy
                 restore(number + 1)
 
-            swapped[name] = member.replace(self._payload(payload, name), beside, label)
+            swapped[name] = member.replace(self._payload(payload, name), beside, label, most=most)
 
         try:
             restore(0)

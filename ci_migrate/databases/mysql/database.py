@@ -373,9 +373,9 @@ class MySQL:
         with self._reading() as cursor:
             return mysql_undo.beyond_default(cursor, self._access.database, table, column)
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
         # a copy by the account that may nothing elsewhere, if it has one
-        copies.load(self._child, payload, progress)
+        copies.load(self._child, payload, progress, most=most)
 
     @contextmanager
     def scratch(self, run_id: str, folder: Path) -> Iterator[Database]:  # noqa: ARG002
@@ -388,11 +388,13 @@ class MySQL:
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)
 
-    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+    def replace(
+        self, payload: Path, check: Callable[[Database], None], label: str, *, most: int | None = None
+    ) -> str:
         def check_access(copy: Access) -> None:
             check(MySQL._copy(self, copy, copy))
 
-        return copies.replace(self._access, payload, check_access, label)
+        return copies.replace(self._access, payload, check_access, label, most=most)
 
     def settle_replace(self, label: str) -> bool | None:
         return copies.settle_replace(self._access, label)

@@ -132,6 +132,10 @@ class InsertWriter:
         self._sink(head + body + b";\n")
 
 
+LONGEST = 1 << 30
+"""Bytes of a statement: what `max_allowed_packet` is at most."""
+
+
 def read_statements(file: BufferedIOBase) -> Iterator[tuple[str, bytes]]:
     """The statements of a file that `InsertWriter` wrote, each with the table that it fills ("" for a variable).
 
@@ -143,7 +147,8 @@ def read_statements(file: BufferedIOBase) -> Iterator[tuple[str, bytes]]:
     while (line := file.readline(40)) != END:
         if not re.fullmatch(rb"-- [0-9]{1,12}\n", line):
             raise NotRowsError("it has no end" if not line else "it holds something else than rows")
-        size = int(line[3:])
+        if (size := int(line[3:])) > LONGEST:
+            raise NotRowsError("it holds a statement that is longer than any server takes")
         data = file.read(size + 2)
         statement = data[:size]
         if len(data) != size + 2:

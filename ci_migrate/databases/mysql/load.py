@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_migrate.databases.base import Progress, no_progress
-from ci_migrate.databases.compression import DecompressionError, open_decompressed
+from ci_migrate.databases.compression import Allowance, DecompressionError, open_decompressed
 from ci_migrate.databases.mysql import objects
 from ci_migrate.databases.mysql.catalog import read_flavour
 from ci_migrate.databases.mysql.inserts import MARIADB, SESSION, NotRowsError, read_statements
@@ -31,6 +31,7 @@ def load(
     progress: Progress = no_progress,
     *,
     events: bool = True,
+    most: int | None = None,
 ) -> None:
     """Restore a dump into a database, which must be empty.
 
@@ -42,6 +43,7 @@ def load(
         payload: the folder that `dump` wrote into.
         progress: called with bytes.
         events: events may run; never in a scratch copy.
+        most: bytes that the rows may unpack to; None for any number.
 
     Raises:
         BackupError: the database is not empty, the dump is damaged or of another engine, it holds something else than
@@ -65,7 +67,7 @@ def load(
         )
     filled = refuse_strange(about, stored, copy=copy)
     objects.create_tables(access, stored.tables, named=about.database)
-    _load_rows(access, payload, about, filled, progress)
+    _load_rows(access, payload, about, filled, progress, Allowance(most))
     objects.create_programs(
         access,
         stored.programs,
@@ -90,7 +92,12 @@ def _must_be_empty(cursor: "Cursor", access: Access) -> None:
 
 
 def _load_rows(
-    access: Access, payload: Path, about: About, filled: frozenset[str], progress: Progress
+    access: Access,
+    payload: Path,
+    about: About,
+    filled: frozenset[str],
+    progress: Progress,
+    allowance: Allowance,
 ) -> None:
     stop = threading.Event()
     done = dict.fromkeys(about.rows, 0)
@@ -102,7 +109,7 @@ def _load_rows(
                 raise _StoppedError("The restore was stopped.")
 
         try:
-            with open_decompressed(payload / name) as file, _session(access) as connection:
+            with open_decompressed(payload / name, allowance) as file, _session(access) as connection:
                 _send(access, connection, read_statements(file), filled, took)
         except (OSError, NotRowsError, *DecompressionError) as error:
             raise BackupError(

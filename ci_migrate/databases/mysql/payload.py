@@ -8,13 +8,16 @@ from pathlib import Path
 
 import msgspec
 
-from ci_migrate.databases.compression import DecompressionError, chunks, compressing
+from ci_migrate.databases.compression import Allowance, DecompressionError, chunks, compressing
 from ci_migrate.databases.mysql.objects import Stored, as_script
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Frozen, canonical_json, decode_foreign
 
 ABOUT = "about.json"
 OBJECTS = "objects.json.zst"
+
+OBJECTS_LIMIT = 256 * 1024 * 1024
+"""Bytes of statements, which are held in memory: 20,000 tables have 30 MB of them."""
 
 SIDE_BY_SIDE = 2
 """Files of rows, and sessions that load them at once."""
@@ -61,7 +64,7 @@ def read_payload(payload: Path) -> tuple[About, Objects]:
     """What a payload is of. Raises BackupError if that is missing or damaged."""
     try:
         about = decode_foreign((payload / ABOUT).read_bytes(), About)
-        stored = decode_foreign(b"".join(chunks(payload / OBJECTS)), Objects)
+        stored = decode_foreign(b"".join(chunks(payload / OBJECTS, Allowance(OBJECTS_LIMIT))), Objects)
     except (OSError, msgspec.MsgspecError, *DecompressionError) as error:
         raise BackupError(
             f"{ABOUT} or {OBJECTS} of the dump in {payload.name} is missing or damaged."

@@ -66,6 +66,8 @@ def replace(
     payload: Path,
     check: Callable[[Access], None],
     label: str,
+    *,
+    most: int | None = None,
 ) -> str:
     """Put a dump in the place of this live database. See `base.Database.replace`.
 
@@ -91,7 +93,7 @@ def replace(
         restored = access.elsewhere(side)
         swapping = False
         try:
-            load(restored, payload, events=False)
+            load(restored, payload, events=False, most=most)
             check(restored)
             with reading(access) as cursor:
                 swap = Swap(

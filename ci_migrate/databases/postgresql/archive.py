@@ -7,14 +7,22 @@ import tempfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
+from typing import TypeVar
 
 from ci_migrate.databases.base import Progress, no_progress
-from ci_migrate.databases.compression import WORKERS, DecompressionError, compress, open_decompressed
+from ci_migrate.databases.compression import (
+    WORKERS,
+    Allowance,
+    DecompressionError,
+    compress,
+    open_decompressed,
+)
+from ci_migrate.databases.postgresql import large_objects
 from ci_migrate.errors import BackupError
 from ci_migrate.tempdirs import private_folder
 
@@ -29,7 +37,11 @@ END_OF_ROWS = b"\\.\n\n\n"
 
 _CHUNK = 1 << 20
 _THREADS = 8
+_AHEAD = 8
+"""Files that wait for each thread."""
 _DAMAGED = (*DecompressionError, gzip.BadGzipFile, zlib.error)
+
+Done = TypeVar("Done")
 
 
 def pack(archive: Path, jobs: int, progress: Progress = no_progress) -> None:
@@ -40,7 +52,7 @@ def pack(archive: Path, jobs: int, progress: Progress = no_progress) -> None:
     Raises:
         OSError: no room.
     """
-    # an empty one (a large object can be) would become no zstd frame, but nothing
+    # an empty one would become no zstd frame, but nothing
     files = _largest_first(p for p in archive.glob("*.dat") if p.name != "toc.dat" and p.stat().st_size)
     total, done = sum(path.stat().st_size for path in files), 0
     # one table is often most of the database; each thread takes some megabytes, hence not more of them than these
@@ -72,21 +84,31 @@ def prove(
         BackupError: a file is damaged, cut short or missing.
     """
     # `4040; 0 16390 TABLE DATA public t postgres`
-    entries = [line.split(" ", 5) for line in table_of_contents if not line.startswith(";")]
-    rows = {f"{e[0].rstrip(';')}.dat" for e in entries if e[3:5] == ["TABLE", "DATA"]}
+    parts = (line.split(" ", 5) for line in table_of_contents if " TABLE DATA " in line)
+    rows = {f"{e[0].rstrip(';')}.dat" for e in parts if e[3:5] == ["TABLE", "DATA"]}
     files = _largest_first(path for path in archive.iterdir() if path.name != "toc.dat")
     there = {_plain_name(path) for path in files}
     if missing := sorted(rows - there):
         raise BackupError(f"The dump is damaged: {missing[0]} is missing.")
-    total, done = sum(path.stat().st_size for path in files), 0
-    for size in _each(partial(_prove, rows=rows), files, jobs):
+    if any(" BLOBS " in line for line in table_of_contents) and not any(
+        large_objects.is_tar(path) or path.suffix == ".toc" for path in files
+    ):
+        raise BackupError("The dump is damaged: its large objects are missing.")
+    total, done, missing_objects = sum(path.stat().st_size for path in files), 0, 0
+    for size, missing_here in _each(partial(_prove, rows=rows), files, jobs):
         done += size
+        missing_objects += missing_here
         progress(done, total)
+    if missing_objects:
+        raise BackupError("The dump is damaged: it does not have all the large objects that it lists.")
 
 
-def _prove(path: Path, rows: set[str]) -> int:
+def _prove(path: Path, rows: set[str]) -> tuple[int, int]:
+    """Its size, and how many more large objects it lists than it has."""
     tail = b""
     try:
+        if large_objects.is_tar(path):
+            return path.stat().st_size, large_objects.read(path)
         with _open(path) as file:
             while chunk := file.read(_CHUNK):
                 tail = (tail + chunk[-len(END_OF_ROWS) :])[-len(END_OF_ROWS) :]
@@ -94,7 +116,7 @@ def _prove(path: Path, rows: set[str]) -> int:
         raise BackupError(f"The dump is damaged: {path.name} can't be read to its end ({error}).") from error
     if _plain_name(path) in rows and tail != END_OF_ROWS:
         raise BackupError(f"The dump is damaged: {path.name} was cut short.")
-    return path.stat().st_size
+    return path.stat().st_size, 0
 
 
 def _open(path: Path) -> BufferedIOBase:
@@ -108,17 +130,20 @@ def _plain_name(path: Path) -> str:
 
 
 @contextmanager
-def unpack(archive: Path, size: int, jobs: int, progress: Progress = no_progress) -> Iterator[Path]:
-    """The archive as any pg_restore reads it: itself, or where it is packed a copy that is gone at the end.
+def unpack(
+    archive: Path, size: int, jobs: int, progress: Progress = no_progress, allowance: Allowance | None = None
+) -> Iterator[Path]:
+    """The archive as any pg_restore reads it: itself, or where it is packed a private copy that is gone at the end.
 
     Args:
         archive: the folder.
         size: bytes that it has unpacked.
         jobs: how many files at a time.
         progress: called after each file.
+        allowance: what all that is unpacked takes from; None: there is no limit.
 
     Raises:
-        BackupError: it is damaged, or there is no room for the copy.
+        BackupError: it is damaged, there is no room for the copy, or it unpacks to more than is allowed.
     """
     packed = _largest_first(archive.glob("*" + PACKED))
     if not packed:
@@ -130,14 +155,13 @@ def unpack(archive: Path, size: int, jobs: int, progress: Progress = no_progress
         if free < size:
             raise BackupError("There is no room to unpack the dump.", hint=hint)
         total, done = sum(path.stat().st_size for path in packed), 0
+        work = partial(_unpack, folder=folder, allowance=allowance or Allowance())
         try:
-            for path in archive.iterdir():
-                if path.suffix != PACKED:
-                    shutil.copyfile(path, folder / path.name)
-            for read in _each(partial(_unpack, folder=folder), packed, jobs):
+            link(archive, folder, lambda path: path.suffix != PACKED)
+            for read in _each(work, packed, jobs):
                 done += read
                 progress(done, total)
-        except DecompressionError as error:
+        except _DAMAGED as error:
             raise BackupError(f"The dump in {archive.parent.name} is damaged: {error}") from error
         except OSError as error:
             what = f"The dump could not be unpacked: {error.strerror or error}."
@@ -145,9 +169,23 @@ def unpack(archive: Path, size: int, jobs: int, progress: Progress = no_progress
         yield folder
 
 
-def _unpack(path: Path, folder: Path) -> int:
-    with open_decompressed(path) as reader, (folder / path.name.removesuffix(PACKED)).open("wb") as file:
-        shutil.copyfileobj(reader, file, _CHUNK)
+def link(archive: Path, folder: Path, wanted: Callable[[Path], bool]) -> None:
+    """Let files of an archive be in another folder too."""
+    whole = archive.resolve()
+    for path in archive.iterdir():
+        if wanted(path):
+            (folder / path.name).symlink_to(whole / path.name)
+
+
+def _unpack(path: Path, folder: Path, allowance: Allowance) -> int:
+    if large_objects.is_tar(path):
+        large_objects.scatter(path, folder, allowance)
+    else:
+        with (
+            open_decompressed(path, allowance) as reader,
+            (folder / path.name.removesuffix(PACKED)).open("xb") as file,
+        ):
+            shutil.copyfileobj(reader, file, _CHUNK)
     return path.stat().st_size
 
 
@@ -156,11 +194,14 @@ def _largest_first(paths: Iterator[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (-path.stat().st_size, path.name))
 
 
-def _each(work: Callable[[Path], int], paths: Sequence[Path], jobs: int) -> Iterator[int]:
+def _each(work: "Callable[[Path], Done]", paths: Sequence[Path], jobs: int) -> "Iterator[Done]":
     """Each file's result, by threads: the codecs don't hold the interpreter's lock. A failure stops the rest."""
-    pool = ThreadPoolExecutor(jobs)
+    pool, waiting = ThreadPoolExecutor(jobs), deque[Future[Done]]()
     try:
-        waiting = deque(pool.submit(work, path) for path in paths)
+        for path in paths:
+            waiting.append(pool.submit(work, path))
+            if len(waiting) > _AHEAD * jobs:  # not all at once: there may be a hundred thousand
+                yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:

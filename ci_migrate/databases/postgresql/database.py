@@ -365,8 +365,8 @@ class PostgreSQL:
             pin(connection)
             return postgresql_undo.beyond_default(connection, table, column)
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
-        self._lacks = load_dump(self._job(), payload, progress, copy=self._is_copy)
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
+        self._lacks = load_dump(self._job(), payload, progress, copy=self._is_copy, most=most)
 
     def why_different(self, name: str) -> str:
         return self._lacks.why(name)
@@ -428,7 +428,9 @@ class PostgreSQL:
         # both renames are one transaction: where the old one has its new name, the new one has its place
         return copies.is_there(self._access, fit_name(self._access.database, f"{BEFORE}{label}"))
 
-    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
+    def replace(
+        self, payload: Path, check: Callable[[Database], None], label: str, *, most: int | None = None
+    ) -> str:
         kept = fit_name(self._access.database, f"{BEFORE}{label}")
         new = fit_name(self._access.database, f"{copies.NEW}{label}")
         copies.refuse_swap(
@@ -436,7 +438,7 @@ class PostgreSQL:
         )
         with copies.new_database(self._access, new, twin=True) as access:
             restored = self._at(access)
-            restored._lacks = load_dump(restored._job(), payload, owners_needed=True)  # noqa: SLF001
+            restored._lacks = load_dump(restored._job(), payload, owners_needed=True, most=most)  # noqa: SLF001
             check(restored)
             with self._access.session(read_only=True) as connection:
                 guarded = guarded_for(connection)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ci_migrate.databases.postgresql.catalog import GUARD_SCHEMA
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the list: `4032; 1418 16390 USER MAPPING - USER MAPPING alice SERVER there bob`."""
 

@@ -1,12 +1,14 @@
 """A restore of a dump into an empty database: what of it this role, on this server, can have, and why not the rest."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.base import Progress, no_progress
+from ci_migrate.databases.compression import Allowance
 from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.about import About, Privileged
@@ -32,6 +34,9 @@ WITH {RELATIONS}
 SELECT 'materialized view ' || key, quote_ident(nspname) || '.' || quote_ident(relname)
 FROM rel WHERE relkind = 'm' AND NOT relispopulated ORDER BY oid"""
 
+_SECONDS = 1.0
+"""Between two looks at how large the restored database is."""
+
 SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);\n"
 """What pg_dump writes into each archive, once: where restored expressions look for names without a schema: nowhere."""
 
@@ -43,6 +48,7 @@ def load_dump(
     *,
     owners_needed: bool = False,
     copy: bool = False,
+    most: int | None = None,
 ) -> Lacks:
     """Restore a dump into an empty database.
 
@@ -52,6 +58,7 @@ def load_dump(
         progress: called meanwhile.
         owners_needed: refuse where this role can't give objects to an owner that others could grant to it.
         copy: it is a scratch copy: what leads to other databases is left out.
+        most: bytes that the dump may unpack to; None for any number.
 
     Raises:
         BackupError: it is not empty, the dump is damaged, a role or an extension is missing, there is no room, or it
@@ -76,10 +83,12 @@ def load_dump(
     chosen = _without_denied(chosen, denied, tool, payload, access.user, lacks)
     chosen = [entry for entry in chosen if not _left_out(entry, about, roles, copy=copy)]
     roles.tell(access.user, about, lacks)
+    allowance = Allowance(most)
     with (
         tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as listed,
-        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress) as unpacked,
+        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress, allowance) as unpacked,
         _looking_in(about.search_path, unpacked) as archive,
+        _watching(job.access, archive, allowance, progress) as watch,
     ):
         listed.writelines(entry.line + "\n" for entry in chosen)
         listed.flush()
@@ -90,7 +99,7 @@ def load_dump(
             f"--use-list={listed.name}",
             f"--jobs={job.workers}",
         ]
-        tools.restore(tool, archive, options, access, server=major, watch=lambda: progress(0, 0))
+        tools.restore(tool, archive, options, access, server=major, watch=watch)
     with job.access.session() as connection:
         if not about.partial:
             _refresh(connection, about, access, lacks)
@@ -216,11 +225,34 @@ def _looking_in(search_path: str, archive: Path) -> Iterator[Path]:
     if toc.count(old) != 1:
         raise BackupError("The list of the dump is written otherwise than by pg_dump 13 to 18.")
     with private_folder() as folder:
-        for path in archive.iterdir():
-            (folder / path.name).symlink_to(path.resolve())
-        (folder / "toc.dat").unlink()
+        archives.link(archive, folder, lambda path: path.name != "toc.dat")
         (folder / "toc.dat").write_bytes(toc.replace(old, new))
         yield folder
+
+
+@contextmanager
+def _watching(
+    access: Access, archive: Path, allowance: Allowance, progress: Progress
+) -> Iterator[Callable[[], None]]:
+    """What is called while pg_restore runs, which unpacks zlib by itself: it may not fill the server's disk.
+
+    We don't unpack that: it was chosen where there was no room for the whole.
+    """
+    if allowance.most is None or next(archive.glob("*.gz"), None) is None:
+        yield lambda: progress(0, 0)
+        return
+    with access.session() as connection:
+        last = time.monotonic()
+
+        def look() -> None:
+            nonlocal last
+            progress(0, 0)
+            if time.monotonic() - last > _SECONDS:
+                row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+                last = time.monotonic()
+                allowance.check(row[0] if row else 0)
+
+        yield look
 
 
 def _refresh(connection: "psycopg.Connection[Any]", about: About, access: Access, lacks: Lacks) -> None:

@@ -26,7 +26,7 @@ from ci_migrate.databases.base import (
     Wall,
     no_progress,
 )
-from ci_migrate.databases.compression import DecompressionError, compress, decompress
+from ci_migrate.databases.compression import Allowance, DecompressionError, compress, decompress
 from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.sqlite import files as sqlite_files
@@ -276,17 +276,17 @@ class SQLite:
         with self._reading() as connection:
             return sqlite_undo.beyond_default(connection, table, column)
 
-    def load(self, payload: Path, progress: Progress = no_progress) -> None:
+    def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
         if self.schema():
             raise BackupError(
                 f"{self.file} is not empty: a backup is never restored over other tables.",
                 hint="Restore it into a file that does not exist.",
             )
-        with self._unpack(payload, progress) as copied:
+        with self._unpack(payload, progress, most) as copied:
             self._take(copied)
 
     @contextmanager
-    def _unpack(self, payload: Path, progress: Progress = no_progress) -> Iterator[Path]:
+    def _unpack(self, payload: Path, progress: Progress, most: int | None) -> Iterator[Path]:
         """The dump as a checked database file beside this one, with the mode that this one has."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         mode = self.file.stat().st_mode & 0o777 if self.file.exists() else 0o666
@@ -294,7 +294,7 @@ class SQLite:
             copied = Path(folder) / "restored.sqlite3"
             with self._explain_errors(), _space(self.file.parent):
                 try:
-                    decompress(payload / PAYLOAD, copied, mode, progress)
+                    decompress(payload / PAYLOAD, copied, mode, progress, Allowance(most))
                     sqlite_files.check(copied, f"{payload / PAYLOAD}")
                 except (*DecompressionError, FileNotFoundError, sqlite3.DatabaseError) as error:
                     raise BackupError(
@@ -345,8 +345,10 @@ class SQLite:
         """How the folders begin in which a restore is prepared, on the database's own file system."""
         return f".{self.file.name}.ci-migrate-"
 
-    def replace(self, payload: Path, check: Callable[[Database], None], label: str) -> str:
-        with self._unpack(payload) as copied:
+    def replace(
+        self, payload: Path, check: Callable[[Database], None], label: str, *, most: int | None = None
+    ) -> str:
+        with self._unpack(payload, no_progress, most) as copied:
             check(SQLite(URL.create("sqlite", database=str(copied)), lock_timeout=self.lock_timeout))
             if not self.file.exists():
                 self._take(copied)

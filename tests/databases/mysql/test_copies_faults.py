@@ -376,3 +376,30 @@ def test_a_row_that_the_server_refuses_fails_the_restore(access, fresh, dumped):
     (dumped / "rows-0.sql.zst").write_bytes(zstd.compress(rows.replace(b"(1,", b"(2,", 1)))
     with pytest.raises(BackupError, match=r"refused rows of table `t`: Duplicate entry .* \(1062\)"):
         copies.load(fresh, dumped)
+
+
+def test_F31_rows_that_unpack_to_more_are_refused(fresh, dumped):
+    """100 MB of a statement in some kilobytes; it would be held in memory."""
+    from ci_migrate.databases.compression import compressing
+    from ci_migrate.databases.mysql.inserts import HEAD
+
+    path = dumped / "rows-0.sql.zst"
+    path.unlink()
+    with compressing(path) as file:
+        file.write(HEAD + b"-- 104857600\n")
+        for _ in range(100):
+            file.write(bytes(1 << 20))
+    with pytest.raises(BackupError, match="unpacks to more than 20,000,000 bytes"):
+        copies.load(fresh, dumped, most=20_000_000)
+
+
+def test_F31_a_statement_longer_than_any_server_takes_is_not_read(fresh, dumped):
+    from ci_migrate.databases.compression import compressing
+    from ci_migrate.databases.mysql.inserts import HEAD
+
+    path = dumped / "rows-0.sql.zst"
+    path.unlink()
+    with compressing(path) as file:
+        file.write(HEAD + b"-- 999999999999\n" + bytes(1 << 20))
+    with pytest.raises(BackupError, match="longer than any server takes"):
+        copies.load(fresh, dumped)

@@ -2,11 +2,15 @@
 
 import gzip
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from ci_migrate.databases.compression import Allowance, compressing
+from ci_migrate.databases.postgresql import load as loading
+from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.about import About
 from ci_migrate.databases.postgresql.archive import END_OF_ROWS, pack, prove, unpack
 from ci_migrate.databases.postgresql.database import PostgreSQL
@@ -23,8 +27,7 @@ def archive(tmp_path):
     folder.mkdir(parents=True)
     (folder / "toc.dat").write_bytes(b"contents")
     (folder / "4040.dat").write_bytes(ROWS + END_OF_ROWS)
-    (folder / "blob_7.dat").write_bytes(b"")
-    (folder / "blobs.toc").write_bytes(b"7 blob_7.dat\n")
+    (folder / "4042.dat").write_bytes(b"")
     return folder
 
 
@@ -35,8 +38,7 @@ def test_what_is_packed_is_unpacked_to_the_same(archive):
     assert {path.name for path in archive.iterdir()} == {
         "toc.dat",
         "4040.dat.zst",
-        "blob_7.dat",
-        "blobs.toc",
+        "4042.dat",
     }
     assert (archive / "4040.dat.zst").stat().st_size < len(ROWS) / 50
     assert told[-1] == (len(ROWS + END_OF_ROWS), len(ROWS + END_OF_ROWS))
@@ -113,3 +115,40 @@ def test_a_dump_is_packed_where_there_is_room_for_both(database, tmp_path, monke
     with database.scratch(f"room{room}", tmp_path) as copy:
         copy.load(payload)
         assert copy.contents(["public.t"]) == database.contents(["public.t"])
+
+
+def bomb(path, opened):
+    """A table's file with 300 MB of rows in it."""
+    row = b"x" * 999 + b"\n"
+    path.unlink()
+    with opened(path) as file:
+        for _ in range(300):
+            file.write(row * 1000)
+        file.write(END_OF_ROWS)
+
+
+def test_F31_an_archive_that_unpacks_to_more_is_refused(archive):
+    pack(archive, 1)
+    bomb(archive / "4040.dat.zst", compressing)
+    with pytest.raises(BackupError, match="unpacks to more than 20,000,000 bytes"):  # noqa: SIM117
+        with unpack(archive, 1, 1, allowance=Allowance(20_000_000)):
+            pytest.fail("it was unpacked")
+
+
+def test_F31_zlib_which_pg_restore_unpacks_is_stopped_by_the_size_of_the_copy(
+    postgresql_url, tmp_path, monkeypatch
+):
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'x' AS word")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(tools, "compression", lambda _tool: "--compress=1")
+    monkeypatch.setattr(loading, "_SECONDS", 0.1)
+    database, payload = PostgreSQL(postgresql_url), tmp_path / "payload"
+    payload.mkdir()
+    database.dump(payload, [])
+    (packed,) = (payload / "dump").glob("*.gz")
+    bomb(packed, partial(gzip.open, mode="wb", compresslevel=1))
+    with database.scratch("bomb", tmp_path) as copy:
+        with pytest.raises(BackupError, match="unpacks to more than 30,000,000 bytes"):
+            copy.load(payload, most=30_000_000)
+        assert copy.size() < 300_000_000
