@@ -13,8 +13,6 @@ with the data."""
 @pytest.mark.parametrize("scale", [0.02, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_F90_a_large_shape(postgresql_url, postgresql_server, tmp_path, shape, scale):
-    if (shape, scale) == ("large-objects", 1.0):
-        pytest.xfail("each large object is a file of the backup: 100,000 take more than 7 minutes and 305 MB")
     costs = measure(shape, scale, tmp_path / "project", postgresql_url.render_as_string(hide_password=False))
     for cost in costs:
         assert cost.code == 0, f"{cost.command}: {cost.printed[-2000:]}"
