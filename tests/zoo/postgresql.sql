@@ -76,6 +76,9 @@ BEGIN; INSERT INTO zoo.one VALUES (1, 1); INSERT INTO zoo.two VALUES (1, 1); COM
 CREATE TABLE zoo.orphans (id int REFERENCES zoo.one);
 INSERT INTO zoo.orphans VALUES (1);
 ALTER TABLE zoo.orphans ADD CONSTRAINT not_yet CHECK (id > 5) NOT VALID;
+CREATE TABLE zoo.strays (id int, n int);
+INSERT INTO zoo.strays VALUES (77, -1);
+ALTER TABLE zoo.strays ADD CONSTRAINT home FOREIGN KEY (id) REFERENCES zoo.one NOT VALID;
 CREATE TABLE zoo.mother (id int PRIMARY KEY, name text DEFAULT 'm', CHECK (id > 0));
 CREATE TABLE zoo.father (id int NOT NULL, height int);
 CREATE TABLE zoo.child (extra text, name text DEFAULT 'c') INHERITS (zoo.mother, zoo.father);

@@ -34,6 +34,18 @@ class Privileged(Frozen, frozen=True, kw_only=True):
     members: tuple[Member, ...]
 
 
+class BrokenCheck(Frozen, frozen=True, kw_only=True):
+    """A CHECK that rows break.
+
+    `tables` are those where it can be dropped and added, and `constraint` is its name, as SQL names them; `keys` are
+    what the schema calls it and all that inherit it.
+    """
+
+    tables: tuple[str, ...]
+    constraint: str
+    keys: tuple[str, ...]
+
+
 class About(Frozen, frozen=True, kw_only=True):
     """What stands beside the archive: who must be able to read it, the roles that it names, what needs rights."""
 
@@ -51,6 +63,7 @@ class About(Frozen, frozen=True, kw_only=True):
     ] = ()  # row policies, by oid, with the roles that they name
     not_filled: tuple[str, ...] = ()  # the keys of materialized views that hold nothing
     tablespaces: tuple[str, ...] = ()
+    broken: tuple[BrokenCheck, ...] = ()  # to be added behind the rows
     search_path: str = (
         ""  # where functions that a restore calls look for what they name; "" where none needs it
     )

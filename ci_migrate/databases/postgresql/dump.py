@@ -13,6 +13,7 @@ from ci_migrate.databases.base import Dumped, Progress
 from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import large_objects, tools
 from ci_migrate.databases.postgresql.archive import ARCHIVE
+from ci_migrate.databases.postgresql.broken_rows import WHY, find_broken
 from ci_migrate.databases.postgresql.catalog import (
     LEDGER_SCHEMA,
     pin,
@@ -128,7 +129,7 @@ def write_dump(
         only: the tables whose rows are wanted; None for all.
 
     Raises:
-        BackupError: it failed, or what was written can't be read again.
+        BackupError: it failed, what was written can't be read again, or rows are in the wrong partition.
         ToolError: a program is missing or too old.
     """
     archive = into / ARCHIVE
@@ -178,6 +179,7 @@ def write_dump(
     archives.prove(archive, tools.table_of_contents(reader, into), job.workers)
     heads = read_heads(connection, version_tables)
     search_path = connection.execute("SHOW search_path").fetchone()
+    broken = find_broken(connection, leaves)
     pin(connection)
     read_about(
         connection,
@@ -185,6 +187,7 @@ def write_dump(
         search_path=search_path[0] if search_path else "",
         partial=only is not None,
         unpacked=unpacked if packing else 0,
+        broken=broken,
     ).write(into)
     return Dumped(
         schema=read_schema(connection),
@@ -200,7 +203,7 @@ def write_dump(
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",
         tool_version=tool.words,
         secrets=_secrets(connection),
-        exceptions=read_exceptions(connection),
+        exceptions=(*read_exceptions(connection), *((key, WHY) for one in broken for key in one.keys)),
         how_to_restore=_how_to_restore(job.workers, packed=packing, tars=bool(tars)),
     )
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.databases.postgresql.about import About
+from ci_migrate.databases.postgresql.about import About, BrokenCheck
 from ci_migrate.databases.postgresql.catalog import (
     RELATIONS,
     name,
@@ -74,7 +74,13 @@ WHERE NOT (x.indisvalid AND x.indisready) AND c.relkind <> 'p'"""
 
 
 def read_about(
-    connection: "psycopg.Connection[Any]", *, dumped_by: int, search_path: str, partial: bool, unpacked: int
+    connection: "psycopg.Connection[Any]",
+    *,
+    dumped_by: int,
+    search_path: str,
+    partial: bool,
+    unpacked: int,
+    broken: tuple[BrokenCheck, ...],
 ) -> About:
     """What stands beside an archive, in a transaction that is pinned.
 
@@ -84,6 +90,7 @@ def read_about(
         search_path: the sessions' of this database, before it was pinned.
         partial: the archive has the rows of some tables alone.
         unpacked: bytes of the archive before it was packed, 0 where it is not.
+        broken: what rows break.
     """
 
     def column(query: str) -> tuple[Any, ...]:
@@ -104,6 +111,7 @@ def read_about(
         policies=tuple((oid, tuple(named)) for oid, named in connection.execute(_POLICIES)),
         not_filled=column(_NOT_FILLED),
         tablespaces=column(_TABLESPACES),
+        broken=broken,
         search_path=search_path if looks_for_names(connection) else "",
     )
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.about import About, Privileged
 from ci_migrate.databases.postgresql.archive import ARCHIVE
+from ci_migrate.databases.postgresql.broken_rows import add_foreign_keys, checks_added_later
 from ci_migrate.databases.postgresql.catalog import RELATIONS, users_schema
 from ci_migrate.databases.postgresql.dump import Job
 from ci_migrate.databases.postgresql.entries import Entry, dependent, entries
@@ -85,21 +86,36 @@ def load_dump(
     roles.tell(access.user, about, lacks)
     allowance = Allowance(most)
     with (
-        tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as listed,
         archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress, allowance) as unpacked,
         _looking_in(about.search_path, unpacked) as archive,
         _watching(job.access, archive, allowance, progress) as watch,
     ):
-        listed.writelines(entry.line + "\n" for entry in chosen)
-        listed.flush()
         options = [
             *(["--no-owner"] if roles.missing else []),
             *(["--no-privileges"] if roles.no_rights(about) else []),
             *(["--no-tablespaces"] if elsewhere else []),
-            f"--use-list={listed.name}",
             f"--jobs={job.workers}",
         ]
-        tools.restore(tool, archive, options, access, server=major, watch=watch)
+
+        def restore(some: Sequence[Entry], *more: str) -> None:
+            with _listed(some) as listed:
+                given = [*options, f"--use-list={listed}", *more]
+                tools.restore(tool, archive, given, access, server=major, watch=watch)
+
+        keys = _foreign_keys(chosen, tool, payload)
+        rest = [entry for entry in chosen if entry.number not in {key.number for key in keys}]
+        if about.broken:
+            restore(rest, "--section=pre-data")
+            with checks_added_later(job.access, about.broken, about.search_path):
+                restore(rest, "--section=data", "--section=post-data")
+        else:
+            restore(rest)
+        try:
+            if keys:
+                restore(keys)
+        except BackupError:  # rows break one, or something else is wrong, which shows then
+            statements = [tools.statement_of(tool, archive, key.line) for key in keys]
+            add_foreign_keys(job.access, statements, lacks)
     with job.access.session() as connection:
         if not about.partial:
             _refresh(connection, about, access, lacks)
@@ -202,6 +218,24 @@ def _left_out(entry: Entry, about: About, roles: Roles, *, copy: bool) -> bool:
 
 
 # --------------------------------------------------------------------------- the restore
+
+
+@contextmanager
+def _listed(chosen: Iterable[Entry]) -> Iterator[str]:
+    """A file for `--use-list`."""
+    with tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as listed:
+        listed.writelines(entry.line + "\n" for entry in chosen)
+        listed.flush()
+        yield listed.name
+
+
+def _foreign_keys(chosen: Sequence[Entry], tool: tools.Tool, payload: Path) -> list[Entry]:
+    """The entries of foreign keys, with the comments on them: they come last, since rows may break one."""
+    keys = {entry.object for entry in chosen if entry.is_a("FK CONSTRAINT")}
+    if not keys:
+        return []
+    numbers = dependent(tools.table_of_contents(tool, payload, verbose=True), keys)
+    return [entry for entry in chosen if entry.number in numbers]
 
 
 @contextmanager

@@ -277,6 +277,30 @@ def table_of_contents(tool: Tool, payload: Path, *, verbose: bool = False) -> li
         raise BackupError(f"The dump in {payload.name} can't be read: {error.what}") from error
 
 
+def statement_of(tool: Tool, archive: Path, entry: str) -> str:
+    """The statement of one entry of an archive, as pg_restore writes it.
+
+    Args:
+        tool: pg_restore.
+        archive: the folder that pg_dump wrote.
+        entry: its line in the table of contents.
+
+    Raises:
+        BackupError: the archive can't be read.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="ci-migrate-", encoding="utf-8") as listed:
+        listed.write(entry + "\n")
+        listed.flush()
+        try:
+            text = run_tool([str(tool.path), f"--use-list={listed.name}", "--file=-", str(archive)])
+        except ToolError as error:
+            raise BackupError(f"The dump in {archive.parent.name} can't be read: {error.what}") from error
+    # behind the comment that names the entry, before the one that ends the script
+    return (
+        text.rpartition("\n\n\n--\n-- PostgreSQL database dump complete")[0].rpartition("\n--\n\n")[2].strip()
+    )
+
+
 def decode(payload: Path, *, client_tools: str | None = None) -> None:
     """Read a dump from its first to its last byte, as a restore would (its table of contents alone proves little).
 
