@@ -9,6 +9,7 @@ of the same round. Servers are throw-away ones of its own, without fsync.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -91,10 +92,25 @@ def mariadb() -> Iterator[URL]:
         yield server.admin_url.set(database="bench")
 
 
+@contextmanager
+def mysql() -> Iterator[URL]:
+    from conftest import _free_port
+    from mysql_server import installed_mysql, run_mysql
+
+    programs = Path(os.environ["TEST_MYSQL"]) / "bin"
+    with installed_mysql(programs) as template, run_mysql(programs, template, _free_port()) as server:
+        engine = create_engine(server.admin_url)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE bench")
+        engine.dispose()
+        yield server.admin_url.set(database="bench")
+
+
 ENGINES: dict[str, Callable[[], AbstractContextManager[URL]]] = {
     "SQLite": sqlite,
     "PostgreSQL": postgresql,
     "MariaDB": mariadb,
+    **({"MySQL": mysql} if "TEST_MYSQL" in os.environ else {}),
 }
 
 

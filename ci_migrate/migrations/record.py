@@ -1,7 +1,7 @@
 """Turns the events of one run into statements and commit points; compares a real run with the rehearsed one."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -64,16 +64,16 @@ def _key(event: events.StatementStarted, file: str | None) -> Key:
 class Recorder:
     """Collects what a dry run does. A loop over rows is one statement with `repeats`.
 
-    `measure` returns the whole schema at a commit point, given the one before it and the database that committed (of
-    others a transaction may be open, whose locks would hold it up); `contents` the rows of the tables, which are not
-    asked for then, None where the migration itself has locked them. Those are kept at each commit point if `keep` says
-    so; else only what was changed since `start` by half a revision that left the schema as it was. `meter` is asked at
-    the end of each transaction what its statements locked and rewrote.
+    `measure` returns the schema at a commit point, given the one before it, the database that committed (of others a
+    transaction may be open, whose locks would hold it up) and what was sent to that since; `contents` the rows of the
+    tables, which are not asked for then, None where the migration itself has locked them. Those are kept at each
+    commit point if `keep` says so; else only what was changed since `start` by half a revision that left the schema as
+    it was. `meter` is asked at the end of each transaction what its statements locked and rewrote.
     """
 
     project: Path
     plan: Plan
-    measure: Callable[[Schema, str], Schema]
+    measure: Callable[[Schema, str, Sequence[str]], Schema]
     meter: Meter | None = None
     contents: Callable[[], dict[str, TableContent] | None] = dict
     keep: bool = False
@@ -89,6 +89,7 @@ class Recorder:
     _stamped: dict[int, tuple[str, ...]] = field(default_factory=dict)  # not committed yet
     _open: Key | None = None
     _announced: bool = False
+    _since: dict[str, dict[Key, str]] = field(default_factory=dict)  # by database: sent since it committed
     _busy: set[str] = field(default_factory=set)  # databases with a transaction that has written
     _sent: dict[Key, Sent] = field(default_factory=dict)  # in the transactions that are open
 
@@ -127,8 +128,11 @@ class Recorder:
     def _on_started(self, event: events.StatementStarted) -> None:
         file = relative(event.file, self.project) if event.file else None
         self._announced = False  # a commit that failed
-        self._busy.add(self.plan.contexts[event.context].version_table.database)
+        database = self.plan.contexts[event.context].version_table.database
+        self._busy.add(database)
         self._open = key = _key(event, file)
+        # the half of a statement may look harmless
+        self._since.setdefault(database, {})[key] = event.sql if len(event.sql) < WHOLE else ""
         seen = self.statements.get(key)
         self.statements[key] = (
             msgspec.structs.replace(seen, repeats=seen.repeats + 1, exact="")
@@ -168,7 +172,9 @@ class Recorder:
 
     def _on_committed(self, event: events.Committed) -> None:
         self._on_ended(event, committed=True)
-        schema = self.measure(self.last, event.database)
+        # what was rolled back stays among them: it may have committed all the same
+        sent = tuple(self._since.pop(event.database, {}).values())
+        schema = self.measure(self.last, event.database, sent)
         self._heads.update({n: self._stamped.pop(n) for n in event.contexts if n in self._stamped})
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
         changes = without_version_tables(schema_delta(self.last, schema), self.plan)

@@ -12,7 +12,7 @@ from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import find_unused
 from ci_migrate.databases.base import Database
-from ci_migrate.databases.composite.database import schema_after
+from ci_migrate.databases.composite.changes import SchemaReaders, schema_readers
 from ci_migrate.databases.names import parts
 from ci_migrate.errors import LockWaitError
 from ci_migrate.migrations import events
@@ -48,6 +48,7 @@ from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
+from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
 from ci_migrate.run.inputs import refused_words, rehearsed_inputs
 from ci_migrate.run.run import Run, bare_schema, heads_of, restore_copy, schema_of, translate_errors
@@ -90,12 +91,19 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     started = time.monotonic()
     checked = report.findings
     for last in (False, True):
-        with restore_copy(run, backup) as scratch:
-            result, failed = _rehearse(run, plan, backup, scratch, time.monotonic() - started, checked)
-        if last or failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
-            break
-        # nobody else is in the copy: what is in the way is the server's own, or another copy's
-        run.tell(f"lock timeout in {failed.revision or 'env.py'} on the copy; once more on a fresh one")
+        try:
+            with restore_copy(run, backup) as scratch:
+                seconds = time.monotonic() - started
+                result, failed = _rehearse(run, plan, backup, scratch, seconds, checked, whole=last)
+        except _OverlookedError:
+            run.tell(
+                "a change of the schema was overlooked; once more on a fresh copy, all of it read each time"
+            )
+        else:
+            if last or failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
+                break
+            # nobody else is in the copy: what is in the way is the server's own, or another copy's
+            run.tell(f"lock timeout in {failed.revision or 'env.py'} on the copy; once more on a fresh one")
         started = time.monotonic()
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(
@@ -107,6 +115,10 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             state=TargetState.UNKNOWN,
         )
     return with_other_way(run, plan, result)
+
+
+class _OverlookedError(Exception):
+    """What was followed from commit point to commit point is not what the copy came to."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +135,7 @@ class _Played:
     """How the migration ran on the copy."""
 
     recorder: Recorder
+    rows: RowsFollowed
     measured: MeasuredRun
     has_models: bool
     too_long: float  # seconds that had gone at the first statement above `max-duration`; 0 if none was
@@ -135,9 +148,15 @@ def _rehearse(
     scratch: Database,
     restore_seconds: float,
     checked: Sequence[Finding],
+    *,
+    whole: bool,
 ) -> tuple[StageResult, events.Failed | None]:
-    whole = schema_of(scratch)
-    schema = without_version_tables(whole, plan)
+    """With `whole` all of the schema is read at each commit point.
+
+    Raises _OverlookedError: without it something was missed.
+    """
+    start = schema_of(scratch)
+    schema = without_version_tables(start, plan)
     with translate_errors(scratch):
         counts = _counts(scratch, plan)
         before = _Seen(schema, counts, scratch.contents(_watch(run, plan, scratch, counts)))
@@ -152,11 +171,14 @@ def _rehearse(
     looked = look_before(run, facts, scratch)
     with translate_errors(scratch):
         failing = run_assertions(run, scratch, "before")
-    played = _play(run, plan, scratch, before, whole)
+    with schema_readers(scratch, whole=whole) as readers:
+        played = _play(run, plan, scratch, before, start, readers)
     ended = played.measured.ended
     with translate_errors(scratch):
         after = _look_after(scratch, plan, before)
         heads = heads_of(scratch, plan)
+    if ended.ok and not whole and _overlooked(plan, played, after):
+        raise _OverlookedError
     arrived = ended.ok and heads == tuple(c.to_heads for c in plan.contexts)
     evidence = _evidence(run, plan, backup, played, before, after)
     evidence = replace(
@@ -210,16 +232,25 @@ def _describe_too_long(run: Run, played: _Played) -> str:
     )
 
 
-def _play(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema) -> _Played:
-    """Run the pending revisions on the copy; `whole` is its schema with version tables."""
+def _play(
+    run: Run, plan: Plan, scratch: Database, before: _Seen, start: Schema, readers: SchemaReaders
+) -> _Played:
+    """Run the pending revisions on the copy; `start` is its schema with version tables."""
+    rows = RowsFollowed(scratch, before.contents, before.counts, frozenset(version_table_names(plan)))
+
+    def measure(last: Schema, committed: str, statements: Sequence[str]) -> Schema:
+        rows.note(readers.written(last, committed, statements))
+        with translate_errors(scratch):
+            return readers.read(last, committed, statements)
+
     recorder = Recorder(
         project=run.settings.project_dir,
         plan=plan,
-        measure=lambda last, committed: _schema_now(scratch, last, committed),
-        contents=lambda: _contents_now(scratch, plan, before),
+        measure=measure,
+        contents=rows.look,
         keep=run.settings.restore == "auto",
         start=before.contents,
-        last=whole,
+        last=start,
     )
     has_models: list[bool] = []
 
@@ -230,12 +261,12 @@ def _play(run: Run, plan: Plan, scratch: Database, before: _Seen, whole: Schema)
 
     duration = Duration(run.settings.max_duration)
     measured = run_measured(run, plan, scratch, recorder, duration.around(hear))
-    return _Played(recorder, measured, any(has_models), duration.over)
+    return _Played(recorder, rows, measured, any(has_models), duration.over)
 
 
-def _schema_now(scratch: Database, last: Schema, committed: str) -> Schema:
-    with translate_errors(scratch):
-        return schema_after(scratch, last, committed)
+def _overlooked(plan: Plan, played: _Played, after: _Seen) -> bool:
+    followed = without_version_tables(played.recorder.last, plan)
+    return followed != after.schema or played.rows.missed(after.contents)
 
 
 def _look_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:
@@ -245,14 +276,6 @@ def _look_after(scratch: Database, plan: Plan, before: _Seen) -> _Seen:
 def _contents(scratch: Database, plan: Plan, before: _Seen) -> dict[str, TableContent]:
     """Of the tables that were watched from the start, and of those that came since."""
     return scratch.contents({*before.contents, *(set(_counts(scratch, plan)) - set(before.counts))})
-
-
-def _contents_now(scratch: Database, plan: Plan, before: _Seen) -> dict[str, TableContent] | None:
-    """The same while the migration runs; None where it has locked a table against us."""
-    try:
-        return _contents(scratch, plan, before)
-    except LockWaitError:
-        return None
 
 
 def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Seen, after: _Seen) -> Evidence:

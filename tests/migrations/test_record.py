@@ -38,7 +38,7 @@ def statement(sql, line=1, *, position=1, revision="r1", file="/project/r1.py"):
 
 def rehearse(*statements):
     """What a dry run records of these (sql, line)."""
-    recorder = Recorder(project=PROJECT, plan=PLAN, measure=lambda _last, _database: {})
+    recorder = Recorder(project=PROJECT, plan=PLAN, measure=lambda _last, _database, _statements: {})
     for position, (sql, line) in enumerate(statements, 1):
         recorder.handle(statement(sql, line, position=position))
         recorder.handle(events.StatementDone(position=position, seconds=0.5, rows=2))

@@ -51,14 +51,6 @@ def members_of(database: Database) -> Mapping[str, Database]:
     return database.members if isinstance(database, CompositeDatabase) else {MAIN: database}
 
 
-def schema_after(database: Database, last: Schema, committed: str) -> Schema:
-    """The schema after one member has committed; of the others it is the last one, since they may be in the middle."""
-    if not isinstance(database, CompositeDatabase):
-        return database.schema()
-    others = {key: text for key, text in last.items() if not key_of(committed, key)}
-    return others | together({committed: database.members[committed].schema()})
-
-
 class CompositeDatabase:
     """Databases of one engine as one. See `base.Database` for what each method promises.
 

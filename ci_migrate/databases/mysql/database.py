@@ -19,7 +19,7 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.mysql import copies, mark
+from ci_migrate.databases.mysql import changes, copies, mark
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
@@ -27,6 +27,7 @@ from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, s
 from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
+from ci_migrate.databases.schema_changes import SchemaReader
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -259,6 +260,9 @@ class MySQL:
     def schema(self) -> Schema:
         with self._reading() as cursor:
             return read_schema(cursor, self._access.database)
+
+    def schema_reader(self) -> AbstractContextManager[SchemaReader]:
+        return changes.schema_reader(self._access)
 
     def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
         with self._reading() as cursor:

@@ -29,20 +29,20 @@ class Flavour:
         """CHECK constraints: table, name, clause, whether enforced.
 
         MariaDB's catalog names the table and has constraints of columns under the column's name; MySQL's names
-        are unique in a database, and a constraint may be NOT ENFORCED.
+        are unique in a database, and a constraint may be NOT ENFORCED. For `{one}` see `catalog`.
         https://mariadb.com/kb/en/information-schema-check_constraints-table/,
         https://dev.mysql.com/doc/refman/8.0/en/information-schema-check-constraints-table.html
         """
         if self.mariadb:
             return (
                 "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE, 'YES' FROM information_schema.CHECK_CONSTRAINTS"
-                " WHERE CONSTRAINT_SCHEMA = %s"
+                " WHERE CONSTRAINT_SCHEMA = %s{one}"
             )
         return (
             "SELECT t.TABLE_NAME, c.CONSTRAINT_NAME, c.CHECK_CLAUSE, t.ENFORCED"
             " FROM information_schema.CHECK_CONSTRAINTS c JOIN information_schema.TABLE_CONSTRAINTS t"
             " USING (CONSTRAINT_SCHEMA, CONSTRAINT_NAME)"
-            " WHERE CONSTRAINT_SCHEMA = %s AND t.CONSTRAINT_TYPE = 'CHECK'"
+            " WHERE CONSTRAINT_SCHEMA = %s{one} AND t.CONSTRAINT_TYPE = 'CHECK'"
         )
 
     @property
@@ -50,13 +50,13 @@ class Flavour:
         """Columns of indexes: table, index, unique, column, direction, prefix, type, comment, hidden, expression.
 
         An index that the optimizer leaves alone is IGNORED on MariaDB (10.6), not IS_VISIBLE on MySQL; only MySQL
-        has expressions as members. https://mariadb.com/kb/en/ignored-indexes/,
+        has expressions as members. For `{one}` see `catalog`. https://mariadb.com/kb/en/ignored-indexes/,
         https://dev.mysql.com/doc/refman/8.0/en/information-schema-statistics-table.html
         """
         hidden = "IGNORED = 'YES', NULL" if self.mariadb else "IS_VISIBLE = 'NO', EXPRESSION"
         return (
             "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, INDEX_COMMENT,"
-            f" {hidden} FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s"
+            f" {hidden} FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s{{one}}"
             " ORDER BY CAST(TABLE_NAME AS BINARY), CAST(INDEX_NAME AS BINARY), SEQ_IN_INDEX"
         )
 

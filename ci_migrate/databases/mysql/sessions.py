@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL
@@ -50,6 +51,26 @@ def _pymysql() -> Any:
             hint="Run: pip install 'ci-migrate[mysql]'",
         ) from error
     return pymysql
+
+
+@cache
+def _connection_class() -> Any:
+    """PyMySQL's connection, with one TLS context for all that verify nothing, which is what a URL without ssl_ca means.
+
+    PyMySQL makes one for each connection, and reads the certificates of the whole system for that: a command opens
+    dozens of sessions, and it would take tens of milliseconds each.
+    """
+    plain = _pymysql().connections.Connection
+    shared: list[Any] = []
+
+    def _create_ssl_ctx(self: Any, options: Any) -> Any:
+        if options:
+            return plain._create_ssl_ctx(self, options)  # noqa: SLF001
+        if not shared:
+            shared.append(plain._create_ssl_ctx(self, options))  # noqa: SLF001
+        return shared[0]
+
+    return type("Connection", (plain,), {"_create_ssl_ctx": _create_ssl_ctx})
 
 
 def mysql_parameters(url: URL) -> dict[str, str]:
@@ -178,7 +199,7 @@ class Access:
         driver = _pymysql()
         flags = driver.constants.CLIENT.MULTI_STATEMENTS if several else 0
         try:
-            connection: Connection[Cursor] = driver.connect(
+            connection: Connection[Cursor] = _connection_class()(
                 **self.arguments(), autocommit=True, client_flag=flags
             )
             keep_alive(connection)

@@ -99,14 +99,14 @@ def _clauses(
 
 def _tables(cursor: "Cursor", database: str) -> dict[str, _Table]:
     found: dict[str, _Table] = {}
-    cursor.execute(read_flavour(cursor).indexes, [database])
+    cursor.execute(read_flavour(cursor).indexes.format(one=""), [database])
     for (table, name), members in groupby(cursor.fetchall(), lambda row: (str(row[0]), str(row[1]))):
         rows = list(members)
         here = found.setdefault(table, _Table())
         here.indexes[name] = tuple(str(row[3]) for row in rows)
         if not rows[0][2]:
             here.unique.add(name)
-    cursor.execute(FOREIGN_KEYS, [database] * 3)
+    cursor.execute(FOREIGN_KEYS.format(one=""), [database] * 3)
     for (table, name), members in groupby(cursor.fetchall(), lambda row: (str(row[0]), str(row[1]))):
         found.setdefault(table, _Table()).foreign_keys[name] = tuple(str(row[2]) for row in members)
     return found
