@@ -29,9 +29,10 @@ class Facts:
     otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
     `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
     capability. `copies` are the databases that the checks of this moment look at: "before", restored and not migrated,
-    and "after", migrated; for reading only. What the settings ask for, in words: `drift` what differs between the
-    models and the migrated copy, `failed_assertions`, and why the tests of the `previous_release` failed on it.
-    `squawk` is the program.
+    and "after", migrated; for reading only. `sequences` says how far each was when the backup was taken,
+    `large_objects` how many the copy had before and has after. What the settings ask for, in words: `drift` what
+    differs between the models and the migrated copy, `failed_assertions`, and why the tests of the `previous_release`
+    failed on it. `squawk` is the program.
     """
 
     plan: Plan
@@ -50,6 +51,8 @@ class Facts:
     known_codes: Sequence[str] = ()
     known_revisions: Sequence[str] = ()
     copies: Mapping[str, Database] = field(default_factory=dict)
+    sequences: Mapping[str, str] = field(default_factory=dict)
+    large_objects: tuple[int, int] = (0, 0)
     drift: Sequence[str] = ()
     failed_assertions: Sequence[str] = ()
     previous_release: str = ""

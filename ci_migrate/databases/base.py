@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from sqlalchemy import URL, Engine
@@ -251,12 +251,37 @@ class MakesCopiesOf(Protocol):
         """From now on scratch copies are used as the role that migrates the target, if there is another one."""
 
 
+class SequenceUse(NamedTuple):
+    """The column that a sequence's numbers go to ("" for none that is known), and the furthest one that it holds."""
+
+    column: str
+    furthest: int | None
+    following: int  # what comes next
+    increment: int
+
+    @property
+    def taken(self) -> bool:
+        """Whether the column holds what comes next, or a number behind that."""
+        return self.furthest is not None and (self.furthest - self.following) * self.increment >= 0
+
+
 @runtime_checkable
 class KnowsSequences(Protocol):
     """What a Database may do besides: say how far its sequences are."""
 
     def sequences(self) -> dict[str, str]:
         """From sequence to how far it is, in words; without those that this session may not read."""
+
+    def sequence_uses(self, names: Collection[str]) -> dict[str, SequenceUse]:
+        """From sequence, of these, to what becomes of its numbers."""
+
+
+@runtime_checkable
+class KnowsLargeObjects(Protocol):
+    """What a Database may do besides: hold large objects."""
+
+    def large_objects(self) -> int:
+        """How many there are."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.checks.base import Facts
 from ci_migrate.checks.unfit_acknowledgement import find_unused
-from ci_migrate.databases.base import Database
+from ci_migrate.databases.base import Database, KnowsLargeObjects
 from ci_migrate.databases.composite.changes import SchemaReaders, schema_readers
 from ci_migrate.databases.names import parts
 from ci_migrate.errors import LockWaitError
@@ -167,15 +167,17 @@ def _rehearse(
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )
-    facts = Facts(plan=plan, target_rows=backup.row_counts)
+    facts = Facts(plan=plan, target_rows=backup.row_counts, sequences=backup.sequences)
     looked = look_before(run, facts, scratch)
     with translate_errors(scratch):
         failing = run_assertions(run, scratch, "before")
+        large_objects = _count_large_objects(scratch)
     with schema_readers(scratch, whole=whole) as readers:
         played = _play(run, plan, scratch, before, start, readers)
     ended = played.measured.ended
     with translate_errors(scratch):
         after = _look_after(scratch, plan, before)
+        facts = dataclasses.replace(facts, large_objects=(large_objects, _count_large_objects(scratch)))
         heads = heads_of(scratch, plan)
     if ended.ok and not whole and _overlooked(plan, played, after):
         raise _OverlookedError
@@ -262,6 +264,10 @@ def _play(
     duration = Duration(run.settings.max_duration)
     measured = run_measured(run, plan, scratch, recorder, duration.around(hear))
     return _Played(recorder, rows, measured, any(has_models), duration.over)
+
+
+def _count_large_objects(scratch: Database) -> int:
+    return scratch.large_objects() if isinstance(scratch, KnowsLargeObjects) else 0
 
 
 def _overlooked(plan: Plan, played: _Played, after: _Seen) -> bool:

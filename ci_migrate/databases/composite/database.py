@@ -18,6 +18,7 @@ from ci_migrate.databases.base import (
     Dumped,
     KeepsReplaced,
     KnowsLacks,
+    KnowsLargeObjects,
     KnowsRights,
     KnowsRoom,
     KnowsSequences,
@@ -25,6 +26,7 @@ from ci_migrate.databases.base import (
     LimitsStatements,
     Lock,
     Progress,
+    SequenceUse,
     SettlesReplace,
     Wall,
     no_progress,
@@ -151,6 +153,19 @@ class CompositeDatabase:
     def sequences(self) -> dict[str, str]:
         each = ((n, m.sequences()) for n, m in self.members.items() if isinstance(m, KnowsSequences))
         return {name_of(name, sequence): at for name, found in each for sequence, at in found.items()}
+
+    def sequence_uses(self, names: Collection[str]) -> dict[str, SequenceUse]:
+        found: dict[str, SequenceUse] = {}
+        for name, own in self._own(names).items():
+            member = self.members[name]
+            if isinstance(member, KnowsSequences):
+                for sequence, use in member.sequence_uses(own).items():
+                    column = use.column and name_of(name, use.column)
+                    found[name_of(name, sequence)] = use._replace(column=column)
+        return found
+
+    def large_objects(self) -> int:
+        return sum(m.large_objects() for m in self.members.values() if isinstance(m, KnowsLargeObjects))
 
     def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
         """Tables by the member that they are in, as it calls them."""

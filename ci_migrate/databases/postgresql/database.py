@@ -14,6 +14,7 @@ from ci_migrate.databases.base import (
     Dumped,
     Lock,
     Progress,
+    SequenceUse,
     Unless,
     Wall,
     no_progress,
@@ -39,6 +40,7 @@ from ci_migrate.databases.postgresql.rows import (
     unpin,
     with_columns,
 )
+from ci_migrate.databases.postgresql.sequences import read_uses
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
@@ -272,6 +274,16 @@ class PostgreSQL:
         with self._reading() as connection:
             pin(connection)
             return read_sequences(connection)
+
+    def sequence_uses(self, names: Collection[str]) -> dict[str, SequenceUse]:
+        with self._reading() as connection:
+            pin(connection)
+            return read_uses(connection, names)
+
+    def large_objects(self) -> int:
+        with self._reading() as connection:
+            row = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
+        return row[0] if row else 0
 
     # ------------------------------------------------------------------ who is in it
 

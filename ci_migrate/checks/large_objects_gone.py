@@ -1,0 +1,30 @@
+"""CM204: PostgreSQL has fewer large objects after the migration than before."""
+
+import re
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.model import Direction, Evidence, Finding, Severity
+
+_UNLINKS = re.compile(r"\blo_unlink\b|\bDELETE\b|\bUPDATE\b|\bTRUNCATE\b", re.IGNORECASE)
+"""By itself, or by a trigger that follows the rows, as the extension lo has one."""
+
+
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
+    """They were unlinked, by a statement or by a trigger."""
+    before, after = facts.large_objects
+    if facts.plan.direction is not Direction.UPGRADE or after >= before:
+        return
+    sent = [s for s in reversed(evidence.statements) if _UNLINKS.search(s.sql)]
+    statement = next((s for s in sent if "lo_unlink" in s.sql.lower()), sent[0] if sent else None)
+    yield check.finding(
+        f"There were {before:,} large objects before, and {after:,} are left: what {before - after:,} held is gone, "
+        "and no downgrade brings it back. Copy what is still needed in a revision before it.",
+        revision=statement.revision if statement else None,
+        file=statement.file if statement else None,
+        line=statement.line if statement else None,
+    )
+
+
+CHECK = Check("CM204", "large-objects-gone", Severity.ERROR, measured=True, find=find)

@@ -1,0 +1,54 @@
+"""CM205: a sequence was set back, to numbers that rows have already."""
+
+import re
+from collections.abc import Iterator
+
+from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.databases.base import KnowsSequences
+from ci_migrate.model import Direction, Evidence, Finding, Severity
+
+_SETS = re.compile(r"\bRESTART\b|\bsetval\b", re.IGNORECASE)
+
+
+@with_evidence
+def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
+    """An error where a column holds the next number or later ones; a warning where no column is known.
+
+    Of sequences alone that the migration moved, compared with how far they were when the backup was taken.
+    """
+    copy = facts.copies["after"]
+    if facts.plan.direction is not Direction.UPGRADE or not isinstance(copy, KnowsSequences):
+        return
+    now = copy.sequences()
+    moved = [name for name, was in facts.sequences.items() if now.get(name, was) != was]
+    statement = next((s for s in reversed(evidence.statements) if _SETS.search(s.sql)), None)
+    for name, use in copy.sequence_uses(moved).items():
+        back = _number(now[name]) - _number(facts.sequences[name])
+        if back * use.increment >= 0:
+            continue
+        if use.column and not use.taken:
+            continue  # its table was emptied, say
+        message = f"Sequence {name} was set back ({facts.sequences[name]} before, {now[name]} after)"
+        if use.column:
+            message += (
+                f", and {use.column} holds {use.furthest:,} already: inserts will fail, or give a number twice. "
+                f"Set it behind that: SELECT setval('{name}', {use.furthest})"
+            )
+        else:
+            message += ": it gives numbers again. No column is known that holds them."
+        yield check.finding(
+            message,
+            severity=None if use.column else Severity.WARNING,
+            revision=statement.revision if statement else None,
+            file=statement.file if statement else None,
+            line=statement.line if statement else None,
+        )
+
+
+def _number(words: str) -> int:
+    """Of `500 given out` and `1 comes next`, which is one less far."""
+    number, _, rest = words.partition(" ")
+    return 2 * int(number) + (rest == "given out")
+
+
+CHECK = Check("CM205", "numbers-again", Severity.ERROR, measured=True, find=find, copies=frozenset({"after"}))
