@@ -21,6 +21,7 @@ from ci_migrate.model import (
 from ci_migrate.repairs.choice import list_next_commands
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import protection
+from ci_migrate.run.emptied import refuse_emptied
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.mark import find_objection
@@ -134,6 +135,7 @@ def _trouble(run: Run, plan: Plan, seen: Inspection) -> tuple[RefusedError | Non
     if troubles:
         return explain_trouble(run, troubles[0], plan), None
     try:
+        refuse_emptied(run, plan)
         return None, count_unstamped_tables(run, plan) or None
     except RefusedError as error:
         return error, None

@@ -138,7 +138,7 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
     left = _left_by_last_run(run)
-    if not lost and (left is None or _is_acknowledged(run)):
+    if not lost and (left is None or is_acknowledged(run)):
         return tables
     what = f"{plan.identity.place} has {plural(tables, 'table')} and no version row"
     if not tables:
@@ -154,7 +154,8 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
     )
 
 
-def _is_acknowledged(run: Run) -> bool:
+def is_acknowledged(run: Run) -> bool:
+    """Whether somebody says that the database was changed outside on purpose."""
     found = (one for one in of_settings(run.settings.allow) if one.fits(CHANGED_OUTSIDE, None))
     return any(not one.over(now().date()) for one in found)
 

@@ -20,6 +20,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.run.approvals import claim_approval, reserve_approval, tell_refused
 from ci_migrate.run.authorization import asked_before, asks
+from ci_migrate.run.emptied import refuse_emptied
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.run import Run, require_ledger
@@ -33,6 +34,7 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     run.reader.ping()
     plan, found = look_at_target(run)
     refuse_rows(run, found, plan)
+    refuse_emptied(run, plan)
     findings = run.look(_facts(run, plan, found), measured=False, more=_writes_at_load(found))
     refused = next((f for f in findings if f.refuses), None)
     if refused is not None:
