@@ -14,7 +14,6 @@ from ci_migrate.checks.unfit_acknowledgement import find_unused
 from ci_migrate.databases.base import Database, KnowsLargeObjects
 from ci_migrate.databases.composite.changes import SchemaReaders, schema_readers
 from ci_migrate.databases.names import parts
-from ci_migrate.errors import LockWaitError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
