@@ -423,15 +423,26 @@ def mysql_url(mariadb_server: MySQLServer) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="session")
-def mysql_server(installed_once: Callable[..., Path]) -> Iterator[MySQLServer]:
-    """A MySQL server for this test process; `admin_url` may do anything."""
+def mysql_template(installed_once: Callable[..., Path]) -> tuple[Path, Path]:
+    """The programs of MySQL, and an installed data folder, once for all test processes."""
     pytest.importorskip("pymysql")
     programs = mysql_programs()
     if programs is None:
         require("mysql", "no MySQL server is installed (a system's own, or: .ci/install-mysql .mysql)")
-    template = installed_once("mysql", partial(installed_mysql, programs))
-    with run_mysql(programs, template, _free_port()) as server:
+    return programs, installed_once("mysql", partial(installed_mysql, programs))
+
+
+@pytest.fixture(scope="session")
+def mysql_server(mysql_template: tuple[Path, Path]) -> Iterator[MySQLServer]:
+    """A MySQL server for this test process; `admin_url` may do anything."""
+    with run_mysql(*mysql_template, _free_port()) as server:
         yield server
+
+
+@pytest.fixture
+def start_mysql(mysql_template: tuple[Path, Path]) -> Callable[..., AbstractContextManager[MySQLServer]]:
+    """For tests that need one more server: `with start_mysql(settings=("--server-id=2",)) as server`."""
+    return lambda settings=(): run_mysql(*mysql_template, _free_port(), settings=settings)
 
 
 @pytest.fixture

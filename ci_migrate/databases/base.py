@@ -382,7 +382,10 @@ class KnowsReplicas(Protocol):
     """What a Database may do besides: tell whether it is a replica of another one, which is the same database."""
 
     def replicates(self, primary: Database) -> bool:
-        """Whether the server says that this is a replica of that one; False where it can't be told."""
+        """Whether the server says that this is a replica of that one; False where it can't be told.
+
+        Raises RefusedError for one that is stopped, far behind or not whole, or where this account may not ask.
+        """
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """MySQL 8 and MariaDB 10.6 and later: the catalog by SQL, copies by SQL of our own, restores by RENAME TABLE."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
+from ci_migrate.databases.mysql.replicas import follows
 from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
@@ -114,6 +115,7 @@ class MySQL:
                     f" {'.'.join(map(str, flavour.oldest))} is the oldest that is supported.",
                     hint="Upgrade the server, or run Alembic by hand.",
                 )
+            # super_read_only is ON only where read_only is
             cursor.execute("SELECT @@GLOBAL.read_only, CONNECTION_ID()")
             read_only, session = cursor.fetchone() or (0, 0)
             cursor.execute("SELECT CONNECTION_ID()")
@@ -167,39 +169,26 @@ class MySQL:
         return int(now) - int(uptime)
 
     def replicates(self, primary: Database) -> bool:
-        """By the server that it takes its changes from, or the cluster that both belong to.
-
-        MariaDB's replicas don't tell a uid of their source: only Galera's clusters have one.
-        """
+        """By the server that it takes its changes from, or the cluster that both belong to. See `replicas.follows`."""
         if not isinstance(primary, MySQL) or self.url.database != primary.url.database:
             return False
         uid, started = primary._uid(), primary._started()  # noqa: SLF001
         if self._uid() == uid and abs(self._started() - started) <= CLOCK:
             return True  # one server under two addresses
-        clusters, sources = self._sources()
-        there, _ = primary._sources()  # noqa: SLF001
-        return bool(clusters & there) or uid in sources
+        cluster = self._cluster()
+        if cluster and cluster == primary._cluster():  # noqa: SLF001
+            return True
+        return follows(self._access, primary._access, uid)  # noqa: SLF001
 
-    def _sources(self) -> tuple[set[str], set[str]]:
-        """The cluster that this server belongs to, and the uids of the servers that it replicates; what may be read."""
+    def _cluster(self) -> str:
+        """The cluster of Galera or Group Replication that this server belongs to; "" for none."""
         with self._access.session(read_only=True) as cursor:
-            flavour = read_flavour(cursor)
-            cluster = (
+            cursor.execute(
                 "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid'"
-                if flavour.mariadb
+                if read_flavour(cursor).mariadb
                 else "SHOW GLOBAL VARIABLES WHERE Variable_name = 'group_replication_group_name'"
             )
-            cursor.execute(cluster)
-            clusters = {str(row[1]) for row in cursor.fetchall() if row[1]}
-        sources: set[str] = set()
-        with (
-            suppress(DatabaseError),
-            self._access.session(read_only=True) as cursor,
-        ):  # a right may be missing
-            if not flavour.mariadb:
-                cursor.execute("SELECT SOURCE_UUID FROM performance_schema.replication_connection_status")
-                sources = {str(row[0]) for row in cursor.fetchall() if row[0]}
-        return clusters, sources
+            return str((cursor.fetchone() or ("", ""))[1] or "")
 
     def read_mark(self) -> str:
         return mark.read(self._access)

@@ -272,6 +272,11 @@ def _parts(error: Any) -> tuple[int, str]:
     return 0, str(error) or type(error).__name__
 
 
+def number_of(error: Any) -> int:
+    """The server's number of a driver's error; 0 where it has none."""
+    return _parts(error)[0]
+
+
 def _denied(error: Any) -> bool:
     """Whether a right was missing: to a database, a table, a column, a routine, or an administrative one."""
     return _parts(error)[0] in (1044, 1142, 1143, 1227, 1370)
