@@ -236,7 +236,7 @@ def test_an_older_database_put_back_to_use_a_token_again(protected, ledger, aske
     anew = (
         "run",
         "--allow",
-        "CM501=it begins anew",
+        "CM503=it begins anew",
     )  # else the run that left it elsewhere is in the way already
     refused(spend(protected, token, *anew), ledger, "was used already")
     # with the ledger put back as well: the note beside the backups is still there

@@ -24,7 +24,8 @@ class Facts:
 
     `script_files` has the sha256 and the relative file of every revision script that is there; `applied_files` the
     sha256 of each revision as it was when ci-migrate applied it; `target_rows` the rows per table of the target,
-    as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows;
+    as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows,
+    `lost_history` says that a run had left some there;
     `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
     otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
     `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
@@ -44,6 +45,7 @@ class Facts:
     lock_budget: float = 3.0
     transactional_ddl: bool = True
     unstamped_tables: int = 0
+    lost_history: str = ""
     outside: Sequence[str] = ()
     outside_since: str = ""
     not_as_it_was: Sequence[str] = ()

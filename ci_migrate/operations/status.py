@@ -27,7 +27,7 @@ from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.mark import find_objection
 from ci_migrate.run.run import LedgerRun, Run
 from ci_migrate.run.since_last_run import differs_from_end, left_by_last_run
-from ci_migrate.run.version_rows import count_unstamped_tables, explain_trouble, refuse_rows
+from ci_migrate.run.version_rows import explain_trouble, look_at_unstamped, refuse_rows
 
 
 class Status(Frozen, frozen=True, kw_only=True):
@@ -136,7 +136,7 @@ def _trouble(run: Run, plan: Plan, seen: Inspection) -> tuple[RefusedError | Non
         return explain_trouble(run, troubles[0], plan), None
     try:
         refuse_emptied(run, plan)
-        return None, count_unstamped_tables(run, plan) or None
+        return None, look_at_unstamped(run, plan)[0] or None
     except RefusedError as error:
         return error, None
 

@@ -8,7 +8,7 @@ from ci_migrate.migrations.record import version_table_names
 from ci_migrate.model import Backup, BackupStatus, Direction, Plan, RowCount, plural
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import Run
-from ci_migrate.run.version_rows import CHANGED_OUTSIDE, is_acknowledged
+from ci_migrate.run.version_rows import HISTORY_LOST, is_acknowledged
 
 FEWEST = 100
 """Rows in all below which nothing is said: an example, a test, a database that has just begun."""
@@ -37,7 +37,7 @@ def refuse_emptied(run: Run, plan: Plan) -> None:
     for tables in ([max(then, key=then.__getitem__)], None):
         if sum(_rows(run.reader.counts(tables), apart).values()) > rows * LEFT:
             return
-    allow = ["--allow", f"{CHANGED_OUTSIDE}=it was emptied on purpose"]
+    allow = ["--allow", f"{HISTORY_LOST}=it was emptied on purpose"]
     raise RefusedError(
         f"{plan.identity.place} has lost its rows: its version rows stand, but its tables are empty, or nearly so. "
         f"The backup {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC holds "

@@ -33,7 +33,7 @@ from ci_migrate.run.run import Run, bare_schema
 
 Heads = tuple[tuple[str, ...], ...]
 
-CHANGED_OUTSIDE = "CM501"
+HISTORY_LOST = "CM503"
 
 
 def refuse_rows(run: Run, found: Inspection, plan: Plan) -> None:
@@ -126,26 +126,30 @@ def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
     )
 
 
-def count_unstamped_tables(run: Run, plan: Plan) -> int:
-    """How many tables there are in a database without version rows; 0 where it has some.
+def look_at_unstamped(run: Run, plan: Plan) -> tuple[int, str]:
+    """Of a database without version rows, how many tables there are, and which history it has lost, in words.
+
+    0 and "" where it has some. A lost history is only told where somebody means the database to begin anew.
 
     Raises:
         RefusedError: an earlier run left version rows there: they were lost, and maybe all else with them.
     """
     if plan.from_heads or plan.direction is not Direction.UPGRADE:
-        return 0
+        return 0, ""
     tables = len(names_of(ObjectKind.TABLE, bare_schema(run.reader, plan)))
     fits = find_fitting_heads(run, plan) if tables else None
     lost = sorted(revision for heads in fits or () for revision in heads)
     left = _left_by_last_run(run)
-    if not lost and (left is None or is_acknowledged(run)):
-        return tables
+    if not lost and left is None:
+        return tables, ""
     what = f"{plan.identity.place} has {plural(tables, 'table')} and no version row"
     if not tables:
         what = f"{plan.identity.place} is empty: it has no table and no version row"
+    if not lost and is_acknowledged(run):
+        return tables, _with_history(what, left)
     full = _newest_with_rows(run)
     if not lost or (full is not None and not any(c.rows for c in run.reader.counts().values())):
-        raise _lost(run, what, left, full)
+        raise _lost(run, _with_history(what, left), full)
     stamps = [shlex.join(stamp_command(run, revision, purge=False)) for revision in lost]
     raise RefusedError(
         f"{what}, but its schema is the one of {' + '.join(lost)}, as an earlier run measured it: "
@@ -155,8 +159,8 @@ def count_unstamped_tables(run: Run, plan: Plan) -> int:
 
 
 def is_acknowledged(run: Run) -> bool:
-    """Whether somebody says that the database was changed outside on purpose."""
-    found = (one for one in of_settings(run.settings.allow) if one.fits(CHANGED_OUTSIDE, None))
+    """Whether somebody says that what is gone is gone on purpose."""
+    found = (one for one in of_settings(run.settings.allow) if one.fits(HISTORY_LOST, None))
     return any(not one.over(now().date()) for one in found)
 
 
@@ -174,12 +178,16 @@ def _newest_with_rows(run: Run) -> Backup | None:
     return next((b for b in whole if any(c.rows for c in b.row_counts.values())), None)
 
 
-def _lost(run: Run, what: str, left: RunRecord | None, full: Backup | None) -> RefusedError:
+def _with_history(what: str, left: RunRecord | None) -> str:
+    if left is None or left.plan is None:
+        return what
+    heads = show_heads([c.to_heads for c in left.plan.contexts])
+    return f"{what}, but run {left.run_id} of {left.started:%Y-%m-%d %H:%M} UTC left it at {heads}"
+
+
+def _lost(run: Run, what: str, full: Backup | None) -> RefusedError:
     """A database that has lost its history, or its rows as well."""
-    if left is not None and left.plan is not None:
-        heads = show_heads([c.to_heads for c in left.plan.contexts])
-        what += f", but run {left.run_id} of {left.started:%Y-%m-%d %H:%M} UTC left it at {heads}"
-    allow = ["--allow", f"{CHANGED_OUTSIDE}=it begins anew"]
+    allow = ["--allow", f"{HISTORY_LOST}=it begins anew"]
     again = shlex.join(["ci-migrate", "run", "--target", run.settings.target, *allow])
     meant = NextCommand(command=again, why="where it is meant to begin anew")
     if full is None:

@@ -25,7 +25,7 @@ from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.run import Run, require_ledger
 from ci_migrate.run.since_last_run import left_by_last_run
-from ci_migrate.run.version_rows import count_unstamped_tables, refuse_rows
+from ci_migrate.run.version_rows import look_at_unstamped, refuse_rows
 from ci_migrate.run.ways_back import with_other_way
 
 
@@ -67,9 +67,11 @@ def _facts(run: Run, plan: Plan, found: Inspection) -> Facts:
     assert found.graph is not None
     applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}
     since, outside = left_by_last_run(run)
+    tables, lost_history = look_at_unstamped(run, plan)
     return Facts(
         plan=plan,
-        unstamped_tables=count_unstamped_tables(run, plan),
+        unstamped_tables=tables,
+        lost_history=lost_history,
         outside=outside,
         outside_since=since.run_id if since is not None else "",
         script_files=_script_files(run, found.graph, set(applied)),

@@ -9,7 +9,7 @@ from env_zoo import PLAIN, SYNC, new_zoo, url
 
 __all__ = ["url"]
 
-BEGINS_ANEW = ("--allow", "CM501=it begins anew")
+BEGINS_ANEW = ("--allow", "CM503=it begins anew")
 
 
 @pytest.fixture
@@ -64,9 +64,13 @@ def test_F108_other_tables_without_version_rows(zoo):
 
 def test_F108_what_is_meant_to_begin_anew_does(zoo):
     zoo.prepare("drop table users", "drop table alembic_version")
+    # that somebody changed the schema by hand is something else, also where the settings say so for good
+    refused = zoo.gate("run", "--allow", "CM501=hotfixes at night", code=1)
+    assert "left it at r2" in " ".join(refused.text.split())
+    assert "users" not in zoo.tables
     done = zoo.gate("run", *BEGINS_ANEW)
     assert zoo.versions() == ["r2"]
-    assert "CM501" in done.codes()
+    assert "CM503" in done.codes()
     zoo.gate("check")
 
 
@@ -109,7 +113,7 @@ def test_F108_rows_that_are_gone_while_the_version_rows_stay(full):
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_F108_what_was_emptied_on_purpose_is_not_asked_twice(full):
     full.prepare("delete from users")
-    full.gate("run", "--allow", "CM501=it was emptied on purpose")
+    full.gate("run", "--allow", "CM503=it was emptied on purpose")
     assert full.versions() == ["r2"]
     full.gate("check")  # the newest backup has no rows either
 
