@@ -27,7 +27,7 @@ def _flags(plan: Approvable) -> list[str]:
         return ["--repair", plan.run_id, *_way_of(plan)]
     match plan.purpose:
         case Purpose.RESTORE:
-            return ["--restore", _backup_of(plan)]
+            return ["--restore", _backup_of(plan), *_tables_of(plan)]
         case Purpose.PROTECTION:
             return ["--protection", plan.destination]
         case Purpose.DOWNGRADE:
@@ -48,6 +48,12 @@ def _backup_of(plan: Approvable) -> str:
     return plan.backup_id if isinstance(plan, Restoration) else plan.destination
 
 
+def _tables_of(plan: Approvable) -> list[str]:
+    """Those whose rows alone are restored."""
+    tables = plan.tables if isinstance(plan, Restoration) else ()
+    return [word for table in tables for word in ("--table", table)]
+
+
 def go_on_command(plan: Approvable) -> list[str]:
     """What is run again once there is a token."""
     target = ["--target", plan.target]
@@ -60,7 +66,7 @@ def go_on_command(plan: Approvable) -> list[str]:
         return ["ci-migrate", "repair", *_way_of(plan), *target]
     match plan.purpose:
         case Purpose.RESTORE:
-            return ["ci-migrate", "backup", "restore", _backup_of(plan), *target]
+            return ["ci-migrate", "backup", "restore", _backup_of(plan), *_tables_of(plan), *target]
         case Purpose.PROTECTION:
             if plan.destination == "unprotect":
                 return ["ci-migrate", "unprotect", *target]

@@ -15,7 +15,9 @@ from ci_migrate.model import (
     Identity,
     Plan,
     Purpose,
+    Removal,
     Restoration,
+    RunRepair,
     TableEvidence,
     canonical_json,
     sha256_hex,
@@ -135,9 +137,17 @@ def decode_payload(data: bytes) -> ApprovalPayload:
 
 
 def files_digest(plan: Approvable) -> str:
-    """sha256 over the list of a plan's revision files and env.py, in the order in which they run; of a manifest."""
+    """What a payload has as `files_digest`.
+
+    sha256 over the list of a plan's revision files and env.py, in the order in which they run; of a restore that of
+    the manifest, of a removal over the list of manifests, of a repair over what it does.
+    """
     if isinstance(plan, Restoration):
         return plan.manifest_sha256
+    if isinstance(plan, Removal):
+        return sha256_hex(canonical_json(plan.manifests))
+    if isinstance(plan, RunRepair):
+        return sha256_hex(canonical_json(plan.does))
     revisions, env_sha256 = (plan.revisions, plan.env_sha256) if isinstance(plan, Plan) else ((), "")
     files = [(revision.id, revision.file, revision.sha256) for revision in revisions]
     return sha256_hex(canonical_json((files, env_sha256)))
@@ -239,11 +249,7 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
         ("direction", payload.direction.value, str(plan.purpose)),
         ("heads before", " + ".join(payload.from_heads), " + ".join(plan.from_heads)),
         ("destination", payload.destination, plan.destination),
-        (
-            "manifest" if isinstance(plan, Restoration) else "revision files",
-            payload.files_digest,
-            files_digest(plan),
-        ),
+        (_files_of(plan), payload.files_digest, files_digest(plan)),
         ("plan", payload.plan_digest, plan.digest),
     ]
     if payload.commit is not None:
@@ -262,16 +268,41 @@ def payload_diff(payload: ApprovalPayload, facts: Facts) -> list[str]:
     return found
 
 
+def _files_of(plan: Approvable) -> str:
+    """What `files_digest` is the digest of, in words."""
+    if isinstance(plan, Restoration):
+        return "manifest"
+    if isinstance(plan, Removal):
+        return f"manifests of {', '.join(plan.names[:5])}"
+    if isinstance(plan, RunRepair):
+        return f"what the repair does ({'; '.join(plan.does) or 'no repair fits'})"
+    return "revision files"
+
+
 def _describe(name: str, approved: object, now: object) -> str:
     if isinstance(approved, Identity) or isinstance(now, Identity):
         return f"{name}: not the one that was approved"
-    return f"{name}: approved was {_shorten(approved)}, here it is {_shorten(now)}"
+    was, is_ = _text(approved), _text(now)
+    same = next(
+        (n for n, (a, b) in enumerate(zip(was, is_, strict=False)) if a != b), min(len(was), len(is_))
+    )
+    start = max(0, same - SHOWN // 4) if max(len(was), len(is_)) > SHOWN else 0
+    return f"{name}: approved was {_shorten(was, start)}, here it is {_shorten(is_, start)}"
 
 
-def _shorten(value: object) -> str:
-    text = "none" if value is None else str(value) or "base"
-    hexadecimal = len(text) >= 40 and all(c in "0123456789abcdef" for c in text)
-    return text[:12] if hexadecimal else text[:120]
+SHOWN = 200
+"""Characters of a value in a message; of longer ones those around where they begin to differ."""
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value) or "base"
+
+
+def _shorten(text: str, start: int) -> str:
+    if len(text) >= 40 and all(c in "0123456789abcdef" for c in text):
+        return text[:12]
+    end = start + SHOWN
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
 def lifetime_refusal(payload: ApprovalPayload, now: datetime, longest: timedelta) -> str:

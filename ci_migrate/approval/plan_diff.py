@@ -1,8 +1,10 @@
 """Two plans, and in which words they differ: why an approval, or evidence, does not fit any more."""
 
+from collections.abc import Mapping
+
 import msgspec
 
-from ci_migrate.model import Approvable, Inputs, Plan, Restoration
+from ci_migrate.model import Approvable, Inputs, Plan, Removal, Restoration, RunRepair
 
 SHOWN = 5
 """Differences that a message names; the rest are counted."""
@@ -26,12 +28,30 @@ def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
     if isinstance(approved, Plan) and isinstance(now, Plan):
         found += _script_diff(approved, now)
     if isinstance(approved, Restoration) and isinstance(now, Restoration):
-        was_digest, is_digest = approved.manifest_sha256, now.manifest_sha256
-        if was_digest != is_digest:
-            found.append(f"manifest was {was_digest[:12]}, is {is_digest[:12]}")
+        found += _manifest_diff({"manifest": approved.manifest_sha256}, {"manifest": now.manifest_sha256})
+    if isinstance(approved, Removal) and isinstance(now, Removal):
+        found += _manifest_diff(_manifests(approved), _manifests(now))
+    if isinstance(approved, RunRepair) and isinstance(now, RunRepair):
+        found += [] if approved.plan_digest == now.plan_digest else ["what the run was to do is another plan"]
+        found += [f"what it does: no more: {words}" for words in approved.does if words not in now.does]
+        found += [f"what it does: not approved: {words}" for words in now.does if words not in approved.does]
     if not found and approved != now:
         found.append("version tables, or the order in which revisions run")
     return found
+
+
+def _manifests(removal: Removal) -> dict[str, str]:
+    """The digests of the manifests by the backups that they are of."""
+    names = (f"manifest of {name}" for name in removal.names)
+    return dict(zip(names, removal.manifests, strict=False))
+
+
+def _manifest_diff(approved: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} was {approved[name][:12] or 'none'}, is {now[name][:12] or 'none'}"
+        for name in approved.keys() & now.keys()
+        if approved[name] != now[name]
+    ]
 
 
 def _script_diff(approved: Plan, now: Plan) -> list[str]:

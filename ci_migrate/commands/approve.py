@@ -14,7 +14,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Plan, Purpose, Restoration, RunRepair, Severity, now, show_heads
+from ci_migrate.model import Plan, Purpose, Removal, Restoration, RunRepair, Severity, now, show_heads
 from ci_migrate.reports.story import NO_TABLE
 
 _DEFAULT_BACK = ("undo", "downgrade")
@@ -109,6 +109,13 @@ def _words(request: ApprovalRequest) -> str:
         lines.append(f"  {plan.destination}")
         if isinstance(plan, Restoration):
             lines.append(f"  sha256 of its manifest: {plan.manifest_sha256}")
+        if isinstance(plan, Removal):
+            known = zip(plan.names, plan.manifests, strict=False)
+            lines += [
+                f"  sha256 of the manifest of {name}: {digest or 'never finished'}" for name, digest in known
+            ]
+        if isinstance(plan, RunRepair) and not plan.accepts:
+            lines += [f"  {words}" for words in plan.does] or ["  no repair fits that writes"]
     elif evidence is None:
         lines.append("  There was no dry run.")
     else:

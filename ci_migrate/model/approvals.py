@@ -93,18 +93,23 @@ class ProtectionChange(_NoMigration, frozen=True, kw_only=True):
 
 
 class Restoration(_NoMigration, frozen=True, kw_only=True):
-    """A backup over a target: this one, as its manifest has it and where it lies, over the target at these heads."""
+    """A backup over a target: this one, as its manifest has it and where it lies, over the target at these heads.
+
+    `tables` are those whose rows alone are put back, () for the whole database.
+    """
 
     direction: Literal["restore"] = "restore"
     backup_id: str
     manifest_sha256: str  # of the manifest as it was read, with the digests of all files
     place: str  # of the backup, without secrets
     heads: tuple[str, ...]
+    tables: tuple[str, ...] = ()
 
     @property
     def destination(self) -> str:
-        """The backup and its place."""
-        return f"{self.backup_id} in {self.place}"
+        """The backup and its place, and which tables of it."""
+        rows = f"rows of {', '.join(self.tables)} from " if self.tables else ""
+        return f"{rows}{self.backup_id} in {self.place}"
 
     @property
     def from_heads(self) -> tuple[str, ...]:
@@ -113,23 +118,28 @@ class Restoration(_NoMigration, frozen=True, kw_only=True):
 
 
 class Removal(_NoMigration, frozen=True, kw_only=True):
-    """Ways back that are taken away: backups by their ids in one place, or databases that restores kept."""
+    """Ways back that are taken away: backups by their ids in one place, or databases that restores kept.
+
+    `manifests` has the sha256 of the manifest of each backup, as it was read; "" for one that was never finished.
+    """
 
     direction: Literal["removal"] = "removal"
     what: Literal["backups", "replaced databases"]
     names: tuple[str, ...]
     place: str = ""  # of the backups: the same ids elsewhere were not approved
+    manifests: tuple[str, ...] = ()
 
     @property
     def destination(self) -> str:
         """What is removed, for people."""
-        return f"{self.what}: {', '.join(self.names)}"
+        return f"{self.what}: {', '.join(self.names)}{f' in {self.place}' if self.place else ''}"
 
 
 class RunRepair(_NoMigration, frozen=True, kw_only=True):
     """The repair of a run that did not end: `forward` runs what is left of its plan, else it is led back.
 
     Where it `accepts` something, it is neither: these changes of the schema, which somebody else made meanwhile, stay.
+    `does` says of each repair that fits what it would do: its statements, tables, or backup with place and manifest.
     """
 
     direction: Literal["repair"] = "repair"
@@ -139,6 +149,7 @@ class RunRepair(_NoMigration, frozen=True, kw_only=True):
     accepts: tuple[str, ...] | msgspec.UnsetType = (
         msgspec.UNSET
     )  # in words; 0.1.0 had none, in its digests either
+    does: tuple[str, ...] = ()
 
     @property
     def destination(self) -> str:

@@ -129,10 +129,11 @@ def verify_by_restore(run: Run, backup: Backup) -> str:
     return "\n".join([found, *notes, *(f"Not compared: {note}." for note in comparison.not_compared)])
 
 
-def restoration_of(run: Run, backup: Backup) -> Restoration:
-    """What an approval of a restore is given for: this very backup over this target as it is now.
+def restoration_of(run: Run, backup: Backup, tables: Sequence[str] = ()) -> Restoration:
+    """What an approval of a restore is given for: this very backup, or rows of it, over this target as it is now.
 
-    The digest is of the manifest that was read: what lies in the place by now may be another one.
+    The digest is of the manifest that was read: what lies in the place by now may be another one. Raises as
+    `named_tables`.
     """
     now = current_plan(run)
     return Restoration(
@@ -142,6 +143,7 @@ def restoration_of(run: Run, backup: Backup) -> Restoration:
         manifest_sha256=sha256_hex(manifest_text(backup)),
         place=run.catalog.storage.place,
         heads=now.from_heads,
+        tables=tuple(sorted(named_tables(run.database, tables))) if tables else (),
     )
 
 
@@ -175,7 +177,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
     intent = Intent(
         Purpose.RESTORE,
         (backup.backup_id,),
-        lambda: restoration_of(run, backup),
+        lambda: restoration_of(run, backup, tables),
         f"A restore over target {run.settings.target}",
     )
     foresee(run, intent)
@@ -339,21 +341,25 @@ def prune_backups(run: Run, keep: int, *, sure: bool) -> list[Backup]:
 def _remove(run: Run, backups: Sequence[Backup]) -> None:
     names = [b.backup_id for b in backups]
     words = f"A removal of backups of target {run.settings.target}"
-    permit = authorize(run, Intent(Purpose.REMOVAL, tuple(names), lambda: removal_of(run, names), words))
+    permit = authorize(run, Intent(Purpose.REMOVAL, tuple(names), lambda: removal_of(run, backups), words))
     for name in names:
         run.catalog.delete(permit, name)
         if run.ledger is not None:
             run.ledger.audit("backup deleted", run.id, backup=name)
 
 
-def removal_of(run: Run, backup_ids: Sequence[str]) -> Removal:
-    """What an approval is given for: the removal of these backups, in the place where they are now."""
+def removal_of(run: Run, backups: Sequence[Backup]) -> Removal:
+    """What an approval is given for: the removal of these backups, as and where they are now."""
+    found = sorted(backups, key=lambda b: b.backup_id)
+    finished = {b.backup_id: b for b in found if b.status is BackupStatus.SUCCESS}
+    digests = {name: sha256_hex(manifest_text(b)) for name, b in finished.items()}
     return Removal(
         target=run.settings.target,
         identity=run.database.identity(),
         what="backups",
-        names=tuple(sorted(backup_ids)),
+        names=tuple(b.backup_id for b in found),
         place=run.catalog.storage.place,
+        manifests=tuple(digests.get(b.backup_id, "") for b in found),
     )
 
 

@@ -1,11 +1,12 @@
 """Which repair fits, and what a person can type: the one answer for the pipeline, `status`, `repair` and HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.model import Direction, NextCommand, Progress
+from ci_migrate.backups.storage import manifest_text
+from ci_migrate.model import Direction, NextCommand, Progress, sha256_hex
 from ci_migrate.repairs import BUILT_IN
 from ci_migrate.repairs.base import Repair
 from ci_migrate.repairs.context import RepairContext
@@ -39,6 +40,21 @@ def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
         plan = _ask(repair, repair.fits, context)
         if plan is not None:
             found.append((repair, plan))
+    return found
+
+
+def describe_doing(context: RepairContext, fitting: Sequence[tuple[Repair, str]]) -> list[str]:
+    """What an approval of a repair binds: of each that fits and writes, where it begins and what it does."""
+    stands, backup = context.diagnosis.commit_point, context.backup
+    found = []
+    for repair, plan in fitting:
+        if not repair.approval:
+            continue
+        source = ""
+        if repair.approval == "restore" and backup is not None:
+            digest = sha256_hex(manifest_text(backup))
+            source = f" (in {context.run.catalog.storage.place}, sha256 of its manifest {digest})"
+        found.append(f"{repair.name} from commit point {stands}: {plan}{source}")
     return found
 
 

@@ -5,7 +5,7 @@ else. What the ledger demands stands above settings, which can only tighten it. 
 trail.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -93,8 +93,11 @@ class Intent:
         )
 
     @classmethod
-    def repair(cls, run: Run, record: RunRecord, way: str = "") -> "Intent":
-        """Mend what a run left, one way: "undo", "downgrade", "restore", "forward"; "" for what writes nothing."""
+    def repair(cls, run: Run, record: RunRecord, way: str = "", does: Sequence[str] = ()) -> "Intent":
+        """Mend what a run left, one way: "undo", "downgrade", "restore", "forward"; "" for what writes nothing.
+
+        `does` says what each repair would do that fits.
+        """
         subjects = (
             repair_subject(record.run_id, way),
             *([record.backup_id] if way == "restore" and record.backup_id else []),
@@ -104,7 +107,7 @@ class Intent:
         return cls(
             Purpose.REPAIR,
             subjects,
-            lambda: repair_of(run, record, forward=way == FORWARD),
+            lambda: repair_of(run, record, does, forward=way == FORWARD),
             words,
             way,
             moved,
@@ -123,9 +126,17 @@ class Intent:
 
 
 def repair_of(
-    run: Run, record: RunRecord, *, forward: bool = False, accepts: tuple[str, ...] = ()
+    run: Run,
+    record: RunRecord,
+    does: Sequence[str] = (),
+    *,
+    forward: bool = False,
+    accepts: tuple[str, ...] = (),
 ) -> RunRepair:
-    """What an approval of a repair is given for; `accepts`: what somebody else changed, in words."""
+    """What an approval of a repair is given for: of this run, this way, doing this.
+
+    `accepts`: what somebody else changed, in words.
+    """
     return RunRepair(
         target=run.settings.target,
         identity=run.database.identity(),
@@ -133,6 +144,7 @@ def repair_of(
         forward=forward,
         plan_digest=record.plan.digest if record.plan is not None else "",
         accepts=accepts or msgspec.UNSET,
+        does=tuple(does),
     )
 
 

@@ -19,7 +19,7 @@ class Body(BaseModel):
 
 
 class Confirmation(Body):
-    """Of a rollback or a restore: needed where the target is a production one."""
+    """Of a rollback, a restore, a removal or a repair: needed where the target is a production one."""
 
     confirmation_token: str | None = Field(None, min_length=1, max_length=TOKEN_LENGTH)
     confirmed_by: str = Field("", max_length=200, pattern=TEXT)
@@ -114,6 +114,14 @@ class Pruned(Body):
     deleted: list[str]
 
 
+class Dropped(Body):
+    """What restores had kept and was dropped, or would be."""
+
+    message: str
+    dry_run: bool
+    dropped: list[str]
+
+
 class BackupBody(Body):
     """A backup: its manifest, and whether it was restored since. `status` is `SUCCESS` or `FAILED`."""
 
@@ -142,6 +150,14 @@ class Deleted(Body):
 
     backup_id: str
     message: str
+
+
+class Requested(Body):
+    """What approvers are asked for. `planDigest` names it; `/generate-token` takes that."""
+
+    message: str
+    plan_digest: str
+    approval_request: dict[str, Any]
 
 
 class Token(Body):

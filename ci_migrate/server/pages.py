@@ -23,6 +23,7 @@ from ci_migrate.ledger import audit, jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.keys import Role
 from ci_migrate.model import Report, RunRecord
+from ci_migrate.operations.tokens import Wanted
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import one_line
 from ci_migrate.reports.html import HtmlReporter
@@ -314,7 +315,7 @@ async def approve(sent: FromApprover) -> Response:
         return show("message.html", sent.guest, 409, message=message)
     token = sent.fields.get("token", "").strip()
     if not token:
-        asked = sent.work("token generate", plan_digest=sent.fields.get("plan", ""))
+        asked = sent.work("token generate", expected=sent.fields.get("plan", ""), reason=reason)
         answer = await run_in_threadpool(caller.service.ask, asked)
         if answer.body.get("needsApprovers"):
             request = msgspec.json.format(msgspec.json.encode(answer.body.get("approvalRequest"))).decode()
@@ -344,7 +345,8 @@ async def restore(sent: FromAdmin) -> Response:
         raise ProblemError(404, "There is no such backup.")
     token = sent.fields.get("token", "").strip() or None
     if token is None and sent.fields.get("needs_token"):
-        answer = await run_in_threadpool(caller.service.ask, sent.work("token generate", backup_id=backup_id))
+        asked = sent.work("token generate", wanted=Wanted(backup_id=backup_id), reason=reason)
+        answer = await run_in_threadpool(caller.service.ask, asked)
         if answer.exit_code != ExitCode.OK:
             return show("message.html", sent.guest, 422, message=answer.body["message"])
         token = answer.body["token"]

@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ci_migrate.errors import ExitCode
@@ -15,6 +16,7 @@ from ci_migrate.ledger import audit, jobs
 from ci_migrate.ledger.jobs import Job, JobStatus
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Backup
+from ci_migrate.operations.tokens import Wanted
 from ci_migrate.server.access import Admin, Approver, Caller, Operator, Viewer
 from ci_migrate.server.bodies import (
     TEXT,
@@ -24,11 +26,13 @@ from ci_migrate.server.bodies import (
     ConfirmedMigration,
     Deleted,
     DoneBackup,
+    Dropped,
     History,
     JobBody,
     Migrated,
     Pruned,
     Repaired,
+    Requested,
     Stamp,
     StatusBody,
     Token,
@@ -117,11 +121,14 @@ async def repair(
     caller: Operator,
     only_show: Annotated[bool, Query(alias="dryRun", description="Only say what would be done.")] = False,
     forward: Annotated[bool, Query(description="Run what is left instead of going back.")] = False,
+    accept_foreign: Annotated[
+        bool, Query(alias="acceptForeign", description="What somebody else changed in the schema stays.")
+    ] = False,
     body: Confirmed = None,
     prefer: Prefer = "",
 ) -> Response:
     """Say what state an unfinished run left the target in, mend it, prove it."""
-    how = {"dry_run": only_show, "forward": forward, **_confirmed(body)}
+    how = {"dry_run": only_show, "forward": forward, "accept_foreign": accept_foreign, **_confirmed(body)}
     return await _job(caller, prefer, "repair", **how)
 
 
@@ -167,24 +174,80 @@ async def verify(caller: Operator) -> Response:
 
 # --------------------------------------------------------------------------- tokens
 
-ForVersion = Annotated[
-    str | None,
-    Query(
-        alias="targetVersion", min_length=1, max_length=255, pattern=TEXT, description="For a rollback to it."
-    ),
-]
-ForBackup = Annotated[
-    str | None,
-    Query(alias="backupId", max_length=255, pattern=BACKUP, description="For a restore of this backup."),
-]
+
+def what_for(
+    target_version: Annotated[
+        str | None,
+        Query(
+            alias="targetVersion", min_length=1, max_length=255, pattern=TEXT, description="A rollback to it."
+        ),
+    ] = None,
+    stamp: Annotated[
+        str | None, Query(min_length=1, max_length=255, pattern=TEXT, description="A stamp of this revision.")
+    ] = None,
+    backup_id: Annotated[
+        str | None,
+        Query(alias="backupId", max_length=255, pattern=BACKUP, description="A restore of this backup."),
+    ] = None,
+    tables: Annotated[
+        list[str] | None,
+        Query(max_length=200, description="With `backupId`: the rows of these tables alone."),
+    ] = None,
+    delete_backup: Annotated[
+        list[Annotated[str, Field(max_length=255, pattern=BACKUP)]] | None,
+        Query(alias="deleteBackup", max_length=200, description="A deletion, or a prune, of exactly these."),
+    ] = None,
+    drop_old: Annotated[bool, Query(alias="dropOld", description="Dropping what restores kept.")] = False,
+    repair: Annotated[
+        str | None, Query(max_length=255, pattern=BACKUP, description="A repair of this run.")
+    ] = None,
+    forward: Annotated[bool, Query(description="With `repair`: running what is left.")] = False,
+    accept_foreign: Annotated[
+        bool, Query(alias="acceptForeign", description="With `repair`: accepting what somebody else changed.")
+    ] = False,
+    protection: Annotated[
+        str | None, Query(max_length=255, pattern=BACKUP, description="A change of the protection.")
+    ] = None,
+) -> Wanted:
+    """What a token is for: one of these; without any, what is pending. Refused with 400 where several are named."""
+    return Wanted(
+        destination=target_version or stamp,
+        rollback=target_version is not None,
+        stamp=stamp is not None,
+        backup_id=backup_id,
+        tables=_named(tables),
+        backups=tuple(delete_backup or ()),
+        drop_old=drop_old,
+        repair=repair,
+        forward=forward,
+        accept_foreign=accept_foreign,
+        change=protection,
+    )
+
+
+WhatFor = Annotated[Wanted, Depends(what_for)]
+
+
+@router.post("/request-approval", responses={200: {"model": Requested}, **documented(422)})
+async def request_approval(caller: Operator, wanted: WhatFor) -> Response:
+    """Ask for an approval: of a restore, a removal, a repair, or what the last dry run rehearsed. Who asks is noted."""
+    return _response(
+        await run_in_threadpool(caller.service.ask, _work(caller, "token request", wanted=wanted))
+    )
 
 
 @router.post("/generate-token", responses={200: {"model": Token}, **documented(409, 422)})
 async def generate_token(
-    caller: Approver, target_version: ForVersion = None, backup_id: ForBackup = None
+    caller: Approver,
+    wanted: WhatFor,
+    plan_digest: Annotated[
+        str | None,
+        Query(alias="planDigest", pattern=r"^[0-9a-f]{64}$", description="Of the request; refuse another."),
+    ] = None,
+    reason: Annotated[str, Query(max_length=1000, pattern=TEXT, description="Why it is approved.")] = "",
 ) -> Response:
-    """A confirmation token for what is pending now. 409 where approvers are registered: they sign the request."""
-    work = _work(caller, "token generate", destination=target_version, backup_id=backup_id or "")
+    """A confirmation token for what is named, as it is now. 409 where approvers are registered: they sign."""
+    work = _work(caller, "token generate", wanted=wanted, expected=plan_digest, reason=reason)
     answer = await run_in_threadpool(caller.service.ask, work)
     if answer.body.pop("needsApprovers", False):
         message = answer.body.pop("message")
@@ -196,11 +259,10 @@ async def generate_token(
 async def validate_token(
     caller: Operator,
     token: Annotated[str, Query(min_length=1, max_length=TOKEN_LENGTH, pattern=BASE64URL)],
-    target_version: ForVersion = None,
-    backup_id: ForBackup = None,
+    wanted: WhatFor,
 ) -> Response:
-    """Whether a token could be used now."""
-    work = _work(caller, "token validate", token=token, destination=target_version, backup_id=backup_id or "")
+    """Whether a token could be used now, for what is named."""
+    work = _work(caller, "token validate", token=token, wanted=wanted)
     answer = await run_in_threadpool(caller.service.ask, work)
     if answer.exit_code == ExitCode.NOT_APPROVED:
         return JSONResponse({"valid": False})
@@ -220,9 +282,7 @@ async def backup_create(
     prefer: Prefer = "",
 ) -> Response:
     """Back the target up: whole, or the rows of some tables."""
-    if any(not 0 < len(table) <= 255 or not table.isprintable() for table in tables or ()):
-        raise ProblemError(400, "A table's name is empty, too long, or no text.")
-    work = {"migration_version": migration_version, "tables": tuple(tables or ())}
+    work = {"migration_version": migration_version, "tables": _named(tables)}
     return await _job(caller, prefer, "backup create", **work)
 
 
@@ -252,6 +312,17 @@ async def backup_prune(
     return await _job(caller, prefer, "backup prune", keep=keep, dry_run=only_show, **_confirmed(body))
 
 
+@router.post("/backup/drop-old", responses={**WORKS, 200: {"model": Dropped}})
+async def backup_drop_old(
+    caller: Admin,
+    only_show: Annotated[bool, Query(alias="dryRun", description="Only say which.")] = False,
+    body: Confirmed = None,
+    prefer: Prefer = "",
+) -> Response:
+    """Drop what restores of the target kept of it under other names."""
+    return await _job(caller, prefer, "backup drop-old", dry_run=only_show, **_confirmed(body))
+
+
 @router.get("/backup/{backupId}", responses={200: {"model": BackupBody}, **documented(404)})
 def backup_show(caller: Viewer, backup_id: BackupId) -> Response:
     """The manifest of a backup."""
@@ -261,11 +332,16 @@ def backup_show(caller: Viewer, backup_id: BackupId) -> Response:
 
 @router.post("/backup/{backupId}/restore", responses={**WORKS, 200: {"model": DoneBackup}})
 async def backup_restore(
-    caller: Admin, backup_id: BackupId, body: Confirmed = None, prefer: Prefer = ""
+    caller: Admin,
+    backup_id: BackupId,
+    tables: Annotated[list[str] | None, Query(max_length=200, description="The rows of these alone.")] = None,
+    body: Confirmed = None,
+    prefer: Prefer = "",
 ) -> Response:
-    """Put a backup in the place of the target; what it replaces is backed up first."""
+    """Put a backup in the place of the target, or rows of it; what it replaces is backed up first."""
     await run_in_threadpool(_known, caller, backup_id)
-    return await _job(caller, prefer, "backup restore", backup_id=backup_id, **_confirmed(body))
+    how = {"backup_id": backup_id, "tables": _named(tables), **_confirmed(body)}
+    return await _job(caller, prefer, "backup restore", **how)
 
 
 @router.delete("/backup/{backupId}", responses={**WORKS, 200: {"model": Deleted}})
@@ -369,6 +445,13 @@ def _confirmed(body: Confirmation | None) -> dict[str, Any]:
     if body is None:
         return {}
     return {"token": body.confirmation_token, "confirmed_by": body.confirmed_by, "reason": body.reason}
+
+
+def _named(tables: list[str] | None) -> tuple[str, ...]:
+    """Names of tables. Raises 400 where one is none."""
+    if any(not 0 < len(table) <= 255 or not table.isprintable() for table in tables or ()):
+        raise ProblemError(400, "A table's name is empty, too long, or no text.")
+    return tuple(tables or ())
 
 
 def _restored(ledger: Ledger) -> frozenset[str]:

@@ -1,27 +1,18 @@
-"""Approval tokens for those who call over HTTP: made, looked at, or what approvers sign instead."""
+"""Approval tokens for those who call over HTTP: asked for, made, looked at, or what approvers sign instead."""
 
-import shlex
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from ci_migrate.approval.command_lines import go_on_command
-from ci_migrate.approval.request import approval_request
-from ci_migrate.approval.requester import commit_of
-from ci_migrate.approval.tokens import generate
+from ci_migrate.approval.request import ApprovalRequest
 from ci_migrate.errors import NotApprovedError, RefusedError
-from ci_migrate.gate import actor
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Direction, Evidence, Finding, Plan, Report, Restoration
-from ci_migrate.operations.backups import restoration_of
-from ci_migrate.operations.status import sound_plan
+from ci_migrate.model import Plan
+from ci_migrate.operations.tokens import Wanted, ask_for_approval, confirm, find_approvable
 from ci_migrate.run.approvals import trust, validate_token
-from ci_migrate.run.identity import database_of
-from ci_migrate.run.inputs import covered_inputs, last_approved
-from ci_migrate.run.run import LedgerRun, Run, require_ledger
-from ci_migrate.session import GateRequest, open_session
+from ci_migrate.run.run import LedgerRun, require_ledger
+from ci_migrate.session import open_session
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.verbs import VERBS
 
@@ -29,109 +20,62 @@ REASON = "asked for over HTTP; who confirms and why come with its use"
 
 
 def generate_token(
-    settings: Settings,
-    interrupt: Interrupt,
-    direction: Direction,
-    destination: str | None,
-    backup_id: str,
-    *,
-    by: str,
-    plan_digest: str = "",
-) -> str | None:
-    """A confirmation token for what is pending now, shown once; None where registered approvers sign instead.
+    settings: Settings, interrupt: Interrupt, wanted: Wanted, *, by: str, reason: str, expected: str | None
+) -> str | dict[str, Any]:
+    """A confirmation token for what is wanted, shown once; where registered approvers sign instead, what they sign.
 
     Raises:
-        RefusedError: nothing is pending, or another plan than the one with this digest.
+        RefusedError: nothing is pending, or something else than what has the digest `expected`.
     """
-    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
-    with open_session(settings, asked, interrupt, ledger=True) as opened:
+    with open_session(settings, wanted.ask(VERBS["token generate"]), interrupt, ledger=True) as opened:
         run = require_ledger(opened)
-        if trust(run) is not None:
-            return None
-        plan = _plan(run, backup_id)
-        if isinstance(plan, Plan) and plan.changes_nothing:
-            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
-        if plan_digest not in ("", plan.digest):
-            raise RefusedError(
-                "Another plan is pending than the one that was looked at: it changed since.",
-                hint=f"Run it again: ci-migrate run --target {settings.target}",
-            )
-        token, _approval = generate(
-            run.ledger,
-            plan=plan,
-            target=settings.target,
-            reason=REASON,
-            by=by,
-            validity_minutes=settings.token_validity_minutes,
-            inputs=covered_inputs(run, plan),
+        if trust(run) is None:
+            return confirm(run, wanted, reason=reason or REASON, by=by, expected=expected)[0]
+        words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
+        request = _request(run, wanted)
+    if request is None:
+        how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
+        return {"message": f"{words.replace('this request', 'a request')}\n{how}"}
+    hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"
+    return {"message": f"{words}\n{hint}", "approvalRequest": msgspec.to_builtins(request)}
+
+
+def request_approval(settings: Settings, interrupt: Interrupt, wanted: Wanted) -> dict[str, Any]:
+    """The request for an approval of what is wanted, which the ledger notes; and who can give it, in words.
+
+    Raises:
+        RefusedError: it is a migration, and nothing is pending or rehearsed.
+    """
+    with open_session(settings, wanted.ask(VERBS["token request"]), interrupt, ledger=True) as opened:
+        run = require_ledger(opened)
+        request = _request(run, wanted)
+        signed = trust(run) is not None
+    if request is None:
+        raise RefusedError(
+            f"No dry run of what is pending on target {settings.target} is fresh enough to be approved.",
+            hint=f"ci-migrate run --target {settings.target}",
         )
-    return token
+    how = (
+        "An approver signs it on their own machine:\nci-migrate approve --key KEY --reason 'why' REQUEST"
+        if signed
+        else f"An approver confirms it:\n{request.how_to_approve[0]}"
+    )
+    document = msgspec.to_builtins(request)
+    return {"message": f"Asked for.\n{how}", "planDigest": request.plan_digest, "approvalRequest": document}
 
 
-def token_fits(
-    settings: Settings,
-    token: Secret | None,
-    interrupt: Interrupt,
-    direction: Direction,
-    destination: str | None,
-    backup_id: str = "",
-) -> None:
+def token_fits(settings: Settings, token: Secret | None, interrupt: Interrupt, wanted: Wanted) -> None:
     """Look at a token as `ci-migrate token validate` does. Raises NotApprovedError: why it can't be used now."""
-    asked = GateRequest(VERBS["token validate"], direction=direction, destination=destination)
-    with open_session(settings, asked, interrupt) as run:
+    with open_session(settings, wanted.ask(VERBS["token validate"]), interrupt) as run:
         if run.ledger is None:
             raise NotApprovedError(f"Target {settings.target} has no ledger yet, so there are no tokens.")
-        validate_token(replace(run, token=token), run.ledger, _plan(run, backup_id))
+        validate_token(replace(run, token=token), run.ledger, find_approvable(run, wanted))
 
 
-def approval_needed(
-    settings: Settings, interrupt: Interrupt, direction: Direction, destination: str | None, backup_id: str
-) -> dict[str, Any]:
-    """What is answered where registered approvers sign: the request, with the evidence of the last dry run."""
-    asked = GateRequest(VERBS["token generate"], direction=direction, destination=destination)
-    with open_session(settings, asked, interrupt, ledger=True) as opened:
-        run = require_ledger(opened)
-        plan = _plan(run, backup_id)
-        evidence, findings = _last_evidence(run, plan) if isinstance(plan, Plan) else (None, ())
-        words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
-        if evidence is None and not backup_id:
-            how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
-            return {"message": f"{words.replace('this request', 'a request')}\n{how}", "needsApprovers": True}
-        request = approval_request(
-            plan,
-            evidence,
-            findings,
-            settings.target,
-            shlex.join(go_on_command(plan)),
-            target_uuid=run.ledger.uuid,
-            requester=actor(settings),
-            commit=commit_of(settings.environ),
-            validity_minutes=settings.token_validity_minutes,
-            last=last_approved(run),
-        )
-        run.ledger.note_request(None, plan_digest=plan.digest, direction=plan.purpose, by=request.requester)
-    hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"
-    document = msgspec.to_builtins(request)
-    return {"message": f"{words}\n{hint}", "needsApprovers": True, "approvalRequest": document}
-
-
-def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
-    """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
-    age = timedelta(seconds=run.settings.max_evidence_age)
-    run_id = run.ledger.rehearsed(database_of(run), plan.digest, age)
-    record = run.ledger.run(run_id) if run_id is not None else None
-    if record is None:
-        return None, ()
-    report = Report(
-        run_id=record.run_id,
-        command=record.command,
-        target=record.target,
-        started=record.started,
-        version="",
-        results=run.ledger.stages(record.run_id),
-    )
-    return report.evidence, report.findings
-
-
-def _plan(run: Run, backup_id: str) -> Plan | Restoration:
-    return restoration_of(run, run.catalog.get(backup_id)) if backup_id else sound_plan(run)
+def _request(run: LedgerRun, wanted: Wanted) -> ApprovalRequest | None:
+    """The request; None for a migration that was not rehearsed: a run asks for that by itself, with its evidence."""
+    plan = find_approvable(run, wanted)
+    if isinstance(plan, Plan) and plan.changes_nothing:
+        raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
+    request = ask_for_approval(run, plan)
+    return None if isinstance(plan, Plan) and not wanted.stamp and request.evidence is None else request

@@ -18,6 +18,7 @@ _CALLS: dict[str, tuple[str, str]] = {
     "backup list": ("GET", "/backup/list"),
     "backup prune": ("POST", "/backup/prune"),
     "backup restore": ("POST", "/backup/{}/restore"),
+    "backup restore --drop-old": ("POST", "/backup/drop-old"),
     "backup show": ("GET", "/backup/{}"),
     "dry-run": ("POST", "/dry-run"),
     "history": ("GET", "/history"),
@@ -29,12 +30,29 @@ _CALLS: dict[str, tuple[str, str]] = {
     "stamp": ("POST", "/stamp?revision={}"),
     "status": ("GET", "/status"),
     "token generate": ("POST", "/generate-token"),
+    "token request": ("POST", "/request-approval"),
     "verify": ("POST", "/verify"),
 }
 _IN_THE_BODY = frozenset(("--by", "--reason", "--target", "--token-file"))
 """What the call's body holds, or its key says."""
 
-_SWITCHES = {"--dry-run": "dryRun=true", "--forward": "forward=true", "--purge": "purge=true"}
+_SWITCHES = {
+    "--accept-foreign": "acceptForeign",
+    "--dry-run": "dryRun",
+    "--drop-old": "dropOld",
+    "--forward": "forward",
+    "--purge": "purge",
+}
+_PARAMETERS = {
+    "--delete-backup": "deleteBackup",
+    "--keep": "keep",
+    "--protection": "protection",
+    "--repair": "repair",
+    "--restore": "backupId",
+    "--rollback": "targetVersion",  # of a token: the revision follows `--to`
+    "--stamp": "stamp",
+    "--table": "tables",
+}
 
 
 def over_http(text: str) -> str:
@@ -47,41 +65,47 @@ def _call(words: str) -> str:
         arguments = shlex.split(words)
     except ValueError:
         return ""
-    name = next((" ".join(arguments[:n]) for n in (2, 1) if " ".join(arguments[:n]) in _CALLS), "")
+    name = next((" ".join(arguments[:n]) for n in (3, 2, 1) if " ".join(arguments[:n]) in _CALLS), "")
     if not name:
         return ""
     method, path = _CALLS[name]
     found = _values(arguments[name.count(" ") + 1 :])
     if found is None:
         return ""
-    values, switches = found
+    values, query = found
     if len(values) != path.count("{}"):  # words that go on behind a command's name
         return ""
     if values:
-        path = path.format(quote(values[0], safe="+"))
-    query = "&".join(switches)
-    return f"{method} {PREFIX}{path}" + (f"{'&' if '?' in path else '?'}{query}" if query else "")
+        path = path.format(quote(values[0], safe="+" if "?" not in path else ""))
+    return f"{method} {PREFIX}{path}" + (f"{'&' if '?' in path else '?'}{'&'.join(query)}" if query else "")
 
 
 def _values(arguments: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """What is not an option, or is that of --to; and the switches that a call has too. The key says the target.
+    """What is not an option, or is that of --to; and what goes into the call's query. The key says the target.
 
     None where there is an option that no call has.
     """
     values: list[str] = []
-    switches: list[str] = []
+    query: list[str] = []
+    goes_to = ""  # the parameter that the value of --to is for
     left = iter(arguments)
     for argument in left:
-        if argument in _SWITCHES:
-            switches.append(_SWITCHES[argument])
+        if argument in ("--rollback", "--stamp"):
+            goes_to = _PARAMETERS[argument]
+        elif argument in _SWITCHES:
+            query.append(f"{_SWITCHES[argument]}=true")
+        elif argument in _PARAMETERS:
+            query.append(f"{_PARAMETERS[argument]}={quote(next(left, ''), safe='')}")
+        elif argument == "--to" and goes_to:
+            query.append(f"{goes_to}={quote(next(left, ''), safe='')}")
         elif argument == "--to":
-            values += [next(left, "")]
-        elif argument in _IN_THE_BODY:
-            next(left, None)
-        elif argument.startswith("--") and argument != "--yes":
-            return None
+            values.append(next(left, ""))
         elif argument == "--yes":
             continue
+        elif argument in _IN_THE_BODY:
+            next(left, None)
+        elif argument.startswith("--"):
+            return None
         else:
             values.append(argument)
-    return values, switches
+    return values, query

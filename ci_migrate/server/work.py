@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from ci_migrate import gate
 from ci_migrate.approval.requester import ACTOR
 from ci_migrate.backups.restore import restore_loss
-from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, UsageError
+from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -39,16 +39,19 @@ from ci_migrate.operations.backups import (
     Restoring,
     create_backup,
     delete_backup,
+    drop_old,
     prune_backups,
     restore_backup,
 )
 from ci_migrate.operations.status import status, verify
+from ci_migrate.operations.tokens import Wanted
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.clean import clean_report, clean_value, plan_digest
 from ci_migrate.reports.story import heads, next_lines, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
-from ci_migrate.server.tokens import approval_needed, generate_token, token_fits
+from ci_migrate.run.run import Run
+from ci_migrate.server.tokens import generate_token, request_approval, token_fits
 from ci_migrate.server.wording import over_http
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.secrets import hide_secrets, hide_secrets_in, register_secret, register_url
@@ -73,12 +76,14 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     migration_version: str | None = None
     tables: tuple[str, ...] = ()
     create_backup: bool | None = None
-    plan_digest: str = ""  # of the plan that the caller looked at
+    wanted: Wanted = Wanted()  # what a token is for
+    expected: str | None = None  # the digest of the plan that the caller looked at
     token: str | None = None
     confirmed_by: str = ""
     reason: str = ""
     dry_run: bool = False  # only say what would be done
     forward: bool = False  # repair: run what is left
+    accept_foreign: bool = False  # repair: what somebody else changed in the schema stays
     purge: bool = False  # stamp: take all version rows away first
     keep: int | None = None  # prune: of how many migrations
     limit: int = 20  # history: how many runs
@@ -190,9 +195,11 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
     if work.create_backup is not None:
         sources = {**settings.sources, "auto-backup": f"createBackup={str(work.create_backup).lower()}"}
         settings = replace(settings, auto_backup=work.create_backup, sources=sources)
-    needed = settings.needs_approval("rollback" if direction is Direction.DOWNGRADE else "migrate")
+    back, stamp = direction is Direction.DOWNGRADE, direction is Direction.STAMP
+    wanted = Wanted(destination=work.destination, rollback=back, stamp=stamp)
+    needed = settings.needs_approval("rollback" if back else "migrate")
     if work.token is not None and not needed:  # then no stage looks at it; whoever sends one means it
-        token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
+        token_fits(settings, bench.token, bench.interrupt, wanted)
     by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
     with private_folder() as folder:
         file = Path(folder) / "approval-request.json"
@@ -207,16 +214,16 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
             purge=work.purge,
         )
         report = gate.run(settings, request, bench.interrupt)
-        wanted = json.loads(file.read_bytes()) if file.exists() else None
+        asked = json.loads(file.read_bytes()) if file.exists() else None
     if work.token is not None and needed and report.plan is not None and report.plan.changes_nothing:
         # nothing is pending, so no stage looked at it; the answer is that of the run, which stands in the ledger
         try:
-            token_fits(settings, bench.token, bench.interrupt, direction, work.destination)
+            token_fits(settings, bench.token, bench.interrupt, wanted)
         except NotApprovedError as error:
             report = gate.add_warnings(report, f"The token was not needed. {error.what}")
     body = body_of(report)
     return Answer(
-        exit_code=int(report.exit_code), body=body if wanted is None else {**body, "approvalRequest": wanted}
+        exit_code=int(report.exit_code), body=body if asked is None else {**body, "approvalRequest": asked}
     )
 
 
@@ -272,7 +279,12 @@ def _rollback(bench: JobContext) -> Answer:
 def _repair(bench: JobContext) -> Answer:
     work = bench.work
     request = GateRequest(
-        VERBS["repair"], token=bench.token, forward=work.forward, reason=work.reason, done=bench.done
+        VERBS["repair"],
+        token=bench.token,
+        forward=work.forward,
+        accept_foreign=work.accept_foreign,
+        reason=work.reason,
+        done=bench.done,
     )
     report = gate.repair(bench.settings, request, bench.interrupt, only_show=work.dry_run)
     result = report.results[-1]
@@ -371,14 +383,14 @@ def _backup_restore(bench: JobContext) -> Answer:
             {table: {"before": was, "after": is_now} for table, (was, is_now) in (rows or {}).items()}
         )
 
-    request = GateRequest(VERBS["backup restore"], token=bench.token)
+    tables = bench.work.tables
+    verb = VERBS["backup restore --table" if tables else "backup restore"]
+    request = GateRequest(verb, token=bench.token)
     ledger = bench.settings.needs_approval("restore") or None
     with open_session(bench.settings, request, bench.interrupt, ledger=ledger) as run:
         backup = run.catalog.get(bench.work.backup_id)
-        words = restore_backup(run, backup, Restoring(sure))
-        if bench.work.reason and run.ledger is not None:
-            facts = {"reason": bench.work.reason, "confirmedBy": bench.work.confirmed_by}
-            run.ledger.audit("reason given", run.id, destination=backup.backup_id, **facts)
+        words = restore_backup(run, backup, Restoring(sure, tables=tables))
+        _note_reason(bench, run, backup.backup_id)
     return Answer(
         exit_code=0, body={**backup_body(backup, restored=True), "message": words, "rowsChanged": lost}
     )
@@ -398,6 +410,7 @@ def _backup_prune(bench: JobContext) -> Answer:
     request = GateRequest(VERBS["backup prune"], token=bench.token)
     with open_session(settings, request, bench.interrupt) as run:
         removed = prune_backups(run, keep, sure=not work.dry_run)
+        _note_reason(bench, run, ", ".join(b.backup_id for b in removed))
     what = "would be deleted" if work.dry_run else "deleted"
     words = f"{plural(len(removed), 'backup')} {what}; those of the last {plural(keep, 'migration')} stay."
     deleted = [b.backup_id for b in removed]
@@ -408,45 +421,58 @@ def _backup_delete(bench: JobContext) -> Answer:
     request = GateRequest(VERBS["backup delete"], token=bench.token)
     with open_session(bench.settings, request, bench.interrupt) as run:
         backup = delete_backup(run, bench.work.backup_id, sure=True)
+        _note_reason(bench, run, backup.backup_id)
     words = f"Backup {backup.backup_id} was deleted."
     return Answer(exit_code=0, body={"backupId": backup.backup_id, "message": words})
+
+
+def _drop_old(bench: JobContext) -> Answer:
+    only_show = bench.work.dry_run
+    request = GateRequest(VERBS["backup restore --drop-old"], token=bench.token)
+    with open_session(bench.settings, request, bench.interrupt) as run:
+        names = drop_old(run, sure=not only_show)
+        _note_reason(bench, run, ", ".join(names))
+    words = (
+        f"{'Would drop' if only_show else 'Dropped'}: {', '.join(names)}."
+        if names
+        else "No restore kept anything."
+    )
+    return Answer(exit_code=0, body={"message": words, "dryRun": only_show, "dropped": names})
+
+
+def _note_reason(bench: JobContext, run: Run, what: str) -> None:
+    """Put into the audit trail why something was done, and who the caller says confirmed it."""
+    work = bench.work
+    if (work.reason or work.confirmed_by) and what and not work.dry_run and run.ledger is not None:
+        facts = {"reason": work.reason, "confirmedBy": work.confirmed_by}
+        run.ledger.audit("reason given", run.id, destination=what, **facts)
 
 
 # --------------------------------------------------------------------------- tokens
 
 
-def _direction(work: Work) -> Direction:
-    if work.destination is not None and work.backup_id:
-        raise UsageError("A token is either for a rollback (targetVersion) or for a restore (backupId).")
-    return Direction.DOWNGRADE if work.destination is not None else Direction.UPGRADE
+def _request_approval(bench: JobContext) -> Answer:
+    return Answer(exit_code=0, body=request_approval(bench.settings, bench.interrupt, bench.work.wanted))
 
 
 def _generate_token(bench: JobContext) -> Answer:
-    work, direction = bench.work, _direction(bench.work)
+    work = bench.work
     made = generate_token(
         bench.settings,
         bench.interrupt,
-        direction,
-        work.destination,
-        work.backup_id,
+        work.wanted,
         by=work.actor,
-        plan_digest=work.plan_digest,
+        reason=work.reason,
+        expected=work.expected,
     )
-    if made is None:
-        return Answer(
-            exit_code=int(ExitCode.NOT_APPROVED),
-            body=approval_needed(
-                bench.settings, bench.interrupt, direction, work.destination, work.backup_id
-            ),
-        )
+    if not isinstance(made, str):
+        return Answer(exit_code=int(ExitCode.NOT_APPROVED), body={**made, "needsApprovers": True})
     minutes = str(bench.settings.token_validity_minutes)
     return Answer(exit_code=0, body={"token": made, "validityMinutes": minutes})
 
 
 def _validate_token(bench: JobContext) -> Answer:
-    work = bench.work
-    direction = _direction(work)
-    token_fits(bench.settings, bench.token, bench.interrupt, direction, work.destination, work.backup_id)
+    token_fits(bench.settings, bench.token, bench.interrupt, bench.work.wanted)
     return Answer(exit_code=0, body={"valid": True})
 
 
@@ -467,6 +493,8 @@ ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
     "backup restore": _backup_restore,
     "backup delete": _backup_delete,
     "backup losses": _backup_losses,
+    "backup drop-old": _drop_old,
+    "token request": _request_approval,
     "token generate": _generate_token,
     "token validate": _validate_token,
 }

@@ -20,7 +20,7 @@ from ci_migrate.model import (
     repair_subject,
 )
 from ci_migrate.repairs.base import Repair, Repaired
-from ci_migrate.repairs.choice import explain_none, find_fitting, list_next_commands
+from ci_migrate.repairs.choice import describe_doing, explain_none, find_fitting, list_next_commands
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.foreign_ddl import find_foreign, with_foreign
 from ci_migrate.run.authorization import ACCEPT_FOREIGN, FORWARD, Intent, authorize
@@ -161,12 +161,14 @@ def mend_first(context: RepairContext) -> tuple[Repaired | None, str]:
     record = context.run.ledger.run(context.run.subject)
     assert record is not None  # its context was made of it
     refused, denied = "", None
-    for repair, plan in find_fitting(context):
+    fitting = find_fitting(context)
+    does = describe_doing(context, fitting)
+    for repair, plan in fitting:
         if repair.approval and context.run.interrupt.number is not None:
             refused = refused or "Interrupted: nothing is mended. "
             continue
         try:
-            permit = authorize(context.run, Intent.repair(context.run, record, repair.approval))
+            permit = authorize(context.run, Intent.repair(context.run, record, repair.approval, does))
         except NotApprovedError as error:
             denied = denied or error
             if repair.approval == FORWARD:  # somebody asked for this one: no other will do

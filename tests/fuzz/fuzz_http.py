@@ -1,4 +1,4 @@
-"""`python tests/fuzz/fuzz_http.py SECONDS`: schemathesis against the service's own OpenAPI document, with each role.
+"""`python tests/fuzz/fuzz_http.py SECONDS [ROLES]`: schemathesis against the service's own OpenAPI document, with each role.
 
 No answer may be a server's error, lack from the document, or look otherwise than documented. Needs `pip install
 schemathesis`, which is not among the development packages: it hooks itself into each pytest.
@@ -30,7 +30,7 @@ def main() -> int:
         project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
         keys = {("dev", role): make_key(project, role, role, "dev") for role in ROLES}
         with served(project, keys, "--failures", "1000000") as service:
-            for role in ROLES:
+            for role in sys.argv[2:] or ROLES:
                 print(f"--- {role}", flush=True)
                 command = [
                     Path(sys.executable).parent / "schemathesis",

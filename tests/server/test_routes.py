@@ -161,7 +161,7 @@ def test_tokens_of_a_target_that_asks_for_them(service):
     assert service.good("GET", "/validate-token", params={"token": "0" * 36}) == {"valid": False}
     both = service.refused(400, "GET", "/validate-token", params={**asked, "backupId": "backup_x"})
     assert both["exitCode"] == 2
-    assert "either for a rollback" in both["message"]
+    assert "for one thing" in both["message"]
 
 
 def test_a_job_is_answered_at_once_and_can_be_listened_to(service):

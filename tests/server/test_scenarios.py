@@ -27,6 +27,7 @@ NEEDS = {
     ("POST", "/migrate-with-backup"): "operator",
     ("POST", "/migrate-with-confirmation"): "operator",
     ("POST", "/rollback"): "operator",
+    ("POST", "/request-approval"): "operator",
     ("POST", "/generate-token"): "approver",
     ("GET", "/validate-token"): "operator",
     ("POST", "/backup/create"): "operator",
@@ -42,6 +43,7 @@ NEEDS = {
     ("POST", "/repair"): "operator",
     ("POST", "/stamp"): "admin",
     ("POST", "/backup/prune"): "admin",
+    ("POST", "/backup/drop-old"): "admin",
     ("GET", "/jobs"): "viewer",
     ("GET", "/jobs/{jobId}"): "viewer",
     ("GET", "/jobs/{jobId}/events"): "viewer",
@@ -181,7 +183,7 @@ def test_edges(service):
         "targetVersion": "r1",
         "backupId": "backup_x",
     }  # both: refused before any look
-    assert "either" in service.refused(400, "GET", "/validate-token", params=long)["message"]
+    assert "one thing" in service.refused(400, "GET", "/validate-token", params=long)["message"]
     assert service.refused(400, "GET", "/validate-token", params={"token": "\u00fc"})["message"]
     wrong = service.client.post(f"{service.url}/ui/login", data={"key": "x", "target": "dev"})
     assert wrong.status_code == 401

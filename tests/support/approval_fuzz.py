@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from approval_support import (
@@ -26,7 +27,7 @@ from ci_migrate.approval.signing import from_armor
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import describe_token, verify
 from ci_migrate.errors import NotApprovedError, UsageError
-from ci_migrate.model import Finding, Severity
+from ci_migrate.model import Finding, ProtectionChange, Removal, Restoration, RunRepair, Severity
 
 SECONDS = 0.05
 SIGNED = a_payload().encode()
@@ -59,15 +60,20 @@ def token(payload: bytes = SIGNED, kind: str = PAYLOAD_TYPE, *signed: bytes) -> 
 @cache
 def seeds() -> tuple[bytes, ...]:
     """Inputs that are good, each led by its mode."""
-    request = approval_request(
-        a_plan(),
-        None,
-        (Finding(code="CM201", name="x", severity=Severity.INFO, message="m"),),
-        "production",
-        "ci-migrate run",
-        target_uuid="u-1",
-        requester="bob",
-    )
+    found = (Finding(code="CM201", name="x", severity=Severity.INFO, message="m"),)
+    of: dict[str, Any] = {"target": "production", "identity": a_plan().identity}
+    asked = [
+        approval_request(plan, None, found, "production", "again", target_uuid="u-1", requester="bob")
+        for plan in (
+            a_plan(),
+            Restoration(
+                **of, backup_id="b", manifest_sha256="0" * 64, place="/b", heads=("r1",), tables=("t",)
+            ),
+            Removal(**of, what="backups", names=("a", "b"), place="/b", manifests=("0" * 64, "")),
+            RunRepair(**of, run_id="run_1", forward=True, plan_digest="0" * 64, does=("undo: drop table x",)),
+            ProtectionChange(**of, destination="unprotect"),
+        )
+    ]
     options = 'namespaces="git,ci-*",valid-after="20260101",valid-before="20271231235959Z"'
     texts: list[tuple[str, bytes]] = [
         ("token", token().encode()),
@@ -78,7 +84,7 @@ def seeds() -> tuple[bytes, ...]:
         *(("signature", s) for s in signatures()),
         ("signers", "\n".join(lines()).encode()),
         ("signers", f'# x\n"alice smith,a@b" {options} {public_line()} her laptop'.encode()),
-        ("request", msgspec.json.encode(request)),
+        *(("request", msgspec.json.encode(request)) for request in asked),
         ("armor", to_armor(signatures()[0]).encode()),
     ]
     return tuple(bytes([MODES.index(mode)]) + data for mode, data in texts)
@@ -92,15 +98,22 @@ def one_input(data: bytes) -> bool:
     """
     mode, data = MODES[data[0] % len(MODES)] if data else "token", data[1:]
     trust()
+    accepted, took = _timed(mode, data)
+    if took >= SECONDS:  # on a busy machine the same takes longer by ten, once
+        took = min(_timed(mode, data)[1] for _ in range(3))
+    assert took < SECONDS, f"{mode}: {took:.3f} s for {data[:2000]!r}"
+    return accepted
+
+
+def _timed(mode: str, data: bytes) -> tuple[bool, float]:
+    """Whether it was accepted, and the processor time that this took, in seconds."""
     begun = time.thread_time()
     try:
         accepted = _fed(mode, data)
     except (NotApprovedError, UsageError) as error:
         assert error.what
         accepted = False
-    took = time.thread_time() - begun
-    assert took < SECONDS, f"{mode}: {took:.3f} s for {data!r}"
-    return accepted
+    return accepted, time.thread_time() - begun
 
 
 def _fed(mode: str, data: bytes) -> bool:

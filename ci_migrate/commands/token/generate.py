@@ -6,17 +6,16 @@ from typing import Any
 import click
 
 from ci_migrate.approval.command_lines import go_on_command
-from ci_migrate.approval.tokens import generate
 from ci_migrate.commands.approve import sign_file
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import hand_over, say
-from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
-from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.commands.token.plan import plan_options, take_wanted
+from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
-from ci_migrate.model import Approvable, Direction, Plan, Restoration, show_heads
-from ci_migrate.run.approvals import refuse_confirmation
-from ci_migrate.run.inputs import covered_inputs
+from ci_migrate.model import Approvable, Direction, Plan, Restoration, RunRepair, show_heads
+from ci_migrate.operations.tokens import confirm
+from ci_migrate.run.run import require_ledger
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
 
@@ -46,7 +45,7 @@ def command(
 
     With --request and --key it is signed, and neither database nor ledger is reached.
     """
-    wanted = Wanted.take(options)
+    wanted = take_wanted(options)
     if (request is None) != (key is None):
         raise UsageError("--request and --key go together.")
     if request is not None and key is not None:
@@ -55,26 +54,9 @@ def command(
         hand_over(sign_file(environment, request, key, reason))
         return 0
     settings = settings_of(environment, options)
-    asked = plan_request(VERBS["token generate"], wanted)
-    with open_session(settings, asked, environment.interrupt) as run:
-        refuse_confirmation(run)
-        plan = find_approvable(run, wanted)
-        if isinstance(plan, Plan) and plan.changes_nothing and not wanted.backup_id:
-            raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
-        if expected is not None and plan.digest != expected:
-            raise RefusedError(
-                f"What is pending on {plan.identity.place} is plan {plan.digest[:12]}, not {expected[:12] or 'none'}: "
-                "it changed since that one was looked at.",
-                hint="ci-migrate dry-run, and look again.",
-            )
-        token, approval = generate(
-            ledger_of(run),
-            plan=plan,
-            target=settings.target,
-            reason=reason,
-            by=by or actor(settings),
-            validity_minutes=settings.token_validity_minutes,
-            inputs=covered_inputs(run, plan),
+    with open_session(settings, wanted.ask(VERBS["token generate"]), environment.interrupt) as run:
+        token, approval, plan = confirm(
+            require_ledger(run), wanted, reason=reason, by=by or actor(settings), expected=expected
         )
     if not quiet:
         say(
@@ -93,6 +75,8 @@ def _describe(plan: Approvable) -> str:
     place = plan.identity.place
     if isinstance(plan, Restoration):
         return f"restore of {plan.destination} (manifest {plan.manifest_sha256[:12]}) on {place}"
+    if isinstance(plan, RunRepair) and not plan.accepts:
+        return f"repair of {plan.destination} on {place}: {'; '.join(plan.does) or 'no repair fits'}"
     if not isinstance(plan, Plan):
         return f"{plan.purpose} of {plan.destination} on {place}"
     at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))

@@ -8,7 +8,8 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
 from ci_migrate.commands.printing import say
-from ci_migrate.commands.token.plan import Wanted, find_approvable, ledger_of, plan_options, plan_request
+from ci_migrate.commands.token.plan import ledger_of, plan_options, take_wanted
+from ci_migrate.operations.tokens import find_approvable
 from ci_migrate.run.approvals import validate_token
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
@@ -28,11 +29,10 @@ def command(
     **options: Any,
 ) -> int:
     """Say whether a token could be used now, or why not (exit 4)."""
-    wanted = Wanted.take(options)
+    wanted = take_wanted(options)
     settings = settings_of(environment, options)
     token = token_of(environment, token_file)
-    request = plan_request(VERBS["token validate"], wanted)
-    with open_session(settings, request, environment.interrupt) as run:
+    with open_session(settings, wanted.ask(VERBS["token validate"]), environment.interrupt) as run:
         plan = find_approvable(run, wanted)
         approval = validate_token(replace(run, token=token), ledger_of(run), plan)
     say(
