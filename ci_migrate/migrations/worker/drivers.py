@@ -28,7 +28,8 @@ def redirect_engine(wall: Wall, dialect: Any, cargs: list[Any], cparams: dict[st
     if dialect.name != "postgresql":
         url = {k: str(v) for k, v in cparams.items() if isinstance(v, (str, int))}
         wall.tell_wanted(dialect.name, dialect.driver, url)
-        wall.refuse(f"a connection to a {dialect.name} database")
+        by = " by the driver " + dialect.driver if dialect.name in MYSQL else ""  # one that is not wrapped
+        wall.refuse(f"a connection to a {dialect.name} database{by}")
     arguments = dict(cparams)
     if cargs and isinstance(cargs[0], str):
         arguments = {**parse_dsn(cargs.pop(0)), **arguments}
