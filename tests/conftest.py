@@ -25,6 +25,8 @@ from in_memory import IN_MEMORY
 from mysql_server import PASSWORD, MySQLServer, installed_mysql, mysql_programs, run_mysql, serve
 from sqlalchemy import URL
 
+from ci_migrate.settings.secrets import SECRETS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -72,6 +74,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.nodeid in LONG:
             item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own() -> Iterator[None]:
+    """What one test has as a secret is a word like any other to the next one in this process."""
+    before = vars(SECRETS).copy()
+    yield
+    vars(SECRETS).update(before)
 
 
 def require(name: str, reason: str) -> NoReturn:

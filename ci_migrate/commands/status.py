@@ -60,11 +60,11 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         rows.append(
             ("last run", f"{last.run_id}  {last.command}  {last.started:%Y-%m-%d %H:%M} UTC  {ended}")
         )
-    if found.unfinished is not None and found.diagnosis is not None:
+    if found.unfinished is not None and found.running:
+        rows.append(("RUNNING", f"{found.unfinished.run_id}: {found.running}"))
+    elif found.unfinished is not None and found.diagnosis is not None:
         state = f"{found.unfinished.run_id}: {found.diagnosis.found}: {found.diagnosis.words}"
-        rows.append(("RUNNING" if found.running else "UNFINISHED", state))
-        if found.running:
-            rows.append(("", found.running))
+        rows.append(("UNFINISHED", state))
     if found.outside:
         rows.append(("outside", "not as the last run left it:"))
         rows += [("", words) for words in found.outside[:SHOWN]]

@@ -77,12 +77,12 @@ def status(run: Run) -> Status:
         unfinished = run.ledger.unfinished(database_id)
         if unfinished is not None:
             running = find_holder(run)
-            context = RepairContext.of(*resume_run(run, unfinished))
-            diagnosis = context.diagnosis
-            again = NextCommand(
-                command=f"ci-migrate status --target {target}", why="wait for its end, then look again"
-            )
-            commands = (again,) if running else list_next_commands(context)
+            if running:  # it may hold tables under a lock that each look at them would wait for
+                why = "wait for its end, then look again"
+                commands = (NextCommand(command=f"ci-migrate status --target {target}", why=why),)
+            else:
+                context = RepairContext.of(*resume_run(run, unfinished))
+                diagnosis, commands = context.diagnosis, list_next_commands(context)
     trouble, tables = (None, None) if unfinished is not None else _trouble(run, plan, seen)
     outside = [] if unfinished is not None else left_by_last_run(run)[1]
     proven = _proven(run)

@@ -299,6 +299,7 @@ def _status(bench: JobContext) -> Answer:
     with open_session(bench.settings, GateRequest(VERBS["status"]), bench.interrupt) as run:
         found = status(run)
     words = [found.diagnosis.words] if found.diagnosis is not None else []
+    words += [found.running] if found.running else []
     words += [found.trouble] if found.trouble else []
     lines = command_lines(found.commands)
     told = {"next": over_http(found.next), "exitCode": int(found.exit_code)}

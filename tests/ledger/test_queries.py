@@ -21,7 +21,9 @@ QUESTIONS = {
     "applied files": queries.applied_files(DATABASE),
     "applying": queries.applying(DATABASE, "3f2a"),
     "proven": queries.proven(DATABASE, ["backup_1", "backup_2"]),
-    "rehearsed": queries.rehearsed(DATABASE, "0" * 64, datetime(2026, 1, 1, tzinfo=UTC)),
+    "rehearsed": queries.rehearsed(
+        DATABASE, "0" * 64, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    ),
 }
 DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect(), "mysql": mysql.dialect()}
 
