@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from ci_migrate.approval.payload import CLOCKS_DIFFER
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
@@ -15,8 +16,6 @@ from ci_migrate.verbs import VERBS
 
 WIDTH = 12
 SHOWN = 3
-CLOCKS_DIFFER = 120.0
-"""Seconds by which two clocks that are kept right may differ."""
 
 
 @click.command("status")
@@ -86,7 +85,7 @@ def _some(names: tuple[str, ...]) -> str:
 
 def _ago(seconds: float) -> str:
     """`just now`, `5 min ago`, `3 h ago`, `12 days ago`; by a clock that was put back since, none of these."""
-    if seconds < -CLOCKS_DIFFER:
+    if seconds < -CLOCKS_DIFFER.total_seconds():
         return "by a clock that is ahead of this one"
     for size, word in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or (word == "min" and seconds >= size):

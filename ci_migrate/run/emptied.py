@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.record import version_table_names
-from ci_migrate.model import Backup, BackupStatus, Direction, Plan, RowCount, plural
-from ci_migrate.run.identity import database_of, owner_of
+from ci_migrate.model import Backup, Direction, Plan, RowCount, plural
+from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
-from ci_migrate.run.version_rows import HISTORY_LOST, is_acknowledged
+from ci_migrate.run.version_rows import HISTORY_LOST, is_acknowledged, whole_backups
 
 FEWEST = 100
 """Rows in all below which nothing is said: an example, a test, a database that has just begun."""
@@ -26,7 +26,7 @@ def refuse_emptied(run: Run, plan: Plan) -> None:
     """
     if not any(context.from_heads for context in plan.contexts) or plan.direction is not Direction.UPGRADE:
         return
-    backup = _newest(run)
+    backup = next(whole_backups(run), None)
     if backup is None or is_acknowledged(run):
         return
     apart = version_table_names(plan)
@@ -52,12 +52,6 @@ def refuse_emptied(run: Run, plan: Plan) -> None:
 
 def _rows(counts: Mapping[str, RowCount], apart: set[str]) -> dict[str, int]:
     return {table: count.rows for table, count in counts.items() if count.rows and table not in apart}
-
-
-def _newest(run: Run) -> Backup | None:
-    found = run.catalog.list(owner_of(run))
-    whole = (b for b in found if b.status is BackupStatus.SUCCESS and not b.partial)
-    return max(whole, key=lambda b: b.backup_time, default=None)
 
 
 def _left_by_its_run(run: Run, backup: Backup, apart: set[str]) -> float:

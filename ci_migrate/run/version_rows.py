@@ -172,10 +172,14 @@ def _left_by_last_run(run: Run) -> RunRecord | None:
     return record if any(c.to_heads for c in record.plan.contexts) else None
 
 
+def whole_backups(run: Run) -> Iterator[Backup]:
+    """The target's backups of everything, the one that came last first: a clock may have been wrong."""
+    found = reversed(run.catalog.list(owner_of(run)))
+    return (b for b in found if b.status is BackupStatus.SUCCESS and not b.partial)
+
+
 def _newest_with_rows(run: Run) -> Backup | None:
-    found = run.catalog.list(owner_of(run))
-    whole = (b for b in reversed(found) if b.status is BackupStatus.SUCCESS and not b.partial)
-    return next((b for b in whole if any(c.rows for c in b.row_counts.values())), None)
+    return next((b for b in whole_backups(run) if any(c.rows for c in b.row_counts.values())), None)
 
 
 def _with_history(what: str, left: RunRecord | None) -> str:

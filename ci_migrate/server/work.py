@@ -298,12 +298,9 @@ def _repair(bench: JobContext) -> Answer:
 def _status(bench: JobContext) -> Answer:
     with open_session(bench.settings, GateRequest(VERBS["status"]), bench.interrupt) as run:
         found = status(run)
-    words = [found.diagnosis.words] if found.diagnosis is not None else []
-    words += [found.running] if found.running else []
-    words += [found.trouble] if found.trouble else []
-    lines = command_lines(found.commands)
+    words = [found.diagnosis.words if found.diagnosis is not None else "", found.running, found.trouble]
     told = {"next": over_http(found.next), "exitCode": int(found.exit_code)}
-    told["message"] = "\n".join((*words, *lines))
+    told["message"] = "\n".join((*filter(None, words), *command_lines(found.commands)))
     return Answer(exit_code=0, body={**clean_value(found), **told})
 
 

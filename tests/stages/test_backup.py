@@ -52,3 +52,20 @@ def test_F106_status_says_that_the_clock_was_ahead(alembic_project, monkeypatch)
         clock.setattr("ci_migrate.backups.catalog.now", lambda: datetime.now(UTC) + timedelta(days=3))
         assert project.call("run").code == 0
     assert "by a clock that is ahead of this one" in project.call("status").text
+
+
+def test_F106_the_newest_backup_is_the_one_that_came_last(alembic_project, monkeypatch):
+    """The one with rows was made by a clock that was ahead: it was emptied on purpose since, and backed up."""
+    project = alembic_project
+    assert project.call("run", "--to", "r1").code == 0
+    for number in range(200):
+        project.sql(f"insert into users (name) values ('{number}')")
+    with monkeypatch.context() as clock:
+        clock.setattr("ci_migrate.backups.catalog.now", lambda: datetime.now(UTC) + timedelta(days=3))
+        assert project.call("backup", "create").code == 0
+    project.sql("delete from users")
+    refused = project.call("check")
+    assert refused.code == 1
+    assert "has lost its rows" in " ".join(refused.text.split())
+    assert project.call("backup", "create").code == 0
+    assert project.call("check").code == 0
