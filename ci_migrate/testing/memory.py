@@ -262,6 +262,8 @@ class MemoryDatabase:
             unpacking = zlib.decompressobj()
             data = unpacking.decompress((payload / PAYLOAD).read_bytes(), most or 0)
             Allowance(most).check(len(data) + len(unpacking.unconsumed_tail))
+            if not unpacking.eof:
+                raise zlib.error("it was cut short")
         except (OSError, zlib.error) as error:
             raise BackupError(f"{payload / PAYLOAD} is damaged or missing: {error}.") from error
         progress(len(data), len(data))

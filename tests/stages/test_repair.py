@@ -92,14 +92,16 @@ def test_M15_a_table_that_somebody_else_wrote_is_not_restored_over(make_shop) ->
     assert shop.query("SELECT name FROM customers WHERE id = 1000") == [("came later",)]
 
 
-def test_a_schema_altered_by_hand_meanwhile_is_unknown_until_it_is_put_right(make_shop) -> None:
+def test_a_schema_altered_by_hand_meanwhile_is_no_part_of_the_run_and_waits_for_a_person(make_shop) -> None:
     shop = make_shop()
     assert shop.gate("run", fault="both:after:3").code == -9
     shop.query("CREATE TABLE by_hand (x INTEGER)")
     left = shop.everything_in_it()
     repaired = shop.here("repair")
     assert repaired.code == 7, repaired.text
-    assert repaired.stage("repair")["diagnosis"]["found"] == "unknown"
+    diagnosis = repaired.stage("repair")["diagnosis"]
+    assert diagnosis["found"] == "rolled back"
+    assert any("by_hand" in words for words in diagnosis["foreign"])
     assert shop.everything_in_it() == left
     shop.query("DROP TABLE by_hand")
     assert shop.here("repair").code == 0
