@@ -262,10 +262,10 @@ class MemoryDatabase:
             unpacking = zlib.decompressobj()
             data = unpacking.decompress((payload / PAYLOAD).read_bytes(), most or 0)
             Allowance(most).check(len(data) + len(unpacking.unconsumed_tail))
-            if not unpacking.eof:
-                raise zlib.error("it was cut short")
         except (OSError, zlib.error) as error:
             raise BackupError(f"{payload / PAYLOAD} is damaged or missing: {error}.") from error
+        if not unpacking.eof:
+            raise BackupError(f"{payload / PAYLOAD} is damaged: it was cut short.")
         progress(len(data), len(data))
         with closing(sqlite3.connect(":memory:")) as copy, self._session() as target:
             copy.deserialize(data)
