@@ -1,6 +1,7 @@
 """What an approval can be asked for and given: found on the target as it is now, for the command line and for HTTP."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -171,16 +172,24 @@ def confirm(
     return token, approval, plan
 
 
-def ask_for_approval(run: LedgerRun, plan: Approvable, stage: str | None = None) -> ApprovalRequest:
+def ask_for_approval(
+    run: LedgerRun,
+    plan: Approvable,
+    *,
+    stage: str | None = None,
+    evidence: Evidence | None = None,
+    findings: Sequence[Finding] = (),
+) -> ApprovalRequest:
     """The request for an approval; the ledger notes who asks, unless somebody asked for the same before.
 
     Args:
         run: whose actor asks: an approver who looks at a request that is there does not become who asks for it.
-        plan: what is to be approved; of a run of the pipeline with the evidence of its last dry run, if there is one.
+        plan: what is to be approved.
         stage: the tagged stage before the migration that it is for; None for the plan itself.
+        evidence: of the dry run of a plan, as `last_evidence` gives it.
+        findings: of the same run.
     """
     settings = run.settings
-    evidence, findings = _last_evidence(run, plan) if isinstance(plan, Plan) and stage is None else (None, ())
     asked = sorted(run.ledger.requesters(plan.digest) - {""})
     request = approval_request(
         plan,
@@ -201,7 +210,7 @@ def ask_for_approval(run: LedgerRun, plan: Approvable, stage: str | None = None)
     return request
 
 
-def _last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
+def last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:
     """Of the newest run that rehearsed this very plan and is not too old, with the findings of that run."""
     age = timedelta(seconds=run.settings.max_evidence_age)
     run_id = run.ledger.rehearsed(database_of(run), plan.digest, age)

@@ -9,7 +9,7 @@ from ci_migrate.approval.request import ApprovalRequest
 from ci_migrate.errors import NotApprovedError, RefusedError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Plan
-from ci_migrate.operations.tokens import Wanted, ask_for_approval, confirm, find_approvable
+from ci_migrate.operations.tokens import Wanted, ask_for_approval, confirm, find_approvable, last_evidence
 from ci_migrate.run.approvals import trust, validate_token
 from ci_migrate.run.run import LedgerRun, require_ledger
 from ci_migrate.session import open_session
@@ -17,6 +17,7 @@ from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.verbs import VERBS
 
 REASON = "asked for over HTTP; who confirms and why come with its use"
+SIGN = "ci-migrate approve --key KEY --reason 'why' REQUEST"
 
 
 def generate_token(
@@ -31,13 +32,12 @@ def generate_token(
         run = require_ledger(opened)
         if trust(run) is None:
             return confirm(run, wanted, reason=reason or REASON, by=by, expected=expected)[0]
-        words = f"Target {settings.target} has approvers: they sign this request with their SSH keys."
         request = _request(run, wanted)
+    words = f"Target {settings.target} has approvers: they sign the request with their SSH keys."
     if request is None:
-        how = "Start the migration: it stops after the dry run, and its answer holds the request to sign."
-        return {"message": f"{words.replace('this request', 'a request')}\n{how}"}
-    hint = "ci-migrate approve --key KEY --reason 'why' REQUEST"
-    return {"message": f"{words}\n{hint}", "approvalRequest": msgspec.to_builtins(request)}
+        how = "Start the migration: it stops after the dry run, and its answer holds the request."
+        return {"message": f"{words}\n{how}"}
+    return {"message": f"{words}\n{SIGN}", "approvalRequest": msgspec.to_builtins(request)}
 
 
 def request_approval(settings: Settings, interrupt: Interrupt, wanted: Wanted) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def request_approval(settings: Settings, interrupt: Interrupt, wanted: Wanted) -
             hint=f"ci-migrate run --target {settings.target}",
         )
     how = (
-        "An approver signs it on their own machine:\nci-migrate approve --key KEY --reason 'why' REQUEST"
+        f"An approver signs it on their own machine:\n{SIGN}"
         if signed
         else f"An approver confirms it:\n{request.how_to_approve[0]}"
     )
@@ -77,5 +77,7 @@ def _request(run: LedgerRun, wanted: Wanted) -> ApprovalRequest | None:
     plan = find_approvable(run, wanted)
     if isinstance(plan, Plan) and plan.changes_nothing:
         raise RefusedError(f"Nothing is pending on {plan.identity.place}: there is nothing to approve.")
-    request = ask_for_approval(run, plan)
-    return None if isinstance(plan, Plan) and not wanted.stamp and request.evidence is None else request
+    evidence, findings = last_evidence(run, plan) if isinstance(plan, Plan) else (None, ())
+    if isinstance(plan, Plan) and not wanted.stamp and evidence is None:
+        return None  # nothing to sign yet, so nobody has asked
+    return ask_for_approval(run, plan, evidence=evidence, findings=findings)

@@ -157,3 +157,27 @@ def test_F22_a_repair_is_asked_for_approved_and_done_over_http(desk) -> None:
     )
     assert mended["state"] == "as before"
     assert project.dump() == before
+
+
+def test_F26_who_is_told_that_nothing_is_rehearsed_has_not_asked(tmp_path) -> None:
+    """An approver who asks too early gets no request, and may sign the one that a run writes later."""
+    (tmp_path / "shop").mkdir()
+    project = new_project(tmp_path / "shop")
+    project.settings(SETTINGS)
+    assert project.call("migrate", "--to", "r1").code == 0
+    ana = Approver("ana", tmp_path)
+    rules = ["--forbid-self-approval", "--approver", ana.line, "--by", "admin"]
+    assert project.call("protect", *rules).code == 0
+    keys = {("shop", name): make_key(project, name, role, "shop") for name, role in ROLES.items()}
+    with served(project, keys) as service:
+        early = service.refused(409, "POST", "/generate-token", target="shop", role="ana")
+        assert "sign the request with their SSH keys.\nStart the migration" in early["message"]
+        assert "approvalRequest" not in early
+        asked = service.refused(403, "POST", "/migrate-with-backup", target="shop", role="olga")
+        assert asked["approvalRequest"]["requester"] == "olga"
+        file = project.write("request.json", json.dumps(asked["approvalRequest"]))
+        signed = project.call("approve", "--key", str(ana.file), "--reason", "seen", str(file))
+        assert signed.code == 0, signed.text
+        body = {"confirmationToken": signed.out.strip(), "confirmedBy": "ana", "reason": "ticket 4711"}
+        done = service.call("POST", "/migrate-with-confirmation", target="shop", role="olga", json=body)
+        assert done.status_code == 200, done.text

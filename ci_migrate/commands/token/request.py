@@ -38,6 +38,6 @@ def command(environment: Environment, /, out: str, **options: Any) -> int:
             "--protection CHANGE."
         )
     with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
-        request = ask_for_approval(require_ledger(run), find_approvable(run, wanted), stage)
+        request = ask_for_approval(require_ledger(run), find_approvable(run, wanted), stage=stage)
     say(str(write_request(request, environment.directory / out)))
     return 0
