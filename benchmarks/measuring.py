@@ -25,6 +25,9 @@ TABLES = 20
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tests", "tests/support")]
 
 
+NO_WAY_BACK = "raise NotImplementedError"
+
+
 def body(number: int) -> str:
     """The upgrade of a revision: four kinds, in turns."""
     table = f"t{number // 4 % TABLES}"
@@ -54,7 +57,8 @@ def filled(url: URL, rows: int) -> None:
     engine.dispose()
 
 
-def project(folder: Path, url: URL, revisions: int) -> Any:
+def project(folder: Path, url: URL, revisions: int, bodies: Callable[[int], tuple[str, str]]) -> Any:
+    """A project of our own; `bodies` gives upgrade and downgrade of each revision."""
     from alembic_project import new_project
 
     made = new_project(folder, revisions=False)
@@ -62,7 +66,7 @@ def project(folder: Path, url: URL, revisions: int) -> Any:
     made.settings('[targets.dev]\nurl = "env:DATABASE_URL"\nscratch = "server"\n')
     made.revision("0000", None, "pass")
     for number in range(1, revisions + 1):
-        made.revision(f"{number:04}", f"{number - 1:04}", body(number), "raise NotImplementedError")
+        made.revision(f"{number:04}", f"{number - 1:04}", *bodies(number))
     return made
 
 
@@ -135,7 +139,9 @@ def main() -> int:
     for name in [arguments.engine] if arguments.engine else ENGINES:
         with ENGINES[name]() as url, tempfile.TemporaryDirectory() as folder:
             filled(url, arguments.rows)
-            made = project(Path(folder) / "project", url, arguments.revisions)
+            made = project(
+                Path(folder) / "project", url, arguments.revisions, lambda n: (body(n), NO_WAY_BACK)
+            )
             rounds = [
                 (dry_run(made, measure=False), dry_run(made, measure=True)) for _ in range(arguments.rounds)
             ]

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import ENGINES, TABLES, filled
+from measuring import ENGINES, TABLES, filled, project
 from sqlalchemy import URL, create_engine
 
 AIM = 2.5
@@ -54,18 +54,6 @@ def body(number: int) -> tuple[str, str]:
         f'op.create_index("ix{number}", "{table}", ["name"])'  # where DDL commits, it ends half a revision
     )
     return f"{up}\n{index}", f'op.drop_index("ix{number}", "{table}")\n{back}'
-
-
-def project(folder: Path, url: URL, revisions: int) -> Any:
-    from alembic_project import new_project
-
-    made = new_project(folder, revisions=False)
-    made.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
-    made.settings('[targets.dev]\nurl = "env:DATABASE_URL"\nscratch = "server"\n')
-    made.revision("0000", None, "pass")
-    for number in range(1, revisions + 1):
-        made.revision(f"{number:04}", f"{number - 1:04}", *body(number))
-    return made
 
 
 def emptied(url: URL) -> None:
@@ -109,7 +97,7 @@ def main() -> int:
     for name in [arguments.engine] if arguments.engine else SERVERS:
         rounds = []
         with ENGINES[name]() as url, tempfile.TemporaryDirectory() as folder:
-            made = project(Path(folder) / "project", url, arguments.revisions)
+            made = project(Path(folder) / "project", url, arguments.revisions, body)
             for _ in range(arguments.rounds):
                 filled(url, arguments.rows)
                 rounds.append((*dry_run(made), plain(made)))
