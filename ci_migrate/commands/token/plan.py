@@ -5,10 +5,7 @@ from typing import Any
 import click
 
 from ci_migrate.commands.options import Function
-from ci_migrate.errors import UsageError
-from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.operations.tokens import Wanted
-from ci_migrate.run.run import Run
 
 
 def plan_options(function: Function) -> Function:
@@ -65,10 +62,3 @@ def change_options(function: Function) -> Function:
 def take_wanted(options: dict[str, Any]) -> Wanted:
     """Take what the flags above say out of all that were given. Raises UsageError: they are for more than one thing."""
     return Wanted(**{name: options.pop(name) for name in Wanted.__struct_fields__ if name in options})
-
-
-def ledger_of(run: Run) -> Ledger:
-    """The ledger. Raises UsageError where there is none."""
-    if run.ledger is None:
-        raise UsageError(f"Target {run.settings.target} has no ledger yet, so there are no tokens.")
-    return run.ledger

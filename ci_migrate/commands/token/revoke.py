@@ -9,8 +9,8 @@ from ci_migrate.approval.tokens import revoke
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, target_option
 from ci_migrate.commands.printing import say
-from ci_migrate.commands.token.plan import ledger_of
 from ci_migrate.gate import actor
+from ci_migrate.run.run import require_ledger
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
@@ -27,6 +27,6 @@ def command(
     settings = settings_of(environment, options)
     before = all_before.replace(tzinfo=UTC) if all_before else None
     with open_session(settings, GateRequest(VERBS["token revoke"]), environment.interrupt) as run:
-        revoked = revoke(ledger_of(run), which, all_before=before, by=actor(settings))
+        revoked = revoke(require_ledger(run).ledger, which, all_before=before, by=actor(settings))
     say(f"Revoked: {', '.join(revoked) or 'none'}.")
     return 0

@@ -8,9 +8,10 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options, token_of
 from ci_migrate.commands.printing import say
-from ci_migrate.commands.token.plan import ledger_of, plan_options, take_wanted
+from ci_migrate.commands.token.plan import plan_options, take_wanted
 from ci_migrate.operations.tokens import find_approvable
 from ci_migrate.run.approvals import validate_token
+from ci_migrate.run.run import require_ledger
 from ci_migrate.session import open_session
 from ci_migrate.verbs import VERBS
 
@@ -34,7 +35,7 @@ def command(
     token = token_of(environment, token_file)
     with open_session(settings, wanted.ask(VERBS["token validate"]), environment.interrupt) as run:
         plan = find_approvable(run, wanted)
-        approval = validate_token(replace(run, token=token), ledger_of(run), plan)
+        approval = validate_token(replace(run, token=token), require_ledger(run).ledger, plan)
     say(
         f"Valid until {approval.expires:%Y-%m-%d %H:%M:%S} UTC: {approval.reason} ({', '.join(approval.approved_by)})."
     )
