@@ -146,9 +146,7 @@ class RunRepair(_NoMigration, frozen=True, kw_only=True):
     run_id: str
     forward: bool
     plan_digest: str  # of what that run was to do
-    accepts: tuple[str, ...] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # in words; 0.1.0 had none, in its digests either
+    accepts: tuple[str, ...] = ()  # in words
     does: tuple[str, ...] = ()
 
     @property

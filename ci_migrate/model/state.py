@@ -76,7 +76,7 @@ class Diagnosis(Frozen, frozen=True, kw_only=True):
     commands: tuple[NextCommand, ...] = ()  # what a person can type next, the best first
     foreign: tuple[
         str, ...
-    ] = ()  # what somebody else changed in the schema meanwhile, in words; not accepted yet
+    ] = ()  # somebody else's changes of the schema meanwhile, in words; not accepted yet
 
 
 class State(Frozen, frozen=True, kw_only=True):

@@ -29,9 +29,8 @@ def find_fitting(context: RepairContext) -> list[tuple[Repair, str]]:
 
     None fits while somebody else has changed the schema and nobody has accepted that.
     """
-    if (
-        context.diagnosis.foreign
-    ):  # each repair is proved against what was before: somebody else's is no part of that
+    # each repair is proved against what was before: somebody else's is no part of that
+    if context.diagnosis.foreign:
         return []
     found = []
     for repair in list_repairs(context.run):

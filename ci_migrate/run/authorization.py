@@ -8,8 +8,6 @@ trail.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from ci_migrate.approval import tokens
 from ci_migrate.approval.payload import BEFORE_WRITING, STAGE_OF, WAYS_BACK, Measured
 from ci_migrate.approval.requester import actors
@@ -143,7 +141,7 @@ def repair_of(
         run_id=record.run_id,
         forward=forward,
         plan_digest=record.plan.digest if record.plan is not None else "",
-        accepts=accepts or msgspec.UNSET,
+        accepts=accepts,
         does=tuple(does),
     )
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.record import version_table_names
-from ci_migrate.model import Backup, Direction, Plan, RowCount, plural
+from ci_migrate.model import Backup, Direction, NextCommand, Plan, RowCount, as_hint, plural
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
-from ci_migrate.run.version_rows import HISTORY_LOST, is_acknowledged, whole_backups
+from ci_migrate.run.version_rows import HISTORY_LOST, is_acknowledged, restore_command, whole_backups
 
 FEWEST = 100
 """Rows in all below which nothing is said: an example, a test, a database that has just begun."""
@@ -38,15 +38,14 @@ def refuse_emptied(run: Run, plan: Plan) -> None:
         if sum(_rows(run.reader.counts(tables), apart).values()) > rows * LEFT:
             return
     allow = ["--allow", f"{HISTORY_LOST}=it was emptied on purpose"]
+    again = shlex.join(["ci-migrate", "run", "--target", run.settings.target, *allow])
     raise RefusedError(
         f"{plan.identity.place} has lost its rows: its version rows stand, but its tables are empty, or nearly so. "
         f"The backup {backup.backup_id} of {backup.backup_time:%Y-%m-%d %H:%M} UTC holds "
         f"{sum(then.values()):,} rows in {plural(len(then), 'table')}.",
-        hint=shlex.join(
-            ["ci-migrate", "backup", "restore", backup.backup_id, "--target", run.settings.target]
-        )
-        + "\n# where it was emptied on purpose\n"
-        + shlex.join(["ci-migrate", "run", "--target", run.settings.target, *allow]),
+        hint=as_hint(
+            restore_command(run, backup), NextCommand(command=again, why="where it was emptied on purpose")
+        ),
     )
 
 

@@ -72,7 +72,8 @@ def _stamp(run: Run, revision: str, why: str) -> NextCommand:
     return NextCommand(command=shlex.join(stamp_command(run, revision, purge=True)), why=why)
 
 
-def _restore(run: Run, backup: Backup, why: str = "") -> NextCommand:
+def restore_command(run: Run, backup: Backup, why: str = "") -> NextCommand:
+    """What puts a backup over the target."""
     words = ["ci-migrate", "backup", "restore", backup.backup_id, "--target", run.settings.target]
     return NextCommand(command=shlex.join(words), why=why)
 
@@ -116,7 +117,7 @@ def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
     if back is not None:
         since = f"{back.backup_time:%Y-%m-%d %H:%M} UTC"
         loses = f"or back to {back.revision or 'base'}, losing what was written since {since}"
-        ways.append(_restore(run, back, loses))
+        ways.append(restore_command(run, back, loses))
     elif run.direction is Direction.STAMP:
         ways.append(_stamp(run, renamed, f"or, where its changes are those of {renamed}"))
     return RefusedError(
@@ -198,7 +199,7 @@ def _lost(run: Run, what: str, full: Backup | None) -> RefusedError:
         return RefusedError(f"{what}. No backup holds its rows.", hint=as_hint(meant))
     return RefusedError(
         f"{what}. The backup {full.backup_id} of {full.backup_time:%Y-%m-%d %H:%M} UTC holds rows.",
-        hint=as_hint(_restore(run, full), meant),
+        hint=as_hint(restore_command(run, full), meant),
     )
 
 

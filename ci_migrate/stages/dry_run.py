@@ -36,6 +36,7 @@ from ci_migrate.model import (
     TableEvidence,
     TargetState,
     WayBack,
+    list_some,
     plural,
     schema_changes,
     show_heads,
@@ -95,9 +96,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
                 seconds = time.monotonic() - started
                 result, failed = _rehearse(run, plan, backup, scratch, seconds, checked, whole=last)
         except _OverlookedError:
-            run.tell(
-                "a change of the schema was overlooked; once more on a fresh copy, all of it read each time"
-            )
+            run.tell("a change was overlooked; once more on a fresh copy, which is read whole each time")
         else:
             if last or failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
                 break
@@ -417,10 +416,9 @@ def _describe_lacks(comparison: Comparison, sql: str) -> str:
     words = {word.lower() for word in re.findall(r"\w+", sql)}
     named = [w for w in lacking if parts(w.partition(" is missing")[0].split()[-1])[-1].lower() in words]
     shown = named or lacking
-    more = f"; and {len(shown) - 3} more" if len(shown) > 3 else ""
     told = "names" if named else "may need"
     return (
-        f"\nThe copy lacks what the statement {told}, so the revision may be right: {'; '.join(shown[:3])}{more}."
+        f"\nThe copy lacks what the statement {told}, so the revision may be right: {list_some(shown, 3)}."
         '\nRehearse where all of it can be made: scratch = "URL" of a role that may.'
     )
 

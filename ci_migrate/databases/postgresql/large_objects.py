@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator
 from io import BufferedIOBase, BufferedReader, RawIOBase
-from itertools import count
 from pathlib import Path
 from tarfile import BLOCKSIZE, GNU_FORMAT, REGTYPE, HeaderError, TarInfo
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -51,16 +50,15 @@ def gather(archive: Path) -> int:
     """
     waiting = _files(archive)
     path = next(waiting, None)
-    for number in count(1):
-        if path is None:
-            return number - 1
-        size = 0
+    number = 0
+    while path is not None:
+        number, size = number + 1, 0
         with compressing(archive / TAR.format(number)) as tar:
             while path is not None and size < PIECE:
                 size += _add(path, cast("BinaryIO", tar))
                 path = next(waiting, None)
             tar.write(2 * _END)
-    raise AssertionError
+    return number
 
 
 def _files(archive: Path) -> Iterator[Path]:
