@@ -57,6 +57,7 @@ from ci_migrate.model.schema import (
     names_of,
     same_change,
     schema_changes,
+    sorted_schema,
     split_key,
 )
 from ci_migrate.model.state import (
@@ -141,5 +142,6 @@ __all__ = [
     "sha256_hex",
     "shortened_key",
     "show_heads",
+    "sorted_schema",
     "split_key",
 ]

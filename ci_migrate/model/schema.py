@@ -1,6 +1,7 @@
 """Schemas, fingerprints and what differs between them; what tables hold."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
@@ -8,6 +9,11 @@ from ci_migrate.schema_text import describe_change
 
 Schema = dict[str, str]
 """From schema object (`table public.users`, `column public.users.email`) to its definition as text."""
+
+
+def sorted_schema(found: Mapping[str, str]) -> Schema:
+    """The objects by name. A run holds the same schema several times over: equal texts are one string in memory."""
+    return {sys.intern(name): sys.intern(found[name]) for name in sorted(found)}
 
 
 class ObjectKind(StrEnum):
@@ -40,7 +46,9 @@ class Fingerprint(Frozen, frozen=True, kw_only=True):
     @classmethod
     def of(cls, schema: Schema) -> "Fingerprint":
         """The fingerprint of a schema."""
-        return cls(objects={name: sha256_hex(text.encode())[:16] for name, text in schema.items()})
+        return cls(
+            objects={name: sys.intern(sha256_hex(text.encode())[:16]) for name, text in schema.items()}
+        )
 
     @property
     def digest(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ci_migrate.databases.mysql.flavours import Flavour, flavour_of
 from ci_migrate.databases.mysql.mark import NAME as MARK
 from ci_migrate.errors import DatabaseError
-from ci_migrate.model import Schema
+from ci_migrate.model import Schema, sorted_schema
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -152,7 +152,7 @@ def read_schema(cursor: "Cursor", database: str) -> Schema:
         reader.events,
     ):
         found.update(kind())
-    return dict(sorted(found.items()))
+    return sorted_schema(found)
 
 
 def read_table(cursor: "Cursor", database: str, flavour: Flavour, table: str) -> Schema:

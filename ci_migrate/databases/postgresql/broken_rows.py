@@ -14,6 +14,7 @@ from ci_migrate.databases.postgresql.catalog import RELATIONS, part
 from ci_migrate.databases.postgresql.lacks import Lacks
 from ci_migrate.databases.postgresql.rows import Table
 from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.snapshot import in_parts
 from ci_migrate.errors import BackupError
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ SELECT 'constraint ' || c.key || '.' || {part("k.conname")}
 FROM rel c JOIN pg_constraint k ON k.conrelid = c.oid WHERE k.contype = 'f' AND NOT k.convalidated"""
 
 
-def find_broken(connection: "psycopg.Connection[Any]", tables: Sequence[Table]) -> tuple[BrokenCheck, ...]:
+def find_broken(
+    connection: "psycopg.Connection[Any]", access: Access, tables: Sequence[Table]
+) -> tuple[BrokenCheck, ...]:
     """The CHECKs that rows break, one pass over each table that has some.
 
     Args:
         connection: in the dump's transaction, with the search_path that the database's sessions have.
+        access: the database.
         tables: whose rows are dumped.
 
     Raises:
@@ -70,16 +74,17 @@ def find_broken(connection: "psycopg.Connection[Any]", tables: Sequence[Table]) 
         if expression
     }
     found: dict[tuple[str, ...], BrokenCheck] = {}
-    for oid in sorted(checks.keys() | parts.keys()):
-        table, own = by_oid[oid], checks.get(oid, [])
-        asked = [expression for _, expression in own] + ([parts[oid][0]] if oid in parts else [])
-        answers = _broken(connection, table, asked)
-        if oid in parts and answers.pop():
-            raise _misplaced(table, *parts[oid])
-        for (check, _), broken in zip(own, answers, strict=True):
-            if broken:
-                one = _family(connection, table, check)
-                found[one.keys] = one
+    for session, some in in_parts(connection, access, sorted(checks.keys() | parts.keys()), pinned=False):
+        for oid in some:
+            table, own = by_oid[oid], checks.get(oid, [])
+            asked = [expression for _, expression in own] + ([parts[oid][0]] if oid in parts else [])
+            answers = _broken(session, table, asked)
+            if oid in parts and answers.pop():
+                raise _misplaced(table, *parts[oid])
+            for (check, _), broken in zip(own, answers, strict=True):
+                if broken:
+                    one = _family(session, table, check)
+                    found[one.keys] = one
     return tuple(found.values())
 
 

@@ -6,7 +6,7 @@ each version. Read under an empty search_path, so that each name that is not of 
 
 from typing import TYPE_CHECKING, Any
 
-from ci_migrate.model import Schema
+from ci_migrate.model import Schema, sorted_schema
 
 if TYPE_CHECKING:
     import psycopg
@@ -34,6 +34,32 @@ def pin(connection: "psycopg.Connection[Any]") -> None:
     """Set `PINNED` until the end of the transaction."""
     names = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in PINNED.items())
     connection.execute(f"SELECT {names}")
+
+
+# a body in the words of the SQL standard is bound when it is written: nothing is looked for later
+LOOKS_FOR_NAMES = """
+SELECT EXISTS (
+  SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_depend d
+    ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c') AND to_jsonb(p) ->> 'prosqlbody' IS NULL
+    AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE starts_with(c, 'search_path='))
+    AND (d.classid IN ('pg_constraint'::regclass, 'pg_class'::regclass, 'pg_rewrite'::regclass,
+                       'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_proc'::regclass, 'pg_amproc'::regclass)
+         OR EXISTS (SELECT FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+                    WHERE d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid AND a.attgenerated <> ''))
+)"""
+
+
+def looks_for_names(connection: "psycopg.Connection[Any]") -> bool:
+    """Whether expressions of tables and views call functions that find what they name by the search_path alone."""
+    row = connection.execute(LOOKS_FOR_NAMES).fetchone()
+    return row is not None and bool(row[0])
+
+
+def unpin(connection: "psycopg.Connection[Any]") -> None:
+    """Let functions find what they name: planning a query on a table already inlines those of its indexes."""
+    if looks_for_names(connection):
+        connection.execute("SET LOCAL search_path TO DEFAULT")
 
 
 def part(expression: str) -> str:
@@ -373,4 +399,4 @@ def read_schema(connection: "psycopg.Connection[Any]") -> Schema:
         found.update(
             (key, text) for key, text in connection.execute(query) if key is not None and text is not None
         )
-    return dict(sorted(found.items()))
+    return sorted_schema(found)

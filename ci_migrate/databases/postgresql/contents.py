@@ -9,10 +9,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.digests import IN_RANGE, NO_KEY, OVER, RANGES, seconds_for
-from ci_migrate.databases.postgresql.catalog import pin
-from ci_migrate.databases.postgresql.lock import NO_LIMITS
-from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, unpin, with_columns
-from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, with_columns
+from ci_migrate.databases.postgresql.snapshot import AT_ONCE, Snapshot
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.model import Sample, TableContent
 
@@ -23,12 +21,11 @@ Work = tuple[Table, list[str]]
 
 
 class Digests:
-    """What tables hold in an exported snapshot; whoever exported it keeps its transaction open.
+    """What tables hold in a snapshot; whoever exported it keeps its transaction open.
 
     Args:
         connection: that one.
-        access: the server.
-        snapshot: its name.
+        snapshot: what is read.
         tables: which; the small ones come first.
         sessions: how many read at a time.
         budget: the setting `compare-budget`.
@@ -39,8 +36,7 @@ class Digests:
     def __init__(
         self,
         connection: "psycopg.Connection[Any]",
-        access: Access,
-        snapshot: str,
+        snapshot: Snapshot,
         tables: Sequence[Table],
         *,
         sessions: int,
@@ -50,6 +46,7 @@ class Digests:
         self.samples: dict[str, Sample] = {}
         self.reasons = {table.key: table.unseen for table in tables if table.unseen}
         # a name of their own, behind the run's: somebody may look for those of pg_dump
+        access = snapshot.access
         self._access = replace(access, application_name=f"{access.application_name} digests")
         self._snapshot = snapshot
         self._budget = budget
@@ -94,7 +91,11 @@ class Digests:
         try:
             with self._session() as session:
                 while not self._stop.is_set():
-                    self._digest(session, *self._queue.get_nowait())
+                    with self._snapshot.transaction(session):
+                        for _ in range(AT_ONCE):
+                            if self._stop.is_set():
+                                break
+                            self._digest(session, *self._queue.get_nowait())
         except Empty:
             pass
         except CiMigrateError as error:
@@ -102,20 +103,12 @@ class Digests:
 
     @contextmanager
     def _session(self) -> "Iterator[psycopg.Connection[Any]]":
-        from psycopg import sql
-
-        with self._access.session(read_only=True) as session:
-            session.execute(NO_LIMITS.replace("'statement_timeout', ", ""))
-            with session.transaction():
-                session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
-                pin(session)
-                unpin(session)
-                self._live.add(session)
-                try:
-                    yield session
-                finally:
-                    self._live.discard(session)
+        with self._snapshot.session(self._access) as session:
+            self._live.add(session)
+            try:
+                yield session
+            finally:
+                self._live.discard(session)
 
     def _digest(self, session: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> None:
         import psycopg
@@ -134,10 +127,10 @@ class Digests:
 
         with self._session() as session:
             # without statistics the server might read all of the table
-            session.execute("SELECT set_config('enable_seqscan', 'off', true)")
+            session.execute("SELECT set_config('enable_seqscan', 'off', false)")
             for table, columns in left:
                 try:
-                    with session.transaction():
+                    with self._snapshot.transaction(session):
                         sample = read_sample(session, table, columns)
                 except psycopg.Error as error:
                     if session.broken:

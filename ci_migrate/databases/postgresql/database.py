@@ -25,7 +25,7 @@ from ci_migrate.databases.postgresql import copies, mark
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
-from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema
+from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema, unpin
 from ci_migrate.databases.postgresql.dump import Job, write_dump
 from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
 from ci_migrate.databases.postgresql.lacks import Lacks
@@ -34,14 +34,13 @@ from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, 
 from ci_migrate.databases.postgresql.rows import (
     list_tables,
     read_content,
-    read_contents,
     read_counts,
     read_heads,
-    unpin,
     with_columns,
 )
 from ci_migrate.databases.postgresql.sequences import read_uses
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
+from ci_migrate.databases.postgresql.snapshot import in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
 from ci_migrate.databases.postgresql.unseen import read_sequences
@@ -256,24 +255,33 @@ class PostgreSQL:
     def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:
         with self._reading() as connection:
             pin(connection)
-            return read_counts(connection, tables, exact=exact)
+            return read_counts(connection, self._access, tables, exact=exact)
 
     def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
         with self._reading() as connection:
             pin(connection)
-            return read_contents(connection, tables)
+            found = with_columns(connection, list_tables(connection, set(tables)))
+            return {
+                table.key: read_content(session, table, columns)
+                for session, some in in_parts(connection, self._access, found)
+                for table, columns in some
+            }
 
     def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
         with self._reading() as connection:
             pin(connection)
             unpin(connection)
             found = with_columns(connection, list_tables(connection, samples.keys()))
-            return {t.key: read_content(connection, t, columns, samples[t.key]) for t, columns in found}
+            return {
+                table.key: read_content(session, table, columns, samples[table.key])
+                for session, some in in_parts(connection, self._access, found)
+                for table, columns in some
+            }
 
     def sequences(self) -> dict[str, str]:
         with self._reading() as connection:
             pin(connection)
-            return read_sequences(connection)
+            return read_sequences(connection, self._access)
 
     def sequence_uses(self, names: Collection[str]) -> dict[str, SequenceUse]:
         with self._reading() as connection:

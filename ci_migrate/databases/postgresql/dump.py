@@ -23,6 +23,7 @@ from ci_migrate.databases.postgresql.contents import Digests
 from ci_migrate.databases.postgresql.facts import read_about, read_exceptions
 from ci_migrate.databases.postgresql.rows import Table, list_tables, read_counts, read_heads
 from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.snapshot import Locks, Snapshot
 from ci_migrate.databases.postgresql.tables import without_rows_of_others
 from ci_migrate.databases.postgresql.unseen import read_sequences, read_unseen
 from ci_migrate.errors import BackupError
@@ -136,20 +137,23 @@ def write_dump(
     major = connection.info.server_version // 10000
     tool = tools.find_tool("pg_dump", at_least=major, like=major, folder=job.client_tools)
     reader = tools.find_tool("pg_restore", at_least=tool.major, like=major, folder=job.client_tools)
-    fact = connection.execute("SELECT pg_export_snapshot(), pg_database_size(current_database())").fetchone()
+    fact = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     assert fact is not None
-    snapshot, size = fact
-    sequences = {} if only is not None else read_sequences(connection)
+    size = fact[0]
+    snapshot = Snapshot(connection, job.access)
+    access = snapshot.access
+    sequences = {} if only is not None else read_sequences(connection, access)
     leaves = [t for t in list_tables(connection, only) if t.kind == "r"]
     _refuse_unseen(connection, leaves)
+    locks = Locks.look(connection)
     compression = tools.compression(tool)
     # packing afterwards needs room for both; the tool's own zlib is slower and needs less
     packing = compression == tools.ZLIB and shutil.disk_usage(into).free > 2 * size
     arguments = [
         "--format=directory",
-        f"--jobs={job.workers}",
+        f"--jobs={locks.workers(job.workers)}",
         "--compress=0" if packing else compression,
-        f"--snapshot={snapshot}",
+        f"--snapshot={snapshot.name}",
         f"--exclude-schema={LEDGER_SCHEMA}",
         "--no-sync",  # each file is flushed when the backup is published: twice, 100,000 of them take minutes
         f"--lock-wait-timeout={job.lock_timeout * 1000:.0f}",
@@ -157,10 +161,8 @@ def write_dump(
         *([] if only is None else without_rows_of_others(connection, only, version_tables)),
     ]
     try:
-        access = job.access.same_server(connection)
         digests = Digests(
             connection,
-            access,
             snapshot,
             leaves,
             sessions=max(1, job.workers // 2),
@@ -174,12 +176,12 @@ def write_dump(
             if packing:
                 archives.pack(archive, job.workers, progress)
     except BackupError as error:
-        free = shutil.disk_usage(into).free
-        raise BackupError(error.what, hint=f"{free:,} bytes are free in {into}.") from error
+        free = f"{shutil.disk_usage(into).free:,} bytes are free in {into}."
+        raise BackupError(error.what, hint=locks.hint or free) from error
     archives.prove(archive, tools.table_of_contents(reader, into), job.workers)
     heads = read_heads(connection, version_tables)
     search_path = connection.execute("SHOW search_path").fetchone()
-    broken = find_broken(connection, leaves)
+    broken = find_broken(connection, access, leaves)
     pin(connection)
     read_about(
         connection,
@@ -192,12 +194,14 @@ def write_dump(
     return Dumped(
         schema=read_schema(connection),
         row_counts={
-            **read_counts(connection, [t.key for t in leaves if t.key not in digests.contents], exact=False),
+            **read_counts(
+                connection, access, [t.key for t in leaves if t.key not in digests.contents], exact=False
+            ),
             **{name: RowCount(rows=held.rows) for name, held in digests.contents.items()},
         },
         contents=digests.contents,
         samples=digests.samples,
-        sequences={n: at for n, at in read_sequences(connection).items() if sequences.get(n) == at},
+        sequences={n: at for n, at in read_sequences(connection, access).items() if sequences.get(n) == at},
         not_digested=digests.reasons if only is not None else digests.reasons | read_unseen(connection),
         heads=heads,
         engine_version=f"PostgreSQL {connection.info.parameter_status('server_version')}",

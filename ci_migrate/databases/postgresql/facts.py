@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from ci_migrate.databases.postgresql.about import About, BrokenCheck
 from ci_migrate.databases.postgresql.catalog import (
     RELATIONS,
+    looks_for_names,
     name,
     not_of_extension,
     part,
     users_schema,
 )
 from ci_migrate.databases.postgresql.privileged import read_privileged
-from ci_migrate.databases.postgresql.rows import looks_for_names
 
 if TYPE_CHECKING:
     import psycopg

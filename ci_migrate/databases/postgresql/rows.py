@@ -7,7 +7,9 @@ from uuid import UUID
 import msgspec
 
 from ci_migrate.databases.digests import IN_RANGE, choose_starts
-from ci_migrate.databases.postgresql.catalog import RELATIONS
+from ci_migrate.databases.postgresql.catalog import RELATIONS, unpin
+from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.snapshot import in_parts
 from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
 
 BIG = 1_000_000
 """Rows from which on the server's estimate will do."""
-
-AT_ONCE = 50
-"""Tables counted in one statement."""
 
 _TABLES = f"""
 WITH {RELATIONS}
@@ -52,34 +51,8 @@ def list_tables(connection: "psycopg.Connection[Any]", wanted: Collection[str] |
     return [table for table in found if wanted is None or table.key in wanted]
 
 
-# a body in the words of the SQL standard is bound when it is written: nothing is looked for later
-LOOKS_FOR_NAMES = """
-SELECT EXISTS (
-  SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_depend d
-    ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
-  WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c') AND to_jsonb(p) ->> 'prosqlbody' IS NULL
-    AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE starts_with(c, 'search_path='))
-    AND (d.classid IN ('pg_constraint'::regclass, 'pg_class'::regclass, 'pg_rewrite'::regclass,
-                       'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_proc'::regclass, 'pg_amproc'::regclass)
-         OR EXISTS (SELECT FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-                    WHERE d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid AND a.attgenerated <> ''))
-)"""
-
-
-def looks_for_names(connection: "psycopg.Connection[Any]") -> bool:
-    """Whether expressions of tables and views call functions that find what they name by the search_path alone."""
-    row = connection.execute(LOOKS_FOR_NAMES).fetchone()
-    return row is not None and bool(row[0])
-
-
-def unpin(connection: "psycopg.Connection[Any]") -> None:
-    """Let functions find what they name: planning a query on a table already inlines those of its indexes."""
-    if looks_for_names(connection):
-        connection.execute("SET LOCAL search_path TO DEFAULT")
-
-
 def read_counts(
-    connection: "psycopg.Connection[Any]", tables: Iterable[str] | None, *, exact: bool
+    connection: "psycopg.Connection[Any]", access: Access, tables: Iterable[str] | None, *, exact: bool
 ) -> dict[str, RowCount]:
     """Rows per table. A partitioned table has none of its own: its partitions are counted."""
     unpin(connection)
@@ -92,9 +65,8 @@ def read_counts(
             found[table.key] = RowCount(rows=table.rows, exact=False)
         else:
             to_count.append(table)
-    for start in range(0, len(to_count), AT_ONCE):
-        some = to_count[start : start + AT_ONCE]
-        for table, rows in zip(some, _count(connection, some), strict=True):
+    for session, some in in_parts(connection, access, to_count):
+        for table, rows in zip(some, _count(session, some), strict=True):
             found[table.key] = RowCount(rows=rows)
     return dict(sorted(found.items()))
 

@@ -1,15 +1,13 @@
 """What holds data in PostgreSQL beside its tables: how far sequences are, and what no digest is made of."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.postgresql.catalog import RELATIONS, name, users_schema
+from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.snapshot import in_parts
 
 if TYPE_CHECKING:
     import psycopg
-
-AT_ONCE = 100
-"""Sequences read in one statement."""
 
 _UNSEEN = f"""
 WITH {RELATIONS}
@@ -35,19 +33,17 @@ def read_unseen(connection: "psycopg.Connection[Any]") -> dict[str, str]:
     return dict(connection.execute(_UNSEEN).fetchall())
 
 
-def read_sequences(connection: "psycopg.Connection[Any]") -> dict[str, str]:
+def read_sequences(connection: "psycopg.Connection[Any]", access: Access) -> dict[str, str]:
     """How far each sequence is, in words. It is no part of any snapshot."""
     from psycopg import sql
 
     found: dict[str, str] = {}
-    listed = connection.execute(_SEQUENCES).fetchall()
-    for start in range(0, len(listed), AT_ONCE):
-        some: Sequence[tuple[str, str, str]] = listed[start : start + AT_ONCE]
+    for session, some in in_parts(connection, access, connection.execute(_SEQUENCES).fetchall()):
         each = [
             sql.SQL("SELECT {}, last_value, is_called FROM {}").format(key, sql.Identifier(schema, sequence))
             for key, schema, sequence in some
         ]
-        rows = connection.execute(sql.SQL(" UNION ALL ").join(each)).fetchall()
+        rows = session.execute(sql.SQL(" UNION ALL ").join(each)).fetchall()
         found.update(
             {key: f"{value} given out" if called else f"{value} comes next" for key, value, called in rows}
         )
