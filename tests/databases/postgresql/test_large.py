@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.large import MEMORY, SHAPES, measure
 
+
 @pytest.mark.long
 @pytest.mark.parametrize("scale", [0.02, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
