@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: demo test test-slow test-long lint pages picture bench bench-backup kill-table bad-table clean
+.PHONY: demo test test-slow test-long lint docs prose pages picture bench bench-backup kill-table bad-table clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -22,7 +22,7 @@ test-slow: .venv/.installed
 test-long: .venv/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-lint: .venv/.installed
+lint: .venv/.installed docs prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,7 +31,16 @@ lint: .venv/.installed
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/*/.github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci examples/*/.gitlab-ci.yml
 
-# the pages of docs/ that are made of the code
+# the documentation's site, in build/site; links that lead nowhere fail
+docs: .venv/.installed
+	$(BIN)/python tests/support/site_pages.py
+
+# spelling, and words that our pages do not use
+prose: .venv/.installed
+	$(BIN)/codespell
+	$(BIN)/python tests/support/prose.py
+
+# the pages of docs/ that are made from the code
 pages: .venv/.installed
 	$(BIN)/python tests/support/commands_page.py > docs/commands.md
 	$(BIN)/python tests/support/report_page.py > docs/report.md

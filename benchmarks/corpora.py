@@ -1,4 +1,4 @@
-"""Real Alembic histories through `ci-migrate run`: writes docs/corpora.md.
+"""Real Alembic histories through `ci-migrate run`: writes docs/evidence/real-histories.md.
 
 python benchmarks/corpora.py [--only optuna,glance] [--database sqlite|postgresql|mariadb|mysql] [--output FILE]
 
@@ -50,7 +50,7 @@ def main() -> int:
     )
     parser.add_argument("--only", help="corpora, separated by commas")
     parser.add_argument("--database", choices=list(COPIES))
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "corpora.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence" / "real-histories.md")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else {case.corpus for case in CASES}
     cases = [c for c in CASES if c.corpus in names and arguments.database in (None, c.backend)]

@@ -1,4 +1,4 @@
-"""kill -9 at every statement and commit, ours and plain Alembic: writes docs/kills.md.
+"""kill -9 at every statement and commit, ours and plain Alembic: writes docs/evidence/kills.md.
 
 python benchmarks/kills.py [--only "sqlite,mariadb"] [--points N] [--output FILE]
 
@@ -96,7 +96,7 @@ def main() -> int:
     )
     parser.add_argument("--only", help="ways, separated by ;")
     parser.add_argument("--points", type=int)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "kills.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence" / "kills.md")
     arguments = parser.parse_args()
     names = arguments.only.split(";") if arguments.only else [way.name for way in WAYS]
     tables = []

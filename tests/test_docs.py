@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 import commands_page
+import prose
 import report_page
+import site_pages as site
 import yaml
 from pasted import parse
 
@@ -15,11 +17,10 @@ from ci_migrate import checks
 from ci_migrate.approval.payload import ApprovalPayload
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.plugins import hookspecs
+from ci_migrate.reports.story import VERDICT
 from ci_migrate.settings.keys import KEYS
-from ci_migrate.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
 
 
 def rows(text: str) -> list[list[str]]:
@@ -28,11 +29,6 @@ def rows(text: str) -> list[list[str]]:
         for line in text.splitlines()
         if line.startswith("|")
     ]
-
-
-def test_readme_lists_the_commands_of_the_code() -> None:
-    listed = [(row[0].strip("`"), row[1]) for row in rows(README) if row[0].startswith("`")]
-    assert listed == [(verb.name, verb.words) for verb in VERBS.values() if verb.words]
 
 
 def test_the_page_of_the_commands_is_made_of_their_help() -> None:
@@ -47,9 +43,15 @@ def test_variables_that_are_no_settings_are_documented() -> None:
     assert listed == named
 
 
-def test_readme_lists_the_exit_codes_of_the_code() -> None:
-    listed = [(int(row[0]), row[1]) for row in rows(README) if row[0].isdigit()]
-    assert listed == [(int(code), meaning) for code, meaning in EXIT_CODE_MEANING.items()]
+def test_each_exit_code_has_its_entry_in_the_page_for_the_night() -> None:
+    """By the last line that the terminal prints, which is what somebody looks for there."""
+    page = (ROOT / "docs" / "three-in-the-morning.md").read_text()
+    verdicts = [f"{verdict} (exit {int(code)})" for code, verdict in VERDICT.items()]
+    assert re.findall(r"^## `(.+)`$", page, re.MULTILINE) == verdicts
+    assert [row[0].split("`")[1] for row in rows(page) if row[0].startswith("[`")] == verdicts
+    for verdict in verdicts[:-1]:  # the last one says that it is as the one before
+        section = page.partition(f"## `{verdict}`")[2].partition("\n## ")[0]
+        assert f"\n{verdict.replace(' (exit 0)', '')}. The database is " in section
 
 
 def test_the_page_of_the_exit_codes_has_those_of_the_code() -> None:
@@ -58,9 +60,7 @@ def test_the_page_of_the_exit_codes_has_those_of_the_code() -> None:
     assert [(int(row[0]), row[1]) for row in listed] == [
         (int(code), meaning) for code, meaning in EXIT_CODE_MEANING.items()
     ]
-    assert all(all(row[2:]) for row in listed[1:]), (
-        "each says when, the state of the database, and what to do"
-    )
+    assert all(all(row[2:]) for row in listed[1:]), "each says when, and the state of the database"
     handled = {int(code) for code in re.findall(r"^ +(\d+)\) ", page, re.MULTILINE)}
     assert handled <= {int(code) for code in EXIT_CODE_MEANING}
 
@@ -71,7 +71,7 @@ def test_the_page_of_the_report_is_made_of_its_schema() -> None:
 
 
 def test_every_hook_is_documented_with_its_signature() -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
+    text = (ROOT / "docs" / "hooks.md").read_text()
     names = [name for name in dir(hookspecs) if name.startswith("ci_migrate_")]
     assert len(names) == 9
     for name in names:
@@ -79,13 +79,12 @@ def test_every_hook_is_documented_with_its_signature() -> None:
         documentation = inspect.getdoc(hook)
         assert documentation
         heading = f"### `{name}({', '.join(inspect.signature(hook).parameters)})`"
-        assert f"{heading}\n\n{documentation}\n" in text, f"docs/plugins.md: {name} differs from hookspecs.py"
+        assert f"{heading}\n\n{documentation}\n" in text, f"docs/hooks.md: {name} differs from hookspecs.py"
 
 
 def test_every_check_is_documented() -> None:
-    listed = {
-        row[0]: row for row in rows((ROOT / "docs" / "checks.md").read_text()) if row[0].startswith("CM")
-    }
+    page = (ROOT / "docs" / "checks.md").read_text()
+    listed = {row[0][1:6]: row for row in rows(page) if row[0].startswith("[CM")}
     assert set(listed) == {check.code for check in checks.BUILT_IN}
     for check in checks.BUILT_IN:
         where = "dry run" if check.measured else "plan"
@@ -106,17 +105,61 @@ def test_every_check_has_a_page() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (
-        ROOT / "README.md",
-        *sorted((ROOT / "docs").rglob("*.md")),
-        *sorted((ROOT / "examples").glob("*/README.md")),
-    ):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    """To a file, and to a heading of it where one is named. `make docs` holds the site to it, too."""
+    for page in (ROOT / "README.md", *site.pages()):
+        for path, _, anchor in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", page.read_text()):
+            aim = (page.parent / path).resolve() if path else page
+            assert aim.exists(), f"{page.name}: {path}"
+            if anchor:
+                assert anchor in anchors(aim), f"{page.name}: {path}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which GitHub and the site link the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """Zensical builds a page that nothing leads to, and says nothing of an entry without a page."""
+    named = re.findall(r"([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    there = {place.as_posix() for place in site.pages().values()}
+    assert len(named) == len(set(named))
+    assert set(named) == {place for place in there if not place.startswith("checks/")}, (
+        "checks.md leads to those"
+    )
+
+
+def test_no_page_is_long() -> None:
+    """A page has one reader and one question: Evidence, and what is made from the code, may be longer."""
+    made = {"commands.md", "report.md"}
+    long = {
+        source.relative_to(ROOT).as_posix(): lines
+        for source, place in site.pages().items()
+        if place.parent.name != "evidence"
+        and place.name not in made | {"changelog.md"}
+        and (lines := len(source.read_text().splitlines())) > 250
+    }
+    assert long == {}
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120, "three screens"
+
+
+def test_the_project_s_address_is_in_one_place() -> None:
+    """Also: nothing that is still a placeholder belongs to somebody."""
+    urls = site.urls()
+    host = re.findall(r"https://[^/]+", urls["Documentation"])[0]
+    files = [*(ROOT / "ci_migrate").rglob("*.py"), ROOT / "README.md", ROOT / "action.yml", *site.pages()]
+    naming = [f for f in files if host in f.read_text() and f.name != "releasing.md"]
+    assert naming == []
+
+
+def test_the_words_of_the_pages() -> None:
+    assert [problem for page in prose.pages() for problem in prose.look(page)] == []
 
 
 def test_every_field_that_is_signed_is_documented() -> None:
-    text = (ROOT / "docs" / "approval.md").read_text()
+    text = (ROOT / "docs" / "tokens.md").read_text()
     cells = [row[0] for row in rows(text.split("The payload is canonical JSON")[1].split("## ")[0])]
     documented = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
     assert documented == list(ApprovalPayload.__struct_encode_fields__)
@@ -130,9 +173,11 @@ def test_the_inputs_of_the_action_are_documented() -> None:
 
 def shown_commands(text: str) -> list[str]:
     """What pages show: command lines in blocks, and those within the text."""
-    blocks = "\n".join(re.findall(r"```(?:sh|console)?\n(.*?)```", text.replace("\\\n", " "), re.DOTALL))
+    fences = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text.replace("\\\n", " "), re.DOTALL | re.MULTILINE)
+    blocks = "\n".join(block for kind, block in fences if kind in ("", "sh", "console", "yaml"))
     in_blocks = re.findall(
-        r"""(?m)(?:^\s*(?:\$ )?|\$\(|["'])ci-migrate ([a-z-](?:'[^']*'|"[^"]*"|[^|>;&)#\n`"'])*)""", blocks
+        r"""(?m)(?:^\s*(?:\$ |- )?(?:run: )?(?:exec )?|\$\(|["'])ci-migrate ([a-z-](?:'[^']*'|"[^"]*"|[^|>;&)#\n`"'])*)""",
+        blocks,
     )
     return [*in_blocks, *re.findall(r"`ci-migrate ([a-z-][^`|]*)`", text)]
 

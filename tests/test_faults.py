@@ -1,4 +1,4 @@
-"""docs/faults.md names for each fault the tests that carry its number. `UPDATE_FAULTS=1` writes their names anew."""
+"""docs/evidence/faults.md names for each fault the tests that carry its number. `UPDATE_FAULTS=1` writes their names."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "faults.md"
+PAGE = ROOT / "docs" / "evidence" / "faults.md"
 ROW = re.compile(r"^\| ([A-Z]\d+) \|", re.MULTILINE)
 TEST = re.compile(r"^def (test_((?:[A-Z]\d+_)+)\w*)\(", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""docs/plugins.md: each block of code on it is run, or is what a command prints."""
+"""docs/plugins.md and docs/extending.md: each block of code is run, or is what a command prints."""
 
 import re
 import sys
@@ -13,7 +13,8 @@ from sqlalchemy import create_engine
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.model import Diagnosis, Progress, TargetState
 
-PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("plugins.md", "extending.md"))
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 FILES = [text for kind, text in BLOCKS if kind == "python"]
 SUITES = ("# test_memory_storage.py", "# test_memory_database.py")

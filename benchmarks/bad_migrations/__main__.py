@@ -1,4 +1,4 @@
-"""Known-bad and harmless revisions through the gate and through other tools: writes docs/bad_migrations.md.
+"""Known-bad and harmless revisions through the gate and through other tools: writes docs/evidence/bad-migrations.md.
 
 python -m benchmarks.bad_migrations [--only NAME,NAME] [--engine ENGINE] [--programs FOLDER] [--keep FILE]
     [--output FILE]
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=["sqlite", "postgresql", "mariadb"])
     parser.add_argument("--programs", default=str(Path(sys.executable).parent))
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "bad_migrations.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence" / "bad-migrations.md")
     arguments = parser.parse_args()
     everything = [*cases(bad=True), *cases(bad=False)]
     names = arguments.only.split(",") if arguments.only else [case.name for case in everything]

@@ -1,4 +1,4 @@
-"""docs/bad_migrations.md: what each tool said of each case."""
+"""docs/evidence/bad-migrations.md: what each tool said of each case."""
 
 import platform
 import re

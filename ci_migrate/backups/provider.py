@@ -61,7 +61,7 @@ class Provider:
         provider_id = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if not provider_id or len(provider_id) > 1000 or not provider_id.isprintable():
             raise BackupError(
-                "provider-create did not print an id as its last line.", hint="See docs/backups.md"
+                "provider-create did not print an id as its last line.", hint="See docs/backup-places.md"
             )
         if database.schema() != schema:
             raise BackupError(
@@ -124,7 +124,7 @@ class Provider:
         except (ArgumentError, ValueError):
             # the cause is left out on purpose: it may quote the URL
             raise BackupError(
-                "provider-clone did not print a URL as its last line.", hint="See docs/backups.md"
+                "provider-clone did not print a URL as its last line.", hint="See docs/backup-places.md"
             ) from None
         try:
             yield clone

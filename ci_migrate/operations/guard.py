@@ -53,5 +53,5 @@ def _as_guarding(member: Database) -> Guards:
         return member
     raise RefusedError(
         f"{member.dialect} can't refuse DDL by itself ({member.identity().place}).",
-        hint="Put the line of ci_migrate.guard into env.py: docs/approval.md",
+        hint="Put the line of ci_migrate.guard into env.py: docs/protection.md",
     )

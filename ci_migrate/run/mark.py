@@ -42,7 +42,7 @@ def read_mark(database: Database) -> Mark | None:
     except msgspec.DecodeError as error:
         raise RefusedError(
             f"The mark of {database.identity().place} that it is protected can't be read.",
-            hint="It was made by a newer ci-migrate, or edited: see docs/approval.md.",
+            hint="It was made by a newer ci-migrate, or edited: see docs/protection.md.",
         ) from error
 
 

@@ -25,7 +25,7 @@ STATUS = {
     ExitCode.INTERRUPTED: 503,
     ExitCode.TERMINATED: 503,
 }
-"""docs/http.md has the same table."""
+"""docs/http-api.md has the same table."""
 
 TITLES = {
     400: "Usage",

@@ -343,7 +343,7 @@ KEYS: tuple[Key, ...] = (
     Key("backup-identity", IDENTITY, None, BOTH,
         "The private key that encrypted backups are read with; its file has mode 0600.", secret=True),
     Key("provider", _choice("built-in", "command"), "built-in", BOTH,
-        "Who takes backups: we, or commands of yours (docs/backups.md)."),
+        "Who takes backups: we, or commands of yours (docs/backup-places.md)."),
     Key("provider-create", ARGUMENTS, [], BOTH,
         "Takes a backup; the last line that it prints is its id. For all of them: `{id}`, `{target}` and `{folder}` "
         "are filled in, and the target's URL is in `CI_MIGRATE_PROVIDER_URL`."),
@@ -367,7 +367,7 @@ KEYS: tuple[Key, ...] = (
     Key("dry-run", _choice("backup", "schema", "command", "off"), "backup", BOTH,
         "What the scratch copy is made of. Built so far: `backup`, and `off` (never on production)."),
     Key("measure", FLAG, True, BOTH,
-        "The dry run measures what each statement locks and rewrites (docs/evidence.md)."),
+        "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
     Key("lock-budget", _seconds(zero=False), "3s", BOTH,
         "How long a lock may be held that keeps others from a table with rows (CM301, CM302)."),
     Key("rehearse-twice", FLAG, False, BOTH,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-PLUGINS = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+EXTENDING = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["test_memory_storage.py", "test_memory_database.py"])
 def test_the_example_of_the_documentation_passes(name: str, tmp_path: Path):
-    (example,) = re.findall(rf"```python\n# {name}\n(.*?)```", PLUGINS, re.DOTALL)
+    (example,) = re.findall(rf"```python\n# {name}\n(.*?)```", EXTENDING, re.DOTALL)
     (tmp_path / name).write_text(example)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],

@@ -1,6 +1,6 @@
 """Real histories with their own env.py, in their own environments: to head, or refused with the target untouched.
 
-What each is here for is told in `tests/corpora/README.md`; `docs/corpora.md` shows how all of them ended.
+What each is here for is told in `tests/corpora/README.md`; `docs/evidence/real-histories.md` shows how all of them ended.
 """
 
 import pytest

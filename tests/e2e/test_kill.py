@@ -1,7 +1,7 @@
 """kill -9 of the child, of the parent and of both, at every statement and commit of a three-revision upgrade.
 
 After each only what `status` names is typed; the end is that of an undisturbed run, in schema and in every row, what
-another client wrote after the backup included. `docs/kills.md` shows every point, `kill_matrix.py` how it is done.
+another client wrote after the backup included. `docs/evidence/kills.md` shows every point, `kill_matrix.py` how it is done.
 """
 
 from collections.abc import Iterator

@@ -69,8 +69,8 @@ def test_a_protected_database_needs_an_approval_whatever_the_settings_say(shop):
 
 
 def test_the_command_of_the_page_with_keys_in_it(shop):
-    page = (Path(__file__).parents[2] / "docs" / "approval.md").read_text()
-    shown = page.split("## The database knows")[1].split("```sh\n")[1].split("```")[0]
+    page = (Path(__file__).parents[2] / "docs" / "protection.md").read_text()
+    shown = page.split("## Protect it")[1].split("```sh\n")[1].split("```")[0]
     for name in ("alice", "bob", "safe"):
         shown = shown.replace("ssh-ed25519 AAAA...", public_line(name), 1)
     words = shlex.split(shown.replace("\\\n", " ").replace("--target production", "--target shop"))
@@ -196,7 +196,7 @@ def test_export_is_the_whole_trail_and_says_when_it_is_broken(shop):
 def test_the_way_back_when_all_keys_are_lost_is_as_the_page_says(shop):
     ok(shop.call("protect", "--approver", KEY))
     refused(shop.call("unprotect"), "token request")
-    page = (Path(__file__).parents[2] / "docs" / "approval.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "protection.md").read_text()
     statements = re.search(r"`(UPDATE ci_migrate_protection.*?)`", page)[1]
     with sqlite3.connect(shop.folder / "app.db.ci-migrate") as ledger:
         ledger.executescript(statements)

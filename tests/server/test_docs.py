@@ -1,4 +1,4 @@
-"""docs/http.md, compared with the code."""
+"""docs/http-api.md, compared with the code."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.server.problems import STATUS, TITLES
 from ci_migrate.server.routes import PREFIX, router
 
-TEXT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text()
 ROWS = [[c.strip() for c in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("|")]
 
 
