@@ -100,9 +100,9 @@ def generate(
             "token_sha256": _digest(token),
             "target_uuid": _target_uuid(connection),
             "plan": covering(plan, inputs),
+            "sequence": audit.append(connection, "token generated", None, {"approval": approval}),
         }
         connection.execute(insert(tokens).values(**row, **bound))
-        audit.append(connection, "token generated", None, {"approval": approval})
     return token, approval
 
 
@@ -276,10 +276,6 @@ def _refuse_unfit_signed(connection: Connection, payload: ApprovalPayload, run_i
 
 def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> None:
     payload = verified.payload
-    if _row(connection, payload.nonce) is None:
-        _add_signed(connection, payload, verified.approved_by, emergency=verified.emergency)
-    values = {"approval_id": payload.nonce, "run_id": run_id, "at": clock(connection)}
-    connection.execute(insert(reservations).values(values))
     facts = {
         "approvalId": payload.nonce,
         "by": verified.approved_by,
@@ -288,13 +284,24 @@ def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> 
         "requester": payload.requester,
         "planDigest": payload.plan_digest,
     }
-    audit.append(connection, "token reserved", run_id, facts)
+    # first: it lets one writer in at a time, and two runs that come with one token would both add its row
+    sequence = audit.append(connection, "token reserved", run_id, facts)
+    if _row(connection, payload.nonce) is None:
+        approved_by, emergency = verified.approved_by, verified.emergency
+        _add_signed(connection, payload, approved_by, emergency=emergency, sequence=sequence)
+    values = {"approval_id": payload.nonce, "run_id": run_id, "at": clock(connection)}
+    connection.execute(insert(reservations).values(values))
     if verified.emergency:
         audit.append(connection, "EMERGENCY KEY", run_id, facts)
 
 
 def _add_signed(
-    connection: Connection, payload: ApprovalPayload, approved_by: tuple[str, ...], *, emergency: bool
+    connection: Connection,
+    payload: ApprovalPayload,
+    approved_by: tuple[str, ...],
+    *,
+    emergency: bool,
+    sequence: int | None,
 ) -> None:
     approval = signed_approval(payload, approved_by)
     row = _row_of(approval, payload.direction, payload.from_heads, payload.destination)
@@ -302,6 +309,7 @@ def _add_signed(
         "target_uuid": payload.target_uuid,
         "payload": payload.encode().decode(),
         "emergency": emergency,
+        "sequence": sequence,
     }
     connection.execute(insert(tokens).values(**row, **signed))
 
@@ -386,7 +394,9 @@ def revoke(
         if ids:
             statement = update(tokens).where(tokens.c.approval_id.in_(ids))
             connection.execute(statement.values(revoked=clock(connection)))
-            audit.append(connection, "token revoked", None, {"approvalIds": ids, "by": by})
+            sequence = audit.append(connection, "token revoked", None, {"approvalIds": ids, "by": by})
+            unheard = (tokens.c.approval_id.in_(ids), tokens.c.sequence.is_(None))
+            connection.execute(update(tokens).where(*unheard).values(sequence=sequence))
     return ids
 
 
@@ -400,7 +410,7 @@ def _chosen(connection: Connection, name: str) -> Any:
         payload = decode_payload(Envelope.decode(name).payload)
         if _row(connection, payload.nonce) is None:
             # not verified: whoever may revoke need not prove that somebody signed it
-            _add_signed(connection, payload, (), emergency=False)
+            _add_signed(connection, payload, (), emergency=False, sequence=None)
         name = payload.nonce
     chosen = or_(tokens.c.approval_id == name, tokens.c.token_sha256 == _digest(name.lower()))
     row = connection.execute(select(tokens).where(chosen)).one_or_none()
@@ -418,7 +428,9 @@ def list_tokens(ledger: Ledger) -> tuple[TokenRecord, ...]:
     """All tokens that were made or seen, newest first; without the tokens themselves."""
     with ledger.reading() as connection:
         now = clock(connection)
-        rows = connection.execute(select(tokens).order_by(tokens.c.created.desc())).all()
+        rows = connection.execute(
+            select(tokens).order_by(tokens.c.sequence.desc(), tokens.c.created.desc())
+        ).all()
     return tuple(_record(row, now) for row in rows)
 
 

@@ -25,7 +25,7 @@ SHOWN = 3
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """Where the target is, the last run, and what to do. Reads only.
 
-    7 if a run was left unfinished, 1 if the version rows make no sense.
+    5 while a run is at work, 7 if one was left unfinished, 1 if the version rows make no sense.
     """
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["status"], tell=say_aside), environment.interrupt) as run:

@@ -53,11 +53,11 @@ def begin(ledger: Ledger, *, target: str, action: str, actor: str, address: str)
     with ledger.writing() as connection:
         job = Job(job_id=job_id, target=target, action=action, actor=actor, started=clock(connection))
         fields = {field: getattr(job, field) for field in Job.__struct_fields__}
+        facts = {"jobId": job_id, "action": action, "actor": actor, "address": address}
+        fields["sequence"] = audit.append(connection, "job started", None, facts)
         connection.execute(
             insert(jobs).values({**fields, "status": job.status.value, "answer": "{}", "stages": "[]"})
         )
-        facts = {"jobId": job_id, "action": action, "actor": actor, "address": address}
-        audit.append(connection, "job started", None, facts)
     return job
 
 
@@ -77,8 +77,9 @@ def end(ledger: Ledger, job_id: str, status: JobStatus, exit_code: int, answer: 
     """
     text = canonical_json(printable(msgspec.to_builtins(answer)))
     if len(text) > ANSWER_LIMIT:
-        short = {k: v[:4000] if isinstance(v, str) else v for k, v in answer.items()}
-        text = canonical_json(printable({k: v for k, v in short.items() if not isinstance(v, list | dict)}))
+        short = {k: v for k, v in answer.items() if not isinstance(v, list | dict)}
+        most = min(4000, ANSWER_LIMIT // (7 * len(short) or 1))  # a control character is six bytes of JSON
+        text = canonical_json(printable({k: v[:most] if isinstance(v, str) else v for k, v in short.items()}))
     with ledger.writing() as connection:
         fields = {
             "finished": clock(connection),
@@ -106,12 +107,12 @@ def running(ledger: Ledger, target: str) -> tuple[Job, ...]:
     """The jobs of a target of which nobody wrote that they ended, the oldest first."""
     found = select(jobs).where(jobs.c.target == target, jobs.c.status == JobStatus.RUNNING.value)
     with ledger.reading() as connection:
-        return tuple(_job(row) for row in connection.execute(found.order_by(jobs.c.started)))
+        return tuple(_job(row) for row in connection.execute(found.order_by(jobs.c.sequence)))
 
 
 def latest(ledger: Ledger, target: str, limit: int = 20) -> tuple[Job, ...]:
     """The last jobs of a target, newest first."""
-    found = select(jobs).where(jobs.c.target == target).order_by(jobs.c.started.desc()).limit(limit)
+    found = select(jobs).where(jobs.c.target == target).order_by(jobs.c.sequence.desc()).limit(limit)
     with ledger.reading() as connection:
         return tuple(_job(row) for row in connection.execute(found))
 

@@ -23,6 +23,7 @@ from ci_migrate.model import Frozen
 MAX_DAYS = 3660
 
 _FORM = re.compile(r"cim_([0-9a-f]{12})_([0-9A-Za-z_-]{43})", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -83,12 +84,6 @@ def create(
     key = f"cim_{key_id}_{secret}"
     with ledger.writing() as connection:
         now = clock(connection)
-        for row in connection.execute(select(keys).where(keys.c.name == name, keys.c.target == target)):
-            if row.revoked is None and (row.expires is None or row.expires > now):
-                raise UsageError(
-                    f"There is a key named {name} already ({row.key_id}).",
-                    hint=f"ci-migrate serve key revoke {row.key_id}",
-                )
         record = KeyRecord(
             key_id=key_id,
             name=name,
@@ -98,9 +93,17 @@ def create(
             created_by=by,
             expires=None if days is None else now + timedelta(days=days),
         )
+        # first: it lets one writer in at a time, so that nobody makes a key of this name while others are looked at
+        sequence = audit.append(connection, "key created", None, {"key": record})
+        for row in connection.execute(select(keys).where(keys.c.name == name, keys.c.target == target)):
+            if row.revoked is None and (row.expires is None or row.expires > now):
+                raise UsageError(
+                    f"There is a key named {name} already ({row.key_id}).",
+                    hint=f"ci-migrate serve key revoke {row.key_id}",
+                )
         fields = {field: getattr(record, field) for field in KeyRecord.__struct_fields__}
-        connection.execute(insert(keys).values({**fields, "role": role.value, "sha256": _hash(key)}))
-        audit.append(connection, "key created", None, {"key": record})
+        own = {"role": role.value, "sha256": _hash(key), "sequence": sequence}
+        connection.execute(insert(keys).values({**fields, **own}))
     return key, record
 
 
@@ -130,7 +133,7 @@ def find(ledger: Ledger, key: str, target: str) -> KeyRecord | None:
 def list_keys(ledger: Ledger) -> tuple[KeyRecord, ...]:
     """All keys that were ever made, the oldest first."""
     with ledger.reading() as connection:
-        rows = connection.execute(select(keys).order_by(keys.c.created, keys.c.key_id)).all()
+        rows = connection.execute(select(keys).order_by(keys.c.sequence)).all()
     return tuple(_record(row) for row in rows)
 
 
@@ -142,7 +145,9 @@ def revoke(ledger: Ledger, key_id: str, *, by: str) -> KeyRecord:
     """
     chosen = keys.c.key_id == key_id
     with ledger.writing() as connection:
-        row = connection.execute(select(keys).where(chosen)).one_or_none()
+        # what is written otherwise may be no text for a database: an argument can hold any bytes
+        known = _ID.fullmatch(key_id) is not None
+        row = connection.execute(select(keys).where(chosen)).one_or_none() if known else None
         if row is None:
             raise UsageError(f"There is no key {key_id!r:.80}.", hint="ci-migrate serve key list")
         if row.revoked is None:

@@ -35,7 +35,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0005"
+LEDGER_REVISION = "0006"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
 
 FORMER_TABLES = ("ci_migrate_approvals", "ci_migrate_nonces")
@@ -265,6 +265,7 @@ tokens = Table(
     Column("claimed_by", String(255)),
     Column("claimed", Utc),
     Column("revoked", Utc),
+    Column("sequence", Integer),  # of the audit record that told of it first
 )
 
 reservations = Table(
@@ -318,13 +319,14 @@ keys = Table(
     Column("created_by", Text, nullable=False),
     Column("expires", Utc),
     Column("revoked", Utc),
+    Column("sequence", Integer),  # of the audit record that says that it was made
 )
 
 jobs = Table(
     "ci_migrate_jobs",
     metadata,
     Column("job_id", String(64), primary_key=True),
-    Column("target", String(255), nullable=False, index=True),
+    Column("target", String(255), nullable=False),
     Column("action", String(32), nullable=False),
     Column("actor", Text, nullable=False),
     Column("started", Utc, nullable=False),
@@ -333,6 +335,8 @@ jobs = Table(
     Column("exit_code", Integer),
     Column("answer", Text, nullable=False),  # JSON; never a token
     Column("stages", Text, nullable=False),  # JSON
+    Column("sequence", Integer),  # of the audit record that says that it started
+    Index("ix_ci_migrate_jobs_order", "target", "sequence"),
 )
 
 

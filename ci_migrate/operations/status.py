@@ -54,7 +54,9 @@ class Status(Frozen, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> ExitCode:
-        """7 for a run that was left unfinished, 1 for version rows with which nothing can be migrated."""
+        """5 while a run is at work, 7 for one that was left unfinished, 1 where version rows forbid to migrate."""
+        if self.running:
+            return ExitCode.LOCKED
         if self.unfinished is not None:
             return ExitCode.FAILED_DIRTY
         return ExitCode.REFUSED if self.trouble else ExitCode.OK

@@ -44,6 +44,7 @@ TITLES = {
     500: "Failed",
     503: "Could not tell",
 }
+NOT_FOUND = 404
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -82,13 +83,26 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": TITLES[status], "content": content} for status in statuses}
 
 
+def _no_call(path: str) -> str:
+    """Where that is done instead. Anybody may read it: it says nothing of what is there."""
+    name = path.strip("/").rpartition("/")[2]
+    if name in ("protect", "unprotect"):
+        return (
+            "Protection is not changed over HTTP: whoever steals a key could name themselves as the approver. "
+            f"It is done where the database's password is: `ci-migrate {name} --target TARGET`."
+        )
+    return "There is no such call. /openapi.json names all calls; `ci-migrate --help` what is done elsewhere."
+
+
 def handle_problems(app: FastAPI) -> None:
     """Answer each error with a problem."""
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> Response:
+    async def _http(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, str(error.detail), headers=headers)
+        no_route = error.status_code == NOT_FOUND and not isinstance(error, ProblemError)
+        words = _no_call(request.url.path) if no_route else str(error.detail)
+        return problem(error.status_code, words, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:

@@ -8,6 +8,7 @@ import pytest
 from approval_support import a_payload, a_token, a_trust
 from ledger_support import a_plan, finish, ledger, plan, start_process, tamper, url
 
+from ci_migrate.approval import tokens
 from ci_migrate.approval.payload import ApprovalPayload, new_nonce
 from ci_migrate.approval.tokens import (
     MAX_VALIDITY_MINUTES,
@@ -431,6 +432,36 @@ def test_tokens_are_listed_with_what_became_of_them(ledger, plan, tamper):
     assert records[1].revoked is not None
 
 
+def test_F106_tokens_are_listed_as_they_came_whatever_the_clock_said(ledger, plan, monkeypatch):
+    """Also those that approvers signed, on machines with clocks of their own."""
+    now = ledger.clock()
+    for reason, jump in (("first", 9), ("second", -3), ("third", 0)):
+        monkeypatch.setattr(tokens, "clock", lambda _connection, jump=jump: now + timedelta(hours=jump))
+        make(ledger, plan, reason=reason)
+    monkeypatch.undo()
+    reserved, token = signed_token(ledger)
+    reserve_signed(ledger, token, a_trust(), (), "run-1")
+    revoked, token = signed_token(ledger, issued=now - timedelta(hours=1))
+    revoke(ledger, token, by="ana")
+    _, last = make(ledger, plan, reason="last")
+    newest, *others = list_tokens(ledger)
+    assert newest.approval == last
+    assert [r.approval.approval_id for r in others[:2]] == [revoked.nonce, reserved.nonce]
+    assert [r.approval.reason for r in others[2:]] == ["third", "second", "first"]
+
+
+def test_of_runs_that_reserve_a_signed_token_at_once_all_get_it(ledger):
+    """`claim` decides which one goes on; none must end as if the ledger were broken."""
+    payload, token = signed_token(ledger)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = [f"run-{number}" for number in range(4)]
+        verified = list(pool.map(lambda run: reserve_signed(ledger, token, a_trust(), (), run), runs))
+    assert [found.payload.nonce for found in verified] == [payload.nonce] * 4
+    told = [r.run_id for r in ledger.audit_records() if r.kind == "token reserved"]
+    assert sorted(told) == runs
+    assert len(list_tokens(ledger)) == 1
+
+
 @pytest.mark.parametrize("by_token", [True, False])
 def test_a_revoked_token_is_refused(ledger, plan, by_token):
     token, approval = make(ledger, plan)
@@ -557,10 +588,10 @@ def test_both_kinds_are_listed_and_revoked_together(ledger, plan):
     reserve_signed(ledger, token, a_trust(), (), "run-1")
     found = list_tokens(ledger)
     assert [(r.approval.kind, r.approval.approval_id) for r in found] == [
-        (TokenKind.CONFIRMATION, approval.approval_id),
         (TokenKind.SIGNED, payload.nonce),
-    ], "newest first"
-    assert found[1].approval.approved_by == ("alice@example.com",)
+        (TokenKind.CONFIRMATION, approval.approval_id),
+    ], "as the ledger got to know them, the newest first"
+    assert found[0].approval.approved_by == ("alice@example.com",)
     assert found[1].from_heads == found[0].from_heads
     before = ledger.clock() + timedelta(seconds=1)
     assert set(revoke(ledger, all_before=before)) == {approval.approval_id, payload.nonce}

@@ -1,11 +1,13 @@
-"""Keys of those who call over HTTP, and the jobs that they start, on each engine."""
+"""Keys of those who call over HTTP, on each engine."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from ledger_support import ledger, tamper, url
 
 from ci_migrate.errors import UsageError
-from ci_migrate.ledger import jobs, keys
-from ci_migrate.ledger.jobs import JobStatus
+from ci_migrate.ledger import keys
 from ci_migrate.ledger.keys import Role
 
 __all__ = ["ledger", "tamper", "url"]
@@ -50,21 +52,56 @@ def test_names_and_days_that_make_no_sense(name, days, tmp_path):
         keys.create(None, name=name, role=Role.VIEWER, target="dev", by="root", days=days)
 
 
-def test_a_job_ends_once(ledger):
-    job = jobs.begin(ledger, target="dev", action="run", actor="ana", address="127.0.0.1")
-    assert jobs.get(ledger, job.job_id, "dev") == job
-    assert jobs.get(ledger, job.job_id, "other") is None
-    assert jobs.running(ledger, "dev") == (job,)
-    stage = {"stage": "check", "outcome": "passed", "seconds": 0.1, "message": "x" * 5000}
-    jobs.progress(ledger, job.job_id, [stage])
-    (found,) = jobs.get(ledger, job.job_id, "dev").stages
-    assert found == {**stage, "message": "x" * 1000}
-    answer = {"message": "done \ud800", "findings": ["x" * 1000] * 100, "statement": "y" * 70_000}
-    assert jobs.end(ledger, job.job_id, JobStatus.FAILED, 6, answer)
-    assert not jobs.end(ledger, job.job_id, JobStatus.FINISHED, 0, {"message": "later"})
-    ended = jobs.get(ledger, job.job_id, "dev")
-    assert (ended.status, ended.exit_code) == (JobStatus.FAILED, 6)
-    assert ended.answer == {"message": "done \\ud800", "statement": "y" * 4000}  # too long for MySQL's TEXT
-    assert jobs.running(ledger, "dev") == ()
-    assert [j.job_id for j in jobs.latest(ledger, "dev")] == [job.job_id]
-    assert ledger.verify_audit() == []
+def make(ledger, name="ana", days=90):
+    return keys.create(ledger, name=name, role=Role.VIEWER, target="dev", by="root", days=days)
+
+
+def test_F106_keys_are_listed_as_they_were_made_whatever_the_clock_said(ledger, monkeypatch):
+    now = ledger.clock()
+    for name, jump in (("first", 5), ("second", -2), ("third", 0)):
+        monkeypatch.setattr(keys, "clock", lambda _connection, jump=jump: now + timedelta(days=jump))
+        make(ledger, name)
+    assert [key.name for key in keys.list_keys(ledger)] == ["first", "second", "third"]
+
+
+def test_of_two_who_make_a_key_of_one_name_at_once_one_is_told(ledger):
+    def one_of_them(_):
+        try:
+            return make(ledger)[1].key_id
+        except UsageError as error:
+            return error.what
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(one_of_them, range(4)))
+    (record,) = keys.list_keys(ledger)
+    assert sorted(made) == sorted(
+        [record.key_id, *[f"There is a key named ana already ({record.key_id})."] * 3]
+    )
+    assert [r.kind for r in ledger.audit_records()] == ["key created"], "and nothing is told of the others"
+
+
+def test_a_name_is_free_again_when_its_key_has_expired_or_was_revoked(ledger, tamper):
+    _, first = make(ledger)
+    tamper("UPDATE ci_migrate_keys SET expires = created")
+    _, second = make(ledger)
+    revoked = keys.revoke(ledger, second.key_id, by="ben")
+    assert keys.revoke(ledger, second.key_id, by="eve") == revoked, (
+        "once is enough, and the first time counts"
+    )
+    third, _ = make(ledger)
+    assert keys.find(ledger, third, "dev") is not None
+    assert [k.revoked is not None for k in keys.list_keys(ledger)] == [False, True, False]
+    assert first.key_id == keys.list_keys(ledger)[0].key_id
+    told = [r.facts["by"] for r in ledger.audit_records() if r.kind == "key revoked"]
+    assert told == ["ben"]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("key_id", ["", "nowhere", "x" * 500, "\ud800", "' OR 1=1 --"])
+def test_a_key_that_is_not_there_can_not_be_revoked(ledger, key_id):
+    make(ledger)
+    with pytest.raises(UsageError, match="There is no key") as caught:
+        keys.revoke(ledger, key_id, by="root")
+    assert len(caught.value.what) < 120
+    assert caught.value.hint == "ci-migrate serve key list"
+    assert keys.list_keys(ledger)[0].revoked is None

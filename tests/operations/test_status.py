@@ -5,6 +5,8 @@ import json
 import pytest
 from alembic_project import AlembicProject, new_project
 
+from ci_migrate.databases.file_lock import file_lock
+
 
 @pytest.fixture
 def status(alembic_project):
@@ -68,6 +70,26 @@ def test_from_the_first_look_to_an_unfinished_run(alembic_project, status):
     assert rows["UNFINISHED"].startswith(f"{report.run_id}: finished: ")
     assert rows["next"] == "# record that the migration is complete"
     assert rows[""] == "ci-migrate repair --target dev"
+
+
+def test_a_run_at_work_is_told_apart_from_one_that_was_left_unfinished(alembic_project, status):
+    """By a script too: its exit code is that of the run that it would collide with."""
+    report = alembic_project.gate("run")
+    alembic_project.leave_unfinished(report.run_id)
+    lock = alembic_project.database.with_name("app.db.ci-migrate.lock")
+    with file_lock(lock, "run_other", 0):
+        code, rows, text = status()
+        assert code == 5, text
+        assert rows["RUNNING"].startswith(f"{report.run_id}: ")
+        assert "run_other" in rows["RUNNING"]
+        assert "UNFINISHED" not in rows
+        assert rows["next"] == "# wait for its end, then look again"
+        assert rows[""] == "ci-migrate status --target dev"
+        assert json.loads(status("--json")[2])["diagnosis"] is None, "its tables are not looked at"
+        refused = alembic_project.call("run", "--target", "dev")
+        assert refused.code == 5, "as whoever starts one is told"
+    code, rows, _ = status()
+    assert (code, "RUNNING" in rows, "UNFINISHED" in rows) == (7, False, True)
 
 
 def test_several_heads_and_tables_without_a_version_row(alembic_project, status):

@@ -188,5 +188,6 @@ def test_F101_a_run_that_is_still_at_work_is_not_called_unfinished(make_shop) ->
     text, _ = process.communicate(timeout=60)
     assert "RUNNING" in found.text, found.text
     assert "UNFINISHED" not in found.text
+    assert found.code == 5, "no trouble that a person must look at"
     assert commands_of(found.text) == ["ci-migrate status --target dev"], "once that one has ended"
     assert process.returncode == 0, text

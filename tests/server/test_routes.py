@@ -6,6 +6,7 @@ import pytest
 from alembic_project import new_project
 from http_service import PREFIX, ROLES, served_here
 
+from ci_migrate.databases.file_lock import file_lock
 from ci_migrate.errors import ExitCode
 from ci_migrate.server.problems import STATUS, TITLES
 from ci_migrate.server.work import Answer
@@ -148,6 +149,21 @@ def test_nothing_to_repair_and_a_run_that_was_killed(service):
     assert service.good("GET", "/status")["exitCode"] == 0
 
 
+def test_F30_a_run_at_work_is_no_trouble(service):
+    done = service.good("POST", "/migrate")
+    service.project.leave_unfinished(done["runId"])
+    lock = service.project.database.with_name("app.db.ci-migrate.lock")
+    with file_lock(lock, "run_other", 0):
+        status = service.good("GET", "/status", role="viewer")
+        assert status["exitCode"] == 5
+        assert "run_other" in status["running"]
+        assert status["running"] in status["message"]
+        assert status["next"] == f"GET {PREFIX}/status", "and nobody is sent to mend it"
+        assert "repair" not in status["message"]
+        assert service.refused(423, "POST", "/migrate")["exitCode"] == 5
+    assert service.good("GET", "/status", role="viewer")["exitCode"] == 7
+
+
 def test_tokens_of_a_target_that_asks_for_them(service):
     nothing = service.good("POST", "/migrate")
     assert nothing["migrationsRun"] == 2
@@ -247,3 +263,22 @@ def test_each_exit_code_has_its_status_and_title(service):
         assert told.json() == {
             "title": TITLES[STATUS[code]], "status": STATUS[code], "message": "said", "exitCode": code, "more": [1],
         }  # fmt: skip
+
+
+def test_F30_what_is_no_call_says_where_it_is_done(service):
+    """To everybody, with a key or without."""
+    words = {
+        "/protect": "`ci-migrate protect --target TARGET`",
+        "/unprotect/": "`ci-migrate unprotect --target TARGET`",
+        "/token/revoke": "/openapi.json names all calls",
+        "/backup": "`ci-migrate --help`",
+        "": "`ci-migrate --help`",
+    }
+    before = service.project.everything()
+    for path, told in words.items():
+        for method, role in (("GET", None), ("POST", "admin"), ("DELETE", "viewer")):
+            assert told in service.refused(404, method, path, role=role)["message"], path
+    assert service.project.everything() == before, "and nothing is written"
+    assert service.refused(405, "DELETE", "/migrate")["message"] == "Method Not Allowed"
+    known = service.refused(404, "GET", "/backup/backup_x")["message"]
+    assert known == "Target dev has no backup backup_x.", "what is ours keeps its own words"
