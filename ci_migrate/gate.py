@@ -17,7 +17,7 @@ from ci_migrate.approval.command_lines import go_on_command
 from ci_migrate.approval.payload import BEFORE_WRITING
 from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
-from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError
+from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Diagnosis,
@@ -196,7 +196,16 @@ def resume_run(run: LedgerRunT, record: RunRecord) -> tuple[LedgerRunT, Report]:
 def repair(
     settings: Settings, request: GateRequest, interrupt: Interrupt | None = None, *, only_show: bool = False
 ) -> Report:
-    """Mend what an unfinished run left; with `only_show` say what would be done."""
+    """Mend what an unfinished run left; with `only_show` say what would be done.
+
+    Raises:
+        UsageError: it is to go forward and to accept what somebody else changed: both say how it ends.
+    """
+    if request.forward and request.accept_foreign:
+        raise UsageError(
+            "A repair does one thing: --forward or --accept-foreign.",
+            hint=f"ci-migrate repair --dry-run --target {settings.target}",
+        )
     manager = create_manager(settings)
     with open_session(settings, request, interrupt, ledger=not only_show, manager=manager) as opened:
         run = load_extensions(opened, manager)
@@ -243,7 +252,8 @@ def _repair(opened_run: WritingRun, record: RunRecord, request: GateRequest, *, 
             state=(result.state or TargetState.UNKNOWN).value,
             needs_repair=False,
         )
-    run.ledger.audit("repaired", record.run_id, outcome=result.outcome.value, words=result.message)
+    told = {"outcome": result.outcome.value, "words": result.message, "reason": request.reason}
+    run.ledger.audit("repaired", record.run_id, **told)
     number = run.interrupt.number
     shown = msgspec.structs.replace(shown, interrupted=128 + number if number else None)
     return shown.plus(result)

@@ -114,6 +114,12 @@ class JobContext:
         """The approval token that came with the call."""
         return Secret(self.work.token) if self.work.token else None
 
+    @property
+    def reason(self) -> str:
+        """Why, and who the caller says confirmed it, for the audit trail."""
+        by = f" (confirmed by {self.work.confirmed_by})" if self.work.confirmed_by else ""
+        return f"{self.work.reason}{by}"
+
 
 def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: Interrupt) -> Answer:
     """Do a piece of work; whatever happens, there is an answer, and the ledger knows how the job ended."""
@@ -200,7 +206,6 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
     needed = settings.needs_approval("rollback" if back else "migrate")
     if work.token is not None and not needed:  # then no stage looks at it; whoever sends one means it
         token_fits(settings, bench.token, bench.interrupt, wanted)
-    by = f" (confirmed by {work.confirmed_by})" if work.confirmed_by else ""
     with private_folder() as folder:
         file = Path(folder) / "approval-request.json"
         request = GateRequest(
@@ -208,7 +213,7 @@ def _pipeline(bench: JobContext, verb: Verb, direction: Direction = Direction.UP
             direction=direction,
             destination=work.destination,
             token=bench.token,
-            reason=f"{work.reason}{by}",
+            reason=bench.reason,
             request_file=file,
             done=bench.done,
             purge=work.purge,
@@ -283,7 +288,7 @@ def _repair(bench: JobContext) -> Answer:
         token=bench.token,
         forward=work.forward,
         accept_foreign=work.accept_foreign,
-        reason=work.reason,
+        reason=bench.reason,
         done=bench.done,
     )
     report = gate.repair(bench.settings, request, bench.interrupt, only_show=work.dry_run)

@@ -28,3 +28,15 @@ def test_a_run_that_was_killed(migrated, ledger_of):
     assert ledger.run(record.run_id).state == "migrated"
     assert migrated.dump() == before
     assert migrated.call("run").code == 0
+
+
+def test_F104_what_can_not_be_both_is_told_before_anything_is_looked_at(migrated, ledger_of):
+    ledger = ledger_of(migrated)
+    (record,) = runs_of(ledger)
+    migrated.leave_unfinished(record.run_id)
+    before = ledger.audit_records()
+    for more in ((), ("--dry-run",)):
+        done = migrated.call("repair", "--forward", "--accept-foreign", *more)
+        assert done.code == 2, done.text
+        assert "--forward or --accept-foreign" in done.text
+    assert ledger.audit_records() == before

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from alembic_project import AlembicProject, new_project
-from http_service import Served, make_key, served
+from http_service import PREFIX, Served, make_key, served, served_here
 from signing_support import Approver
 
 SETTINGS = 'backup-dir = "./backups"\n[targets.shop]\nurl = "sqlite:///app.db"\nscratch = "server"\n'
@@ -181,3 +181,101 @@ def test_F26_who_is_told_that_nothing_is_rehearsed_has_not_asked(tmp_path) -> No
         body = {"confirmationToken": signed.out.strip(), "confirmedBy": "ana", "reason": "ticket 4711"}
         done = service.call("POST", "/migrate-with-confirmation", target="shop", role="olga", json=body)
         assert done.status_code == 200, done.text
+
+
+# --------------------------------------------------------------------------- what somebody else changed meanwhile
+
+SOMEBODY = """\
+import sqlite3
+from ci_migrate import hookimpl
+
+@hookimpl
+def ci_migrate_after_stage(result):
+    if result.stage == "migrate":
+        with sqlite3.connect({file!r}) as connection:
+            connection.execute("create table events_2026_12 (at integer)")
+        connection.close()
+"""
+ACCEPT = {"acceptForeign": "true"}
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A service on a target whose migration is complete, and to which somebody else added a table meanwhile."""
+
+    def make(more: str = "") -> Served:
+        project = new_project(tmp_path / "shop")
+        settings = 'plugins = ["somebody.py"]\n' + SETTINGS
+        project.settings(settings)
+        project.sql("select 1")
+        project.write("somebody.py", SOMEBODY.format(file=str(project.database)))
+        assert project.call("run").code == 7
+        project.write("somebody.py", "")
+        project.settings(settings + more)
+        return project
+
+    return make
+
+
+def test_F104_what_somebody_else_changed_is_accepted_over_http(changed) -> None:
+    project = changed()
+    with served_here(
+        project, {("shop", name): role for name, role in {**ROLES, "vic": "viewer"}.items()}
+    ) as shop:
+        accept = f"POST {PREFIX}/repair?acceptForeign=true"
+        status = shop.good("GET", "/status", target="shop", role="vic")
+        assert status["exitCode"] == 7
+        assert "events_2026_12" in status["message"]
+        assert accept in status["message"]
+        for params in ({}, {"forward": "true"}):
+            plain = shop.refused(500, "POST", "/repair", target="shop", role="olga", params=params)
+            assert (plain["exitCode"], accept in plain["message"]) == (7, True), plain
+        both = shop.refused(
+            400, "POST", "/repair", target="shop", role="olga", params={**ACCEPT, "forward": "true"}
+        )
+        assert both["exitCode"] == 2
+        small = shop.refused(403, "POST", "/repair", target="shop", role="vic", params=ACCEPT)
+        assert "this needs operator" in small["message"]
+        shown = shop.call(
+            "POST", "/repair", target="shop", role="olga", params={**ACCEPT, "dryRun": "true"}
+        ).json()
+        assert "events_2026_12" in shown["message"]
+        assert shop.good("GET", "/status", target="shop", role="vic")["exitCode"] == 7, "only shown"
+        done = shop.good("POST", "/repair", target="shop", role="olga", params=ACCEPT)
+        assert "accepted as somebody else's" in done["message"].lower()
+        assert (done["state"], done["dryRun"]) == ("migrated", False)
+        assert shop.good("GET", "/status", target="shop", role="vic")["exitCode"] == 0
+        again = shop.good("POST", "/repair", target="shop", role="olga", params=ACCEPT)
+        assert "nothing to repair" in again["message"]
+        accepted = [r for r in project.ledger().audit_records() if r.kind == "foreign changes accepted"]
+        assert len(accepted) == 1
+        assert "events_2026_12" in str(accepted[0].facts)
+
+
+def test_F104_on_production_it_takes_an_approval_of_this_very_list(changed) -> None:
+    project = changed('tags = ["production"]\n')
+    with served_here(project, {("shop", name): role for name, role in ROLES.items()}) as shop:
+        desk = Desk(shop, None)
+        told = desk.refused(403, "olga", "POST", "/repair", params=ACCEPT)
+        run = next(iter(project.ledger().history(project.ledger().database_id(None)))).run_id
+        assert f"POST {PREFIX}/generate-token?repair={run}&acceptForeign=true" in told
+        what = {"repair": run, **ACCEPT}
+        for wrong, status in (
+            ({**what, "forward": "true"}, 400),
+            (ACCEPT, 400),
+            ({**what, "repair": "run_x"}, 400),
+        ):
+            assert desk.refused(status, "olga", "POST", "/request-approval", params=wrong)
+        other = desk.token({"repair": run})  # of a repair that leads elsewhere
+        assert "accept" in desk.refused(403, "olga", "POST", "/repair", params=ACCEPT, json=other)
+        body = desk.token(what, closely=True)
+        project.sql("create table came_later (a integer)")
+        grown = desk.refused(403, "olga", "POST", "/repair", params=ACCEPT, json=body)
+        assert "came_later" in grown, "what was not approved is named"
+        project.sql("drop table came_later")
+        done = desk.good("olga", "POST", "/repair", params=ACCEPT, json=body)
+        assert done["state"] == "migrated"
+        assert desk.refused(400, "olga", "POST", "/request-approval", params=what)
+        assert desk.good("olga", "GET", "/status")["exitCode"] == 0
+    told = [r.facts["reason"] for r in project.ledger().audit_records() if r.kind == "repaired"]
+    assert told[-1] == "ticket 4711 (confirmed by ana)"
