@@ -35,7 +35,6 @@ TOKEN_LIMIT = 32 * 1024
 """Characters: more than any token has, signed ones included."""
 
 MAX_VALIDITY_MINUTES = 7 * 24 * 60
-
 LONGEST = timedelta(minutes=MAX_VALIDITY_MINUTES + 2)
 """The longest life of a signed token; two minutes are for clocks that differ."""
 
@@ -287,8 +286,8 @@ def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> 
     # first: it lets one writer in at a time, and two runs that come with one token would both add its row
     sequence = audit.append(connection, "token reserved", run_id, facts)
     if _row(connection, payload.nonce) is None:
-        approved_by, emergency = verified.approved_by, verified.emergency
-        _add_signed(connection, payload, approved_by, emergency=emergency, sequence=sequence)
+        own = {"emergency": verified.emergency, "sequence": sequence}
+        _add_signed(connection, payload, verified.approved_by, **own)
     values = {"approval_id": payload.nonce, "run_id": run_id, "at": clock(connection)}
     connection.execute(insert(reservations).values(values))
     if verified.emergency:
@@ -296,21 +295,11 @@ def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> 
 
 
 def _add_signed(
-    connection: Connection,
-    payload: ApprovalPayload,
-    approved_by: tuple[str, ...],
-    *,
-    emergency: bool,
-    sequence: int | None,
+    connection: Connection, payload: ApprovalPayload, approved_by: tuple[str, ...] = (), **own: object
 ) -> None:
     approval = signed_approval(payload, approved_by)
     row = _row_of(approval, payload.direction, payload.from_heads, payload.destination)
-    signed = {
-        "target_uuid": payload.target_uuid,
-        "payload": payload.encode().decode(),
-        "emergency": emergency,
-        "sequence": sequence,
-    }
+    signed = {"target_uuid": payload.target_uuid, "payload": payload.encode().decode(), **own}
     connection.execute(insert(tokens).values(**row, **signed))
 
 
@@ -410,7 +399,7 @@ def _chosen(connection: Connection, name: str) -> Any:
         payload = decode_payload(Envelope.decode(name).payload)
         if _row(connection, payload.nonce) is None:
             # not verified: whoever may revoke need not prove that somebody signed it
-            _add_signed(connection, payload, (), emergency=False, sequence=None)
+            _add_signed(connection, payload, emergency=False)
         name = payload.nonce
     chosen = or_(tokens.c.approval_id == name, tokens.c.token_sha256 == _digest(name.lower()))
     row = connection.execute(select(tokens).where(chosen)).one_or_none()

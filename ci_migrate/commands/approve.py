@@ -6,19 +6,18 @@ from typing import Any
 import click
 
 from ci_migrate.approval import signing
+from ci_migrate.approval.description import describe_request
 from ci_migrate.approval.envelope import Envelope
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.approval.request import FILE_NAME, ApprovalRequest, payload_of, read_request
-from ci_migrate.approval.verification import describe_token, plain
+from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
+from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import token_of
 from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
-from ci_migrate.model import Plan, Purpose, Removal, Restoration, RunRepair, Severity, now, show_heads
-from ci_migrate.reports.story import NO_TABLE
+from ci_migrate.model import RunRepair, now
 
 _DEFAULT_BACK = ("undo", "downgrade")
-_SHOWN = 20
 
 
 @click.command("approve")
@@ -85,7 +84,7 @@ def _envelope(
     if reason is None:
         raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
     found = read_request(environment.directory / request)
-    say(_words(found), err=True)
+    say("\n".join(describe_request(found)), err=True)
     stages = found.stages
     goes_back = isinstance(found.plan, RunRepair) and not (found.plan.forward or found.plan.accepts)
     if "migrate" in stages or goes_back:
@@ -95,70 +94,3 @@ def _envelope(
         found, reason=reason, stages=stages, minutes=minutes or found.validity_minutes, moment=now()
     )
     return Envelope(payload=payload.encode())
-
-
-def _words(request: ApprovalRequest) -> str:
-    """What is about to be approved, for the one who signs it."""
-    plan, evidence = request.plan, request.evidence
-    lines = [
-        f"{plan.purpose} of {plan.identity.place} (target {request.target}), asked for by {request.requester}:",
-    ]
-    if isinstance(plan, Plan):
-        lines += _revisions(plan)
-    if not isinstance(plan, Plan) or plan.purpose == Purpose.RESTORE:
-        lines.append(f"  {plan.destination}")
-        if isinstance(plan, Restoration):
-            lines.append(f"  sha256 of its manifest: {plan.manifest_sha256}")
-        if isinstance(plan, Removal):
-            known = zip(plan.names, plan.manifests, strict=False)
-            lines += [
-                f"  sha256 of the manifest of {name}: {digest or 'never finished'}" for name, digest in known
-            ]
-        if isinstance(plan, RunRepair) and not plan.accepts:
-            lines += [f"  {words}" for words in plan.does] or ["  no repair fits that writes"]
-    elif evidence is None:
-        lines.append("  There was no dry run.")
-    else:
-        proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"
-        lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
-        changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
-        lines += changed[:_SHOWN]
-        if changed:
-            lines.append(f"  {request.rows_tolerance}")
-    lines += _inputs(request)
-    findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
-    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
-    if len(findings) > _SHOWN:
-        lines.append(f"  and {len(findings) - _SHOWN} more findings")
-    return "\n".join(map(plain, lines))
-
-
-def _inputs(request: ApprovalRequest) -> list[str]:
-    """What is executed and read, and what of it is new to whoever approved last."""
-    inputs = request.inputs
-    if not inputs:
-        return []
-    bound = request.evidence.exact if request.evidence is not None else 0
-    lines = [f"  inputs: {len(inputs.files)} files, {len(inputs.distributions)} distributions"]
-    if request.evidence is not None:
-        lines[0] += f"; {bound} of the statements word for word, the others by their form"
-    if request.inputs_since:
-        lines.append(f"  since the last approved run ({request.inputs_since}):")
-        lines += [f"    {words}" for words in request.inputs_changed[:_SHOWN]] or ["    nothing changed"]
-        more = len(request.inputs_changed) - _SHOWN
-        lines += [f"    and {more} more"] if more > 0 else []
-    return lines
-
-
-def _revisions(plan: Plan) -> list[str]:
-    before, after = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
-    lines = [
-        f"  {before} -> {after}",
-        *(f"  {r.id}  {r.message}  {r.file}" for r in plan.revisions[:_SHOWN]),
-    ]
-    more = len(plan.revisions) - _SHOWN
-    return [*lines, f"  and {more} more"] if more > 0 else lines
-
-
-def _rows(count: int | None) -> str:
-    return NO_TABLE if count is None else f"{count:,}"

@@ -22,6 +22,9 @@ REQUESTED = "approval requested"
 NOTES = "notes pinned"
 """The kind of a record that says where the use of tokens is noted, besides the ledger."""
 
+_LOOKED_AT = 500
+"""Requests and answers among which what is still open is looked for: who asked longer ago asks again."""
+
 START = "0" * 64
 """What stands for the record before the first."""
 
@@ -76,6 +79,24 @@ def requesters(connection: Connection, plan_digest: str) -> frozenset[str]:
     named = audit.c.facts.contains(f'"planDigest":"{plan_digest}"', autoescape=True)
     rows = connection.execute(select(audit.c.facts).where(audit.c.kind == REQUESTED, named)).scalars()
     return frozenset(str(msgspec.json.decode(facts).get("by", "")) for facts in rows)
+
+
+def open_requests(connection: Connection, limit: int) -> tuple[dict[str, Any], ...]:
+    """The facts of the last requests that name a command, each plan once; without those that were answered since."""
+    kinds = (REQUESTED, "approval denied", "token generated", "token reserved")
+    last = select(audit.c.kind, audit.c.facts).where(audit.c.kind.in_(kinds))
+    answered: set[str] = set()
+    found: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(last.order_by(audit.c.sequence.desc()).limit(_LOOKED_AT)):
+        facts = msgspec.json.decode(row.facts)
+        digest = str(
+            facts.get("planDigest") or facts.get("denied") or facts.get("approval", {}).get("planDigest")
+        )
+        if row.kind != REQUESTED:
+            answered.add(digest)
+        elif facts.get("command") and digest not in answered and len(found) < limit:
+            found.setdefault(digest, facts)
+    return tuple(found.values())
 
 
 def notes_place(connection: Connection) -> str | None:

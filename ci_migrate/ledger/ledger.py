@@ -386,9 +386,17 @@ class Ledger:
         with self.reading() as connection:
             return audit.notes_place(connection)
 
-    def note_request(self, run_id: str | None, *, plan_digest: str, direction: str, by: str) -> None:
-        """Write down who asks for an approval of a plan."""
-        self.audit(audit.REQUESTED, run_id, planDigest=plan_digest, direction=direction, by=by)
+    def note_request(
+        self, run_id: str | None, *, plan_digest: str, direction: str, by: str, command: str = ""
+    ) -> None:
+        """Write down who asks for an approval of a plan, and the command by which that is given."""
+        facts = {"planDigest": plan_digest, "direction": direction, "by": by, "command": command}
+        self.audit(audit.REQUESTED, run_id, **facts)
+
+    def open_requests(self, limit: int = 20) -> tuple[dict[str, Any], ...]:
+        """What was asked for apart from runs and neither approved nor denied since, the newest first."""
+        with self.reading() as connection:
+            return audit.open_requests(connection, limit)
 
     def requesters(self, plan_digest: str) -> frozenset[str]:
         """Who asked for an approval of a plan."""

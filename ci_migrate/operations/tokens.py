@@ -4,8 +4,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from ci_migrate.approval.command_lines import go_on_command
+import msgspec
+
+from ci_migrate.approval.command_lines import generate_command, go_on_command
 from ci_migrate.approval.request import ApprovalRequest, approval_request
 from ci_migrate.approval.requester import commit_of
 from ci_migrate.approval.tokens import generate
@@ -96,6 +99,7 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
 
     Raises:
         UsageError: there is no such backup, or no such run that is to be repaired.
+        RefusedError: what restores kept is meant, and none kept anything.
         SettingsError: a plugin of the repository, which may bring repairs, can't be imported.
     """
     if wanted.change:
@@ -105,7 +109,12 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
     if wanted.backups:
         return removal_of(run, [run.catalog.get(name) for name in wanted.backups])
     if wanted.drop_old:
-        return replaced_of(run)
+        kept = replaced_of(run)
+        if not kept.names:
+            raise RefusedError(
+                f"No restore of {kept.identity.place} kept anything: there is nothing to approve."
+            )
+        return kept
     if wanted.repair is not None:
         return _repair(run, wanted, wanted.repair)
     return current_plan(run) if wanted.stamp else sound_plan(run)
@@ -172,7 +181,7 @@ def confirm(
     return token, approval, plan
 
 
-def ask_for_approval(
+def look_at_request(
     run: LedgerRun,
     plan: Approvable,
     *,
@@ -180,34 +189,44 @@ def ask_for_approval(
     evidence: Evidence | None = None,
     findings: Sequence[Finding] = (),
 ) -> ApprovalRequest:
-    """The request for an approval; the ledger notes who asks, unless somebody asked for the same before.
+    """The request for an approval; `requester` is "" where nobody has asked for it.
 
     Args:
-        run: whose actor asks: an approver who looks at a request that is there does not become who asks for it.
+        run: with the ledger that knows who asked.
         plan: what is to be approved.
         stage: the tagged stage before the migration that it is for; None for the plan itself.
         evidence: of the dry run of a plan, as `last_evidence` gives it.
         findings: of the same run.
     """
     settings = run.settings
-    asked = sorted(run.ledger.requesters(plan.digest) - {""})
-    request = approval_request(
+    return approval_request(
         plan,
         evidence,
         findings,
         settings.target,
         shlex.join(go_on_command(plan)),
         target_uuid=run.ledger.uuid,
-        requester=asked[0] if asked else actor(settings),
+        requester=min(run.ledger.requesters(plan.digest) - {""}, default=""),
         commit=commit_of(settings.environ),
         validity_minutes=settings.token_validity_minutes,
         stage=stage,
         last=last_approved(run),
     )
-    if not asked:
-        by = request.requester
-        run.ledger.note_request(None, plan_digest=plan.digest, direction=str(plan.purpose), by=by)
-    return request
+
+
+def ask_for_approval(run: LedgerRun, plan: Approvable, **more: Any) -> ApprovalRequest:
+    """As `look_at_request`; the ledger notes who asks, unless somebody asked for the same before.
+
+    An approver who looks at a request that is there does not become who asks for it.
+    """
+    request, by = look_at_request(run, plan, **more), actor(run.settings)
+    asked = run.ledger.requesters(plan.digest) - {""}
+    if not asked or by in asked:  # once more: it may have been denied since
+        command = shlex.join(generate_command(plan))
+        run.ledger.note_request(
+            None, plan_digest=plan.digest, direction=str(plan.purpose), by=by, command=command
+        )
+    return msgspec.structs.replace(request, requester=request.requester or by)
 
 
 def last_evidence(run: LedgerRun, plan: Plan) -> tuple[Evidence | None, tuple[Finding, ...]]:

@@ -28,9 +28,11 @@ from ci_migrate.reports import story
 from ci_migrate.reports.clean import one_line
 from ci_migrate.reports.html import HtmlReporter
 from ci_migrate.server.access import UNKNOWN, Caller, address_of, identify
-from ci_migrate.server.problems import ProblemError
+from ci_migrate.server.problems import STATUS, ProblemError
+from ci_migrate.server.routes import WhatFor
 from ci_migrate.server.service import Service
 from ci_migrate.server.sessions import LIFETIME, Session, Sessions
+from ci_migrate.server.wording import over_http
 from ci_migrate.server.work import Work
 from ci_migrate.verbs import verb_of
 
@@ -228,9 +230,15 @@ def overview(who: Seated) -> Response:
         who,
         runs=_runs(who),
         waits=_waiting(who),
+        asked=[{**facts, "call": call_of(facts["command"])} for facts in ledger.open_requests()],
         jobs=jobs.latest(ledger, target.name, 5),
         backups=list(reversed(target.backups().values()))[:RUNS],
     )
+
+
+def call_of(command: str) -> str:
+    """The query by which `/ui/request` shows what a command gives a token for; "" where there is none."""
+    return over_http(command).partition("?")[2]
 
 
 def _runs(who: Guest) -> list[RunRecord]:
@@ -302,7 +310,33 @@ async def backup_page(who: Seated, backup_id: str) -> Response:
     return show("backup.html", who, backup=backup, losses=losses)
 
 
+@router.get("/request")
+async def request_page(who: Seated, request: Request, wanted: WhatFor) -> Response:
+    """What somebody asks an approval for, whatever it is: in words, and as the document that approvers sign."""
+    if not who.may("approver"):
+        raise ProblemError(403, f"The key {who.caller.name} has the role {who.role}; this needs approver.")
+    caller = who.caller
+    work = Work(action="token show", target=caller.target.name, actor=caller.name, wanted=wanted)
+    answer = await run_in_threadpool(caller.service.ask, work)
+    if answer.exit_code != ExitCode.OK:
+        return show("message.html", who, STATUS[ExitCode(answer.exit_code)], message=answer.body["message"])
+    document = msgspec.json.format(msgspec.json.encode(answer.body["approvalRequest"])).decode()
+    return show("request.html", who, found=answer.body, document=document, query=request.url.query)
+
+
 # --------------------------------------------------------------------------- what is decided
+
+
+@router.post("/request")
+async def approve_request(sent: FromApprover, wanted: WhatFor) -> Response:
+    """Confirm what was looked at: a token, shown once, for whoever asked."""
+    expected, reason = sent.fields.get("plan", ""), sent.reason
+    work = sent.work("token generate", wanted=wanted, expected=expected, reason=reason)
+    answer = await run_in_threadpool(sent.guest.caller.service.ask, work)
+    if answer.exit_code != ExitCode.OK:
+        status = STATUS[ExitCode(answer.exit_code)]
+        return show("message.html", sent.guest, status, message=answer.body["message"])
+    return show("token.html", sent.guest, **answer.body)
 
 
 @router.post("/approve")

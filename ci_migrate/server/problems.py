@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.server.bodies import Body
 from ci_migrate.server.wording import over_http
+from ci_migrate.verbs import VERBS
 
 STATUS = {
     ExitCode.OK: 200,
@@ -86,7 +87,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _no_call(path: str) -> str:
     """Where that is done instead. Anybody may read it: it says nothing of what is there."""
     name = path.strip("/").rpartition("/")[2]
-    if name in ("protect", "unprotect"):
+    if name in {VERBS["protect"].name, VERBS["unprotect"].name}:
         return (
             "Protection is not changed over HTTP: whoever steals a key could name themselves as the approver. "
             f"It is done where the database's password is: `ci-migrate {name} --target TARGET`."

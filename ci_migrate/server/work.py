@@ -51,7 +51,7 @@ from ci_migrate.reports.story import heads, next_lines, state_sentence
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
-from ci_migrate.server.tokens import generate_token, request_approval, token_fits
+from ci_migrate.server.tokens import generate_token, request_approval, show_request, token_fits
 from ci_migrate.server.wording import over_http
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.secrets import hide_secrets, hide_secrets_in, register_secret, register_url
@@ -277,10 +277,6 @@ def _message(report: Report) -> str:
     return f"Database {done}. Target version: {heads(plan.to_heads)}, {ran}: {plan.pending}{saved}"
 
 
-def _rollback(bench: JobContext) -> Answer:
-    return _pipeline(bench, VERBS["rollback"], Direction.DOWNGRADE)
-
-
 def _repair(bench: JobContext) -> Answer:
     work = bench.work
     request = GateRequest(
@@ -454,8 +450,8 @@ def _note_reason(bench: JobContext, run: Run, what: str) -> None:
 # --------------------------------------------------------------------------- tokens
 
 
-def _request_approval(bench: JobContext) -> Answer:
-    return Answer(exit_code=0, body=request_approval(bench.settings, bench.interrupt, bench.work.wanted))
+def _request(bench: JobContext, body: Callable[[Settings, Interrupt, Wanted], dict[str, Any]]) -> Answer:
+    return Answer(exit_code=0, body=body(bench.settings, bench.interrupt, bench.work.wanted))
 
 
 def _generate_token(bench: JobContext) -> Answer:
@@ -482,7 +478,7 @@ def _validate_token(bench: JobContext) -> Answer:
 ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
     "migrate": lambda bench: _pipeline(bench, VERBS["migrate"]),
     "run": lambda bench: _pipeline(bench, VERBS["run"]),
-    "rollback": _rollback,
+    "rollback": lambda bench: _pipeline(bench, VERBS["rollback"], Direction.DOWNGRADE),
     "dry-run": lambda bench: _pipeline(bench, VERBS["dry-run"]),
     "plan": lambda bench: _pipeline(bench, VERBS["plan"]),
     "stamp": lambda bench: _pipeline(bench, VERBS["stamp"], Direction.STAMP),
@@ -497,7 +493,8 @@ ACTIONS: dict[str, Callable[[JobContext], Answer]] = {
     "backup delete": _backup_delete,
     "backup losses": _backup_losses,
     "backup drop-old": _drop_old,
-    "token request": _request_approval,
+    "token request": lambda bench: _request(bench, request_approval),
+    "token show": lambda bench: _request(bench, show_request),
     "token generate": _generate_token,
     "token validate": _validate_token,
 }

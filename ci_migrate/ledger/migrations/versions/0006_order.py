@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ branch_labels = None
 depends_on = None
 
 audit = sa.table("ci_migrate_audit", *map(sa.column, ("sequence", "kind", "facts")))
-FIRST_TOLD = {
+FIRST_TOLD: dict[str, Callable[[dict[str, Any]], tuple[str, list[str]]]] = {
     "key created": lambda facts: ("key_id", [facts["key"]["keyId"]]),
     "job started": lambda facts: ("job_id", [facts["jobId"]]),
     "token generated": lambda facts: ("approval_id", [facts["approval"]["approvalId"]]),

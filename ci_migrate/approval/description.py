@@ -1,0 +1,74 @@
+"""What an approver is asked for, in words: the same on a terminal, before a signature, and on the page."""
+
+from ci_migrate.approval.request import ApprovalRequest
+from ci_migrate.approval.verification import plain
+from ci_migrate.model import Plan, Purpose, Removal, Restoration, RunRepair, Severity, show_heads
+from ci_migrate.reports.story import NO_TABLE
+
+_SHOWN = 20
+
+
+def describe_request(request: ApprovalRequest) -> list[str]:
+    """What is about to be approved, for the one who signs it or says yes to it: lines without control characters."""
+    plan, evidence = request.plan, request.evidence
+    what = f"{plan.purpose} of {plan.identity.place} (target {request.target})"
+    lines = [f"{what}, asked for by {request.requester or 'nobody'}:"]
+    if isinstance(plan, Plan):
+        lines += _revisions(plan)
+    if not isinstance(plan, Plan) or plan.purpose == Purpose.RESTORE:
+        lines.append(f"  {plan.destination}")
+        if isinstance(plan, Restoration):
+            lines.append(f"  sha256 of its manifest: {plan.manifest_sha256}")
+        if isinstance(plan, Removal):
+            known = zip(plan.names, plan.manifests, strict=False)
+            lines += [
+                f"  sha256 of the manifest of {name}: {digest or 'never finished'}" for name, digest in known
+            ]
+        if isinstance(plan, RunRepair) and not plan.accepts:
+            lines += [f"  {words}" for words in plan.does] or ["  no repair fits that writes"]
+    elif evidence is None:
+        lines.append("  There was no dry run.")
+    else:
+        proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"
+        lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
+        changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
+        lines += changed[:_SHOWN]
+        if changed:
+            lines.append(f"  {request.rows_tolerance}")
+    lines += _inputs(request)
+    findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
+    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
+    if len(findings) > _SHOWN:
+        lines.append(f"  and {len(findings) - _SHOWN} more findings")
+    return list(map(plain, lines))
+
+
+def _inputs(request: ApprovalRequest) -> list[str]:
+    """What is executed and read, and what of it is new to whoever approved last."""
+    inputs = request.inputs
+    if not inputs:
+        return []
+    bound = request.evidence.exact if request.evidence is not None else 0
+    lines = [f"  inputs: {len(inputs.files)} files, {len(inputs.distributions)} distributions"]
+    if request.evidence is not None:
+        lines[0] += f"; {bound} of the statements word for word, the others by their form"
+    if request.inputs_since:
+        lines.append(f"  since the last approved run ({request.inputs_since}):")
+        lines += [f"    {words}" for words in request.inputs_changed[:_SHOWN]] or ["    nothing changed"]
+        more = len(request.inputs_changed) - _SHOWN
+        lines += [f"    and {more} more"] if more > 0 else []
+    return lines
+
+
+def _revisions(plan: Plan) -> list[str]:
+    before, after = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
+    lines = [
+        f"  {before} -> {after}",
+        *(f"  {r.id}  {r.message}  {r.file}" for r in plan.revisions[:_SHOWN]),
+    ]
+    more = len(plan.revisions) - _SHOWN
+    return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _rows(count: int | None) -> str:
+    return NO_TABLE if count is None else f"{count:,}"
