@@ -12,6 +12,7 @@ from ci_migrate.errors import ExitCode
 from ci_migrate.model import Evidence, Outcome, Report, Statement, plural
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
+from ci_migrate.reports.links import page_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -50,6 +51,7 @@ class HtmlReporter:
             style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
             report=report,
             story=story,
+            page_of=page_of,
             most=MOST,
             digest=digest,
             good=report.exit_code is ExitCode.OK,

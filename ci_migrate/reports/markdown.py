@@ -8,6 +8,7 @@ from ci_migrate.errors import ExitCode
 from ci_migrate.model import Finding, Outcome, Report, plural
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
+from ci_migrate.reports.links import page_of
 
 LIMIT = 65_000
 """Characters. A comment on GitHub holds 65,536, one on GitLab a million, a step summary 1 MiB."""
@@ -159,6 +160,8 @@ def _findings(findings: Sequence[Finding], most: int) -> Iterator[str]:
         head = f"{code(where)}: " if where else ""
         reason = f"; accepted: {escape(finding.acknowledged)}" if finding.acknowledged is not None else ""
         name = escape(story.finding_name(finding))
+        if page := page_of(finding.code):
+            name = f"[{name}]({page})"
         yield f"- {mark} {head}**{name}** ({weight}): {escape(finding.message, 600)}{reason}"
     yield from _more(len(findings), most)
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ci_migrate.errors import ExitCode
 from ci_migrate.model import Report, Severity
 from ci_migrate.reports.clean import clean_report
+from ci_migrate.reports.links import page_of
 from ci_migrate.reports.located import Located, locate
 
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -32,7 +33,7 @@ class SarifReporter:
         driver = {
             "name": "ci-migrate",
             "version": report.version,
-            "rules": [{"id": code, "name": name} for code, name in sorted(rules.items())],
+            "rules": [_rule(code, name) for code, name in sorted(rules.items())],
         }
         run = {
             "tool": {"driver": driver},
@@ -50,6 +51,12 @@ class SarifReporter:
             "runs": [run],
         }
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rule(code: str, name: str) -> dict[str, str]:
+    rule = {"id": code, "name": name}
+    page = page_of(code)
+    return rule | {"helpUri": page} if page else rule
 
 
 def _result(item: Located, rules: list[str]) -> dict[str, Any]:

@@ -5,26 +5,28 @@ from collections.abc import Iterator
 import click
 
 from ci_migrate.commands import load_command
-from ci_migrate.verbs import GROUPS
+from ci_migrate.verbs import GROUPS, VERBS
 
 HEAD = """\
 # Commands
 
-Made of `--help`: `python tests/support/commands_page.py > docs/commands.md`. What a flag sets for
-good is in [Settings](settings.md): most flags of a pipeline are settings too, by the names there.
+`ci-migrate [-C DIR] [--debug] COMMAND`. Each command ends with one of the [exit codes](exit-codes.md). Most options are
+[settings](settings.md) of the same name, too. [Environment variables](#environment) are at the end.
 
-Of all commands: `ci-migrate [-C DIR] [--debug] COMMAND`. Each ends with one of the [exit codes](exit-codes.md); `--help` says
-the same as this page. [Environment variables](#environment) are at the end.
+This page says what `--help` says; `make pages` writes it.
+
+| command | does |
+| --- | --- |
 """
 FOOT = """
 ## Environment
 
-Each setting has a variable, `CI_MIGRATE_` and its key in capitals ([Settings](settings.md)). Besides:
+Each setting has a variable: `CI_MIGRATE_` and its key in capitals ([Settings](settings.md)). These are no settings:
 
 | variable | |
 | --- | --- |
 | `CI_MIGRATE_TARGET` | Which target, as `--target`. |
-| `CI_MIGRATE_TOKEN` | The approval token, where `--token-file` does not give it. |
+| `CI_MIGRATE_TOKEN` | The approval token, if `--token-file` does not give it. |
 | `CI_MIGRATE_TRUST` | Whom approvals are trusted from: lines of allowed signers, or the absolute path of a file with them. |
 | `CI_MIGRATE_ENVIRONMENT` | `prod` or `production`: this job is production's, whatever the settings say. |
 | `CI_MIGRATE_STAGE` | Set for `env.py` and revisions: `check`, `dry-run`, `migrate` or `repair`, the stage that runs them. |
@@ -32,14 +34,26 @@ Each setting has a variable, `CI_MIGRATE_` and its key in capitals ([Settings](s
 | `CI_MIGRATE_PROVIDER_URL` | Set for the commands of `provider-create` and others: the target's URL. |
 | `CI_MIGRATE_PROVIDER_CLONE_URL` | Set for `provider-drop`: the URL of the copy. |
 
-Of others: `ALEMBIC_CONFIG` and `VIRTUAL_ENV` as everywhere, `NO_COLOR`, `GITHUB_ACTIONS` and `CI_ENVIRONMENT_TIER` or
-`CI_ENVIRONMENT_NAME` (GitLab) as [In CI](ci.md) and [Settings](settings.md) tell.
+ci-migrate also reads `ALEMBIC_CONFIG`, `VIRTUAL_ENV`, `NO_COLOR`, `GITHUB_ACTIONS`, and on GitLab `CI_ENVIRONMENT_TIER` or
+`CI_ENVIRONMENT_NAME`.
+
+## Completion
+
+Put this into `.bashrc` to complete commands, options and names of targets (`zsh_source` into `.zshrc`, `fish_source` for fish):
+
+```sh
+eval "$(_CI_MIGRATE_COMPLETE=bash_source ci-migrate)"
+```
 """
 
 
 def page() -> str:
     """The whole page."""
     lines = [HEAD.rstrip("\n")]
+    for verb in VERBS.values():
+        if verb.words:
+            anchor = f"ci-migrate-{verb.name}".replace(" ", "-")
+            lines.append(f"| [`{verb.name}`](#{anchor}) | {verb.words} |")
     for group, verbs in GROUPS.items():
         lines += ["", f"## {group}"]
         for verb in verbs:

@@ -9,9 +9,9 @@ from ci_migrate.reports.json_report import schema
 HEAD = """\
 # report.json, field by field
 
-Made of its schema, [report.schema.json](report.schema.json): `python tests/support/report_page.py > docs/report.md`. What
-the file is for and how it changes: [Reports](reports.md). A field that is not marked *always* is written too; documents
-from older versions may lack it. Times are UTC, durations seconds, sizes bytes.
+Each field of `report.json`, made from its schema [report.schema.json](report.schema.json) by `make pages`. [Reports](reports.md#json)
+says what the file is for. The last column says how to read a document of an older version that lacks the field. Times are UTC,
+durations seconds, sizes bytes.
 
 The document is a [JsonReport](#jsonreport).
 """
