@@ -26,7 +26,7 @@ from ci_migrate.verbs import VERBS
 @report_options
 @click.pass_obj
 def command(environment: Environment, /, destination: str | None, since: str | None, **options: Any) -> int:
-    """The plan and every static check. Reads only."""
+    """Show the plan and run every static check. Only reads."""
     if since is None:
         return pipeline_command(environment, VERBS["check"], options, destination=destination)
     if destination is not None:

@@ -18,7 +18,7 @@ IN_A_CHECKOUT = Path(__file__).parents[2] / "examples" / "bookshop"
 @click.argument("folder", default="ci-migrate-demo")
 @click.pass_obj
 def command(environment: Environment, /, folder: str) -> int:
-    """A bookshop goes through the gate, in a new FOLDER: green, refused, killed and repaired, approved."""
+    """Take a bookshop through the gate, in a new FOLDER: passed, refused, killed and repaired, approved."""
     place = (environment.directory / folder).resolve()
     if place.exists():
         raise RefusedError(f"{place} is there already.", hint="Name a new folder: ci-migrate demo FOLDER")

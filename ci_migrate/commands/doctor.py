@@ -15,7 +15,7 @@ from ci_migrate.operations.doctor import Health, examine
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """What stands in the gate's way or weakens it, each with its fix. Reads only; 1 if something is bad."""
+    """Find what stops or weakens the gate, each with its fix. Only reads; ends with 1 if something is bad."""
     found = examine(settings_of(environment, options), environment.interrupt)
     if as_json:
         say_json(found)

@@ -28,7 +28,7 @@ from ci_migrate.verbs import VERBS
 def command(
     environment: Environment, /, destination: str | None, stand_in: str | None, **options: Any
 ) -> int:
-    """Back up and rehearse on the restored copy; the target is not written."""
+    """Back up and rehearse on the restored copy. The target is not written."""
     work = None
     if stand_in is not None:
 

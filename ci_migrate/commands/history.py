@@ -20,7 +20,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, limit: int, **options: Any) -> int:
-    """The runs of this target, newest first."""
+    """List the runs of this target, newest first."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["history"], tell=say_aside), environment.interrupt) as run:
         records = run.ledger.history(database_of(run), limit=limit) if run.ledger is not None else ()

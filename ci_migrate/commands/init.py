@@ -22,7 +22,7 @@ from ci_migrate.settings.files import read_settings_file
 @click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file.")
 @click.pass_obj
 def command(environment: Environment, /, platform: str | None, only_print: bool, **options: Any) -> int:
-    """Write commented settings and the job for your CI. What is there already stays as it is."""
+    """Write commented settings and the job for your CI. Changes nothing that is there already."""
     there = read_settings_file(environment.directory.resolve())
     if there is not None and there.targets:
         options["target"] = next(iter(there.targets))

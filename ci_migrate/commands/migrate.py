@@ -19,7 +19,7 @@ from ci_migrate.verbs import VERBS
 def command(
     environment: Environment, /, destination: str | None, token_file: str | None, **options: Any
 ) -> int:
-    """As `run`, without the dry run. Refused on production."""
+    """Like `run`, without the dry run. Refused on production."""
     return pipeline_command(
         environment, VERBS["migrate"], options, destination=destination, token_file=token_file
     )

@@ -16,5 +16,5 @@ from ci_migrate.verbs import VERBS
 @report_options
 @click.pass_obj
 def command(environment: Environment, /, destination: str | None, **options: Any) -> int:
-    """What would run, on which database. Reads only."""
+    """Show what would run, on which database. Only reads."""
     return pipeline_command(environment, VERBS["plan"], options, destination=destination)

@@ -19,7 +19,7 @@ from ci_migrate.plugins.listing import PluginList, plugin_list
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """All hooks and who implements them; the plugins, where they come from, and what each of them adds."""
+    """Show all hooks and who implements them, and the plugins, where they come from, and what each adds."""
     settings = settings_of(environment, options)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)

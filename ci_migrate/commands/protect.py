@@ -74,8 +74,8 @@ def command(
 ) -> int:
     """Write into the ledger that the target is protected, and who approves, whatever the repository says.
 
-    The options are the whole of it: approvers that are not named again are revoked. What is protected already is
-    changed by an approval only.
+    The options replace all that was set: approvers that are not named again are revoked.
+    Changing a protected target needs an approval.
     """
     accept, move = bool(options.pop("accept_identity")), bool(options.pop("move_notes"))
     instead = (reason is not None, thaw, puts_guard, lifts_guard, accept, move, bool(approvers or emergency))

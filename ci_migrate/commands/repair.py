@@ -35,7 +35,7 @@ def command(
     token_file: str | None,
     **options: Any,
 ) -> int:
-    """Say what state an unfinished run left the target in, mend it, prove it."""
+    """Say what state an unfinished run left the target in, repair it, prove it."""
     return pipeline_command(
         environment,
         VERBS["repair"],

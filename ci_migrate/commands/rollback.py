@@ -42,9 +42,9 @@ def command(
 ) -> int:
     """Go back to a revision: by downgrade, or by restoring the backup that was taken there.
 
-    A downgrade is backed up, rehearsed and approved like any migration. It is refused where the dry run shows that it
-    loses rows or values (--yes accepts that), or leads to another schema than that revision had; the refusal names the
-    backup, and what that would lose. A restore shows what was written since, and asks.
+    A downgrade is backed up, rehearsed and approved like any migration. It is refused if the dry run
+    shows that it loses rows or values (--yes accepts that), or leads to another schema than that revision had. The
+    refusal names the backup, and what that would lose. A restore shows what was written since, and asks.
     """
     aside = bool(options["as_json"])
 

@@ -16,7 +16,7 @@ from ci_migrate.settings.settings import describe
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """Each setting with its value and where it comes from. Secrets never show."""
+    """Show each setting with its value and where it comes from. Never shows secrets."""
     rows = describe(settings_of(environment, options))
     if as_json:
         say(json.dumps({key: {"value": value, "source": source} for key, value, source in rows}, indent=2))

@@ -35,10 +35,10 @@ def command(
     token_file: str | None,
     **options: Any,
 ) -> int:
-    """Write into the version table that the target is at REVISION, as `alembic stamp`; nothing else is run.
+    """Mark REVISION in the version table, like `alembic stamp`, and run nothing else.
 
-    For those who only want to mark a version. Locked, approved, journalled like any migration; the schema is proved
-    to be the same before and after. No backup is taken: the version rows of before are in the audit trail.
+    Locks, asks for an approval and writes a journal like any migration, and compares the schema before and after.
+    Takes no backup: the earlier version rows are in the audit trail.
     """
     if not reason.strip():
         raise UsageError("A stamp needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")

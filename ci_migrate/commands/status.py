@@ -23,9 +23,9 @@ SHOWN = 3
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """Where the target is, the last run, and what to do. Reads only.
+    """Show where the target is, the last run, and what to do next. Only reads.
 
-    5 while a run is at work, 7 if one was left unfinished, 1 if the version rows make no sense.
+    Ends with 5 while a run is at work, 7 if a run was left unfinished, and 1 if the version rows make no sense.
     """
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["status"], tell=say_aside), environment.interrupt) as run:

@@ -27,7 +27,7 @@ def command(
     token_file: str | None,
     **options: Any,
 ) -> int:
-    """Take the protection away; needs an approval itself."""
+    """Take the protection away. Needs an approval."""
     change = unprotect_copy if copied else unprotect
     return change_protection(
         environment, VERBS["unprotect"], options, lambda who: lambda run: change(run, who), by, token_file

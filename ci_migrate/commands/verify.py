@@ -19,7 +19,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """Compare the target with what the last migration left: 0 as it was left, 1 where it differs."""
+    """Compare the target with what the last migration left. Ends with 1 if it differs."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)

@@ -18,7 +18,7 @@ def documentation() -> str:
         named = metadata("ci-migrate").get_all("Project-URL") or []
     except PackageNotFoundError:
         return ""
-    found = dict(line.split(", ", 1) for line in named if ", " in line).get("Documentation", "")
+    found: str = dict(line.split(", ", 1) for line in named if ", " in line).get("Documentation", "")
     if (urlsplit(found).hostname or "example").endswith("example"):
         return ""
     return found.rstrip("/") + "/"

@@ -1,6 +1,7 @@
 """docs/commands.md, of what click knows: python tests/support/commands_page.py > docs/commands.md"""
 
 from collections.abc import Iterator
+from functools import cache
 
 import click
 
@@ -59,6 +60,9 @@ def page() -> str:
         for verb in verbs:
             if verb.words:  # those within it come with it
                 lines += section(load_command(verb), f"ci-migrate {verb.name}")
+    lines += ["", "## Shared options"]
+    for _, title, options in SHARED:
+        lines += ["", f"### {title.capitalize()}", "", "| option | |", "| --- | --- |", *options()]
     return "\n".join(lines) + "\n" + FOOT
 
 
@@ -70,10 +74,18 @@ def section(command: click.Command, path: str) -> Iterator[str]:
     if command.help:
         for paragraph in command.help.split("\f")[0].split("\n\n"):
             yield from ("", " ".join(paragraph.split()))
-    options = [o for o in command.params if isinstance(o, click.Option) and not o.hidden]
-    if options:
-        yield from ("", "| option | |", "| --- | --- |")
-        yield from (row(option, context) for option in options)
+    rows = [row(o, context) for o in command.params if isinstance(o, click.Option) and not o.hidden]
+    shared = [(anchor, title) for anchor, title, options in SHARED if all(r in rows for r in options())]
+    left = [
+        r for r in rows if not any(r in options() for anchor, _, options in SHARED if (anchor, _) in shared)
+    ]
+    if left:
+        yield from ("", "| option | |", "| --- | --- |", *left)
+    if shared:
+        yield from (
+            "",
+            "Takes the " + " and the ".join(f"[{title}](#{anchor})" for anchor, title in shared) + ".",
+        )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             sub = command.get_command(context, name)
@@ -81,6 +93,32 @@ def section(command: click.Command, path: str) -> Iterator[str]:
             if sub.hidden:
                 continue
             yield from section(sub, f"{path} {name}")
+
+
+def of_run(*names: str) -> list[str]:
+    """The rows of some options, as the command `run` has them."""
+    command = load_command(VERBS["run"])
+    context = click.Context(command, info_name="ci-migrate run")
+    return [
+        row(o, context) for o in command.params if isinstance(o, click.Option) and set(o.opts) & set(names)
+    ]
+
+
+@cache
+def target_options() -> list[str]:
+    return of_run("--target", "--alembic-config", "--backup-dir", "-x", "--allow")
+
+
+@cache
+def report_options() -> list[str]:
+    return of_run("--report-dir", "--junit-xml", "--report", "--json")
+
+
+SHARED = (
+    ("options-of-a-target", "options of a target", target_options),
+    ("options-of-reports", "options of reports", report_options),
+)
+"""What many commands have in common is listed once."""
 
 
 def row(option: click.Option, context: click.Context) -> str:

@@ -7,4 +7,4 @@ from ci_migrate.commands import VerbGroup
 
 @click.group("audit", cls=VerbGroup, verb="audit")
 def command() -> None:
-    """The audit trail: each record carries the hash of the one before."""
+    """Show, verify or export the audit trail, in which each record carries the hash of the one before."""

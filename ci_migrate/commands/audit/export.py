@@ -22,7 +22,7 @@ from ci_migrate.verbs import VERBS
 def command(environment: Environment, /, file: Path, **options: Any) -> int:
     """Write the whole trail to FILE, one JSON object a line; - for standard output. Keep it elsewhere.
 
-    A trail that is broken is exported all the same, and the exit code is 1.
+    A broken trail is exported too; then the exit code is 1.
     """
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["audit export"]), environment.interrupt) as run:

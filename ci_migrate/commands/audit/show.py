@@ -18,7 +18,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, limit: int, **options: Any) -> int:
-    """The records, one JSON object a line."""
+    """Show the records, one JSON object a line."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["audit show"]), environment.interrupt) as run:
         for record in run.ledger.audit_records(limit) if run.ledger is not None else ():

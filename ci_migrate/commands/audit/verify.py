@@ -17,7 +17,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """Find altered, missing and reordered records, and tables that say something else: 0 none, 1 some."""
+    """Find altered, missing and reordered records, and tables that differ from the trail. 1 if there are."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["audit verify"]), environment.interrupt) as run:
         wrong = find_tampering(run.ledger) if run.ledger is not None else []

@@ -7,4 +7,4 @@ from ci_migrate.commands import VerbGroup
 
 @click.group("backup", cls=VerbGroup, verb="backup")
 def command() -> None:
-    """Backups of the target: folders whose manifest was written last."""
+    """Take, inspect, copy, restore and delete backups of the target."""

@@ -19,7 +19,7 @@ from ci_migrate.session import open_catalog
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, backup_id: str, url: str, **options: Any) -> int:
-    """Copy a complete backup to another folder or s3://bucket/prefix, verified on both sides."""
+    """Copy a complete backup to another folder or s3://bucket/prefix, and verify both."""
     settings = settings_of(environment, options)
     catalog = open_catalog(settings)
     copied = copy(complete(catalog.get(backup_id)), catalog, open_catalog(settings, url))

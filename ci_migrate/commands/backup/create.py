@@ -21,7 +21,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, tables: tuple[str, ...], **options: Any) -> int:
-    """Back the target up, with a manifest: whole, or with --table the rows of some tables."""
+    """Back up the target: all of it, or with --table the rows of some tables."""
     settings = settings_of(environment, options)
     environment.listen()
     request = GateRequest(VERBS["backup create"], tell=say_aside, watch=watch_progress(environment))

@@ -22,7 +22,7 @@ from ci_migrate.verbs import VERBS
 def command(
     environment: Environment, /, backup_id: str, yes: bool, token_file: str | None, **options: Any
 ) -> int:
-    """Delete a backup; without --yes only say what would be deleted."""
+    """Delete a backup. Without --yes only say what would be deleted."""
     settings = settings_of(environment, options)
     request = GateRequest(VERBS["backup delete"], token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:

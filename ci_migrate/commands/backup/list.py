@@ -17,7 +17,7 @@ from ci_migrate.reports.story import size
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """The backups of the target, oldest first; half-written ones are FAILED, others that can't be read UNREADABLE."""
+    """List the backups of the target, oldest first. FAILED: half-written. UNREADABLE: can't be read."""
     backups, proven, unknown = list_backups(settings_of(environment, options), environment.interrupt)
     if unknown:
         say(f"Which are proven is not known: {unknown}", err=True)

@@ -23,7 +23,7 @@ from ci_migrate.verbs import VERBS
 def command(
     environment: Environment, /, keep: int | None, yes: bool, token_file: str | None, **options: Any
 ) -> int:
-    """Delete backups older than the last migrations; without --yes only say which."""
+    """Delete backups older than the last migrations. Without --yes only say which."""
     settings = settings_of(environment, options)
     request = GateRequest(VERBS["backup prune"], token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:

@@ -43,7 +43,7 @@ def command(
     token_file: str | None,
     **options: Any,
 ) -> int:
-    """Put a backup in the place of the target: shows what that loses, asks, keeps what it replaces."""
+    """Put a backup in the place of the target. Shows what that loses, asks, and keeps what it replaces."""
     if (backup_id is None) != drop or (drop and tables):
         raise UsageError("Name either a backup or --drop-old.", hint="ci-migrate backup list")
     settings = settings_of(environment, options)

@@ -15,7 +15,7 @@ from ci_migrate.session import open_catalog
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, backup_id: str, **options: Any) -> int:
-    """The manifest of a backup, as JSON."""
+    """Show the manifest of a backup, as JSON."""
     backup = open_catalog(settings_of(environment, options)).get(backup_id)
     say_json(backup)
     return 0

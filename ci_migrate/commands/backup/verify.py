@@ -19,7 +19,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, backup_id: str, by_restore: bool, **options: Any) -> int:
-    """Compare every file with its checksum; with --restore also what comes out of it."""
+    """Compare every file with its checksum; with --restore also what a restore gives."""
     settings = settings_of(environment, options)
     environment.listen()
     watch = watch_progress(environment)

@@ -47,9 +47,9 @@ def command(
     trusted_proxy: str | None,
     failures: int,
 ) -> int | None:
-    """The same over HTTP: start migrations, backups and restores from a deploy tool.
+    """Start migrations, backups and restores over HTTP, from a deploy tool.
 
-    Each call needs a key, which `ci-migrate serve key create` makes. TLS is a proxy's affair.
+    Each call needs a key, which `ci-migrate serve key create` makes. Leave TLS to a proxy.
     """
     if context.invoked_subcommand is not None:
         return None

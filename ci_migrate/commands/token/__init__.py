@@ -7,4 +7,4 @@ from ci_migrate.commands import VerbGroup
 
 @click.group("token", cls=VerbGroup, verb="token")
 def command() -> None:
-    """Approval tokens: each fits exactly one plan on one database, once."""
+    """Make, check, list, revoke and merge approval tokens. Each fits one plan on one database, once."""

@@ -41,9 +41,9 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Make a token for what is pending now. It is shown once and kept nowhere.
+    """Make a token for what is pending now. It is shown once and stored nowhere.
 
-    With --request and --key it is signed, and neither database nor ledger is reached.
+    With --request and --key it is signed, without reaching database or ledger.
     """
     wanted = take_wanted(options)
     if (request is None) != (key is None):

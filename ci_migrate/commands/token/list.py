@@ -17,7 +17,7 @@ from ci_migrate.verbs import VERBS
 @target_option
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """All tokens that were made, without the tokens themselves."""
+    """List all tokens that were made, without the tokens themselves."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["token list"]), environment.interrupt) as run:
         records = list_tokens(run.ledger) if run.ledger is not None else ()

@@ -12,7 +12,7 @@ from ci_migrate.commands.printing import hand_over
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.pass_obj
 def command(environment: Environment, /, files: tuple[str, ...]) -> int:
-    """One token with the signatures of several, under the same payload. Reaches no database."""
+    """Merge the signatures of several tokens of the same payload into one. Reaches no database."""
     tokens = [token_of(environment, file) for file in files]
     hand_over(merge([token.reveal() for token in tokens if token is not None]))
     return 0

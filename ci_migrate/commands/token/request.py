@@ -28,7 +28,7 @@ from ci_migrate.verbs import VERBS
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, out: str, **options: Any) -> int:
-    """Write a request that approvers sign, for what no run asks for by itself: a restore, a repair, a removal."""
+    """Write a request for approvers to sign, for what no run asks for by itself: a restore, a repair, a removal."""
     wanted = take_wanted(options)
     settings = settings_of(environment, options)
     stage = None if wanted.others or not settings.is_tagged("check") else "check"

@@ -14,7 +14,7 @@ from ci_migrate.commands.printing import say
 )
 @click.pass_obj
 def command(environment: Environment, /, token_file: str | None) -> int:
-    """What a signed token says, and whose keys signed it. Whether they may approve is not looked at."""
+    """Show what a signed token says, and whose keys signed it. Does not look whether they may approve."""
     token = token_of(environment, token_file)
     say(describe_token(token.reveal() if token else ""))
     return 0

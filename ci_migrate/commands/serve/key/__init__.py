@@ -8,7 +8,7 @@ from ci_migrate.ledger.keys import KeyRecord
 
 @click.group("key", cls=VerbGroup, verb="serve key")
 def command() -> None:
-    """Keys of those who call. They stand in the target's ledger as hashes, and are good for that target alone."""
+    """Make, list and revoke keys. The target's ledger holds their hashes; a key is good for that target alone."""
 
 
 def line(record: KeyRecord) -> str:

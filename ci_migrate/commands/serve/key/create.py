@@ -31,7 +31,7 @@ from ci_migrate.verbs import VERBS
 def command(
     environment: Environment, /, name: str, role: str, days: int, never_expires: bool, **options: Any
 ) -> int:
-    """Make a key for NAME and print it. It is shown once and kept nowhere."""
+    """Make a key for NAME and print it. It is shown once and stored nowhere."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["serve key create"]), environment.interrupt) as run:
         made, record = keys.create(

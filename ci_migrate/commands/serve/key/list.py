@@ -17,7 +17,7 @@ from ci_migrate.verbs import VERBS
 @target_option
 @click.pass_obj
 def command(environment: Environment, /, **options: Any) -> int:
-    """All keys that were made, without the keys themselves."""
+    """List all keys that were made, without the keys themselves."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["serve key list"]), environment.interrupt) as run:
         found = keys.list_keys(run.ledger) if run.ledger is not None else ()

@@ -20,7 +20,7 @@ from ci_migrate.verbs import VERBS
 @target_option
 @click.pass_obj
 def command(environment: Environment, /, key_id: str, **options: Any) -> int:
-    """Make a key useless, at once."""
+    """Revoke a key, at once."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["serve key revoke"]), environment.interrupt) as run:
         if run.ledger is None:
