@@ -24,15 +24,16 @@ from corpora_support import CASES, COPIES, Case, Played, as_plain_user, fresh_da
 PAGE = """\
 # Real histories through the gate
 
-The Alembic histories of six public applications, each with its own unmodified env.py, in its own environment, with
-the Alembic and SQLAlchemy that it wants (`tests/corpora/README.md` says which and why). Each case starts from a
-fresh database: empty, or brought to an old revision by plain Alembic and filled with random rows. One copy goes
-through `ci-migrate run`, the other through plain `alembic upgrade`, for comparison.
+These are the Alembic histories of six public applications. Each has its own unmodified env.py and its own
+environment, with the Alembic and SQLAlchemy that it wants (`tests/corpora/README.md` says which and why). Each case
+starts from a fresh database: empty, or brought to an old revision by plain Alembic and filled with random rows. One
+copy goes through `ci-migrate run`, the other through plain `alembic upgrade`, for comparison.
 
-`migrated` means: exit 0, the heads are right, schema and row counts are those that plain Alembic leads to.
-`refused` means: exit 1 before the target was touched; heads, schema, every row and on SQLite every byte of it are as
-before. The column "plain Alembic" says what would have happened without the gate. "empty" is for mlflow the five
-tables that it makes with `create_all` before its first revision.
+- `migrated`: exit code 0, the heads are right, and schema and row counts are those that plain Alembic leads to.
+- `refused`: exit code 1 before the target was touched. Heads, schema, every row, and on SQLite every byte are as
+  before.
+- "plain Alembic" says what would have happened without the gate.
+- "empty" means for mlflow the five tables that it makes with `create_all` before its first revision.
 
 Written by `python benchmarks/corpora.py` ({machine}). Seconds are those of the whole command.
 

@@ -27,17 +27,17 @@ from kill_matrix import WAYS, Forking, Outcome, Point, Prepared, Way  # noqa: E4
 PAGE = """\
 # kill -9 at every statement and commit
 
-Three revisions that mix tables, columns, indexes and rows (loops over rows, a dropped column, batch mode on SQLite; in
-the ways with a block an `autocommit_block` too) are killed by SIGKILL before and after each statement and each commit:
-the child, the parent, or both; and, in the parent, before and after the journal has taken in what the child tells.
-Another client has written rows after the backup. Then only what `ci-migrate status` names is typed.
+Three revisions mix tables, columns, indexes and rows: loops over rows, a dropped column, batch mode on SQLite, and
+in the rows named "block" an `autocommit_block`. SIGKILL ends the child, the parent, or both, before and after each
+statement and each commit; and the parent also before and after the journal records what the child says. Another
+client writes rows after the backup. After each kill, only the commands that `ci-migrate status` names are typed.
 
-`recovered`: the end is that of an undisturbed run in schema and in every row, those of the other client included.
-`exit 7`: the gate stopped, said what it found, changed nothing more, and a human has to decide. It does so where a
-statement that changes rows alone commits by itself: was it done or not? No catalog tells, and since somebody else
-wrote, the rows do not tell either. Plain Alembic is killed at its own statements and commits, and
-`alembic upgrade head` is run again: `error`, or `wrong` for an exit code 0 with other rows or another schema than an
-undisturbed run's.
+- `recovered`: schema and every row are those of an undisturbed run, the other client's rows included.
+- `exit 7`: ci-migrate stopped, said what it found, changed nothing more, and a person has to decide. This happens
+  if a statement that only changes rows commits by itself: no catalog tells whether it was done, and since somebody
+  else wrote, the rows do not tell either.
+- `error`: plain Alembic, killed at its own statements and commits, fails when `alembic upgrade head` runs again.
+- `wrong`: plain Alembic ends with exit code 0, but with other rows or another schema than an undisturbed run.
 
 Written by `python benchmarks/kills.py` ({machine}). {how}
 

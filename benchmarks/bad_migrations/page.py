@@ -9,24 +9,28 @@ import msgspec
 from benchmarks.bad_migrations.play import Played
 
 PAGE = """\
-# Faults of the trade
+# Bad revisions
 
 {bad} revisions that bit somebody, each with the report that shows it, and {harmless} harmless ones that look alike,
-on SQLite, PostgreSQL and MariaDB. Each is the pending revision of a small Alembic project on a database with rows, and
-goes through `ci-migrate run`. Bad ones have to be refused before the target is touched: its tables, columns,
-constraints, indexes and rows are compared afterwards. Harmless ones have to be migrated.
+on SQLite, PostgreSQL and MariaDB. Each is the pending revision of a small Alembic project on a database with rows,
+and goes through `ci-migrate run`.
 
-In the same run other tools look at the same files, with their defaults: squawk at the SQL that `alembic upgrade --sql`
-prints (PostgreSQL alone; without its rules on style, `prefer-*` and `require-*`), the linters at the pending revision
-(zdm: at its upgrade), pytest-alembic at the history on an empty database. Any finding counts, of any severity, whether
-it is about the fault or not: as caught with a bad one, as a false alarm with a harmless one. Who reads code alone
-can't know that a table is empty or a column unique. "fails": the tool ended with an error instead of a finding; "-": it
-can't look at such a case. "Plain Alembic" is what `alembic upgrade head` does without any gate: what goes through there
-is found by the users.
+- **Bad ones** must be refused before the target is touched: its tables, columns, constraints, indexes and rows are
+  compared afterwards.
+- **Harmless ones** must be migrated.
 
-Where a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`, `assertions`, `checks`; without them those cases would pass, some of them with a
-warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
+In the same run other tools look at the same files, with their defaults: squawk at the SQL that `alembic upgrade
+--sql` prints (only PostgreSQL, and without its rules on style, `prefer-*` and `require-*`), the linters at the
+pending revision (zdm at its upgrade), pytest-alembic at the history on an empty database. Any finding counts, of
+any severity, whether it is about the fault or not: as caught with a bad one, as a false alarm with a harmless one.
+A tool that reads code alone cannot know that a table is empty or a column unique.
+
+"fails" means that the tool ended with an error instead of a finding, "-" that it cannot look at such a case. "Plain
+Alembic" is what `alembic upgrade head` does without any gate; if it goes through there, users find the fault.
+
+If a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
+`rehearse-twice`, `previous-release`, `assertions`, `checks`. Without them those cases would pass, some of them with
+a warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
 
