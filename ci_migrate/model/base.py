@@ -12,7 +12,10 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no white space. What digests are taken of."""
+    """The one JSON text of a value: the keys of dicts sorted, no white space. What digests are taken of.
+
+    Fields stand in the order of their definition: who moves one changes every digest that was ever taken.
+    """
     return msgspec.json.encode(value, order="deterministic")
 
 
