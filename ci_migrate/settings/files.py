@@ -335,8 +335,11 @@ def find_python(setting: Given | None, project: Path, environ: Mapping[str, str]
             raise SettingsError(f"python ({setting.source}) names {path}, and there is no such interpreter.")
         return path, setting.source
     active = environ.get("VIRTUAL_ENV")
-    for folder, source in ((Path(active) if active else None, "VIRTUAL_ENV"), (project / ".venv", ".venv")):
+    for folder, source in (
+        (project / active if active else None, "VIRTUAL_ENV"),
+        (project / ".venv", ".venv"),
+    ):
         # not resolved: the link in a virtual environment is what makes it one
         if folder is not None and is_file(folder / "bin" / "python"):
-            return project / folder / "bin" / "python", source
+            return folder / "bin" / "python", source
     return Path(sys.executable), "default"

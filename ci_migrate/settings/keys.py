@@ -138,12 +138,13 @@ def _seconds(*, zero: bool) -> Kind:
             seconds = float(value) if isinstance(value, float) or abs(value) < 2**53 else math.inf
         else:
             raise TypeError
+        # servers count milliseconds, and none of them is "without a limit" for PostgreSQL and MariaDB;
         # NaN compares False with everything, so it is refused too
-        if not (0 <= seconds <= _LONGEST) or (seconds == 0 and not zero):
+        if not (0.001 <= seconds <= _LONGEST or (seconds == 0 and zero)):
             raise ValueError
         return seconds
 
-    least = "from 0" if zero else "above 0"
+    least = "from 0" if zero else "from 1 ms"
     return Kind(
         f'a duration {least}, up to 366 days: seconds, or text such as "30s", "10min", "24h"', convert
     )

@@ -148,7 +148,9 @@ class Secrets:
 
 def _forms(secret: str) -> set[str]:
     """As it is, as it stands in URLs, in JSON and in Python's own notation."""
-    found = {secret, quote_plus(secret), quote(secret, safe=""), quote(secret, safe=" +")}
+    # "surrogateescape": a variable that is no UTF-8, whoever reads it
+    found = {secret, quote_plus(secret, errors="surrogateescape")}
+    found |= {quote(secret, safe=safe, errors="surrogateescape") for safe in ("", " +")}
     found |= {re.sub("%[0-9A-F]{2}", lambda part: part[0].lower(), form) for form in found}
     return found | {
         json.dumps(secret)[1:-1],

@@ -17,6 +17,7 @@ from ci_migrate.settings.files import (
     Layer,
     alembic_files,
     find_python,
+    is_file,
     quote,
     read_environment,
     read_flags,
@@ -288,8 +289,11 @@ def _register(settings: Settings) -> None:
             if "://" not in found:  # somebody put the password alone there
                 register_secret(found)
         elif form == "file":
-            with suppress(OSError, ValueError):
-                register_url((settings.bases[key] / rest.strip()).read_text(encoding="utf-8"))
+            file = settings.bases[key] / rest.strip()
+            # a pipe would wait for its writer, and be empty when the URL is asked for
+            if is_file(file):
+                with suppress(OSError, ValueError):
+                    register_url(file.read_text(encoding="utf-8"))
         elif value is not None:
             register_url(value.reveal())
     if settings.backup_identity is not None:
@@ -304,6 +308,13 @@ def _existing(directory: Path) -> Path:
         raise SettingsError(f"There is no folder {directory}.", hint="Correct -C DIR.") from error
     if not directory.is_dir():
         raise SettingsError(f"{directory} is not a folder.", hint="Correct -C DIR.")
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError as error:
+        # plans, reports and the ledger are UTF-8, and the database's file is named in all of them
+        raise SettingsError(
+            f"The name of folder {quote(directory)} is not UTF-8.", hint="Rename it."
+        ) from error
     return directory
 
 
@@ -317,9 +328,9 @@ def _choose_target(
         ("--target", flags.get("target")),
         ("CI_MIGRATE_TARGET", environ.get("CI_MIGRATE_TARGET")),
     ):
-        if not asked:
+        name = str(asked or "").strip()  # CI systems pass an empty variable for "not set"
+        if not name:
             continue
-        name = str(asked)
         if name in names or (not names and name == "default"):
             return name, source
         raise SettingsError(f"There is no target named {quote(name)} ({source}).", hint=listed)

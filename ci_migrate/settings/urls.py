@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import unquote_plus
 
 from ci_migrate.errors import SettingsError
@@ -41,8 +42,8 @@ def show_url(value: Secret | str) -> str:
     text = value.reveal() if isinstance(value, Secret) else value
     form, _, rest = text.partition(":")
     if form == "command":
-        words = rest.split()
-        return f"command:{redact(words[0])}" + (" ***" if len(words) > 1 else "")
+        program, *arguments = rest.split() or [""]
+        return f"command:{redact(program)}" + (" ***" if arguments else "")
     return redact(text)
 
 
@@ -103,7 +104,10 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
             )
         register_secret(text)
         return text
-    path = base / Path(rest.strip()).expanduser()
+    try:
+        path = base / Path(rest.strip()).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{place}: there is no home folder for {rest.strip()}.") from error
     try:
         shared = path.stat().st_mode & 0o077
     except OSError as error:
@@ -117,11 +121,18 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
 
 def _read(path: Path, place: str, holds: str = "the URL") -> str:
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        regular = S_ISREG(path.stat().st_mode)
+        text = path.read_text(encoding="utf-8").strip() if regular else ""
     except OSError as error:
         raise SettingsError(f"{place}: {path} can't be read: {error.strerror}.") from error
     except ValueError as error:
         raise SettingsError(f"{place}: {path} is not a text file.") from error
+    if not regular:
+        # what `<(...)` of a shell and /dev/stdin give can be read once, and it is asked for more often
+        raise SettingsError(
+            f"{place}: {path} is no regular file.",
+            hint='Write "command:PROGRAM ARGUMENTS" for what a program prints, "env:NAME" for a variable.',
+        )
     if not text:
         raise SettingsError(f"{place}: {path} is empty.", hint=f"It must hold {holds} and nothing else.")
     return text
@@ -157,7 +168,8 @@ def _absolute(text: str, place: str, base: Path) -> str:
 
     text = re.sub(r"^postgres(?=://|\+)", "postgresql", text)  # Heroku's name, dropped by SQLAlchemy 1.4
     try:
-        make_url(text)
+        text.encode()  # a variable may hold bytes that are no text: reports and approvals could not name the database
+        url = make_url(text)
     except (ArgumentError, ValueError):
         # the cause is left out on purpose: it may quote the URL
         raise SettingsError(
@@ -166,4 +178,13 @@ def _absolute(text: str, place: str, base: Path) -> str:
             "written %40 %3A %2F %25 %23.",
         ) from None
     relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(\?.*)?", text)
-    return f"{relative[1]}{base / relative[2]}{relative[3] or ''}" if relative else text
+    if relative is None or url.database is None:
+        return text
+    text = f"{relative[1]}{base / relative[2]}{relative[3] or ''}"
+    # a folder's name is no URL: from a `?` on it is taken for arguments, and SQLAlchemy 2.1 reads `%41` as A
+    if make_url(text).database != str(base / url.database):
+        raise SettingsError(
+            f"The file of {place} lies in {base}, which no URL can name: it has a ? or a % in it.",
+            hint="Rename the folder.",
+        )
+    return text

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ci_migrate.settings.secrets import Secrets
+from ci_migrate.settings.secrets import SECRETS, Secrets, hide_secrets_in
 
 LONG = "c@n:a/r%y 4711"
 
@@ -98,3 +100,74 @@ def test_a_password_in_a_url_that_nobody_registered_is_hidden_too():
     assert known().hide("see amqp://u:other-one@h and http://a.example:80/x@y") == (
         "see amqp://u:***@h and http://a.example:80/x@y"
     )
+
+
+def test_a_variable_that_is_no_utf_8_hinders_nobody():
+    """It may be one that no setting names: each command failed on it, with a traceback."""
+    found = known(environ={"SMTP_URL": "smtp://u:canary\udcff@h", "PGPASSWORD": "hunter\udce9-4711"})
+    assert found.hide("smtp://u:canary\udcff@h, canary%FF") == "smtp://u:***@h, ***"
+    assert found.hide("hunter%e9-4711 hunter\\udce9-4711") == "*** ***"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "# a comment", "-----BEGIN KEY-----\n-----END KEY-----"])
+def test_what_is_no_secret_replaces_nothing(text):
+    found = Secrets()
+    found.add(text)
+    assert not found.holds("# a comment, and a text: -----BEGIN KEY-----")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "no url",
+        "env:NAME",
+        "file:/x",
+        "postgresql://h/db",
+        "postgresql://u@h",
+        "postgresql://:@h",
+        "://u:p",
+    ],
+)
+def test_a_url_without_a_password_has_no_secret(url):
+    assert known(url).hide("u p h db x NAME no url") == "u p h db x NAME no url"
+
+
+def test_a_secret_can_be_left_out_again():
+    """A token that was shown to its owner on purpose."""
+    found = Secrets()
+    found.add("hunter2-4711")
+    found.add("other-secret-1")
+    assert "hunter2-4711" in found
+    found.forget("hunter2-4711")
+    assert "hunter2-4711" not in found
+    assert found.hide("hunter2-4711 other-secret-1") == "hunter2-4711 ***"
+
+
+def test_of_two_secrets_the_longer_one_is_hidden_whole():
+    found = Secrets()
+    found.add("hunter2-47")
+    found.add("hunter2-4711")
+    assert found.hide("hunter2-4711 hunter2-47") == "*** ***"
+
+
+def test_dicts_and_lists_are_looked_through():
+    SECRETS.add("hunter2-4711")
+    assert hide_secrets_in(
+        {"a": ["x hunter2-4711", 3, None, ("hunter2-4711",)], "b": {"c": "hunter2-4711"}}
+    ) == {
+        "a": ["x ***", 3, None, ["***"]],
+        "b": {"c": "***"},
+    }
+    assert hide_secrets_in(True) is True
+
+
+SECRET_TEXTS = st.text("ab1@:/%+ é\"'\\\n", min_size=4, max_size=12)
+
+
+@given(SECRET_TEXTS, SECRET_TEXTS)
+def test_hiding_twice_is_hiding_once(secret, text):
+    found = Secrets()
+    found.add(secret)
+    once = found.hide(f"{text} {secret} {text}")
+    assert found.hide(once) == once
