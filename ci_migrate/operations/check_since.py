@@ -1,5 +1,6 @@
 """`check --since REF`: what a branch adds to the history, by git alone; no database is reached, env.py is not run."""
 
+import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -37,17 +38,23 @@ from ci_migrate.process import run_tool
 from ci_migrate.session import launch, new_run_id
 from ci_migrate.settings.settings import Settings
 
+_REVISION = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)""", re.MULTILINE)
+
 AT_A_TIME = 100
 """Files that git is asked about in one call."""
 
 
 @dataclass(frozen=True)
 class Changed:
-    """The revision scripts that a branch adds or edits, by their ids; `base` is the commit that it left REF at."""
+    """The revision scripts that a branch adds or edits, by their ids; `base` is the commit that it left REF at.
+
+    `gone` are those that it takes away, each with the file that it was in.
+    """
 
     base: str
     new: frozenset[str]
     edited: frozenset[str]
+    gone: Mapping[str, str]
 
 
 def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None) -> Report:
@@ -144,9 +151,16 @@ def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: s
     now_there = _hashes(root, list(names.values()))
     then = _tree(root, base, sorted({str(Path(name).parent) for name in names.values()}))
     moved = set(then.values())
-    new = {i for i, name in names.items() if name not in then and now_there[name] not in moved}
-    edited = {i for i, name in names.items() if name in then and now_there[name] != then[name]}
-    return Changed(base, frozenset(new), frozenset(edited))
+    # a script that was renamed and edited at once has neither its name nor its text: its id is what databases know
+    there = set(now_there.values())
+    lost = {n: text for n, text in then.items() if n not in now_there and text not in there}
+    was = _ids(root, lost)
+    new = {
+        i for i, name in names.items() if name not in then and now_there[name] not in moved and i not in was
+    }
+    edited = {i for i, name in names.items() if i in was or (name in then and now_there[name] != then[name])}
+    gone = {revision: name for revision, name in was.items() if revision not in files}
+    return Changed(base, frozenset(new), frozenset(edited), gone)
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -173,10 +187,31 @@ def _tree(root: Path, commit: str, folders: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _ids(root: Path, blobs: Mapping[str, str]) -> dict[str, str]:
+    """The ids of the revisions in these files of a commit, by what git calls their texts, each with its file."""
+    found = {}
+    for name, blob in blobs.items():
+        match = _REVISION.search(_git(root, "cat-file", "blob", blob))
+        if match is not None:  # else it is a module that scripts import
+            found[match[1]] = name
+    return found
+
+
 def _edited_findings(
     by_id: Mapping[str, events.GraphRevision], changed: Changed, project: Path, ref: str
 ) -> list[Finding]:
-    return [
+    gone = [
+        Finding(
+            code="CM102",
+            name="edited-after-applied",
+            severity=Severity.ERROR,
+            message=f"Revision {revision} of {ref} is gone ({name}): databases that ran it are at a revision that "
+            "nobody knows. Put it back.",
+            revision=revision,
+        )
+        for revision, name in sorted(changed.gone.items())
+    ]
+    return gone + [
         Finding(
             code="CM102",
             name="edited-after-applied",

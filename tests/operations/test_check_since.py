@@ -111,3 +111,84 @@ def test_F90_a_long_history_is_seen_whole(shop) -> None:
     then = check_since._tree(root, "HEAD", [folder])
     assert len(then) == 1502
     assert check_since._hashes(root, list(then)) == then
+
+
+@pytest.mark.parametrize("way", ["renamed", "moved"])
+def test_a_script_that_is_renamed_and_edited_is_not_a_new_one(shop, way) -> None:
+    """Neither its name nor its text is that of before, and yet databases ran it under this id."""
+    versions = shop.folder / "migrations" / "versions"
+    shop.revision("r2", "r1", "CREATE TABLE things (id INTEGER)", "DROP TABLE things")
+    place = versions / ("r2_things.py" if way == "renamed" else "2026/r2.py")
+    place.parent.mkdir(exist_ok=True)
+    (versions / "r2.py").rename(place)
+    if way == "moved":
+        ini = shop.folder / "alembic.ini"
+        ini.write_text(ini.read_text().replace("[alembic]", "[alembic]\nrecursive_version_locations = true"))
+    done = shop.call("check", "--since", "main")
+    assert done.code == 1, done.text
+    assert done.codes() == {"CM102"}
+    assert f"{place.relative_to(shop.folder).as_posix()} has another text than in main" in done.words
+
+
+def test_a_script_that_is_gone(shop) -> None:
+    """The databases that ran it are at a revision that nobody knows."""
+    (shop.folder / "migrations" / "versions" / "r2.py").unlink()
+    done = shop.call("check", "--since", "main")
+    assert done.code == 1, done.text
+    assert "Revision r2 of main is gone (project/migrations/versions/r2.py)" in done.words
+    assert "0 revisions" not in done.out
+    assert shop.call("check", "--since", "main", "--allow", "CM102@r2=never released").code == 0
+
+
+def test_one_that_a_branch_added_and_took_away_again_was_never_there(shop) -> None:
+    shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
+    commit(shop)
+    (shop.folder / "migrations" / "versions" / "r3.py").unlink()
+    commit(shop)
+    done = shop.call("check", "--since", "main")
+    assert done.code == 0, done.text
+    assert "0 revisions are new" in done.out
+
+
+def test_a_module_that_scripts_import_is_no_revision(shop) -> None:
+    helper = shop.folder / "migrations" / "versions" / "helper.py"
+    helper.write_text("def revision():\n    return 'revision = 3'\n")
+    commit(shop)
+    git(shop, "branch", "-f", "main")
+    helper.unlink()
+    assert shop.call("check", "--since", "main").code == 0
+
+
+@pytest.mark.parametrize("name", ["r3 größe", "r3'quoted\"", "r3\ttab", "-r3"])
+def test_files_with_odd_names(shop, name) -> None:
+    path = shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
+    path.rename(path.with_name(f"{name}.py"))
+    commit(shop)
+    assert "1 revision is new since main" in shop.call("check", "--since", "main").out
+    git(shop, "branch", "-f", "main")
+    path.with_name(f"{name}.py").write_text(path.with_name(f"{name}.py").read_text() + "# more\n")
+    edited = shop.call("check", "--since", "main")
+    assert (edited.code, edited.codes()) == (1, {"CM102"}), edited.text
+
+
+@pytest.mark.parametrize("ref", ["HEAD", "main", "HEAD~0", "@"])
+def test_names_of_a_commit(shop, ref) -> None:
+    assert f"0 revisions are new since {ref}" in shop.call("check", "--since", ref).out
+
+
+@pytest.mark.parametrize("ref", ["", " ", "nowhere", "--output=x", "main:", "$(touch x)"])
+def test_names_of_none(shop, ref) -> None:
+    done = shop.call("check", f"--since={ref}")
+    assert done.code == 2, done.text
+    assert "git knows no commit that it and this branch have in common." in done.words
+    assert not (shop.folder / "x").exists()
+
+
+def test_a_history_without_a_common_commit(shop) -> None:
+    """As a clone with `fetch-depth: 1` has it."""
+    git(shop, "switch", "-q", "--orphan", "alone")
+    git(shop, "commit", "-q", "--allow-empty", "-m", "alone")
+    git(shop, "checkout", "-q", "main", "--", ".")
+    done = shop.call("check", "--since", "main")
+    assert done.code == 2, done.text
+    assert "fetch-depth: 0" in done.words
