@@ -6,6 +6,7 @@ What the setting names is the repository's: where a token guards the target, it 
 import copy
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -183,6 +184,8 @@ def _load(name: str, folder: Path) -> ModuleType:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        # dataclasses, msgspec and typing look there for what annotations name
+        sys.modules[module_name] = module
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
         raise SettingsError(

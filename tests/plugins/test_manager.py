@@ -466,3 +466,119 @@ def test_a_command(alembic_project):
 def test_a_plugin_that_breaks_hides_no_mistyped_command(alembic_project):
     plugged(alembic_project, "@hookimpl\ndef ci_migrate_commands(cli):\n    sys.exit(0)")
     ended(alembic_project.run("rnu"), 2, "ours.py failed in ci_migrate_commands", "Did you mean run?")
+
+
+# --------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("kind", ["@dataclasses.dataclass\nclass Limit:", "class Limit(msgspec.Struct):"])
+def test_a_file_may_define_values(tmp_path, kind):
+    """Their annotations are texts there, which are looked up in the module."""
+    (tmp_path / "ours.py").write_text(
+        f"from __future__ import annotations\nimport dataclasses\nimport msgspec\n{kind}\n    rows: int\n"
+        "assert msgspec.json.decode(b'{\"rows\": 1}', type=Limit) == Limit(1)\n"
+    )
+    assert plugins.create_manager(["ours.py"], tmp_path).has_plugin("ours.py")
+
+
+def test_two_files_of_one_name_are_two_plugins(tmp_path):
+    for folder, returns in (("a", "no"), ("b", "never")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "checks.py").write_text(
+            f"from ci_migrate import hookimpl\n@hookimpl\ndef ci_migrate_before_stage(stage):\n    return {returns!r}\n"
+        )
+    manager = plugins.create_manager(["a/checks.py", "b/checks.py"], tmp_path)
+    vetoes = [i.function("migrate") for i in manager.hook.ci_migrate_before_stage.get_hookimpls()]
+    assert sorted(vetoes) == ["never", "no"]
+
+
+def test_a_file_by_its_absolute_path_is_named_as_the_project_names_it(tmp_path):
+    (tmp_path / "ours.py").write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert plugins.create_manager([str(tmp_path / "ours.py")], tmp_path).has_plugin("ours.py")
+    assert plugins.create_manager([str(tmp_path / "ours.py")], elsewhere).has_plugin(
+        str(tmp_path / "ours.py")
+    )
+    with pytest.raises(SettingsError, match=r"Plugin ours\.py is named twice"):
+        plugins.create_manager(["ours.py", str(tmp_path / "ours.py")], tmp_path)
+
+
+def test_a_file_is_read_anew_each_time(tmp_path):
+    """Two texts of the same length within a second: bytecode would be the one of before."""
+    for value in ("1", "2"):
+        (tmp_path / "ours.py").write_text(
+            f"from ci_migrate import hookimpl\n@hookimpl\ndef ci_migrate_before_stage(stage):\n    return '{value}'\n"
+        )
+        manager = plugins.create_manager(["ours.py"], tmp_path)
+        assert plugins.ask_before(manager, "migrate", None) == f"Plugin ours.py says no to migrate: {value}"
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def ci_migrate_before_stge(stage): ...", ""),
+        ("@hookimpl\ndef ci_migrate_before_stge(stage): ...", "unknown hook 'ci_migrate_before_stge'"),
+        ("@hookimpl\ndef ci_migrate_before_stage(stage, plann): ...", "plann"),
+        ("@hookimpl(wrapper=True)\ndef ci_migrate_before_stage(stage): ...", "not a generator"),
+    ],
+)
+def test_a_hook_that_is_none(tmp_path, text, words):
+    """A name that is mistyped and marked is no hook that never runs."""
+    (tmp_path / "ours.py").write_text(f"from ci_migrate import hookimpl\n{text}\n")
+    if not words:
+        plugins.create_manager(["ours.py"], tmp_path)
+        return
+    with pytest.raises(SettingsError, match="does not fit") as caught:
+        plugins.create_manager(["ours.py"], tmp_path)
+    assert words in caught.value.what
+
+
+# --------------------------------------------------------------------------- what hooks return
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ([SimpleNamespace(code="A1"), SimpleNamespace(code="A1")], "Two plugins claim code A1."),
+        ([SimpleNamespace()], "which has no code."),
+        ([SimpleNamespace(code=3)], "which has no code."),
+        ([None], "A plugin returned None, which has no code."),
+    ],
+)
+def test_items_without_a_key_of_their_own(items, words):
+    with pytest.raises(UsageError) as caught:
+        plugins.unique(items, "code")
+    assert words in caught.value.what
+    assert len(caught.value.what) < 200
+
+
+def test_items_are_sorted_by_their_key_whoever_brought_them():
+    items = [SimpleNamespace(code=code) for code in ("CM2", "A1", "CM10")]
+    assert [item.code for item in plugins.unique(items, "code")] == ["A1", "CM10", "CM2"]
+
+
+def test_an_item_of_another_kind_is_named():
+    with pytest.raises(UsageError, match="which is no Version"):
+        plugins.unique([SimpleNamespace(code="A")], "code", type("Version", (), {}))
+
+
+@pytest.mark.parametrize(("returned", "found"), [("None", 0), ("()", 0), ("[]", 0), ("(x for x in [])", 0)])
+def test_a_hook_may_return_nothing(tmp_path, returned, found):
+    (tmp_path / "ours.py").write_text(
+        f"from ci_migrate import hookimpl\n@hookimpl\ndef ci_migrate_reporters():\n    return {returned}\n"
+    )
+    own = [
+        p for _, p in plugins.ask_all(plugins.create_manager(["ours.py"], tmp_path), "ci_migrate_reporters")
+    ]
+    assert own.count("ours.py") == found
+
+
+@pytest.mark.parametrize("backend", ["oracle", "mssql", "duckdb"])
+def test_an_engine_that_nobody_serves_names_those_that_are(tmp_path, backend):
+    url = SimpleNamespace(get_backend_name=lambda: backend)
+    with pytest.raises(UsageError) as caught:
+        plugins.make_database(plugins.create_manager([], tmp_path), url, None)
+    assert caught.value.what == f"Databases of the kind {backend} are not supported."
+    assert caught.value.hint == "There are: mariadb, mysql, postgresql, sqlite."
