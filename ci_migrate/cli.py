@@ -28,6 +28,16 @@ class Commands(VerbGroup):
             _add_commands_of_plugins(self, ctx.params.get("directory") or Path())
         return super().get_command(ctx, cmd_name)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Where nobody reads any more (`| head`), click ends with 1: "the gate said no" here."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # what is left is flushed at the end
+            return int(ExitCode.COULD_NOT_TELL)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Groups instead of one list, then the exit codes."""
         for group, verbs in GROUPS.items():
@@ -125,9 +135,6 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         say("Interrupted. The database was not touched.", err=True)
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.COULD_NOT_TELL)
     except SystemExit as end:  # click's completion of the shell, the demo
         if isinstance(end.code, str):
             say(end.code, err=True)

@@ -16,7 +16,7 @@ from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, MakesCopiesOf, SessionOptions, Watch, unwatched
 from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
 from ci_migrate.databases.composite.names import MAIN
-from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError
+from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError, UsageError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -43,7 +43,11 @@ RunT = TypeVar("RunT", bound=Run)
 
 @dataclass(frozen=True)
 class GateRequest:
-    """What a command asks of the gate, apart from the settings."""
+    """What a command asks of the gate, apart from the settings.
+
+    Raises:
+        UsageError: the destination is given and empty.
+    """
 
     verb: Verb
     direction: Direction = Direction.UPGRADE
@@ -57,6 +61,14 @@ class GateRequest:
     reason: str = ""  # why; for the audit trail
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        # `--to "$REVISION"` where nobody set it: for Alembic "" is no revision, for us it would have been the default
+        if self.destination is not None and not self.destination.strip():
+            raise UsageError(
+                "The destination is empty.", hint="Name a revision: an id, head, base, +1; or leave it out."
+            )
 
 
 def new_run_id() -> str:

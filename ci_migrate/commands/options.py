@@ -59,7 +59,10 @@ def destination_options(function: Function) -> Function:
         refuse_tokens([word for word in (destination, revision) if word is not None])
         if destination is not None and revision is not None:
             raise UsageError(f"The destination is given twice: {revision}, and --to {destination}.")
-        return function(*arguments, destination=destination or revision, **options)
+        wanted = (
+            revision if destination is None else destination
+        )  # one that is empty is refused, not passed over
+        return function(*arguments, destination=wanted, **options)
 
     for parameter in (
         click.option("--to", "destination", metavar="REVISION", help="Destination, as `alembic upgrade`."),

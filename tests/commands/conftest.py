@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from alembic_project import AlembicProject
+from alembic_project import AlembicProject, new_project
 from sqlalchemy import make_url
 
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -16,6 +16,16 @@ def migrated(alembic_project: AlembicProject) -> AlembicProject:
     assert alembic_project.gate("run").exit_code == 0
     alembic_project.sql("insert into users values (1, 'ana', 'ana@example.com')")
     return alembic_project
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> AlembicProject:
+    """At r2, with one row: for all tests of a module, which only look at it or make what hinders no other one."""
+    project = new_project(tmp_path_factory.mktemp("shop") / "project")
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    assert project.gate("run").exit_code == 0
+    project.sql("insert into users values (1, 'ana', 'ana@example.com')")
+    return project
 
 
 @pytest.fixture
