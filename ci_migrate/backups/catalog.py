@@ -157,14 +157,7 @@ class Catalog:
         """How large a backup of this database would be, and how long it would take. Raises BackupError."""
         if self._takes and not partial:
             return Estimate(stored=0, needed=0)  # the provider's own affair
-        try:
-            earlier = self.list(owner)
-        except OSError as error:
-            raise BackupError(
-                f"The backups in {self.storage.place} can't be listed: {error.strerror or error}.",
-                hint="Look at backup-dir.",
-            ) from error
-        return estimate(database, earlier, partial=partial)
+        return estimate(database, self.list(owner), partial=partial)
 
     def _describe(self, dumped: Dumped, identity: Identity, description: str | None) -> Backup:
         tables = tuple(sorted(dumped.row_counts))
@@ -212,9 +205,10 @@ class Catalog:
     def list(self, owner: Owner | None = None) -> Backups:
         """All backups, the oldest first; those of one database if it is given.
 
-        Half-written ones (FAILED) and those that can't be read are among them: nobody knows whose they are.
+        Half-written ones (FAILED) and those that can't be read are among them: nobody knows whose they are. Raises
+        BackupError where the place itself can't be read.
         """
-        found = [self._read(backup_id) for backup_id in self.storage.ids()]
+        found = [self._read(backup_id) for backup_id in self.ids()]
         wanted = [b for b in found if owner is None or owner.owns(b) or b.status is not BackupStatus.SUCCESS]
         return sorted(wanted, key=_age_order)
 
@@ -223,10 +217,21 @@ class Catalog:
 
         Raises:
             UsageError: it is no id, or there is no such backup.
+            BackupError: the place itself can't be read.
         """
-        if check_id(backup_id) not in self.storage.ids():
+        if check_id(backup_id) not in self.ids():
             raise UsageError(f"There is no backup {backup_id} in {self.storage.place}.", hint=LIST)
         return self._read(backup_id)
+
+    def ids(self) -> Sequence[str]:
+        """Those of all backups that are there, sorted. Raises BackupError where the place can't be read."""
+        try:
+            return self.storage.ids()
+        except OSError as error:
+            raise BackupError(
+                f"The backups in {self.storage.place} can't be listed: {error.strerror or error}.",
+                hint="Look at backup-dir.",
+            ) from error
 
     def _read(self, backup_id: str) -> Backup:
         def unreadable(why: str) -> Backup:

@@ -28,7 +28,7 @@ def copy(backup: Backup, source: Catalog, destination: Catalog) -> Backup:
     check_listing(source.storage, backup)
     there = destination.storage
     refuse_secrets(backup.secrets, there, encrypted=backup.encryption is not None)
-    if backup.backup_id in there.ids():
+    if backup.backup_id in destination.ids():
         raise RefusedError(
             f"{backup.backup_id} is in {there.place} already.",
             hint="Verify it there: set backup-dir to it, then `ci-migrate backup verify`",

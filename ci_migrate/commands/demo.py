@@ -8,7 +8,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import say
-from ci_migrate.errors import RefusedError
+from ci_migrate.errors import RefusedError, UsageError
 
 PACKAGED = Path(__file__).parents[1] / "bookshop"
 IN_A_CHECKOUT = Path(__file__).parents[2] / "examples" / "bookshop"
@@ -22,6 +22,10 @@ def command(environment: Environment, /, folder: str) -> int:
     place = (environment.directory / folder).resolve()
     if place.exists():
         raise RefusedError(f"{place} is there already.", hint="Name a new folder: ci-migrate demo FOLDER")
+    try:
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{place} can't be made: {error.strerror}.") from error
     example = PACKAGED if PACKAGED.is_dir() else IN_A_CHECKOUT
     sys.argv = ["demo.py", str(place)]
     runpy.run_path(str(example / "demo.py"), run_name="__main__")

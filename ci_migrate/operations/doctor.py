@@ -175,7 +175,8 @@ def scripts(patient: DoctorContext) -> Examined | None:
     heads = plan.script_heads
     if len(heads) > 1 and patient.run.destination == "head":
         return _bad("scripts", f"they have {len(heads)} heads: {', '.join(heads)}", "alembic merge heads")
-    return _good("scripts", f"env.py connects to the target, which has {plan.pending} revisions to run")
+    pending = plural(plan.pending, "revision")
+    return _good("scripts", f"env.py connects to the target, which has {pending} to run")
 
 
 def _missing_greenlet(settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """`ci-migrate init`: what a project that adopts the gate needs, as files to write. Nothing is written here."""
 
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -147,7 +148,8 @@ def _settings_file(adoption: Adoption) -> Proposed:
 
 def _propose_gitignore(adoption: Adoption) -> Proposed:
     file = adoption.folder / ".gitignore"
-    before = file.read_text() if is_file(file) else ""
+    # patterns are bytes for git: those of files whose names are no UTF-8 stay as they are
+    before = file.read_text(encoding="utf-8", errors="surrogateescape") if is_file(file) else ""
     there = set(before.splitlines())
     missing = [
         f"{name}/" for name in (REPORTS, BACKUPS) if not {name, f"{name}/", f"/{name}", f"/{name}/"} & there
@@ -170,7 +172,7 @@ def _ci_file(adoption: Adoption, path: Path, template: str) -> Proposed:
     there = f"\n    defaults: {{run: {{working-directory: {adoption.inside}}}}}" if github else ""
     text = Template(template).substitute(
         directory=there if inside else "",
-        cd=f"\n    - cd {adoption.inside}" if inside else "",
+        cd=f"\n    - cd {shlex.quote(adoption.inside)}" if inside else "",
         inside=inside,
         install=_install(adoption.folder),
         package=adoption.package,
@@ -184,7 +186,8 @@ def _ci_file(adoption: Adoption, path: Path, template: str) -> Proposed:
 def _default_branch(root: Path) -> str:
     """As the clone knows it."""
     head = root / ".git" / "refs" / "remotes" / "origin" / "HEAD"
-    return head.read_text().strip().rpartition("/")[2] if is_file(head) else "main"
+    text = head.read_text() if is_file(head) else "ref: refs/remotes/origin/main"
+    return text.strip().removeprefix("ref: refs/remotes/origin/")
 
 
 def _install(folder: Path) -> str:

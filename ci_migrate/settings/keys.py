@@ -178,21 +178,24 @@ def _texts(words: str, pattern: str = r"(?s).+") -> Kind:
 
 def _plugins(value: Any, base: Path) -> tuple[str, ...]:
     names = _texts("").convert(value, base)
-    return tuple(str(base / name) if name.endswith(".py") else name for name in names)
+    return tuple(str(_path(name, base)) if name.endswith(".py") else name for name in names)
 
 
 def _path(value: Any, base: Path) -> Path:
-    return base / _text(value, base)
+    try:
+        return base / Path(_text(value, base)).expanduser()  # no shell has seen what stands in a file
+    except RuntimeError as error:
+        raise ValueError from error
 
 
 def _program(value: Any, base: Path) -> Path:
     text = _text(value, base)
-    return base / text if "/" in text or "\\" in text else Path(text)
+    return _path(text, base) if "/" in text or "\\" in text else Path(text)
 
 
 def _folder_or_url(value: Any, base: Path) -> str:
     text = _text(value, base)
-    return text if "://" in text else str(base / text)
+    return text if "://" in text else str(_path(text, base))
 
 
 def _function(value: Any, base: Path) -> str:

@@ -289,10 +289,10 @@ def _register(settings: Settings) -> None:
             if "://" not in found:  # somebody put the password alone there
                 register_secret(found)
         elif form == "file":
-            file = settings.bases[key] / rest.strip()
-            # a pipe would wait for its writer, and be empty when the URL is asked for
-            if is_file(file):
-                with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, RuntimeError):
+                file = settings.bases[key] / Path(rest.strip()).expanduser()
+                # a pipe would wait for its writer, and be empty when the URL is asked for
+                if is_file(file):
                     register_url(file.read_text(encoding="utf-8"))
         elif value is not None:
             register_url(value.reveal())

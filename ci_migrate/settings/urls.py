@@ -80,7 +80,7 @@ def resolve(value: Secret | str, *, key: str, source: str, base: Path, environ: 
                 hint=f"Set {rest}, in CI as a protected variable of this job.",
             )
     elif form == "file":
-        text = _read(base / rest.strip(), place)
+        text = _read(_path(rest, place, base), place)
     elif form == "command":
         text = _ask(rest, place, base, environ)
     register_url(text)
@@ -104,10 +104,7 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
             )
         register_secret(text)
         return text
-    try:
-        path = base / Path(rest.strip()).expanduser()
-    except RuntimeError as error:
-        raise SettingsError(f"{place}: there is no home folder for {rest.strip()}.") from error
+    path = _path(rest, place, base)
     try:
         shared = path.stat().st_mode & 0o077
     except OSError as error:
@@ -117,6 +114,13 @@ def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Ma
     text = _read(path, place, "the private key")
     register_secret(text)
     return text
+
+
+def _path(text: str, place: str, base: Path) -> Path:
+    try:
+        return base / Path(text.strip()).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{place}: there is no home folder for {text.strip()}.") from error
 
 
 def _read(path: Path, place: str, holds: str = "the URL") -> str:

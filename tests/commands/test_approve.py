@@ -116,3 +116,50 @@ def test_T1_T4_a_request_is_signed_far_from_the_database(laptop, tmp_path):
     assert laptop.call("approve", "nowhere.json", "--key", str(key), "--reason", "why").code == 2
     assert laptop.call("approve", "--key", str(key)).code == 2, "no reason"
     assert laptop.call("approve", "--key", str(key), "--reason", " ").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing option '--key'"),
+        (["--key", "none"], "An approval needs a reason."),
+        (
+            ["--key", "none", "--reason", "x"],
+            "approval-request.json can't be read: No such file or directory.",
+        ),
+        ([".", "--key", "none", "--reason", "x"], "can't be read: Is a directory."),
+        (["alembic.ini", "--key", "none", "--reason", "x"], "is no approval request."),
+        (["--key", "none", "--reason", "x", "--minutes", "0"], "0 is not in the range"),
+        (["--key", "none", "--reason", "x", "--minutes", "10081"], "10081 is not in the range"),
+        (["--key", "none", "--reason", "x", "--back", "magic"], "'magic' is not one of"),
+        (["--key", "none", "--token-file", "t", "--reason", "x"], "What a token says can't be changed"),
+        (["--key", "none", "--token-file", "t", "--minutes", "5"], "What a token says can't be changed"),
+        (["--key", "none", "--token-file", "t"], "The token file t can't be read"),
+    ],
+)
+def test_what_signs_nothing(alembic_project, arguments, words):
+    done = alembic_project.call("approve", *arguments)
+    assert done.code == 2, done.text
+    assert words in done.words
+    assert done.out == ""
+    assert not alembic_project.database.exists()
+
+
+def test_keys_that_can_not_sign(laptop, tmp_path):
+    (tmp_path / "text").write_text("no key")
+    for key in ("none", str(tmp_path), str(tmp_path / "text")):
+        done = laptop.call("approve", "--key", key, "--reason", "x")
+        assert done.code in (2, 8), done.text
+        assert "Bug in" not in done.text
+        assert done.out == ""
+
+
+def test_how_long_and_which_ways_back(laptop, tmp_path):
+    key = str(key_file(tmp_path))
+    done = laptop.call("approve", "--key", key, "--reason", "x", "--minutes", "5", "--back", "restore")
+    assert done.code == 0, done.text
+    payload = verify(done.out, trust(), now()).payload
+    assert payload.stages == ("migrate", "restore")
+    assert 0 < (payload.expires - now()).total_seconds() <= 300
+    none = laptop.call("approve", "--key", key, "--reason", "x", "--back", "none")
+    assert verify(none.out, trust(), now()).payload.stages == ("migrate",)

@@ -170,3 +170,60 @@ def test_a_half_written_backup_is_failed(migrated):
         assert done.code in (1, 8)
     ended(migrated.call("backup", "delete", name, "--yes"), 0)
     assert name not in ended(migrated.call("backup", "list"), 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["create", "--table", "nowhere"], "--table nowhere: there is none of this name."),
+        (["create", "--table", ""], "there is none of this name."),
+        (["copy", "BACKUP", "ftp://x/y"], "ftp:// URL: no plugin writes there."),
+        (
+            ["restore", "BACKUP", "--table", "nowhere", "--yes"],
+            "--table nowhere: there is none of this name.",
+        ),
+        (["prune", "--keep", "0"], "keep-backups = 0 would remove every backup."),
+        (["show", "BACKUP", "more"], "unexpected extra argument"),
+    ],
+)
+def test_arguments_that_make_no_sense(shop, arguments, words):
+    name = ids(shop)[0]
+    before = shop.dump()
+    done = shop.call("backup", *(name if word == "BACKUP" else word for word in arguments))
+    ended(done, 2, words)
+    assert done.out == ""
+    assert shop.dump() == before
+    assert len(ids(shop)) == 1
+
+
+def test_the_same_table_twice_is_one(shop):
+    out = ended(
+        shop.call("backup", "create", "--table", "users", "--table", "users", "--backup-dir", "twice"), 0
+    )
+    assert "rows of users " in out
+
+
+def test_a_copy_is_made_once_and_proven_where_it_is(shop):
+    name = ids(shop)[0]
+    ended(shop.call("backup", "copy", name, "a b/ü"), 0, "verified in")
+    ended(shop.call("backup", "copy", name, "a b/ü"), 1, "already.", "ci-migrate backup verify")
+    ended(shop.call("backup", "copy", name, "backups"), 1, f"{name} is in", "already.")
+    ended(
+        shop.call("backup", "verify", name, "--restore", "--backup-dir", "a b/ü"), 0, "equal to its manifest"
+    )
+
+
+def test_a_folder_that_is_not_there_has_no_backups(shop):
+    assert ended(shop.call("backup", "list", "--backup-dir", "nowhere"), 0) == "No backups.\n"
+    assert json.loads(ended(shop.call("backup", "list", "--backup-dir", "nowhere", "--json"), 0)) == []
+    assert not (shop.folder / "nowhere").exists(), "to look is not to make"
+
+
+def test_a_folder_in_the_home_of_its_user(shop, monkeypatch):
+    """In a settings file no shell makes a path of `~`: the backups lay in a folder of that name in the checkout."""
+    home = shop.folder / "home"
+    name = ids(shop)[0]
+    ended(shop.call("backup", "copy", name, "home/backups"), 0)
+    out = ended(shop.call("backup", "list", env={"CI_MIGRATE_BACKUP_DIR": "~/backups", "HOME": str(home)}), 0)
+    assert name in out
+    assert not (shop.folder / "~").exists()

@@ -1,5 +1,7 @@
 """`ci-migrate check`: a finding refuses, and nothing is written."""
 
+import pytest
+
 
 def test_green(alembic_project):
     done = alembic_project.call("check")
@@ -20,3 +22,39 @@ def test_since_takes_no_destination(alembic_project):
     done = alembic_project.call("check", "--since", "main", "--to", "r1")
     assert done.code == 2
     assert "leave --to out" in done.text
+
+
+def test_all_that_refuses_is_told_at_once(alembic_project):
+    """Who mends one finding a run needs a run for each."""
+    alembic_project.revision("r3", "r2", "create table t (id integer)")
+    alembic_project.revision("r4", "r2", "create table u (id integer)")
+    done = alembic_project.call("check")
+    assert done.code == 1, done.text
+    assert done.codes() >= {"CM101", "CM401"}
+    to_one = alembic_project.call("check", "--to", "r3")
+    assert (to_one.code, to_one.codes()) == (0, {"CM401"}), "who names one of them means it"
+
+
+def test_an_accepted_finding_stays_in_the_report(alembic_project):
+    alembic_project.revision("r3", "r2", "create table t (id integer)")
+    done = alembic_project.call("check", "--allow", "CM401@r3=it is meant")
+    assert done.code == 0, done.text
+    (found,) = [f for f in done.stage("check")["findings"] if f["code"] == "CM401"]
+    assert found["acknowledged"] == "it is meant"
+
+
+@pytest.mark.parametrize("allow", ["CM401@r9=gone", "CM999=no such check"])
+def test_what_is_accepted_and_not_found_is_told(alembic_project, allow):
+    alembic_project.revision("r3", "r2", "create table t (id integer)")
+    done = alembic_project.call("check", "--allow", allow)
+    assert allow.partition("=")[0].partition("@")[0] in done.text or "CM401" in done.codes()
+    assert done.code == 0, done.text
+
+
+def test_an_empty_project(alembic_project):
+    for script in (alembic_project.folder / "migrations" / "versions").glob("*.py"):
+        script.unlink()
+    done = alembic_project.call("check")
+    assert done.code == 0, done.text
+    assert "Nothing to do" in done.words
+    assert not alembic_project.database.exists()

@@ -57,3 +57,19 @@ def test_all_but_yes_is_no(tmp_path, monkeypatch, answer):
         ask(tmp_path, {}, terminal=True)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     ask(tmp_path, {}, terminal=True)
+
+
+def test_enter_alone_restores_nothing_and_says_so(tmp_path, monkeypatch, capsys):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(click.Abort):
+        ask(tmp_path, {}, terminal=True, aside=True)
+    told = capsys.readouterr()
+    assert told.out == "", "the question too is asked beside a report"
+    assert "Restore it? [y/N]" in told.err
+
+
+def test_a_table_that_is_called_something_odd_steers_no_terminal(tmp_path, capsys):
+    ask(tmp_path, {"a\x1b[2Kb": (1, 0)}, yes=True)
+    assert "\x1b" not in capsys.readouterr().out

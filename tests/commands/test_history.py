@@ -1,5 +1,10 @@
 """`ci-migrate history`: the runs of a target, the newest first."""
 
+import json
+
+import pytest
+from alembic_project import ended
+
 
 def test_no_run(alembic_project):
     done = alembic_project.call("history")
@@ -21,3 +26,23 @@ def test_it_is_told_when_the_target_is_broken(migrated):
     done = migrated.call("history")
     assert done.code == 0, done.text
     assert "base -> r2" in done.out
+
+
+def test_a_run_that_did_not_end_is_told_as_that(migrated):
+    record = json.loads(ended(migrated.call("status", "--json"), 0))["last"]["runId"]
+    migrated.leave_unfinished(record)
+    assert f"{record}  run       did not end" in ended(migrated.call("history"), 0)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "10001", "x", ""])
+def test_limits_that_make_no_sense(shop, limit):
+    done = shop.call("history", f"--limit={limit}")
+    ended(done, 2, "--limit")
+    assert done.out == ""
+
+
+def test_each_run_has_one_line_whatever_its_actor_is_called(alembic_project):
+    ended(alembic_project.call("run", env={"CI_MIGRATE_ACTOR": "ana\n2020-01-01 00:00  x\x1b[2K"}), 0)
+    (line,) = ended(alembic_project.call("history"), 0).splitlines()
+    assert "\x1b" not in line
+    assert line.endswith("base -> r2")

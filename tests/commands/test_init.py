@@ -1,5 +1,9 @@
 """`ci-migrate init`: writes settings and a CI file; what is there stays."""
 
+import pytest
+import yaml
+from alembic_project import ended, new_project
+
 
 def test_files_are_written_once(alembic_project):
     (alembic_project.folder / "ci-migrate.toml").unlink()
@@ -21,3 +25,47 @@ def test_print_writes_nothing(alembic_project):
     assert done.code == 0, done.text
     assert "# --- .github/workflows/" in done.out
     assert sorted(p for p in alembic_project.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_a_branch_and_a_folder_with_odd_names(tmp_path, platform):
+    """`release/1.0` became `1.0`, and `cd my shop` two arguments."""
+    git = tmp_path / ".git" / "refs" / "remotes" / "origin"
+    git.mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/remotes/origin/release/1.0\n")
+    project = new_project(tmp_path / "my shop")
+    ended(project.call("init", "--platform", platform), 0)
+    if platform == "github":
+        job = yaml.safe_load((tmp_path / ".github" / "workflows" / "ci-migrate.yml").read_text())
+        assert job[True]["push"]["branches"] == ["release/1.0"]
+        assert job["jobs"]["migrate"]["defaults"]["run"]["working-directory"] == "my shop"
+    else:
+        job = yaml.safe_load((tmp_path / ".gitlab" / "ci-migrate.yml").read_text())["ci-migrate"]
+        assert job["before_script"][0] == "cd 'my shop'"
+
+
+def test_a_gitignore_that_is_no_utf_8_is_added_to(tmp_path):
+    project = new_project(tmp_path)
+    (tmp_path / ".gitignore").write_bytes(b"caf\xe9.db")
+    ended(project.call("init", "--platform", "none"), 0, "written .gitignore")
+    lines = (tmp_path / ".gitignore").read_bytes().split(b"\n")
+    assert lines[0] == b"caf\xe9.db"
+    assert b"backups/" in lines
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path):
+    project = new_project(tmp_path)
+    (tmp_path / ".github").write_text("a file")
+    done = project.call("init", "--platform", "github")
+    ended(done, 2, ".github", "Not a directory")
+    assert "Traceback" not in done.text
+
+
+def test_a_platform_that_is_none(alembic_project):
+    ended(alembic_project.call("init", "--platform", "jenkins"), 2, "'jenkins' is not one of")
+
+
+def test_settings_that_can_not_be_read_are_not_written_over(alembic_project):
+    alembic_project.settings("[[[")
+    ended(alembic_project.call("init", "--platform", "none"), 2, "is no valid TOML")
+    assert (alembic_project.folder / "ci-migrate.toml").read_text() == "[[["

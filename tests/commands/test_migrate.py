@@ -18,3 +18,28 @@ def test_production_refuses_it(alembic_project):
     assert "`migrate` leaves out the dry run; target live is a production one" in done.text
     assert "Use `ci-migrate run`." in done.text
     assert not alembic_project.database.exists()
+
+
+def test_the_second_time_there_is_nothing_to_do(migrated):
+    before = migrated.dump()
+    done = migrated.call("migrate")
+    assert done.code == 0, done.text
+    assert done.outcomes == {"check": "passed"}
+    assert "Nothing to do" in done.words
+    assert migrated.dump() == before
+
+
+def test_without_a_dry_run_nobody_knows_what_a_failed_one_left(alembic_project):
+    """Which is what it leaves out: no steps to compare with, so no repair, and nothing is called proved."""
+    alembic_project.revision(
+        "r3", "r2", "create table t (id integer); insert into nowhere values (1)", "drop table t"
+    )
+    done = alembic_project.call("migrate")
+    assert done.code == 7, done.text
+    assert "at r2, but there was no dry run whose steps it could be compared with" in done.words
+    assert "ci-migrate backup restore backup_base_" in done.words
+    assert alembic_project.heads == ["r2"]
+    assert alembic_project.sql("select 1 from sqlite_master where name = 't'") == []
+    shown = alembic_project.call("status")
+    assert shown.code == 7
+    assert "UNFINISHED" in shown.out

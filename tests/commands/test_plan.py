@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from alembic_project import ended
 
 
@@ -28,3 +29,22 @@ def test_plan_check_and_dry_run_write_nothing_to_the_target(alembic_project):
         ended(alembic_project.call(command), 0, "untouched")
         assert not alembic_project.database.exists()
         assert not (alembic_project.folder / "app.db.ci-migrate").exists(), "no ledger is made"
+
+
+def test_where_nothing_is_pending(shop):
+    done = shop.call("plan")
+    ended(done, 0, "Nothing to do:", "is at r2.")
+    plan = done.stage("check")["plan"]
+    assert (plan["revisions"], plan["contexts"][0]["toHeads"]) == ([], ["r2"])
+
+
+@pytest.mark.parametrize("to", ["nowhere", "r1:r2", "r1,r2", "x" * 300, "--", "'; --"])
+def test_destinations_that_are_none(shop, to):
+    done = shop.call("plan", "--to", to)
+    ended(done, 1, "Alembic says:")
+    assert "The database is untouched" in done.words
+
+
+def test_an_older_destination_is_nothing_to_do(shop):
+    """As for `alembic upgrade`: what is behind is no destination of an upgrade."""
+    ended(shop.call("plan", "r1"), 0, "Nothing to do:", "is at r2.")

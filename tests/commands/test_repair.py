@@ -1,5 +1,6 @@
 """`ci-migrate repair`: what an unfinished run left is shown first, then mended."""
 
+import pytest
 from ledger_support import runs_of
 
 
@@ -40,3 +41,33 @@ def test_F104_what_can_not_be_both_is_told_before_anything_is_looked_at(migrated
         assert done.code == 2, done.text
         assert "--forward or --accept-foreign" in done.text
     assert ledger.audit_records() == before
+
+
+@pytest.mark.parametrize(
+    "flags", [["--dry-run"], ["--forward"], ["--accept-foreign"], ["--forward", "--dry-run"]]
+)
+def test_flags_where_nothing_is_to_be_repaired(shop, flags):
+    done = shop.call("repair", *flags)
+    assert done.code == 0, done.text
+    assert "There is no unfinished run: nothing to repair." in done.words
+    assert "The database is untouched" in done.out
+
+
+def test_the_run_before_it_is_told_by_every_command_that_writes(migrated, ledger_of):
+    (record,) = runs_of(ledger_of(migrated))
+    migrated.leave_unfinished(record.run_id)
+    for arguments in (["run"], ["migrate"], ["stamp", "r1", "--reason", "x"], ["rollback", "--to", "r1"]):
+        done = migrated.call(*arguments)
+        assert done.code == 7, done.text
+        assert record.run_id in done.text
+        assert "ci-migrate repair" in done.text
+    assert migrated.heads == ["r2"]
+
+
+def test_a_dry_run_of_a_repair_is_the_same_each_time(migrated, ledger_of):
+    (record,) = runs_of(ledger_of(migrated))
+    migrated.leave_unfinished(record.run_id)
+    first, second = (migrated.call("repair", "--dry-run").report["results"] for _ in range(2))
+    for result in (*first, *second):
+        result["seconds"] = 0
+    assert first == second

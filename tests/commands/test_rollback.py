@@ -166,3 +166,18 @@ def test_rollback(migrated):
     assert migrated.sql("select name from users") == [("ana",)]
     ended(migrated.call("rollback", "--to", "nonsense"), 1, "nonsense")
     ended(migrated.call("rollback", "--to", "r1"), 0, "Nothing to do")
+
+
+@pytest.mark.parametrize("to", ["head", "r2", "+1"])
+def test_forward_is_no_way_back(alembic_project, to):
+    """`rollback --to` a revision that is not there yet would be a migration without its checks."""
+    assert alembic_project.gate("migrate", "r1").exit_code == 0
+    for by in ("downgrade", "restore"):
+        done = alembic_project.call("rollback", "--to", to, "--by", by, "--yes")
+        assert done.code == 1, done.text
+        assert "Alembic says:" in done.words
+        assert alembic_project.heads == ["r1"]
+
+
+def test_a_way_that_is_none(alembic_project):
+    ended(alembic_project.call("rollback", "--to", "r1", "--by", "magic"), 2, "'magic' is not one of")

@@ -29,3 +29,39 @@ def test_F84_a_destination_that_is_given_twice(alembic_project, verb):
     assert done.code == 2
     assert "given twice: r1, and --to r2" in done.err
     assert not alembic_project.database.exists()
+
+
+def test_the_second_day(migrated):
+    """Nothing to do, and nothing made: no backup, no dry run; the third day there is one more revision."""
+    backups = sorted((migrated.folder / "backups").iterdir())
+    done = migrated.call("run")
+    assert done.code == 0, done.text
+    assert done.outcomes == {"check": "passed"}
+    assert sorted((migrated.folder / "backups").iterdir()) == backups
+    migrated.revision("r3", "r2", "create table t (id integer)", "drop table t")
+    done = migrated.call("run")
+    assert done.code == 0, done.text
+    assert [r["id"] for r in done.stage("check")["plan"]["revisions"]] == ["r3"]
+    assert migrated.sql("select name from users") == [("ana",)]
+
+
+def test_two_targets_have_each_their_own(alembic_project):
+    alembic_project.settings(
+        '[targets.dev]\nurl = "sqlite:///app.db"\n[targets.two]\nurl = "sqlite:///two.db"\n'
+    )
+    refused = alembic_project.call("run")
+    assert refused.code == 2, refused.text
+    assert "several targets and none was named: dev, two" in refused.words
+    done = alembic_project.call("run", "--target", "dev", "--to", "r1")
+    assert done.code == 0, done.text
+    assert alembic_project.heads == ["r1"]
+    assert not (alembic_project.folder / "two.db").exists()
+
+
+@pytest.mark.parametrize("message", ["größe ✓", "a\\x1b[2Kb", "'; drop table users; --", "x" * 300])
+def test_what_a_revision_is_called_is_only_told(alembic_project, message):
+    alembic_project.revision("r3", "r2", "create table t (id integer)", "drop table t", message=message)
+    done = alembic_project.call("plan")
+    assert done.code == 0, done.text
+    assert "\x1b" not in done.out
+    assert done.report["results"][0]["plan"]["revisions"][-1]["message"]

@@ -42,3 +42,34 @@ def test_before_the_first_run(alembic_project):
     ended(alembic_project.call("repair"), 0, "nothing to repair")
     ended(alembic_project.call("audit", "verify"), 0)
     ended(alembic_project.call("token", "validate"), 4, "The token is empty")
+
+
+def test_a_json_of_each_state_has_the_same_keys(migrated):
+    before = json.loads(ended(migrated.call("status", "--json"), 0))
+    migrated.leave_unfinished(before["last"]["runId"])
+    done = migrated.call("status", "--json")
+    after = json.loads(done.out)
+    assert done.code == 7
+    assert before.keys() == after.keys()
+    assert (before["next"], after["next"]) == ("nothing to do", after["commands"][0]["command"])
+    assert "ci-migrate repair" in after["next"]
+
+
+def test_what_somebody_else_changed_is_counted(migrated):
+    for name in "abcde":
+        migrated.sql(f"create table {name} (id integer)")
+    out = ended(
+        migrated.call("status"),
+        0,
+        "not as the last run left it:",
+        "next # names what is different ci-migrate verify --target dev",
+    )
+    told = [line.strip() for line in out.splitlines()]
+    assert any(line.startswith("and ") and line.endswith(" more") for line in told)
+
+
+def test_it_makes_nothing(alembic_project):
+    before = sorted(alembic_project.folder.rglob("*"))
+    ended(alembic_project.call("status"), 0)
+    after = [p for p in sorted(alembic_project.folder.rglob("*")) if "__pycache__" not in p.parts]
+    assert after == [p for p in before if "__pycache__" not in p.parts]

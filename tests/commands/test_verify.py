@@ -40,3 +40,21 @@ def test_status_history_verify(migrated):
     migrated.sql("update alembic_version set version_num = 'r1'")
     ended(migrated.call("verify"), 1, "it is at r1")
     ended(migrated.call("status"), 0, "is at r1", "pending 1 revision", "next ci-migrate run --target dev")
+
+
+def test_it_is_told_what_is_gone(migrated):
+    migrated.sql("drop table users")
+    done = migrated.call("verify")
+    ended(done, 1, "Not as run", "users")
+    migrated.database.unlink()
+    ended(migrated.call("verify"), 1, "Not as run")
+
+
+def test_a_run_that_did_not_end_names_the_repair(migrated, ledger_of):
+    (record,) = runs_of(ledger_of(migrated))
+    migrated.leave_unfinished(record.run_id)
+    done = migrated.call("verify")
+    ended(done, 1, f"Run {record.run_id} did not end; heads and schema are as it was to leave them.",
+          "ci-migrate repair --dry-run --target dev")  # fmt: skip
+    migrated.sql("create table sneaked (id integer)")
+    ended(migrated.call("verify"), 1, "did not end, and this is not as it was to leave it:", "sneaked")

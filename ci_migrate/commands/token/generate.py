@@ -13,7 +13,7 @@ from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.commands.token.plan import plan_options, take_wanted
 from ci_migrate.errors import UsageError
 from ci_migrate.gate import actor
-from ci_migrate.model import Approvable, Direction, Plan, Restoration, RunRepair, show_heads
+from ci_migrate.model import Approvable, Direction, Plan, Restoration, RunRepair, plural, show_heads
 from ci_migrate.operations.tokens import confirm
 from ci_migrate.run.run import require_ledger
 from ci_migrate.session import open_session
@@ -80,5 +80,5 @@ def _describe(plan: Approvable) -> str:
     if not isinstance(plan, Plan):
         return f"{plan.purpose} of {plan.destination} on {place}"
     at, to = (show_heads([getattr(c, h) for c in plan.contexts]) for h in ("from_heads", "to_heads"))
-    what = "stamp" if plan.direction is Direction.STAMP else f"{plan.pending} revisions"
+    what = "stamp" if plan.direction is Direction.STAMP else plural(plan.pending, "revision")
     return f"{what} on {place}, at {at} -> {to}"
