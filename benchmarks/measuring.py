@@ -98,11 +98,11 @@ def mariadb() -> Iterator[URL]:
 
 @contextmanager
 def mysql() -> Iterator[URL]:
-    from conftest import _free_port
+    from conftest import free_port
     from mysql_server import installed_mysql, run_mysql
 
     programs = Path(os.environ["TEST_MYSQL"]) / "bin"
-    with installed_mysql(programs) as template, run_mysql(programs, template, _free_port()) as server:
+    with installed_mysql(programs) as template, run_mysql(programs, template, free_port()) as server:
         engine = create_engine(server.admin_url)
         with engine.connect() as connection:
             connection.exec_driver_sql("CREATE DATABASE bench")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -9,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
 from in_memory import IN_MEMORY
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "p@ss:w/rd%#'\\"
@@ -19,13 +22,39 @@ PASSWORD = "p@ss:w/rd%#'\\"
 
 
 @dataclass(frozen=True)
-class MySQLServer:
-    """A running server, MySQL's or MariaDB's: its folder, its address, a URL that may do anything."""
+class Started:
+    """What only the one who started a server knows."""
 
     data: Path
-    port: int
     socket: Path
     pid: int
+
+
+def skip_unless_started(started: Started | None) -> Started:
+    """A server that was given by its URL can't be killed, filled or reached by its socket."""
+    if started is None:
+        pytest.skip("the test needs a server that it starts itself, not one that is given by a URL")
+    return started
+
+
+@dataclass(frozen=True)
+class MySQLServer:
+    """A running server, MySQL's or MariaDB's: its address, a URL that may do anything, its folder if it is ours."""
+
+    port: int
+    started: Started | None = None
+
+    @property
+    def data(self) -> Path:
+        return skip_unless_started(self.started).data
+
+    @property
+    def socket(self) -> Path:
+        return skip_unless_started(self.started).socket
+
+    @property
+    def pid(self) -> int:
+        return skip_unless_started(self.started).pid
 
     def url(self, database: str = "mysql", user: str = "admin", password: str = PASSWORD) -> URL:
         return URL.create("mysql+pymysql", user, password, "127.0.0.1", self.port, database)
@@ -58,7 +87,7 @@ def serve(command: list[str], template: Path, port: int, options: Sequence[str])
         pdeathsig = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen([*pdeathsig, *argv], stdout=log, stderr=log, start_new_session=True)
-        found = MySQLServer(folder / "data", port, folder / "s", process.pid)
+        found = MySQLServer(port, Started(folder / "data", folder / "s", process.pid))
         _wait_until_up(found, process, folder / "log")
         yield found
     finally:
@@ -70,6 +99,47 @@ def serve(command: list[str], template: Path, port: int, options: Sequence[str])
                 process.kill()
                 process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require(name: str, reason: str) -> NoReturn:
+    """Skip a test whose engine is missing; fail it where CI_MIGRATE_REQUIRE (comma separated) asks for the engine."""
+    if name in os.environ["TEST_REQUIRE"].split(","):
+        pytest.fail(f"{name} is required here: {reason}")
+    pytest.skip(reason)
+
+
+def given_mysql(url: str) -> MySQLServer:
+    """A server that runs already, at a port of 127.0.0.1, for tests alone: it gets the account `admin`.
+
+    Args:
+        url: of an account that may do anything (TEST_MYSQL_URL, TEST_MARIADB_URL).
+    """
+    import pymysql
+
+    given = make_url(url)
+    account = {"user": given.username, "password": given.password or ""}
+    with pymysql.connect(host="127.0.0.1", port=given.port or 3306, **account) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE USER IF NOT EXISTS admin@'%%' IDENTIFIED BY %s", (PASSWORD,))
+        cursor.execute("GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION")
+    return MySQLServer(given.port or 3306)
+
+
+def mariadb_binary(name: str) -> str | None:
+    """A program of MariaDB: of the folder TEST_MARIADB, or the system's.
+
+    Debian keeps the server in a folder that is not on everybody's PATH.
+    """
+    if chosen := os.environ.get("TEST_MARIADB"):
+        return shutil.which(name, path=f"{chosen}/bin")
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def mysql_programs() -> Path | None:
@@ -91,7 +161,7 @@ def client(engine: str, url: URL, program: str, *arguments: str, data: bytes = b
         assert folder is not None
         argv = [str(folder / f"mysql{program}")]
     else:
-        argv = ["mariadb-dump" if program else "mariadb"]
+        argv = [str(mariadb_binary("mariadb-dump" if program else "mariadb"))]
     argv += [
         "--no-defaults",
         f"--host={url.host}",
@@ -105,7 +175,8 @@ def client(engine: str, url: URL, program: str, *arguments: str, data: bytes = b
     return done.stdout
 
 
-def _defaults(programs: Path) -> list[str]:
+def defaults(programs: Path) -> list[str]:
+    """The option that must come first."""
     own = programs.parent / "my.cnf"
     return [f"--defaults-file={own}"] if own.exists() else ["--no-defaults"]
 
@@ -121,7 +192,7 @@ def installed_mysql(programs: Path) -> Iterator[Path]:
         (folder / "init.sql").write_text(
             f"CREATE USER admin@'%' IDENTIFIED BY '{secret}';\nGRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n"
         )
-        argv = [str(programs / "mysqld"), *_defaults(programs), "--initialize-insecure",
+        argv = [str(programs / "mysqld"), *defaults(programs), "--initialize-insecure",
                 f"--datadir={folder / 'data'}", f"--init-file={folder / 'init.sql'}"]  # fmt: skip
         argv += ["--user=root"] if os.getuid() == 0 else []
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -140,7 +211,7 @@ def run_mysql(
 ) -> AbstractContextManager[MySQLServer]:
     """A MySQL server of its own."""
     own = ("--innodb-buffer-pool-size=64M", "--innodb-doublewrite=OFF", "--skip-log-bin")
-    return serve([str(programs / "mysqld"), *_defaults(programs)], template, port, (*own, *settings))
+    return serve([str(programs / "mysqld"), *defaults(programs)], template, port, (*own, *settings))
 
 
 def _wait_until_up(server: MySQLServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -158,3 +229,58 @@ def _wait_until_up(server: MySQLServer, process: "subprocess.Popen[bytes]", log:
             time.sleep(0.05)
         else:
             return
+
+
+def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> AbstractContextManager[MySQLServer]:
+    """A MariaDB server of its own."""
+    server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
+    assert server is not None
+    own = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M")
+    return serve([server, *defaults(Path(server).parent)], template, free_port(), (*own, *settings))
+
+
+@contextmanager
+def installed_mariadb() -> Iterator[Path]:
+    """An installed data folder with an account `admin` that may do anything."""
+    server, install = mariadb_binary("mariadbd"), mariadb_binary("mariadb-install-db")
+    if server is None or install is None:
+        require("mariadb", "no MariaDB server is installed (Debian: mariadb-server)")
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY))
+    try:
+        user = "root" if os.getuid() == 0 else os.environ.get("USER", "mysql")
+        done = subprocess.run(
+            [install, *defaults(Path(install).parent), f"--datadir={folder / 'data'}", f"--user={user}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", "--innodb-log-file-size=32M"],
+            capture_output=True, text=True, check=False,
+            # a server that starts takes away the temporary tables that it finds there, another's too
+            env={**os.environ, "TMPDIR": str(folder)},
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{install}: {done.stdout}{done.stderr}")
+        secret = PASSWORD.replace("\\", "\\\\").replace("'", "''")
+        statements = (
+            f"CREATE USER admin@'127.0.0.1' IDENTIFIED BY '{secret}';"
+            "GRANT ALL ON *.* TO admin@'127.0.0.1' WITH GRANT OPTION;"
+            f"CREATE USER admin@localhost IDENTIFIED BY '{secret}';"
+            "GRANT ALL ON *.* TO admin@localhost WITH GRANT OPTION;"
+        )
+        arguments = [
+            server,
+            *defaults(Path(server).parent),
+            f"--datadir={folder / 'data'}",
+            "--bootstrap",
+            f"--tmpdir={folder}",
+        ]
+        arguments += ["--user=root"] if os.getuid() == 0 else []
+        done = subprocess.run(
+            arguments,
+            input="FLUSH PRIVILEGES;\n" + statements.replace(";", ";\n"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{server} --bootstrap: {done.stdout}{done.stderr}")
+        yield folder / "data"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -146,6 +146,9 @@ def unpack(
         BackupError: it is damaged, there is no room for the copy, or it unpacks to more than is allowed.
     """
     packed = _largest_first(archive.glob("*" + PACKED))
+    # a table without rows has its end there: pg_restore reads an empty file of zlib as such a table
+    if emptied := [path.name for path in archive.glob("*.gz") if not path.stat().st_size]:
+        raise BackupError(f"The dump in {archive.parent.name} is damaged: {emptied[0]} is empty.")
     if not packed:
         yield archive
         return

@@ -185,6 +185,28 @@ def restore(
     Raises:
         BackupError: it failed, the database is half filled.
     """
+    try:
+        _restore(tool, archive, options, access, server=server, watch=watch)
+    except BackupError as error:
+        if tool.major <= server:
+            raise
+        # pg_dump 15 and later write `ALTER SEQUENCE ... SET LOGGED`, say, which 14 does not know
+        raise BackupError(
+            error.what,
+            hint=f"If PostgreSQL {server} does not know the statement: {tool.words} is newer. Install that of its own "
+            f"version (Debian, Ubuntu: apt install postgresql-client-{server}) or set `client-tools`.",
+        ) from error
+
+
+def _restore(
+    tool: Tool,
+    archive: Path,
+    options: Sequence[str],
+    access: Access,
+    *,
+    server: int,
+    watch: Callable[[], None],
+) -> None:
     if tool.major < UNKNOWN_SETTING_SINCE or server >= UNKNOWN_SETTING_SINCE:
         run_client(tool, ["--exit-on-error", *options, str(archive)], access, watch)
         return

@@ -1,0 +1,63 @@
+"""Servers of each version that we claim, where they are installed: `.ci/install-*` put them into a folder."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mysql_server import ROOT, mariadb_binary, mysql_programs
+from postgresql_server import postgresql_binaries
+
+TRIED = {
+    "PostgreSQL": ("13", "14", "15", "16", "17", "18"),
+    "MariaDB": ("10.11", "11.8"),
+    "MySQL": ("9.7",),
+}
+"""The versions that docs/databases.md and the README may name as tried."""
+
+TOO_OLD = {"PostgreSQL": "12", "MariaDB": "10.5"}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The programs of a server in their folder; what leads the fixtures there."""
+
+    binaries: Path
+    environment: dict[str, str]
+
+
+def installed(engine: str, version: str) -> Installed | None:
+    """The server in the folder `ENGINE-VERSION` of TEST_SERVERS (or `.servers`), else the default one if it is that."""
+    folders = os.environ.get("TEST_SERVERS") or str(ROOT / ".servers")
+    own = Path(folders) / f"{engine.lower()}-{version}" / "bin"
+    found = own if own.exists() else _default(engine)
+    if found is None or not re.search(rf"(\) |Ver ){re.escape(version)}\.", _words(engine, found)):
+        return None
+    variable = {"PostgreSQL": "TEST_POSTGRESQL_BIN", "MariaDB": "TEST_MARIADB", "MySQL": "TEST_MYSQL"}[engine]
+    leads = {variable: str(found if engine == "PostgreSQL" else found.parent)} if found == own else {}
+    # the gate finds pg_dump on PATH
+    return Installed(found, {**leads, "PATH": f"{found}{os.pathsep}{os.environ['PATH']}"})
+
+
+def _default(engine: str) -> Path | None:
+    if engine == "PostgreSQL":
+        return postgresql_binaries()
+    if engine == "MySQL":
+        return mysql_programs()
+    server = mariadb_binary("mariadbd")
+    return Path(server).parent if server else None
+
+
+def _words(engine: str, binaries: Path) -> str:
+    program = {"PostgreSQL": "postgres", "MariaDB": "mariadbd", "MySQL": "mysqld"}[engine]
+    return subprocess.run(
+        [str(binaries / program), "--version"], capture_output=True, text=True, check=False
+    ).stdout
+
+
+def missing(engine: str, version: str) -> str:
+    """Why a test of it is skipped: what installs it."""
+    folder = f".servers/{engine.lower()}-{version}"
+    given = "" if engine == "MySQL" else f" {version}"
+    return f"there is no {engine} {version}: .ci/install-{engine.lower()}{given} {folder}"
