@@ -12,9 +12,12 @@ import report_page
 import site_pages as site
 import yaml
 from pasted import parse
+from servers import TOO_OLD, TRIED
 
 from ci_migrate import checks
 from ci_migrate.approval.payload import ApprovalPayload
+from ci_migrate.databases.mysql.flavours import flavour_of
+from ci_migrate.databases.postgresql.database import OLDEST
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.plugins import hookspecs
 from ci_migrate.reports.story import VERDICT
@@ -213,3 +216,25 @@ def test_each_test_that_a_page_names_is_there() -> None:
         if not (ROOT / one[1]).exists() or f"def {one[2]}(" not in (ROOT / one[1]).read_text()
     ]
     assert missing == []
+
+
+def test_the_versions_that_we_claim_are_those_that_are_tried() -> None:
+    """In the table of docs/databases.md and in the README's line; the tests of versions try what `TRIED` says."""
+    table = re.findall(
+        r"(?m)^\| (PostgreSQL|MariaDB|MySQL) \| ([\d., ]+) \|", (ROOT / "docs/databases.md").read_text()
+    )
+    assert {engine: tuple(found.split(", ")) for engine, found in table} == TRIED
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    line = re.search(r"It is tested on SQLite, (.*?) \(\[Versions\]", readme)
+    assert line
+    newest, oldest = TRIED["PostgreSQL"][-1], TRIED["PostgreSQL"][0]
+    assert line[1] == (
+        f"PostgreSQL {oldest} to {newest}, MariaDB {' and '.join(TRIED['MariaDB'])}, and MySQL {' and '.join(TRIED['MySQL'])}"
+    )
+    assert [int(v) for v in TRIED["PostgreSQL"]] == list(range(int(oldest), int(newest) + 1))
+    assert TOO_OLD["PostgreSQL"] == str(OLDEST - 1) == str(int(oldest) - 1)
+    assert flavour_of("10.11.6-MariaDB").oldest <= (10, 6)
+    installers = {name: (ROOT / f".ci/install-{name.lower()}").read_text() for name in TRIED}
+    for engine in ("PostgreSQL", "MariaDB"):
+        for version in TRIED[engine][1:]:
+            assert f"    {version}) " in installers[engine]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ci_migrate.databases.mysql.sessions import BACKENDS as MYSQL
 from ci_migrate.databases.mysql.sessions import keep_alive
-from ci_migrate.databases.postgresql.sessions import KEEP_ALIVE
+from ci_migrate.databases.postgresql.sessions import KEEP_ALIVE, own_url
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import connect_mysql
 from ci_migrate.ledger.place import SUFFIX, connectable, place
@@ -122,6 +122,11 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
     # The target's URL or the role may set a search_path to schemas that only the target has, or that have tables of
     # these names: where the ledger stands in `public`, it is read there.
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), host(inet_server_addr()), current_setting('port')")
+        pid, *there = cursor.fetchone()
+        if pid != connection.info.backend_pid:
+            # what a session is set to here would be left to the next client that the pooler gives it to
+            raise LedgerError("The ledger's URL leads to a connection pooler.", hint=own_url(*there))
         cursor.execute(
             "SELECT pg_catalog.set_config('lock_timeout', %s, false),"
             " CASE WHEN pg_catalog.current_schema() IS NULL"

@@ -12,31 +12,12 @@ from mysql_server import MySQLServer, installed_mariadb, require, run_mariadb
 from mysql_support import execute_at
 from postgresql_server import run_postgresql
 from postgresql_support import execute, one
-from servers import TOO_OLD, TRIED, installed, missing
+from servers import SUITE, TOO_OLD, TRIED, installed, missing
 
 from ci_migrate.databases.mysql import database as mysql_database
 from ci_migrate.databases.mysql.flavours import flavour_of
 
 ROOT = Path(__file__).parents[2]
-
-MYSQL_ZOO = "tests/databases/mysql/test_zoo.py::test_the_zoo_"
-SUITE = {
-    "PostgreSQL": [
-        "tests/conformance/test_databases.py::TestPostgreSQL",
-        "tests/databases/postgresql/test_zoo.py",
-        "tests/e2e/test_kill.py::test_M1_L3_kill[postgresql-quick-1]",
-    ],
-    **{
-        name: [
-            f"tests/conformance/test_databases.py::Test{name}",
-            f"{MYSQL_ZOO}comes_back[{name.lower()}]",
-            f"{MYSQL_ZOO}passes_the_gate_and_comes_back_after_a_failure[{name.lower()}-owner]",
-            f"tests/e2e/test_kill.py::test_M1_L3_kill[{name.lower()}-quick-1]",
-        ]
-        for name in ("MariaDB", "MySQL")
-    },
-}
-"""Conformance; backup, restore, run and failure of a database of all that may live there; kills, with what `status` names."""
 
 GLANCE = {
     ("PostgreSQL", "18"): [

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from ci_migrate.databases.mysql.catalog import read_schema
+from ci_migrate.databases.mysql.flavours import flavour_of
 from ci_migrate.databases.mysql.rows import read_contents, read_counts
 from ci_migrate.databases.mysql.sessions import Access, mysql_parameters
 
@@ -152,3 +153,8 @@ def url_of(access) -> str:
 
 def is_mariadb(access):
     return "mariadb" in execute(access, "SELECT VERSION()")[0][0].lower()
+
+
+def version_of(access):
+    """Its first two numbers."""
+    return flavour_of(execute(access, "SELECT VERSION()")[0][0]).version

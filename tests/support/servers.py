@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,25 @@ TRIED = {
 """The versions that docs/databases.md and the README may name as tried."""
 
 TOO_OLD = {"PostgreSQL": "12", "MariaDB": "10.5"}
+
+MYSQL_ZOO = "tests/databases/mysql/test_zoo.py::test_the_zoo_"
+SUITE = {
+    "PostgreSQL": [
+        "tests/conformance/test_databases.py::TestPostgreSQL",
+        "tests/databases/postgresql/test_zoo.py",
+        "tests/e2e/test_kill.py::test_M1_L3_kill[postgresql-quick-1]",
+    ],
+    **{
+        name: [
+            f"tests/conformance/test_databases.py::Test{name}",
+            f"{MYSQL_ZOO}comes_back[{name.lower()}]",
+            f"{MYSQL_ZOO}passes_the_gate_and_comes_back_after_a_failure[{name.lower()}-owner]",
+            f"tests/e2e/test_kill.py::test_M1_L3_kill[{name.lower()}-quick-1]",
+        ]
+        for name in ("MariaDB", "MySQL")
+    },
+}
+"""Conformance; backup, restore, run and failure of a database of all that may live there; kills, with what `status` names."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +81,7 @@ def missing(engine: str, version: str) -> str:
     folder = f".servers/{engine.lower()}-{version}"
     given = "" if engine == "MySQL" else f" {version}"
     return f"there is no {engine} {version}: .ci/install-{engine.lower()}{given} {folder}"
+
+
+if __name__ == "__main__":  # what CI runs on a server that is given by its URL: servers.py MySQL
+    print(*SUITE[sys.argv[1]])

@@ -39,7 +39,7 @@ from ci_migrate.databases.postgresql.rows import (
     with_columns,
 )
 from ci_migrate.databases.postgresql.sequences import read_uses
-from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
+from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters, own_url
 from ci_migrate.databases.postgresql.snapshot import in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
@@ -124,12 +124,13 @@ class PostgreSQL:
     def ping(self) -> None:
         with self._access.session() as connection:
             told = connection.execute(
-                "SELECT pg_is_in_recovery(), pg_backend_pid(), current_setting('server_version')"
+                "SELECT pg_is_in_recovery(), pg_backend_pid(), current_setting('server_version'),"
+                " host(inet_server_addr()), current_setting('port')"
             ).fetchone()
             again = connection.execute("SELECT pg_backend_pid()").fetchone()
             assert told is not None
             assert again is not None
-            in_recovery, pid, version = told
+            in_recovery, pid, version, address, port = told
             if connection.info.server_version < OLDEST * 10000:
                 raise DatabaseError(
                     f"{self._access.server} is PostgreSQL {version}; {OLDEST} is the oldest that is supported.",
@@ -143,7 +144,7 @@ class PostgreSQL:
             if not connection.info.backend_pid == pid == again[0]:
                 raise DatabaseError(
                     f"{self._access.place} is behind a connection pooler: a lock would not stay with its session.",
-                    hint="Give the server's own URL, not the pooler's (PgBouncer: mostly port 5432 instead of 6432).",
+                    hint=own_url(address, port),
                 )
 
     def identity(self) -> Identity:

@@ -44,6 +44,18 @@ nothing could be read or restored. Not `search_path` and `role`: the application
 The last four are the server's own keep-alives: where we are gone with the network, it frees our run lock within a
 minute or so, and not after two hours."""
 
+
+def own_url(address: str | None, port: str) -> str:
+    """What to do where a pooler answers.
+
+    Args:
+        address: of the server, as it says itself; None where the pooler reaches it by a socket.
+        port: likewise.
+    """
+    where = f"{address or 'its own host'}, port {port}"
+    return f"Give the server's own URL instead of the pooler's: the server says that it is at {where}."
+
+
 FULL = ("too many clients", "too many connections", "connection slots are reserved")
 """How PostgreSQL says that a limit of the server, the database or the role is reached (SQLSTATE 53300)."""
 
@@ -270,6 +282,8 @@ class Access:
         if connection is not None and connection.needs_password:
             return f"Give role {self.user} its password in the URL, by PGPASSWORD or in ~/.pgpass."
         driver = _psycopg()
+        if behind := self._behind_a_pooler():
+            return behind
         for other in ("postgres", "template1"):
             if other == self.database:
                 continue
@@ -284,6 +298,15 @@ class Access:
                 return f"Check the database's name in the URL, or create it: createdb {self.database}"
             return f"Role {self.user} needs CONNECT on it, and a free connection."
         return (
-            f"By what the server says: the password of role {self.user}, pg_hba.conf, or a free connection. PgBouncer? "
-            "Use the server's own URL."
+            f"By what the server says: the password of role {self.user}, pg_hba.conf, or a free connection."
         )
+
+    def _behind_a_pooler(self) -> str:
+        """What to do where a session without settings is let in: poolers refuse those. '' where none is."""
+        plain = {name: value for name, value in self.parameters.items() if name != "options"}
+        try:
+            with _psycopg().connect(**{**KEEP_ALIVE, **plain}, autocommit=True) as session:
+                found = session.execute("SELECT host(inet_server_addr()), current_setting('port')").fetchone()
+        except _psycopg().Error:
+            return ""
+        return f"That is a connection pooler, which keeps no settings of a session. {own_url(*found)}"
