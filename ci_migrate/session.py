@@ -217,7 +217,7 @@ def databases_of(
     if settings.databases and settings.provider == "command":
         raise SettingsError(
             'provider = "command" backs up one database, and `databases` names others.',
-            hint="Take the provider out, or give each database a target of its own (docs/databases.md).",
+            hint="Take the provider out, or give each database a target of its own (docs/several-databases.md).",
         )
     others = {name: made(text) for name, text in settings.resolve_databases().items()}
     database = with_others(main, others)

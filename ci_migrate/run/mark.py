@@ -85,7 +85,7 @@ def find_objection(
 def protect_too(target: str) -> str:
     """The hint where a database is protected and the target that it is one of is not."""
     command = f"ci-migrate protect --target {target}"
-    return as_hint(NextCommand(command=command, why="protects this target too (docs/databases.md)"))
+    return as_hint(NextCommand(command=command, why="protects this target too (docs/several-databases.md)"))
 
 
 def refuse_by_mark(

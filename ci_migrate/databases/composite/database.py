@@ -74,7 +74,7 @@ class CompositeDatabase:
             raise SettingsError(
                 f"databases.{other} is {self.members[other].dialect}, the target's url is {self._main.dialect}: "
                 "the databases of one target are of one engine.",
-                hint="Give it a section of alembic.ini and a target of its own (docs/databases.md).",
+                hint="Give it a section of alembic.ini and a target of its own (docs/several-databases.md).",
             )
         self.dialect = f"{self._main.dialect} ({len(self.members)} databases)"
         self.url: URL = self._main.url
