@@ -157,6 +157,20 @@ def test_the_project_s_address_is_in_one_place() -> None:
     assert naming == []
 
 
+def test_actions_of_our_own_workflows_are_pinned_by_commit() -> None:
+    """A tag can be moved to other code; the version stands beside the commit, for people and for Dependabot."""
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [
+        line
+        for file in workflows
+        for line in re.findall(r"^ *(?:- )?uses: (?!\./)(.*)$", file.read_text(), re.MULTILINE)
+    ]
+    assert len(used) > 10
+    assert [
+        line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+.*", line)
+    ] == []
+
+
 def test_the_words_of_the_pages() -> None:
     assert [problem for page in prose.pages() for problem in prose.look(page)] == []
 
