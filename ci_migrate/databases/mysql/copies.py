@@ -84,6 +84,16 @@ def room(access: Access) -> tuple[str, int] | None:
         return None
 
 
+KEYS_WANTED = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+    " ('sql_require_primary_key', 'sql_generate_invisible_primary_key') AND Value = 'ON'"
+)
+"""Whether MySQL refuses tables without a primary key, or adds one.
+
+https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_sql_require_primary_key
+"""
+
+
 def account_of(name: str) -> str:
     """The account that may nothing but use the scratch copy of this name."""
     return f"ci_migrate_{sha256(name.encode()).hexdigest()[:16]}"
@@ -91,6 +101,8 @@ def account_of(name: str) -> str:
 
 def _own_account(access: Access, name: str) -> Access | None:
     """An account for this database alone; None where this one may not make it, or the server does not let it in."""
+    import pymysql
+
     password = f"aA1!{secrets.token_urlsafe(24)}"
     pattern = name.replace("_", r"\_").replace("%", r"\%")
     with access.elsewhere("").session() as cursor:
@@ -104,6 +116,10 @@ def _own_account(access: Access, name: str) -> Access | None:
                 cursor.execute("DROP USER IF EXISTS %s@%s", whom)
                 cursor.execute("CREATE USER %s@%s IDENTIFIED BY %s", (*whom, password))
                 cursor.execute(f"GRANT ALL ON {quote_name(pattern).replace('%', '%%')}.* TO %s@%s", whom)
+                cursor.execute(KEYS_WANTED)
+                if cursor.fetchone():  # else the copy could not have the tables without a key that are there
+                    with suppress(pymysql.MySQLError):
+                        cursor.execute("GRANT SESSION_VARIABLES_ADMIN ON *.* TO %s@%s", whom)
             child = access.elsewhere(name).login(whom[0], password)
             child.connect().close()
         except DatabaseError:

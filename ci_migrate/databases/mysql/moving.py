@@ -166,7 +166,7 @@ def _arrive(access: Access, moves: Sequence[Move], coming: Sequence[str], new: T
         cursor = stack.enter_context(access.session())
         _clear(cursor, place)
         stack.callback(_clear, cursor, place)
-        cursor.execute(f"CREATE TABLE {waiting} (a INT) ENGINE = InnoDB")
+        cursor.execute(f"CREATE TABLE {waiting} (a INT PRIMARY KEY) ENGINE = InnoDB")
         holder = stack.enter_context(access.session())
         holder.execute(f"LOCK TABLES {waiting} WRITE")
         # first, RENAME gets all tables but the one that we hold
@@ -183,7 +183,7 @@ def _arrive(access: Access, moves: Sequence[Move], coming: Sequence[str], new: T
                 sent.append(_Sent(stack.enter_context(_several(access)), [lock, *made, "UNLOCK TABLES"]))
             _wait_until_all_wait(cursor, sent, "")
             # third: what RENAME begins with. Had we died before, it would find no such table and do nothing
-            cursor.execute(f"CREATE TABLE {go} (a INT) ENGINE = InnoDB")
+            cursor.execute(f"CREATE TABLE {go} (a INT PRIMARY KEY) ENGINE = InnoDB")
         finally:
             holder.execute("UNLOCK TABLES")
             errors = [error for one in sent if (error := one.end()) is not None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql.catalog import opening_error, own_name, quote_name, without_end
 from ci_migrate.databases.mysql.mark import NAME as MARK
-from ci_migrate.databases.mysql.sessions import Access
+from ci_migrate.databases.mysql.sessions import Access, number_of
 from ci_migrate.errors import BackupError
 from ci_migrate.model import Frozen
 
@@ -47,8 +47,18 @@ _ARCHIVE = re.compile(r"(\n\) ENGINE=ARCHIVE) AUTO_INCREMENT=\d+(?= )")
 BROKEN = (1054, 1146, 1305, 1356)
 """The server's numbers for a view of something that is not there: column, table, routine, any of them."""
 
-LENIENT = ("innodb_strict_mode = 0", "restrict_fk_on_non_standard_key = 0", "check_constraint_checks = 0")
+LENIENT = (
+    "innodb_strict_mode = 0",
+    "restrict_fk_on_non_standard_key = 0",
+    "check_constraint_checks = 0",
+    # tables may be older than these; to set them takes SESSION_VARIABLES_ADMIN
+    "sql_require_primary_key = 0",
+    "sql_generate_invisible_primary_key = 0",
+)
 """What a table may be made with that a stricter server refuses. Servers differ in which they know, and let us set."""
+
+WITHOUT_KEY = 3750
+"""The server's number for a table without a primary key where it wants one."""
 
 
 class Stored(Frozen, frozen=True, kw_only=True):
@@ -208,7 +218,16 @@ def create_tables(access: Access, tables: Iterable[Stored], *, named: str) -> No
             with suppress(pymysql.MySQLError):
                 cursor.execute(f"SET SESSION {setting}")
         for stored in tables:
-            cursor.execute(rename(stored.create, named, access.database))
+            try:
+                cursor.execute(rename(stored.create, named, access.database))
+            except pymysql.MySQLError as error:
+                if number_of(error) != WITHOUT_KEY:
+                    raise
+                raise BackupError(
+                    f"{access.place}: {stored.name} has no primary key, and the server makes no such table "
+                    "(sql_require_primary_key).",
+                    hint=f"GRANT SESSION_VARIABLES_ADMIN ON *.* TO {access.user};",
+                ) from error
             if stored.next_value is not None:
                 cursor.execute(f"DO SETVAL({quote_name(stored.name)}, {int(stored.next_value)}, 0)")
 

@@ -109,10 +109,14 @@ def replace(
                     new_triggers=read_trigger_tables(cursor, side),
                 )
                 cursor.execute(
-                    f"CREATE TABLE {quote_name(side, JOURNAL)} (swap LONGBLOB NOT NULL) ENGINE = InnoDB"
+                    # with a key: a server of MySQL can refuse all tables without one
+                    f"CREATE TABLE {quote_name(side, JOURNAL)}"
+                    " (id INT PRIMARY KEY DEFAULT 1, swap LONGBLOB NOT NULL) ENGINE = InnoDB"
                 )
                 swapping = True
-                cursor.execute(f"INSERT INTO {quote_name(side, JOURNAL)} VALUES (%s)", [canonical_json(swap)])
+                cursor.execute(
+                    f"INSERT INTO {quote_name(side, JOURNAL)} (swap) VALUES (%s)", [canonical_json(swap)]
+                )
             _swap(access, side, swap)
         finally:
             if not swapping:

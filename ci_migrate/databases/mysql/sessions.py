@@ -37,6 +37,16 @@ LOCK_WAIT = 1205
 
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 
+QUOTED = {"sql_quote_show_create": "1"}
+"""The server's default, without which its definitions can't be told from another; it begins each list of settings."""
+
+SHOW_ALL_KEYS = "/*!80030 , SESSION show_gipk_in_create_table_and_information_schema = 1 */"
+"""Behind the settings of a session: else columns that MySQL made by itself can be hidden, and a copy would lack them.
+MariaDB reads no comments of these versions.
+
+https://dev.mysql.com/doc/refman/8.4/en/create-table-gipks.html, https://mariadb.com/kb/en/comment-syntax/
+"""
+
 CONNECT_TIMEOUT = 10
 """Seconds; what the URL says wins."""
 
@@ -165,12 +175,12 @@ class Access:
                 given[name] = str(given[name]).lower() in ("1", "true", "yes", "on")
         if not given["database"]:
             del given["database"]
-        settings = ", SESSION ".join(f"{name} = {value}" for name, value in self.settings.items())
+        settings = ", SESSION ".join(f"{n} = {v}" for n, v in {**QUOTED, **self.settings}.items())
         return {
             **given,
             "charset": "utf8mb4",
             "program_name": self.application_name,
-            "init_command": f"SET SESSION {settings}" if settings else None,
+            "init_command": f"SET SESSION {settings} {SHOW_ALL_KEYS}",
         }
 
     @contextmanager
