@@ -15,7 +15,7 @@ from ci_migrate import __version__
 from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import say, say_traceback
-from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
+from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode, UsageError
 from ci_migrate.verbs import GROUPS, HABITS
 
 
@@ -113,6 +113,7 @@ def run(arguments: Sequence[str]) -> int:
                 errors="backslashreplace"
             )  # a name that the terminal can't show is no reason to stop
     try:
+        _refuse_bytes(arguments)
         result: Any = cli.main(_globals_first(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:
         return _show(error, debug=debug)
@@ -142,6 +143,13 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
         return _unexpected(error, debug=debug)
     return int(result) if isinstance(result, int) else 0
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Raise UsageError where an argument is no UTF-8 and names no file: no ledger and no report could hold it."""
+    for argument in arguments:
+        if any("\ud800" <= c <= "\udfff" for c in argument) and not os.path.lexists(argument):
+            raise UsageError(f"The argument {argument!a} is not UTF-8.", hint="See the terminal's locale.")
 
 
 def _globals_first(arguments: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from ci_migrate.approval.payload import BEFORE_WRITING
 from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
+from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Diagnosis,
@@ -384,7 +385,7 @@ def actor(settings: Settings) -> str:
     """Who started this: who called over HTTP, the CI's actor, else the user of this machine."""
     for name in (ACTOR, "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
         if settings.environ.get(name):
-            return settings.environ[name]
+            return str(printable(settings.environ[name]))
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -175,3 +175,48 @@ def test_F53_names_that_are_not_ascii_in_a_locale_that_is_not_utf8(tmp_path):
     assert (tmp_path / "dätä.db").exists()
     files = {s["file"] for s in done.stage("dry-run")["evidence"]["statements"]}
     assert "migrations/versions/r2_größe.py" in files
+
+
+# --------------------------------------------------------------------------- bytes that are no text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--to", "\udcff"),
+        ("token", "generate", "--rollback", "--to", "r1", "--reason", "caf\udce9"),
+        ("token", "generate", "--rollback", "--to", "r1", "--reason", "x", "--by=\udce9"),
+        ("token", "revoke", "\udcff"),
+        ("protect", "--freeze", "\udcff"),
+        ("\udcff",),
+    ],
+)
+def test_an_argument_that_is_no_text_is_named_and_nothing_is_begun(alembic_project, arguments):
+    """As a terminal in Latin-1 sends them: no ledger and no report can hold it."""
+    before = alembic_project.everything()
+    done = alembic_project.call(*arguments)
+    assert done.code == 2, done.text
+    three_lines(done)
+    bad = next(a for a in arguments if not a.isascii())
+    assert f"{bad!a} is not UTF-8" in done.err
+    assert alembic_project.everything() == before
+
+
+def test_a_file_may_have_any_name(alembic_project):
+    folder = alembic_project.folder / "caf\udce9"
+    (alembic_project.folder / "inner").mkdir()
+    (alembic_project.folder / "inner").rename(folder)
+    assert "is not UTF-8" not in alembic_project.call("-C", str(folder), "settings").err
+
+
+@pytest.mark.parametrize("name", ["PGPASSWORD", "CI_MIGRATE_TOKEN", "GITHUB_ACTOR", "DATABASE_URL_OF_OTHERS"])
+def test_an_environment_that_is_no_text_stops_nobody(alembic_project, name):
+    """A password may be any bytes, and whoever started the job may be called as they like."""
+    done = alembic_project.call(
+        "run", env={name: "postgresql://ana:s\udcffcret@db/shop" if "URL" in name else "s\udcffcret"}
+    )
+    assert done.code == 0, done.text
+    with alembic_project.ledger() as ledger:
+        (run,) = ledger.history(ledger.database_id(None))
+        assert run.actor == ("s\\udcffcret" if name == "GITHUB_ACTOR" else run.actor)
+        assert ledger.verify_audit() == []

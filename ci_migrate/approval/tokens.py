@@ -347,11 +347,11 @@ def used_by(ledger: Ledger, run_id: str) -> tuple[TokenRecord, ...]:
     with ledger.reading() as connection:
         rows = connection.execute(select(tokens).where(tokens.c.claimed_by == run_id)).all()
         now = clock(connection)
-    stages = [() if row.payload is None else decode_payload(row.payload.encode()).stages for row in rows]
-    return tuple(
-        msgspec.structs.replace(_record(row, now), stages=named)
-        for row, named in zip(rows, stages, strict=True)
-    )
+        stages = [() if row.payload is None else decode_payload(row.payload.encode()).stages for row in rows]
+        return tuple(
+            msgspec.structs.replace(_record(row, now), stages=named)
+            for row, named in zip(rows, stages, strict=True)
+        )
 
 
 def revoke(
@@ -417,10 +417,8 @@ def list_tokens(ledger: Ledger) -> tuple[TokenRecord, ...]:
     """All tokens that were made or seen, newest first; without the tokens themselves."""
     with ledger.reading() as connection:
         now = clock(connection)
-        rows = connection.execute(
-            select(tokens).order_by(tokens.c.sequence.desc(), tokens.c.created.desc())
-        ).all()
-    return tuple(_record(row, now) for row in rows)
+        rows = connection.execute(select(tokens).order_by(tokens.c.sequence.desc())).all()
+        return tuple(_record(row, now) for row in rows)
 
 
 def _row(connection: Connection, approval_id: str) -> Any:

@@ -100,7 +100,7 @@ def get(ledger: Ledger, job_id: str, target: str) -> Job | None:
     found = select(jobs).where(jobs.c.job_id == job_id, jobs.c.target == target)
     with ledger.reading() as connection:
         row = connection.execute(found).one_or_none()
-    return None if row is None else _job(row)
+        return None if row is None else _job(row)
 
 
 def running(ledger: Ledger, target: str) -> tuple[Job, ...]:
@@ -122,6 +122,6 @@ def _job(row: Any) -> Job:
     texts = {
         "status": JobStatus(row.status),
         "answer": msgspec.json.decode(row.answer),
-        "stages": tuple(msgspec.json.decode(row.stages)),
+        "stages": msgspec.json.decode(row.stages, type=tuple[dict[str, Any], ...]),
     }
     return Job(**{**fields, **texts})

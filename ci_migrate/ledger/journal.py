@@ -55,13 +55,13 @@ class Journal:
             self._engine.connect().execution_options(**READS[self._engine.dialect.name]) as connection,
         ):
             rows = connection.execute(query).all()
-        return tuple(
-            JournalEntry(
-                sequence=row.sequence,
-                **{name: getattr(row, name) for name in _FIELDS} | {"kind": EntryKind(row.kind)},
+            return tuple(
+                JournalEntry(
+                    sequence=row.sequence,
+                    **{name: getattr(row, name) for name in _FIELDS} | {"kind": EntryKind(row.kind)},
+                )
+                for row in rows
             )
-            for row in rows
-        )
 
     def close(self) -> None:
         """Close the connection. May be called twice."""

@@ -122,19 +122,20 @@ def find(ledger: Ledger, key: str, target: str) -> KeyRecord | None:
         now = clock(connection)
         found = select(keys).where(keys.c.key_id == (form.group(1) if form else ""))
         row = connection.execute(found).one_or_none()
+        record = _record(row) if row is not None else None  # in here: one that can't be read is told
     same = hmac.compare_digest(row.sha256 if row is not None else _NOBODY, _hash(key))
     if row is None or not same or row.target != target or row.revoked is not None:
         return None
     if row.expires is not None and row.expires <= now:
         return None
-    return _record(row)
+    return record
 
 
 def list_keys(ledger: Ledger) -> tuple[KeyRecord, ...]:
     """All keys that were ever made, the oldest first."""
     with ledger.reading() as connection:
         rows = connection.execute(select(keys).order_by(keys.c.sequence)).all()
-    return tuple(_record(row) for row in rows)
+        return tuple(_record(row) for row in rows)
 
 
 def revoke(ledger: Ledger, key_id: str, *, by: str) -> KeyRecord:

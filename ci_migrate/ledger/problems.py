@@ -40,7 +40,13 @@ def translate_errors(
         yield
     except (SQLAlchemyError, raw) as error:
         raise problem(url, doing, error, state=state) from error
-    except (msgspec.MsgspecError, zstd.ZstdError) as error:
+    except UnicodeEncodeError as error:
+        raise LedgerError(
+            f"The ledger ({place(url)}) was given a text that is not UTF-8: {ascii(error.object)[:80]}.",
+            state=state,
+        ) from error
+    # a time or a word that this version does not know is a ValueError of datetime or of an enum
+    except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
         raise LedgerError(
             f"The ledger ({place(url)}) holds a record that this version can't read: {error}.",
             state=state,

@@ -63,3 +63,5 @@ class Auditor:
                 audit.append_all(connection, "http", None, calls)
         except CiMigrateError as error:
             log.error("Not in the audit trail: %s %s", error.what, calls)  # noqa: TRY400 - its words are enough
+        except Exception:  # this thread is the only one that writes: it must not end before the service
+            log.exception("Not in the audit trail: %s", calls)
