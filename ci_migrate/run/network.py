@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci_migrate.databases.base import Database
 from ci_migrate.databases.composite.database import members_of
+from ci_migrate.databases.postgresql.sessions import libpq_parameters
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.run.run import WritingRun
 
@@ -33,7 +35,7 @@ HURRIED = 5.0
 LOOK = 0.25
 """Seconds between two looks at the clock."""
 
-PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+PORTS = {"mysql": 3306, "mariadb": 3306}
 
 
 @contextmanager
@@ -98,15 +100,23 @@ class _Watch:
 def _addresses(run: WritingRun) -> Iterator[tuple[str, int]]:
     """Address and port of each server of the target; none for a socket of this machine."""
     for member in members_of(run.database).values():
-        url = member.url
-        hosts = url.host or url.query.get("host", "")
-        for host in (hosts,) if isinstance(hosts, str) else hosts:
-            name, _, port = host.partition(":")
-            if not name or name.startswith(("/", "@")):
-                continue
-            with suppress(OSError, ValueError):
-                number = int(port or url.port or PORTS.get(member.dialect, 0))
-                yield from ((str(found[4][0]), number) for found in socket.getaddrinfo(name, number))
+        for host, port in _servers(member):
+            if host and not host.startswith(("/", "@")):
+                with suppress(OSError, ValueError):
+                    yield from (
+                        (str(found[4][0]), int(port)) for found in socket.getaddrinfo(host, int(port))
+                    )
+
+
+def _servers(member: Database) -> Iterator[tuple[str, str]]:
+    """Host and port of each server that a URL may lead to, as its driver reads it."""
+    if member.dialect != "postgresql":
+        yield member.url.host or "", str(member.url.port or PORTS.get(member.dialect, 0))
+        return
+    found = libpq_parameters(member.url)  # several hosts, the environment's, an address beside its name
+    hosts = (found.get("hostaddr") or found["host"]).split(",")
+    ports = [port or "5432" for port in found["port"].split(",")]
+    yield from zip(hosts, ports if len(ports) == len(hosts) else ports[:1] * len(hosts), strict=True)
 
 
 def shut_sessions(peers: set[tuple[str, int]]) -> None:

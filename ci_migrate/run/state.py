@@ -51,7 +51,12 @@ def compare_rows(
 def named_tables(evidence: Evidence) -> set[str]:
     """The tables that stand in the text of a statement of the dry run."""
     words = {word for s in evidence.statements for word in re.findall(r"\w+", s.sql.lower())}
-    return {t for t in evidence.row_counts_before if t.rpartition(".")[2].lower() in words}
+    # a name may be no single word: `order-items`
+    return {
+        t
+        for t in evidence.row_counts_before
+        if set(re.findall(r"\w+", t.rpartition(".")[2].lower())) <= words
+    }
 
 
 def is_as_rehearsed(rehearsed: TableEvidence | None, now: TableContent) -> bool:

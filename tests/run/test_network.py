@@ -3,15 +3,19 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from alembic_project import COMMAND
 from kill_support import Shop, new_shop, only_for_real
+from sqlalchemy import make_url
 from stuck_proxy import StuckProxy
 
 from ci_migrate.run import network
@@ -159,3 +163,62 @@ def test_F103_a_link_that_goes_down(tmp_path, postgresql_server, postgresql_url,
         assert repair.returncode == 0, repair.communicate()[0]
         status = gate("status")
         assert status.wait() == 0, status.communicate()[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("postgresql://ana@127.0.0.1/shop", {("127.0.0.1", 5432)}),
+        ("postgresql://ana@127.0.0.1:6000/shop", {("127.0.0.1", 6000)}),
+        ("mysql://ana@127.0.0.1/shop", {("127.0.0.1", 3306)}),
+        ("postgresql://ana@[::1]/shop", {("::1", 5432)}),
+        ("postgresql://ana@[::1]:6000/shop", {("::1", 6000)}),
+        ("mysql://ana@[2001:db8::7]/shop", {("2001:db8::7", 3306)}),
+        (
+            "postgresql://ana@/shop?host=127.0.0.1:6000&host=127.0.0.2:6001",
+            {("127.0.0.1", 6000), ("127.0.0.2", 6001)},
+        ),
+        (
+            "postgresql://ana@/shop?host=127.0.0.1,127.0.0.2&port=6000,6001",
+            {("127.0.0.1", 6000), ("127.0.0.2", 6001)},
+        ),
+        ("postgresql://ana@/shop?host=127.0.0.1&host=127.0.0.2", {("127.0.0.1", 5432), ("127.0.0.2", 5432)}),
+        (
+            "postgresql://ana@/shop?host=127.0.0.1,127.0.0.2",
+            {("127.0.0.1", 5432), ("127.0.0.2", 5432)},
+        ),
+        ("postgresql://ana@/shop?hostaddr=127.0.0.9&host=db.invalid", {("127.0.0.9", 5432)}),
+        ("postgresql://ana@/shop?host=/run/postgresql", set()),
+        ("postgresql://ana@/shop?host=@abstract", set()),
+        ("postgresql://ana@/shop", set()),
+        ("postgresql://ana@nowhere.invalid/shop", set()),
+        ("postgresql://ana@/shop?host=127.0.0.1:nonsense", set()),
+    ],
+)
+def test_F103_all_sessions_with_the_server_are_found_however_its_address_is_written(target, found):
+    """Those that are not would be waited for without end."""
+    url = make_url(target)
+    dialect = "postgresql" if "postgresql" in target else "mariadb"
+    run = SimpleNamespace(database=SimpleNamespace(url=url, dialect=dialect))
+    assert set(network._addresses(run)) == found
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_F103_of_all_sockets_those_with_the_server_are_shut(family):
+    address = "127.0.0.1" if family == socket.AF_INET else "::1"
+    if family == socket.AF_INET6 and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with (
+        socket.create_server((address, 0), family=family) as server,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.create_connection(server.getsockname()[:2]) as ours,
+        socket.create_connection(other.getsockname()) as theirs,
+    ):
+        taken, _ = other.accept()
+        network.shut_sessions({(address, server.getsockname()[1])})
+        ours.settimeout(5)
+        assert ours.recv(1) == b"", "who reads hears its end"
+        theirs.sendall(b"x")
+        taken.settimeout(5)
+        assert taken.recv(1) == b"x", "others are left alone"
+        taken.close()

@@ -1,9 +1,10 @@
 """Rows beside what they were: equal, left by the migration, written by somebody else, or too many to read."""
 
 import pytest
+from ledger_support import some_evidence
 
-from ci_migrate.model import ColumnContent, Comparison, TableContent, TableEvidence
-from ci_migrate.run.state import compare_rows
+from ci_migrate.model import ColumnContent, Comparison, RowCount, Statement, TableContent, TableEvidence
+from ci_migrate.run.state import compare_rows, named_tables
 
 
 def holding(rows: int, *, points: str | None, name: str | None = "n0") -> TableContent:
@@ -64,3 +65,31 @@ def test_an_empty_table_needs_no_digest() -> None:
     assert compare_rows({"t": TableContent(rows=0)}, {}, {"t": TableContent(rows=0)}).compared == (
         "the rows of 1 table",
     )
+
+
+def a_statement(sql: str) -> Statement:
+    fields = {"position": 1, "context": 0, "revision": "r1", "file": None, "line": None}
+    return Statement(**fields, sql=sql, digest="d", seconds=0.1, rows=None)
+
+
+@pytest.mark.parametrize(
+    ("table", "sql", "named"),
+    [
+        ("public.orders", "UPDATE orders SET a = 1", True),
+        ("public.Orders", "update ORDERS set a = 1", True),
+        ("orders", "UPDATE reorders SET a = 1", False),
+        ("orders", "UPDATE orders_old SET a = 1", False),
+        ("order items", 'UPDATE "order items" SET a = 1', True),
+        ("order-items", "UPDATE `order-items` SET a = 1", True),
+        ("public.größe", "UPDATE größe SET a = 1", True),
+        ("a$b", "UPDATE a$b SET a = 1", True),
+        ("order-items", "UPDATE `order` SET a = 1", False),
+    ],
+)
+def test_the_tables_that_a_statement_names_whatever_they_are_called(table, sql, named) -> None:
+    """What is not named here is not looked at after a failure, and its rows are called untouched by nobody."""
+    evidence = some_evidence(
+        statements=(a_statement(sql),),
+        row_counts_before={table: RowCount(rows=1, exact=True)},
+    )
+    assert named_tables(evidence) == ({table} if named else set())
