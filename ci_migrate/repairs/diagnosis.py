@@ -24,6 +24,7 @@ from ci_migrate.model import (
     same_change,
     show_heads,
 )
+from ci_migrate.run.state import named_in
 
 Heads = tuple[tuple[str, ...], ...]
 Ran = tuple[int, str | None]
@@ -404,8 +405,7 @@ def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> b
     between = [s.sql for s in evidence.statements if below < s.position <= above]
     if len(between) != above - below:  # one of a loop, of which the first is kept
         between += [s.sql for s in evidence.statements if s.repeats > 1]
-    words = {word for sql in between for word in re.findall(r"\w+", sql.lower())}
-    named = {t for t in evidence.row_counts_before if t.rpartition(".")[2].lower() in words}
+    named = named_in(evidence.row_counts_before, between)
     found = witness.contents(named)
     return named <= expected.keys() and all(
         found.get(t) == expected[t] and (expected[t] is None or found[t].digest is not None) for t in named

@@ -1,7 +1,7 @@
 """Is the target as it was? Rows are compared by digests, with what the backup and the dry run say that they were."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ci_migrate.model import Comparison, Evidence, TableContent, TableEvidence, name_some, plural
 
@@ -50,13 +50,16 @@ def compare_rows(
 
 def named_tables(evidence: Evidence) -> set[str]:
     """The tables that stand in the text of a statement of the dry run."""
-    words = {word for s in evidence.statements for word in re.findall(r"\w+", s.sql.lower())}
-    # a name may be no single word: `order-items`
-    return {
-        t
-        for t in evidence.row_counts_before
-        if set(re.findall(r"\w+", t.rpartition(".")[2].lower())) <= words
-    }
+    return named_in(evidence.row_counts_before, (s.sql for s in evidence.statements))
+
+
+def named_in(tables: Iterable[str], texts: Iterable[str]) -> set[str]:
+    """Those of these tables that stand in one of the texts, in whatever case; rather one too many than one too few.
+
+    A name may be no single word: of `order-items` each word must stand there.
+    """
+    words = {word for text in texts for word in re.findall(r"\w+", text.lower())}
+    return {t for t in tables if set(re.findall(r"\w+", t.rpartition(".")[2].lower())) <= words}
 
 
 def is_as_rehearsed(rehearsed: TableEvidence | None, now: TableContent) -> bool:

@@ -52,6 +52,7 @@ from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
 from ci_migrate.run.inputs import refused_words, rehearsed_inputs
 from ci_migrate.run.run import Run, bare_schema, heads_of, restore_copy, schema_of, translate_errors
+from ci_migrate.run.state import named_in
 from ci_migrate.run.ways_back import not_as_it_was, with_other_way
 
 FIXES = {
@@ -443,13 +444,8 @@ def _watch(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount])
     """The tables whose contents are compared before and after."""
     if scratch.size() <= WHOLE_LIMIT:
         return sorted(counts)
-    text = "\n".join(
-        (run.settings.project_dir / r.file).read_text(errors="replace")
-        for r in plan.revisions
-        if Path(r.file).suffix
-    )
-    words = set(re.findall(r"\w+", text))
-    return sorted(t for t in counts if t.rpartition(".")[2] in words)
+    files = (run.settings.project_dir / r.file for r in plan.revisions if Path(r.file).suffix)
+    return sorted(named_in(counts, (file.read_text(errors="replace") for file in files)))
 
 
 def _tables(before: dict[str, TableContent], after: dict[str, TableContent]) -> dict[str, TableEvidence]:

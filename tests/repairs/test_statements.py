@@ -17,7 +17,8 @@ from ci_migrate.repairs.statements import writes_to
         "COMMENT ON TABLE t IS 'x'",
         "SET foreign_key_checks = 0",
         "/* name */ CREATE VIEW v AS SELECT 1",
-        "SELECT a FROM t",
+        "CREATE TABLE t (a TEXT DEFAULT E'it\\'s')",
+        "COMMENT ON TABLE t IS 'C:\\temp'",
     ],
 )
 def test_no_rows(sql: str) -> None:
@@ -34,6 +35,10 @@ def test_no_rows(sql: str) -> None:
         ('UPDATE t SET a = "it FROM, b = 1", c = 2', ("t",), {"a", "c"}),
         ("UPDATE ONLY s.t SET a = b FROM u WHERE u.id = t.id", ("s", "t"), {"a"}),
         ("CREATE TABLE u (a INT); UPDATE t SET a = 1;", ("t",), {"a"}),
+        ("UPDATE t SET a = 'C:\\temp', b = 'it\\'s' WHERE c = ';'", ("t",), {"a", "b"}),
+        ("UPDATE t SET a = 'C:\\temp' -- it's so\n, b = 2", ("t",), {"a", "b"}),
+        ("update\nPUBLIC.T set A = 1", ("PUBLIC", "T"), {"A"}),
+        ("UPDATE größe SET höhe = 1", ("größe",), {"höhe"}),
     ],
 )  # fmt: skip
 def test_rows(sql: str, table: tuple[str, ...], columns: set[str] | None) -> None:
@@ -62,6 +67,20 @@ def test_rows(sql: str, table: tuple[str, ...], columns: set[str] | None) -> Non
         "DO $$ BEGIN DELETE FROM t; END $$",
         "SELECT tidy()",
         "LOAD DATA INFILE 'x' INTO TABLE t",
+        # what stands behind a quote that only one engine takes for the end of a text
+        "UPDATE t SET a = 'x\\'; DELETE FROM u; --'",
+        "INSERT INTO t VALUES ('x\\'); DELETE FROM u; --')",
+        # what MySQL runs and others take for a comment
+        "/*! DELETE FROM t */",
+        "CREATE TABLE u (a INT) /*!50000 ; DELETE FROM t */",
+        "CREATE TABLE u (a INT) # it's\n; DELETE FROM t # it's",
+        # what looks like reading
+        "SELECT a FROM t",
+        "SELECT tidy() FROM t",
+        "SELECT app.purge_old(30) FROM generate_series(1, 3)",
+        "SELECT a INTO u FROM t",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "UPDATE t SET a = 'never ended",
     ],
 )
 def test_what_can_not_be_told(sql: str) -> None:
