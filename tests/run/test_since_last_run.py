@@ -88,4 +88,6 @@ def test_what_a_fingerprint_was_is_told_as_far_as_it_is_known(before, now):
 
 def test_without_evidence_nothing_is_known_of_what_it_was():
     assert definitions_of(None) == {}
-    assert schema_diff(Fingerprint.of({"a": "x" * 500}), {"a": "y" * 500}, {}) == [f"a changed, is {'y' * 160}..."]
+    assert schema_diff(Fingerprint.of({"a": "x" * 500}), {"a": "y" * 500}, {}) == [
+        f"a changed, is {'y' * 160}..."
+    ]
