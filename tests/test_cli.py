@@ -203,10 +203,10 @@ def test_an_argument_that_is_no_text_is_named_and_nothing_is_begun(alembic_proje
 
 
 def test_a_file_may_have_any_name(alembic_project):
-    folder = alembic_project.folder / "caf\udce9"
-    (alembic_project.folder / "inner").mkdir()
-    (alembic_project.folder / "inner").rename(folder)
-    assert "is not UTF-8" not in alembic_project.call("-C", str(folder), "settings").err
+    file = alembic_project.write("caf\udce9.json", "{}")
+    done = alembic_project.call("approve", "--key", "key", "--reason", "x", str(file))
+    assert done.code == 2
+    assert "is no approval request" in done.err, "it was read"
 
 
 @pytest.mark.parametrize("name", ["PGPASSWORD", "CI_MIGRATE_TOKEN", "GITHUB_ACTOR", "DATABASE_URL_OF_OTHERS"])
