@@ -17,7 +17,8 @@ from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.migrations.environment import with_driver_of
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, BackupStatus, Report
+from ci_migrate.model import Backup, BackupStatus, Report, name_some
+from ci_migrate.operations.backups import complete
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
 from ci_migrate.settings.settings import Secret, Settings
@@ -39,7 +40,8 @@ def dry_run_on(
         interrupt: set by signal handlers.
 
     Raises:
-        UsageError: `what` is none of these, or there is no such backup.
+        UsageError: `what` is none of these, there is no such backup, or it holds some tables only.
+        RefusedError: the backup was never finished, or can't be read.
         CiMigrateError: as `gate.run`.
     """
     with _stand_in(settings, request.verb, what, interrupt) as (instead, words):
@@ -117,7 +119,13 @@ def _backup(catalog: Catalog, target: str, what: str) -> Backup | None:
     if kind != "backup" or not backup_id:
         raise UsageError(f"--on {what}: it is `empty`, `backup:latest` or `backup:ID`.")
     if backup_id != "latest":
-        return catalog.get(backup_id)
+        backup = complete(catalog.get(backup_id))
+        if backup.partial:  # a migration is green on tables that are empty because they were left out
+            raise UsageError(
+                f"{backup_id} holds the rows of {name_some(backup.tables)} alone: it can't stand in for the target.",
+                hint=f"ci-migrate backup list --target {target}",
+            )
+        return backup
     named = Owner(target)  # it may not be reached from here: nobody can ask which database it is
     whole = [b for b in catalog.list(named) if b.status is BackupStatus.SUCCESS and not b.partial]
     if not whole:

@@ -8,9 +8,19 @@ from datetime import timedelta
 import pytest
 from permits import protect
 
+from ci_migrate.errors import SettingsError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.protection import Rules
-from ci_migrate.operations.doctor import EXAMINATIONS, DoctorContext, Health, clocks, examine, extras
+from ci_migrate.operations.doctor import (
+    EXAMINATIONS,
+    DoctorContext,
+    Health,
+    backups_place,
+    clocks,
+    examine,
+    examine_environment,
+    extras,
+)
 from ci_migrate.settings.settings import load
 
 KEY = "ana@example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8ZVjQXn2GEPTpTUeVKy0gQEHxEGSBBUHpHHDKTCbyn"
@@ -154,3 +164,99 @@ def test_backups_that_git_would_take(shop) -> None:
     (shop.folder / ".gitignore").write_text("backups/\n")
     assert found(shop)["git"][0] == "good"
     assert "git" not in found(shop, CI_MIGRATE_BACKUP_DIR="s3://bucket/shop")
+
+
+# ------------------------------------------------------------------ one examination alone
+
+
+def patient(project, text: str = LIVE, **environ: str) -> DoctorContext:
+    """Without a session: what can be told of settings and variables."""
+    project.settings(text)
+    return DoctorContext(load(project.folder, project.environment(environ), {}), None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "health", "words"),
+    [
+        ({}, None, ""),
+        ({"CI": "true"}, None, ""),  # a CI that tells nothing of its branches
+        ({"GITLAB_CI": "true", "CI_COMMIT_REF_PROTECTED": "true"}, "good", "environment none"),
+        ({"GITLAB_CI": "true", "CI_COMMIT_REF_PROTECTED": "false", "CI_ENVIRONMENT_NAME": "production"}, "bad",
+         "environment production"),
+        ({"GITLAB_CI": "true"}, "bad", "unprotected ref"),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF_PROTECTED": "true", "GITHUB_EVENT_NAME": "push"}, "good", "event push"),
+        ({"GITHUB_ACTIONS": "true"}, "bad", "event unknown"),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF_PROTECTED": "True"}, "bad", "unprotected ref"),
+    ],
+)  # fmt: skip
+def test_what_a_job_says_of_its_branch(shop, environ, health, words):
+    found = examine_environment(patient(shop, **environ))
+    assert (found.health.value if found else None) == health
+    assert words in (found.words if found else "")
+    assert bool(found and found.fix) == (health == "bad")
+
+
+def test_a_target_that_is_not_production_needs_no_protected_branch(shop):
+    dev = '[targets.dev]\nurl = "sqlite:///app.db"\n'
+    assert examine_environment(patient(shop, dev, GITHUB_ACTIONS="true")) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "environ", "health", "words"),
+    [
+        ("./backups", {}, "good", "/backups"),
+        ("s3://key:canary@bucket/x", {}, "good", "s3://..."),
+        ("./backups", {"GITLAB_CI": "true", "CI_PROJECT_DIR": "FOLDER"}, "bad", "dies with it"),
+        ("./backups", {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "FOLDER"}, "bad", "dies with it"),
+        ("/var/lib/backups/x", {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "FOLDER"}, "good", "/var/lib"),
+        ("./alembic.ini/x", {}, "bad", "nothing can be written to"),
+    ],
+)
+def test_where_backups_lie(shop, place, environ, health, words):
+    given = {name: value.replace("FOLDER", str(shop.folder)) for name, value in environ.items()}
+    found = backups_place(patient(shop, LIVE, CI_MIGRATE_BACKUP_DIR=place, **given))
+    assert found.health.value == health, found
+    assert words in found.words
+    assert "canary" not in found.words
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "needs"),
+    [
+        ('[targets.dev]\nurl = "sqlite:///app.db"\n', {}, []),
+        ("", {}, []),
+        ('[targets.dev]\nurl = "postgresql://h/x"\n', {}, ["postgresql"]),
+        ('[targets.dev]\nurl = "mariadb+pymysql://h/x"\n', {}, ["mysql"]),
+        ('backup-dir = "s3://b/x"\n[targets.dev]\nurl = "mysql://h/x"\n', {}, ["mysql", "s3"]),
+        (f'backup-recipients = ["age1{"q" * 58}"]\n', {}, ["encryption"]),
+        ("", {"CI_MIGRATE_TRUST": KEY}, ["approval"]),
+    ],
+)
+def test_only_what_these_settings_need_is_missing(shop, monkeypatch, text, environ, needs):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    found = extras(patient(shop, text, **environ))
+    assert found.health.value == ("bad" if needs else "good")
+    assert found.fix == (f"pip install 'ci-migrate[{','.join(needs)}]'" if needs else "")
+
+
+def test_what_an_examination_raises_is_its_finding_and_hinders_no_other(shop, monkeypatch):
+    def breaks(_patient):
+        raise SettingsError("no such variable", hint="set it")
+
+    monkeypatch.setattr("ci_migrate.operations.doctor.EXAMINATIONS", (breaks, extras))
+    first, second = examine(load(shop.folder, shop.environment(), {}))
+    assert (first.name, first.health.value, first.words, first.fix) == (
+        "breaks",
+        "bad",
+        "no such variable",
+        "set it",
+    )
+    assert second.name == "extras"
+
+
+def test_without_a_target_all_that_needs_none_is_examined(shop):
+    shop.settings('[targets.live]\nurl = "postgresql://nobody@127.0.0.1:1/x"\nscratch = "server"\n')
+    rows = found(shop)
+    assert rows["target"][0] == "bad"
+    assert {"extras", "trust", "backups"} <= rows.keys()
+    assert not {"scripts", "identity", "clocks", "audit trail", "protection"} & rows.keys()

@@ -72,3 +72,40 @@ def test_a_server_holds_the_stand_in(shop, postgresql_url) -> None:
             is None
         ]
     engine.dispose()
+
+
+def test_the_newest_whole_backup_stands_in(shop) -> None:
+    """Rows of some tables are no database, and what was never finished is none either."""
+    assert shop.call("run").code == 0
+    (whole,) = (shop.folder / "backups").glob("backup_*")
+    part = shop.call("backup", "create", "--table", "users").out.split()[0]
+    half = shop.call("backup", "create").out.split()[0]
+    (shop.folder / "backups" / half / "manifest.json").unlink()
+    done = shop.call("dry-run", "--on", "backup:latest")
+    assert done.code == 0, done.text
+    assert done.report["place"] == f"a copy of {whole.name}"
+    refused = shop.call("dry-run", "--on", f"backup:{part}")
+    assert refused.code == 2, refused.text
+    assert f"{part} holds the rows of users alone: it can't stand in for the target." in refused.words
+    refused = shop.call("dry-run", "--on", f"backup:{half}")
+    assert refused.code == 1, refused.text
+    assert f"{half} was never finished" in refused.words
+
+
+@pytest.mark.parametrize(
+    "what", ["", "empty ", "Empty", "backup", "backup:", "backup:../x", ":latest", "latest"]
+)
+def test_what_stands_in_for_nothing(shop, what) -> None:
+    done = shop.call("dry-run", f"--on={what}")
+    assert done.code == 2, done.text
+    assert "USAGE (exit 2). The database is untouched." in done.out
+
+
+def test_no_approval_is_asked_for_where_the_target_is_not_reached(shop) -> None:
+    shop.settings(
+        '[targets.live]\nurl = "sqlite:////nowhere/live.db"\ntags = ["production"]\n'
+        'stages.dry-run.tags = ["production"]\n'
+    )
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    assert done.outcomes == {"check": "passed", "backup": "passed", "dry-run": "passed"}

@@ -13,6 +13,8 @@ import yaml
 from alembic_project import AlembicProject
 from ci_runners import BIN, GitHubRunner, run_gitlab_job
 
+from ci_migrate.operations.init import Adoption, Platform, _default_branch, _install, _platform, proposals
+
 FLASK = {
     "app.py": """
         from flask import Flask
@@ -217,3 +219,106 @@ def test_a_new_user(tmp_path, kind) -> None:
     )
     green = runner.steps(steps[2:], given | {"inputs.token": made.out.strip()})
     assert green.code == 0, green.log
+
+
+# ------------------------------------------------------------------ what is found, without a command
+
+
+@pytest.mark.parametrize(
+    ("files", "remote", "platform"),
+    [
+        ([], "", Platform.NONE),
+        ([".gitlab-ci.yml"], "git@github.com:shop/shop.git", Platform.GITLAB),
+        ([".github/dependabot.yml"], "https://gitlab.com/shop/shop.git", Platform.GITHUB),
+        ([], "git@github.com:shop/shop.git", Platform.GITHUB),
+        ([], "https://gitlab.example.com/shop/shop.git", Platform.GITLAB),
+        ([], "ssh://git.example.com/shop.git", Platform.NONE),
+    ],
+)
+def test_the_platform(tmp_path, files, remote, platform) -> None:
+    git(tmp_path, remote)
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert _platform(tmp_path) is platform
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ([], "pip install -q alembic"),
+        (["setup.py"], "pip install -q ."),
+        (["pyproject.toml"], "pip install -q ."),
+        (["pyproject.toml", "requirements.txt"], "-r requirements.txt"),
+        (["pyproject.toml", "poetry.lock"], "poetry install"),
+        (["pyproject.toml", "uv.lock", "requirements.txt"], "uv sync --frozen"),
+    ],
+)
+def test_how_the_project_is_installed(tmp_path, files, command) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    assert command in _install(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "branch"),
+    [
+        (None, "main"),
+        ("ref: refs/remotes/origin/master\n", "master"),
+        ("ref: refs/remotes/origin/release/1.0\n", "release/1.0"),
+    ],
+)
+def test_the_branch_that_deploys(tmp_path, head, branch) -> None:
+    if head is not None:
+        place = tmp_path / ".git" / "refs" / "remotes" / "origin"
+        place.mkdir(parents=True)
+        (place / "HEAD").write_text(head)
+    assert _default_branch(tmp_path) == branch
+
+
+@pytest.mark.parametrize(
+    ("backend", "package", "ledgers"),
+    [
+        ("", "ci-migrate[postgresql,approval]", True),
+        ("sqlite", "ci-migrate[postgresql,approval]", True),
+        ("postgresql", "ci-migrate[postgresql,approval]", False),
+        ("mariadb", "ci-migrate[mysql,approval]", False),
+    ],
+)
+def test_what_the_engine_changes(tmp_path, backend, package, ledgers) -> None:
+    found = Adoption(folder=tmp_path, root=tmp_path, platform=Platform.GITHUB, backend=backend)
+    files = {file.path.name: file.text for file in proposals(found)}
+    assert package in files["ci-migrate.yml"]
+    assert ("*.ci-migrate*" in files[".gitignore"]) is ledgers
+    assert tomllib.loads(files["ci-migrate.toml"])["targets"]["production"]["url"] == "env:DATABASE_URL"
+
+
+@pytest.mark.parametrize(
+    ("before", "added"),
+    [
+        ("", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
+        ("*.pyc", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
+        ("/backups\nci-migrate-reports\n", ["*.ci-migrate*"]),
+        ("# backups/\n", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
+        ("ci-migrate-reports/\nbackups/\n*.ci-migrate*\n", []),
+    ],
+)
+def test_only_what_is_missing_is_added_to_gitignore(tmp_path, before, added) -> None:
+    if before:
+        (tmp_path / ".gitignore").write_text(before)
+    found = Adoption(folder=tmp_path, root=tmp_path, platform=Platform.NONE)
+    (proposed,) = [file for file in proposals(found) if file.path.name == ".gitignore"]
+    if not added:
+        assert proposed.text is None
+        return
+    lines = proposed.text.splitlines()
+    assert lines == [*before.splitlines(), *added], "what is there stays, each on a line of its own"
+
+
+def test_a_pipeline_that_has_ours_is_left(tmp_path) -> None:
+    (tmp_path / ".gitlab-ci.yml").write_text("include:\n  - local: .gitlab/ci-migrate.yml\n")
+    found = Adoption(folder=tmp_path, root=tmp_path, platform=Platform.GITLAB)
+    assert ".gitlab-ci.yml" not in {file.path.name for file in proposals(found)}
+    assert yaml.safe_load(next(f.text for f in proposals(found) if f.path.name == "ci-migrate.yml"))[
+        "ci-migrate"
+    ]

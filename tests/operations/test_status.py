@@ -6,6 +6,8 @@ import pytest
 from alembic_project import AlembicProject, new_project
 
 from ci_migrate.databases.file_lock import file_lock
+from ci_migrate.model import Direction, Identity, Plan, PlannedContext, RunRecord, VersionTable, now
+from ci_migrate.operations.status import Status, _advise
 
 
 @pytest.fixture
@@ -108,3 +110,56 @@ def test_a_server_that_is_down(tmp_path, status):
     code, rows, text = status(project=project)
     assert (code, rows) == (8, {})
     assert 1 <= len(text.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "running", "trouble", "code"),
+    [
+        (False, "", "", 0),
+        (False, "", "no such revision", 1),
+        (True, "", "", 7),
+        (True, "", "no such revision", 7),  # what is to be mended first
+        (True, "held by another run", "", 5),
+    ],
+)
+def test_the_exit_code_of_what_was_found(unfinished, running, trouble, code):
+    record = RunRecord(run_id="1", target="dev", command="run", started=now()) if unfinished else None
+    found = Status(
+        target="dev", place="p", heads=(), script_heads=(), pending=(), production="", protection="", last=record,
+        unfinished=record, running=running, diagnosis=None, outside=(), proven=None, proven_age=None,
+        trouble=trouble, commands=(), next="nothing to do",
+    )  # fmt: skip
+    assert found.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("heads", "destination", "pending", "outside", "commands"),
+    [
+        (("r2",), "head", 0, [], []),
+        (("r2",), "head", 2, [], ["ci-migrate run --target dev"]),
+        (("r2",), "head", 2, ["column gone"], ["ci-migrate run --target dev"]),
+        (("r2",), "head", 0, ["column gone"], ["ci-migrate verify --target dev"]),
+        (
+            ("r2", "r2b"),
+            "head",
+            2,
+            [],
+            ["alembic merge heads", "ci-migrate run --to heads --target dev"],
+        ),
+        (("r2", "r2b"), "heads", 2, [], ["ci-migrate run --target dev"]),
+    ],
+)
+def test_what_to_type_next(heads, destination, pending, outside, commands):
+    contexts = (
+        PlannedContext(
+            version_table=VersionTable(),
+            from_heads=(),
+            to_heads=(),
+            revisions=tuple(f"r{n}" for n in range(pending)),
+        ),
+    )
+    plan = Plan(
+        target="dev", identity=Identity(dialect="sqlite", place="p", facts={}), direction=Direction.UPGRADE,
+        destination=destination, contexts=contexts, revisions=(), env_sha256="", script_heads=heads,
+    )  # fmt: skip
+    assert [command.command for command in _advise(plan, outside)] == commands
