@@ -173,6 +173,7 @@ def run_checks(
 
     def found() -> Iterator[Finding]:
         for check in checks:
+            # checks run where their copies are: before and after the migration, and once more where both are wanted
             if check.measured is not measured or check.copies != frozenset(facts.copies):
                 continue
             try:

@@ -53,6 +53,7 @@ def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, St
     for table in _gone(evidence, "table"):
         found = evidence.tables.get(table)
         before = found.before if found else None
+        # as counted for the backup: of tables that the dry run did not watch the evidence has no rows
         count = facts.target_rows.get(table)
         rows = count.rows if count else before.rows if before else 0
         if rows and (before is None or not _moved_table(evidence, before)):

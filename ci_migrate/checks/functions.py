@@ -52,6 +52,7 @@ def function_checks(module: ModuleType, plugin: str, project: Path) -> list[Chec
         (name, item)
         for name, item in vars(module).items()
         if inspect.isfunction(item)
+        # what a file imports from another one of checks would run twice
         and item.__module__ == module.__name__
         and (name.startswith(PREFIX) or hasattr(item, "ci_migrate_check"))
     ]

@@ -89,6 +89,7 @@ def _run_squawk(program: Path, text: str) -> list[Told]:
         file.write_text(text)
         argv = [str(program), "--reporter", "json", str(file)]
         code, output = run_command(argv, env={}, cwd=None, timeout=HOOK_TIMEOUT, limit=LIMIT)
+    # versions differ in what they print around the list
     start, end = output.find("["), output.rfind("]")
     try:
         return msgspec.convert(json.loads(output[start : end + 1]), list[Told])

@@ -27,6 +27,7 @@ def command(environment: Environment, /, folder: str) -> int:
     except OSError as error:
         raise UsageError(f"{place} can't be made: {error.strerror}.") from error
     example = PACKAGED if PACKAGED.is_dir() else IN_A_CHECKOUT
+    # demo.py is a script of its own, which people also start without ci-migrate
     sys.argv = ["demo.py", str(place)]
     runpy.run_path(str(example / "demo.py"), run_name="__main__")
     say(f"\nAll of it stays in {place}: look around, and try `ci-migrate history --target dev` there.")

@@ -33,6 +33,7 @@ class GitHub:
             file = self.environ.get(name)
             try:
                 if file:
+                    # appended: both files are the step's, which may have written to them before
                     with Path(file).open("a", encoding="utf-8", errors="replace") as stream:
                         stream.write(render(Path(file).stat().st_size))
             except OSError as error:

@@ -25,6 +25,7 @@ def command(environment: Environment, /, platform: str | None, only_print: bool,
     """Write commented settings and the job for your CI. Changes nothing that is there already."""
     there = read_settings_file(environment.directory.resolve())
     if there is not None and there.targets:
+        # of several targets the settings would ask for one; the files are the same for all
         options["target"] = next(iter(there.targets))
     settings = settings_of(environment, options)
     adoption = look(settings, Platform(platform) if platform else None, environment.interrupt)

@@ -133,6 +133,7 @@ def token_of(environment: Environment, token_file: str | None) -> Secret | None:
         with click.open_file(
             "-" if stdin else str(environment.directory / token_file), "r", encoding="utf-8"
         ) as file:
+            # not the whole file: /dev/zero has no end
             text = file.read(TOKEN_LIMIT + 1)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"

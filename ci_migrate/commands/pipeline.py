@@ -56,6 +56,7 @@ def pipeline_command(
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
     say = Say(environment, verb, as_json=where["as_json"])
     github = GitHub(environment, say.command)
+    # from here on a signal ends in a report too
     environment.listen()
     settings = None
     reporters: list[Reporter] = list(REPORTERS)
@@ -82,6 +83,7 @@ def pipeline_command(
         environment.interrupt.defer_signals = True
         report = gate.error_report(verb, settings.target if settings else "", error)
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
+    # only now: what the repository names is not imported before the token was looked at (plugins/manager.py)
     if settings is not None and settings.plugins:
         with say.quiet():
             reporters, words = with_those_of_the_repository(settings, reporters, where["reports"])

@@ -24,6 +24,7 @@ def command(environment: Environment, /, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)
     if record is None:
+        # nothing was compared: 0 would say that all is well, 1 that something differs
         say("ci-migrate has not migrated this target yet: nothing to compare with.")
         return 8
     if record.needs_repair:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 
+# no default is left out: a reader in another language need not know ours, and no digest changes where one does
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
     """Base of all values: immutable, camelCase in JSON."""
 

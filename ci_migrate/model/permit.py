@@ -27,6 +27,7 @@ class Permit:
     purpose: Purpose
     subjects: tuple[str, ...]
     approval: Approval | None = None
+    # an InitVar is no field: `dataclasses.replace` asks for it again, so that a wider copy needs the seal too
     seal: InitVar[object] = None
 
     def __post_init__(self, seal: object) -> None:

@@ -142,10 +142,12 @@ class Report(Frozen, frozen=True, kw_only=True):
     def exit_code(self) -> ExitCode:
         """The one place where an exit code is decided."""
         bad = self.first_bad
+        # first, whatever else went wrong: CI systems know a job that was ended by 130 and 143
         if self.interrupted is not None:
             return ExitCode(self.interrupted)
         if bad is None:
             return ExitCode.OK
+        # from the first write on only the state counts: the error's own code says nothing of the database
         if self.result("migrate") is not None and self.state is not TargetState.UNTOUCHED:
             return ExitCode.FAILED_RESTORED if self.state is TargetState.AS_BEFORE else ExitCode.FAILED_DIRTY
         if bad.exit_code is not None:

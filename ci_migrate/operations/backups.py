@@ -180,6 +180,7 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
         lambda: restoration_of(run, backup, tables),
         f"A restore over target {run.settings.target}",
     )
+    # looked at before anybody is asked; used up by `authorize` only once they were sure
     foresee(run, intent)
     how.sure(backup, _would_lose(run, backup, tables or None))
     safety = _safety_backup(run, backup) if how.safety_backup else None

@@ -70,6 +70,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
         graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
     changed = find_changes(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}
+    # Alembic lists the newest first
     order = [r.id for r in reversed(graph.revisions) if r.id in changed.new]
     old = [r.id for r in graph.revisions if r.id not in changed.new]
     context = PlannedContext(
@@ -135,6 +136,8 @@ def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: s
     except ToolError as error:
         raise UsageError(f"--since needs a git repository: {error.what}") from error
     try:
+        # not REF itself: what main went on with meanwhile is not this branch's.
+        # `--end-of-options` (git 2.24): a name that begins with a dash is a name
         base = _git(root, "merge-base", "--end-of-options", ref, "HEAD")
     except ToolError as error:
         raise UsageError(
@@ -171,6 +174,7 @@ def _hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
     """What git would call the texts that these files have now."""
     found: list[str] = []
     for start in range(0, len(names), AT_A_TIME):
+        # by path, so that filters of .gitattributes apply: a checkout with CRLF has the text of the commit
         found += _git(root, "hash-object", "--", *names[start : start + AT_A_TIME]).splitlines()
     return dict(zip(names, found, strict=True))
 

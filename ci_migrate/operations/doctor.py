@@ -277,6 +277,7 @@ def clocks(patient: DoctorContext) -> Examined | None:
         return None
     before = now()
     there = patient.run.ledger.clock()
+    # from both sides: the time that the question took is no skew
     skew = max(0.0, (before - there).total_seconds(), (there - now()).total_seconds())
     if skew > MAX_SKEW:
         return _bad(

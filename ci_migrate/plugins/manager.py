@@ -119,6 +119,7 @@ def create_manager(
     manager.add_hookspecs(hookspecs)
     for module in BUILT_IN:
         manager.register(module, name=f"{BUILT_IN_PREFIX}{module.__name__.rpartition('.')[2]}")
+    # sorted: the order of the file system is none that two machines share
     for entry in sorted(entry_points(group=PROJECT_NAME), key=lambda e: e.name):
         _register_installed(manager, entry)
     _check(manager)
@@ -209,6 +210,7 @@ def ask_all(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, st
     found: list[tuple[Any, str]] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
+            # within the try: a generator raises only when it is read
             items = list(manager.ask(implementation, arguments) or ())
         except (Exception, SystemExit) as error:
             raise UsageError(

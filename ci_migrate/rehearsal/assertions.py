@@ -62,6 +62,7 @@ def holds(expect: Any, rows: Sequence[Sequence[Any]]) -> bool:
 def _same(found: Any, expected: Any) -> bool:
     if isinstance(expected, str):
         return found is not None and str(found) == expected
+    # SQLite and MySQL have 0 and 1 for a boolean, which Python calls equal
     return isinstance(found, (int, float, Decimal)) and found == expected
 
 

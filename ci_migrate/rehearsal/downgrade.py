@@ -55,6 +55,7 @@ def try_way_back(
         return WayBack(tried=True, seconds=seconds, reason=f"{where}{ended.words}")
     heads = heads_of(scratch, plan)
     expected = tuple(c.from_heads for c in plan.contexts)
+    # an env.py may end early without an error
     if heads != expected:
         return WayBack(
             tried=True,

@@ -35,4 +35,5 @@ def drift_of(run: Run, plan: Plan, scratch: Database) -> list[str]:
     ended = run.workers.run(request, hear, urgent=True)
     if not ended.ok:
         found.append(f"(Alembic could not compare: {ended.words})")
+    # each context of env.py tells its own, and tenants tell the same
     return list(dict.fromkeys(found))

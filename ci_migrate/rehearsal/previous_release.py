@@ -20,6 +20,7 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
     if not settings.previous_release or plan.direction is not Direction.UPGRADE:
         return "", ""
     run.tell("running the tests of the previous release on a migrated copy")
+    # a copy of its own: what these tests write would stand in the evidence
     with restore_copy(run, backup, f"{run.id}_old") as copy:
         ended = run_on_copy(run, plan, copy, lambda _event: None, asks=())
         if not ended.ok:

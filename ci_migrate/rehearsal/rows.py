@@ -24,6 +24,7 @@ class RowsFollowed:
     counts: Mapping[str, RowCount]
     apart: frozenset[str]
     _known: dict[str, TableContent] = field(init=False)
+    # None: any table may have been written to
     _written: frozenset[str] | None = frozenset()
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ def write(path: Path, text: str) -> None:
         OSError: it could not be written; nothing is left under a temporary name.
     """
     make_folder(path.parent)
+    # beside its place: a rename is whole or not at all within one file system, and fails to another
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         # "replace": a reporter of a plugin may forget to clean its text, its report is still worth having

@@ -35,6 +35,7 @@ class JUnitReporter:
 
     def render(self, report: Report) -> str:
         """The XML document."""
+        # before the text is cleaned: an approval binds the plan as it is
         digest = plan_digest(report)
         report = clean_report(report)
         name = f"ci-migrate.{one_line(report.target)}"

@@ -12,6 +12,7 @@ def outputs(report: Report) -> dict[str, str]:
         "plan-digest": plan_digest(report),
         "backup-id": report.backup.backup_id if report.backup is not None else "",
     }
+    # a line break in a value would be one more output
     return {name: " ".join(value.split()) for name, value in found.items()}
 
 

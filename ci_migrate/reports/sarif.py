@@ -37,6 +37,7 @@ class SarifReporter:
         }
         run = {
             "tool": {"driver": driver},
+            # by target: without an id of its own a run for one target would close the alerts of another
             "automationDetails": {"id": f"ci-migrate/{report.target}/"},
             "invocations": [
                 {"executionSuccessful": report.exit_code in (ExitCode.OK, ExitCode.REFUSED),

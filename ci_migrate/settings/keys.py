@@ -105,12 +105,14 @@ def _flag(value: Any, _base: Path) -> bool:
 
 
 def _flag_of_text(text: str) -> object:
+    # neither `on` nor `off` nor `y`: to guess would be to switch a backup off by a typing error
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
         text.lower(), text
     )
 
 
 def _number_of_text(text: str) -> object:
+    # int() takes digits of all scripts, and thousands of them for seconds (CVE-2020-10735)
     return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
 
 

@@ -27,6 +27,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     denied = [d.reason or "denied" for d in decisions if d.granted is False]
     granted = any(d.granted is True for d in decisions)
     approval = report.approval
+    # a grant of a plugin alone is none: without a token nothing was reserved
     if denied or not granted or approval is None:
         return _stop(run, plan, why, denied)
     try:
@@ -44,6 +45,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
 def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
     """What an approver says; one that breaks, or answers with something else than a decision, denies."""
     try:
+        # a copy: a plan holds dicts, and what one approver changes is neither what the next sees nor what runs
         decision = call_with_timeout(partial(approver.decide, copy.deepcopy(plan)), seconds)
     except NotApprovedError as error:
         return Decision(granted=False, reason=error.what)

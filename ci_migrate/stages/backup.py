@@ -46,6 +46,7 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.to_heads) or "base",
     )
+    # the dump has a snapshot of its own: somebody may have migrated since the plan was made
     if backup.heads and backup.heads != tuple(c.from_heads for c in plan.contexts):
         return StageResult(
             stage="backup",
@@ -129,6 +130,7 @@ def _reusable(run: Run, plan: Plan) -> Backup | None:
         and not b.partial
         and moment - timedelta(seconds=age) < b.backup_time <= moment  # by a clock ahead it would stay young
     ]
+    # heads first: to read a schema of thousands of tables takes longer
     if not candidates or candidates[-1].heads != heads_of(run.reader, plan):
         return None
     newest = candidates[-1]

@@ -122,6 +122,7 @@ def _script_files(run: Run, graph: events.Graph, wanted: set[str]) -> dict[str, 
     """File and sha256 of the scripts whose applied text is known."""
     from pathlib import Path
 
+    # of those alone whose applied text is known: a long history has thousands of files
     return {
         r.id: (relative(r.file, run.settings.project_dir), sha256_hex(Path(r.file).read_bytes()))
         for r in graph.revisions

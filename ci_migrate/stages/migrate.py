@@ -46,6 +46,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
         inputs = approved_inputs(plan, report.evidence)
         permit = authorize(run, Intent.migrate(plan, inputs), evidence_of(report))
         before = Fingerprint.of(bare_schema(run.database, plan))
+        # before the child is started: whoever is killed from here on leaves a run that asks for a repair
         run.ledger.update_run(
             run.id,
             phase="migrating",
@@ -121,6 +122,7 @@ def _try_patiently(context: RepairContext, permit: Permit, journal: Journal) -> 
         if attempt == run.settings.lock_tries or where is None:
             return ended, f"Tried {plural(attempt, 'time')}. In the way: {blockers}"
         rest = where
+        # with chance in it: two runs that stand in each other's way would meet again each time
         pause = min(30.0, 0.5 * 2**attempt) * (0.5 + random.random())  # noqa: S311 - a pause, not a secret
         run.tell(
             f"lock timeout in {failed.revision or 'env.py'} (try {attempt} of {run.settings.lock_tries}), "
@@ -137,11 +139,13 @@ def _paused(run: Run, seconds: float) -> bool:
     while time.monotonic() < deadline:
         if run.interrupt.number is not None:
             return False
+        # in small steps: a sleep goes on after a signal (PEP 475), and here a signal is only noted
         time.sleep(0.1)
     return True
 
 
 def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
+    # its heads are not asked for: the server is what does not answer
     if run.interrupt.silent and not ended.ok:
         return StageResult(
             stage="migrate",
@@ -153,6 +157,7 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
     heads = heads_of(run.database, plan)
     planned = tuple(c.to_heads for c in plan.contexts)
     failed = ended.failed
+    # an env.py may catch what a revision raises: that it ended well proves nothing by itself
     if ended.ok and heads == planned:
         ran = (
             "Nothing was run"

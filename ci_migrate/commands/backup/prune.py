@@ -28,6 +28,7 @@ def command(
     request = GateRequest(VERBS["backup prune"], token=token_of(environment, token_file))
     with open_session(settings, request, environment.interrupt) as run:
         removed = prune_backups(run, settings.keep_backups if keep is None else keep, sure=yes)
+        # named, not removed: another process may be writing one, another version may read the other
         others = [b for b in run.catalog.list() if b.status is not BackupStatus.SUCCESS]
     for b in removed:
         say(f"{'Deleted' if yes else 'Would delete'}: {b.backup_id}, {size(b.backup_size)}")

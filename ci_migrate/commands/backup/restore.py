@@ -60,6 +60,7 @@ def command(
         tell=say_aside,
         watch=watch_progress(environment),
     )
+    # an approval is used up in a ledger; without one no ledger is made for a restore, nor missed
     needed = settings.needs_approval("restore")
     with open_session(settings, request, environment.interrupt, ledger=needed or None) as run:
         words = restore_backup(
