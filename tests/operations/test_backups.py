@@ -231,3 +231,69 @@ def test_what_a_restore_kept_is_named_and_then_dropped(shop):
         assert backups.drop_old(run, sure=True) == kept
         assert not (shop.folder / kept[0]).exists()
         assert backups.drop_old(run, sure=True) == []
+
+
+def test_the_same_backup_can_be_restored_as_often_as_one_likes(shop):
+    backup = create(shop)
+    before = shop.dump()
+    for _ in range(2):
+        shop.sql("delete from users")
+        restore(shop, backup.backup_id)
+        assert shop.dump() == before
+    assert len(list(shop.folder.glob("app.db.before_*"))) == 2, "each time what was there is kept"
+
+
+def test_a_restore_of_another_revision_brings_its_heads(shop):
+    """The backup that the first migration took is of an empty database."""
+    empty = next((shop.folder / "backups").glob("backup_base_*")).name
+    restore(shop, empty)
+    assert shop.heads == []
+    assert shop.sql("select count(*) from sqlite_master where name = 'users'") == [(0,)]
+    with session(shop, "history") as run:
+        (last, _) = run.ledger.history(run.ledger.database_id(run.database.identity()), limit=2)
+    assert [(c.from_heads, c.to_heads) for c in last.plan.contexts] == [(("r2",), ())]
+
+
+def test_rows_of_one_table_are_no_whole_backup(shop):
+    part = create(shop, "users")
+    shop.sql("create table more (id integer)")
+    before = shop.dump()
+    with pytest.raises((RefusedError, BackupError)) as refused:
+        restore(shop, part.backup_id)
+    assert part.backup_id in refused.value.what
+    assert shop.dump() == before
+    shop.sql("delete from users")
+    restore(shop, part.backup_id, tables=["users"])
+    assert shop.sql("select name from users") == [("ana",)]
+
+
+@pytest.mark.parametrize("table", ["größe", "two words", 'a"b', "sElEcT", "x" * 60, "日本"])
+def test_tables_with_odd_names(shop, table):
+    quoted = '"' + table.replace('"', '""') + '"'
+    shop.sql(f"create table {quoted} (id integer primary key, {quoted} text)")
+    shop.sql(f"insert into {quoted} values (1, 'a')")
+    backup = create(shop, table)
+    assert (backup.tables, backup.row_counts[table].rows) == ((table,), 1)
+    shop.sql(f"delete from {quoted}")
+    restore(shop, backup.backup_id, tables=[table])
+    assert shop.sql(f"select * from {quoted}") == [(1, "a")]
+
+
+def test_where_nobody_knows_what_would_be_lost_that_is_shown(shop):
+    backup = create(shop)
+    shop.database.write_bytes(b"no database at all " * 500)
+    shown = []
+    restore(shop, backup.backup_id, sure=lambda _backup, lost: shown.append(lost))
+    assert shown == [None]
+    assert shop.sql("select name from users") == [("ana",)]
+
+
+def test_what_can_not_be_backed_up_is_not_replaced(shop):
+    backup = create(shop)
+    damaged = b"no database at all " * 500
+    shop.database.write_bytes(damaged)
+    with pytest.raises(BackupError, match="What is there now can't be backed up") as refused:
+        restore(shop, backup.backup_id, safety_backup=True)
+    assert shop.database.read_bytes() == damaged
+    commands = checked(refused.value.hint.splitlines())
+    assert commands == [f"ci-migrate backup restore {backup.backup_id} --target dev --no-safety-backup"]

@@ -204,3 +204,95 @@ def test_the_way_back_when_all_keys_are_lost_is_as_the_page_says(shop):
     ok(shop.call("protect"))
     ok(shop.call("token", "generate", "--protection", "unprotect", "--reason", "r"))
     ok(shop.call("audit", "verify"))
+
+
+@pytest.mark.parametrize(
+    ("destination", "known"),
+    [
+        ("unprotect", True),
+        ("unfreeze", True),
+        ("accept-identity", True),
+        ("lift-guard", True),
+        ("Unprotect", False),
+        ("unprotect ", False),
+        ("", False),
+        ("rules-" + "0" * 63, False),
+        ("rules-" + "G" * 64, False),
+        ("0" * 64, False),
+    ],
+)
+def test_changes_that_an_approval_may_name(shop, destination, known):
+    """What is none of them is refused when it is asked for, not when it is too late to ask for another."""
+    done = shop.call("token", "request", "--protection", destination, "--out", "request.json")
+    if known:
+        assert json.loads((shop.folder / "request.json").read_text())["plan"]["destination"] == destination
+        return
+    refused(done, code=2)
+    assert not (shop.folder / "request.json").exists()
+
+
+def test_what_protect_printed_is_what_it_then_takes(shop):
+    ok(shop.call("protect"))
+    asked = refused(shop.call("protect", "--approver", KEY))
+    (change,) = re.findall(r"--protection (\S+)", asked.text)[:1]
+    ok(shop.call("protect", "--approver", KEY, env=token(shop, "--protection", change)))
+    other = refused(shop.call("protect", "--approver", f"bob {public_line('bob')}"))
+    assert change not in other.text, "other approvers are another change"
+
+
+def test_white_space_in_a_line_makes_no_other_rules(shop):
+    """A line that was pasted from a file is the line that was typed."""
+    ok(shop.call("protect", "--approver", KEY))
+    again = ok(shop.call("protect", "--approver", f"  {KEY.replace(' ', '   ')} "))
+    assert "is protected so already, since" in again.out
+
+
+def test_a_second_freeze_tells_the_newer_reason(shop):
+    ok(shop.call("protect", "--freeze", "incident 42"))
+    ok(shop.call("protect", "--freeze", "incident 43"))
+    refused(shop.call("run"), "is frozen: incident 43.")
+    assert kinds(shop).count("frozen") == 2, "the trail keeps both"
+    ok(shop.call("protect", "--unfreeze"))
+    ok(shop.call("plan"))
+
+
+def test_a_freeze_stops_what_writes_and_nothing_else(shop):
+    ok(shop.call("migrate", "r1"))
+    ok(shop.call("protect", "--freeze", "incident 42"))
+    before = shop.dump()
+    for arguments in (
+        ["run"], ["migrate"], ["stamp", "r2", "--reason", "x"], ["rollback", "--to", "base", "--yes"],
+    ):  # fmt: skip
+        refused(shop.call(*arguments), "is frozen: incident 42.")
+    for arguments in (
+        ["plan"],
+        ["check"],
+        ["status"],
+        ["history"],
+        ["verify"],
+        ["backup", "list"],
+        ["backup", "create"],
+    ):
+        ok(shop.call(*arguments))
+    assert shop.dump() == before
+
+
+def test_who_did_it_is_whom_the_call_names_or_the_ci_s_actor(shop):
+    ok(shop.call("protect", "--freeze", "x", "--by", "ana"))
+    ok(shop.call("protect", "--unfreeze", env={"CI_MIGRATE_ACTOR": "bob"}))
+    trail = [json.loads(line) for line in shop.call("audit", "show").out.splitlines()]
+    assert [(r["kind"], r["facts"]["by"]) for r in trail if "by" in r["facts"]] == [
+        ("frozen", "ana"),
+        ("unfrozen", "bob"),
+    ]
+
+
+def test_the_use_of_tokens_is_noted_elsewhere_only_by_an_approval(shop):
+    """Who moved the place of the notes could use a token twice."""
+    ok(shop.call("protect"))
+    shop.settings('backup-dir = "elsewhere"\n' + UNTAGGED)
+    asked = refused(shop.call("protect", "--move-notes"))
+    (change,) = re.findall(r"--protection (\S+)", asked.text)[:1]
+    moved = ok(shop.call("protect", "--move-notes", env=token(shop, "--protection", change)))
+    assert f"is noted in {shop.folder / 'elsewhere'} now" in moved.out
+    assert "is noted in" in ok(shop.call("protect", "--move-notes")).out, "and that is so already"

@@ -70,3 +70,38 @@ def test_the_newest_backup_of_it_comes_back_and_stands_among_the_runs(migrated):
     line = migrated.call("history").out.splitlines()[0]
     assert "rollback" in line
     assert "exit 0" in line
+
+
+@pytest.fixture
+def own(tmp_path) -> AlembicProject:
+    """As `migrated`, for a test of its own."""
+    project = new_project(tmp_path / "project")
+    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    assert project.gate("migrate", "r1").exit_code == 0
+    assert project.gate("migrate").exit_code == 0
+    return project
+
+
+def test_rows_of_some_tables_are_no_way_back(own):
+    for backup in (own.folder / "backups").glob("backup_r1_*"):
+        backup.rename(own.folder / backup.name)
+    own.put_version_rows("r1")
+    assert own.call("backup", "create", "--table", "users").code == 0
+    own.put_version_rows("r2")
+    with pytest.raises(RefusedError, match="No whole backup of target dev was taken at r1"):
+        back(own, "r1")
+    assert own.heads == ["r2"]
+
+
+def test_a_step_back_is_counted_as_alembic_does(own):
+    report = back(own, "-1")
+    assert report.exit_code == 0
+    assert own.heads == ["r1"]
+
+
+def test_version_rows_that_make_no_sense_are_gone_with_the_restore(own):
+    """It may be why somebody goes back: then the revision's name alone leads to the backup."""
+    own.put_version_rows("zzz")
+    report = back(own, "r1")
+    assert report.exit_code == 0, report
+    assert own.heads == ["r1"]
