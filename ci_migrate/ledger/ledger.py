@@ -138,6 +138,8 @@ class Ledger:
     def note_key(self, identity: Identity) -> None:
         """Note another key of the database that this ledger belongs to, such as a replica's."""
         with self.writing() as connection:
+            # one writer at a time, as in the trail: two that come at once would both find the key unknown
+            connection.execute(select(tables.audit_head).with_for_update())
             databases.note_key(connection, identity, databases.find_id(connection, None))
 
     def known_keys(self, identity: Identity | None) -> frozenset[str]:
