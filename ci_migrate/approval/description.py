@@ -40,6 +40,7 @@ def describe_request(request: ApprovalRequest) -> list[str]:
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
+    # each line by itself: a message with line ends in it could write lines of its own above the question
     return list(map(plain, lines))
 
 

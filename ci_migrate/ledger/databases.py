@@ -20,6 +20,7 @@ def find_id(connection: Connection, found: Identity | None) -> str:
         known = connection.execute(by_key).scalar_one_or_none()
         if known is not None:
             return str(known)
+        # the newest: a name may have been another database's before
         by_name = (
             select(databases.c.database_id)
             .where(databases.c.name_key == found.name_key)

@@ -88,6 +88,7 @@ def end(ledger: Ledger, job_id: str, status: JobStatus, exit_code: int, answer: 
             "answer": text.decode(),
         }
         running = (jobs.c.job_id == job_id, jobs.c.status == JobStatus.RUNNING.value)
+        # the process that did it and the service that takes it for dead may both say so: the first one counts
         if connection.execute(update(jobs).where(*running).values(fields)).rowcount != 1:
             return False
         facts = {"jobId": job_id, "status": status.value, "exitCode": int(exit_code)}

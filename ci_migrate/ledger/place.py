@@ -137,6 +137,7 @@ def _cut(name: str) -> str:
     data = name.encode()
     if len(data) + len(SUFFIX) <= NAME_LIMIT:
         return name + SUFFIX
+    # cut by bytes, which may end in the middle of a letter: that letter is left out
     digest = hashlib.sha256(data).hexdigest()[:8]
     room = NAME_LIMIT - len(SUFFIX) - len(digest) - 1
     return f"{data[:room].decode(errors='ignore')}_{digest}{SUFFIX}"

@@ -107,7 +107,9 @@ def protect(permit: Permit, ledger: Ledger, rules: Rules, *, by: str) -> None:
     permit.require(Purpose.PROTECTION, subject=RULES + rules.digest)
     with ledger.writing() as connection:
         now = tables.clock(connection)
-        was = of(connection)
+        was = of(
+            connection
+        )  # within the transaction: what another process changed a moment ago stands in the trail
         fields: dict[str, Any] = {
             "protected": True,
             "since": now,

@@ -23,6 +23,7 @@ _HARMLESS = re.compile(
 _PROGRAM = re.compile(
     r"CREATE\b.*\b(TRIGGER|FUNCTION|PROCEDURE|EVENT)\b.*\bBEGIN\b", re.IGNORECASE | re.DOTALL
 )
+# MariaDB's CREATE OR REPLACE TABLE drops the old table with its rows
 _REPLACES = re.compile(r"CREATE\s+OR\s+REPLACE\s+TABLE\b", re.IGNORECASE)
 _ALTER = re.compile(r"ALTER\s+(TABLE|INDEX|VIEW|TYPE)\b", re.IGNORECASE)
 _MORE_THAN_ADDS = re.compile(
@@ -78,6 +79,7 @@ def _one(text: str) -> list[Written] | None:
 def _without_literals(sql: str, quotes: re.Pattern[str]) -> str:
     """A statement without texts and comments, and with all that stands in parentheses taken out."""
     text = quotes.sub(" ? ", sql).strip()
+    # from the inside: a subquery has a FROM and a SET of its own
     while (shorter := _GROUP.sub(" ", text)) != text:
         text = shorter
     return text.removeprefix("?").strip()

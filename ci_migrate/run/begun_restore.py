@@ -130,6 +130,7 @@ def finish_restore(
     if marked := keep_marks(database, ledger):
         tell(marked)
     ledger.audit("backup restored", run_id, backup=backup_id, target=target)
+    # each was of the database that is gone now: none of them can be repaired here any more
     while (
         unfinished := ledger.unfinished(ledger.database_id(identity))
     ) is not None:  # all that it left is gone

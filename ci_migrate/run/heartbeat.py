@@ -69,6 +69,7 @@ class Heartbeat:
     def _words(self, elapsed: float) -> str:
         where = self._revision or "env.py"
         statement = self._open
+        # a look at who is in the way is a query of its own: not for each of many short statements
         if statement is None or time.monotonic() - self._opened < 1:
             return f"{where}: {plural(self._sent, 'statement')} sent, {elapsed:.0f} s"
         file = relative(statement.file, self.run.settings.project_dir) if statement.file else None

@@ -125,6 +125,7 @@ def shut_sessions(peers: set[tuple[str, int]]) -> None:
         with suppress(OSError):  # the folder's own is closed by now, and others may be
             if not stat.S_ISSOCK(os.fstat(int(place.name)).st_mode):
                 continue
+            # a duplicate: closing the driver's own number here would give it to whoever opens a file next
             with socket.socket(fileno=os.dup(int(place.name))) as ours:
                 if ours.family in (socket.AF_INET, socket.AF_INET6) and ours.getpeername()[:2] in peers:
                     ours.shutdown(socket.SHUT_RDWR)

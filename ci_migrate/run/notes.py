@@ -48,6 +48,7 @@ def _open_pinned(run: LedgerRun, pinned: str, here: str) -> Storage:
         folder = None if "://" in pinned else Path(pinned)
         if run.open_storage is None or (folder is not None and not folder.is_dir()):
             raise BackupError("it is not there")
+        # it was pinned with its links followed, so a link in it now was put there since
         if folder is not None and folder.resolve() != folder:
             raise BackupError("a link leads elsewhere there now")
         storage = run.open_storage(pinned)

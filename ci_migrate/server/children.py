@@ -36,6 +36,7 @@ class Children:
                 self._alive.add(child)
                 stopping = self._stopping
             try:
+                # `stop` may have looked at who is alive just before this one was among them
                 if stopping:  # it started while the service was told to stop
                     child.terminate()
                 return _spoken_to(child, work)
@@ -52,7 +53,7 @@ class Children:
 
 
 def _spoken_to(child: Child, work: Work) -> Answer | None:
-    complaints = Tail(child.stderr)
+    complaints = Tail(child.stderr)  # read all the while: a child whose pipe is full stands still in a write
     with suppress(BrokenPipeError):  # it died: that it says nothing tells
         child.stdin.write(msgspec.json.encode(work))
         child.stdin.close()

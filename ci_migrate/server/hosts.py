@@ -20,7 +20,7 @@ class Hosts:
 
     def serve(self, header: str) -> bool:
         """Whether a call with this header is for us."""
-        try:
+        try:  # urlsplit refuses half a bracket; a port and a user before the name are no part of it
             name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
         except ValueError:
             return False

@@ -47,6 +47,7 @@ class Failures:
     def note(self, address: str) -> None:
         """One more failure of this address."""
         with self._lock:
+            # the oldest of `limit` failures says when the next may be tried; none older is looked at
             times = self._seen.setdefault(address, deque(maxlen=self._limit))
             times.append(time.monotonic())
             self._seen.move_to_end(address)

@@ -42,6 +42,7 @@ class Sessions:
     def find(self, name: str) -> Session | None:
         """The session, if there is one and its time is not over."""
         with self._lock:
+            # by the monotonic clock: one that is put back must not make a session last longer
             session = self._open.get(name)
             if session is not None and session.ends < time.monotonic():
                 del self._open[name]

@@ -117,9 +117,7 @@ def test_of_many_revisions_the_first_are_named():
     assert not any("r20.py" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    "letter", ["\n", "\r", "\x1b", "\u202e", "\u200b", "\x00", "\x9b", "\u2028"]
-)
+@pytest.mark.parametrize("letter", ["\n", "\r", "\x1b", "\u202e", "\u200b", "\x00", "\x9b", "\u2028"])
 def test_nothing_turns_hides_or_adds_a_line(letter):
     """A message of a revision, a name of a table, a reason of a repair: all is the author's."""
     evil = f"good{letter}evil"

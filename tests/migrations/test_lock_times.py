@@ -41,7 +41,7 @@ def test_a_lock_is_held_from_its_statement_to_the_end_of_the_transaction():
     assert asked.asked == [([Ran("s1"), Ran("s2")], True)]
 
 
-def test_a_clock_that_went_back_makes_no_negative_time():
+def test_time_that_went_into_measuring_makes_no_negative_one():
     statements = {1: statement(1)}
     with_taken(
         statements, {1: Sent.of(done(10.0), None)}, meter(Taken(locks=(lock("a"),))), (3.0, False), "", ()

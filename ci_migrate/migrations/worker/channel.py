@@ -109,6 +109,7 @@ class Channel:
             raise Refused("a process forked by env.py may not use the database")
         with self._lock:
             self.send(event, **fields)
+            # ahead of its parent, but not deaf: a word to stop, or the parent's end, makes its end readable
             if event not in self._asked and not self._buffer and not select([self._in], [], [], 0)[0]:
                 return  # neither a word to stop nor the end of the parent
             word = self.line()

@@ -71,6 +71,7 @@ class Places:
             linked = self._kind_of(os.path.realpath(folder)) == OURS
             known = self._of_folder[folder] = (self._kind_of(folder), linked)
         kind, linked = known
+        # asked of each file, unlike its folder: one link in a folder of the interpreter's says nothing of the others
         if not linked and kind in (INTERPRETER, MACHINE) and os.path.islink(path):
             linked = self._kind_of(os.path.realpath(path)) == OURS
         if linked or kind == OURS:
