@@ -54,7 +54,7 @@ def read_script(file: str) -> Any:
         if isinstance(node, ast.FunctionDef):
             functions[node.name] = node
         for name, value in assigned(node):
-            # `literal_eval`, never `eval`: what an author writes is not run to be looked at
+            # values alone: what an author writes is not run to be looked at
             if name in NAMES:
                 values[name] = ast.literal_eval(value)
     if values.get("revision") is None:
