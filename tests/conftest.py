@@ -182,20 +182,22 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
 
 
 @contextmanager
-def run_server(engine: str) -> "Iterator[PostgreSQLServer | MySQLServer]":
+def run_server(engine: str, settings: tuple[str, ...] = ()) -> "Iterator[PostgreSQLServer | MySQLServer]":
     """A server for a benchmark: `postgresql`, `mariadb` or `mysql`."""
     with ExitStack() as stack:
         if engine == "postgresql":
             binaries = postgresql_binaries()
             assert binaries is not None, "no PostgreSQL server is installed"
-            yield stack.enter_context(run_postgresql(binaries))
+            yield stack.enter_context(run_postgresql(binaries, settings=settings))
         elif engine == "mariadb":
-            yield stack.enter_context(run_mariadb(stack.enter_context(installed_mariadb())))
+            yield stack.enter_context(
+                run_mariadb(stack.enter_context(installed_mariadb()), settings=settings)
+            )
         else:
             programs = mysql_programs()
             assert programs is not None, "no MySQL server is installed"
             template = stack.enter_context(installed_mysql(programs))
-            yield stack.enter_context(run_mysql(programs, template, free_port()))
+            yield stack.enter_context(run_mysql(programs, template, free_port(), settings=settings))
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ class Catalog:
                     backup_id=backup_id,
                     backup_path=self.storage.path(backup_id),
                     backup_time=moment,
-                    database_size=database_size,
+                    database_size=max(database_size, dumped.unpacked),
                     target=target,
                     partial=bool(tables),
                     **self._numbers(owner),

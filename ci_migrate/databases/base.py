@@ -86,6 +86,7 @@ class Dumped(Frozen, frozen=True, kw_only=True):
     provider_id: str | None = None  # what a provider's command called it; then it keeps the data
     secrets: tuple[str, ...] = ()  # what in the dump is one, in words: "2 user mappings"
     exceptions: tuple[tuple[str, str], ...] = ()  # objects that a restore rightly makes otherwise, and why
+    unpacked: int = 0  # bytes of rows that were written; 0 where the engine's own figure of its size is exact
 
 
 @runtime_checkable

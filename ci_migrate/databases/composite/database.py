@@ -290,6 +290,7 @@ class CompositeDatabase:
             ),
             heads=tuple(heads[table] for table in version_tables),
             secrets=tuple(secret for part in parts.values() for secret in part.secrets),
+            unpacked=sum(part.unpacked for part in parts.values()),
         )
 
     def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:

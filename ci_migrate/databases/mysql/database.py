@@ -25,7 +25,7 @@ from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.replicas import follows
-from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples
+from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples, read_size
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.databases.schema_changes import SchemaReader
@@ -221,13 +221,7 @@ class MySQL:
 
     def size(self) -> int:
         with self._access.session(read_only=True) as cursor:
-            cursor.execute(
-                "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
-                " WHERE TABLE_SCHEMA = %s",
-                [self._access.database],
-            )
-            row = cursor.fetchone()
-        return int(row[0]) if row else 0
+            return read_size(cursor, self._access.database)
 
     def explain(self, error: BaseException) -> str:
         return self._access.explain(error)

@@ -90,7 +90,7 @@ def dump(
             )
             sizes = {table.name: table.size for table in tables if table.name in sources}
             started = time.monotonic()
-            rows = _dump_rows(access, connection, into, sources, sizes, progress, lock_timeout)
+            rows, written = _dump_rows(access, connection, into, sources, sizes, progress, lock_timeout)
             digests = Digests(cursor, flavour, access.database, compare_budget, time.monotonic() - started)
             _read_contents(access, digests, cursor, sources, lock_timeout)
             contents = digests.contents
@@ -137,6 +137,7 @@ def dump(
             f"{client} -e 'CREATE DATABASE NEW_DATABASE CHARACTER SET {charset} COLLATE {collation}' &&"
             f" zstd -dc tables.sql.zst rows-*.sql.zst programs.sql.zst | {client} NEW_DATABASE"
         ),
+        unpacked=written,
         exceptions=tuple(sorted(_exceptions(tables, schema, stored).items())),
     )
 
@@ -265,8 +266,8 @@ def _dump_rows(
     sizes: Mapping[str, int],
     progress: Progress,
     lock_timeout: float,
-) -> dict[str, int]:
-    """Write the rows, and return how many there are in each table."""
+) -> tuple[dict[str, int], int]:
+    """Write the rows, and return how many there are in each table, and how many bytes they took."""
     import pymysql
 
     cursor = connection.cursor()
@@ -301,7 +302,7 @@ def _dump_rows(
             counted[name] = writer.rows
         for file in files:
             file.write(END)
-    return counted
+    return counted, done
 
 
 def _read_contents(

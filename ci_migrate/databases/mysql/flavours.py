@@ -61,6 +61,22 @@ class Flavour:
         )
 
     @property
+    def tablespaces(self) -> str:
+        """Sizes of InnoDB's files of a database, in bytes; it needs PROCESS.
+
+        MariaDB writes names there as file names, in a character set of their own.
+
+        https://mariadb.com/kb/en/information-schema-innodb_sys_tablespaces-table/,
+        https://dev.mysql.com/doc/refman/8.0/en/information-schema-innodb-tablespaces-table.html
+        """
+        table = "INNODB_SYS_TABLESPACES" if self.mariadb else "INNODB_TABLESPACES"
+        name = "CAST(CONVERT(%s USING filename) AS CHAR CHARACTER SET binary)" if self.mariadb else "%s"
+        return (
+            f"SELECT COALESCE(SUM(FILE_SIZE), 0) FROM information_schema.{table}"
+            f" WHERE SUBSTRING_INDEX(NAME, '/', 1) = {name}"
+        )
+
+    @property
     def sees_routines(self) -> str:
         """The grant by which an account sees the text of routines that others defined.
 

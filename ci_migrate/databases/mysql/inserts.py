@@ -6,7 +6,7 @@ below with constants alone, into a table of the database that the session is in;
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedIOBase
 
 from ci_migrate.databases.mysql.catalog import quote_name
@@ -31,6 +31,9 @@ END = b"-- end\n"
 STATEMENT_BYTES = 1 << 19
 """About how long a statement gets; a server that takes less per packet than 1 MB has the smallest limit there is."""
 
+SMALL = 1024
+"""Bytes of a value that is written as a literal in any case."""
+
 _NAME = rb"`(?:[^`]|``)++`"
 _TEXT = rb"'(?:[^'\\]++|\\.)*+'"
 _VALUE = (
@@ -49,6 +52,12 @@ _SET = re.compile(
     re.DOTALL,
 )  # fmt: skip
 
+LARGE = 8 << 20
+"""Bytes of a row from which on it goes in pieces: whole, it would be in memory several times over."""
+
+_PIECE = 4 << 20
+"""Bytes of a piece at most. The server copies what it has for each: smaller ones take longer."""
+
 Sink = Callable[[bytes], object]
 
 
@@ -57,6 +66,11 @@ def quote_bytes(value: bytes) -> bytes:
     for char, written in ((b"\\", b"\\\\"), (b"'", b"\\'"), (b"\0", b"\\0"), (b"\x1a", b"\\Z")):
         value = value.replace(char, written)
     return b"'" + value + b"'"
+
+
+def _cut(data: bytes, piece: int) -> Iterator[bytes]:
+    for at in range(0, len(data), piece):
+        yield data[at : at + piece]
 
 
 class NotRowsError(Exception):
@@ -97,21 +111,40 @@ class InsertWriter:
         Each value is either a literal and None, or an introducer and what is to be quoted. A row that would not go
         through in one packet is put together on the server, in variables.
         """
-        if sum(len(text) + 2 * len(raw or b"") + 3 for text, raw in values) <= self._packet // 2:
+        size = sum(len(text) + 2 * len(raw or b"") + 3 for text, raw in values)
+        if size <= min(self._packet // 2, 2 * LARGE):
             self.add(b",".join(text if raw is None else text + quote_bytes(raw) for text, raw in values))
             return
+        self.add_pieces(
+            [
+                (text if raw is None else text + quote_bytes(raw), None)
+                if raw is None or len(raw) < SMALL
+                else (text, _cut(raw, self.piece))
+                for text, raw in values
+            ]
+        )
+
+    @property
+    def piece(self) -> int:
+        """Bytes that one statement can bring, written as a literal."""
+        return min(_PIECE, max(STATEMENT_BYTES // 2, self._packet // 8))
+
+    def add_pieces(self, values: Iterable[tuple[bytes, Iterable[bytes] | None]]) -> None:
+        """Take a row whose large values come in pieces, of at most `piece` bytes; the server puts them together.
+
+        Each value is either a literal and None, or an introducer and the pieces.
+        """
         self.flush()
-        piece = max(STATEMENT_BYTES // 2, self._packet // 8)
         row, variables = [], []
-        for number, (text, raw) in enumerate(values):
-            if raw is None or len(raw) < 1024:
-                row.append(text if raw is None else text + quote_bytes(raw))
+        for number, (text, pieces) in enumerate(values):
+            if pieces is None:
+                row.append(text)
                 continue
             name = b"@ci_migrate_%d" % number
             variables.append(name)
-            for start in range(0, len(raw), piece):
-                part = b"_binary" + quote_bytes(raw[start : start + piece])
-                self._write(b"SET %b=" % name + (b"CONCAT(%b,%b)" % (name, part) if start else part))
+            for position, piece in enumerate(pieces):
+                part = b"_binary" + quote_bytes(piece)
+                self._write(b"SET %b=" % name + (b"CONCAT(%b,%b)" % (name, part) if position else part))
             row.append(name if text == b"_binary" else b"CONVERT(%b USING utf8mb4)" % name)
         self.add(b",".join(row))
         self.flush()

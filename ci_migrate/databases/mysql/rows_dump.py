@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour
-from ci_migrate.databases.mysql.inserts import InsertWriter
+from ci_migrate.databases.mysql.inserts import LARGE, SMALL, InsertWriter
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
 
@@ -52,6 +52,10 @@ BYTES = (
 UNLIMITED = SHAPES | {"json"}
 """Whose greatest size the catalog does not tell."""
 
+KEYS = (NUMBERS | {"binary", "varbinary"}) - {"decimal"}
+"""Whose literals find the very row, by the index. Text may be equal to another in its collation, and MySQL compares
+nothing with an invalid date."""
+
 ELSEWHERE = ("MRG_MyISAM", "MRG_MYISAM", "FEDERATED", "CONNECT", "SPIDER", "BLACKHOLE")
 """Engines of tables whose rows other tables hold, or nobody."""
 
@@ -82,6 +86,11 @@ class Column:
         return f"IF({c} IS NULL,'NULL',CONCAT('{self.introducer}',QUOTE({self.raw})))"
 
     @property
+    def ascii(self) -> str:
+        """SQL for its value as a literal without odd bytes, of a column of one of the `KEYS` that is not NULL."""
+        return self.literal if self.kind not in BYTES else f"CONCAT('0x',HEX({quote_name(self.name)}))"
+
+    @property
     def introducer(self) -> str:
         """What stands before it as a literal: text goes by its bytes, whatever character set it is in."""
         return "_binary" if self.kind in BYTES else "_utf8mb4"
@@ -100,12 +109,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Source:
-    """A table to be read. `history` also takes the rows of the past; `left` says why older rows are left out."""
+    """A table to be read. `history` also takes the rows of the past; `left` says why older rows are left out.
+
+    `key` are columns by whose literals one row is found; () where there are none, or several rows have the same.
+    """
 
     name: str
     columns: tuple[Column, ...]
     history: bool = False
     left: str = ""
+    key: tuple[Column, ...] = ()
 
     @property
     def clause(self) -> str:
@@ -130,8 +143,10 @@ def read_sources(
         " ORDER BY CAST(TABLE_NAME AS BINARY), ORDINAL_POSITION",
         [database],
     )
+    listed = cursor.fetchall()
+    keys = _read_keys(cursor, database)
     found = {}
-    for table, rows in groupby(cursor.fetchall(), lambda row: str(row[0])):
+    for table, rows in groupby(listed, lambda row: str(row[0])):
         taken, ends = [], []
         for _, name, kind, octets, generated in rows:
             column = Column(str(name), str(kind).lower(), int(octets or 0))
@@ -148,7 +163,32 @@ def read_sources(
                 left = "they are kept by transaction, and MariaDB takes no such rows back"
             else:
                 taken += ends
-        found[table] = Source(table, tuple(taken), table in versioned and not left, left)
+        history_too = table in versioned and not left
+        by_name = {column.name: column for column in taken if column.kind in KEYS}
+        key = next((key for key in keys.get(table, ()) if by_name.keys() >= set(key)), ())
+        found[table] = Source(
+            table,
+            tuple(taken),
+            history_too,
+            left,
+            () if history_too else tuple(by_name[name] for name in key),
+        )
+    return found
+
+
+def _read_keys(cursor: "Cursor", database: str) -> dict[str, list[list[str]]]:
+    """The columns of each unique index whose columns are never NULL, by table; the primary key first."""
+    cursor.execute(
+        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NULLABLE = '' AND SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL"
+        " FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND NON_UNIQUE = 0 ORDER BY"
+        " CAST(TABLE_NAME AS BINARY), INDEX_NAME <> 'PRIMARY', CAST(INDEX_NAME AS BINARY), SEQ_IN_INDEX",
+        [database],
+    )
+    found: dict[str, list[list[str]]] = {}
+    for (table, _), rows in groupby(cursor.fetchall(), lambda row: (str(row[0]), str(row[1]))):
+        members = [(str(column), bool(fit)) for *_, column, fit in rows]
+        if all(fit for _, fit in members):
+            found.setdefault(table, []).append([column for column, _ in members])
     return found
 
 
@@ -178,7 +218,7 @@ def dump_rows(connection: "Connection[Cursor]", source: Source, writer: InsertWr
         BackupError: a value is too large for the server itself to send.
     """
     wide = [column for column in source.columns if column.wide]
-    if _fits(connection, source, wide, packet):
+    if _fits(connection, source, wide, min(packet, 2 * LARGE)):
         literals = ",".join(column.literal for column in source.columns) or "''"
         for (row,) in _stream(
             connection, f"SELECT CAST(CONCAT_WS(',',{literals}) AS BINARY) FROM {source.clause}"
@@ -187,9 +227,49 @@ def dump_rows(connection: "Connection[Cursor]", source: Source, writer: InsertWr
     else:
         each = ",".join(c.raw if c.wide else f"CAST({c.literal} AS BINARY)" for c in source.columns)
         names = [column.introducer.encode() if column.wide else None for column in source.columns]
-        for values in _stream(connection, f"SELECT {each} FROM {source.clause}"):
+        large = f"{_bytes_of(wide)} > {LARGE}"
+        some = f" WHERE NOT ({large})" if source.key else ""
+        for values in _stream(connection, f"SELECT {each} FROM {source.clause}{some}"):
             writer.add_wide([_value(name, value) for name, value in zip(names, values, strict=True)])
+        if source.key:
+            for place in _find(connection, source, large):
+                writer.add_pieces(_in_pieces(connection, source, place, writer.piece))
     writer.flush()
+
+
+def _find(connection: "Connection[Cursor]", source: Source, condition: str) -> list[str]:
+    """For each row that is meant, the condition that finds it by its key."""
+    parts = ",' AND ',".join(f"{_quote(quote_name(key.name) + '=')},{key.ascii}" for key in source.key)
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT CAST(CONCAT({parts}) AS BINARY) FROM {source.clause} WHERE {condition}")
+    return [place.decode() for (place,) in cursor.fetchall()]
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _in_pieces(
+    connection: "Connection[Cursor]", source: Source, place: str, piece: int
+) -> Iterator[tuple[bytes, Iterator[bytes] | None]]:
+    """The values of one row; the large ones are read a piece at a time."""
+    cursor = connection.cursor()
+
+    def ask(expression: str) -> Any:
+        cursor.execute(f"SELECT {expression} FROM {source.clause} WHERE {place}")
+        (value,) = cursor.fetchone() or (None,)
+        return value
+
+    def read(column: Column, size: int) -> Iterator[bytes]:
+        for start in range(1, size + 1, piece):
+            yield ask(f"SUBSTRING(CAST({column.raw} AS BINARY), {start}, {piece})")
+
+    for column in source.columns:
+        size = (ask(f"OCTET_LENGTH({column.raw})") or 0) if column.wide else 0
+        if size > SMALL:
+            yield column.introducer.encode(), read(column, size)
+        else:
+            yield ask(f"CAST({column.literal} AS BINARY)"), None
 
 
 def _value(introducer: bytes | None, value: bytes | str | None) -> tuple[bytes, bytes | None]:
@@ -206,10 +286,13 @@ def _fits(connection: "Connection[Cursor]", source: Source, wide: Sequence[Colum
         2 * sum(column.octets for column in wide) + rest < packet
     ):
         return True
-    sizes = "+".join(f"COALESCE(OCTET_LENGTH({column.raw}),0)" for column in wide) or "0"
     cursor = connection.cursor()
-    cursor.execute(f"SELECT COALESCE(MAX({sizes}), 0) FROM {source.clause}")
+    cursor.execute(f"SELECT COALESCE(MAX({_bytes_of(wide)}), 0) FROM {source.clause}")
     return 2 * int((cursor.fetchone() or (0,))[0]) + rest < packet
+
+
+def _bytes_of(wide: Sequence[Column]) -> str:
+    return "+".join(f"COALESCE(OCTET_LENGTH({column.raw}),0)" for column in wide) or "0"
 
 
 def _stream(connection: "Connection[Cursor]", query: str) -> "Iterator[tuple[bytes | None, ...]]":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
 from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
@@ -20,7 +20,11 @@ VIRTUAL = 2
 ROW_IDS = ("rowid", "_rowid_", "oid")
 """What SQLite calls the number of a row, unless a column is called so."""
 
+LARGE = 8 << 20
+"""Bytes of a BLOB from which on it is hashed piece by piece."""
+
 _BATCH = 1000
+_BYTES = 4 << 20
 _MODULUS = 1 << 64
 _NULL = blake2b(b"n", digest_size=8).digest()
 
@@ -90,41 +94,118 @@ def _tables(connection: sqlite3.Connection, tables: Iterable[str] | None) -> lis
 def read_content(
     connection: sqlite3.Connection, table: str, sample: Sample | None = None, deadline: float = math.inf
 ) -> TableContent | None:
-    """What a table holds, or a sample of it, in constant memory; None if the deadline came before the end.
+    """What a table holds, or a sample of it; None if the deadline came before the end.
 
-    `deadline` is on the monotonic clock. `connection.text_factory` must be `Text`.
+    `deadline` is on the monotonic clock. `connection.text_factory` must be `Text`. It takes as much memory as the
+    largest row, and of BLOBs above `LARGE` a piece, where the rows have numbers.
     """
     names = _columns_of(connection, table)
-    header = "\0".join(names).encode()
-    cursor = connection.execute(_query(table, names, sample))
-    rows, total, present, sums = 0, 0, [0] * len(names), [0] * len(names)
-    while batch := cursor.fetchmany(_BATCH):
+    large = _find_large(connection, table, names) if sample is None else None
+    found = _Sums(names)
+    for batch in _batches(connection.execute(_query(table, names, sample, large))):
         if time.monotonic() > deadline:
             return None
-        hashed = [_hash_values(column) for column in zip(*batch, strict=True)]
+        found.add([_hash_values(column) for column in zip(*batch, strict=True)])
+    if large is not None:
+        for row in large.rows:
+            if time.monotonic() > deadline:
+                return None
+            found.add([[_hash_in_pieces(connection, table, name, large, row)] for name in names])
+    return found.content()
+
+
+class _Sums:
+    """Sums of hashes over rows: by column, and of whole rows."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._header = "\0".join(names).encode()
+        self._rows, self._total = 0, 0
+        self._present, self._sums = [0] * len(names), [0] * len(names)
+
+    def add(self, hashed: Sequence[Sequence[bytes]]) -> None:
+        """Take rows, column by column."""
         for position, digests in enumerate(hashed):
             empty = digests.count(_NULL)
-            present[position] += len(batch) - empty
-            sums[position] += _sum(digests) - empty * _sum([_NULL])
-        whole = [blake2b(header + b"".join(row), digest_size=8).digest() for row in zip(*hashed, strict=True)]
-        total += _sum(whole)
-        rows += len(batch)
-    columns = {
-        name: ColumnContent(values=n, digest=f"{s % _MODULUS:016x}")
-        for name, n, s in zip(names, present, sums, strict=True)
-    }
-    return TableContent(rows=rows, digest=f"{total % _MODULUS:016x}", columns=columns)
+            self._present[position] += len(digests) - empty
+            self._sums[position] += _sum(digests) - empty * _sum([_NULL])
+        whole = [
+            blake2b(self._header + b"".join(row), digest_size=8).digest() for row in zip(*hashed, strict=True)
+        ]
+        self._total += _sum(whole)
+        self._rows += len(whole)
+
+    def content(self) -> TableContent:
+        """What was taken."""
+        columns = {
+            name: ColumnContent(values=n, digest=f"{s % _MODULUS:016x}")
+            for name, n, s in zip(self._names, self._present, self._sums, strict=True)
+        }
+        return TableContent(rows=self._rows, digest=f"{self._total % _MODULUS:016x}", columns=columns)
+
+
+class _Large(NamedTuple):
+    """Rows with BLOBs that are not read at once: the name of their numbers, these, and the condition."""
+
+    key: str
+    rows: list[int]
+    condition: str
+
+
+def _find_large(connection: sqlite3.Connection, table: str, names: Sequence[str]) -> _Large | None:
+    taken = {name.lower() for name in names}
+    key = next((key for key in ROW_IDS if key not in taken), None)
+    if key is None:
+        return None
+    # of a column as it stands neither function reads more than the head of the row
+    condition = " OR ".join(f"typeof({c}) = 'blob' AND length({c}) > {LARGE}" for c in map(quote, names))
+    try:
+        found = connection.execute(f"SELECT {key} FROM main.{quote(table)} WHERE {condition}").fetchall()
+    except sqlite3.OperationalError:  # WITHOUT ROWID
+        return None
+    return _Large(key, [row for (row,) in found], condition) if found else None
+
+
+def _batches(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
+    batch: list[tuple[Any, ...]] = []
+    size = 0
+    for row in cursor:
+        batch.append(row)
+        for value in row:
+            if type(value) is Text or type(value) is bytes:
+                size += len(value)
+        if len(batch) == _BATCH or size > _BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _hash_in_pieces(connection: sqlite3.Connection, table: str, name: str, large: _Large, row: int) -> bytes:
+    column, place = quote(name), f"FROM main.{quote(table)} WHERE {large.key} = ?"
+    kind, size = connection.execute(f"SELECT typeof({column}), length({column}) {place}", (row,)).fetchone()
+    if kind == b"blob" and size > LARGE:
+        digest = blake2b(b"b", digest_size=8)
+        try:
+            with connection.blobopen(table, name, row, readonly=True) as blob:
+                while piece := blob.read(_BYTES):
+                    digest.update(piece)
+        except sqlite3.OperationalError:  # a column that is computed can't be opened so
+            pass
+        else:
+            return digest.digest()
+    return _hash_values(connection.execute(f"SELECT {column} {place}", (row,)).fetchone())[0]
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
     """Without those that the application's functions compute when they are read, where they are not known here."""
-    names = _columns(connection, table, 1)
-    try:
-        connection.execute(
-            f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)} LIMIT 1"
-        ).fetchone()
-    except sqlite3.OperationalError:
-        return _columns(connection, table, VIRTUAL)
+    names, stored = _columns(connection, table, 1), _columns(connection, table, VIRTUAL)
+    computed = [quote(name) for name in names if name not in stored]
+    if computed:
+        try:
+            connection.execute(f"SELECT {', '.join(computed)} FROM main.{quote(table)} LIMIT 1").fetchone()
+        except sqlite3.OperationalError:
+            return stored
     return names
 
 
@@ -133,10 +214,10 @@ def _columns(connection: sqlite3.Connection, table: str, but: int) -> list[str]:
     return sorted(row[0].decode() for row in connection.execute(listed, (table, but)))
 
 
-def _query(table: str, names: Sequence[str], sample: Sample | None) -> str:
+def _query(table: str, names: Sequence[str], sample: Sample | None, large: _Large | None) -> str:
     whole = f"SELECT {', '.join(map(quote, names))} FROM main.{quote(table)}"
     if sample is None:
-        return whole
+        return whole if large is None else f"{whole} WHERE NOT ({large.condition})"
     if sample.key not in ROW_IDS:  # what a manifest says is an outsider's word
         raise ValueError(f"{sample.key!r} is no name of a rowid")
     ends = [*(f" AND {sample.key} < {int(start)}" for start in sample.starts[1:]), ""]

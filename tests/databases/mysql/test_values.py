@@ -8,7 +8,7 @@ import pytest
 from mysql_support import contents, execute, is_mariadb, schema
 
 from ci_migrate.databases.mysql import copies
-from ci_migrate.databases.mysql.rows import read_counts
+from ci_migrate.databases.mysql.rows import read_counts, read_size
 from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.model import schema_changes
 
@@ -106,6 +106,50 @@ def test_F54_a_large_value_goes_through_a_small_packet(either, beside, payload):
         same(either, beside, "SELECT id, SHA2(x, 256), LENGTH(x), SHA2(t, 256), j FROM b ORDER BY id")[0][2]
         == size // 4 * 4
     )
+
+
+LARGE = "REPEAT(x'00275c0aff', 2000)"
+KEYS = {
+    "a number": ("id BIGINT UNSIGNED PRIMARY KEY", ["18446744073709551615", "7"]),
+    "bytes and a number": ("id VARBINARY(9), y YEAR, PRIMARY KEY (y, id)", ["x'27005c', 2024", "x'27', 0"]),
+    "a date": ("id DATE PRIMARY KEY", ["'2024-02-31'", "0"]),
+    "an odd name": ("`i'd\\\\` INT NOT NULL UNIQUE", ["1", "2"]),
+    "text": ("id CHAR(5) PRIMARY KEY", ["'a''b'", "'c'"]),
+    "one that may be NULL": ("id INT UNIQUE", ["NULL", "NULL"]),
+    "a prefix": ("id BINARY(8) NOT NULL, UNIQUE (id(2))", ["x'0102'", "x'0202'"]),
+    "none": ("id INT", ["1", "1"]),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_F54_large_values_go_in_pieces(either, beside, payload, monkeypatch, key):
+    monkeypatch.setattr("ci_migrate.databases.mysql.rows_dump.LARGE", 5000)
+    monkeypatch.setattr("ci_migrate.databases.mysql.inserts.LARGE", 5000)
+    monkeypatch.setattr("ci_migrate.databases.mysql.inserts._PIECE", 3000)
+    columns, (first, second) = KEYS[key]
+    fill(
+        either,
+        f"CREATE TABLE b ({columns}, x LONGBLOB, t LONGTEXT CHARACTER SET latin1, j JSON, n INT)",
+        f"INSERT INTO b VALUES ({first}, {LARGE}, REPEAT(_latin1 x'e95c', 4000), CONCAT('\"', REPEAT('☃', 3000), '\"'), 5)",
+        f"INSERT INTO b VALUES ({second}, CONCAT({LARGE}, x'00'), NULL, NULL, NULL)",
+        *([] if "'" in first else ["INSERT INTO b SELECT 3, '', 'x', '[]', 0"]),
+    )
+    dumped = round_trip(either, beside, payload)
+    assert dumped.contents == contents(beside)
+    columns = "SHA2(x, 256), LENGTH(x), SHA2(t, 256), SHA2(j, 256), n"
+    rows = same(either, beside, f"SELECT {columns} FROM b ORDER BY LENGTH(x), 1")
+    assert [row[1] for row in rows][-2:] == [10_000, 10_001]
+
+
+def test_F54_a_database_is_as_large_as_its_files(either, payload):
+    execute(
+        either,
+        "CREATE TABLE b (id INT PRIMARY KEY, x LONGBLOB) STATS_PERSISTENT=1 STATS_AUTO_RECALC=0",
+        "INSERT INTO b SELECT 1, REPEAT('x', 5000000)",
+    )
+    with either.session() as cursor:
+        assert read_size(cursor, either.database) > 5_000_000
+    assert copies.dump(either, payload, []).unpacked > 5_000_000
 
 
 def test_F54_invisible_and_generated_columns_come_back(either, beside, payload):

@@ -265,6 +265,28 @@ def test_contents_do_not_depend_on_batches(database: SQLite, monkeypatch: pytest
     assert database.contents(["users"]) == content
 
 
+@pytest.mark.parametrize(
+    "columns", ["(a, b)", "(rowid, b, a)", "(a PRIMARY KEY, b)", "(a PRIMARY KEY, b) WITHOUT ROWID"]
+)
+def test_F90_large_blobs_are_hashed_in_pieces(
+    file: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    run(
+        file,
+        f"CREATE TABLE t {columns}",
+        "INSERT INTO t (a, b) VALUES (1, randomblob(40000)), (2, CAST(randomblob(40000) AS TEXT)), (3, NULL), (x'00', 'x')",
+        "INSERT INTO t (a, b) VALUES (zeroblob(20000), zeroblob(30000))",
+        "CREATE TABLE g (a, g AS (a || a) STORED, v AS (CAST(a AS BLOB)))",
+        "INSERT INTO g VALUES (randomblob(20000)), (x'')",
+    )
+    whole = at(file).contents(["t", "g"])
+    monkeypatch.setattr(sqlite_rows, "LARGE", 10_000)
+    monkeypatch.setattr(sqlite_rows, "_BYTES", 3000)
+    assert at(file).contents(["t", "g"]) == whole
+    run(file, "UPDATE t SET b = CAST(b || x'00' AS BLOB) WHERE a = 1")
+    assert at(file).contents(["t"])["t"].columns["b"] != whole["t"].columns["b"]
+
+
 # ------------------------------------------------------------------ lock
 
 
