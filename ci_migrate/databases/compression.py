@@ -62,8 +62,9 @@ class Allowance:
         if self.most is not None and size > self.most:
             raise BackupError(
                 f"The backup unpacks to more than {self.most:,} bytes, which is more than a database of the size in"
-                " its manifest can hold: it was not written by a backup.",
-                hint="See what there is: `ci-migrate backup list`",
+                " its manifest can hold. Either it is no backup of ours, or that database had just been filled, and its"
+                " server's statistics were older.",
+                hint="If you know where it comes from, restore it by hand: `howToRestore` in its manifest.json.",
             )
 
 
