@@ -80,7 +80,7 @@ def clean(folder: Path, start: Path | None) -> None:
     """Back to the state before: no leftovers of the last round."""
     for path in folder.glob("app.db*"):
         path.unlink()
-    shutil.rmtree(folder / "backups", ignore_errors=True)
+    shutil.rmtree(folder / ".ci-migrate" / "backups", ignore_errors=True)
     if start is not None:
         shutil.copy(start, folder / "app.db")
 
@@ -100,7 +100,7 @@ def pair(folder: Path, rounds: int, start: Path | None) -> tuple[list[float], li
         plain.append(timed([sys.executable, "-m", "alembic", "upgrade", "head"], folder))
         clean(folder, start)
         gate.append(timed([sys.executable, "-m", "ci_migrate", "run"], folder))
-    report = json.loads((folder / "ci-migrate-reports" / "report.json").read_text())
+    report = json.loads((folder / ".ci-migrate" / "reports" / "report.json").read_text())
     stages = report["report"]["results"] if "report" in report else report["results"]
     return plain, gate, {s["stage"]: s["seconds"] for s in stages if s["outcome"] == "passed"}
 

@@ -169,7 +169,9 @@ def measure(engine: str, shape: str, scale: float, folder: Path, url: "URL") -> 
 
 
 def _latest(folder: Path) -> str:
-    found = sorted((folder / "backups").glob("backup_base_*"), key=lambda path: path.stat().st_mtime)
+    found = sorted(
+        (folder / ".ci-migrate" / "backups").glob("backup_base_*"), key=lambda path: path.stat().st_mtime
+    )
     return found[-1].name if found else ""
 
 

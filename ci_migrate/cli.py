@@ -1,11 +1,12 @@
 """The command line: the group, the signals, and the error boundary, where an error becomes text and an exit code."""
 
+import contextlib
 import difflib
 import io
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,24 @@ from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import say, say_traceback
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode, UsageError
-from ci_migrate.verbs import GROUPS, HABITS
+from ci_migrate.markers import PROJECT_NAME
+from ci_migrate.verbs import ALEMBICS_OWN, GROUPS, HABITS
+
+IN_A_LOG, NARROWEST = 100, 40
+"""Columns where there is no terminal, and the fewest that prose is wrapped at."""
+
+
+ANYWHERE = ("--debug", "-q", "-v", "--verbose")
+BEFORE_THE_COMMAND = ("-c", "--config", "-n", "--name", "-x")
+"""Where Alembic has these: `alembic -x tenant=a upgrade head`."""
+
+
+INSTEAD_OF_SQL = """\
+# the statements as they run on a copy of the data, with rows, locks and seconds; report.html has them all
+ci-migrate dry-run -v
+# without a database
+alembic upgrade head --sql"""
+"""What is answered to `--sql`."""
 
 
 class Commands(VerbGroup):
@@ -38,11 +56,20 @@ class Commands(VerbGroup):
             )  # what is left is flushed at the end
             return int(ExitCode.COULD_NOT_TELL)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def _of_plugins(self, ctx: click.Context) -> list[str]:
+        """The names of plugins' commands. Plugins are imported only where there are some: `--help` is quick."""
+        _add_commands_of_plugins(self, ctx.params.get("directory") or Path())
+        return sorted(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Groups instead of one list, then the exit codes."""
         for group, verbs in GROUPS.items():
             with formatter.section(group):
                 formatter.write_dl([(verb.name, verb.words) for verb in verbs if verb.words])
+        theirs = self._of_plugins(ctx)
+        if theirs:
+            with formatter.section("From plugins"):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in theirs])
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODE_MEANING.items()])
 
@@ -55,6 +82,9 @@ class Commands(VerbGroup):
         except click.UsageError as error:
             if args[0] in HABITS:
                 raise click.UsageError(_meant(*args), ctx) from error
+            if args[0] in ALEMBICS_OWN:
+                own = shlex.join(["alembic", *args])
+                raise click.UsageError(f"That is Alembic's own: {own}", ctx) from error
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             if near:
                 raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from error
@@ -69,16 +99,33 @@ def _meant(name: str, *arguments: str) -> str:
 
 
 def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
-    """Ask plugins for their commands. What fails here is a warning: it must not hide that a name was mistyped."""
-    from ci_migrate.plugins import manager as plugins
-    from ci_migrate.settings.settings import load
+    """Ask plugins for their commands. What fails here is a warning: it must not hide that a name was mistyped.
+
+    No target is chosen for that: `plugins` is the project's.
+    """
+    from importlib.metadata import entry_points
 
     try:
-        settings = load(directory, dict(os.environ), {})
-        manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-        plugins.collect(manager, "ci_migrate_commands", cli=group)
+        named, folder = _named_plugins(directory.resolve())
+        if not named and not entry_points(group=PROJECT_NAME):
+            return
+        from ci_migrate.plugins import manager as plugins
+
+        plugins.collect(plugins.create_manager(named, folder), "ci_migrate_commands", cli=group)
     except CiMigrateError as error:
         say(f"Commands of plugins were not looked for: {error.what}", err=True)
+
+
+def _named_plugins(directory: Path) -> tuple[tuple[str, ...], Path]:
+    """The plugins that settings name, and the project's folder."""
+    from ci_migrate.settings.files import read_environment, read_settings_file
+
+    files = read_settings_file(directory)
+    folder = files.folder if files else directory
+    named = read_environment(os.environ, folder).get("plugins")
+    if named is None and files is not None:
+        named = files.project.get("plugins")
+    return (named.value if named else ()), folder
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -88,20 +135,46 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
     "directory",
     type=click.Path(path_type=Path),
     default=Path(),
+    is_eager=True,  # whose plugins have commands must be known to --help
     help="Run as if started in this folder.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Of a run that went well only the last line: its state.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Lists are not cut, and what failed is shown with all its text."
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def cli(ctx: click.Context, directory: Path, debug: bool) -> None:
+def cli(ctx: click.Context, directory: Path, quiet: bool, verbose: bool, debug: bool) -> None:
     """The deploy gate for Alembic: backup, dry run on the restored backup, real migration, repair."""
     ctx.obj = Environment(
         directory=directory,
         debug=debug,
         environ=dict(os.environ),
-        color=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        quiet=quiet,
+        verbose=verbose,
+        color=_wants_color(os.environ, terminal=sys.stdout.isatty()),
         interactive=sys.stdin.isatty(),
         terminal=sys.stderr.isatty() and os.environ.get("TERM") != "dumb",
+        screen=sys.stdout.isatty(),
+        width=_width(os.environ),
     )
+
+
+def _wants_color(environ: Mapping[str, str], *, terminal: bool) -> bool:
+    """As Python itself decides: NO_COLOR first, then FORCE_COLOR, then whether there is a terminal that can."""
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or (terminal and environ.get("TERM") != "dumb")
+
+
+def _width(environ: Mapping[str, str]) -> int:
+    """Columns of the terminal, of COLUMNS where it is set; in a log a hundred."""
+    columns = environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns):
+        return max(NARROWEST, int(columns))
+    with contextlib.suppress(OSError, ValueError):  # it is no terminal, or none that has a size
+        return max(NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns or IN_A_LOG)
+    return IN_A_LOG
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -114,7 +187,7 @@ def run(arguments: Sequence[str]) -> int:
             )  # a name that the terminal can't show is no reason to stop
     try:
         _refuse_bytes(arguments)
-        result: Any = cli.main(_globals_first(arguments), prog_name="ci-migrate", standalone_mode=False)
+        result: Any = cli.main(_in_order(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:
         return _show(error, debug=debug)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -128,6 +201,8 @@ def run(arguments: Sequence[str]) -> int:
         except CiMigrateError as refusal:
             return _show(refusal, debug=debug)
         context = f"\nTry '{error.ctx.command_path} --help'." if error.ctx else ""
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--sql":
+            context = f"\n{INSTEAD_OF_SQL}"
         say(f"Error: {error.format_message()}{context}", err=True)
         return int(ExitCode.USAGE)
     except click.ClickException as error:
@@ -152,20 +227,24 @@ def _refuse_bytes(arguments: Sequence[str]) -> None:
             raise UsageError(f"The argument {argument!a} is not UTF-8.", hint="See the terminal's locale.")
 
 
-def _globals_first(arguments: Sequence[str]) -> list[str]:
-    """`run -C shop --debug` is `-C shop --debug run`: what holds for all commands may stand after them too."""
-    first, others = [], []
+def _in_order(arguments: Sequence[str]) -> list[str]:
+    """What holds for all commands may stand after them (`run -q`), and before them what Alembic has there (`-x`)."""
+    first: list[str] = []
+    others: list[str] = []
+    last: list[str] = []
     left = iter(arguments)
     for argument in left:
         if argument == "--":
             others += [argument, *left]
-        elif argument == "-C":
-            first += [argument, *[value for value in [next(left, None)] if value is not None]]
-        elif argument == "--debug" or (argument.startswith("-C") and not argument.startswith("--")):
+        elif argument in ("-C", *(BEFORE_THE_COMMAND if not others else ())):
+            ours = first if argument == "-C" else last
+            ours += [argument, *[value for value in [next(left, None)] if value is not None]]
+        elif argument in ANYWHERE or (argument.startswith("-C") and not argument.startswith("--")):
             first.append(argument)
         else:
             others.append(argument)
-    return first + others
+    place = others.index("--") if "--" in others else len(others)
+    return first + others[:place] + last + others[place:]
 
 
 def _show(error: CiMigrateError, *, debug: bool) -> int:

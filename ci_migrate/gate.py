@@ -18,6 +18,7 @@ from ci_migrate.approval.payload import BEFORE_WRITING
 from ci_migrate.approval.request import approval_request, write_request
 from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
+from ci_migrate.ledger.audit import REASON
 from ci_migrate.ledger.tables import printable
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
@@ -294,8 +295,8 @@ def _empty(run: Run, request: GateRequest) -> Report:
     )
 
 
-def new_record(run: Run) -> RunRecord:
-    """What the ledger is told of a run that begins now."""
+def new_record(run: Run, by: str = "") -> RunRecord:
+    """What the ledger is told of a run that begins now. `by`: who says that they run it."""
     return RunRecord(
         run_id=run.id,
         target=run.settings.target,
@@ -303,7 +304,7 @@ def new_record(run: Run) -> RunRecord:
         started=now(),
         pid=os.getpid(),
         host=socket.gethostname(),
-        actor=actor(run.settings),
+        actor=by or actor(run.settings),
     )
 
 
@@ -311,7 +312,7 @@ def _begin(run: WritingRun, request: GateRequest) -> None:
     identity = run.database.identity()
     run.ledger.pin_identity(identity)
     refuse_other_database(run)
-    record = new_record(run)
+    record = new_record(run, request.by)
     for last in run.ledger.history(run.ledger.database_id(identity), limit=1):
         if last.started > record.started:
             run.tell(
@@ -319,8 +320,11 @@ def _begin(run: WritingRun, request: GateRequest) -> None:
                 f"began at {last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
             )
     run.ledger.begin_run(record, identity)
-    if request.reason:
-        run.ledger.audit("reason given", run.id, reason=request.reason, destination=run.destination)
+    if (
+        request.reason or request.by
+    ):  # a name that was typed proves nothing: who the machine says it is stands beside it
+        account = {"by": request.by, "account": actor(run.settings)} if request.by else {}
+        run.ledger.audit(REASON, run.id, reason=request.reason, destination=run.destination, **account)
 
 
 def _finish(run: LedgerRun, report: Report) -> Report:

@@ -59,6 +59,7 @@ class GateRequest:
     accept_foreign: bool = False  # repair: what somebody else changed in the schema stays
     purge: bool = False  # stamp: take all version rows away first
     reason: str = ""  # why; for the audit trail
+    by: str = ""  # who runs it, as they say themselves; "" for what the CI or the machine says
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
 
@@ -124,7 +125,11 @@ def open_session(
         create = verb.creates_ledger if ledger is None else ledger
         if verb.writes and create and verb.needs_target and is_marked(database):
             create = False  # it has one: another would be that of an alias
-        book = open_ledger(ledger_url(url, settings.resolve_state()), create=create)
+        book = (
+            open_ledger(ledger_url(url, settings.resolve_state()), create=create)
+            if verb.opens_ledger
+            else None
+        )
         if book is not None:
             stack.enter_context(book)
             _settle_restore(book, database, run_id, request, locked=lock is not None)

@@ -22,11 +22,20 @@ _YOUNG = 60.0
 """Seconds: a folder that is this young may not have taken its lock yet."""
 
 
+OWN = ".ci-migrate"
+"""The folder in a project that holds all that runs leave there: backups, reports."""
+
+
 def make_folder(folder: Path) -> None:
-    """A folder and those above it, never writable for other users, whatever the umask says."""
+    """A folder and those above it, never writable for other users, whatever the umask says.
+
+    Ours in a project ignores itself, so that nobody commits backups, which hold people's data.
+    """
     for place in (*reversed(folder.parents), folder):
         with suppress(FileExistsError):
             place.mkdir(mode=0o755)
+            if place.name == OWN:
+                create_file(place / ".gitignore", b"*\n")
 
 
 def create_file(path: Path, text: bytes) -> None:

@@ -17,11 +17,13 @@ class Trait(Flag):
     CHILDREN = auto()  # runs Alembic sooner or later
     SCRATCH = auto()  # rehearses on scratch copies: it runs Alembic, and somebody chose where the copies live
     REMOVES = auto()  # a way back: what the ledger says is looked for as where it writes
+    NO_LEDGER = auto()  # does without: the application's own role, which runs it, may not reach one
     NO_TARGET = auto()  # works although the target does not answer: it may be what is broken
 
 
 NONE, LOCKS, WRITES, LEDGER = Trait.NONE, Trait.LOCKS, Trait.WRITES, Trait.LEDGER
 CHILDREN, SCRATCH, REMOVES, NO_TARGET = Trait.CHILDREN, Trait.SCRATCH, Trait.REMOVES, Trait.NO_TARGET
+NO_LEDGER = Trait.NO_LEDGER
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Verb:
     def creates_ledger(self) -> bool:
         """Whether there is a ledger from then on."""
         return LEDGER in self.traits
+
+    @property
+    def opens_ledger(self) -> bool:
+        """Whether it looks for the ledger."""
+        return NO_LEDGER not in self.traits
 
     @property
     def starts_children(self) -> bool:
@@ -96,6 +103,8 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
              WRITES | LEDGER | CHILDREN, leaves_out="the dry run"),
         Verb("status", "Show where the target is, the last run, and what to do next.", (), CHILDREN),
         Verb("history", "List the runs of this target.", (), NO_TARGET),
+        Verb("show", "Show the report of a run again, in any format. Reads no database.", (), NO_TARGET),
+        Verb("wait", "Wait until the database serves what these scripts need.", (), CHILDREN | NO_LEDGER),
         Verb("verify", "Compare the target with what the last migration left."),
     ),
     "When it failed": (
@@ -160,6 +169,9 @@ HABITS = {
     "heads": "status",
 }
 """What Alembic calls what we have by another name; `{}` is the revision."""
+
+ALEMBICS_OWN = ("revision", "merge", "branches", "edit", "ensure_version", "list_templates")
+"""Commands of Alembic that reach no database that anybody has to guard: nothing here takes their place."""
 
 
 def verb_of(name: str) -> Verb:

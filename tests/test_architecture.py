@@ -168,8 +168,16 @@ def test_help_is_quick_because_it_imports_little(argument):
         "ci_migrate.commands",
         "ci_migrate.commands.environment",
         "ci_migrate.commands.printing",
+        "ci_migrate.commands.ticker",
         "ci_migrate.migrations",
         "ci_migrate.migrations.interrupt",
+        # whether the project's plugins have commands
+        "ci_migrate.settings",
+        "ci_migrate.settings.files",
+        "ci_migrate.settings.keys",
+        "ci_migrate.settings.secrets",
+        "ci_migrate.settings.urls",
+        "ci_migrate.timeouts",
     }
 
 

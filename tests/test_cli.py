@@ -9,7 +9,7 @@ import pytest
 from alembic_project import ended, new_project
 from sqlalchemy import create_engine
 
-from ci_migrate.cli import _globals_first
+from ci_migrate.cli import _in_order
 from ci_migrate.commands import load_command
 from ci_migrate.verbs import GROUPS, VERBS
 
@@ -159,7 +159,7 @@ def test_an_interpreter_without_alembic_is_named(alembic_project, tmp_path):
     ],
 )
 def test_what_holds_for_all_commands_may_stand_after_them(given, ordered):
-    assert _globals_first(given) == ordered
+    assert _in_order(given) == ordered
 
 
 def test_F53_names_that_are_not_ascii_in_a_locale_that_is_not_utf8(tmp_path):

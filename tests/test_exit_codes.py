@@ -61,11 +61,13 @@ def test_0_migrated_then_nothing_pending(alembic_project):
     assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run", "migrate", "verify"), "passed")
     assert {k: v for k, v in junit(alembic_project).items() if v not in (None, Skipped)} == {}
 
-    before = sorted((alembic_project.folder / "backups").iterdir())
+    before = sorted((alembic_project.folder / ".ci-migrate" / "backups").iterdir())
     done = alembic_project.run("run")
     ended(done, 0, "Nothing to do", "untouched, still at r2")
     assert done.outcomes == {"check": "passed"}
-    assert sorted((alembic_project.folder / "backups").iterdir()) == before, "nothing pending: no backup"
+    assert sorted((alembic_project.folder / ".ci-migrate" / "backups").iterdir()) == before, (
+        "nothing pending: no backup"
+    )
 
 
 def test_0_without_any_settings(alembic_project):
@@ -91,7 +93,7 @@ def test_1_a_check_refuses(alembic_project):
     assert done.outcomes == {"check": "failed"}
     assert junit(alembic_project)["check"] is Failure
     assert alembic_project.heads == []
-    assert not (alembic_project.folder / "backups").exists()
+    assert not (alembic_project.folder / ".ci-migrate" / "backups").exists()
 
 
 def test_1_the_dry_run_refuses(alembic_project):
@@ -181,7 +183,7 @@ def test_c_runs_as_if_started_there(alembic_project):
     outside = type(alembic_project)(place.parent)
     done = outside.run("-C", "project", "run", "--report", "markdown=more/summary.md", "--junit-xml", "j.xml")
     ended(done, 0)
-    assert (place / "ci-migrate-reports" / "report.json").exists()
+    assert (place / ".ci-migrate" / "reports" / "report.json").exists()
     assert (place / "more" / "summary.md").exists()
     assert (place / "j.xml").exists()
     assert sorted(p.name for p in place.parent.iterdir()) == ["project"]
@@ -349,7 +351,8 @@ def test_8_the_database_is_a_folder(alembic_project):
 
 
 def test_8_backups_can_not_be_written(alembic_project):
-    (alembic_project.folder / "backups").write_text("a file")
+    (alembic_project.folder / ".ci-migrate").mkdir()
+    (alembic_project.folder / ".ci-migrate" / "backups").write_text("a file")
     done = alembic_project.run("run")
     ended(done, 8, "backups", "untouched")
     assert junit(alembic_project)["backup"] is Error
@@ -357,8 +360,8 @@ def test_8_backups_can_not_be_written(alembic_project):
 
 
 def test_8_backups_can_not_be_written_read_only(alembic_project):
-    folder = alembic_project.folder / "backups"
-    folder.mkdir()
+    folder = alembic_project.folder / ".ci-migrate" / "backups"
+    folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", folder], capture_output=True, check=False
     )
@@ -405,7 +408,7 @@ def test_M9_1_a_broken_revision(alembic_project, text, words):
     alembic_project.write("migrations/versions/r3.py", text)
     done = alembic_project.run("run")
     ended(done, 1, words, "untouched")
-    assert not (alembic_project.folder / "backups").exists()
+    assert not (alembic_project.folder / ".ci-migrate" / "backups").exists()
 
 
 # --------------------------------------------------------------------------- 130 and 143

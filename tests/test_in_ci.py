@@ -88,7 +88,7 @@ def test_green_and_red_as_an_action(shop, runner) -> None:
 def test_production_as_an_action(shop, runner) -> None:
     stopped = runner.action(ACTION, install="none", target="live")
     assert stopped.code == 4, stopped.log
-    assert (shop.folder / "ci-migrate-reports" / "approval-request.json").exists()
+    assert (shop.folder / ".ci-migrate" / "reports" / "approval-request.json").exists()
     made = shop.call(
         "token",
         "generate",
@@ -114,7 +114,7 @@ def test_a_cancelled_job_says_where_it_stopped(shop, runner) -> None:
     ended = runner.action(ACTION, install="none", target="dev", when=started.exists)
     assert ended.code == 128 + signal.SIGINT, ended.log
     assert ended.outputs["exit-code"] == "130"
-    assert (shop.folder / "ci-migrate-reports" / "junit.xml").exists()
+    assert (shop.folder / ".ci-migrate" / "reports" / "junit.xml").exists()
     assert shop.call("run", "--target", "live").code in (0, 4)  # nothing of it is in anybody's way
 
 
@@ -179,7 +179,7 @@ def test_the_component_by_another_reader_of_gitlabs_files(shop, tmp_path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     artifacts = shop.folder / ".gitlab-ci-local" / "artifacts" / "migrate"
     assert "MIGRATION_STATUS=migrated" in next(artifacts.rglob("ci-migrate.env")).read_text()
-    assert (artifacts / "ci-migrate-reports" / "junit.xml").exists()
+    assert (artifacts / ".ci-migrate" / "reports" / "junit.xml").exists()
 
 
 def test_the_component(shop, tmp_path) -> None:

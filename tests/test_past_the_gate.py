@@ -453,7 +453,7 @@ def test_F25_an_older_ledger_and_another_backup_dir_revive_no_token(protected, l
     refused(spend(protected, token), ledger, "was used already", "has a note of it")
     # a link in the place of the folder is another place
     protected.settings(SHOP)
-    backups = protected.folder / "backups"
+    backups = protected.folder / ".ci-migrate" / "backups"
     backups.rename(protected.folder / "old")
     (protected.folder / "mine").mkdir()
     backups.symlink_to(protected.folder / "mine")
@@ -464,7 +464,7 @@ def test_F25_an_older_ledger_and_another_backup_dir_revive_no_token(protected, l
 
 def test_F25_the_notes_are_moved_by_an_approval(protected, ledger, asked, people):
     assert spend(protected, signed(asked, people["ana"])).code == 0
-    (protected.folder / "backups").rename(protected.folder / "moved")
+    (protected.folder / ".ci-migrate" / "backups").rename(protected.folder / "moved")
     protected.settings('backup-dir = "./moved"\n' + SHOP)
     refused(protected.call("protect", "--move-notes", env=CI), ledger, "needs an approval", "move-notes-")
     command = protected.call("protect", "--move-notes", env=CI).text.split("ci-migrate token request ")[1]

@@ -37,7 +37,7 @@ def describe_request(request: ApprovalRequest) -> list[str]:
             lines.append(f"  {request.rows_tolerance}")
     lines += _inputs(request)
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
-    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.message}" for f in findings[:_SHOWN]]
+    lines += [f"  {f.severity.value} {f.code} {f.name}: {f.text}" for f in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
     # each line by itself: a message with line ends in it could write lines of its own above the question

@@ -82,17 +82,19 @@ class Check:
         self,
         message: str,
         *,
+        fix: str = "",
         revision: str | None = None,
         file: str | None = None,
         line: int | None = None,
         severity: Severity | None = None,
     ) -> Finding:
-        """A finding of this check."""
+        """A finding of this check. `message` says what is found, `fix` what to do about it."""
         return Finding(
             code=self.code,
             name=self.name,
             severity=severity or self.severity,
             message=message,
+            fix=fix,
             revision=revision,
             file=file,
             line=line,

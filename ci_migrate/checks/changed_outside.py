@@ -13,8 +13,8 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     if facts.outside:
         words = list_some(facts.outside, SHOWN)
         yield check.finding(
-            f"The target is not as run {facts.outside_since} left it: {words}. "
-            f"All of it: ci-migrate verify --target {facts.plan.target}"
+            f"The target is not as run {facts.outside_since} left it: {words}.",
+            fix=f"See all of it: ci-migrate verify --target {facts.plan.target}",
         )
 
 

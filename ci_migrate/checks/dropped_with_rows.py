@@ -4,7 +4,22 @@ import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, TableContent
+from ci_migrate.model import (
+    ColumnContent,
+    Direction,
+    Evidence,
+    Finding,
+    Severity,
+    Statement,
+    TableContent,
+    plural,
+)
+
+_KEEP = (
+    "Stop using it in this release and drop it in the next one, or move what is in it elsewhere first. Where the loss "
+    'is meant, say so in the revision: ci_migrate = {{"allow": {{"{code}": "why"}}}}'
+)
+_READ_NO_MORE = "Code that still reads the old column fails: deploy what reads the new one first."
 
 
 def _gone(evidence: Evidence, kind: str) -> list[str]:
@@ -90,8 +105,8 @@ def find_tables(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
         tables_gone(facts, evidence) if facts.plan.direction is Direction.UPGRADE else ()
     ):
         yield check.finding(
-            f"Table {table} goes away with {rows} rows in it. Keep it one release longer, or acknowledge it "
-            f'(ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).',
+            f"Table {table} goes away with {plural(rows, 'row')} in it.",
+            fix=_KEEP.format(code=check.code),
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,
@@ -106,17 +121,12 @@ def find_columns(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Fin
     """
     gone = columns_gone(evidence) if facts.plan.direction is Direction.UPGRADE else ()
     for name, values, places, statement in gone:
-        message = (
-            f"Column {name} goes away with {values} values in it. Keep it one release longer, or "
-            f'acknowledge it (ci_migrate = {{"allow": {{"{check.code}": "why"}}}} in the revision).'
-        )
+        message = f"Column {name} goes away with {plural(values, 'value')} in it."
         if places:
-            message = (
-                f"Column {name} goes away; its {values} values now stand in {places[0]}. "
-                "Code that still reads the old column fails."
-            )
+            message = f"Column {name} goes away; its {plural(values, 'value')} now stand in {places[0]}."
         yield check.finding(
             message,
+            fix=_READ_NO_MORE if places else _KEEP.format(code=check.code),
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,

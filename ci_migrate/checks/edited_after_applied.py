@@ -13,8 +13,8 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         now = facts.script_files.get(revision)
         if now is not None and now[1] != recorded and revision not in pending:
             yield check.finding(
-                f"{now[0]} was edited after it was applied here: this database has what the old text did. "
-                "Put the text back and write a new revision.",
+                f"{now[0]} was edited after it was applied here: this database has what the old text did.",
+                fix="Put the text back and write a new revision.",
                 revision=revision,
                 file=now[0],
                 line=1,

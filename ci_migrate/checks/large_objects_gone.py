@@ -20,7 +20,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     statement = next((s for s in sent if "lo_unlink" in s.sql.lower()), sent[0] if sent else None)
     yield check.finding(
         f"There were {before:,} large objects before, and {after:,} are left: what {before - after:,} held is gone, "
-        "and no downgrade brings it back. Copy what is still needed in a revision before it.",
+        "and no downgrade brings it back.",
+        fix="Copy what is still needed in a revision before it.",
         revision=statement.revision if statement else None,
         file=statement.file if statement else None,
         line=statement.line if statement else None,

@@ -27,7 +27,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         error = bool(table) and (work > facts.lock_budget or held > PATIENCE * facts.lock_budget)
         yield check.finding(
             f"{lock.mode} on {where} was held for {held:.1f} s until the commit ({min(work, held):.1f} s of it in "
-            f"statements), and kept others from {lock.blocks} (lock-budget {facts.lock_budget:g} s). {_instead(table)}",
+            f"statements), and kept others from {lock.blocks} (lock-budget {facts.lock_budget:g} s).",
+            fix=_instead(table),
             revision=statement.revision,
             file=statement.file,
             line=statement.line,

@@ -33,8 +33,8 @@ _KEPT = {
 }
 _NOTHING = ("", "DEFAULT NULL")
 
-Lost = tuple[str, Severity, Statement | None]
-"""What is lost and what to write instead, how bad that is, and the statement that did it."""
+Lost = tuple[str, str, Severity, Statement | None]
+"""What is lost, what to write instead, how bad that is, and the statement that did it."""
 
 
 @with_evidence
@@ -44,9 +44,10 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         return
     for change in evidence.changes:
         for look in (_with_what_was_dropped, _in_a_rebuild, _by_a_modify):
-            for message, severity, statement in look(evidence, change):
+            for message, fix, severity, statement in look(evidence, change):
                 yield check.finding(
                     message,
+                    fix=fix,
                     severity=severity,
                     revision=statement.revision if statement else None,
                     file=statement.file if statement else None,
@@ -67,11 +68,12 @@ def _with_what_was_dropped(evidence: Evidence, change: SchemaChange) -> Iterator
         return
     drops = _DROPS if of_table else _CASCADES
     statement = _last(evidence, lambda sql: drops.search(sql) is not None)
-    message = (
-        f"{change.name[0].upper()}{change.name[1:]} goes, and no statement names it: it went with what it stands on. "
-        "Make it again in the same revision, or drop it by name."
+    yield (
+        f"{change.name[0].upper()}{change.name[1:]} goes, and no statement names it: it went with what it stands on.",
+        "Make it again in the same revision, or drop it by name.",
+        Severity.ERROR,
+        statement,
     )
-    yield message, Severity.ERROR, statement
 
 
 def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
@@ -84,22 +86,24 @@ def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
     if kind != ObjectKind.CONSTRAINT or statement is None or not rebuilt:
         return
     if after is not None and before.endswith("AUTOINCREMENT") and not after.endswith("AUTOINCREMENT"):
-        message = (
-            f"Table {table} is rebuilt without AUTOINCREMENT: ids of deleted rows are given again. Write "
-            f'batch_alter_table("{table}", table_kwargs={{"sqlite_autoincrement": True}}).'
+        yield (
+            f"Table {table} is rebuilt without AUTOINCREMENT: ids of deleted rows are given again.",
+            f'Write batch_alter_table("{table}", table_kwargs={{"sqlite_autoincrement": True}}).',
+            Severity.ERROR,
+            statement,
         )
-        yield message, Severity.ERROR, statement
     gone = [
         c.name.rpartition(".")[2]
         for c in evidence.changes
         if c.after is None and split_key(c.name)[0] == ObjectKind.COLUMN
     ]
     if after is None and before.startswith("CHECK") and not any(_names(before, column) for column in gone):
-        message = (
-            f"Table {table} is rebuilt without its {before}, which has no name: batch mode leaves such ones out. "
-            f'Write batch_alter_table("{table}", table_args=[sa.CheckConstraint(...)]), and give it a name.'
+        yield (
+            f"Table {table} is rebuilt without its {before}, which has no name: batch mode leaves such ones out.",
+            f'Write batch_alter_table("{table}", table_args=[sa.CheckConstraint(...)]), and give it a name.',
+            Severity.WARNING if _OF_A_TYPE.fullmatch(before) else Severity.ERROR,
+            statement,
         )
-        yield message, Severity.WARNING if _OF_A_TYPE.fullmatch(before) else Severity.ERROR, statement
 
 
 def _by_a_modify(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
@@ -119,11 +123,12 @@ def _by_a_modify(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
         if before.get(key, "").upper() not in _NOTHING and after.get(key, "").upper() in _NOTHING
     ]
     if lost:
-        message = (
-            f"Column {name} gets another type, and loses {' and '.join(lost)}: MODIFY writes the whole column. "
-            "Repeat them in op.alter_column: existing_nullable, existing_server_default, existing_comment."
+        yield (
+            f"Column {name} gets another type, and loses {' and '.join(lost)}: MODIFY writes the whole column.",
+            "Repeat them in op.alter_column: existing_nullable, existing_server_default, existing_comment.",
+            Severity.WARNING,
+            statement,
         )
-        yield message, Severity.WARNING, statement
 
 
 def _names(sql: str, name: str) -> bool:

@@ -11,8 +11,9 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     if facts.drift:
         words = list_some(facts.drift)
         yield check.finding(
-            f"Once all revisions ran, models and database differ: {words}. "
-            "Write a revision for it (`alembic revision --autogenerate`), or leave it out by env.py's include_object."
+            f"Once all revisions ran, models and database differ: {words}.",
+            fix="Write a revision for it (`alembic revision --autogenerate`), or "
+            "leave it out by env.py's include_object.",
         )
 
 

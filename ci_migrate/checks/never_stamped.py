@@ -13,9 +13,9 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         return
     tables = "1 table" if facts.unstamped_tables == 1 else f"{facts.unstamped_tables} tables"
     yield check.finding(
-        f"The target has {tables} and no version row, so all {plan.pending} revisions are run, from the first one. If "
-        "it was made without Alembic, say which revision it is at: "
-        f"ci-migrate stamp REVISION --target {plan.target} --reason why"
+        f"The target has {tables} and no version row, so all {plan.pending} revisions are run, from the first one.",
+        fix="If it was made without Alembic, say which revision it is at: "
+        f"ci-migrate stamp REVISION --target {plan.target} --reason why",
     )
 
 

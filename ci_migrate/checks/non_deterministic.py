@@ -12,8 +12,9 @@ def find(check: Check, _facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     found = evidence.divergence
     if found is not None:
         yield check.finding(
-            f"Two rehearsals did not do the same: {found.words}. Take what differs (time, random numbers, the order of "
-            "a set, a query without ORDER BY) out of what the revision decides by.",
+            f"Two rehearsals did not do the same: {found.words}.",
+            fix="Take what differs (time, random numbers, the order of a set, a query without ORDER BY) out of what "
+            "the revision decides by.",
             revision=found.revision,
             file=found.file,
             line=found.line,

@@ -28,16 +28,16 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             continue
         if use.column and not use.taken:
             continue  # its table was emptied, say
+        fix = ""
         message = f"Sequence {name} was set back ({facts.sequences[name]} before, {now[name]} after)"
         if use.column:
-            message += (
-                f", and {use.column} holds {use.furthest:,} already: inserts will fail, or give a number twice. "
-                f"Set it behind that: SELECT setval('{name}', {use.furthest})"
-            )
+            message += f", and {use.column} holds {use.furthest:,} already: inserts will fail, or give a number twice."
+            fix = f"Set it behind that: SELECT setval('{name}', {use.furthest})"
         else:
             message += ": it gives numbers again. No column is known that holds them."
         yield check.finding(
             message,
+            fix=fix,
             severity=None if use.column else Severity.WARNING,
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,

@@ -11,7 +11,8 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     if facts.previous_release:
         yield check.finding(
             f"The tests of the previous release fail on the migrated copy: {facts.previous_release}. Until the deploy "
-            "is through, that release meets this schema: expand first, contract in a later release."
+            "is through, that release meets this schema.",
+            fix="Expand first, contract in a later release.",
         )
 
 

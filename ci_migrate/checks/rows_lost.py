@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement
+from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, plural
+
+_FIX = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it."
 
 
 def statement_of(evidence: Evidence, table: str, verbs: str) -> Statement | None:
@@ -41,8 +43,9 @@ def find_rows(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Findin
         return
     for table, before, after, statement in rows_gone(evidence):
         yield check.finding(
-            f"Table {table} had {before} rows before and has {after} after: {before - after} "
-            "rows are lost. On SQLite look for a rebuild with foreign keys on (ON DELETE CASCADE).",
+            f"Table {table} had {plural(before, 'row')} before and has {after:,} after: "
+            f"{before - after:,} are lost.",
+            fix=_FIX if facts.plan.identity.dialect == "sqlite" else "",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,
@@ -56,7 +59,8 @@ def find_nulls(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Findi
         return
     for column, before, after, statement in values_gone(evidence):
         yield check.finding(
-            f"Column {column} had {before} values before and has {after} after: {before - after} became NULL.",
+            f"Column {column} had {plural(before, 'value')} before and has {after:,} after: "
+            f"{before - after:,} became NULL.",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,

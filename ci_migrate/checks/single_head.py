@@ -12,13 +12,14 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     twice = sorted({head for head in plan.script_heads if plan.script_heads.count(head) > 1})
     if twice:
         yield check.finding(
-            f"Two revision scripts have the id {', '.join(twice)}: Alembic knows only one of them. "
-            "Give the other an id of its own."
+            f"Two revision scripts have the id {', '.join(twice)}: Alembic knows only one of them.",
+            fix="Give the other an id of its own.",
         )
     elif len(plan.script_heads) > 1 and plan.direction is Direction.UPGRADE and plan.destination == "head":
         yield check.finding(
             f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}): two people added a "
-            "revision on the same one. Merge them (`alembic merge heads`) or ask for them all (`--to heads`)."
+            "revision on the same one.",
+            fix="Merge them (`alembic merge heads`) or ask for them all (`--to heads`).",
         )
 
 

@@ -26,12 +26,10 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         yield check.finding(
             f"Table {table} with {rows:,} rows was rewritten in {statement.seconds:.1f} s under {lock.mode}, which "
             f"keeps others from {lock.blocks}"
-            + (
-                f" (lock-budget {facts.lock_budget:g} s). Add a new column instead, fill it in batches, and "
-                "switch over in a later release."
-                if long
-                else "."
-            ),
+            + (f" (lock-budget {facts.lock_budget:g} s)." if long else "."),
+            fix="Add a new column instead, fill it in batches, and switch over in a later release."
+            if long
+            else "",
             revision=statement.revision,
             file=statement.file,
             line=statement.line,

@@ -32,7 +32,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     if len(alone) > 1 and all(revision in alone for revision, ran in sent.items() if len(ran) > 1):
         yield check.finding(
             f"No revision runs in a transaction ({', '.join(alone)}): env.py or its driver sets AUTOCOMMIT, and what "
-            "ran stays if a statement fails. Take AUTOCOMMIT out of env.py, or write one statement per revision."
+            "ran stays if a statement fails.",
+            fix="Take AUTOCOMMIT out of env.py, or write one statement per revision.",
         )
         return
     for revision, last in found.items():
@@ -42,8 +43,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             else "Put what runs outside of the transaction into a revision of its own."
         )
         yield check.finding(
-            f"Revision {revision} commits in its middle: what it did up to line {last.line} stays if the rest fails. "
-            f"{advice}",
+            f"Revision {revision} commits in its middle: what it did up to line {last.line} stays if the rest fails.",
+            fix=advice,
             revision=revision,
             file=last.file,
             line=last.line,

@@ -17,7 +17,8 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         else:
             continue
         yield check.finding(
-            f"The acknowledgement {one.place} ({one.reason}) fits nothing: {why}. Correct it, or take it out.",
+            f"The acknowledgement {one.place} ({one.reason}) fits nothing: {why}.",
+            fix="Correct it, or take it out.",
             revision=one.revision if one.file else None,
             file=one.file,
             line=1 if one.file else None,

@@ -41,8 +41,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         cut = loss == "cut"
         words = "some were cut" if cut else f"{loss} that some had may be gone"
         yield check.finding(
-            f"Column {name} became {new} (was {old}), and its {was.values:,} values are not what they were: {words}. "
-            "Look for those that do not fit, and mend or move them in a revision before it.",
+            f"Column {name} became {new} (was {old}), and its {was.values:,} values are not what they were: {words}.",
+            fix="Look for those that do not fit, and mend or move them in a revision before it.",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,

@@ -1,5 +1,6 @@
 """`ci-migrate approve`: on the approver's own machine, with nothing but the request and a key."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ci_migrate.approval.payload import WAYS_BACK
 from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
 from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import token_of
+from ci_migrate.commands.options import REPORTS, token_of
 from ci_migrate.commands.printing import hand_over, say
 from ci_migrate.errors import UsageError
 from ci_migrate.model import RunRepair, now
@@ -21,7 +22,7 @@ _DEFAULT_BACK = ("undo", "downgrade")
 
 
 @click.command("approve")
-@click.argument("request", default=f"ci-migrate-reports/{FILE_NAME}", metavar="[REQUEST]")
+@click.argument("request", default=f"{REPORTS}/{FILE_NAME}", metavar="[REQUEST]")
 @click.option(
     "--key",
     required=True,
@@ -41,7 +42,7 @@ _DEFAULT_BACK = ("undo", "downgrade")
 def command(environment: Environment, /, key: str, token_file: str | None, **options: Any) -> int:
     """Sign an approval request; prints the token, which is no secret. Reaches no database.
 
-    REQUEST is the file approval-request.json of the run that stopped, ci-migrate-reports/approval-request.json by
+    REQUEST is the file approval-request.json of the run that stopped, .ci-migrate/reports/approval-request.json by
     default.
     """
     if token_file is not None:
@@ -67,7 +68,7 @@ def sign_request(environment: Environment, envelope: Envelope, key: str) -> str:
     signature = signing.sign(
         environment.directory / Path(key).expanduser(),
         envelope.signed_bytes,
-        lambda: str(click.prompt(f"Passphrase of {key}", hide_input=True, err=True)),
+        lambda: _ask_passphrase(environment, key),
     )
     signed = Envelope(
         payload=envelope.payload,
@@ -76,6 +77,20 @@ def sign_request(environment: Environment, envelope: Envelope, key: str) -> str:
     ).encode()
     Envelope.decode(signed)  # not more than anybody would accept
     return signed
+
+
+def _ask_passphrase(environment: Environment, key: str) -> str:
+    """From the terminal, also where standard input is something else. Raises UsageError: there is none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError as error:
+        if not environment.interactive:
+            raise UsageError(
+                f"The key {key} has a passphrase, and there is no terminal to ask for it on.",
+                hint=f"# load it into an agent, which signs then\nssh-add {key}\n"
+                f"ci-migrate approve --key {key}.pub --reason 'why'",
+            ) from error
+    return str(click.prompt(f"Passphrase of {key}", hide_input=True, err=True))
 
 
 def _envelope(

@@ -61,4 +61,5 @@ def confirm_restore(
             "A restore asks first, and there is no terminal to ask on.",
             hint=f"Add --yes{f', or: {other}' if other else '.'}",
         )
-    click.confirm("Restore it?", abort=True, err=aside)
+    with environment.ticker.still():
+        click.confirm("Restore it?", abort=True, err=aside)

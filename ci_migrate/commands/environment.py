@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from ci_migrate.commands.ticker import Ticker
 from ci_migrate.migrations.interrupt import Interrupt
 
 
@@ -19,8 +20,12 @@ class Environment:
     color: bool = False
     interactive: bool = False
     terminal: bool = False  # standard error is one: a progress bar may be drawn there
+    screen: bool = False  # standard output is one
     width: int = 100
+    quiet: bool = False
+    verbose: bool = False
     interrupt: Interrupt = field(default_factory=Interrupt)
+    ticker: Ticker = field(default_factory=Ticker)
 
     def listen(self) -> None:
         """Take SIGINT and SIGTERM: noted while the target is written, raised otherwise.

@@ -1,5 +1,6 @@
 """`ci-migrate init`."""
 
+import difflib
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
-from ci_migrate.operations.init import Adoption, Platform, Proposed, look, proposals
+from ci_migrate.operations.init import PLACES, Adoption, Platform, Proposed, find_source, look, proposals
 from ci_migrate.settings.files import read_settings_file
 
 
@@ -19,10 +20,15 @@ from ci_migrate.settings.files import read_settings_file
     help="Whose CI file to write; by default that of the platform found.",
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the files instead of writing them.")
+@click.option(
+    "--diff", "only_diff", is_flag=True, help="Print how the files differ from what is there instead."
+)
 @click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file.")
 @click.pass_obj
-def command(environment: Environment, /, platform: str | None, only_print: bool, **options: Any) -> int:
-    """Write commented settings and the job for your CI. Changes nothing that is there already."""
+def command(
+    environment: Environment, /, platform: str | None, only_print: bool, only_diff: bool, **options: Any
+) -> int:
+    """Write commented settings and the jobs for your CI. Changes nothing that is there already."""
     there = read_settings_file(environment.directory.resolve())
     if there is not None and there.targets:
         # of several targets the settings would ask for one; the files are the same for all
@@ -31,7 +37,9 @@ def command(environment: Environment, /, platform: str | None, only_print: bool,
     adoption = look(settings, Platform(platform) if platform else None, environment.interrupt)
     files = proposals(adoption)
     for file in files:
-        if only_print and file.text is not None:
+        if only_diff:
+            _print_diff(adoption, file)
+        elif only_print and file.text is not None:
             say(f"# --- {_show(adoption, file)}\n{file.text}")
         elif not only_print:
             _write(adoption, file)
@@ -41,6 +49,21 @@ def command(environment: Environment, /, platform: str | None, only_print: bool,
 
 def _show(adoption: Adoption, file: Proposed) -> str:
     return file.path.relative_to(adoption.root).as_posix()
+
+
+def _print_diff(adoption: Adoption, file: Proposed) -> None:
+    """Of a file that stays as it is, how it differs from what would be written today."""
+    text = file.text if file.text is not None else file.today
+    if text is None:
+        return
+    before = file.path.read_text(errors="replace") if file.path.is_file() else ""
+    name = _show(adoption, file)
+    lines = difflib.unified_diff(
+        before.splitlines(), text.splitlines(), f"a/{name}", f"b/{name}", lineterm=""
+    )
+    difference = "\n".join(lines)
+    if difference:
+        say(difference)
 
 
 def _write(adoption: Adoption, file: Proposed) -> None:
@@ -60,11 +83,21 @@ def _tell(adoption: Adoption) -> None:
     if adoption.trouble:
         say(f"env.py could not be asked for its URL: {adoption.trouble}", err=True)
     if adoption.platform is Platform.NONE:
-        say("No CI was found: --platform github or --platform gitlab writes its file.", err=True)
+        say(f"No CI was found: --platform {', '.join(PLACES)} writes its file.", err=True)
+    elif not find_source(adoption.extras):
+        say(
+            "The jobs install ci-migrate from the URL in the CI's variable CI_MIGRATE, as in\n"
+            "  git+https://HOST/OWNER/ci-migrate@COMMIT\n"
+            "Its name alone could be anybody's.",
+            err=True,
+        )
     say(
         "Next:\n"
-        "  ci-migrate plan --target dev       what would run; reads only\n"
-        "  ci-migrate run --target dev        all of it, on this machine\n"
-        "  ci-migrate doctor --target production",
+        "# what would run; reads only\n"
+        "ci-migrate plan\n"
+        "# all of it, on this machine\n"
+        "ci-migrate run\n"
+        "# what stands in the way of production\n"
+        "ci-migrate doctor --target production",
         err=True,
     )

@@ -12,8 +12,12 @@ from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.settings.files import read_settings_file
 from ci_migrate.settings.secrets import register_secret
 from ci_migrate.settings.settings import Secret, Settings, load
+from ci_migrate.tempdirs import OWN
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+REPORTS = f"{OWN}/reports"
+"""Where the reports of the last run are, from the project's folder."""
 
 TOKEN_LIMIT = 64 * 1024
 SHORTEST_TOKEN = 36
@@ -44,7 +48,16 @@ def settings_options(function: Function) -> Function:
             "-x", "x", multiple=True, metavar="KEY=VALUE", help="Argument for env.py, as `alembic -x`."
         ),
         click.option("--backup-dir", metavar="DIR", help="Where backups are kept."),
-        click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file."),
+        click.option(
+            "-n",
+            "--name",
+            "alembic_name",
+            metavar="SECTION",
+            help="Section of the ini file, as `alembic -n`.",
+        ),
+        click.option(
+            "-c", "--alembic-config", "--config", "alembic_config", metavar="FILE", help="Alembic's ini file."
+        ),
         target_option,
     ):
         function = option(function)
@@ -72,6 +85,20 @@ def destination_options(function: Function) -> Function:
     return cast("Function", command)
 
 
+def actor_options(function: Function) -> Function:
+    """Who runs it and why, for ledger and audit trail: the command gets `by` and `reason`."""
+    for option in (
+        click.option(
+            "--by",
+            metavar="NAME",
+            help="Who runs it; by default the CI's actor, else the user of this machine.",
+        ),
+        click.option("--reason", metavar="TEXT", help="Why; stands in history and in the audit trail."),
+    ):
+        function = option(function)
+    return function
+
+
 def report_options(function: Function) -> Function:
     """Where reports go."""
     for option in (
@@ -85,9 +112,7 @@ def report_options(function: Function) -> Function:
         click.option(
             "--report-dir",
             metavar="DIR",
-            default="ci-migrate-reports",
-            show_default=True,
-            help="Folder of the reports.",
+            help=f"Folder of the reports of this run. Default: {REPORTS}.",
         ),
     ):
         function = option(function)

@@ -21,7 +21,8 @@ def say(text: str, *, err: bool = False, coloured: bool = False) -> None:
     """
     from ci_migrate.reports.clean import for_terminal
 
-    click.echo(for_terminal(text, coloured=coloured), err=err)
+    # whoever made colours knew that they are wanted; click would take them out again where there is no terminal
+    click.echo(for_terminal(text, coloured=coloured), err=err, color=coloured or None)
 
 
 def say_json(value: object, *, indent: bool = True) -> None:
@@ -32,6 +33,13 @@ def say_json(value: object, *, indent: bool = True) -> None:
 
     text = msgspec.json.encode(clean_value(value))
     click.echo((msgspec.json.format(text) if indent else text).decode())
+
+
+def say_for_now(text: str) -> None:
+    """A line on standard error that the next one replaces; "" takes it away. For terminals."""
+    from ci_migrate.reports.clean import for_terminal
+
+    click.echo(f"\r{for_terminal(text)}\x1b[K", nl=False, err=True)
 
 
 def hand_over(text: str, *, err: bool = False) -> None:

@@ -25,15 +25,33 @@ def watch_progress(environment: Environment, every: float = EVERY) -> Watch:
     """What shows progress in this process."""
 
     def watch(what: str, total: int) -> AbstractContextManager[Progress]:
-        return _bar(what, total) if environment.terminal else _heartbeat(what, total, every)
+        return _shown(environment, what, total, every)
 
     return watch
 
 
+@contextmanager
+def _shown(environment: Environment, what: str, total: int, every: float) -> Iterator[Progress]:
+    with environment.ticker.still():
+        if environment.quiet:
+            yield lambda _done, _of: None
+            return
+        shown = _bar(what, total) if environment.terminal else _heartbeat(what, total, every)
+        with shown as progress:
+            yield progress
+
+
 def line(what: str, done: int, total: int, seconds: float) -> str:
-    """`backup: 120.0 MB of ~800.0 MB, 12 s`."""
+    """`backup: 120.0 MB of ~800.0 MB, 12 s, 10.0 MB/s, about 68 s left`; without what is not known."""
     of = f" of ~{size(total)}" if total else ""
-    return f"{what}: {f'{size(done)}{of}, ' if done else ''}{seconds:.0f} s"
+    words = [f"{size(done)}{of}"] if done else []
+    words.append(f"{seconds:.0f} s")
+    if done and seconds >= 1:
+        rate = done / seconds
+        words.append(f"{size(round(rate))}/s")
+        if total > done:
+            words.append(f"about {(total - done) / rate:.0f} s left")
+    return f"{what}: {', '.join(words)}"
 
 
 @contextmanager
@@ -61,10 +79,25 @@ def _heartbeat(what: str, total: int, every: float) -> Iterator[Progress]:
 @contextmanager
 def _bar(what: str, total: int) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("    {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("    {task.description}"),
+        BarColumn(bar_width=None if total else 20),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total or None)
 

@@ -1,6 +1,7 @@
 """`ci-migrate protect`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,7 +35,8 @@ def change_options(function: Function) -> Function:
     "approvers",
     multiple=True,
     metavar="KEYLINE",
-    help="Who may approve: 'NAME ssh-ed25519 AAAA...', as in OpenSSH's allowed signers; several times.",
+    help="Who may approve: 'NAME ssh-ed25519 AAAA...', as in OpenSSH's allowed signers, or 'NAME FILE.pub'; several "
+    "times.",
 )
 @click.option("--emergency", multiple=True, metavar="KEYLINE", help="A key that suffices alone.")
 @click.option(
@@ -87,8 +89,8 @@ def command(
     if roles and not puts_guard:
         raise UsageError("--guard-except goes with --guard.")
     rules = Rules(
-        approvers=tuple(" ".join(line.split()) for line in approvers),
-        emergency=tuple(" ".join(line.split()) for line in emergency),
+        approvers=tuple(_key_line(environment, line) for line in approvers),
+        emergency=tuple(_key_line(environment, line) for line in emergency),
         min_approvals=min_approvals,
         forbid_self_approval=forbid_self_approval,
     )
@@ -109,6 +111,25 @@ def command(
         return lambda run: protect(run, rules, who)
 
     return change_protection(environment, VERBS["protect"], options, change, by, token_file)
+
+
+def _key_line(environment: Environment, given: str) -> str:
+    """A line of allowed signers. `NAME FILE.pub` takes the key of the file; without a name, its comment is the name."""
+    words = given.split()
+    if not words or not words[-1].endswith(".pub"):
+        return " ".join(words)
+    file = environment.directory / Path(words[-1]).expanduser()
+    try:
+        key = file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"The public key {file} can't be read: {why}.") from error
+    name = words[:-1] or key[2:3]
+    if not name:
+        raise UsageError(
+            f"{file} says nothing of whose key it is.", hint=f"Name them: --approver 'NAME {words[-1]}'"
+        )
+    return " ".join([*name, *key[:2]])
 
 
 def change_protection(

@@ -1,31 +1,87 @@
 """The report files of a pipeline command: who writes them, and where they go."""
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ci_migrate.errors import CiMigrateError, UsageError
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.options import REPORTS
+from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.model import Report
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
+from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.settings.settings import Settings
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
+
+RUNS, KEPT = "runs", 100
+"""The folder beside the reports of the last run, and how many runs are kept there."""
+
+
+def report_folder(environment: Environment, settings: Settings | None, where: dict[str, Any]) -> Path:
+    """Where the reports of a run go: where `--report-dir` says, else into the project's own folder."""
+    if where["report_dir"] is not None:
+        return environment.directory / str(where["report_dir"])
+    return (settings.project_dir if settings is not None else environment.directory) / REPORTS
+
+
+def leaves_reports(report: Report, where: dict[str, Any], folder: Path) -> bool:
+    """Whether files are written. `plan` reads only; a command that made no sense takes nobody's report away."""
+    if where["report_dir"] is not None:
+        return True
+    if report.exit_code is ExitCode.USAGE and (folder / JsonReporter.file).exists():
+        return False
+    return report.command != "plan" or bool(where["junit_xml"] or where["reports"])
+
+
+def keep_run(report: Report, folder: Path, where: dict[str, Any]) -> list[str]:
+    """Keep the report of each run beside those of the last one, for `ci-migrate show`; the oldest go."""
+    if where["report_dir"] is not None or report.exit_code is ExitCode.USAGE or not folder.is_dir():
+        return []
+    runs = folder.parent / RUNS
+    try:
+        write(runs / f"{report.run_id}.json", JsonReporter().render(report))
+        for old in sorted(runs.glob("*.json"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        return [f"The report could not be kept in {runs}: {error.strerror}."]
+    return []
+
+
+def find_old_places(settings: Settings, where: dict[str, Any]) -> list[str]:
+    """What an earlier version left in the project, which nobody looks at any more, and what to type."""
+    words = []
+    old = settings.project_dir / "backups"
+    if settings.sources["backup-dir"] == "default" and any(old.glob("backup_*/manifest.json")):
+        words.append(
+            f"{old} holds backups of an earlier version, which kept them there: nothing looks for them there now. "
+            f"Move them: mv {shlex.quote(str(old))}/* {shlex.quote(settings.backup_dir)}/"
+        )
+    reports = settings.project_dir / "ci-migrate-reports"
+    if where["report_dir"] is None and (reports / JsonReporter.file).exists():
+        words.append(
+            f"{reports} holds reports of an earlier version; they are in {REPORTS} now. "
+            f"Remove it: rm -r {shlex.quote(str(reports))}"
+        )
+    return words
 
 
 def write_all(
     report: Report,
     reporters: list[Reporter],
     directory: Path,
+    folder: Path,
     where: dict[str, Any],
     timeout: float = HOOK_TIMEOUT,
 ) -> list[str]:
     """Write all reports. One that fails, or takes too many seconds, is a warning; the exit code stays what it is."""
     if not directory.is_dir():
         return []
-    paths = [(r, directory / where["report_dir"] / r.file) for r in reporters]
+    paths = [(r, folder / r.file) for r in reporters]
     if where["junit_xml"]:
         paths = [(r, directory / where["junit_xml"] if r.format == "junit" else path) for r, path in paths]
     for text in where["reports"]:

@@ -7,22 +7,45 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
-from ci_migrate.commands.printing import say
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.commands.progress import say_aside
-from ci_migrate.model import RunRecord
+from ci_migrate.model import Frozen, RunRecord
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
 
 
+class Verified(Frozen, frozen=True, kw_only=True):
+    """What `verify --json` prints. `run_id` is the run that left the target so, None where there was none yet."""
+
+    target: str
+    run_id: str | None
+    ended: bool  # False: that run did not end, and `differences` are from what it was to leave
+    differences: tuple[str, ...]
+    exit_code: int
+
+
 @click.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 @settings_options
 @click.pass_obj
-def command(environment: Environment, /, **options: Any) -> int:
+def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     """Compare the target with what the last migration left. Ends with 1 if it differs."""
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)
+    if as_json:
+        code = 8 if record is None else int(record.needs_repair or bool(differences))
+        say_json(
+            Verified(
+                target=settings.target,
+                run_id=record.run_id if record is not None else None,
+                ended=record is None or not record.needs_repair,
+                differences=tuple(differences),
+                exit_code=code,
+            )
+        )
+        return code
     if record is None:
         # nothing was compared: 0 would say that all is well, 1 that something differs
         say("ci-migrate has not migrated this target yet: nothing to compare with.")

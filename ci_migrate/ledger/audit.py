@@ -19,6 +19,9 @@ from ci_migrate.settings.secrets import hide_secrets_in
 REQUESTED = "approval requested"
 """The kind of a record that says who asked for an approval of which plan."""
 
+REASON = "reason given"
+"""The kind of a record that says why a run was asked for."""
+
 NOTES = "notes pinned"
 """The kind of a record that says where the use of tokens is noted, besides the ledger."""
 
@@ -97,6 +100,15 @@ def open_requests(connection: Connection, limit: int) -> tuple[dict[str, Any], .
         elif facts.get("command") and digest not in answered and len(found) < limit:
             found.setdefault(digest, facts)
     return tuple(found.values())
+
+
+def reasons(connection: Connection, run_ids: Sequence[str]) -> dict[str, str]:
+    """Why runs were asked for, by their ids; those without a reason are left out."""
+    rows = connection.execute(
+        select(audit.c.run_id, audit.c.facts).where(audit.c.kind == REASON, audit.c.run_id.in_(run_ids))
+    )
+    found = {row.run_id: str(msgspec.json.decode(row.facts).get("reason") or "") for row in rows}
+    return {run_id: reason for run_id, reason in found.items() if reason}
 
 
 def notes_place(connection: Connection) -> str | None:

@@ -405,6 +405,19 @@ class Ledger:
         with self.reading() as connection:
             return audit.requesters(connection, plan_digest)
 
+    def reasons(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """Why runs were asked for, by their ids; those without a reason are left out."""
+        with self.reading() as connection:
+            return audit.reasons(connection, run_ids)
+
+    def approvals_used(self, run_ids: Sequence[str]) -> dict[str, tuple[tuple[str, ...], str]]:
+        """By whom runs were approved, and the reason that stands in the approval, by the runs' ids."""
+        with self.reading() as connection:
+            return {
+                row.claimed_by: (tuple(msgspec.json.decode(row.approved_by)), row.reason)
+                for row in connection.execute(queries.approvals_used(run_ids))
+            }
+
     def audit_records(self, limit: int = 100) -> tuple[AuditRecord, ...]:
         """The last records, oldest first."""
         with self.reading() as connection:

@@ -124,6 +124,13 @@ def last_approved(directions: Sequence[str]) -> Rows:
     )
 
 
+def approvals_used(run_ids: Sequence[str]) -> Rows:
+    """The approvals that these runs used up."""
+    return select(tokens.c.claimed_by, tokens.c.approved_by, tokens.c.reason).where(
+        tokens.c.claimed_by.in_(run_ids), tokens.c.claimed.is_not(None)
+    )
+
+
 def rehearsed(database_id: str, plan_digest: str, since: datetime, until: datetime, limit: int = 1) -> Rows:
     """The newest runs that rehearsed this plan well between two times; the second is now: a clock may be put back."""
     return (

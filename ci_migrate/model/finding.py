@@ -14,7 +14,10 @@ class Severity(StrEnum):
 
 
 class Finding(Frozen, frozen=True, kw_only=True):
-    """What a check found. `acknowledged` is the reason given by somebody who means it; then it refuses nothing."""
+    """What a check found, and what to do about it (`fix`, "" where nothing is known).
+
+    `acknowledged` is the reason given by somebody who means it; then it refuses nothing.
+    """
 
     code: str
     name: str
@@ -24,6 +27,12 @@ class Finding(Frozen, frozen=True, kw_only=True):
     file: str | None = None
     line: int | None = None
     acknowledged: str | None = None
+    fix: str = ""
+
+    @property
+    def text(self) -> str:
+        """What was found and what to do, in one."""
+        return f"{self.message} {self.fix}".rstrip()
 
     @property
     def refuses(self) -> bool:

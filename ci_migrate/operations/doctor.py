@@ -25,6 +25,7 @@ from ci_migrate.run.run import Run
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import folders_upwards
 from ci_migrate.settings.settings import Settings
+from ci_migrate.tempdirs import OWN
 from ci_migrate.verbs import VERBS
 
 MAX_SKEW = 5.0
@@ -205,13 +206,19 @@ def examine_ignored(patient: DoctorContext) -> Examined | None:
     """Whether backups, which hold people's data, could get into the repository."""
     place = patient.settings.backup_dir
     folder = patient.settings.project_dir
+    if OWN in Path(place).parts:
+        return _good("git", f"{OWN}/ ignores itself")
     if "://" in place or not any((f / ".git").exists() for f in folders_upwards(folder)):
         return None
     try:
         run_tool(["git", "-C", str(folder), "check-ignore", "-q", "--", f"{place}/x"], timeout=30)
     except ToolError:
         if any((f / ".git").exists() for f in folders_upwards(Path(place).resolve())):
-            return _advice("git", f"{place} holds copies of the data and is not ignored", "ci-migrate init")
+            return _advice(
+                "git",
+                f"{place} holds copies of the data and is not ignored",
+                "Take it out of backup-dir, or add it to .gitignore.",
+            )
     return _good("git", "backups stay out of the repository")
 
 

@@ -1,10 +1,14 @@
 """`ci-migrate init`: what a project that adopts the gate needs, as files to write. Nothing is written here."""
 
+import json
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -16,10 +20,10 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.session import target_url
 from ci_migrate.settings.files import folders_upwards, is_file, read_settings_file
 from ci_migrate.settings.settings import Settings
+from ci_migrate.tempdirs import OWN
 
-REPORTS = "ci-migrate-reports"
-BACKUPS = "backups"
 LEDGERS = "*.ci-migrate*"  # beside a SQLite file; one that comes back by a checkout revives used tokens
+REPORTS = f"{OWN}/reports"
 DRIVERS = {"mysql": "mysql", "mariadb": "mysql"}
 
 
@@ -28,7 +32,23 @@ class Platform(StrEnum):
 
     GITHUB = "github"
     GITLAB = "gitlab"
+    BITBUCKET = "bitbucket"
+    AZURE = "azure"
+    JENKINS = "jenkins"
     NONE = "none"
+
+
+PLACES = {
+    Platform.GITHUB: ".github/workflows/{}.yml",
+    Platform.GITLAB: ".gitlab/{}.yml",
+    Platform.BITBUCKET: "bitbucket-pipelines.yml",
+    Platform.AZURE: "azure-pipelines.yml",
+    Platform.JENKINS: "Jenkinsfile",
+}
+"""Where the file lies, from the repository's root; `{}` is the job's name, of which a repository may have several."""
+
+TEMPLATES = {Platform.JENKINS: "jenkins.groovy"}
+"""Those that are not named `PLATFORM.yml`."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +72,32 @@ class Adoption:
         return self.folder.relative_to(self.root).as_posix()
 
     @property
-    def package(self) -> str:
-        """What pip installs. Where SQLite is developed on, production is most often PostgreSQL."""
-        return f"ci-migrate[{DRIVERS.get(self.backend, 'postgresql')},approval]"
+    def name(self) -> str:
+        """What the jobs are called: by the project's folder, where the repository has others."""
+        return (
+            "ci-migrate"
+            if self.inside == "."
+            else f"ci-migrate-{re.sub(r'[^a-z0-9]+', '-', self.inside.lower())}"
+        )
+
+    @property
+    def extras(self) -> str:
+        """What is installed with it. Where SQLite is developed on, production is most often PostgreSQL."""
+        driver = DRIVERS.get(self.backend, "postgresql,postgresql-tools")  # pg_dump without apt
+        return f"{driver},s3,approval"
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """A file as it is to be. `text` is None where it stays as it is, `words` say what it is for, or why it stays."""
+    """A file as it is to be. `text` is None where it stays as it is, `words` say what it is for, or why it stays.
+
+    `today` is what `init` would write into a file that is there already, to compare it with.
+    """
 
     path: Path
     text: str | None
     words: str
+    today: str | None = None
 
 
 def look(settings: Settings, platform: Platform | None, interrupt: Interrupt | None = None) -> Adoption:
@@ -90,6 +124,9 @@ def _platform(root: Path) -> Platform:
     """By what lies in the repository, else by where it is cloned from."""
     if is_file(root / ".gitlab-ci.yml"):
         return Platform.GITLAB
+    for platform in (Platform.BITBUCKET, Platform.AZURE, Platform.JENKINS):
+        if is_file(root / PLACES[platform]):
+            return platform
     if (root / ".github").is_dir():
         return Platform.GITHUB
     config = root / ".git" / "config"
@@ -107,20 +144,26 @@ def proposals(adoption: Adoption) -> list[Proposed]:
     Raises:
         SettingsError: pyproject.toml can't be added to.
     """
-    files = [_settings_file(adoption), _propose_gitignore(adoption)]
-    if adoption.platform is Platform.GITHUB:
-        files.append(_ci_file(adoption, adoption.root / ".github" / "workflows" / "ci-migrate.yml", GITHUB))
+    found = [_settings_file(adoption), _propose_gitignore(adoption)]
+    if adoption.platform is not Platform.NONE:
+        found.append(_ci_file(adoption))
     if adoption.platform is Platform.GITLAB:
-        main = adoption.root / ".gitlab-ci.yml"
-        own = adoption.root / ".gitlab" / "ci-migrate.yml"
-        fresh = not is_file(main)
-        files.append(_ci_file(adoption, own, GITLAB))
-        if fresh:
-            files.append(Proposed(main, "include:\n  - local: .gitlab/ci-migrate.yml\n", "the pipeline"))
-        elif own.relative_to(adoption.root).as_posix() not in main.read_text(errors="replace"):
-            words = "add to it:  include: [{local: .gitlab/ci-migrate.yml}]"
-            files.append(Proposed(main, None, words))
-    return files
+        found.append(_gitlab_pipeline(adoption, found[-1].path))
+    return found
+
+
+def _gitlab_pipeline(adoption: Adoption, own: Path) -> Proposed:
+    """`.gitlab-ci.yml`, which includes the job. One that is somebody's own stays as it is."""
+    main = adoption.root / ".gitlab-ci.yml"
+    line = f"  - local: {own.relative_to(adoption.root).as_posix()}\n"
+    if not is_file(main):
+        return Proposed(main, f"include:\n{line}", "the pipeline")
+    text = main.read_text(errors="replace")
+    if line.strip() in text or f"local: {own.relative_to(adoption.root).as_posix()}" in text:
+        return Proposed(main, None, "it includes the job already")
+    if re.fullmatch(r"include:\n(  - local: \.gitlab/ci-migrate[\w-]*\.yml\n)+", text):
+        return Proposed(main, text + line, "the pipeline, with one more service")
+    return Proposed(main, None, f"add to it:  include: [{{{line.strip().removeprefix('- ')}}}]")
 
 
 def _settings_file(adoption: Adoption) -> Proposed:
@@ -150,37 +193,77 @@ def _propose_gitignore(adoption: Adoption) -> Proposed:
     file = adoption.folder / ".gitignore"
     # patterns are bytes for git: those of files whose names are no UTF-8 stay as they are
     before = file.read_text(encoding="utf-8", errors="surrogateescape") if is_file(file) else ""
-    there = set(before.splitlines())
-    missing = [
-        f"{name}/" for name in (REPORTS, BACKUPS) if not {name, f"{name}/", f"/{name}", f"/{name}/"} & there
-    ]
-    if adoption.backend in ("sqlite", "") and LEDGERS not in there:
-        missing.append(LEDGERS)
-    if not missing:
-        return Proposed(file, None, "what must not be in the repository is ignored already")
+    if adoption.backend not in ("sqlite", "") or LEDGERS in before.splitlines():
+        return Proposed(file, None, f"{OWN}/, where backups and reports go, ignores itself")
     start = before if not before or before.endswith("\n") else before + "\n"
-    return Proposed(
-        file, start + "\n".join(missing) + "\n", "reports, backups and ledgers stay out of the repository"
-    )
+    return Proposed(file, f"{start}{LEDGERS}\n", "ledgers of SQLite files stay out of the repository")
 
 
-def _ci_file(adoption: Adoption, path: Path, template: str) -> Proposed:
+def _ci_file(adoption: Adoption) -> Proposed:
+    path = adoption.root / PLACES[adoption.platform].format(adoption.name)
+    text = ci_text(adoption)
     if is_file(path):
-        return Proposed(path, None, "it is there already")
-    inside = "" if adoption.inside == "." else f"{adoption.inside}/"
-    github = adoption.platform is Platform.GITHUB
-    there = f"\n    defaults: {{run: {{working-directory: {adoption.inside}}}}}" if github else ""
-    text = Template(template).substitute(
-        directory=there if inside else "",
-        cd=f"\n    - cd {shlex.quote(adoption.inside)}" if inside else "",
-        inside=inside,
-        install=_install(adoption.folder),
-        package=adoption.package,
-        variable=adoption.variable,
+        return Proposed(path, None, "it is there already", text)
+    return Proposed(path, text, f"the jobs for {adoption.platform.value}")
+
+
+def ci_text(adoption: Adoption) -> str:
+    """The CI file of the adoption's platform."""
+    name = TEMPLATES.get(adoption.platform, f"{adoption.platform.value}.yml")
+    template = (files("ci_migrate.operations") / "ci_files" / name).read_text(encoding="utf-8")
+    alone = adoption.inside == "."
+    inside = "" if alone else f"{adoption.inside}/"
+    source = find_source(adoption.extras)
+    lock = next((n for n in _INSTALLS if is_file(adoption.folder / n)), "")
+    changes = "" if alone else f"\n      changes: [{inside}**/*]"
+    return Template(template).substitute(
+        name=adoption.name,
         branch=_default_branch(adoption.root),
+        variable=adoption.variable,
+        inside=inside,
         reports=REPORTS,
+        directory="" if alone else f"\n    defaults: {{run: {{working-directory: {adoption.inside}}}}}",
+        paths="" if alone else f"\n    paths: [{inside}**]",
+        push_paths="" if alone else f"\n    paths: [{inside}**]",
+        cache=f", cache: pip, cache-dependency-path: {inside}{lock}" if lock else "",
+        changes=changes,
+        cd="" if alone else f"\n    - cd {shlex.quote(adoption.inside)}",
+        bitbucket_cd="" if alone else f"\n          - cd {shlex.quote(adoption.inside)}",
+        bitbucket_deep_cd="" if alone else f"\n            - cd {shlex.quote(adoption.inside)}",
+        azure_folder=adoption.inside,
+        install=_install(adoption.folder),
+        gate=f"pip install -q {shlex.quote(source)}"
+        if source
+        else _INSTALL_BY_VARIABLE.format(adoption.extras),
+        gate_environment="" if source else '\n        env: {CI_MIGRATE: "${{ vars.CI_MIGRATE }}"}',
     )
-    return Proposed(path, text, f"the job for {adoption.platform.value}")
+
+
+def find_source(extras: str) -> str:
+    """What pip installs to get this very ci-migrate; "" where only this machine knows it.
+
+    Its name alone is nothing to go by: whoever registers a name at an index that it is not published at decides what
+    production's job runs. By the name it is installed only if it came from an index by it.
+    """
+    try:
+        distribution = metadata.distribution("ci-migrate")
+    except metadata.PackageNotFoundError:
+        return ""
+    text = distribution.read_text("direct_url.json")
+    if text is None:
+        return f"ci-migrate[{extras}]=={distribution.version}"
+    origin = json.loads(text)
+    url, commit = str(origin.get("url", "")), origin.get("vcs_info", {}).get("commit_id")
+    if commit:
+        return f"ci-migrate[{extras}] @ git+{_without_user(url)}@{commit}"
+    hashes = origin.get("archive_info", {}).get("hashes") or {}
+    if url.startswith("https://") and "sha256" in hashes:
+        return f"ci-migrate[{extras}] @ {_without_user(url)}#sha256={hashes['sha256']}"
+    return ""
+
+
+def _without_user(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _default_branch(root: Path) -> str:
@@ -192,20 +275,30 @@ def _default_branch(root: Path) -> str:
 
 def _install(folder: Path) -> str:
     """The project into `.venv`, where ci-migrate looks for the interpreter of env.py."""
-    by_file: Mapping[str, str] = {
-        "uv.lock": "pip install -q uv && uv sync --frozen",
-        "poetry.lock": "pip install -q poetry && POETRY_VIRTUALENVS_IN_PROJECT=true poetry install",
-        "requirements.txt": "python -m venv .venv && .venv/bin/pip install -q -r requirements.txt",
-        "pyproject.toml": "python -m venv .venv && .venv/bin/pip install -q .",
-        "setup.py": "python -m venv .venv && .venv/bin/pip install -q .",
-    }
-    found = next((command for name, command in by_file.items() if is_file(folder / name)), None)
-    return found or "python -m venv .venv && .venv/bin/pip install -q alembic   # and what env.py imports"
+    return next((command for name, command in _INSTALLS.items() if is_file(folder / name)), _UNKNOWN)
+
+
+_INSTALLS: Mapping[str, str] = {
+    "uv.lock": "pip install -q uv && uv sync --frozen",
+    "poetry.lock": "pip install -q poetry && POETRY_VIRTUALENVS_IN_PROJECT=true poetry install",
+    "requirements.txt": "python -m venv .venv && .venv/bin/pip install -q -r requirements.txt",
+    "pyproject.toml": "python -m venv .venv && .venv/bin/pip install -q .",
+    "setup.py": "python -m venv .venv && .venv/bin/pip install -q .",
+}
+_UNKNOWN = (
+    "echo 'Write here how to install what env.py imports into .venv, or add a requirements.txt' && exit 1"
+)
+"""A guess that installs half of it would fail in the middle of a deployment."""
+_INSTALL_BY_VARIABLE = (
+    'pip install -q "ci-migrate[{}] @ '
+    '${{CI_MIGRATE:?set it to the URL and commit that ci-migrate is installed from}}"'
+)
 
 
 SETTINGS = """\
 ${header}# `ci-migrate settings` shows every key with its value and what set it
-backup-dir = "./backups"         # a CI's runner is thrown away: "s3://bucket/prefix" stays
+default-target = "dev"           # of commands that name none
+# backup-dir = "s3://bucket/prefix"   # not set: .ci-migrate/backups. A CI's runner is thrown away, this is not
 keep-backups = 3
 
 [${targets}.dev]   # no url: env.py is asked; files and servers on this machine only
@@ -215,57 +308,4 @@ url = "env:${variable}"
 tags = ["production"]            # it needs an approval; `ci-migrate protect` says whose
 scratch = "server"               # the rehearsal's copy lives on the target's own server; or the URL of another one
 # read-url = "env:DATABASE_READ_URL"   # a role that can't write, for all that comes before the approval
-"""
-
-GITHUB = """\
-# Backs up, rehearses the migration on the restored backup, and stops with exit 4 until somebody approves:
-#   ci-migrate approve approval-request.json --key ~/.ssh/id_ed25519 --reason '...'      (from the artifact)
-# or, where no approvers are registered, `ci-migrate token generate`. Then: Actions, Run workflow, paste the token.
-name: ci-migrate
-on:
-  push: {branches: [$branch]}
-  workflow_dispatch: {inputs: {token: {description: Approval token, required: false}}}
-permissions: {contents: read}
-concurrency: {group: ci-migrate, cancel-in-progress: false}
-jobs:
-  migrate:
-    runs-on: ubuntu-latest
-    # environment: production    # where your plan has it: the password for this branch only$directory
-    steps:
-      - uses: actions/checkout@v4
-        with: {persist-credentials: false}
-      - uses: actions/setup-python@v5
-        with: {python-version: "3.12"}
-      - run: $install
-      - run: pip install -q '$package'
-      - run: exec ci-migrate run --target production
-        env:
-          $variable: $${{ secrets.$variable }}
-          CI_MIGRATE_TOKEN: $${{ inputs.token }}
-      - if: always()
-        uses: actions/upload-artifact@v4
-        with: {name: ci-migrate, path: $inside$reports/}
-"""
-
-GITLAB = """\
-# Backs up, rehearses the migration on the restored backup, and stops with exit 4 until somebody approves:
-#   ci-migrate approve approval-request.json --key ~/.ssh/id_ed25519 --reason '...'      (from the artifacts)
-# or, where no approvers are registered, `ci-migrate token generate`. Then: New pipeline, variable CI_MIGRATE_TOKEN.
-# $variable: a protected and masked variable of the project.
-ci-migrate:
-  image: python:3.12
-  resource_group: ci-migrate
-  interruptible: false
-  rules:
-    - if: $$CI_COMMIT_BRANCH == $$CI_DEFAULT_BRANCH
-  before_script:$cd
-    - $install
-    - pip install -q '$package'
-  script:
-    - exec ci-migrate run --target production
-  artifacts:
-    when: always
-    paths: [$inside$reports/]
-    reports:
-      junit: $inside$reports/junit.xml
 """

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from ci_migrate.approval.signers import borrowed_keys, parse_signers, people_of
+from ci_migrate.approval.sshsig import primitives
 from ci_migrate.databases.base import Guards
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import NotApprovedError, UsageError
@@ -35,6 +36,7 @@ def protect(run: Run, rules: Rules, by: str) -> str:
 
     Raises:
         UsageError: a line is none, or there are fewer approvers than approvals.
+        SettingsError: what verifies signatures is not installed.
         NotApprovedError: it is protected already, and nobody approved the change.
         RefusedError: the ledger belongs to another database.
     """
@@ -44,6 +46,8 @@ def protect(run: Run, rules: Rules, by: str) -> str:
         raise UsageError(error.what, hint=error.hint) from error
     if len(approvers) < len(rules.approvers) + len(rules.emergency):
         raise UsageError("An approver is empty.", hint="Write: --approver 'NAME ssh-ed25519 AAAA...'")
+    if approvers:
+        primitives()  # who registers keys that nobody here can verify has locked everybody out
     for words in borrowed_keys(approvers):
         raise UsageError(
             f"{words}.", hint="Whoever has it would count as one person: name a key of their own."

@@ -133,6 +133,14 @@ def _check(manager: Manager) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise SettingsError(f"A plugin does not fit: {error}.") from error
+    for hook in (getattr(manager.hook, name) for name in dir(hookspecs) if name.startswith("ci_migrate_")):
+        for implementation in hook.get_hookimpls():
+            if implementation.wrapper or implementation.hookwrapper:
+                raise SettingsError(
+                    f"Plugin {implementation.plugin_name} wraps the hook {hook.name}: each plugin is asked by itself, "
+                    "so there is no call to wrap.",
+                    hint="Write it as a plain @hookimpl; ci_migrate_after_stage sees what a stage did.",
+                )
 
 
 def _register_installed(manager: Manager, entry: EntryPoint) -> None:

@@ -40,9 +40,7 @@ def annotations(report: Report, prefix: str = "") -> list[str]:
             continue
         kind = "notice" if finding.acknowledged else KINDS[finding.severity]
         words = (
-            f"{finding.message} (acknowledged: {finding.acknowledged})"
-            if finding.acknowledged
-            else finding.message
+            f"{finding.text} (acknowledged: {finding.acknowledged})" if finding.acknowledged else finding.text
         )
         title = f"{finding.code} {finding.name}"
         found[kind].append(_command(kind, title, words, finding.file, finding.line, prefix))

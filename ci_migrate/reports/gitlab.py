@@ -26,7 +26,7 @@ def _entry(item: Located) -> dict[str, Any]:
     finding = item.finding
     severity = "blocker" if item.failure else SEVERITIES[finding.severity]
     return {
-        "description": f"{finding.code} {finding.name}: {finding.message}",
+        "description": f"{finding.code} {finding.name}: {finding.text}",
         "check_name": finding.code,
         "fingerprint": item.fingerprint,
         "severity": "info" if finding.acknowledged is not None else severity,

@@ -6,17 +6,22 @@ from typing import Any
 
 import msgspec
 
-from ci_migrate.model import Finding, Frozen, Report, TargetState
+from ci_migrate.model import Finding, Frozen, NextCommand, Report, TargetState
+from ci_migrate.reports import story
 from ci_migrate.reports.clean import clean_report, plan_digest
 
 
 class JsonReport(Frozen, frozen=True, kw_only=True):
-    """What `report.json` holds. `planDigest` is what an approval is given for, "" where there is no plan."""
+    """What `report.json` holds. `planDigest` is what an approval is given for, "" where there is no plan.
+
+    `next` is what a person can type next, the best first; () where there is nothing to do.
+    """
 
     format: int = 1
     exit_code: int
     state: TargetState
     plan_digest: str
+    next: tuple[NextCommand, ...] = ()
     findings: tuple[Finding, ...]
     report: Report
 
@@ -34,6 +39,7 @@ class JsonReporter:
             exit_code=int(report.exit_code),
             state=report.state,
             plan_digest=plan_digest(report),
+            next=story.all_next_commands(cleaned),
             findings=cleaned.findings,
             report=cleaned,
         )

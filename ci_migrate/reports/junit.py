@@ -117,7 +117,7 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
 def _finding_text(finding: Finding) -> str:
     where = place(finding.file, finding.line)
     reason = f" (reason: {finding.acknowledged})" if finding.acknowledged is not None else ""
-    return f"{finding_weight(finding)}: {finding.message}{reason}" + (f"\n{where}" if where else "")
+    return f"{finding_weight(finding)}: {finding.text}{reason}" + (f"\n{where}" if where else "")
 
 
 def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:

@@ -139,7 +139,9 @@ def _why(report: Report) -> Iterator[str]:
     where = story.place(bad.file, bad.line)
     revision = story.failing_revision(report)
     subject = f"**{escape(bad.stage)}** {'said no' if bad.outcome is Outcome.FAILED else 'could not tell'}"
-    named = f", revision {code(revision.id)} ({escape(revision.message)})" if revision else ""
+    named = f", revision {code(revision.id)}" if revision else ""
+    if revision and revision.message:
+        named += f" ({escape(revision.message)})"
     yield f"{code(where)}: {subject}{named}" if where else f"{subject}{named}"
     sql = story.failing_sql(report)
     if sql:
@@ -162,7 +164,7 @@ def _findings(findings: Sequence[Finding], most: int) -> Iterator[str]:
         name = escape(story.finding_name(finding))
         if page := page_of(finding.code):
             name = f"[{name}]({page})"
-        yield f"- {mark} {head}**{name}** ({weight}): {escape(finding.message, 600)}{reason}"
+        yield f"- {mark} {head}**{name}** ({weight}): {escape(finding.text, 600)}{reason}"
     yield from _more(len(findings), most)
 
 

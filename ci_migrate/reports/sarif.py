@@ -66,7 +66,7 @@ def _result(item: Located, rules: list[str]) -> dict[str, Any]:
         "ruleId": finding.code,
         "ruleIndex": rules.index(finding.code),
         "level": LEVELS[finding.severity],
-        "message": {"text": finding.message or finding.name},
+        "message": {"text": finding.text or finding.name},
         "locations": [
             {
                 "physicalLocation": {

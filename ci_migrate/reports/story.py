@@ -19,6 +19,7 @@ from ci_migrate.model import (
     TargetState,
     command_lines,
     plural,
+    read_commands,
 )
 from ci_migrate.reports.clean import one_line
 from ci_migrate.verbs import verb_of
@@ -145,12 +146,24 @@ def failing_revision(report: Report) -> Revision | None:
     return next((revision for revision in plan.revisions if revision.file == bad.file), None)
 
 
+def revision_name(revision: Revision) -> str:
+    """`3f2a (add phones)`; one without a message by its id alone."""
+    message = one_line(revision.message)
+    return f"{one_line(revision.id)} ({message})" if message else one_line(revision.id)
+
+
 def failing_sql(report: Report) -> str:
     """The statement that the first bad stage is about: the one that failed, or that of its line in the rehearsal."""
     bad, evidence = report.first_bad, report.evidence
     if bad is None or bad.sql or evidence is None or bad.line is None:
         return bad.sql if bad is not None else ""
     return next((s.sql for s in evidence.statements if (s.file, s.line) == (bad.file, bad.line)), "")
+
+
+def says_a_finding(result: StageResult) -> bool:
+    """Whether the stage's message is that of a finding that refuses."""
+    said = first_line(result)
+    return any(f.refuses and one_line(f"{f.code} {f.name}: {f.message}") == said for f in result.findings)
 
 
 def message_rest(result: StageResult) -> list[str]:
@@ -193,6 +206,13 @@ def next_commands(report: Report) -> tuple[NextCommand, ...]:
     return tuple(one for one in commands if one.command not in said)
 
 
+def all_next_commands(report: Report) -> tuple[NextCommand, ...]:
+    """`next_commands`, behind those that the message of the failed stage says itself."""
+    said = report.first_bad.message.splitlines() if report.first_bad is not None else []
+    lines = [line for line in said if line.startswith(("# ", "ci-migrate "))]
+    return (*read_commands(lines), *next_commands(report))
+
+
 def next_lines(report: Report) -> tuple[str, ...]:
     """`next_commands` for a shell, each on a line of its own below what it does."""
     return command_lines(next_commands(report))
@@ -205,8 +225,18 @@ def _allow_command(report: Report) -> tuple[NextCommand, ...]:
     names = dict.fromkeys(f"{f.code}@{f.revision}" for f in refusing)
     flags = [part for name in names for part in ("--allow", f"{name}=REASON")]
     to = ["--to", report.plan.destination] if report.plan and verb_of(report.command).goes_back else []
-    command = shlex.join(["ci-migrate", report.command, *to, "--target", report.target, *flags])
-    return (NextCommand(command=command, why="where it is meant: write the reason"),)
+    again = ["ci-migrate", report.command, *to, "--target", report.target]
+    # data that is gone is gone: waving it through is never the only way that is shown
+    return (
+        NextCommand(command=shlex.join(_rehearsed(report, again)), why="once the revision is mended"),
+        NextCommand(command=shlex.join([*again, *flags]), why="or, where it is meant: write the reason"),
+    )
+
+
+def _rehearsed(report: Report, again: list[str]) -> list[str]:
+    """The same command up to its dry run, where it has one."""
+    verb = verb_of(report.command)
+    return ["ci-migrate", verb.rehearsal or verb.name, *again[2:]]
 
 
 def _again(report: Report) -> tuple[NextCommand, ...]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ci_migrate.errors import ExitCode
-from ci_migrate.model import Outcome, Report, Severity, StageResult
+from ci_migrate.model import Outcome, Report, Severity, StageResult, list_some, plural
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import clean_report, one_line, plan_digest
 
@@ -20,12 +20,24 @@ _MARK = {
 }
 _WEIGHT = {"refused": "bold red", Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _MARK_WIDTH, _STAGE_WIDTH, _TIME_WIDTH = 9, 9, 12
+_NARROW_INDENT = 4
+_ROOMY = 80
+"""Columns below which a message stands under its stage instead of beside it."""
 _BROKEN = (ExitCode.FAILED_RESTORED, ExitCode.FAILED_DIRTY, ExitCode.COULD_NOT_TELL)
 _MOST = 20
-"""Entries of one list; the rest is counted, report.json has them all."""
+"""Entries of one list where not all are asked for; the rest is counted, report.json has them all."""
+_ALL = 100_000
 
 
-def render_text(report: Report, width: int = 100, *, color: bool = False, stages: bool = True) -> str:
+def render_text(
+    report: Report,
+    width: int = 100,
+    *,
+    color: bool = False,
+    stages: bool = True,
+    verbose: bool = False,
+    screen: bool = False,
+) -> str:
     """The summary of a finished run, ending with the line on the state of the database.
 
     Args:
@@ -33,33 +45,46 @@ def render_text(report: Report, width: int = 100, *, color: bool = False, stages
         width: columns to wrap prose at; a path or a command is never broken.
         color: whether escape sequences may be used; the caller knows the terminal and NO_COLOR.
         stages: False where each stage was printed already as it ended.
+        verbose: lists are not cut, statements are shown, and of what failed all its text.
+        screen: it is read on a terminal, so the last line is wrapped too; elsewhere it stays one line for scripts.
     """
     digest = plan_digest(report)
     report = clean_report(report)
+    most = _ALL if verbose else _MOST
     lines: list[Text] = [*_title(report)]
     if stages:
-        lines += [Text(), *(_stage(result, width) for result in report.results)]
+        lines += [Text(), *(_stage(r, width, short=r is report.first_bad) for r in report.results)]
     for block in (
-        _why(report, width),
-        _pending(report, width, digest),
-        _findings(report, width),
-        _changes(report, width),
+        _why(report, width, verbose=verbose),
+        _pending(report, width, digest, most),
+        _findings(report, width, most),
+        _changes(report, width, most),
+        _statements(report, width) if verbose else [],
         _proof(report, width),
     ):
         if block:
             lines += [Text(), *block]
     commands = story.next_lines(report)
     if commands:
-        lines += [Text(), Text("Next", "bold"), *(Text(f"  {one_line(c, 2000)}", "cyan") for c in commands)]
+        lines += [Text(), Text("Next", "bold")]
+        lines += [Text(f"  {one_line(c, 2000)}", "" if c.startswith("# ") else "cyan") for c in commands]
     for warning in report.warnings:
         lines += [Text(), *_wrap("WARNING  ", warning, width, "bold yellow")]
-    lines += [Text(), _last(report)]
+    lines += [Text(), _last(report, width if screen else _ALL)]
     return _print(lines, width, color)
 
 
-def stage_line(result: StageResult, width: int = 100, *, color: bool = False) -> str:
-    """One stage as it ends: mark, name, seconds, first line of its message. No new line at the end."""
-    return _print([_stage(result, width)], width, color).rstrip("\n")
+def state_line(report: Report, *, color: bool = False) -> str:
+    """The last line of the summary alone: verdict and state of the database."""
+    return _print([_last(clean_report(report), _ALL)], _ALL, color).rstrip("\n")
+
+
+def stage_line(result: StageResult, width: int = 100, *, color: bool = False, short: bool = False) -> str:
+    """One stage as it ends: mark, name, seconds, first line of its message. No new line at the end.
+
+    `short`: of one that failed only where, since the summary below tells why.
+    """
+    return _print([_stage(result, width, short=short)], width, color).rstrip("\n")
 
 
 def _title(report: Report) -> Iterator[Text]:
@@ -67,40 +92,54 @@ def _title(report: Report) -> Iterator[Text]:
     yield Text.assemble((f"ci-migrate {report.command}", "bold"), where)
 
 
-def _stage(result: StageResult, width: int) -> Text:
+def _stage(result: StageResult, width: int, *, short: bool) -> Text:
     mark, style = _MARK[result.outcome]
     skipped = result.outcome is Outcome.SKIPPED
     time = "" if skipped else story.duration(result.seconds)
-    indent = 2 + _MARK_WIDTH + _STAGE_WIDTH + _TIME_WIDTH
-    message = _fill(story.first_line(result), width, indent)
     name = one_line(result.stage)
+    indent = 2 + _MARK_WIDTH + _STAGE_WIDTH + _TIME_WIDTH
+    beside = "  "
+    if width < _ROOMY:
+        indent = _NARROW_INDENT
+        beside = f"\n{' ' * indent}"
+    message = _fill(_stage_words(result, short=short), width, indent)
     return Text.assemble(
         "  ",
         (f"{mark:<{_MARK_WIDTH}}", style),
         (f"{name:<{_STAGE_WIDTH}}", "dim" if skipped else ""),
-        (f"{time:>{_TIME_WIDTH - 2}}  ", "dim"),
-        (message, "dim" if skipped else ""),
+        (f"{time:>{_TIME_WIDTH - 2}}", "dim"),
+        (beside + message if message else "", "dim" if skipped else ""),
     )
 
 
-def _why(report: Report, width: int) -> list[Text]:
+def _stage_words(result: StageResult, *, short: bool) -> str:
+    """What a stage says as it ends."""
+    if not short or result.outcome not in (Outcome.FAILED, Outcome.ERROR):
+        return story.first_line(result)
+    refusing = [story.finding_name(f) for f in result.findings if f.refuses]
+    return list_some(refusing, 3) if refusing else story.place(result.file, result.line)
+
+
+def _why(report: Report, width: int, *, verbose: bool) -> list[Text]:
     bad = report.first_bad
     if bad is None:
         return []
     revision = story.failing_revision(report)
-    what = f" in revision {revision.id} ({one_line(revision.message)})" if revision else ""
-    lines = [Text(f"{bad.stage} {_MARK[bad.outcome][0]}{what}", "bold red")]
+    what = f" in revision {story.revision_name(revision)}" if revision else ""
+    lines = [Text(_fill(f"{bad.stage} {_MARK[bad.outcome][0]}{what}", width, 2), "bold red")]
     where = story.place(bad.file, bad.line)
     if where:
         lines.append(Text(f"  {where}", "bold"))
     sql = one_line(story.failing_sql(report), 300)
     if sql:
         lines += _wrap("  ", sql, width)
-    if story.first_line(bad):
+    if story.first_line(bad) and not story.says_a_finding(bad):  # those are told below, each with its fix
         lines += _wrap("  ", story.first_line(bad), width)
     lines += _message_rest(bad, width)
     if report.diagnosis is not None and report.diagnosis.words:
         lines += _wrap("  Found: ", report.diagnosis.words, width)
+    if verbose and bad.details.strip():
+        lines += [Text(f"  | {line}".rstrip(), "dim") for line in bad.details.strip().splitlines()]
     return lines
 
 
@@ -115,49 +154,64 @@ def _message_rest(bad: StageResult, width: int) -> Iterator[Text]:
         explained = line.startswith("# ")
 
 
-def _pending(report: Report, width: int, digest: str) -> list[Text]:
+def _pending(report: Report, width: int, digest: str, most: int) -> list[Text]:
     """What would run, where the command stopped before it was rehearsed: the whole point of `plan`."""
     plan = report.plan
     if plan is None or not plan.pending or report.evidence is not None:
         return []
     lines = [Text("What would run", "bold")]
-    for revision in plan.revisions[:_MOST]:
+    for revision in plan.revisions[:most]:
         lines += _wrap("  ", one_line(f"{revision.id}  {revision.message}"), width)
         lines.append(Text(f"    {one_line(revision.file)}", "dim"))
-    return [*lines, *_more(len(plan.revisions)), Text(f"  plan {digest}", "dim")]
+    return [*lines, *_more(len(plan.revisions), most), Text(f"  plan {digest}", "dim")]
 
 
-def _findings(report: Report, width: int) -> list[Text]:
+def _findings(report: Report, width: int, most: int) -> list[Text]:
     if not report.findings:
         return []
     lines = [Text("Findings", "bold")]
-    for finding in report.findings[:_MOST]:
+    for finding in report.findings[:most]:
         weight = story.finding_weight(finding)
         where = story.place(finding.file, finding.line)
         name = story.finding_name(finding)
         style = _WEIGHT.get(weight, "dim")
-        named = f"{where}  {name}" if where else name
+        apart = f"\n  {'':<{_MARK_WIDTH}}" if width < _ROOMY else "  "
+        named = f"{where}{apart}{name}" if where else name
         lines.append(Text.assemble("  ", (f"{weight:<{_MARK_WIDTH}}", style), (named, "bold")))
         lines += _wrap(f"  {'':<{_MARK_WIDTH}}", finding.message, width)
+        if finding.fix and finding.acknowledged is None:
+            lines += _wrap(f"  {'':<{_MARK_WIDTH}}Fix: ", finding.fix, width, "bold")
         if finding.acknowledged is not None:
             lines += _wrap(f"  {'':<{_MARK_WIDTH}}Accepted: ", finding.acknowledged, width, "dim")
-    return lines + _more(len(report.findings))
+    return lines + _more(len(report.findings), most)
 
 
-def _changes(report: Report, width: int) -> list[Text]:
+def _changes(report: Report, width: int, most: int) -> list[Text]:
     evidence = report.evidence
     if evidence is None or report.exit_code in _BROKEN:
         return []  # when something broke, the figures of a rehearsal that went well are in the way
     lines = []
-    for change in evidence.changes[:_MOST]:
+    for change in evidence.changes[:most]:
         lines += _wrap("  ", one_line(change.words), width)
-    lines += _more(len(evidence.changes))
+    lines += _more(len(evidence.changes), most)
     rows = story.row_changes(evidence)
-    for table, before, after, inside in rows[:_MOST]:
+    for table, before, after, inside in rows[:most]:
         counts = f"rows {table}: {before} -> {after}" if before != after else f"rows {table}: {before}"
         lines += _wrap("  ", f"{counts} ({inside})" if inside else counts, width)
-    lines += _more(len(rows))
+    lines += _more(len(rows), most)
     return [Text("What the dry run changed", "bold"), *lines] if lines else []
+
+
+def _statements(report: Report, width: int) -> list[Text]:
+    """What the dry run sent, as it was timed there."""
+    evidence = report.evidence
+    lines = []
+    for one in evidence.statements if evidence is not None else ():
+        where = story.place(one.file, one.line) or "env.py"
+        rows = f", {plural(one.rows, 'row')}" if one.rows is not None and one.rows >= 0 else ""
+        lines.append(Text(f"  {where}  {story.duration(one.seconds)}{rows}", "dim"))
+        lines += _wrap("    ", one_line(one.sql, 1000), width)
+    return [Text("Statements of the dry run", "bold"), *lines] if lines else []
 
 
 def _proof(report: Report, width: int) -> list[Text]:
@@ -168,16 +222,20 @@ def _proof(report: Report, width: int) -> list[Text]:
     return [Text("Proved", "bold"), *lines] if lines else []
 
 
-def _last(report: Report) -> Text:
+def _last(report: Report, width: int) -> Text:
     good = report.exit_code is ExitCode.OK
     calm = good or report.exit_code is ExitCode.FAILED_RESTORED
     verdict = story.verdict(report) + ("" if good else f" (exit {int(report.exit_code)})")
     style = "bold green" if good else "bold red"
-    return Text.assemble((f"{verdict}. ", style), (story.state_sentence(report), "bold" if calm else style))
+    text = _fill(f"{verdict}. {story.state_sentence(report)}", width, 0)
+    end = len(verdict) + 1
+    return Text.assemble((text[:end], style), (text[end:], "bold" if calm else style))
 
 
-def _more(count: int) -> list[Text]:
-    return [Text(f"  ... and {count - _MOST:,} more, all in report.json", "dim")] if count > _MOST else []
+def _more(count: int, most: int) -> list[Text]:
+    if count <= most:
+        return []
+    return [Text(f"  ... and {count - most:,} more: -v shows them, and report.json has them", "dim")]
 
 
 def _wrap(prefix: str, text: str, width: int, style: str = "") -> list[Text]:

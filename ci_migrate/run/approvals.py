@@ -12,14 +12,14 @@ from ci_migrate.approval.command_lines import generate_command, request_command
 from ci_migrate.approval.decision import Decision
 from ci_migrate.approval.payload import Facts, Measured, count_changes, evidence_digest, payload_diff
 from ci_migrate.approval.requester import actors, commit_of, starters
-from ci_migrate.approval.signers import parse_signers
+from ci_migrate.approval.signers import parse_signers, people_of
 from ci_migrate.approval.trust import Trust, trust_lines
 from ci_migrate.approval.verification import Verified, refuse_too_few
 from ci_migrate.errors import CiMigrateError, NotApprovedError
 from ci_migrate.ledger import protection as ledger_protection
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
-from ci_migrate.model import Approvable, Approval, Inputs, Plan, Report, TokenKind
+from ci_migrate.model import Approvable, Approval, Inputs, Plan, Report, TokenKind, list_some, plural
 from ci_migrate.run.inputs import explain_inputs
 from ci_migrate.run.notes import note_use, storages_for_notes
 from ci_migrate.run.run import LedgerRun, Run
@@ -190,6 +190,17 @@ def how_to_approve(run: Run, plan: Approvable) -> str:
         return f"{shlex.join(generate_command(plan))} --reason 'why'"
     command = shlex.join(request_command(plan))
     return f"{command} --reason 'why'" if command.startswith("ci-migrate approve") else command
+
+
+def how_many_approve(run: Run) -> str:
+    """`2 of 3 approvers must sign: ada, bo, cy.`; of confirmation tokens, that one suffices."""
+    trusted = trust(run)
+    if trusted is None:
+        return "One confirmation token suffices."
+    signers = [s for s in trusted.signers if s.fingerprint not in trusted.revoked and not s.emergency]
+    people = people_of(tuple(signers))
+    names = list_some(sorted({s.principals[0] for s in signers}))
+    return f"{trusted.min_approvals} of {plural(len(people), 'approver')} must sign: {names}."
 
 
 def _refuse_other(

@@ -13,11 +13,13 @@ from ci_migrate.model import (
     Direction,
     Evidence,
     Fingerprint,
+    NextCommand,
     Outcome,
     Plan,
     Schema,
     StageResult,
     TargetState,
+    as_hint,
 )
 from ci_migrate.run.identity import database_of, owner_of
 from ci_migrate.run.run import Run, translate_errors
@@ -114,7 +116,8 @@ def other_way(run: Run, plan: Plan) -> str:
     if backup is None:
         return f"No backup was taken at {plan.destination}: nothing else leads back."
     command = ["ci-migrate", "rollback", "--to", plan.destination, "--by", "restore", "--target", plan.target]
-    return f"Or: {shlex.join(command)}   ({backup.backup_id}; loses {loss_by_restore(run, plan, backup)})"
+    why = f"or by its backup {backup.backup_id}, which loses {loss_by_restore(run, plan, backup)}"
+    return as_hint(NextCommand(command=shlex.join(command), why=why))
 
 
 def with_other_way(run: Run, plan: Plan, result: StageResult) -> StageResult:

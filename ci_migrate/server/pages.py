@@ -23,6 +23,7 @@ from ci_migrate.ledger import audit, jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.keys import Role
 from ci_migrate.model import Report, RunRecord
+from ci_migrate.operations.history import who_and_why
 from ci_migrate.operations.tokens import Wanted
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import one_line
@@ -229,6 +230,7 @@ def overview(who: Seated) -> Response:
         "overview.html",
         who,
         runs=_runs(who),
+        told=who_and_why(ledger, [run.run_id for run in _runs(who)]),
         waits=_waiting(who),
         asked=[{**facts, "call": call_of(facts["command"])} for facts in ledger.open_requests()],
         jobs=jobs.latest(ledger, target.name, 5),

@@ -335,6 +335,8 @@ def find_python(setting: Given | None, project: Path, environ: Mapping[str, str]
             raise SettingsError(f"python ({setting.source}) names {path}, and there is no such interpreter.")
         return path, setting.source
     active = environ.get("VIRTUAL_ENV")
+    if environ.get("PRE_COMMIT") and active and Path(active).resolve() == Path(sys.prefix).resolve():
+        active = None  # pre-commit names the hook's own environment, which has nothing of the project
     for folder, source in (
         (project / active if active else None, "VIRTUAL_ENV"),
         (project / ".venv", ".venv"),

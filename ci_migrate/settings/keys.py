@@ -236,8 +236,7 @@ def _identity(value: Any, base: Path) -> Secret:
 
 
 def _scratch(value: Any, base: Path) -> str:
-    # "embedded" is refused later, in words of its own
-    return value if value in {"server", "embedded"} else _url(value, base).reveal()
+    return "server" if value == "server" else _url(value, base).reveal()
 
 
 def _table(item: Callable[[Any, Path], Any], names: str) -> Callable[[Any, Path], Mapping[str, Any]]:
@@ -314,6 +313,8 @@ PAIRS = _texts('a list of "key=value"')
 # --------------------------------------------------------------------------- the table
 
 KEYS: tuple[Key, ...] = (
+    Key("default-target", TEXT, None, PROJECT,
+        "The target of commands that name none, where there are several."),
     Key("alembic-config", PATH, None, BOTH,
         "Alembic's ini file, or the pyproject.toml with `[tool.alembic]`. Not set: `ALEMBIC_CONFIG`, else "
         "what is found: `alembic.ini`, `[tool.alembic]`, Flask-Migrate's `migrations/alembic.ini`."),
@@ -336,7 +337,7 @@ KEYS: tuple[Key, ...] = (
     Key("tags", NAMES, [], ("target", "stage"),
         "`prod` or `production` switch the approval on. A stage's tags are added to what it inherits: "
         "migrate, repair, restore and rollback inherit the target's."),
-    Key("backup-dir", FOLDER, "./backups", BOTH, "Where backups are kept."),
+    Key("backup-dir", FOLDER, "./.ci-migrate/backups", BOTH, "Where backups are kept."),
     Key("allow-ephemeral-backups", FLAG, False, BOTH,
         "In a CI's job, backups may lie in the checkout, which is thrown away."),
     Key("auto-backup", FLAG, True, BOTH, "A backup before each migration."),
@@ -370,8 +371,8 @@ KEYS: tuple[Key, ...] = (
     Key("scratch", SCRATCH, "server", BOTH,
         "Where scratch copies live: the target's server, or another by its URL. No default on production, "
         "SQLite apart.", secret=True),
-    Key("dry-run", _choice("backup", "schema", "command", "off"), "backup", BOTH,
-        "What the scratch copy is made of. Built so far: `backup`, and `off` (never on production)."),
+    Key("dry-run", _choice("backup", "off"), "backup", BOTH,
+        "What the scratch copy is made of: the backup. `off` (never on production): no dry run."),
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
     Key("lock-budget", _seconds(zero=False), "3s", BOTH,

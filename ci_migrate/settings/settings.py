@@ -30,7 +30,6 @@ from ci_migrate.settings.urls import redact, resolve, resolve_key, show_url, var
 __all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
 
 PRODUCTION = frozenset({"prod", "production"})
-DRY_RUNS_BUILT = frozenset({"backup", "off"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,7 @@ class Settings:
     bases: Mapping[str, Path] = field(repr=False)
     """What relative paths in the value of a key start from."""
 
+    default_target: str | None
     alembic_config: Path | None
     alembic_toml: Path | None
     alembic_name: str
@@ -334,10 +334,18 @@ def _choose_target(
         if name in names or (not names and name == "default"):
             return name, source
         raise SettingsError(f"There is no target named {quote(name)} ({source}).", hint=listed)
+    default = files.project.get("default-target") if files else None
+    if default is not None:
+        if default.value not in names:
+            raise SettingsError(
+                f"There is no target named {quote(default.value)} (default-target in {default.source}).",
+                hint=listed,
+            )
+        return default.value, f"default-target in {default.source}"
     if len(names) > 1:
         raise SettingsError(
             f"There are several targets and none was named: {', '.join(names)}.",
-            hint="Name one with --target or CI_MIGRATE_TARGET.",
+            hint=f'Name one by --target or CI_MIGRATE_TARGET, or for good: default-target = "{names[0]}"',
         )
     if files is not None and names:
         return names[0], f"the only one in {files.label}"
@@ -381,11 +389,6 @@ def _sources(
 def _check(settings: Settings) -> Settings:
     """Refuse what does not go together; take the default of `scratch` away where it must be chosen."""
     where = f"dry-run ({settings.sources['dry-run']})"
-    if settings.dry_run not in DRY_RUNS_BUILT:
-        raise SettingsError(
-            f'{where} is "{settings.dry_run}": this version does not build that yet.',
-            hint='Set dry-run = "backup", or "off" on a target that is not production.',
-        )
     if settings.dry_run == "off" and settings.production:
         raise SettingsError(
             f'{where} is "off", and target {settings.target} is production ({settings.production_reason}).',
@@ -395,11 +398,6 @@ def _check(settings: Settings) -> Settings:
         raise SettingsError(
             f'provider ({settings.sources["provider"]}) is "command", and there is no provider-create.',
             hint='Set provider-create = ["PROGRAM", "ARGUMENT", ...].',
-        )
-    if settings.scratch == "embedded":
-        raise SettingsError(
-            f'scratch ({settings.scratch_source}) is "embedded": this version does not build that yet.',
-            hint='Set scratch = "server" (uses the target\'s server), or a URL of another server.',
         )
     if settings.production and settings.sources["scratch"] == "default":
         from dataclasses import replace

@@ -6,7 +6,13 @@ from functools import partial
 from ci_migrate.approval.decision import Approver, Decision
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
-from ci_migrate.run.approvals import TokenApprover, claim_approval, evidence_of, how_to_approve
+from ci_migrate.run.approvals import (
+    TokenApprover,
+    claim_approval,
+    evidence_of,
+    how_many_approve,
+    how_to_approve,
+)
 from ci_migrate.run.authorization import why_needed
 from ci_migrate.run.inputs import approved_inputs
 from ci_migrate.run.run import Run, WritingRun
@@ -60,7 +66,7 @@ def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
 
 def _stop(run: Run, plan: Plan, why: str, denied: list[str]) -> StageResult:
     message = (
-        f"Not approved: {denied[0] if denied else why}\n"
+        f"Not approved: {denied[0] if denied else f'{why} {how_many_approve(run)}'}\n"
         f"Approve with: {how_to_approve(run, plan)}\n"
         "then run again with CI_MIGRATE_TOKEN or --token-file."
     )

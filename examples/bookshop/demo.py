@@ -56,11 +56,17 @@ def kill_at(revision: str, *arguments: str, folder: Path) -> None:
     print("Killed", flush=True)
 
 
+def beginning(xml: str, lines: int = 12, width: int = 160) -> str:
+    """The first lines, and where one is long its start: nothing that ends within a tag by accident."""
+    shown = [line if len(line) <= width else f"{line[:width]} ..." for line in xml.splitlines()[:lines]]
+    return "\n".join([*shown, "..."])
+
+
 def main() -> None:
     """All four acts."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[1] / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "backups"))
+    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", ".ci-migrate"))
     shop(folder, "bookshop.db")
 
     act("1. Green: six revisions on a shop with 11,705 rows")
@@ -91,9 +97,9 @@ def main() -> None:
     ).stdout
     call("run", "--target", "production", expect=0, folder=folder, CI_MIGRATE_TOKEN=token.strip())
 
-    act("Reports", *(f"  {path}" for path in sorted((folder / "ci-migrate-reports").iterdir())))
-    print("\nThe JUnit report of the last run:\n")
-    print((folder / "ci-migrate-reports" / "junit.xml").read_text()[:3000])
+    act("Reports", *(f"  {path}" for path in sorted((folder / ".ci-migrate" / "reports").iterdir())))
+    print("\nThe JUnit report of the last run, as a CI shows it:\n")
+    print(beginning((folder / ".ci-migrate" / "reports" / "junit.xml").read_text()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def test_R6_R10_the_backup_of_an_unfinished_run_stays(alembic_project):
             RunRecord(run_id="killed", target="dev", command="run", started=now(), backup_id=name)
         )
         ledger.update_run("killed", phase="migrating")
-    folder = alembic_project.folder / "backups"
+    folder = alembic_project.folder / ".ci-migrate" / "backups"
     for arguments in (("delete", name), ("delete", name, "--yes")):
         done = alembic_project.run("backup", *arguments)
         assert (done.code, "unfinished run killed" in done.text) == (1, True), done.text

@@ -277,14 +277,16 @@ def test_a_run_with_encrypted_backups(sealed, key):
 def test_without_the_right_key_nothing_is_touched(sealed):
     assert sealed.run("run", "--to", "r1").code == 0
     backup = json.loads(sealed.run("backup", "list", "--json").out)[0]["backupId"]
-    before, count = sealed.dump(), len(list((sealed.folder / "backups").iterdir()))
+    before, count = sealed.dump(), len(list((sealed.folder / ".ci-migrate" / "backups").iterdir()))
     (sealed.folder / "key.txt").write_text(f"{pyrage.x25519.Identity.generate()}\n")
     done = sealed.run("run")
     assert (done.code, "belongs to none" in done.text) == (2, True), done.text
     done = sealed.run("backup", "restore", backup, "--yes")
     assert (done.code, "another identity" in done.text) == (8, True), done.text
     assert sealed.dump() == before
-    assert len(list((sealed.folder / "backups").iterdir())) == count, "no safety backup was taken"
+    assert len(list((sealed.folder / ".ci-migrate" / "backups").iterdir())) == count, (
+        "no safety backup was taken"
+    )
     (sealed.folder / "key.txt").chmod(0o640)
     done = sealed.run("run")
     assert (done.code, "chmod 600" in done.text) == (2, True), done.text

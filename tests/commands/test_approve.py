@@ -13,7 +13,7 @@ from ci_migrate.model import now
 
 LIVE = '[targets.live]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
 CI = {"GITHUB_ACTOR": "bob", "GITHUB_SHA": "c" * 40}
-REQUEST = "ci-migrate-reports/approval-request.json"
+REQUEST = ".ci-migrate/reports/approval-request.json"
 
 
 def trust():
@@ -28,7 +28,7 @@ def laptop(alembic_project, tmp_path):
     assert done.code == 4, done.text
     for path in alembic_project.folder.glob("app.db*"):
         path.rename(tmp_path / f"away-{path.name}")
-    for path in (alembic_project.folder / "migrations", alembic_project.folder / "backups"):
+    for path in (alembic_project.folder / "migrations", alembic_project.folder / ".ci-migrate" / "backups"):
         shutil.rmtree(path, ignore_errors=True)
     return alembic_project
 
@@ -163,3 +163,12 @@ def test_how_long_and_which_ways_back(laptop, tmp_path):
     assert 0 < (payload.expires - now()).total_seconds() <= 300
     none = laptop.call("approve", "--key", key, "--reason", "x", "--back", "none")
     assert verify(none.out, trust(), now()).payload.stages == ("migrate",)
+
+
+def test_F86_a_passphrase_and_no_terminal(laptop, tmp_path):
+    key = key_file(tmp_path, passphrase="secret")
+    done = laptop.run("approve", "--key", str(key), "--reason", "why")
+    assert (done.code, done.out) == (2, "")
+    assert "has a passphrase, and there is no terminal to ask for it on" in done.err
+    assert f"\nssh-add {key}\n" in done.err
+    assert "Warning" not in done.err

@@ -64,7 +64,7 @@ def test_a_backup_or_drop_old(alembic_project):
 
 def test_F41_a_backup_with_another_value_and_fitting_checksums_does_not_verify(migrated):
     name = migrated.call("backup", "create").out.split()[0]
-    folder = migrated.folder / "backups" / name
+    folder = migrated.folder / ".ci-migrate" / "backups" / name
     packed, plain = folder / "database.sqlite3.zst", folder / "plain"
     decompress(packed, plain)
     with closing(sqlite3.connect(plain, isolation_level=None)) as connection:
@@ -121,7 +121,7 @@ def test_restore_shows_asks_and_keeps_what_it_replaces(migrated):
 
 def test_a_damaged_backup_is_refused_and_the_target_stays(migrated):
     name = ended(migrated.call("backup", "create"), 0).split()[0]
-    folder = migrated.folder / "backups" / name
+    folder = migrated.folder / ".ci-migrate" / "backups" / name
     payload = max((p for p in folder.iterdir() if p.name != "manifest.json"), key=lambda p: p.stat().st_size)
     data = bytearray(payload.read_bytes())
     data[len(data) // 2] ^= 1
@@ -162,7 +162,7 @@ def test_R10_delete_and_prune_show_first(migrated):
 
 def test_a_half_written_backup_is_failed(migrated):
     name = ended(migrated.call("backup", "create"), 0).split()[0]
-    (migrated.folder / "backups" / name / "manifest.json").unlink()
+    (migrated.folder / ".ci-migrate" / "backups" / name / "manifest.json").unlink()
     listed = ended(migrated.call("backup", "list"), 0)
     assert "FAILED" in next(line for line in listed.splitlines() if name in line)
     for verb in ("verify", "restore"):

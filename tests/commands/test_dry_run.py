@@ -9,7 +9,7 @@ def test_the_target_is_not_written(alembic_project, ledger_of):
     assert done.outcomes == dict.fromkeys(("check", "backup", "dry-run"), "passed")
     assert alembic_project.dump() == before
     assert ledger_of(alembic_project) is None
-    assert len(list((alembic_project.folder / "backups").glob("backup_*/manifest.json"))) == 1
+    assert len(list((alembic_project.folder / ".ci-migrate" / "backups").glob("backup_*/manifest.json"))) == 1
 
 
 def test_a_revision_that_fails(alembic_project):

@@ -1,7 +1,12 @@
 """`ci-migrate protect`: what the ledger then says, and what that forbids."""
 
+import sys
+
 import pytest
 from alembic_project import ended
+from approval_support import key_file, public_line
+
+from ci_migrate.ledger import protection
 
 
 def test_a_protected_target_can_not_be_migrated_without_a_dry_run(alembic_project, ledger_of):
@@ -86,3 +91,28 @@ def test_a_freeze_tells_its_reason_on_one_line(shop):
         "protected    FROZEN: incident 42"
     )
     ended(shop.call("protect", "--unfreeze"), 0, "No longer frozen: dev.")
+
+
+def test_F86_an_approver_is_read_from_a_public_key_file(alembic_project, ledger_of, tmp_path):
+    key = key_file(tmp_path)
+    found = key.with_name(f"{key.name}.pub")
+    refused = alembic_project.call("protect", "--approver", str(found))
+    assert refused.code == 2
+    assert "says nothing of whose key it is" in refused.words
+    assert alembic_project.call("protect", "--approver", f"alice {tmp_path}/none.pub").code == 2
+    done = alembic_project.call("protect", "--approver", f"alice {found}")
+    assert done.code == 0, done.text
+    (line,) = protection.read(ledger_of(alembic_project)).rules.approvers
+    assert line == f"alice {public_line()}"
+    stopped = alembic_project.call("run")
+    assert stopped.code == 4
+    assert "1 of 1 approver must sign: alice." in stopped.words
+
+
+def test_F86_keys_that_nobody_here_can_verify_are_not_accepted(alembic_project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    done = alembic_project.call("protect", "--approver", f"alice {public_line()}")
+    assert done.code == 2
+    assert "pip install 'ci-migrate[approval]'" in done.text
+    monkeypatch.undo()
+    assert alembic_project.call("run").code == 0, "nobody is locked out"

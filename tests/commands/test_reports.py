@@ -46,6 +46,7 @@ def test_where_the_reports_go(alembic_project):
 
 
 def test_a_report_that_can_not_be_written_is_a_warning(alembic_project):
+    alembic_project.reports.parent.mkdir()
     alembic_project.reports.write_text("a file")
     ended(alembic_project.call("run"), 0, "WARNING", "could not be written", "now at r2")
     assert alembic_project.heads == ["r2"]

@@ -36,8 +36,9 @@ def test_M19_a_downgrade_that_loses_rows_is_refused_with_both_ways(filled):
     assert done.code == 1, done.text
     said = done.words
     assert "The downgrade loses table users with 2 rows. --yes accepts that." in said
-    assert "ci-migrate rollback --to base --by restore --target dev (backup_base_" in said
+    assert "# or by its backup backup_base_" in said
     assert "users has 2 rows now, no table in it" in said
+    assert "\n  ci-migrate rollback --to base --by restore --target dev\n" in done.out
     assert done.outcomes == {"check": "passed", "backup": "passed", "dry-run": "failed"}
     assert filled.heads == ["r2"]
 

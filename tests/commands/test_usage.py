@@ -56,7 +56,7 @@ def test_exit_2_and_nothing_is_made(alembic_project, arguments, words):
     ended(done, 2, words)
     if not arguments.startswith(("run", "migrate")):  # those print a report, whatever came of it
         assert done.out == "", "standard output is for answers"
-    assert not (alembic_project.folder / "backups").exists()
+    assert not (alembic_project.folder / ".ci-migrate" / "backups").exists()
     assert alembic_project.heads == []
 
 

@@ -27,7 +27,7 @@ def test_the_demo_comes_to_its_end(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "revision 0005 was committed" in done.stdout
-    report = JUnitXml.fromfile(str(tmp_path / "shop" / "ci-migrate-reports" / "junit.xml"))
+    report = JUnitXml.fromfile(str(tmp_path / "shop" / ".ci-migrate" / "reports" / "junit.xml"))
     assert (report.failures, report.errors) == (0, 0)
 
 

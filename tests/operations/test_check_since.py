@@ -45,7 +45,7 @@ def test_what_a_branch_adds(shop) -> None:
     assert done.out.rstrip().endswith("No database was reached.")
     assert [r["id"] for r in done.report["results"][0]["plan"]["revisions"]] == ["r3", "r4"]
     assert done.codes() == {"CM401"}
-    assert not list(shop.folder.glob("*.ci-migrate"))
+    assert not list(shop.folder.glob("app.db.ci-migrate"))
 
 
 def test_what_main_went_on_with_is_not_ours(shop) -> None:

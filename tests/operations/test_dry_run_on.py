@@ -20,7 +20,7 @@ def test_an_empty_database(shop) -> None:
     assert done.code == 0, done.text
     assert "3 revisions to run: base -> r3" in done.out
     assert done.report["place"] == "an empty sqlite database"
-    assert not (shop.folder / "backups").exists()
+    assert not (shop.folder / ".ci-migrate" / "backups").exists()
     shop.revision("r4", "r3", "INSERT INTO nowhere VALUES (1)")
     assert shop.call("dry-run", "--on", "empty").code == 1
 
@@ -37,7 +37,7 @@ def test_the_newest_backup(shop) -> None:
     shop.sql("DELETE FROM users")
     shop.revision("r3", "r2", LOSES, "UPDATE users SET id = id")
     before = shop.database.read_bytes()
-    kept = sorted((shop.folder / "backups").glob("backup_base*"))
+    kept = sorted((shop.folder / ".ci-migrate" / "backups").glob("backup_base*"))
     lost = shop.call("dry-run", "--on", "backup:latest")
     assert lost.code == 1
     assert lost.codes() >= {"CM601"}

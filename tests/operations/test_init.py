@@ -1,5 +1,6 @@
 """`ci-migrate init`: what it writes is read by the gate, and goes green on a runner."""
 
+import json
 import re
 import shlex
 import shutil
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from alembic_project import AlembicProject
+from alembic_project import AlembicProject, new_project
 from ci_runners import BIN, GitHubRunner, run_gitlab_job
 
+from ci_migrate.operations import init
 from ci_migrate.operations.init import Adoption, Platform, _default_branch, _install, _platform, proposals
 
 FLASK = {
@@ -42,6 +44,7 @@ def git(folder: Path, remote: str = "") -> None:
 def shop(alembic_project):
     (alembic_project.folder / "ci-migrate.toml").unlink()
     alembic_project.revision("r1", None, "CREATE TABLE users (id INTEGER PRIMARY KEY)", "DROP TABLE users")
+    alembic_project.write("requirements.txt", "alembic\n")
     return alembic_project
 
 
@@ -67,13 +70,23 @@ def test_settings_and_job_are_written_once(shop) -> None:
     tool = tomllib.loads((shop.folder / "pyproject.toml").read_text())["tool"]["ci-migrate"]
     assert set(tool["targets"]) == {"dev", "production"}
     ignored = (shop.folder / ".gitignore").read_text().splitlines()
-    assert ignored == ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]
+    assert ignored == ["*.ci-migrate*"]
+    assert tool["default-target"] == "dev"
     assert shop.call("settings", "--target", "production").code == 0
     again = shop.call("init")
     assert again.code == 0
     assert "written" not in again.out
     assert everything(shop.folder) == written
-    assert shop.call("plan", "--target", "dev").code == 0
+    assert shop.call("plan").code == 0, "there is a target to begin with"
+    shop.environ["APP_DB"] = f"sqlite:///{shop.database}"
+    assert shop.call("init", "--diff").out == "", "nothing has changed since"
+    job = shop.folder / ".github" / "workflows" / "ci-migrate.yml"
+    job.write_text(job.read_text().replace("cancel-in-progress: false", "cancel-in-progress: true"))
+    differs = shop.call("init", "--diff").out
+    assert (
+        "-    concurrency: {group: ci-migrate, cancel-in-progress: true}\n+    concurrency: {group" in differs
+    )
+    assert "true" in job.read_text(), "--diff changes nothing"
 
 
 def test_the_variable_that_holds_the_url_is_found(shop) -> None:
@@ -101,7 +114,7 @@ def test_github_goes_green(shop, tmp_path) -> None:
     git(tmp_path, "https://github.com/shop/shop.git")
     done = shop.call("init")
     assert done.code == 0, done.text
-    workflow = yaml.safe_load((tmp_path / ".github" / "workflows" / "ci-migrate.yml").read_text())
+    workflow = yaml.safe_load((tmp_path / ".github" / "workflows" / "ci-migrate-project.yml").read_text())
     job = workflow["jobs"]["migrate"]
     folder = tmp_path / job["defaults"]["run"]["working-directory"]
     assert folder == shop.folder
@@ -143,22 +156,19 @@ def test_the_commands_from_nothing_to_green(shop, tmp_path) -> None:
     ).stdout
     assert (shop.folder / "live.db.ci-migrate").exists()
     assert "live.db" in untracked
-    assert not re.search(r"\.ci-migrate|ci-migrate-reports|backups", untracked)
+    assert not re.search(r"\.ci-migrate|backups", untracked)
     elsewhere = AlembicProject(tmp_path / "elsewhere", {})
     elsewhere.folder.mkdir()
-    told = [shop.call("plan"), elsewhere.call("plan")]
-    for done, words in zip(
-        told, ("There are several targets and none was named", "No Alembic project here"), strict=True
-    ):
-        assert f"- `{words}`: " in page
-        assert words in done.text
+    assert "- `No Alembic project here`: " in page
+    assert "No Alembic project here" in elsewhere.call("plan").text
 
 
 def test_gitlab_goes_green(shop) -> None:
     git(shop.folder)
     assert shop.call("init", "--platform", "gitlab").code == 0
     main = yaml.safe_load((shop.folder / ".gitlab-ci.yml").read_text())
-    job = yaml.safe_load((shop.folder / main["include"][0]["local"]).read_text())["ci-migrate"]
+    job = yaml.safe_load((shop.folder / main["include"][0]["local"]).read_text())
+    job = job[".ci-migrate"] | job["ci-migrate"]
     job["before_script"] = [line for line in job["before_script"] if "pip install" not in line]
     environ = {"DATABASE_URL": "sqlite:///live.db"}
     assert run_gitlab_job(job, shop.folder, environ).code == 4
@@ -171,6 +181,145 @@ def test_gitlab_goes_green(shop) -> None:
         assert (shop.folder / report).exists()
     (shop.folder / ".gitlab-ci.yml").write_text("stages: [deploy]\n")  # somebody's own
     assert "add to it" in shop.call("init").out
+
+
+SCHEMAS = {
+    "github": "vendor.github-workflows",
+    "gitlab": "vendor.gitlab-ci",
+    "bitbucket": "vendor.bitbucket-pipelines",
+    "azure": "vendor.azure-pipelines",
+}
+
+
+@pytest.mark.parametrize("platform", ["github", "gitlab", "bitbucket", "azure", "jenkins"])
+def test_F81_each_service_of_a_monorepo_has_jobs_of_its_own(tmp_path, platform) -> None:
+    """For pull requests and for the deployment, of its own name; by the schema of the platform, where there is one."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "https://github.com/shop/shop.git")
+    written = {}
+    for name in ("billing", "services/shop"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        project = new_project(folder)
+        (folder / "requirements.txt").write_text("alembic\n")
+        done = project.call("init", "--platform", platform)
+        assert done.code == 0, done.text
+        written[name] = done.out
+        again = project.call("init", "--platform", platform)
+        assert "written" not in again.out, "once is enough"
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != "HEAD" and "ci-migrate" in p.name)
+    jobs = [p for p in files if p.suffix == ".yml"]
+    if platform in ("github", "gitlab"):
+        assert [p.stem for p in jobs] == ["ci-migrate-billing", "ci-migrate-services-shop"]
+        assert "services/shop" in jobs[1].read_text()
+        assert "billing" not in jobs[1].read_text()
+    else:  # one file holds all pipelines: what the second one adds is printed
+        jobs = [
+            root
+            / {"bitbucket": "bitbucket-pipelines.yml", "azure": "azure-pipelines.yml"}.get(
+                platform, "Jenkinsfile"
+            )
+        ]
+        assert "it is there already" in written["services/shop"]
+        shown = new_shown(root / "services/shop", platform)
+        assert "ci-migrate-services-shop" in shown
+    if platform == "gitlab":
+        included = yaml.safe_load((root / ".gitlab-ci.yml").read_text())["include"]
+        assert [one["local"] for one in included] == [p.relative_to(root).as_posix() for p in jobs]
+    for job in jobs:
+        text = job.read_text()
+        assert "check --since" in text
+        assert "run --target production" in text
+        assert "CI_MIGRATE_BACKUP_DIR" in text
+        for install in re.findall(r"pip install .*ci-migrate\[.*", text):
+            assert re.search(r"\] @ (git\+https://|https://|\$\{CI_MIGRATE:\?)", install), install
+        if platform in SCHEMAS:
+            check = [BIN / "check-jsonschema", "--builtin-schema", SCHEMAS[platform], job]
+            if platform == "azure":  # its schema is written in another dialect of regular expressions
+                check += ["--data-transform", "azure-pipelines", "--regex-variant", "nonunicode"]
+            found = subprocess.run(check, capture_output=True, text=True, check=False)
+            assert found.returncode == 0, found.stdout + found.stderr
+    if platform == "github":
+        uses = [line.split("uses: ")[1] for line in jobs[0].read_text().splitlines() if "uses: " in line]
+        assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", one) for one in uses), uses
+
+
+def new_shown(folder: Path, platform: str) -> str:
+    return AlembicProject(folder, {}).call("init", "--diff", "--platform", platform).out
+
+
+def test_F81_the_job_for_pull_requests(shop, tmp_path) -> None:
+    """It annotates what a branch adds, and reaches no database."""
+    git(tmp_path, "https://github.com/shop/shop.git")
+    assert shop.call("init").code == 0
+    commit = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m"]
+    subprocess.run(["git", "-C", tmp_path, "add", "."], check=True)
+    subprocess.run([*commit, "base"], check=True)
+    subprocess.run(["git", "-C", tmp_path, "update-ref", "refs/remotes/origin/main", "HEAD"], check=True)
+    shop.revision("r2b", "r1", "drop table users")
+    subprocess.run(["git", "-C", tmp_path, "add", "."], check=True)
+    subprocess.run([*commit, "two heads"], check=True)
+    (workflow,) = (tmp_path / ".github" / "workflows").glob("*.yml")
+    job = yaml.safe_load(workflow.read_text())["jobs"]["check"]
+    assert job["if"] == "github.event_name == 'pull_request'"
+    assert "secrets." not in str(job)
+    runner = GitHubRunner(tmp_path / job["defaults"]["run"]["working-directory"], tmp_path / "runner")
+    runner.environ["GITHUB_BASE_REF"] = "main"
+    done = runner.steps([s for s in job["steps"] if "pip install" not in s.get("run", "")], {})
+    assert done.code == 1, done.log
+    assert "2 heads" in done.log
+    assert not (shop.folder / "app.db").exists()
+
+
+def test_F81_a_project_whose_installation_is_not_known_says_so(shop) -> None:
+    git(shop.folder, "https://github.com/shop/shop.git")
+    (shop.folder / "requirements.txt").unlink()
+    assert shop.call("init").code == 0
+    (workflow,) = (shop.folder / ".github" / "workflows").glob("*.yml")
+    step = yaml.safe_load(workflow.read_text())["jobs"]["migrate"]["steps"][2]["run"]
+    ended = subprocess.run(step, shell=True, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "add a requirements.txt" in ended.stdout
+
+
+def test_F81_a_place_for_backups_that_doctor_calls_good(shop) -> None:
+    git(shop.folder, "https://github.com/shop/shop.git")
+    assert shop.call("init").code == 0
+    there = {"DATABASE_URL": "sqlite:///live.db", "CI": "true", "CI_MIGRATE_BACKUP_DIR": "s3://bucket/shop"}
+    done = shop.call("doctor", "--target", "production", "--json", env=there)
+    found = {one["name"]: one for one in json.loads(done.out)}
+    assert found["backups"]["health"] == "good", found["backups"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "installed"),
+    [
+        (None, "ci-migrate[approval]==0.1.0"),
+        (
+            {
+                "url": "https://me:secret@git.example/o/ci-migrate",
+                "vcs_info": {"vcs": "git", "commit_id": "c" * 40},
+            },
+            f"ci-migrate[approval] @ git+https://git.example/o/ci-migrate@{'c' * 40}",
+        ),
+        (
+            {"url": "https://x.example/ci.whl", "archive_info": {"hashes": {"sha256": "a" * 64}}},
+            f"ci-migrate[approval] @ https://x.example/ci.whl#sha256={'a' * 64}",
+        ),
+        ({"url": "https://x.example/ci.whl", "archive_info": {}}, ""),
+        ({"url": "file:///home/me/ci-migrate", "dir_info": {"editable": True}}, ""),
+    ],
+)
+def test_F81_what_the_job_installs_is_what_runs_here(monkeypatch, origin, installed) -> None:
+    class Installed:
+        version = "0.1.0"
+
+        def read_text(self, _name):
+            return None if origin is None else json.dumps(origin)
+
+    monkeypatch.setattr(init.metadata, "distribution", lambda _name: Installed())
+    assert init.find_source("approval") == installed
 
 
 @pytest.mark.long
@@ -208,7 +357,7 @@ def test_a_new_user(tmp_path, kind) -> None:
     assert done.code == 0, done.text
     shutil.rmtree(folder / ".venv", ignore_errors=True)
     job = yaml.safe_load((folder / ".github" / "workflows" / "ci-migrate.yml").read_text())["jobs"]["migrate"]
-    steps = [s for s in job["steps"] if "pip install -q 'ci-migrate" not in s.get("run", "")]
+    steps = [s for s in job["steps"] if "ci-migrate[" not in s.get("run", "")]
     runner = GitHubRunner(folder, tmp_path / "runner")
     given = {"secrets.DATABASE_URL": f"sqlite:///{folder}/live.db"}
     stopped = runner.steps(steps, given)

@@ -36,7 +36,7 @@ def test_where_it_is_already_there_is_nothing_to_do(migrated):
 
 
 def test_no_backup_of_it_names_the_other_way(migrated):
-    for backup in (migrated.folder / "backups").glob("backup_base_*"):
+    for backup in (migrated.folder / ".ci-migrate" / "backups").glob("backup_base_*"):
         backup.rename(migrated.folder / backup.name)
     with pytest.raises(RefusedError, match="No whole backup of target dev was taken at base") as refused:
         back(migrated, "base")
@@ -60,7 +60,7 @@ def test_who_is_not_sure_restores_nothing(migrated):
 
 
 def test_the_newest_backup_of_it_comes_back_and_stands_among_the_runs(migrated):
-    newest = max(p.name for p in (migrated.folder / "backups").glob("backup_r1_*"))
+    newest = max(p.name for p in (migrated.folder / ".ci-migrate" / "backups").glob("backup_r1_*"))
     report = back(migrated, "r1")
     assert report.exit_code == 0
     assert f"Back by restoring {newest}: r2 -> r1" in report.results[0].message

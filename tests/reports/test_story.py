@@ -76,7 +76,8 @@ def test_allow_is_offered_only_where_it_can_be_typed(samples):
     check = StageResult(stage="check", outcome=Outcome.FAILED, message="no", findings=(finding,))
     assert story.next_commands(samples.report(check)) == ()
     with_revision = replace(check, findings=(replace(finding, revision="3f2a"),) * 2)
-    (allow,) = story.next_commands(samples.report(with_revision))
+    mended, allow = story.next_commands(samples.report(with_revision))
+    assert mended.command == "ci-migrate dry-run --target shop"
     assert allow.command == "ci-migrate run --target shop --allow CM101@3f2a=REASON"
 
 

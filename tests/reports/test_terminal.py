@@ -57,8 +57,9 @@ def test_paths_and_commands_are_never_cut(samples):
 
 def test_the_place_comes_before_the_reason(samples):
     text = render_text(samples.dry_run_failed())
-    where = text.index(f"  {samples.UNIQUE_EMAIL}:16\n")
-    assert text.index("dry-run FAILED in revision 9c1d") < where < text.index("duplicate key", where)
+    why = text.index("dry-run FAILED in revision 9c1d")
+    where = text.index(f"  {samples.UNIQUE_EMAIL}:16\n", why)
+    assert why < where < text.index("duplicate key", where)
 
 
 def test_stages_that_were_printed_already_are_left_out(samples):

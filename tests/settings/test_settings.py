@@ -464,11 +464,21 @@ def test_deeply_nested_tables(project):
     assert "unknown key a" in refusal(write(project, f"[tool.ci-migrate]\n{'.'.join('a' * 5000)} = 1\n"))
 
 
-@pytest.mark.parametrize("kind", ["schema", "command"])
-def test_dry_runs_that_are_not_built_yet(project, kind):
+@pytest.mark.parametrize("kind", ["schema", "command", "none"])
+def test_F87_a_dry_run_that_nobody_built_is_no_value(project, kind):
     words = refusal(project, {"CI_MIGRATE_DRY_RUN": kind})
-    assert "does not build that yet" in words
-    assert "CI_MIGRATE_DRY_RUN" in words
+    assert 'dry-run must be one of "backup", "off"' in words
+
+
+@pytest.mark.parametrize("key", ["windows", "after", "scratch-max-size"])
+def test_F87_a_key_that_nobody_built_is_unknown(project, key):
+    write(project, f'[tool.ci-migrate.targets.dev]\n{key} = "1"\n')
+    assert f"unknown key {key}; the nearest is" in refusal(project)
+
+
+def test_F87_no_key_says_that_it_is_not_built():
+    """What a key takes is what it does."""
+    assert not [key.name for key in KEYS if "built" in key.meaning.replace("built-in", "").lower()]
 
 
 def test_dry_run_off_is_refused_on_production_only(project):
@@ -491,10 +501,35 @@ def test_scratch_has_no_default_on_production(project):
     assert load(project, {}, {"target": "live", "scratch": "server"}).resolve_scratch_url() is None
     other = load(project, {"SCRATCH": "postgresql://u@h/db"}, {"target": "live", "scratch": "env:SCRATCH"})
     assert other.resolve_scratch_url() == "postgresql://u@h/db"
-    assert "does not build that yet" in refusal(project, {}, {"target": "live", "scratch": "embedded"})
+    assert 'scratch must be "server", or a URL' in refusal(
+        project, {}, {"target": "live", "scratch": "embedded"}
+    )
+
+
+def test_default_target(project):
+    write(project, f'[tool.ci-migrate]\ndefault-target = "dev"\n{TWO_TARGETS}')
+    settings = load(project, {}, {})
+    assert (settings.target, settings.sources["target"]) == (
+        "dev",
+        "default-target in pyproject.toml [tool.ci-migrate]",
+    )
+    assert load(project, {}, {"target": "live"}).target == "live"
+    assert load(project, {"CI_MIGRATE_TARGET": "live"}, {}).target == "live"
+    write(project, f'[tool.ci-migrate]\ndefault-target = "old"\n{TWO_TARGETS}')
+    assert "no target named old (default-target in" in refusal(project)
 
 
 # ------------------------------------------------------------------ the interpreter
+
+
+def test_F80_the_environment_of_a_hook_is_not_the_projects(project):
+    """pre-commit names its own environment, in which ci-migrate runs, as VIRTUAL_ENV."""
+    hook = {"PRE_COMMIT": "1", "VIRTUAL_ENV": sys.prefix}
+    assert load(project, hook, {}).sources["python"] == "default"
+    make_python(project / ".venv")
+    assert load(project, hook, {}).python == project / ".venv" / "bin" / "python"
+    del hook["PRE_COMMIT"]
+    assert load(project, hook, {}).sources["python"] == "VIRTUAL_ENV", "an active one is meant"
 
 
 def make_python(folder):

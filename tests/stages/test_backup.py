@@ -20,7 +20,7 @@ def test_F33_a_backup_that_dies_with_the_job(alembic_project, postgresql_url):
     assert refused.code == 1, refused.text
     assert "thrown away with it" in refused.text
     assert "allow-ephemeral-backups" in refused.text
-    assert not (project.folder / "backups").exists()
+    assert not (project.folder / ".ci-migrate" / "backups").exists()
     told = project.run("dry-run", "--target", "dev")
     assert told.code == 0, told.text
     assert "WARNING  Backups go to" in told.out
@@ -41,9 +41,11 @@ def test_F106_a_backup_by_a_clock_that_was_ahead_is_not_young_for_ever(alembic_p
         assert project.call("backup", "create").code == 0
     done = project.call("dry-run")
     assert done.code == 0, done.text
-    assert len(list((project.folder / "backups").glob("backup_*"))) == 3, "one of its own was taken"
+    assert len(list((project.folder / ".ci-migrate" / "backups").glob("backup_*"))) == 3, (
+        "one of its own was taken"
+    )
     assert project.call("dry-run").code == 0
-    assert len(list((project.folder / "backups").glob("backup_*"))) == 3, "that one is young"
+    assert len(list((project.folder / ".ci-migrate" / "backups").glob("backup_*"))) == 3, "that one is young"
 
 
 def test_F106_status_says_that_the_clock_was_ahead(alembic_project, monkeypatch):

@@ -67,4 +67,4 @@ def test_a_token_that_does_not_fit_stops_before_anything_is_copied(alembic_proje
     assert report.exit_code == 4
     assert {r.stage for r in report.results if r.outcome != "skipped"} == {"check"}
     assert token not in report.result("check").message
-    assert not (alembic_project.folder / "backups").exists()
+    assert not (alembic_project.folder / ".ci-migrate" / "backups").exists()

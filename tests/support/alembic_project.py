@@ -120,7 +120,9 @@ class Done:
     @property
     def report(self) -> dict[str, Any]:
         """The report file that it wrote."""
-        found: dict[str, Any] = json.loads((self.folder / "ci-migrate-reports" / "report.json").read_text())
+        found: dict[str, Any] = json.loads(
+            (self.folder / ".ci-migrate" / "reports" / "report.json").read_text()
+        )
         assert found["exitCode"] == self.code
         return found["report"]
 
@@ -161,7 +163,7 @@ class AlembicProject:
 
     @property
     def reports(self) -> Path:
-        return self.folder / "ci-migrate-reports"
+        return self.folder / ".ci-migrate" / "reports"
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -199,7 +201,16 @@ class AlembicProject:
     # ------------------------------------------------------------------ running
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        hidden = ("CI_", "GITHUB_", "GITLAB_", "DATABASE_URL", "ALEMBIC_")
+        hidden = (
+            "CI_",
+            "GITHUB_",
+            "GITLAB_",
+            "DATABASE_URL",
+            "ALEMBIC_",
+            "COLUMNS",
+            "FORCE_COLOR",
+            "NO_COLOR",
+        )
         clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(hidden)}
         return {**clean, **self.environ, **(env or {})}
 

@@ -11,8 +11,11 @@ from ci_migrate.verbs import GROUPS, VERBS
 HEAD = """\
 # Commands
 
-`ci-migrate [-C DIR] [--debug] COMMAND`. Each command ends with one of the [exit codes](exit-codes.md). Most options are
+`ci-migrate [-C DIR] [-q] [-v] [--debug] COMMAND`. Each command ends with one of the [exit codes](exit-codes.md). Most options
+are
 [settings](settings.md) of the same name, too. [Environment variables](#environment) are at the end.
+
+`-q` prints the last line alone if a run went well. `-v` cuts no list and shows every statement. Both may stand behind the command.
 
 This page says what `--help` says; `make pages` writes it.
 
@@ -35,7 +38,7 @@ Each setting has a variable: `CI_MIGRATE_` and its key in capitals ([Settings](s
 | `CI_MIGRATE_PROVIDER_URL` | Set for the commands of `provider-create` and others: the target's URL. |
 | `CI_MIGRATE_PROVIDER_CLONE_URL` | Set for `provider-drop`: the URL of the copy. |
 
-ci-migrate also reads `ALEMBIC_CONFIG`, `VIRTUAL_ENV`, `NO_COLOR`, `GITHUB_ACTIONS`, and on GitLab `CI_ENVIRONMENT_TIER` or
+ci-migrate also reads `ALEMBIC_CONFIG`, `VIRTUAL_ENV`, `NO_COLOR`, `FORCE_COLOR`, `COLUMNS`, `GITHUB_ACTIONS`, and on GitLab `CI_ENVIRONMENT_TIER` or
 `CI_ENVIRONMENT_NAME`.
 
 ## Completion

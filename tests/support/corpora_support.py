@@ -264,7 +264,7 @@ def run_gate(project: Project, allow: tuple[str, ...] = (), client_tools: Path |
     started = time.monotonic()
     done = gate(project, "run", "--to", project.facts["target"], *acknowledged, client_tools=client_tools)
     seconds = time.monotonic() - started
-    file = project.folder / "ci-migrate-reports" / "report.json"
+    file = project.folder / ".ci-migrate" / "reports" / "report.json"
     report = json.loads(file.read_text()) if file.exists() else {}
     return Ended(done.returncode, seconds, report, done.stdout + done.stderr)
 

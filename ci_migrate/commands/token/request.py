@@ -6,7 +6,7 @@ import click
 
 from ci_migrate.approval.request import FILE_NAME, write_request
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import settings_of, settings_options
+from ci_migrate.commands.options import REPORTS, settings_of, settings_options
 from ci_migrate.commands.printing import say
 from ci_migrate.commands.token.plan import change_options, take_wanted
 from ci_migrate.errors import UsageError
@@ -20,7 +20,7 @@ from ci_migrate.verbs import VERBS
 @change_options
 @click.option(
     "--out",
-    default=f"ci-migrate-reports/{FILE_NAME}",
+    default=f"{REPORTS}/{FILE_NAME}",
     show_default=True,
     metavar="FILE",
     help="Where it goes.",

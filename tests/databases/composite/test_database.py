@@ -122,7 +122,7 @@ def test_all_of_it_covers_both(zoo):
 def test_a_copy_of_both_is_compared_with_the_sequences_of_each(zoo):
     zoo.query("create sequence public.numbers start 7", zoo.other)
     zoo.gate("backup", "create")
-    manifest = next((zoo.folder / "backups").glob("backup_*/*.json"))
+    manifest = next((zoo.folder / ".ci-migrate" / "backups").glob("backup_*/*.json"))
     assert "@stats.public.numbers" in json.loads(manifest.read_text())["sequences"]
     assert "1 sequence" in zoo.gate("backup", "verify", "--restore", manifest.parent.name).text
 
@@ -293,7 +293,7 @@ def test_both_are_tried_on_empty_ones(files):
 def test_a_backup_of_one_is_no_backup_of_several(files):
     files.gate("run")
     files.settings('[targets.test]\nurl = "sqlite:///app.db"\n')
-    backup = next((files.folder / "backups").glob("backup_*")).name
+    backup = next((files.folder / ".ci-migrate" / "backups").glob("backup_*")).name
     done = files.call("backup", "restore", backup, "--no-safety-backup", "--yes")
     assert done.code == 1
     assert f"{backup} is a backup of sqlite (2 databases), the target is sqlite" in " ".join(

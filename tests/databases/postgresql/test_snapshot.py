@@ -64,7 +64,7 @@ def test_F57_what_fits_into_the_table_of_locks_for_pg_dump_does_for_the_gate(cro
 
 
 def _backup(project):
-    return next(path.name for path in (project.folder / "backups").glob("backup_base_*"))
+    return next(path.name for path in (project.folder / ".ci-migrate" / "backups").glob("backup_base_*"))
 
 
 def test_F57_what_does_not_fit_names_the_setting(crowded_server, tmp_path):

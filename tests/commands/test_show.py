@@ -1,0 +1,79 @@
+"""What a run leaves in the project's folder, and `ci-migrate show`: the report of a run again."""
+
+import json
+import subprocess
+from xml.etree import ElementTree as ET
+
+from alembic_project import ended
+
+
+def files(project) -> list[str]:
+    own = project.folder / ".ci-migrate"
+    return sorted(p.relative_to(own).parts[0] for p in own.rglob("*") if p.is_file())
+
+
+def test_F82_plan_writes_nothing(alembic_project):
+    before = sorted(alembic_project.folder.iterdir())
+    ended(alembic_project.call("plan"), 0)
+    assert sorted(alembic_project.folder.iterdir()) == before
+    ended(alembic_project.call("plan", "--report", "json=plan.json"), 0)
+    assert json.loads((alembic_project.folder / "plan.json").read_text())["exitCode"] == 0
+
+
+def test_F82_all_that_a_run_leaves_ignores_itself(alembic_project):
+    subprocess.run(["git", "init", "-q", alembic_project.folder], check=True)
+    ended(alembic_project.call("run"), 0)
+    assert {".gitignore", "backups", "reports", "runs"} == set(files(alembic_project))
+    status = ["git", "-C", alembic_project.folder, "status", "--porcelain", "-uall"]
+    seen = subprocess.run(status, check=True, capture_output=True, text=True).stdout
+    assert ".ci-migrate/" not in seen
+
+
+def test_F82_a_mistyped_command_takes_no_report_away(alembic_project):
+    first = alembic_project.call("run")
+    report = (alembic_project.reports / "report.json").read_bytes()
+    for arguments in (("run", "--target", "nowhere"), ("run", "--nonsense"), ("run", "--report", "pdf=x")):
+        ended(alembic_project.call(*arguments), 2)
+        assert (alembic_project.reports / "report.json").read_bytes() == report
+    assert first.report["command"] == "run"
+
+
+def test_F82_an_older_run_is_shown_in_each_format(alembic_project):
+    ended(alembic_project.call("show"), 2, "No run has left a report here.")
+    ended(alembic_project.call("run", "r1"), 0)
+    alembic_project.revision("r3", "r2", "drop table nowhere")
+    ended(alembic_project.call("run"), 1)
+    last, first = (line.split()[0] for line in alembic_project.call("show", "--list").out.splitlines())
+
+    shown = ended(alembic_project.call("show"), 0, "no such table: nowhere")
+    assert shown.splitlines()[-1] == "REFUSED (exit 1). The database is untouched, still at r1."
+    assert "  FAILED   dry-run" in shown
+    assert "now at r1" in ended(alembic_project.call("show", first), 0)
+    ended(alembic_project.call("show", "2"), 2, "2 runs begin with 2", f"ci-migrate show {last}")
+    ended(alembic_project.call("show", "nonsense"), 2, "There is no report of a run nonsense here.")
+
+    whole = json.loads(alembic_project.call("show", last, "--format", "json").out)
+    assert (whole["exitCode"], whole["report"]["runId"]) == (1, last)
+    assert [one["command"] for one in whole["next"]] == ["ci-migrate dry-run --target dev"]
+    assert ET.fromstring(alembic_project.call("show", "--format", "junit").out).tag == "testsuites"
+    for name, word in (("markdown", "REFUSED"), ("sarif", "2.1.0"), ("dotenv", "MIGRATION_EXIT_CODE=1")):
+        assert word in alembic_project.call("show", "--format", name).out
+    ended(alembic_project.call("show", first, "--format", "html", "--out", "first.html"), 0)
+    assert (
+        "now at <code>r1" in (alembic_project.folder / "first.html").read_text()
+        or "now at r1" in (alembic_project.folder / "first.html").read_text()
+    )
+    assert alembic_project.heads == ["r1"]
+
+
+def test_F82_what_an_earlier_version_left_is_named(alembic_project):
+    ended(
+        alembic_project.call("run", "r1", "--backup-dir", "backups", "--report-dir", "ci-migrate-reports"), 0
+    )
+    done = alembic_project.call("run")
+    ended(
+        done, 0, "holds backups of an earlier version", "mv ", "holds reports of an earlier version", "rm -r"
+    )
+    (alembic_project.folder / "ci-migrate-reports" / "report.json").unlink()
+    quiet = alembic_project.call("run", "--backup-dir", "backups")
+    assert "earlier version" not in quiet.text, "who named the place knows it"
