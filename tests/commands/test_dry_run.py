@@ -31,7 +31,7 @@ def test_the_second_time_it_says_the_same(alembic_project):
     assert (first.code, second.code) == (0, 0)
     streams = [done.stage("dry-run")["evidence"]["streamDigest"] for done in (first, second)]
     assert streams[0] == streams[1] != ""
-    assert len(list((alembic_project.folder / "backups").glob("backup_*/manifest.json"))) == 2
+    assert len(list((alembic_project.folder / ".ci-migrate" / "backups").glob("backup_*/manifest.json"))) == 2
 
 
 def test_nothing_pending_rehearses_nothing(migrated):

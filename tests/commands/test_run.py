@@ -33,11 +33,11 @@ def test_F84_a_destination_that_is_given_twice(alembic_project, verb):
 
 def test_the_second_day(migrated):
     """Nothing to do, and nothing made: no backup, no dry run; the third day there is one more revision."""
-    backups = sorted((migrated.folder / "backups").iterdir())
+    backups = sorted((migrated.folder / ".ci-migrate" / "backups").iterdir())
     done = migrated.call("run")
     assert done.code == 0, done.text
     assert done.outcomes == {"check": "passed"}
-    assert sorted((migrated.folder / "backups").iterdir()) == backups
+    assert sorted((migrated.folder / ".ci-migrate" / "backups").iterdir()) == backups
     migrated.revision("r3", "r2", "create table t (id integer)", "drop table t")
     done = migrated.call("run")
     assert done.code == 0, done.text

@@ -40,7 +40,7 @@ COMMANDS = sorted(VERBS.keys() - NO_TARGET_AT_ALL - GROUPS)
 
 
 def call(project: AlembicProject, name: str, *flags: str) -> Done:
-    backup = next((project.folder / "backups").glob("backup_*")).name
+    backup = next((project.folder / ".ci-migrate" / "backups").glob("backup_*")).name
     words = [backup if word == "BACKUP" else word for word in ARGUMENTS.get(name, [])]
     (project.folder / "token").write_text("00000000-0000-4000-8000-000000000000")
     return project.call(*name.split(), *words, *flags)
@@ -110,7 +110,7 @@ def test_a_backup_dir_that_is_a_file(shop, name, place):
 
 
 def test_a_copy_into_a_file(shop):
-    backup = next((shop.folder / "backups").glob("backup_*")).name
+    backup = next((shop.folder / ".ci-migrate" / "backups").glob("backup_*")).name
     refused(shop.call("backup", "copy", backup, "alembic.ini"), 8, "Not a directory")
 
 

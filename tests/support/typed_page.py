@@ -45,7 +45,7 @@ class Page:
 
     @classmethod
     def of(cls, name: str, place: Path) -> "Page":
-        left = shutil.ignore_patterns("__pycache__", "*.db*", "backups", "ci-migrate-reports")
+        left = shutil.ignore_patterns("__pycache__", "*.db*", ".ci-migrate")
         return cls(shutil.copytree(EXAMPLES / name, place / name, ignore=left))
 
     @property
