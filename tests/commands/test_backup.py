@@ -207,7 +207,7 @@ def test_a_copy_is_made_once_and_proven_where_it_is(shop):
     name = ids(shop)[0]
     ended(shop.call("backup", "copy", name, "a b/ü"), 0, "verified in")
     ended(shop.call("backup", "copy", name, "a b/ü"), 1, "already.", "ci-migrate backup verify")
-    ended(shop.call("backup", "copy", name, "backups"), 1, f"{name} is in", "already.")
+    ended(shop.call("backup", "copy", name, ".ci-migrate/backups"), 1, f"{name} is in", "already.")
     ended(
         shop.call("backup", "verify", name, "--restore", "--backup-dir", "a b/ü"), 0, "equal to its manifest"
     )

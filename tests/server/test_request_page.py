@@ -55,9 +55,7 @@ def shop(tmp_path, *rules: str):
 
 def named(project, kind: str) -> tuple[dict[str, list[str]], list[str]]:
     """The parameters that name one intent of each kind, and what its page must say."""
-    first, second, last = sorted(
-        p.name for p in (project.folder / ".ci-migrate" / "backups").glob("backup_*")
-    )
+    first, second, last = sorted(p.name for p in (project.folder / "backups").glob("backup_*"))
     if kind == "repair":
         with project.ledger() as ledger:
             run = ledger.history(ledger.database_id(None))[0].run_id
