@@ -71,14 +71,29 @@ def _alembic_file(config: pytest.Config) -> Path | None:
     return next((p for p in (config.rootpath / name for name in CONFIG_FILES) if p.exists()), None)
 
 
-def _settings(config: pytest.Config, path: Path) -> "Settings":
-    """The settings of the project of an alembic.ini. Raises SettingsError."""
+def _settings(config: pytest.Config, path: Path, *, scripts_alone: bool = False) -> "Settings":
+    """The settings of the project of an alembic.ini. Raises SettingsError.
+
+    `scripts_alone`: where several targets are to choose from and none is named, any will do: they share their scripts.
+    """
+    from ci_migrate.errors import SettingsError
+    from ci_migrate.settings.files import read_settings_file
     from ci_migrate.settings.settings import load
 
-    url = config.getoption("--ci-migrate-url")
+    url, target = config.getoption("--ci-migrate-url"), config.getoption("--ci-migrate-target")
+    files = read_settings_file(path.parent)
+    named = target or os.environ.get("CI_MIGRATE_TARGET") or (files and "default-target" in files.project)
+    if files is not None and len(files.targets) > 1 and not named:
+        names = ", ".join(files.targets)
+        if not scripts_alone:
+            raise SettingsError(
+                f"There are several targets, and beside which one scratch databases are made was not said: {names}.",
+                hint=f"pytest --ci-migrate --ci-migrate-target {next(iter(files.targets))}",
+            )
+        target = next(iter(files.targets))
     flags = {
         "alembic-config": str(path),
-        "target": config.getoption("--ci-migrate-target"),
+        "target": target,
         "url": url,
         "scratch": "server" if url else None,
     }
@@ -108,7 +123,7 @@ class MigrationFile(pytest.File):
         from ci_migrate.testing.scratch import read_graph
 
         try:
-            self.graph = read_graph(_settings(self.config, self.path))
+            self.graph = read_graph(_settings(self.config, self.path, scripts_alone=True))
         except CiMigrateError as error:
             raise self.CollectError(f"{error.what}\n{error.hint}") from error
         revisions = [r.id for r in reversed(self.graph.revisions)]

@@ -61,7 +61,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nothing_is_collected_unless_asked_for(pytester: pytest.Pytester, project: Path) -> None:
     pytester.makepyfile(test_other="def test_other(): pass")
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
-    assert not (project / "backups").exists()
+    assert not (project / ".ci-migrate").exists()
 
 
 def test_each_revision_and_direction_is_an_item(pytester: pytest.Pytester, project: Path) -> None:
@@ -222,3 +222,18 @@ def test_on_the_oldest_pytest(project: Path, tmp_path: Path) -> None:
     assert f"{ITEMS - 1} passed" in ended.stdout or f"{ITEMS} passed" in ended.stdout, (
         ended.stdout + ended.stderr
     )
+
+
+TWO_TARGETS = '[targets.dev]\nurl = "sqlite:///app.db"\n[targets.live]\nurl = "env:LIVE"\n'
+
+
+def test_F85_of_several_targets_one_is_to_be_named(pytester: pytest.Pytester, project: Path) -> None:
+    """Items are collected, and what needs no database passes; the others say what to type, which works."""
+    (project / "ci-migrate.toml").write_text(TWO_TARGETS)
+    result = pytester.runpytest("--ci-migrate")
+    result.assert_outcomes(passed=1, failed=ITEMS - 1)
+    result.stdout.fnmatch_lines(["*which one scratch databases are made was not said: dev, live.*"])
+    result.stdout.fnmatch_lines(["pytest --ci-migrate --ci-migrate-target dev"])
+    pytester.runpytest("--ci-migrate", "--ci-migrate-target", "dev").assert_outcomes(passed=ITEMS)
+    (project / "ci-migrate.toml").write_text(f'default-target = "dev"\n{TWO_TARGETS}')
+    pytester.runpytest("--ci-migrate").assert_outcomes(passed=ITEMS)
