@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.errors import ExitCode
-from ci_migrate.model import Evidence, Outcome, Report, Statement, plural
+from ci_migrate.model import Evidence, Outcome, Report, Statement, TargetState, plural
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
 from ci_migrate.reports.links import page_of
@@ -59,7 +59,8 @@ class HtmlReporter:
             bad=bad,
             where=story.place(bad.file, bad.line) if bad else "",
             revision=story.failing_revision(report),
-            sql=clean(story.failing_sql(report), SQL_LIMIT),
+            glance=_glance(report),
+            sql=clean(story.failing_sql(report), SQL_LIMIT).strip("\n"),
             next_commands=story.next_lines(report),
             stages=_stages(report),
             proofs=list(story.proofs(report)),
@@ -86,6 +87,41 @@ def _template() -> "tuple[Template, str]":
 
 
 # --------------------------------------------------------------------------- what the lists show
+
+
+def _glance(report: Report) -> list[tuple[str, str, str, str]]:
+    """What somebody asks who has ten seconds: (question, answer, its weight, what it rests on)."""
+    evidence, dry_run = report.evidence, report.result("dry-run")
+    tiles = [("Database", report.state.value, _weight_of(report), story.heads_now(report))]
+    if report.backup is not None:
+        proven = evidence is not None and evidence.proven
+        answer = "restored and compared" if proven else "not proven"
+        tiles.append(("Backup", answer, "good" if proven else "warn", story.size(report.backup.backup_size)))
+    if dry_run is not None and dry_run.outcome is not Outcome.SKIPPED:
+        passed = dry_run.outcome is Outcome.PASSED
+        took = story.duration(evidence.migrate_seconds) if evidence else story.duration(dry_run.seconds)
+        tiles.append(("Rehearsal", "passed" if passed else "said no", "good" if passed else "bad", took))
+    weights = [story.finding_weight(finding) for finding in report.findings]
+    if weights:
+        counts = {weight: weights.count(weight) for weight in dict.fromkeys(weights)}
+        counted = ", ".join(plural(n, w) if w == "warning" else f"{n} {w}" for w, n in counts.items())
+        kind = "bad" if "refused" in weights else "warn" if "warning" in weights else "quiet"
+        tiles.append(("Findings", counted, kind, ""))
+    if evidence is not None and evidence.way_back.tried:
+        way = evidence.way_back.proven
+        tiles.append(
+            ("Rollback path", "downgrade, proven" if way else "the backup", "good" if way else "warn", "")
+        )
+    held = [lock for lock in measured.locks_held(evidence) if lock.blocks] if evidence is not None else []
+    if held:
+        tiles.append(("Longest lock", held[0].time, "quiet", held[0].table))
+    return tiles
+
+
+def _weight_of(report: Report) -> str:
+    if report.exit_code is ExitCode.OK:
+        return "good"
+    return "quiet" if report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE) else "bad"
 
 
 def _stages(report: Report) -> list[dict[str, Any]]:

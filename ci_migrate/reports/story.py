@@ -131,6 +131,20 @@ def state_of(report: Report) -> State:
     )
 
 
+def heads_now(report: Report) -> str:
+    """`at 3f2a`, where the run knows it; else nothing."""
+    plan = report.plan
+    if plan is None or not plan.identity.dialect:
+        return ""
+    if report.state is TargetState.MIGRATED and report.exit_code is ExitCode.OK:
+        return f"at {heads(plan.to_heads)}"
+    return (
+        f"at {heads(plan.from_heads)}"
+        if report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE)
+        else ""
+    )
+
+
 def state_sentence(report: Report) -> str:
     """In what state the target is now: the line that nobody may miss."""
     if report.plan is not None and not report.plan.identity.dialect:

@@ -143,3 +143,19 @@ def test_by_keyboard_light_dark_and_on_paper(shown, busy, samples) -> None:
     assert page.locator("details:not([open])").count() == 0
     red = shown(samples.dry_run_failed())
     assert "9c1d_unique_email.py:16" in red.locator("section[aria-labelledby=why]").inner_text()
+
+
+def test_the_facts_at_a_glance(samples):
+    def tiles(report):
+        shown = HtmlReporter().render(report).partition('<dl class="glance">')[2].partition("</dl>")[0]
+        return dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)</dd>", shown))
+
+    green = tiles(samples.green())
+    assert green["Database"] == "migrated"
+    assert green["Backup"] == "restored and compared"
+    assert green["Rehearsal"] == "passed"
+    refused = tiles(samples.refused())
+    assert refused["Database"] == "untouched"
+    assert refused["Findings"] == "2 refused, 1 warning"
+    assert "Backup" not in refused, "there is none to tell of"
+    assert tiles(samples.dry_run_failed())["Rehearsal"] == "said no"
