@@ -143,10 +143,10 @@ def explain_failure(ended: Ended, refused: Sequence[str] = (), writes: Sequence[
             f"is only read, and then it fails{where}: {failed.message.rstrip('.')}.",
             hint="Let it not write where Alembic loads it: then CI_MIGRATE_STAGE is set in its environment.",
         )
-    return WorkerError(
-        f"env.py failed{where}: {failed.message}.",
-        hint="Run `alembic current` in the project to see all of it.",
-    )
+    hint = "Run `alembic current` in the project to see all of it."
+    if failed.message.startswith(("ModuleNotFoundError: ", "ImportError: ")):
+        hint = 'Install it there, or name the interpreter that has it in the settings: python = ".venv/bin/python"'
+    return WorkerError(f"env.py failed{where}: {failed.message}.", hint=hint)
 
 
 def _last_line(ended: Ended) -> str:

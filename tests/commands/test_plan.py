@@ -1,6 +1,7 @@
 """`ci-migrate plan`: reads, and leaves nothing behind."""
 
 import json
+import sys
 
 import pytest
 from alembic_project import ended
@@ -48,3 +49,21 @@ def test_destinations_that_are_none(shop, to):
 def test_an_older_destination_is_nothing_to_do(shop):
     """As for `alembic upgrade`: what is behind is no destination of an upgrade."""
     ended(shop.call("plan", "r1"), 0, "Nothing to do:", "is at r2.")
+
+
+def test_an_env_py_that_fails_names_interpreter_file_and_line(alembic_project):
+    env = alembic_project.folder / "migrations" / "env.py"
+    text = env.read_text()
+    env.write_text(f"import of_another_environment\n{text}")
+    done = alembic_project.call("plan")
+    assert done.code == 8
+    assert (
+        "migrations/env.py:1): ModuleNotFoundError: No module named 'of_another_environment' (run by"
+        in done.words
+    )
+    assert sys.executable in done.text
+    assert 'python = ".venv/bin/python"' in done.words
+    env.write_text(f'raise RuntimeError("no SECRET_KEY for postgresql://u:hunter2secret@h/x")\n{text}')
+    done = alembic_project.call("plan")
+    assert "migrations/env.py:1): RuntimeError: no SECRET_KEY for postgresql://u:***@h/x" in done.words
+    assert "hunter2secret" not in done.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from typing import Any
 
@@ -28,6 +29,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     place = state.blame.find_culprit(frames)
     message = f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error)
+    if isinstance(error, ImportError) and kind in ("error", "script"):
+        message += f" (run by {sys.executable})"
     if sqlstate(error) == "SQLITE_BUSY" and state.locked_by_us:
         message += BUSY
     if kind in ("command", "refused", "configure"):
