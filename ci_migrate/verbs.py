@@ -17,13 +17,14 @@ class Trait(Flag):
     CHILDREN = auto()  # runs Alembic sooner or later
     SCRATCH = auto()  # rehearses on scratch copies: it runs Alembic, and somebody chose where the copies live
     REMOVES = auto()  # a way back: what the ledger says is looked for as where it writes
+    NO_FILES = auto()  # it only looks: reports are written where somebody names a place for them
     NO_LEDGER = auto()  # does without: the application's own role, which runs it, may not reach one
     NO_TARGET = auto()  # works although the target does not answer: it may be what is broken
 
 
 NONE, LOCKS, WRITES, LEDGER = Trait.NONE, Trait.LOCKS, Trait.WRITES, Trait.LEDGER
 CHILDREN, SCRATCH, REMOVES, NO_TARGET = Trait.CHILDREN, Trait.SCRATCH, Trait.REMOVES, Trait.NO_TARGET
-NO_LEDGER = Trait.NO_LEDGER
+NO_LEDGER, NO_FILES = Trait.NO_LEDGER, Trait.NO_FILES
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Verb:
     def creates_ledger(self) -> bool:
         """Whether there is a ledger from then on."""
         return LEDGER in self.traits
+
+    @property
+    def leaves_files(self) -> bool:
+        """Whether it writes reports where nobody names a place for them."""
+        return NO_FILES not in self.traits
 
     @property
     def opens_ledger(self) -> bool:
@@ -95,7 +101,8 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
     "Every day": (
         Verb("run", "Check, back up, rehearse on the restored backup, migrate, verify.", ALL,
              WRITES | LEDGER | SCRATCH, rehearsal="dry-run"),
-        Verb("plan", "Show what would run, on which database. Only reads.", ALL[:1], CHILDREN),
+        Verb("plan", "Show what would run, on which database. Only reads.", ALL[:1],
+             CHILDREN | NO_FILES),
         Verb("check", "Show the plan and run every static check. Only reads.", ALL[:1], CHILDREN),
         Verb("dry-run", "Back up and rehearse on the restored copy. The target is not written.", ALL[:3], SCRATCH),
         Verb("migrate", "Like run, without the dry run. Refused on production.",

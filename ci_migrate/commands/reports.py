@@ -17,6 +17,7 @@ from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.settings.settings import Settings
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
+from ci_migrate.verbs import verb_of
 
 RUNS, KEPT = "runs", 100
 """The folder beside the reports of the last run, and how many runs are kept there."""
@@ -35,7 +36,7 @@ def leaves_reports(report: Report, where: dict[str, Any], folder: Path) -> bool:
         return True
     if report.exit_code is ExitCode.USAGE and (folder / JsonReporter.file).exists():
         return False
-    return report.command != "plan" or bool(where["junit_xml"] or where["reports"])
+    return verb_of(report.command).leaves_files or bool(where["junit_xml"] or where["reports"])
 
 
 def keep_run(report: Report, folder: Path, where: dict[str, Any]) -> list[str]:

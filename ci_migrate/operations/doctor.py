@@ -206,10 +206,10 @@ def examine_ignored(patient: DoctorContext) -> Examined | None:
     """Whether backups, which hold people's data, could get into the repository."""
     place = patient.settings.backup_dir
     folder = patient.settings.project_dir
-    if OWN in Path(place).parts:
-        return _good("git", f"{OWN}/ ignores itself")
     if "://" in place or not any((f / ".git").exists() for f in folders_upwards(folder)):
         return None
+    if OWN in Path(place).parts:
+        return _good("git", f"{OWN}/ ignores itself")
     try:
         run_tool(["git", "-C", str(folder), "check-ignore", "-q", "--", f"{place}/x"], timeout=30)
     except ToolError:

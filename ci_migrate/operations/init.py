@@ -48,7 +48,7 @@ PLACES = {
 """Where the file lies, from the repository's root; `{}` is the job's name, of which a repository may have several."""
 
 TEMPLATES = {Platform.JENKINS: "jenkins.groovy"}
-"""Those that are not named `PLATFORM.yml`."""
+"""Those that are not named by their platform, with .yml behind it."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def test_files_are_written_once(alembic_project):
     written = [line.split()[1].rstrip(":") for line in done.out.splitlines() if line.startswith("written")]
     assert ".gitlab-ci.yml" in written
     assert all((alembic_project.folder / name).is_file() for name in written)
-    assert "ci-migrate plan --target dev" in done.err
+    assert "\nci-migrate plan\n" in done.err
     again = alembic_project.call("init", "--platform", "gitlab")
     assert again.code == 0, again.text
     assert "written " not in again.out
@@ -36,11 +36,13 @@ def test_a_branch_and_a_folder_with_odd_names(tmp_path, platform):
     project = new_project(tmp_path / "my shop")
     ended(project.call("init", "--platform", platform), 0)
     if platform == "github":
-        job = yaml.safe_load((tmp_path / ".github" / "workflows" / "ci-migrate.yml").read_text())
+        job = yaml.safe_load((tmp_path / ".github" / "workflows" / "ci-migrate-my-shop.yml").read_text())
         assert job[True]["push"]["branches"] == ["release/1.0"]
         assert job["jobs"]["migrate"]["defaults"]["run"]["working-directory"] == "my shop"
     else:
-        job = yaml.safe_load((tmp_path / ".gitlab" / "ci-migrate.yml").read_text())["ci-migrate"]
+        job = yaml.safe_load((tmp_path / ".gitlab" / "ci-migrate-my-shop.yml").read_text())[
+            ".ci-migrate-my-shop"
+        ]
         assert job["before_script"][0] == "cd 'my shop'"
 
 
@@ -50,7 +52,7 @@ def test_a_gitignore_that_is_no_utf_8_is_added_to(tmp_path):
     ended(project.call("init", "--platform", "none"), 0, "written .gitignore")
     lines = (tmp_path / ".gitignore").read_bytes().split(b"\n")
     assert lines[0] == b"caf\xe9.db"
-    assert b"backups/" in lines
+    assert b"*.ci-migrate*" in lines
 
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path):
@@ -62,7 +64,7 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path):
 
 
 def test_a_platform_that_is_none(alembic_project):
-    ended(alembic_project.call("init", "--platform", "jenkins"), 2, "'jenkins' is not one of")
+    ended(alembic_project.call("init", "--platform", "pigeons"), 2, "'pigeons' is not one of")
 
 
 def test_settings_that_can_not_be_read_are_not_written_over(alembic_project):

@@ -127,7 +127,7 @@ def test_another_plan_than_was_looked_at_is_not_approved(live):
     done = live.call("token", "generate", "--reason", "x", "--plan", "0" * 64)
     ended(done, 1, "not 000000000000: it changed since that one was looked at.")
     assert done.out == ""
-    digest = live.call("plan").report["results"][0]["plan"]
+    digest = live.call("check").report["results"][0]["plan"]
     assert digest["target"] == "live"
     found = json.loads((live.reports / "report.json").read_text())["planDigest"]
     ended(live.call("token", "generate", "--reason", "x", "--plan", found), 0)

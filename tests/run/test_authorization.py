@@ -144,6 +144,7 @@ def test_F22_by_way_of_another_target_or_ledger(guarded) -> None:
 
 def test_a_target_that_nothing_guards_asks_for_nothing(alembic_project) -> None:
     shop = alembic_project
+    shop.settings('backup-dir = "./backups"\n[targets.dev]\nurl = "sqlite:///app.db"\n')
     ok(shop.call("run"))
     ok(shop.call("backup", "create"))
     first, second = ids(shop)

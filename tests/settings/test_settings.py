@@ -46,7 +46,7 @@ def test_no_settings_at_all_gives_the_defaults(project):
     assert settings.project_dir == project
     assert settings.alembic_config == project / "alembic.ini"
     assert settings.alembic_toml is None
-    assert settings.backup_dir == str(project / "backups")
+    assert settings.backup_dir == str(project / ".ci-migrate" / "backups")
     assert settings.keep_backups == 3
     assert settings.token_validity_minutes == 30
     assert settings.stall_timeout == 600.0
@@ -65,7 +65,7 @@ def test_settings_are_found_from_a_folder_below(project):
     assert settings.project_dir == project
     assert settings.alembic_config == project / "alembic.ini"
     assert settings.sources["keep-backups"] == "../../pyproject.toml [tool.ci-migrate]"
-    assert settings.backup_dir == str(project / "backups")
+    assert settings.backup_dir == str(project / ".ci-migrate" / "backups")
 
 
 def test_without_settings_the_folder_above_that_holds_alembic_ini_is_the_project(project):

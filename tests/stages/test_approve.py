@@ -187,7 +187,7 @@ def test_a_rollback_needs_a_token_of_its_own(production):
     token = production.run(*generate[1:]).out.strip()
     valid = production.run("token", "validate", "--rollback", "--to", "r1", env={"CI_MIGRATE_TOKEN": token})
     assert valid.code == 0, valid.text
-    refused(spend(production, token), "downgrade") if production.run("plan").stage("check")["plan"][
+    refused(spend(production, token), "downgrade") if production.run("check").stage("check")["plan"][
         "revisions"
     ] else None
     done = production.run(*go_on[2:], env={"CI_MIGRATE_TOKEN": token})
