@@ -77,10 +77,10 @@ def test_a_server_holds_the_stand_in(shop, postgresql_url) -> None:
 def test_the_newest_whole_backup_stands_in(shop) -> None:
     """Rows of some tables are no database, and what was never finished is none either."""
     assert shop.call("run").code == 0
-    (whole,) = (shop.folder / "backups").glob("backup_*")
+    (whole,) = (shop.folder / ".ci-migrate" / "backups").glob("backup_*")
     part = shop.call("backup", "create", "--table", "users").out.split()[0]
     half = shop.call("backup", "create").out.split()[0]
-    (shop.folder / "backups" / half / "manifest.json").unlink()
+    (shop.folder / ".ci-migrate" / "backups" / half / "manifest.json").unlink()
     done = shop.call("dry-run", "--on", "backup:latest")
     assert done.code == 0, done.text
     assert done.report["place"] == f"a copy of {whole.name}"

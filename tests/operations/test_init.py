@@ -380,6 +380,9 @@ def test_a_new_user(tmp_path, kind) -> None:
         ([".gitlab-ci.yml"], "git@github.com:shop/shop.git", Platform.GITLAB),
         ([".github/dependabot.yml"], "https://gitlab.com/shop/shop.git", Platform.GITHUB),
         ([], "git@github.com:shop/shop.git", Platform.GITHUB),
+        (["bitbucket-pipelines.yml"], "git@bitbucket.org:shop/shop.git", Platform.BITBUCKET),
+        (["azure-pipelines.yml"], "", Platform.AZURE),
+        (["Jenkinsfile"], "", Platform.JENKINS),
         ([], "https://gitlab.example.com/shop/shop.git", Platform.GITLAB),
         ([], "ssh://git.example.com/shop.git", Platform.NONE),
     ],
@@ -395,7 +398,7 @@ def test_the_platform(tmp_path, files, remote, platform) -> None:
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        ([], "pip install -q alembic"),
+        ([], "add a requirements.txt"),
         (["setup.py"], "pip install -q ."),
         (["pyproject.toml"], "pip install -q ."),
         (["pyproject.toml", "requirements.txt"], "-r requirements.txt"),
@@ -428,28 +431,27 @@ def test_the_branch_that_deploys(tmp_path, head, branch) -> None:
 @pytest.mark.parametrize(
     ("backend", "package", "ledgers"),
     [
-        ("", "ci-migrate[postgresql,approval]", True),
-        ("sqlite", "ci-migrate[postgresql,approval]", True),
-        ("postgresql", "ci-migrate[postgresql,approval]", False),
-        ("mariadb", "ci-migrate[mysql,approval]", False),
+        ("", "ci-migrate[postgresql,postgresql-tools,s3,approval]", True),
+        ("sqlite", "ci-migrate[postgresql,postgresql-tools,s3,approval]", True),
+        ("postgresql", "ci-migrate[postgresql,postgresql-tools,s3,approval]", False),
+        ("mariadb", "ci-migrate[mysql,s3,approval]", False),
     ],
 )
 def test_what_the_engine_changes(tmp_path, backend, package, ledgers) -> None:
     found = Adoption(folder=tmp_path, root=tmp_path, platform=Platform.GITHUB, backend=backend)
     files = {file.path.name: file.text for file in proposals(found)}
     assert package in files["ci-migrate.yml"]
-    assert ("*.ci-migrate*" in files[".gitignore"]) is ledgers
+    assert ("*.ci-migrate*" in (files[".gitignore"] or "")) is ledgers
     assert tomllib.loads(files["ci-migrate.toml"])["targets"]["production"]["url"] == "env:DATABASE_URL"
 
 
 @pytest.mark.parametrize(
     ("before", "added"),
     [
-        ("", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
-        ("*.pyc", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
-        ("/backups\nci-migrate-reports\n", ["*.ci-migrate*"]),
-        ("# backups/\n", ["ci-migrate-reports/", "backups/", "*.ci-migrate*"]),
-        ("ci-migrate-reports/\nbackups/\n*.ci-migrate*\n", []),
+        ("", ["*.ci-migrate*"]),
+        ("*.pyc", ["*.ci-migrate*"]),
+        ("# *.ci-migrate*\n", ["*.ci-migrate*"]),
+        ("*.db\n*.ci-migrate*\n", []),
     ],
 )
 def test_only_what_is_missing_is_added_to_gitignore(tmp_path, before, added) -> None:
@@ -467,7 +469,8 @@ def test_only_what_is_missing_is_added_to_gitignore(tmp_path, before, added) -> 
 def test_a_pipeline_that_has_ours_is_left(tmp_path) -> None:
     (tmp_path / ".gitlab-ci.yml").write_text("include:\n  - local: .gitlab/ci-migrate.yml\n")
     found = Adoption(folder=tmp_path, root=tmp_path, platform=Platform.GITLAB)
-    assert ".gitlab-ci.yml" not in {file.path.name for file in proposals(found)}
+    (pipeline,) = [file for file in proposals(found) if file.path.name == ".gitlab-ci.yml"]
+    assert pipeline.text is None
     assert yaml.safe_load(next(f.text for f in proposals(found) if f.path.name == "ci-migrate.yml"))[
         "ci-migrate"
     ]

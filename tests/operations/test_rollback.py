@@ -83,7 +83,7 @@ def own(tmp_path) -> AlembicProject:
 
 
 def test_rows_of_some_tables_are_no_way_back(own):
-    for backup in (own.folder / "backups").glob("backup_r1_*"):
+    for backup in (own.folder / ".ci-migrate" / "backups").glob("backup_r1_*"):
         backup.rename(own.folder / backup.name)
     own.put_version_rows("r1")
     assert own.call("backup", "create", "--table", "users").code == 0

@@ -104,7 +104,7 @@ def test_what_is_asked_of_the_gate(flags, others, direction):
     ],
 )
 def test_each_thing_is_found(shop, flags, kind, purpose):
-    backup = next((shop.folder / "backups").glob("backup_*")).name
+    backup = next((shop.folder / ".ci-migrate" / "backups").glob("backup_*")).name
     text = msgspec.json.encode(flags).replace(b"BACKUP", backup.encode())
     wanted = Wanted(
         **{n: tuple(v) if isinstance(v, list) else v for n, v in msgspec.json.decode(text).items()}
