@@ -226,22 +226,35 @@ def start_mariadb(mariadb_template: Path) -> Callable[..., AbstractContextManage
     return partial(run_mariadb, mariadb_template)
 
 
-@pytest.fixture
-def mysql_url(mariadb_server: MySQLServer) -> Iterator[URL]:
-    """A fresh, empty database on MariaDB of an account that may do anything, dropped after the test."""
+@contextmanager
+def _fresh_database(server: MySQLServer) -> Iterator[URL]:
     import pymysql
 
     def admin(statement: str) -> None:
         with pymysql.connect(
-            host="127.0.0.1", port=mariadb_server.port, user="admin", password=PASSWORD
+            host="127.0.0.1", port=server.port, user="admin", password=PASSWORD
         ) as connection:
             connection.cursor().execute(statement)
 
     name = f"test_{uuid4().hex[:12]}"
     admin(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    yield mariadb_server.url(name)
+    yield server.url(name)
     admin(f"DROP DATABASE IF EXISTS {name}")
     admin(f"DROP DATABASE IF EXISTS {name}_ci_migrate")
+
+
+@pytest.fixture
+def mysql_url(mariadb_server: MySQLServer) -> Iterator[URL]:
+    """A fresh, empty database on MariaDB of an account that may do anything, dropped after the test."""
+    with _fresh_database(mariadb_server) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql97_url(mysql_server: MySQLServer) -> Iterator[URL]:
+    """The same on MySQL."""
+    with _fresh_database(mysql_server) as url:
+        yield url
 
 
 # --------------------------------------------------------------------------- MySQL

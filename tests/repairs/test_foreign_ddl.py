@@ -34,6 +34,7 @@ PARTED = {
         "ALTER TABLE events ADD PARTITION (PARTITION events_2026_12 VALUES LESS THAN (100))",
     ),
 }
+PARTED["mysql"] = PARTED["mariadb"]
 """By engine: what makes a table that is parted by time, and what makes its next part."""
 
 
@@ -46,7 +47,7 @@ def engine(request) -> str:
 
 @pytest.fixture
 def shop(request, tmp_path, engine) -> Shop:
-    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url"}.get(engine)
+    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}.get(engine)
     shop = new_shop(tmp_path, request.getfixturevalue(fixture) if fixture else None)
     settings = (tmp_path / "ci-migrate.toml").read_text()
     shop.settings(f'plugins = ["somebody.py"]\n{settings}')
@@ -158,6 +159,7 @@ ID = {
     "sqlite": "INTEGER NOT NULL",
     "postgresql": "SERIAL NOT NULL",
     "mariadb": "INTEGER NOT NULL AUTO_INCREMENT",
+    "mysql": "INTEGER NOT NULL AUTO_INCREMENT",
 }
 
 
@@ -182,6 +184,7 @@ PARTS = {
     "sqlite": "SELECT name FROM sqlite_master",
     "postgresql": "SELECT relname FROM pg_class WHERE relname LIKE 'events%'",
     "mariadb": "SELECT partition_name FROM information_schema.partitions WHERE table_name = 'events'",
+    "mysql": "SELECT partition_name FROM information_schema.partitions WHERE table_name = 'events'",
 }
 
 

@@ -30,7 +30,12 @@ WAITS = 'op.add_column("customers", sa.Column("email", sa.String(80)))\n' + only
 """A revision that waits in its middle until the proxy is stuck; its next statement is sent and never answered."""
 
 
-@pytest.fixture(params=["postgresql_url", pytest.param("mysql_url", marks=pytest.mark.long)])
+@pytest.fixture(
+    params=[
+        "postgresql_url",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("mysql_url", "mysql97_url")),
+    ]
+)
 def url(request) -> Any:
     return request.getfixturevalue(request.param)
 

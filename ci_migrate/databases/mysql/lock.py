@@ -25,8 +25,10 @@ OURS = "ci-migrate/"
 MARKS = 8
 """Sessions of one migration that can be seen at the same time, whatever they do."""
 
-LONGEST = 31_536_000
-"""Seconds: the most that `wait_timeout` may be. The session of a lock is idle for as long as a run."""
+IDLE = 120
+"""Seconds after which the server ends the session of a lock that it hears nothing from, which is asked each
+`KEEP_ALIVE`: nothing else tells it that a client is gone with its network. A server's own `wait_timeout` may be shorter
+than that, or hours."""
 
 _PROCESSES = """
 SELECT p.ID, p.USER, p.HOST, p.COMMAND, p.TIME, COALESCE(p.INFO, '') FROM information_schema.PROCESSLIST p"""
@@ -124,7 +126,7 @@ def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLoc
     deadline = time.monotonic() + timeout
     with closing(access.elsewhere("").connect()) as connection:
         with access.translate_errors(), connection.cursor() as cursor:
-            cursor.execute(f"SET SESSION wait_timeout = {LONGEST}")
+            cursor.execute(f"SET SESSION wait_timeout = {IDLE}")
             wait_for_lock(
                 lambda: _one(cursor, f"SELECT GET_LOCK('{name}', 0)") == 1,
                 lambda: _holder(cursor, name),

@@ -10,7 +10,12 @@ from contextlib import closing, contextmanager, suppress
 import pymysql
 import pytest
 from kill_support import new_shop, only_for_real
+from mysql_support import url_of
+from sqlalchemy import make_url
+from stuck_proxy import StuckProxy
 
+from ci_migrate.databases import session_lock
+from ci_migrate.databases.mysql import lock as lock_module
 from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.databases.mysql.lock import lock_name, session_marks
 from ci_migrate.errors import LockedError
@@ -192,6 +197,26 @@ def test_a_server_that_ends_idle_sessions_spares_the_lock(start_mariadb):
     ):
         time.sleep(2.2)
         lock.check()
+
+
+def test_F103_the_lock_of_a_client_that_vanished_is_freed(either, monkeypatch):
+    """Its network is gone: no end of the connection reaches the server. Until then it is kept, however quiet it is."""
+    monkeypatch.setattr(lock_module, "IDLE", 3)
+    monkeypatch.setattr(session_lock, "KEEP_ALIVE", 0.5)
+    url = make_url(url_of(either))
+    with StuckProxy(url.port) as proxy:
+        holding = MySQL(url.set(port=proxy.port)).lock("gone", 0)
+        lock = holding.__enter__()
+        time.sleep(4)
+        lock.check()
+        proxy.stuck.set()
+        with pytest.raises(LockedError, match="is locked by another run"), MySQL(url).lock("next", 0):
+            pass
+        with MySQL(url).lock("next", 20):
+            pass
+        proxy.stuck.clear()
+        with pytest.raises(LockedError, match="was lost"):
+            holding.__exit__(None, None, None)
 
 
 # --------------------------------------------------------------------------- who is in the way
