@@ -106,10 +106,10 @@ def protect(permit: Permit, ledger: Ledger, rules: Rules, *, by: str) -> None:
     """
     permit.require(Purpose.PROTECTION, subject=RULES + rules.digest)
     with ledger.writing() as connection:
+        # one change at a time: of two that both found the old approvers, each would leave the other's there
+        connection.execute(select(tables.protection).with_for_update())
         now = tables.clock(connection)
-        was = of(
-            connection
-        )  # within the transaction: what another process changed a moment ago stands in the trail
+        was = of(connection)
         fields: dict[str, Any] = {
             "protected": True,
             "since": now,

@@ -1,11 +1,16 @@
 """Protection in the ledger, on each engine."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
+import pytest
 from ledger_support import ledger, url
-from permits import protect, unfreeze, unprotect
+from permits import permit, protect, unfreeze, unprotect
 
 from ci_migrate.ledger import protection
-from ci_migrate.ledger.protection import Rules
+from ci_migrate.ledger.protection import RULES, UNFREEZE, UNPROTECT, Rules
+from ci_migrate.ledger.tamper import find_tampering
+from ci_migrate.model import Purpose
 
 __all__ = ["ledger", "url"]
 
@@ -33,3 +38,67 @@ def test_rules_are_kept_replaced_and_taken_away(ledger):
     assert kinds == ["protected", "protected", "protected", "frozen", "unfrozen", "unprotected"]
     assert ledger.audit_records()[1].facts["before"]["approvers"] == list(FIRST.approvers)
     assert ledger.verify_audit() == []
+
+
+LINES = ("größe ssh-ed25519 AAAA", 'a@b.c,d@e.f namespaces="x" ssh-rsa BBBB', "x" * 3000)
+
+
+def test_each_line_is_kept_as_it_was_written_in_its_order(ledger):
+    rules = Rules(approvers=LINES, emergency=LINES[::-1], min_approvals=3, forbid_self_approval=True)
+    protect(ledger, rules, by="größe 🚚")
+    found = protection.read(ledger)
+    assert found.rules == rules
+    assert found.by == "größe 🚚"
+    assert found.rules.digest == rules.digest, "which an approval of it was given for"
+
+
+def test_a_line_may_be_an_approvers_and_an_emergency_key_and_each_is_revoked_by_itself(ledger):
+    both = Rules(approvers=("ana key",), emergency=("ana key",))
+    protect(ledger, both, by="ana")
+    protect(ledger, Rules(approvers=("ana key",)), by="ana", approval_id="a1")
+    found = protection.read(ledger)
+    assert (found.rules.approvers, found.rules.emergency, found.revoked) == (("ana key",), (), ("ana key",))
+
+
+def test_the_same_rules_again_add_nobody(ledger):
+    for _ in range(3):
+        protect(ledger, FIRST, by="ana", approval_id="a1")
+    assert protection.read(ledger).rules == FIRST
+    assert protection.read(ledger).revoked == ()
+
+
+def test_a_freeze_stands_beside_the_protection_and_the_last_reason_counts(ledger):
+    protection.freeze(ledger, "incident 41", by="ana")
+    protection.freeze(ledger, "incident 42", by="ben")
+    found = protection.read(ledger)
+    assert (found.protected, found.frozen, found.words) == (False, "incident 42", "FROZEN: incident 42")
+    protect(ledger, FIRST, by="ana")
+    assert protection.read(ledger).words.endswith("2 approvers, 2 needed; FROZEN: incident 42")
+    unprotect(ledger, by="ana", approval_id="a3")
+    assert protection.read(ledger).frozen == "incident 42", "who takes the protection away lets no run in"
+
+
+def test_what_was_permitted_is_these_rules_and_no_others(ledger):
+    """A permit for one change is none for another; nothing of it is written."""
+    for change in (
+        lambda: protection.protect(
+            permit(Purpose.PROTECTION, RULES + FIRST.digest), ledger, SECOND, by="eve"
+        ),
+        lambda: protection.unprotect(permit(Purpose.PROTECTION, UNFREEZE), ledger, by="eve"),
+        lambda: protection.unfreeze(permit(Purpose.PROTECTION, UNPROTECT), ledger, by="eve"),
+        lambda: protection.unprotect(permit(Purpose.RESTORE, UNPROTECT), ledger, by="eve"),
+    ):
+        with pytest.raises(Exception, match="Permitted is"):
+            change()
+    assert protection.read(ledger) == protection.UNPROTECTED
+    assert ledger.audit_records() == ()
+
+
+def test_of_several_who_change_it_at_once_the_last_counts_and_the_trail_names_all(ledger):
+    wanted = [Rules(approvers=(f"p{n} key{n}",)) for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda rules: protect(ledger, rules, by="ana", approval_id="a"), wanted))
+    told = [r.facts["rules"]["approvers"] for r in ledger.audit_records() if r.kind == "protected"]
+    assert sorted(told) == sorted(list(rules.approvers) for rules in wanted)
+    assert list(protection.read(ledger).rules.approvers) == told[-1], "one of them, and whole"
+    assert find_tampering(ledger) == []
