@@ -34,7 +34,9 @@ def test_times_sort_as_texts_whatever_their_zone(first, second):
 
 @given(
     value=st.recursive(
-        TEXTS | st.integers() | st.none(), lambda one: st.lists(one) | st.dictionaries(TEXTS, one)
+        TEXTS | st.integers() | st.none(),
+        lambda one: st.lists(one, max_size=2) | st.dictionaries(TEXTS, one, max_size=2),
+        max_leaves=4,
     )
 )
 def test_what_is_printable_fits_into_json_and_is_said_once(value):
