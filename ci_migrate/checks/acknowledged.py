@@ -27,7 +27,16 @@ class Acknowledgement:
 
     def fits(self, code: str, revision: str | None) -> bool:
         """Whether it is meant of a finding with this code in this revision."""
-        return code == self.code and (self.revision is None or (revision or "").startswith(self.revision))
+        return code == self.code and (self.revision is None or self.means(revision or ""))
+
+    def means(self, revision: str) -> bool:
+        """Whether its revision is this one: by the whole id; in settings and flags also by its beginning."""
+        meant = self.revision
+        if meant is None or meant == revision or self.file is not None or not revision.startswith(meant):
+            return meant == revision
+        # as Alembic, which takes no short id by a part of it; and r1 was not said of r10 and r100
+        numbered_alike = len(meant) < 4 and meant[-1].isdigit() and revision[len(meant)].isdigit()
+        return len(revision) > 3 and not numbered_alike
 
     def over(self, today: date) -> str:
         """Why it counts no more, in words; "" where it does."""

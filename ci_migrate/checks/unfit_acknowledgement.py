@@ -1,6 +1,6 @@
 """CM106: an acknowledgement that fits nothing."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ci_migrate.checks.acknowledged import Acknowledgement
 from ci_migrate.checks.base import Check, Facts
@@ -12,7 +12,7 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     for one in facts.acknowledgements:
         if facts.known_codes and one.code not in facts.known_codes:
             why = f"no check has the code {one.code}"
-        elif one.revision and facts.known_revisions and not _known(one.revision, facts.known_revisions):
+        elif one.revision and facts.known_revisions and not any(map(one.means, facts.known_revisions)):
             why = f"no revision script has an id that starts with {one.revision}"
         else:
             continue
@@ -25,10 +25,6 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _known(start: str, revisions: Iterable[str]) -> bool:
-    return any(revision.startswith(start) for revision in revisions)
-
-
 def find_unused(
     acknowledgements: Sequence[Acknowledgement], findings: Sequence[Finding], pending: Collection[str]
 ) -> Iterator[Finding]:
@@ -37,12 +33,13 @@ def find_unused(
     No more than a remark: where another database has rows, this one may have none.
     """
     for one in acknowledgements:
-        if one.revision is None or not _known(one.revision, pending):
+        meant = next(filter(one.means, pending), None)
+        if meant is None:
             continue
         if not any(one.fits(f.code, f.revision) for f in findings):
             yield CHECK.finding(
                 f"{one.place} is acknowledged ({one.reason}), and here nothing of that kind was found.",
-                revision=next(r for r in pending if r.startswith(one.revision)),
+                revision=meant,
                 file=one.file,
                 line=1 if one.file else None,
                 severity=Severity.INFO,
