@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 # the quick part always tries the same inputs: what it finds is found before a change lands, not by chance after it;
 # `make test-long` looks for new ones
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("new")
+# (no deadline: a busy machine is slower by ten)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("new", deadline=None)
 
 
 # The gate refuses a variable of its prefix that sets no key, so no child of a test may inherit this one; test processes
