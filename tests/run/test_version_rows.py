@@ -118,7 +118,7 @@ def test_a_database_that_was_never_stamped_is_a_warning_with_the_command(alembic
     assert report.exit_code == 0
     (found,) = [f for f in report.findings if f.code == "CM105"]
     assert "1 table and no version row, so all 2 revisions are run" in found.message
-    assert "ci-migrate stamp REVISION --target dev --reason why" in found.message
+    assert "ci-migrate stamp REVISION --target dev --reason why" in found.fix
 
 
 def test_what_was_changed_outside_is_a_warning_in_words(alembic_project):
@@ -128,4 +128,4 @@ def test_what_was_changed_outside_is_a_warning_in_words(alembic_project):
     report = alembic_project.gate("check")
     (found,) = [f for f in report.findings if f.code == "CM501"]
     assert "column users.x added, but not in the dry run; index users.ix added, but not in" in found.message
-    assert "ci-migrate verify --target dev" in found.message
+    assert "ci-migrate verify --target dev" in found.fix
