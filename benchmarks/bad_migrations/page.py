@@ -19,6 +19,8 @@ and goes through `ci-migrate run`.
   compared afterwards.
 - **Harmless ones** must be migrated.
 
+The cases of MariaDB end the same way on MySQL 9.7 (`tests/e2e/test_bad_migrations.py`).
+
 In the same run other tools look at the same files, with their defaults: squawk at the SQL that `alembic upgrade
 --sql` prints (only PostgreSQL, and without its rules on style, `prefer-*` and `require-*`), the linters at the
 pending revision (zdm at its upgrade), pytest-alembic at the history on an empty database. Any finding counts, of

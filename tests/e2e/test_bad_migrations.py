@@ -1,5 +1,7 @@
 """Faults of the trade: what bit somebody is refused before the target is touched, what looks alike goes through."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import URL
 
@@ -11,8 +13,15 @@ QUICK = {"rebuild_cascades", "env_swallows_errors", "two_heads", "table_dropped_
          "rebuild_keeps_everything"}  # fmt: skip
 
 
-def marked(case: Case):
-    return pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.long)
+def each_of(cases: list[Case]):
+    """Each on its engine, those of MariaDB on MySQL as well."""
+    for case in cases:
+        yield pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.long)
+        if case.engine == "mariadb":
+            yield pytest.param(replace(case, engine="mysql"), id=f"{case.name}-mysql", marks=pytest.mark.long)
+
+
+FIXTURES = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}
 
 
 @pytest.fixture
@@ -20,12 +29,12 @@ def url(request, tmp_path):
     def make(engine: str) -> URL:
         if engine == "sqlite":
             return URL.create("sqlite", database=str(tmp_path / "app.db"))
-        return request.getfixturevalue({"postgresql": "postgresql_url", "mariadb": "mysql_url"}[engine])
+        return request.getfixturevalue(FIXTURES[engine])
 
     return make
 
 
-@pytest.mark.parametrize("case", [marked(case) for case in BAD])
+@pytest.mark.parametrize("case", each_of(BAD))
 def test_a_bad_one_is_refused_and_the_target_stays_as_it_was(case: Case, url, tmp_path) -> None:
     played, _ = play(case, tmp_path / "project", url(case.engine))
     assert played.refused, played.report.results
@@ -33,7 +42,7 @@ def test_a_bad_one_is_refused_and_the_target_stays_as_it_was(case: Case, url, tm
     assert played.as_expected, (played.by, case.expected)
 
 
-@pytest.mark.parametrize("case", [marked(case) for case in HARMLESS])
+@pytest.mark.parametrize("case", each_of(HARMLESS))
 def test_a_harmless_one_goes_through(case: Case, url, tmp_path) -> None:
     played, _ = play(case, tmp_path / "project", url(case.engine))
     assert played.as_expected, played.report.first_bad
