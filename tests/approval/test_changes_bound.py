@@ -36,7 +36,7 @@ def refused(done: Done, *words: str) -> None:
 
 
 def ids(project: AlembicProject) -> list[str]:
-    return sorted(p.name for p in (project.folder / ".ci-migrate" / "backups").glob("backup_*"))
+    return sorted(p.name for p in (project.folder / "backups").glob("backup_*"))
 
 
 def protected(project: AlembicProject, kind: str, folder: Path) -> Approve:
@@ -68,7 +68,7 @@ def shop(alembic_project: AlembicProject) -> AlembicProject:
 
 def edit_manifest(project: AlembicProject, name: str) -> Callable[[], int]:
     """Let another manifest lie in a backup's place; returns what puts the first one back."""
-    manifest = project.folder / ".ci-migrate" / "backups" / name / "manifest.json"
+    manifest = project.folder / "backups" / name / "manifest.json"
     text = manifest.read_text()
     manifest.write_text(text.replace('"description": "', '"description": "not '))
     assert manifest.read_text() != text
@@ -84,7 +84,7 @@ def test_F24_a_removal_is_of_these_backups_as_and_where_they_are(shop, tmp_path)
     undo = edit_manifest(shop, first)  # another backup lies there by now
     refused(shop.call(*delete, env=approved), f"manifests of {first}")
     undo()
-    shutil.copytree(shop.folder / ".ci-migrate" / "backups" / first, shop.folder / "mine" / first)
+    shutil.copytree(shop.folder / "backups" / first, shop.folder / "mine" / first)
     shop.settings(SETTINGS.replace("./backups", "./mine"))  # backups of the same name elsewhere
     refused(shop.call(*delete, env=approved), "destination", "project/mine")
     shop.settings(SETTINGS)

@@ -33,9 +33,10 @@ def test_plan_check_and_dry_run_write_nothing_to_the_target(alembic_project):
 
 
 def test_where_nothing_is_pending(shop):
-    done = shop.call("plan")
+    done = shop.call("plan", "--report", "json=plan.json")
     ended(done, 0, "Nothing to do:", "is at r2.")
-    plan = done.stage("check")["plan"]
+    report = json.loads((shop.folder / "plan.json").read_text())["report"]
+    plan = report["results"][0]["plan"]
     assert (plan["revisions"], plan["contexts"][0]["toHeads"]) == ([], ["r2"])
 
 

@@ -1,5 +1,7 @@
 """`ci-migrate run`: the whole pipeline, and a destination as Alembic takes it."""
 
+import json
+
 import pytest
 from ledger_support import runs_of
 
@@ -61,7 +63,8 @@ def test_two_targets_have_each_their_own(alembic_project):
 @pytest.mark.parametrize("message", ["größe ✓", "a\\x1b[2Kb", "'; drop table users; --", "x" * 300])
 def test_what_a_revision_is_called_is_only_told(alembic_project, message):
     alembic_project.revision("r3", "r2", "create table t (id integer)", "drop table t", message=message)
-    done = alembic_project.call("plan")
+    done = alembic_project.call("plan", "--report", "json=plan.json")
     assert done.code == 0, done.text
     assert "\x1b" not in done.out
-    assert done.report["results"][0]["plan"]["revisions"][-1]["message"]
+    report = json.loads((alembic_project.folder / "plan.json").read_text())["report"]
+    assert report["results"][0]["plan"]["revisions"][-1]["message"]

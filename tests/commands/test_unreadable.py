@@ -71,7 +71,11 @@ WITHOUT_LEDGER = {"backup list", "backup show", "backup verify", "backup copy", 
 """What must go on where the ledger is what is broken: it may be why somebody looks for a backup."""
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_LEDGER])
+ASKS_NO_LEDGER = {"show", "wait"}
+"""The one reads what earlier runs kept beside it, the other is asked by each of many processes that start."""
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in WITHOUT_LEDGER | ASKS_NO_LEDGER])
 def test_a_broken_ledger_stops_all_that_relies_on_it(broken, name):
     before = broken.dump()
     refused(call(broken, name), 8, "could not be opened: file is not a database", '`state = "URL"`')
@@ -112,6 +116,15 @@ def test_a_backup_dir_that_is_a_file(shop, name, place):
 def test_a_copy_into_a_file(shop):
     backup = next((shop.folder / ".ci-migrate" / "backups").glob("backup_*")).name
     refused(shop.call("backup", "copy", backup, "alembic.ini"), 8, "Not a directory")
+
+
+@pytest.mark.parametrize("name", sorted(ASKS_NO_LEDGER))
+def test_who_asks_no_ledger_goes_on(broken, name):
+    before = broken.dump()
+    assert call(broken, "run").code == 8
+    done = call(broken, name)
+    assert done.code == 0, done.text
+    assert broken.dump() == before
 
 
 def test_every_command_is_tried():

@@ -34,9 +34,7 @@ def restore_killed(shop: Shop, at: str) -> None:
     """A migrated shop whose row 1 changed since its backup; the restore of that is killed."""
     done = shop.here("run")
     assert done.code == 0, done.text
-    backup = next(
-        p.name for p in (shop.folder / ".ci-migrate" / "backups").iterdir() if p.name.startswith("backup_")
-    )
+    backup = next(p.name for p in (shop.folder / "backups").iterdir() if p.name.startswith("backup_"))
     shop.query("UPDATE customers SET name = 'changed' WHERE id = 1")
     done = shop.gate("backup", "restore", backup, "--yes", env={"FAULT_CALL": at})
     assert done.code == -9, done.text

@@ -74,7 +74,9 @@ def test_how_it_ended(rehearse, filled, code, words):
     assert report.exit_code == 1
     (message,) = said(report)
     assert words in message
-    assert "expand first, contract in a later release" in message
+    assert [f.fix for f in report.findings if f.code == "CM605"] == [
+        "Expand first, contract in a later release."
+    ]
 
 
 def test_what_it_printed_holds_no_secret(rehearse, filled):

@@ -21,7 +21,7 @@ def make_shop(request, tmp_path) -> MakeShop:
 @contextmanager
 def damaged(shop: Shop) -> Iterator[None]:
     """One byte of the backup is another one."""
-    payload = next(p for p in (shop.folder / ".ci-migrate" / "backups").glob("backup_*/**/*.zst"))
+    payload = next(p for p in (shop.folder / "backups").glob("backup_*/**/*.zst"))
     whole = payload.read_bytes()
     payload.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
     yield

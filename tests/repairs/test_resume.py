@@ -27,7 +27,7 @@ def test_half_a_revision_is_completed_and_what_others_wrote_is_kept(half_way, tm
     status = half_way.here("status")
     assert "ci-migrate repair --forward --target dev" in status.text
     shown = half_way.here("repair", "--forward", "--dry-run")
-    assert "run what is left of the migration" in shown.text
+    assert "run what is left of the migration" in shown.words
     assert half_way.heads_now() == ["r1"]
     done = half_way.here("repair", "--forward")
     assert done.code == 0, done.text

@@ -41,11 +41,9 @@ def test_F106_a_backup_by_a_clock_that_was_ahead_is_not_young_for_ever(alembic_p
         assert project.call("backup", "create").code == 0
     done = project.call("dry-run")
     assert done.code == 0, done.text
-    assert len(list((project.folder / ".ci-migrate" / "backups").glob("backup_*"))) == 3, (
-        "one of its own was taken"
-    )
+    assert len(list((project.folder / "backups").glob("backup_*"))) == 3, "one of its own was taken"
     assert project.call("dry-run").code == 0
-    assert len(list((project.folder / ".ci-migrate" / "backups").glob("backup_*"))) == 3, "that one is young"
+    assert len(list((project.folder / "backups").glob("backup_*"))) == 3, "that one is young"
 
 
 def test_F106_status_says_that_the_clock_was_ahead(alembic_project, monkeypatch):
