@@ -15,7 +15,8 @@ from ci_migrate.reports.base import Reporter, write
 from ci_migrate.reports.built_in import REPORTERS
 from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.settings.secrets import hide_secrets
-from ci_migrate.settings.settings import Settings
+from ci_migrate.settings.settings import OLD_PLACE, Settings
+from ci_migrate.tempdirs import OWN
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 from ci_migrate.verbs import verb_of
 
@@ -54,13 +55,13 @@ def keep_run(report: Report, folder: Path, where: dict[str, Any]) -> list[str]:
 
 
 def find_old_places(settings: Settings, where: dict[str, Any]) -> list[str]:
-    """What an earlier version left in the project, which nobody looks at any more, and what to type."""
+    """What an earlier version left in the project, and what to type."""
     words = []
-    old = settings.project_dir / "backups"
-    if settings.sources["backup-dir"] == "default" and any(old.glob("backup_*/manifest.json")):
+    if settings.sources["backup-dir"] == OLD_PLACE:
+        old, new = (shlex.quote(str(settings.project_dir / place)) for place in ("backups", f"{OWN}/backups"))
         words.append(
-            f"{old} holds backups of an earlier version, which kept them there: nothing looks for them there now. "
-            f"Move them: mv {shlex.quote(str(old))}/* {shlex.quote(settings.backup_dir)}/"
+            f"{old} holds backups of an earlier version, and is used as long as it does. "
+            f"Move them: mkdir -p {new} && mv {old}/* {new}/"
         )
     reports = settings.project_dir / "ci-migrate-reports"
     if where["report_dir"] is None and (reports / JsonReporter.file).exists():

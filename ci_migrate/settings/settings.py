@@ -30,6 +30,8 @@ from ci_migrate.settings.urls import redact, resolve, resolve_key, show_url, var
 __all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
 
 PRODUCTION = frozenset({"prod", "production"})
+OLD_PLACE = "default of 0.1.0"
+"""The source of `backup-dir` where backups still lie in `./backups`, where version 0.1.0 kept them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,6 +375,10 @@ def _add_defaults(given: Layer, project_dir: Path) -> None:
         if key.name not in given:
             value = None if key.default is None else key.kind.convert(key.default, project_dir)
             given[key.name] = Given(value, "default", project_dir)
+    old = project_dir / "backups"
+    # whoever upgrades must find the backup that an unfinished run is repaired or restored by
+    if given["backup-dir"].source == "default" and any(old.glob("backup_*/manifest.json")):
+        given["backup-dir"] = Given(str(old), OLD_PLACE, project_dir)
 
 
 def _sources(

@@ -1,6 +1,7 @@
 """What a run leaves in the project's folder, and `ci-migrate show`: the report of a run again."""
 
 import json
+import re
 import subprocess
 from xml.etree import ElementTree as ET
 
@@ -70,10 +71,21 @@ def test_F82_what_an_earlier_version_left_is_named(alembic_project):
     ended(
         alembic_project.call("run", "r1", "--backup-dir", "backups", "--report-dir", "ci-migrate-reports"), 0
     )
+    old, new = alembic_project.folder / "backups", alembic_project.folder / ".ci-migrate" / "backups"
+    (backup,) = (path.name for path in old.glob("backup_*"))
+    ended(alembic_project.call("backup", "list"), 0, backup)
     done = alembic_project.call("run")
     ended(
         done, 0, "holds backups of an earlier version", "mv ", "holds reports of an earlier version", "rm -r"
     )
+    assert len(list(old.glob("backup_*"))) == 2, "new ones lie beside those that are there"
+    ended(alembic_project.call("backup", "restore", backup, "--yes"), 0)
+    assert alembic_project.heads == []
+    command = re.search(r"mkdir -p .*?/\*\s+\S+", " ".join(done.text.split()))[0]
+    subprocess.run(command, shell=True, check=True)
+    assert not list(old.glob("backup_*"))
+    assert (new / backup).is_dir()
+    ended(alembic_project.call("backup", "list"), 0, backup)
     (alembic_project.folder / "ci-migrate-reports" / "report.json").unlink()
     quiet = alembic_project.call("run", "--backup-dir", "backups")
     assert "earlier version" not in quiet.text, "who named the place knows it"
