@@ -51,9 +51,8 @@ class Commands(VerbGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # what is left is flushed at the end
+            # what is left is flushed at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return int(ExitCode.COULD_NOT_TELL)
 
     def _of_plugins(self, ctx: click.Context) -> list[str]:

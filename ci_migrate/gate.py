@@ -320,9 +320,8 @@ def _begin(run: WritingRun, request: GateRequest) -> None:
                 f"began at {last.started:%Y-%m-%d %H:%M:%S}. History and backups go by their numbers, not by time."
             )
     run.ledger.begin_run(record, identity)
-    if (
-        request.reason or request.by
-    ):  # a name that was typed proves nothing: who the machine says it is stands beside it
+    # a name that was typed proves nothing: who the machine says it is stands beside it
+    if request.reason or request.by:
         account = {"by": request.by, "account": actor(run.settings)} if request.by else {}
         run.ledger.audit(REASON, run.id, reason=request.reason, destination=run.destination, **account)
 

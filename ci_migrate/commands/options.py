@@ -72,9 +72,8 @@ def destination_options(function: Function) -> Function:
         refuse_tokens([word for word in (destination, revision) if word is not None])
         if destination is not None and revision is not None:
             raise UsageError(f"The destination is given twice: {revision}, and --to {destination}.")
-        wanted = (
-            revision if destination is None else destination
-        )  # one that is empty is refused, not passed over
+        # not `or`: one that is empty is refused, not passed over
+        wanted = revision if destination is None else destination
         return function(*arguments, destination=wanted, **options)
 
     for parameter in (

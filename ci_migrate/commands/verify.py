@@ -9,10 +9,14 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
 from ci_migrate.commands.progress import say_aside
+from ci_migrate.errors import ExitCode
 from ci_migrate.model import Frozen, RunRecord
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
+
+NOT_COMPARED = int(ExitCode.COULD_NOT_TELL)
+"""0 would say that all is well, 1 that something differs."""
 
 
 class Verified(Frozen, frozen=True, kw_only=True):
@@ -35,7 +39,7 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
     with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)
     if as_json:
-        code = 8 if record is None else int(record.needs_repair or bool(differences))
+        code = NOT_COMPARED if record is None else int(record.needs_repair or bool(differences))
         say_json(
             Verified(
                 target=settings.target,
@@ -47,9 +51,8 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
         )
         return code
     if record is None:
-        # nothing was compared: 0 would say that all is well, 1 that something differs
         say("ci-migrate has not migrated this target yet: nothing to compare with.")
-        return 8
+        return NOT_COMPARED
     if record.needs_repair:
         return _say_unfinished(record, differences, settings.target)
     if not differences:

@@ -78,9 +78,8 @@ def quote(name: str) -> str:
 def _line(error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     arguments: tuple[object, ...] = getattr(error, "args", ())
-    if len(arguments) == 2 and isinstance(
-        arguments[0], int
-    ):  # PyMySQL, whose str() is the tuple (1045, "Access ...")
+    # PyMySQL's str() is the tuple (1045, "Access ...")
+    if len(arguments) == 2 and isinstance(arguments[0], int):
         primary = f"{arguments[1]} ({arguments[0]})"
     lines = str(primary or error).strip().splitlines() or [type(error).__name__]
     return hide_secrets(lines[0]).rstrip(". ")

@@ -46,9 +46,7 @@ class Backup(Frozen, frozen=True, kw_only=True):
     backup_path: str
     backup_time: Moment
     backup_size: Count = 0
-    database_size: Count = (
-        0  # what the engine told before it was written, or what was written, where that is more
-    )
+    database_size: Count = 0  # what the engine told, or what was written where that is more
     status: BackupStatus = BackupStatus.SUCCESS
     description: str = ""
     target: str = ""  # its name in the settings

@@ -11,6 +11,7 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.checks.base import Facts, Grading, run_checks
+from ci_migrate.checks.edited_after_applied import CHECK as EDITED
 from ci_migrate.errors import ToolError, UsageError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import build_plan, graph_of, heads_after, relative
@@ -25,7 +26,6 @@ from ci_migrate.model import (
     Outcome,
     PlannedContext,
     Report,
-    Severity,
     StageResult,
     TargetState,
     VersionTable,
@@ -205,26 +205,23 @@ def _edited_findings(
     by_id: Mapping[str, events.GraphRevision], changed: Changed, project: Path, ref: str
 ) -> list[Finding]:
     gone = [
-        Finding(
-            code="CM102",
-            name="edited-after-applied",
-            severity=Severity.ERROR,
-            message=f"Revision {revision} of {ref} is gone ({name}): databases that ran it are at a revision that "
-            "nobody knows. Put it back.",
+        EDITED.finding(
+            f"Revision {revision} of {ref} is gone ({name}): databases that ran it are at a revision that nobody "
+            "knows.",
+            fix="Put it back.",
             revision=revision,
         )
         for revision, name in sorted(changed.gone.items())
     ]
-    return gone + [
-        Finding(
-            code="CM102",
-            name="edited-after-applied",
-            severity=Severity.ERROR,
-            message=f"{relative(by_id[revision].file, project)} has another text than in {ref}: databases that ran it "
-            "have what the old text did. Put the text back and write a new revision.",
+    edited = [
+        EDITED.finding(
+            f"{file} has another text than in {ref}: databases that ran it have what the old text did.",
+            fix="Put the text back and write a new revision.",
             revision=revision,
-            file=relative(by_id[revision].file, project),
+            file=file,
             line=1,
         )
         for revision in sorted(changed.edited)
+        for file in [relative(by_id[revision].file, project)]
     ]
+    return gone + edited

@@ -224,13 +224,12 @@ def ci_text(adoption: Adoption) -> str:
         reports=REPORTS,
         directory="" if alone else f"\n    defaults: {{run: {{working-directory: {adoption.inside}}}}}",
         paths="" if alone else f"\n    paths: [{inside}**]",
-        push_paths="" if alone else f"\n    paths: [{inside}**]",
         cache=f", cache: pip, cache-dependency-path: {inside}{lock}" if lock else "",
         changes=changes,
         cd="" if alone else f"\n    - cd {shlex.quote(adoption.inside)}",
         bitbucket_cd="" if alone else f"\n          - cd {shlex.quote(adoption.inside)}",
         bitbucket_deep_cd="" if alone else f"\n            - cd {shlex.quote(adoption.inside)}",
-        azure_folder=adoption.inside,
+        folder=adoption.inside,
         install=_install(adoption.folder),
         gate=f"pip install -q {shlex.quote(source)}"
         if source

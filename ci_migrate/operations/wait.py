@@ -83,8 +83,7 @@ def wait(
             if words != said:
                 said = words
                 tell(said)
-            if left() > 0:
-                time.sleep(min(every, max(0.0, left())))
+            time.sleep(min(every, max(0.0, left())))
         seconds = time.monotonic() - started
         if seen.served or left() <= 0:
             return msgspec.structs.replace(seen, seconds=round(seconds, 3))

@@ -225,12 +225,12 @@ async def logout(request: Request, sent: FromViewer) -> Response:
 @router.get("/")
 def overview(who: Seated) -> Response:
     """What waits, what ran, what is running, which backups there are."""
-    target, ledger = who.caller.target, who.caller.target.book()
+    target, ledger, runs = who.caller.target, who.caller.target.book(), _runs(who)
     return show(
         "overview.html",
         who,
-        runs=_runs(who),
-        told=who_and_why(ledger, [run.run_id for run in _runs(who)]),
+        runs=runs,
+        told=who_and_why(ledger, [run.run_id for run in runs]),
         waits=_waiting(who),
         asked=[{**facts, "call": call_of(facts["command"])} for facts in ledger.open_requests()],
         jobs=jobs.latest(ledger, target.name, 5),

@@ -97,7 +97,7 @@ def read_content(
     """What a table holds, or a sample of it; None if the deadline came before the end.
 
     `deadline` is on the monotonic clock. `connection.text_factory` must be `Text`. It takes as much memory as the
-    largest row, and of BLOBs above `LARGE` a piece, where the rows have numbers.
+    largest row; of BLOBs above `LARGE` a piece, where the rows have numbers and it is no sample.
     """
     names = _columns_of(connection, table)
     large = _find_large(connection, table, names) if sample is None else None

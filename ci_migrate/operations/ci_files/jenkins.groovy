@@ -10,20 +10,20 @@ pipeline {
     stage('install') {
       steps {
         sh '''set -e
-cd "$azure_folder"
+cd "$folder"
 $install
 $gate'''
       }
     }
     stage('$name-check') {
       when { changeRequest() }
-      steps { sh 'cd "$azure_folder" && exec ci-migrate check --since "origin/$$CHANGE_TARGET"' }
+      steps { sh 'cd "$folder" && exec ci-migrate check --since "origin/$$CHANGE_TARGET"' }
     }
     stage('$name') {
       when { branch '$branch' }
       steps {
         withCredentials([string(credentialsId: '$variable', variable: '$variable')]) {
-          sh 'cd "$azure_folder" && exec ci-migrate run --target production'
+          sh 'cd "$folder" && exec ci-migrate run --target production'
         }
       }
     }
