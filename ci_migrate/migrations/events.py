@@ -121,7 +121,8 @@ class RevisionStarted(WireEvent, frozen=True, tag="revision"):
 class StatementStarted(WireEvent, frozen=True, tag="statement"):
     """A statement that may change the database is about to be sent. The child waits for the parent's word.
 
-    `exact` is a digest of its text and values, where both stand in the file that sends it; "" where they don't.
+    `form` is a digest of it without its values. `exact` is one of its text and values, where both stand in the file
+    that sends it; "" where they don't.
     """
 
     position: int
@@ -131,6 +132,7 @@ class StatementStarted(WireEvent, frozen=True, tag="statement"):
     line: int | None
     sql: str
     digest: str
+    form: str
     exact: str = ""
 
 

@@ -1,6 +1,5 @@
 """Turns the events of one run into statements and commit points; compares a real run with the rehearsed one."""
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,6 +13,7 @@ from ci_migrate.databases.measuring import Meter
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.lock_times import Sent, with_taken
+from ci_migrate.migrations.worker.forms import form_but_for_numbers
 from ci_migrate.model import (
     CommitPoint,
     Delta,
@@ -25,39 +25,15 @@ from ci_migrate.model import (
     sha256_hex,
 )
 
-VALUES = re.compile(
-    r"'(?:[^']|'')*'|%\(\w+\)s|%s|(?<![:\w]):[a-z_]\w*|\$\d+|\b(?:\d+(?:\.\d+)?|NULL|TRUE|FALSE)\b",
-    re.IGNORECASE,
-)
-"""What differs from one round of a loop to the next: literals, and the drivers' marks for bound values."""
-
-ROWS = re.compile(r"(\((?:[^()]|\([^()]*\))*\))(?:\s*,\s*\1)+")
-ITEMS = re.compile(r"(\?(?:::[\w .]+)?)(?:\s*,\s*\1)+")
-"""`VALUES (?, ?), (?, ?)` and `IN (?, ?, ?)`: as many as there are rows."""
-
-CREATE_TABLE = re.compile(r"CREATE (?:\w+ )*TABLE\b", re.IGNORECASE)
-WORDS = re.compile(r"\w+|[^\w\s]")
-
 WHOLE = 20000
-"""Characters of a statement that the child sends; of longer ones only the digest is compared."""
-
-
-def shape(sql: str) -> str:
-    """Equal for all rounds of a loop over rows, and for any number of rows in one statement."""
-    text = " ".join(VALUES.sub("?", sql).split())
-    if CREATE_TABLE.match(text):
-        # Alembic's batch mode takes a table's constraints from a set of objects: another order in each process
-        return sha256_hex(" ".join(sorted(WORDS.findall(text))).encode())[:16]
-    return sha256_hex(ROWS.sub(r"\1", ITEMS.sub(r"\1", text)).encode())[:16]
-
+"""Characters of a statement that the child sends."""
 
 Text = TypeVar("Text", str, str | None)
 Key = tuple[int, str | None, str | None, int | None, str]
 
 
 def _key(event: events.StatementStarted, file: str | None) -> Key:
-    text = shape(event.sql) if len(event.sql) < WHOLE else event.digest[:16]
-    return (event.context, event.revision, file, event.line, text)
+    return (event.context, event.revision, file, event.line, event.form)
 
 
 @dataclass
@@ -234,12 +210,14 @@ class Follower:
     may come in another order too: Alembic's batch mode walks sets of indexes.
 
     Where text and values stand in the script (`Statement.exact`) they must be the same; in `varying` stay those
-    statements in which they were not, if those are to be found rather than refused.
+    statements in which they were not, if those are to be found rather than refused. `overlook` is told of them, and of
+    names that differ by a time or a random number in them, where stopping would leave more harm than going on.
     """
 
     project: Path
     rehearsed: tuple[Statement, ...]
     varying: set[int] | None = None
+    overlook: Callable[[str], None] | None = None
     _places: dict[Key, int] = field(init=False)
     _next: int = 0
     _done: set[int] = field(default_factory=set)
@@ -252,12 +230,21 @@ class Follower:
         file = relative(event.file, self.project) if event.file else None
         key = _key(event, file)
         place = self._places.get(key)
-        if place is None:
+        if (
+            place is None
+            and self.overlook is not None
+            and (place := self._place_but_for_names(event, key)) is not None
+        ):
+            self.overlook(self._has_other_values(event, file, place))
+        elif place is None:
             return self._differs(event, file)
-        if self.rehearsed[place].exact not in ("", event.exact):
-            if self.varying is None:
+        elif self.rehearsed[place].exact not in ("", event.exact):
+            if self.varying is not None:
+                self.varying.add(self.rehearsed[place].position)
+            elif self.overlook is not None:
+                self.overlook(self._has_other_values(event, file, place))
+            else:
                 return self._differs(event, file, place)
-            self.varying.add(self.rehearsed[place].position)
         if place < self._next or place in self._done:
             return None if self.rehearsed[place].repeats > 1 else self._differs(event, file)
         due = [n for n in range(self._next, place) if n not in self._done and self.rehearsed[n].repeats == 1]
@@ -267,11 +254,33 @@ class Follower:
         self._next = due[0] if due else place + 1
         return None
 
+    def runs_once(self, event: events.StatementStarted) -> bool:
+        """Whether the rehearsal had this statement once: in no loop."""
+        file = relative(event.file, self.project) if event.file else None
+        place = self._places.get(_key(event, file))
+        return place is not None and self.rehearsed[place].repeats == 1
+
+    def _place_but_for_names(self, event: events.StatementStarted, key: Key) -> int | None:
+        """The next statement that this line sent in the rehearsal, if only numbers in names differ."""
+        due = (n for n, s in enumerate(self.rehearsed) if n >= self._next and n not in self._done)
+        place = next((n for n in due if _rehearsed_key(self.rehearsed[n])[:4] == key[:4]), None)
+        if place is None or len(event.sql) >= WHOLE:
+            return None
+        same = form_but_for_numbers(self.rehearsed[place].sql) == form_but_for_numbers(event.sql)
+        return place if same else None
+
     @property
     def left(self) -> Statement | None:
         """The first rehearsed statement, loops apart, that was not sent."""
         due = (n for n in range(self._next, len(self.rehearsed)) if n not in self._done)
         return next((self.rehearsed[n] for n in due if self.rehearsed[n].repeats == 1), None)
+
+    def _has_other_values(self, event: events.StatementStarted, file: str | None, place: int) -> str:
+        where = f"{file}:{event.line}" if file else f"revision {event.revision}"
+        return (
+            f"{where} sends other values than in the dry run: {one_line(event.sql)} "
+            f"(rehearsed: {one_line(self.rehearsed[place].sql)})"
+        )
 
     def _differs(self, event: events.StatementStarted, file: str | None, place: int | None = None) -> str:
         place = self._next if place is None else place

@@ -149,7 +149,8 @@ def _reach(found: Found, base: int, done: int) -> int:
     if not sent:
         return done
     ours = [s for s in evidence.statements if s.position > done and (s.context, s.revision) == ran]
-    last = [s.position for s in ours if sha256_hex(s.sql.encode("utf-8", "replace")) == sent[-1]]
+    # the whole text's is version 0.1.0's
+    last = [s.position for s in ours if sent[-1] in (s.digest, sha256_hex(s.sql.encode("utf-8", "replace")))]
     return max(last or [s.position for s in ours], default=done)
 
 

@@ -130,7 +130,10 @@ def resume(context: RepairContext) -> list[str]:
         )
         journal.append(*_lost_commits(entries, evidence, commit_point), resumed)
         rehearsed = _without_committed(rest.rehearsed, evidence, half, commit_point)
-        ended = Watcher(run, plan, rehearsed, journal, time.monotonic()).migrate(request)
+        watcher = Watcher(run, plan, rehearsed, journal, time.monotonic(), committed=commit_point > 0)
+        ended = watcher.migrate(request)
+    if watcher.other:
+        run.ledger.audit("other values", run.subject, statements=watcher.other[:20], count=len(watcher.other))
     if not ended.ok:
         return [ended.words]
     heads, planned = context.read_heads(), tuple(c.to_heads for c in plan.contexts)

@@ -71,6 +71,8 @@ class Watcher:
     journal: Journal
     started: float  # of the first try, on the monotonic clock
     failed: events.StatementFailed | None = None  # the last statement, if it failed
+    committed: bool = False  # something of the migration is committed already
+    other: list[str] = field(default_factory=list)  # statements with other values than rehearsed, in words
     _pending: list[JournalEntry] = field(default_factory=list)
     _prefix: str = ""
     _follower: Follower | None = None
@@ -79,6 +81,8 @@ class Watcher:
     def __post_init__(self) -> None:
         if self.rehearsed is not None:
             self._follower = Follower(self.run.settings.project_dir, self.rehearsed)
+        if self.committed:
+            self._overlook()
 
     def handle(self, event: events.AnyEvent) -> str | None:
         """Write down what is about to happen, then let it happen."""
@@ -102,6 +106,7 @@ class Watcher:
                 )
                 self.flush()
             case events.Committed():
+                self._overlook()
                 note = "complete" if event.complete else "partial"
                 self._note(
                     EntryKind.COMMITTED,
@@ -128,6 +133,18 @@ class Watcher:
             case _:
                 pass
         return None
+
+    def _overlook(self) -> None:
+        """From here on a stop would leave a revision half done, where no transaction takes DDL back.
+
+        So what differs in its values alone is told, and goes on.
+        """
+        if self._follower is not None and not self.run.database.capabilities.transactional_ddl:
+            self._follower.overlook = self._tell_other
+
+    def _tell_other(self, words: str) -> None:
+        self.other.append(words)
+        self.run.tell(f"{words}. It goes on: what is committed can't be taken back by a stop")
 
     def migrate(self, request: RunRequest) -> Ended:
         """Have a child migrate the target; how it ended, with the error that came first."""
@@ -170,7 +187,8 @@ class Watcher:
             position=event.position,
             context=event.context,
             revision=event.revision,
-            digest=event.digest,
+            # a repair finds it again by it; what is no loop over rows may have other values by then
+            digest=event.form if self._follower and self._follower.runs_once(event) else event.digest,
             prefix=self._prefix,
         )
         self.flush()  # before the child gets its word: no statement ran that the journal does not know

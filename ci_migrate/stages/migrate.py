@@ -23,6 +23,7 @@ from ci_migrate.model import (
     Report,
     StageResult,
     TargetState,
+    list_some,
     plural,
     show_heads,
 )
@@ -68,11 +69,21 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
         )
     context = RepairContext(run, plan, before, report.evidence, report.backup)
     with journal:
-        ended, blocked = _try_patiently(context, permit, journal)
-    result = _judge(run, plan, ended, blocked)
+        other: list[str] = []
+        ended, blocked = _try_patiently(context, permit, journal, other)
+    result = with_other_values(run, _judge(run, plan, ended, blocked), other)
     if ended.failed is not None and ended.failed.kind == "input" and _sent_nothing(context):
         return replace(result, state=TargetState.UNTOUCHED)
     return result
+
+
+def with_other_values(run: WritingRun, result: StageResult, other: list[str]) -> StageResult:
+    """The result, with what was sent that differs from the rehearsal in its values alone."""
+    if not other:
+        return result
+    run.ledger.audit("other values", run.id, statements=other[:20], count=len(other))
+    told = f"Not as rehearsed, in values alone: {list_some(other, 3)}"
+    return replace(result, message=f"{result.message.rstrip('.')}. {told}")
 
 
 def _sent_nothing(context: RepairContext) -> bool:
@@ -94,16 +105,19 @@ def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
     return ""
 
 
-def _try_patiently(context: RepairContext, permit: Permit, journal: Journal) -> tuple[Ended, str]:
+def _try_patiently(
+    context: RepairContext, permit: Permit, journal: Journal, other: list[str]
+) -> tuple[Ended, str]:
     """Try again after a lock timeout that rolled back cleanly, with growing pauses, from where the target is.
 
-    Returns how the last try ended, and who was in the way.
+    Returns how the last try ended, and who was in the way; `other` takes the statements that had other values than
+    rehearsed.
     """
     run = context.run
     rest = Rest.of(context.plan, context.evidence, commit_point=0)
     started = time.monotonic()
     for attempt in range(1, run.settings.lock_tries + 1):
-        watcher = Watcher(run, context.plan, rest.rehearsed, journal, started)
+        watcher = Watcher(run, context.plan, rest.rehearsed, journal, started, other=other)
         request = RunRequest(
             setup=child_setup(
                 run, "migrate", inputs=expected_inputs(run.settings, context.plan, context.evidence)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from env_zoo import PLAIN, SYNC, new_zoo, url_of
 
+from ci_migrate.migrations.worker.reach import leaves_mysql, leaves_postgresql
+from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL
+
 WAYS = {
     "sqlite": """
     import sqlite3, os
@@ -441,6 +444,7 @@ else:
     assert "shop.users" in zoo.tables
 
 
+OTHERS = ["shop", "mysql", "information_schema"]
 LEAVES = [
     "CREATE ROLE cim_intruder",
     "create user cim_intruder",
@@ -470,6 +474,12 @@ LEAVES = [
     "SELECT pg_terminate_backend(1)",
     "SELECT lo_export(1, '/tmp/cim_intruder')",
     "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",
+    "DO $$ BEGIN -- x\n CREATE ROLE cim_intruder; END $$",
+    "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'cim_intruder'); END $$",
+    "DO $$ BEGIN EXECUTE 'CREATE '||'ROLE cim_intruder'; END $$",
+    "DO 'BEGIN CREATE ROLE cim_intruder; END'",
+    "ALTER DATABASE postgres RENAME TO cim_intruder",
+    "GRANT CONNECT ON DATABASE ci_copy, postgres TO PUBLIC",
 ]
 STAYS = [
     "CREATE TABLE roles (id integer)",
@@ -491,21 +501,26 @@ STAYS = [
     "CREATE INDEX CONCURRENTLY i ON users (id)",
     "REFRESH MATERIALIZED VIEW v",
     "SELECT CASE WHEN true THEN 'grant' ELSE 'alter system' END FROM kept",
+    "INSERT INTO dblink_hosts (host) VALUES ('x')",
+    "INSERT INTO dblink (host) VALUES ('x')",
+    "CREATE TABLE dblink (host text)",
+    "ALTER DATABASE ci_copy SET work_mem = '5MB'",
+    "ALTER DATABASE \"ci_copy\" SET work_mem = '5MB'",
+    "GRANT CONNECT ON DATABASE ci_copy TO PUBLIC",
+    "COMMENT ON DATABASE ci_copy IS 'x'",
+    "DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC', current_database()); END $$",
+    "DO $$ BEGIN -- CREATE ROLE x;\n RAISE NOTICE 'DROP ROLE x'; END $$",
 ]
 
 
 @pytest.mark.parametrize("sql", LEAVES)
 def test_statements_that_leave_the_database(sql):
-    from ci_migrate.migrations.worker import statements
-
-    assert statements.leaves_database(sql)
+    assert leaves_postgresql(sql, "ci_copy", POSTGRESQL)
 
 
 @pytest.mark.parametrize("sql", STAYS)
 def test_statements_that_stay_in_it(sql):
-    from ci_migrate.migrations.worker import statements
-
-    assert not statements.leaves_database(sql)
+    assert not leaves_postgresql(sql, "ci_copy", POSTGRESQL)
 
 
 def that_sends(statements):
@@ -570,6 +585,9 @@ LEAVES_MYSQL = [
     "DELETE FROM users WHERE id IN (SELECT id FROM shop . users)",
     "INSERT INTO users SELECT * FROM shop.shop",
     "SELECT 1; INSERT INTO mysql.user VALUES (1)",
+    "/*!50000 CREATE USER cim_intruder */",
+    "SET @a = 1, GLOBAL max_connections = 3",
+    "CREATE PROCEDURE p() BEGIN INSERT INTO shop.users VALUES (1); END",
 ]
 STAYS_MYSQL = [
     "CREATE TABLE databases_of_users (user text, grant_id int)",
@@ -583,21 +601,22 @@ STAYS_MYSQL = [
     "SET foreign_key_checks = 0",
     "CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW SET NEW.name = 'x'",
     "CREATE TABLE shops (workshop decimal(3.2))",
+    'INSERT INTO users VALUES ("https://shop.example.org/")',
+    "INSERT INTO users VALUES ('it\\'s at shop.example.org')",
+    "INSERT INTO users VALUES (1) # shop.users",
+    "ALTER DATABASE ci_copy CHARACTER SET utf8mb4",
+    "USE ci_copy",
 ]
 
 
 @pytest.mark.parametrize("sql", LEAVES_MYSQL)
 def test_mysql_statements_that_leave_the_database(sql):
-    from ci_migrate.migrations.worker import statements
-
-    assert statements.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+    assert leaves_mysql(sql, "ci_copy", OTHERS, MYSQL)
 
 
 @pytest.mark.parametrize("sql", STAYS_MYSQL)
 def test_mysql_statements_that_stay_in_it(sql):
-    from ci_migrate.migrations.worker import statements
-
-    assert not statements.leaves_mysql(sql, "ci_copy", ["shop", "mysql", "information_schema"])
+    assert not leaves_mysql(sql, "ci_copy", OTHERS, MYSQL)
 
 
 def test_mysql_statements_that_leave_the_copy_are_not_sent(request, tmp_path):

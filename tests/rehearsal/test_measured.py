@@ -7,7 +7,7 @@ from ci_migrate.rehearsal import measured
 from ci_migrate.rehearsal.measured import Duration
 
 STATEMENT = events.StatementStarted(
-    position=1, context=0, revision="r1", file=None, line=None, sql="select 1", digest=""
+    position=1, context=0, revision="r1", file=None, line=None, sql="select 1", digest="", form=""
 )
 
 

@@ -6,6 +6,7 @@ from kill_support import new_shop
 from sqlalchemy import URL, make_url
 
 from ci_migrate.migrations.worker.statements import asks_by_name
+from ci_migrate.migrations.worker.tokens import MYSQL
 
 NAME = "app"
 
@@ -23,7 +24,7 @@ NAME = "app"
     ],
 )
 def test_F10_asks_by_the_name(sql: str, values: object) -> None:
-    assert asks_by_name(sql, values, NAME)
+    assert asks_by_name(sql, values, NAME, MYSQL)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_F10_asks_by_the_name(sql: str, values: object) -> None:
     ],
 )
 def test_what_does_not(sql: str, values: object) -> None:
-    assert not asks_by_name(sql, values, NAME)
+    assert not asks_by_name(sql, values, NAME, MYSQL)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def beating(clock, told):
 
 def statement(sql="UPDATE big SET a = 1", **fields) -> events.StatementStarted:
     given = {"file": "/srv/shop/versions/r1.py", "line": 7, "revision": "r1", **fields}
-    return events.StatementStarted(position=1, context=0, sql=sql, digest="d", **given)
+    return events.StatementStarted(position=1, context=0, sql=sql, digest="d", form="d", **given)
 
 
 def test_lines_come_every_ten_seconds_and_after_a_minute_every_minute(beating, clock, told):

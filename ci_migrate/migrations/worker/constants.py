@@ -2,28 +2,25 @@
 
 Such a text can't rightly differ between a rehearsal, an approval and the migration, as the file can't: where it does,
 the environment chose another one. What is computed, or read from the database (a uuid, the time, an id), may rightly
-be another one each time: of that statement the form is compared, without its literals (`record.shape`).
+be another one each time: of that statement the form is compared, without its literals (`forms.form`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 from types import CodeType
 from typing import Any
 
-from .statements import COMMENTS
+from .forms import creates_table
+from .tokens import NUMBER, TEXT, Dialect, Token, tokens_of
 
 MARKS = re.compile(r"%\(\w+\)s|%s|(?<![:\w]):[a-z_]\w*|\$\d+|\?", re.IGNORECASE)
 """The drivers' marks for bound values."""
 
-LITERALS = re.compile(r"'((?:[^']|'')*)'|(?<![\w.\"`$])(\d+(?:\.\d+)?)")
-COMPOSED = re.compile(COMMENTS + r"(?:CREATE|ALTER|DROP|COMMENT|INSERT)\b", re.IGNORECASE | re.DOTALL)
+COMPOSED = ("CREATE", "ALTER", "DROP", "COMMENT", "INSERT")
 """What Alembic makes of arguments: it stands in no file as it is sent, its literals do."""
-
-INSERT = re.compile(COMMENTS + r"INSERT\b", re.IGNORECASE | re.DOTALL)
-CREATE_TABLE = re.compile(COMMENTS + r"CREATE (?:\w+ )*TABLE\b", re.IGNORECASE | re.DOTALL)
-TOKENS = re.compile(r"'(?:[^']|'')*'|\w+|[^\w\s]")
 
 
 class Constants:
@@ -33,7 +30,9 @@ class Constants:
         self.codes = codes
         self._of_file: dict[str, set[Any]] = {}
 
-    def bind(self, file: str | None, statement: str, parameters: Any, executemany: bool) -> str:
+    def bind(
+        self, file: str | None, statement: str, dialect: Dialect, parameters: Any, executemany: bool
+    ) -> str:
         """A digest of text and values; "" where one of them does not stand in the file."""
         code = self.codes.get(file or "")
         if file is None or code is None:
@@ -43,15 +42,19 @@ class Constants:
         known = self._of_file[file]
         text = normalized(statement)
         values = [value for one in (parameters if executemany else [parameters]) for value in values_of(one)]
-        if text not in known and not (COMPOSED.match(statement) or not LITERALS.search(text)):
+        tokens = tokens_of(statement, dialect)
+        literals = literals_of(tokens, dialect)
+        first = tokens[0] if tokens else None
+        if text not in known and literals and not (first and first.is_word(*COMPOSED)):
             return ""
-        if text not in known and any(literal not in known for literal in literals_of(text)):
+        if text not in known and any(literal not in known for literal in literals):
             return ""
-        if values and not (INSERT.match(statement) and all(is_constant(value, known) for value in values)):
+        inserts = first is not None and first.is_word("INSERT")
+        if values and not (inserts and all(is_constant(value, known) for value in values)):
             return ""
-        if CREATE_TABLE.match(statement):
+        if creates_table(tokens):
             # Alembic's batch mode takes a table's constraints from a set of objects: another order in each process
-            text = " ".join(sorted(TOKENS.findall(text)))
+            text = " ".join(sorted(t.text for t in tokens))
         return sha256(f"{text}\0{values!r}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
@@ -68,7 +71,7 @@ def flatten(code: CodeType) -> list[Any]:
         elif isinstance(value, str):
             found += [normalized(value), value]
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found.append(repr(value))
+            found += [repr(value), repr(abs(value))]
     return found
 
 
@@ -77,9 +80,18 @@ def normalized(text: str) -> str:
     return " ".join(MARKS.sub("?", text.replace("%%", "%")).split())
 
 
-def literals_of(text: str) -> list[str]:
-    """The texts and numbers in a statement."""
-    return [number or quoted.replace("''", "'") for quoted, number in LITERALS.findall(text)]
+def literals_of(tokens: Iterable[Token], dialect: Dialect) -> list[str]:
+    """The texts and numbers in a statement, as a script would hold them; signs are left out."""
+    escapes = {"mysql": dialect.backslashes, "postgresql": True}.get(dialect.engine, False)
+    found = []
+    for token in tokens:
+        if token.kind == TEXT:
+            # of PostgreSQL's texts only E'...' has such; who is wrong about it compares the form alone
+            value = token.value.replace("%%", "%")
+            found.append(re.sub(r"\\(.)", r"\1", value) if escapes and token.text[0] != "$" else value)
+        elif token.kind == NUMBER:
+            found.append(token.text)
+    return found
 
 
 def values_of(parameters: Any) -> list[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from hashlib import sha256
 from typing import Any
 
 from .channel import Refused
+from .destinations import text_of
 from .failure import error_words, sqlstate
+from .forms import form
+from .reach import leaves_mysql, leaves_postgresql, shorten
 from .sqlite_transactions import SQLiteTransactions, foreign_key_violations
 from .state import Session, State, driver_connection, in_transaction, raw_connection
 from .statements import (
@@ -16,17 +18,15 @@ from .statements import (
     MYSQL,
     NO_CHANGE,
     OF_SESSION,
+    SETS_READING,
     TRANSACTION,
     WRITES,
     asks_by_name,
-    leaves_database,
-    leaves_mysql,
     only_reads,
-    shorten,
 )
+from .tokens import MYSQL as MYSQL_SQL
+from .tokens import POSTGRESQL, SQLITE, Dialect
 from .wall import DRY_RUN, READ, Wall
-
-VARYING = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
 
 
 class Recorder:
@@ -59,15 +59,15 @@ class Recorder:
         mysql = any("mysql" in name.lower() or "asyncmy" in name for name in names)
         cursor = connection.cursor()
         try:
-            entry = self.state.wall.check_session(
-                "sqlite" if sqlite else "mysql" if mysql else "postgresql", cursor
-            )
+            engine = "sqlite" if sqlite else "mysql" if mysql else "postgresql"
+            entry = self.state.wall.check_session(engine, cursor)
+            sql = read_dialect(engine, cursor)
         finally:
             cursor.close()
             if not sqlite:  # the look began a transaction; sqlite3 begins none for what only reads
                 connection.rollback()
         autocommit = self.state.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
-        self.state.sessions[id(connection)] = Session(entry, connection, autocommit)
+        self.state.sessions[id(connection)] = Session(entry, connection, autocommit, sql)
 
     # -- commits and rollbacks
 
@@ -247,17 +247,17 @@ class Recorder:
             self.transactions.prepare_statement(raw, session, statement)
         if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
             conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
-        if only_reads(statement):
+        if only_reads(statement, conn.dialect.name):
             return statement, parameters
         file, line = self.state.blame.find_site(outside=self.state.revision is None)
-        digest = sha256(statement.encode("utf-8", "replace")).hexdigest()
+        digest, shape = sha256(statement.encode("utf-8", "replace")).hexdigest(), form(statement, session.sql)
         revision = self.state.revision
         if self.state.stamped and self.state.of_context.get(self.state.context, session) is not session:
             revision = None  # it has come to its end, on another connection: this is env.py's
         # a repair goes on in the middle of a revision: its script runs from the top, what is committed is not sent
         committed_before = self.state.skip.get((self.state.context, revision))
         if committed_before:
-            if committed_before.pop(0) != digest:
+            if committed_before.pop(0) not in (shape, digest):  # the whole text's is version 0.1.0's
                 raise Refused("what is committed of the revision begins otherwise: " + shorten(statement))
             if OF_SESSION.match(statement):
                 return statement, parameters  # its effect ended with the session that sent it
@@ -272,7 +272,8 @@ class Recorder:
             line=line,
             sql=statement[:20000],
             digest=digest,
-            exact=self.state.constants.bind(file, statement, parameters, executemany),
+            form=shape,
+            exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany),
         )
         self.state.position += 1
         if sqlite:
@@ -292,7 +293,7 @@ class Recorder:
         name = entry["match"].get("database", "") if entry is not None else ""
         if entry is None or name == entry["connect"].get("database"):
             return
-        if asks_by_name(statement, parameters, name):
+        if asks_by_name(statement, parameters, name, session.sql):
             file, line = self.state.blame.find_site(outside=self.state.revision is None)
             if file is not None:
                 revision = self.state.revision
@@ -325,6 +326,12 @@ class Recorder:
         self.state.channel.send(
             "done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed
         )
+        if session is not None and SETS_READING.search(statement):
+            other = raw_connection(conn.connection).cursor()
+            try:
+                session.sql = read_dialect(session.sql.engine, other)
+            finally:
+                other.close()
         if conn.dialect.name in MYSQL and getattr(cursor, "description", None):
             tell_transaction(driver_connection(raw_connection(conn.connection)))
         sent = session is not None and (session.dirty or conn.dialect.name == "sqlite")
@@ -337,7 +344,7 @@ class Recorder:
         Not asked again for further rounds of a loop, nor outside of transactions, where everything is over: then None.
         """
         raw = raw_connection(conn.connection)
-        kind = (self.state.context, self.state.revision, VARYING.sub("?", statement))
+        kind = (self.state.context, self.state.revision, form(statement, session.sql))
         if session.autocommit or kind in self.asked or not in_transaction(raw):
             return None
         self.asked.add(kind)
@@ -370,12 +377,27 @@ class Recorder:
             )
 
 
+def read_dialect(engine: str, cursor: Any) -> Dialect:
+    """How the server reads this session's texts, as it is set now."""
+    if engine == "sqlite":
+        return SQLITE
+    if engine == "postgresql":
+        cursor.execute("SELECT pg_catalog.current_setting('standard_conforming_strings')")
+        return POSTGRESQL._replace(backslashes=cursor.fetchone()[0] == "off")
+    cursor.execute("SELECT @@SESSION.sql_mode")
+    modes = text_of(cursor.fetchone()[0]).upper().split(",")
+    return MYSQL_SQL._replace(
+        backslashes="NO_BACKSLASH_ESCAPES" not in modes, double_quotes="ANSI_QUOTES" not in modes
+    )
+
+
 def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bool:
     """Whether a statement reaches beyond the scratch copy."""
-    if not mysql:
-        return leaves_database(statement)
     entry = next(e for e in wall.entries if str(e["name"]) == session.entry)
-    return bool(leaves_mysql(statement, str(entry["connect"].get("database")), wall.mysql.others))
+    database = str(entry["connect"].get("database"))
+    if not mysql:
+        return leaves_postgresql(statement, database, session.sql)
+    return bool(leaves_mysql(statement, database, wall.mysql.others, session.sql))
 
 
 def send_nothing(statement: str, mysql: bool, executemany: bool, context: Any) -> tuple[str, Any]:

@@ -59,7 +59,7 @@ class SQLiteTransactions:
                 session.begun = False
             return
         session.begun = False
-        if only_reads(statement) or NO_BEGIN.match(statement):
+        if only_reads(statement, "sqlite") or NO_BEGIN.match(statement):
             return
         session.version = ask_number(raw, "schema_version")
         if not session.migrates or session.autocommit:

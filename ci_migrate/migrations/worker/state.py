@@ -10,13 +10,15 @@ from .blame import Blame
 from .channel import Channel
 from .constants import Constants
 from .inputs import Inputs
+from .tokens import Dialect
 from .wall import DRY_RUN, Wall
 
 
 class Session:
     """What is known of one driver's connection."""
 
-    def __init__(self, entry: str | None, connection: Any, autocommit: bool) -> None:
+    def __init__(self, entry: str | None, connection: Any, autocommit: bool, sql: Dialect) -> None:
+        self.sql = sql  # how its server reads texts
         self.entry = entry  # which of the request's databases; None: none of them
         self.connection = connection  # kept: its id must not be used again
         self.autocommit = autocommit

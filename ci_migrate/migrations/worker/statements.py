@@ -1,10 +1,11 @@
-"""What SQL statements are, by their first words: what reads, what commits by itself, what leaves the database."""
+"""What SQL statements are: what reads, what commits by itself, what asks for a database by its name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
+
+from .tokens import NAME, OPEN, TEXT, WORD, Dialect, Token, dialect_of, readings, tokens_of
 
 COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 WRITES = re.compile(
@@ -14,21 +15,6 @@ WRITES = re.compile(
 )
 """What is not sent while the heads are read. The session is read-only as well."""
 
-READS = re.compile(
-    r"\s*(?:SHOW\b|DESC(?:RIBE)?\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\b(?!.*\b(?:optimize|wal_checkpoint|incremental_vacuum)\b)\s+"
-    r"(?:[\w.\"]+\s*$|(?:[\w\"]+\.)?(?:table_\w+|index_\w+|foreign_key_\w+|\w+_check)\s*\(.*\)\s*$)|SELECT\b(?!.*\bINTO\b).*\bFROM\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What reads by its first words. `only_reads` looks at the rest."""
-
-STANDARD = re.compile(r"--[^\n]*|/\*(?!!).*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
-ESCAPED = re.compile(
-    r"(?:--\s|#)[^\n]*|/\*(?!!).*?\*/|'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|`[^`]*`", re.DOTALL
-)
-"""Comments and quotes: where a backslash means itself, and where it escapes. Nobody knows how a server is set."""
-
-PRAGMA = re.compile(r"\s*PRAGMA\b", re.IGNORECASE)
-CALLED = re.compile(r"(?<!\bAS )(?:\b([A-Za-z_]\w*)|[\"`\]])\s*\(", re.IGNORECASE)
 HARMLESS = re.compile(
     r"(?:select|from|where|and|or|not|in|exists|any|some|all|as|on|using|values|case|when|then|else|between|like|ilike|over"
     r"|filter|group|by|having|union|except|intersect|limit|offset|distinct|interval|array|row|lateral|join|is|order|partition"
@@ -46,6 +32,9 @@ HARMLESS = re.compile(
     re.IGNORECASE,
 )
 """Words and functions that change nothing. A function that is not named here may do anything."""
+
+ANSWERS = re.compile(r"(?:table_\w+|index_\w+|foreign_key_\w+|\w+_check)", re.IGNORECASE)
+"""SQLite: the names of pragmas that answer about what is given to them."""
 
 NO_BEGIN = re.compile(
     COMMENTS + r"(PRAGMA|ATTACH|DETACH|VACUUM|BEGIN|COMMIT|END|ROLLBACK|RELEASE|SELECT|VALUES|EXPLAIN)\b",
@@ -83,22 +72,6 @@ FOREIGN_KEYS = re.compile(
     COMMENTS + r"PRAGMA\s+(?:\w+\.)?foreign_keys\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE | re.DOTALL
 )
 
-QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
-LEAVES_DATABASE = re.compile(
-    r"(?:^|;|\$|\bBEGIN|\bTHEN|\bELSE|\bLOOP|\bEXECUTE)\s*'?\s*(?:"
-    r"(?:CREATE|ALTER|DROP)\s+(?:ROLE|USER|GROUP|DATABASE|TABLESPACE|SERVER|SUBSCRIPTION)\b"
-    r"|ALTER\s+SYSTEM\b|COMMENT\s+ON\s+(?:DATABASE|ROLE|TABLESPACE)\b"
-    r"|SECURITY\s+LABEL\b[^;]*\bON\s+(?:DATABASE|ROLE|TABLESPACE)\b"
-    r"|(?:REASSIGN|DROP)\s+OWNED\b|COPY\b[^;]*\b(?:PROGRAM|(?:TO|FROM)\s*')"
-    r"|(?:GRANT|REVOKE)\b(?:[^;]*\bON\s+(?:DATABASE|TABLESPACE)\b|(?:(?!\bON\b)[^;])*\b(?:TO|FROM)\b)"
-    r"|ATTACH\b)"
-    r"|\b(?:dblink(?:_\w+)?|lo_export|pg_terminate_backend|pg_cancel_backend|pg_reload_conf"
-    r"|pg_create_\w*replication_slot)\s*\(",
-    re.IGNORECASE | re.DOTALL,
-)
-"""PostgreSQL: what has an effect outside of the database that it is sent to."""
-
-
 MYSQL = ("mysql", "mariadb")
 """SQLAlchemy's names of the two that share a protocol; here they are treated alike."""
 
@@ -119,92 +92,90 @@ OF_SESSION = re.compile(
 )
 """What a commit does not keep: when a revision is resumed, the new session needs it again."""
 
+SETS_READING = re.compile(r"\b(?:sql_mode|standard_conforming_strings)\b", re.IGNORECASE)
+"""What may change where texts end: the session is asked again."""
+
 NO_CHANGE = re.compile(COMMENTS + r"(?:SET|USE|SHOW|DESCRIBE|DO|EXPLAIN)\b", re.IGNORECASE | re.DOTALL)
-LEAVES_MYSQL = re.compile(
-    r"(?:^|;|\bBEGIN|\bTHEN|\bELSE|\bLOOP|\bDO)\s*(?:"
-    r"(?:CREATE|ALTER|DROP|RENAME)\s+(?:OR\s+REPLACE\s+)?(?:USER|ROLE|SERVER|TABLESPACE|LOGFILE|RESOURCE)\b"
-    r"|(?:CREATE|DROP)\s+(?:DATABASE|SCHEMA)\b|ALTER\s+(?:DATABASE|SCHEMA)\s+(?!CHARACTER|CHARSET|DEFAULT|COLLATE|COMMENT)"
-    r"|GRANT\b|REVOKE\b|USE\b|FLUSH\b|KILL\b|SHUTDOWN\b|PURGE\b|RESET\b|INSTALL\b|UNINSTALL\b|CHANGE\s+(?:MASTER|REPLICATION)\b"
-    r"|SET\s+(?:GLOBAL\b|PERSIST\w*\b|PASSWORD\b|@@(?:GLOBAL|PERSIST\w*)\b|DEFAULT\s+ROLE\b)|(?:START|STOP)\s+(?:SLAVE|REPLICA)\b)"
-    r"|\bINTO\s+(?:OUT|DUMP)FILE\b",
-    re.IGNORECASE | re.DOTALL,
-)
-"""MySQL and MariaDB: what has an effect outside of the database that it is sent to, by its first words."""
-
-TABLE_COMES = (
-    r"\b(?:FROM|JOIN|INTO|UPDATE|TABLES?|EXISTS|REFERENCES|VIEW|TRIGGER|PROCEDURE|FUNCTION|EVENT|CALL|RENAME|LIKE"
-    r"|ONLY|TO)\s+"
-)
+CATALOG = frozenset({
+    "information_schema", "table_schema", "schema_name", "table_catalog", "catalog_name", "pg_database", "datname"
+})  # fmt: skip
 
 
-def only_reads(sql: str) -> bool:
+def only_reads(sql: str, engine: str) -> bool:
     """Whether a text is known to change nothing, so that it has no part in the stream of statements.
 
-    One statement, since drivers send several in one text; and it calls no function that is not known here.
+    However the server is set to read it: one statement, since drivers send several in one text, that calls no function
+    that is not known here.
     """
-    body = sql.rstrip("; \t\r\n")
-    if (
-        not READS.match(body) or "/*!" in body or "$$" in body
-    ):  # MySQL executes the one, the other quotes anything
+    return all(_is_one_query(tokens_of(sql, dialect)) for dialect in readings(dialect_of(engine)))
+
+
+def _is_one_query(tokens: list[Token]) -> bool:
+    while tokens and tokens[-1].is_mark(";"):
+        tokens.pop()
+    # MySQL executes what stands in /*! */
+    if not tokens or any(t.kind == OPEN or t.is_mark(";") or t.text.startswith("/*") for t in tokens):
         return False
-    return all(_is_one_query(quotes.sub(_mark_name, body)) for quotes in (STANDARD, ESCAPED))
+    first, found = tokens[0], {t.text.upper() for t in tokens if t.kind == WORD}
+    if first.is_word("PRAGMA"):
+        return _asks_pragma([t for t in tokens[1:] if not t.is_mark(".")])
+    reads = (
+        first.is_word("SHOW", "DESC", "DESCRIBE")
+        or (first.is_word("EXPLAIN") and not found & {"ANALYZE", "ANALYSE"})
+        or (first.is_word("SELECT") and "FROM" in found and "INTO" not in found)
+    )
+    return reads and all(_is_harmless(tokens, n) for n, token in enumerate(tokens) if token.is_mark("("))
 
 
-def _mark_name(quoted: re.Match[str]) -> str:
-    return '"' if quoted.group()[0] in '"`' else " "
-
-
-def _is_one_query(bare: str) -> bool:
-    if ";" in bare or "'" in bare:  # a quote is left where nobody can tell where a text ends
+def _asks_pragma(tokens: list[Token]) -> bool:
+    """`PRAGMA name` or `PRAGMA main.index_info(x)`, of those that only answer."""
+    called = next((n for n, token in enumerate(tokens) if token.is_mark("(")), None)
+    name = tokens[: 2 if called is None else called][-1:]
+    if not name or name[0].is_word("OPTIMIZE", "WAL_CHECKPOINT", "INCREMENTAL_VACUUM"):
         return False
-    return PRAGMA.match(bare) is not None or all(HARMLESS.fullmatch(name) for name in CALLED.findall(bare))
+    if called is None:
+        return len(tokens) <= 2 and all(t.kind in (WORD, NAME) for t in tokens)
+    return ANSWERS.fullmatch(name[0].text) is not None and called <= 2 and tokens[-1].is_mark(")")
 
 
-def leaves_mysql(sql: str, database: str, others: Iterable[str]) -> str:
-    """The part of a statement that reaches beyond the database that it is sent to; "" if there is none.
-
-    `others` are the names of all other databases. Where a table or an alias has the name of one, only the places in
-    which a table must stand are looked at.
-    """
-    bare = re.sub(r"--[^\n]*|#[^\n]*|/\*(?!!).*?\*/|'(?:[^'\\]|''|\\.)*'", " ", sql, flags=re.DOTALL)
-    found = LEAVES_MYSQL.search(bare)
-    if found:
-        return " ".join(found.group().split())
-    for name in others:
-        quoted = r"(?:`{0}`|\b{0})".format(re.escape(name.replace("`", "``")))
-        hit = re.search(quoted + r"\s*\.", bare, re.IGNORECASE)
-        if hit and name.lower() != database.lower():
-            elsewhere = re.search(quoted + r"(?!\s*\.|\w)", bare, re.IGNORECASE)
-            if not elsewhere or re.search(TABLE_COMES + quoted + r"\s*\.", bare, re.IGNORECASE):
-                return "database " + name
-    return ""
+def _is_harmless(tokens: list[Token], number: int) -> bool:
+    """Whether what is called by this parenthesis changes nothing."""
+    called = tokens[number - 1] if number else None
+    if called is None or called.kind not in (WORD, NAME):
+        return True
+    before = tokens[number - 2] if number > 1 else called
+    if before.is_word("AS"):  # of an alias: these are its columns
+        return True
+    if before.is_mark(".") and not tokens[number - 3].is_word("PG_CATALOG"):
+        return False
+    return called.kind == WORD and HARMLESS.fullmatch(called.text) is not None
 
 
-ASKS_CATALOG = re.compile(
-    r"\b(?:information_schema|table_schema|schema_name|table_catalog|catalog_name|pg_database|datname)\b"
-    r"|\bmysql\s*\.|\bSHOW\b",
-    re.IGNORECASE,
-)
-
-
-def asks_by_name(sql: str, values: Any, name: str) -> bool:
+def asks_by_name(sql: str, values: Any, name: str, dialect: Dialect) -> bool:
     """Whether a statement asks the catalog for the database of this name: a copy has another one."""
-    if not name or not ASKS_CATALOG.search(sql):
+    if not name:
+        return False
+    tokens = tokens_of(sql, dialect)
+    following = [*tokens[1:], None]
+    if not any(
+        t.kind in (WORD, NAME)
+        and (
+            t.value.lower() in CATALOG
+            or t.is_word("SHOW")
+            or (t.is_word("MYSQL") and after and after.is_mark("."))
+        )
+        for t, after in zip(tokens, following)
+    ):
         return False
     if name in (values.values() if isinstance(values, dict) else values or ()):
         return True
-    named = re.escape(name)
-    return re.search(rf"'{named}'|\"{named}\"|\b(?:FROM|IN)\s+[`\"]?{named}[`\"]?(?![\w.])", sql) is not None
-
-
-def leaves_database(sql: str) -> bool:
-    """Whether a statement, or one of several in a text, reaches beyond its own database."""
-    if re.match(COMMENTS + r"DO\b", sql, re.IGNORECASE | re.DOTALL):
-        return LEAVES_DATABASE.search(sql) is not None  # a program: what it EXECUTEs stands in quotes
-    bare = QUOTED.sub(lambda found: "''" if found.group()[0] in "'$" else " ", sql)
-    return LEAVES_DATABASE.search(bare) is not None
-
-
-def shorten(sql: str, limit: int = 120) -> str:
-    """A statement as one short line."""
-    return " ".join(sql.split())[:limit]
+    return any(
+        (t.kind in (TEXT, NAME) and t.value == name and not (after and after.is_mark(".")))
+        or (
+            t.kind == WORD
+            and t.text == name
+            and before.is_word("FROM", "IN")
+            and not (after and after.is_mark("."))
+        )
+        for before, t, after in zip([*tokens[:1], *tokens], tokens, following)
+    )

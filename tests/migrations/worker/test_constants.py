@@ -3,6 +3,7 @@
 import pytest
 
 from ci_migrate.migrations.worker.constants import Constants
+from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL
 
 SOURCE = '''
 import datetime
@@ -21,8 +22,8 @@ def upgrade():
 def bind():
     constants = Constants({"r1.py": compile(SOURCE, "r1.py", "exec")})
 
-    def bind(statement, parameters=None, *, many=False, file="r1.py"):
-        return constants.bind(file, statement, parameters, many)
+    def bind(statement, parameters=None, *, many=False, file="r1.py", dialect=POSTGRESQL):
+        return constants.bind(file, statement, dialect, parameters, many)
 
     return bind
 
@@ -56,3 +57,19 @@ def test_the_order_in_which_batch_mode_writes_constraints_does_not_matter(bind):
     one = "CREATE TABLE t (id INTEGER, UNIQUE (a), CHECK (b > 2.5))"
     other = "CREATE TABLE t (id INTEGER, CHECK (b > 2.5), UNIQUE (a))"
     assert bind(one) == bind(other) != ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ['INSERT INTO t VALUES ("6f1c2a4e")', "INSERT INTO t VALUES (0x6f1c2a4e)", "INSERT INTO t VALUES ('\\'6f1c2a4e')",
+     "INSERT INTO t VALUES (-77)", "INSERT INTO t VALUES (.77)"],
+)  # fmt: skip
+def test_F60_a_literal_of_mysql_that_was_computed_is_not_bound(bind, sql):
+    assert bind(sql, dialect=MYSQL) == ""
+    assert bind('INSERT INTO t VALUES ("it\'s", -1, 2.5)', dialect=MYSQL) != ""
+    assert bind("INSERT INTO t VALUES ('it\\'s')", dialect=MYSQL) != ""
+
+
+@pytest.mark.parametrize("sql", ["SELECT f(E'6f1c\\'2a4e')", "INSERT INTO t VALUES ($$6f1c2a4e$$)"])
+def test_F60_a_literal_of_postgresql_that_was_computed_is_not_bound(bind, sql):
+    assert bind(sql) == ""
