@@ -111,6 +111,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("status", "Show where the target is, the last run, and what to do next.", (), CHILDREN),
         Verb("history", "List the runs of this target.", (), NO_TARGET),
         Verb("show", "Show the report of a run again, in any format. Reads no database.", (), NO_TARGET),
+        Verb("explain", "Explain a finding: why, and what to write instead.", (), NO_TARGET),
         Verb("wait", "Wait until the database serves what these scripts need.", (), CHILDREN | NO_LEDGER),
         Verb("verify", "Compare the target with what the last migration left."),
     ),

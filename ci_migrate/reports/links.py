@@ -27,4 +27,9 @@ def documentation() -> str:
 def page_of(code: str) -> str:
     """The page that explains a finding of this code; "" where there is none."""
     base = documentation()
-    return f"{base}checks/{code}/" if base and _OURS.fullmatch(code) else ""
+    return f"{base}checks/{code}/" if base and is_ours(code) else ""
+
+
+def is_ours(code: str) -> bool:
+    """Whether this project has a page for it, which `ci-migrate explain` shows, too."""
+    return _OURS.fullmatch(code) is not None

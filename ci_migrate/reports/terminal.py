@@ -11,6 +11,7 @@ from ci_migrate.errors import ExitCode
 from ci_migrate.model import Outcome, Report, Severity, StageResult, list_some, plural
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import clean_report, one_line, plan_digest
+from ci_migrate.reports.links import is_ours
 
 _MARK = {
     Outcome.PASSED: ("ok", "green"),
@@ -183,6 +184,10 @@ def _findings(report: Report, width: int, most: int) -> list[Text]:
             lines += _wrap(f"  {'':<{_MARK_WIDTH}}Fix: ", finding.fix, width, "bold")
         if finding.acknowledged is not None:
             lines += _wrap(f"  {'':<{_MARK_WIDTH}}Accepted: ", finding.acknowledged, width, "dim")
+    explained = next((f.code for f in report.findings if f.refuses and is_ours(f.code)), None)
+    if explained is not None:
+        why = Text.assemble("  Why, and the safe way: ", (f"ci-migrate explain {explained}", "cyan"))
+        return [*lines, *_more(len(report.findings), most), why]
     return lines + _more(len(report.findings), most)
 
 
