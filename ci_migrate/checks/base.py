@@ -23,17 +23,16 @@ class Facts:
     """What checks look at. `evidence` is None in the stage `check`.
 
     `script_files` has the sha256 and the relative file of every revision script that is there; `applied_files` the
-    sha256 of each revision as it was when ci-migrate applied it; `target_rows` the rows per table of the target,
-    as counted for the backup. `unstamped_tables` is how many tables stand in a database without version rows,
-    `lost_history` says that a run had left some there;
-    `outside` says in words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left
-    otherwise than it was at its destination. `acknowledgements` are all that there are, `known_codes` and
-    `known_revisions` what they may name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's
-    capability. `copies` are the databases that the checks of this moment look at: "before", restored and not migrated,
-    and "after", migrated; for reading only. `sequences` says how far each was when the backup was taken,
-    `large_objects` how many the copy had before and has after. What the settings ask for, in words: `drift` what
-    differs between the models and the migrated copy, `failed_assertions`, and why the tests of the `previous_release`
-    failed on it. `squawk` is the program.
+    sha256 of each revision as it was when ci-migrate applied it, without those that were only formatted since;
+    `target_rows` the rows per table of the target, as counted for the backup. `unstamped_tables` is how many tables
+    stand in a database without version rows, `lost_history` says that a run had left some there; `outside` says in
+    words what is not as the run `outside_since` left it, `not_as_it_was` what a downgrade left otherwise than it was
+    at its destination. `acknowledgements` are all that there are, `known_codes` and `known_revisions` what they may
+    name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's capability. `copies` are the
+    databases that the checks of this moment look at: "before", restored and not migrated, and "after", migrated; for
+    reading only. `sequences` says how far each was when the backup was taken, `large_objects` how many the copy had
+    before and has after. What the settings ask for, in words: `drift` what differs between the models and the migrated
+    copy, `failed_assertions`, and why the tests of the `previous_release` failed on it. `squawk` is the program.
     """
 
     plan: Plan
@@ -83,18 +82,20 @@ class Check:
         message: str,
         *,
         fix: str = "",
+        example: str = "",
         revision: str | None = None,
         file: str | None = None,
         line: int | None = None,
         severity: Severity | None = None,
     ) -> Finding:
-        """A finding of this check. `message` says what is found, `fix` what to do about it."""
+        """A finding of this check. `message` says what is found, `fix` what to do, `example` as code to paste."""
         return Finding(
             code=self.code,
             name=self.name,
             severity=severity or self.severity,
             message=message,
             fix=fix,
+            example=example,
             revision=revision,
             file=file,
             line=line,

@@ -7,7 +7,7 @@ from ci_migrate.model import Finding, Severity
 
 
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
-    """The file's hash differs from what this target's ledger recorded when it ran."""
+    """The file does something else than what this target's ledger recorded when it ran."""
     pending = {r.id for r in facts.plan.revisions}
     for revision, recorded in sorted(facts.applied_files.items()):
         now = facts.script_files.get(revision)

@@ -35,7 +35,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0006"
+LEDGER_REVISION = "0007"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
 
 FORMER_TABLES = ("ci_migrate_approvals", "ci_migrate_nonces")
@@ -176,6 +176,13 @@ applied = Table(
     Index("ix_ci_migrate_applied_revision", "database_id", "migrated", "revision", "sequence"),
 )
 """The revisions of each run's plan. `migrated`: the run ended at the plan's destination."""
+
+scripts = Table(
+    "ci_migrate_scripts",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of its text
+    Column("code", String(64), nullable=False),  # of what it does
+)
 
 rehearsals = Table(
     "ci_migrate_rehearsals",

@@ -14,7 +14,7 @@ class Severity(StrEnum):
 
 
 class Finding(Frozen, frozen=True, kw_only=True):
-    """What a check found, and what to do about it (`fix`, "" where nothing is known).
+    """What a check found, and what to do about it (`fix`, "" where nothing is known), `example` as code to paste.
 
     `acknowledged` is the reason given by somebody who means it; then it refuses nothing.
     """
@@ -28,11 +28,17 @@ class Finding(Frozen, frozen=True, kw_only=True):
     line: int | None = None
     acknowledged: str | None = None
     fix: str = ""
+    example: str = ""
 
     @property
     def text(self) -> str:
         """What was found and what to do, in one."""
         return f"{self.message} {self.fix}".rstrip()
+
+    @property
+    def pasted(self) -> tuple[str, ...]:
+        """The lines of the example; none where somebody means what was found."""
+        return tuple(self.example.splitlines()) if self.acknowledged is None else ()
 
     @property
     def refuses(self) -> bool:

@@ -3,27 +3,38 @@
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from ci_migrate import __version__
+from ci_migrate.backups.owner import Owner
 from ci_migrate.checks.base import Facts, Grading, run_checks
 from ci_migrate.checks.edited_after_applied import CHECK as EDITED
-from ci_migrate.errors import ToolError, UsageError
+from ci_migrate.checks.without_data import told_without_data
+from ci_migrate.errors import CiMigrateError, ToolError, UsageError
 from ci_migrate.migrations import events
+from ci_migrate.migrations.code import code_digest
 from ci_migrate.migrations.graph import build_plan, graph_of, heads_after, relative
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Workers
+from ci_migrate.migrations.script import asked_of
+from ci_migrate.migrations.worker.tokens import dialect_of
 from ci_migrate.model import (
+    Backup,
+    BackupStatus,
     Direction,
     Finding,
     Identity,
     NextCommand,
     Outcome,
+    Plan,
     PlannedContext,
     Report,
     StageResult,
@@ -35,10 +46,13 @@ from ci_migrate.model import (
 )
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.process import run_tool
-from ci_migrate.session import launch, new_run_id
+from ci_migrate.session import launch, new_run_id, open_catalog
 from ci_migrate.settings.settings import Settings
 
 _REVISION = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)""", re.MULTILINE)
+
+_ENGINE = re.compile(r"\b(postgresql|mysql|mariadb|sqlite)(?=_|\.|\b)")
+"""`from sqlalchemy.dialects import postgresql`, `postgresql_using="gin"`: by what scripts themselves say."""
 
 AT_A_TIME = 100
 """Files that git is asked about in one call."""
@@ -92,8 +106,11 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
     graded = (grading.apply(f) for f in _edited_findings(by_id, changed, settings.project_dir, ref))
+    backup = _last_backup(settings)
+    told = (grading.apply(f) for f in _told(settings, plan, backup))
     findings = (
         *(f for f in graded if f is not None),
+        *(f for f in told if f is not None),
         *run_checks(checks, facts, grading, measured=False, timeout=settings.hook_timeout),
     )
     refused = next((f for f in findings if f.refuses), None)
@@ -124,9 +141,9 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
 
 
 def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: str) -> Changed:
-    """Which scripts are new, and which have another text, than where this branch left a commit's history.
+    """Which scripts are new, and which do something else, than where this branch left a commit's history.
 
-    A script that was only moved or renamed is neither. What is not committed yet counts.
+    A script that was only moved, renamed or formatted is neither. What is not committed yet counts.
 
     Raises:
         UsageError: as `check_since`.
@@ -161,13 +178,56 @@ def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: s
     new = {
         i for i, name in names.items() if name not in then and now_there[name] not in moved and i not in was
     }
-    edited = {i for i, name in names.items() if i in was or (name in then and now_there[name] != then[name])}
+    edited = {
+        i
+        for i, name in names.items()
+        if (i in was or (name in then and now_there[name] != then[name]))
+        and not _does_the_same(root, base, was.get(i, name), files[i])
+    }
     gone = {revision: name for revision, name in was.items() if revision not in files}
     return Changed(base, frozenset(new), frozenset(edited), gone)
 
 
+def _last_backup(settings: Settings) -> Backup | None:
+    """The newest whole one of the target that is at hand: for its counts of rows. Who has none is not told off."""
+    try:
+        backups = open_catalog(settings).list(Owner(settings.target))
+    except CiMigrateError:
+        return None  # a place that this job may not read, say: pull requests get no secrets
+    return next((b for b in reversed(backups) if b.status is BackupStatus.SUCCESS and not b.partial), None)
+
+
+def _told(settings: Settings, plan: Plan, backup: Backup | None) -> Iterator[Finding]:
+    """What the new scripts ask for."""
+    sources = {
+        r.id: (settings.project_dir / r.file).read_text(encoding="utf-8", errors="replace")
+        for r in plan.revisions
+    }
+    dialect = _dialect(settings, backup, sources.values())
+    scripts = [(r, asked_of(sources[r.id], dialect_of(dialect))) for r in plan.revisions]
+    return told_without_data(scripts, dialect, backup)
+
+
+def _dialect(settings: Settings, backup: Backup | None, sources: Iterable[str]) -> str:
+    """Which engine it is for, by SQLAlchemy's name; "" where nothing tells. No database is asked."""
+    if backup is not None:
+        return backup.dialect
+    try:
+        return make_url(settings.resolve_url()).get_backend_name()
+    except (CiMigrateError, SQLAlchemyError):
+        pass  # the variable is not set in this job, or env.py alone knows
+    named = Counter(_ENGINE.findall("\n".join(sources)))
+    return named.most_common(1)[0][0] if named else ""
+
+
 def _git(folder: Path, *arguments: str) -> str:
     return run_tool(["git", "-C", str(folder), *arguments], timeout=60).rstrip("\n")
+
+
+def _does_the_same(root: Path, commit: str, name: str, now: Path) -> bool:
+    """Whether a script was only formatted anew, or has other comments."""
+    code = code_digest(_git(root, "cat-file", "blob", f"{commit}:{name}").encode())
+    return bool(code) and code == code_digest(now.read_bytes())
 
 
 def _hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
@@ -215,7 +275,7 @@ def _edited_findings(
     ]
     edited = [
         EDITED.finding(
-            f"{file} has another text than in {ref}: databases that ran it have what the old text did.",
+            f"{file} does something else than in {ref}: databases that ran it have what the old text did.",
             fix="Put the text back and write a new revision.",
             revision=revision,
             file=file,

@@ -32,7 +32,9 @@ def annotations(report: Report, prefix: str = "") -> list[str]:
     if bad is not None:
         revision = story.failing_revision(report)
         title = f"{bad.stage} failed" + (f" in revision {revision.id}" if revision else "")
-        told = [bad.message, one_line(story.failing_sql(report)), story.state_sentence(report)]
+        said = [f for f in report.findings if f.refuses and f.message in bad.message]
+        fixes = [line for finding in said for line in (finding.fix, *finding.pasted)]
+        told = [bad.message, *fixes, one_line(story.failing_sql(report)), story.state_sentence(report)]
         text = "\n".join(dict.fromkeys(line for line in (*told, *story.next_lines(report)) if line))
         found["error"].append(_command("error", title, text, bad.file, bad.line, prefix))
     for finding in report.findings:
@@ -42,6 +44,7 @@ def annotations(report: Report, prefix: str = "") -> list[str]:
         words = (
             f"{finding.text} (acknowledged: {finding.acknowledged})" if finding.acknowledged else finding.text
         )
+        words = "\n".join((words, *finding.pasted))
         title = f"{finding.code} {finding.name}"
         found[kind].append(_command(kind, title, words, finding.file, finding.line, prefix))
     return [line for kind, lines in found.items() for line in _at_most(kind, lines)]

@@ -117,7 +117,8 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
 def _finding_text(finding: Finding) -> str:
     where = place(finding.file, finding.line)
     reason = f" (reason: {finding.acknowledged})" if finding.acknowledged is not None else ""
-    return f"{finding_weight(finding)}: {finding.text}{reason}" + (f"\n{where}" if where else "")
+    lines = [f"{finding_weight(finding)}: {finding.text}{reason}", where, *finding.pasted]
+    return "\n".join(line for line in lines if line)
 
 
 def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from ci_migrate.errors import ExitCode
@@ -165,6 +166,8 @@ def _findings(findings: Sequence[Finding], most: int) -> Iterator[str]:
         if page := page_of(finding.code):
             name = f"[{name}]({page})"
         yield f"- {mark} {head}**{name}** ({weight}): {escape(finding.text, 600)}{reason}"
+        if finding.pasted:
+            yield textwrap.indent(block("\n".join(finding.pasted), "python"), "  ")
     yield from _more(len(findings), most)
 
 

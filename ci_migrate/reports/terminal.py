@@ -182,6 +182,7 @@ def _findings(report: Report, width: int, most: int) -> list[Text]:
         lines += _wrap(f"  {'':<{_MARK_WIDTH}}", finding.message, width)
         if finding.fix and finding.acknowledged is None:
             lines += _wrap(f"  {'':<{_MARK_WIDTH}}Fix: ", finding.fix, width, "bold")
+        lines += [Text(f"  {'':<{_MARK_WIDTH}}  {line}".rstrip(), "cyan") for line in finding.pasted]
         if finding.acknowledged is not None:
             lines += _wrap(f"  {'':<{_MARK_WIDTH}}Accepted: ", finding.acknowledged, width, "dim")
     explained = next((f.code for f in report.findings if f.refuses and is_ours(f.code)), None)

@@ -1,8 +1,13 @@
 """check: reads the revision graph and the target read-only, builds the Plan, runs every static check."""
 
+from collections.abc import Mapping
+
 from ci_migrate.checks.base import Facts
 from ci_migrate.databases.base import KnowsRights
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.ledger.scripts import codes_of, note_codes
 from ci_migrate.migrations import events
+from ci_migrate.migrations.code import code_digest
 from ci_migrate.migrations.graph import Inspection, relative
 from ci_migrate.model import (
     Approval,
@@ -66,6 +71,9 @@ def _facts(run: Run, plan: Plan, found: Inspection) -> Facts:
     """What the static checks look at."""
     assert found.graph is not None
     applied = run.ledger.applied_files(database_of(run)) if run.ledger is not None else {}
+    scripts = _script_files(run, found.graph, set(applied))
+    if run.ledger is not None:
+        applied = _edited_in_code(run, run.ledger, plan, scripts, applied)
     since, outside = left_by_last_run(run)
     tables, lost_history = look_at_unstamped(run, plan)
     return Facts(
@@ -74,7 +82,7 @@ def _facts(run: Run, plan: Plan, found: Inspection) -> Facts:
         lost_history=lost_history,
         outside=outside,
         outside_since=since.run_id if since is not None else "",
-        script_files=_script_files(run, found.graph, set(applied)),
+        script_files=scripts,
         applied_files=applied,
         require_downgrade=run.settings.require_downgrade,
         known_revisions=tuple(r.id for r in found.graph.revisions),
@@ -128,6 +136,24 @@ def _script_files(run: Run, graph: events.Graph, wanted: set[str]) -> dict[str, 
         for r in graph.revisions
         if r.id in wanted
     }
+
+
+def _edited_in_code(
+    run: Run, ledger: Ledger, plan: Plan, scripts: Mapping[str, tuple[str, str]], applied: Mapping[str, str]
+) -> dict[str, str]:
+    """What was applied, without the revisions whose text is another one now and does the same."""
+
+    def code(file: str) -> str:
+        return code_digest((run.settings.project_dir / file).read_bytes())
+
+    edited = {r: text for r, text in applied.items() if r in scripts and scripts[r][1] != text}
+    known = codes_of(ledger, applied.values())
+    if run.verb.creates_ledger:  # while the text is still the one that ran: nobody can tell later
+        there = {text: scripts[r][0] for r, text in applied.items() if r in scripts and r not in edited}
+        there |= {r.sha256: r.file for r in plan.revisions}
+        note_codes(ledger, {text: code(file) for text, file in there.items() if text not in known})
+    same = {r for r, text in edited.items() if known.get(text) and known[text] == code(scripts[r][0])}
+    return {r: text for r, text in applied.items() if r not in same}
 
 
 def _writes_at_load(found: Inspection) -> tuple[Finding, ...]:

@@ -1,6 +1,10 @@
 """`ci-migrate check`: a finding refuses, and nothing is written."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
+from alembic_project import ended
 
 
 def test_green(alembic_project):
@@ -58,3 +62,37 @@ def test_an_empty_project(alembic_project):
     assert done.code == 0, done.text
     assert "Nothing to do" in done.words
     assert not alembic_project.database.exists()
+
+
+def script(project, name: str):
+    return project.folder / "migrations" / "versions" / f"{name}.py"
+
+
+def test_F73_comments_and_formatters_edit_nothing(alembic_project):
+    ended(alembic_project.call("run"), 0)
+    script(alembic_project, "r1").write_text("# a licence\n" + script(alembic_project, "r1").read_text())
+    assert "CM102" not in alembic_project.call("check").codes()
+    ended(alembic_project.call("run"), 0)
+    script(alembic_project, "r1").write_text(
+        script(alembic_project, "r1").read_text().replace("users", "people")
+    )
+    assert "CM102" in alembic_project.call("check").codes()
+    alembic_project.revision("r3", "r2", "create table t (id integer)")
+    ended(alembic_project.call("run"), 1, "CM102", "was edited after it was applied here")
+
+
+def test_F73_a_text_that_nobody_saw_run_is_held_by_its_bytes(alembic_project):
+    """A ledger of a version that did not note what scripts do."""
+    ended(alembic_project.call("run"), 0)
+    ledger = next(alembic_project.folder.glob("app.db.ci-migrate"))
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("delete from ci_migrate_scripts")
+        connection.commit()
+    text = script(alembic_project, "r1").read_text()
+    script(alembic_project, "r1").write_text("# a licence\n" + text)
+    assert "CM102" in alembic_project.call("check").codes()
+    script(alembic_project, "r1").write_text(text)
+    alembic_project.revision("r3", "r2", "create table t (id integer)")
+    ended(alembic_project.call("run"), 0)  # it sees the text that ran, and notes what it does
+    script(alembic_project, "r1").write_text("# a licence\n" + text)
+    assert "CM102" not in alembic_project.call("check").codes()
