@@ -59,6 +59,7 @@ class Recorder:
     refused: list[str] = field(default_factory=list)
     pragmas: list[events.PragmaInTransaction] = field(default_factory=list)
     named: list[events.AsksByName] = field(default_factory=list)
+    failed: tuple[Key, str] | None = None  # the last statement that did, and why
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Recorder:
                     self._sent[self._open] = Sent.of(event, self._sent.get(self._open))
                 self._on_done(event.seconds, event.rows)
             case events.StatementFailed() if self._open is not None:
+                self.failed = (self._open, event.error)
                 self._on_done(event.seconds, None)
             case events.Stamped():
                 self._stamped[event.context] = event.heads

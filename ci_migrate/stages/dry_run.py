@@ -346,7 +346,13 @@ def _judge(
             f"env.py ended without an error, but the copy is at {show_heads(heads)} instead of {show_heads(planned)}: "
             "an error was swallowed, or env.py did not commit."
         )
-        return replace(base, outcome=Outcome.FAILED, message=message, details=ended.output)
+        base = replace(base, outcome=Outcome.FAILED, message=message, details=ended.output)
+        if recorder.failed is None:
+            return base
+        key, error = recorder.failed
+        statement = recorder.statements[key]
+        message = f"{message}\nThe last statement that failed: {error}"
+        return replace(base, message=message, file=statement.file, line=statement.line, sql=statement.sql)
     if not evidence.proven:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
         return replace(base, outcome=Outcome.ERROR, message=message)

@@ -324,7 +324,7 @@ def test_a_process_that_is_left_behind_does_not_keep_the_lock(tmp_path):
         assert not status.exists() or "zombie" in status.read_text()
 
 
-def test_a_swallowed_error_is_caught_by_the_dry_run(url, tmp_path):
+def test_F96_a_swallowed_error_is_caught_by_the_dry_run(url, tmp_path):
     env = (
         SYNC
         + "try:\n"
@@ -335,6 +335,10 @@ def test_a_swallowed_error_is_caught_by_the_dry_run(url, tmp_path):
     zoo.revision("r3", "r2", 'op.execute("insert into nowhere values (1)")')
     done = zoo.gate("run", code=1)
     assert "an error was swallowed" in done.text
+    stage = done.stage("dry-run")
+    assert stage["sql"] == "insert into nowhere values (1)"
+    assert "nowhere" in stage["message"].partition("The last statement that failed: ")[2]
+    assert (stage["file"], stage["line"]) == ("migrations/versions/r3.py", 12)
     assert zoo.tables == set()
 
 
