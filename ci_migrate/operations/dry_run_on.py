@@ -17,7 +17,7 @@ from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.migrations.environment import with_driver_of
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Backup, BackupStatus, Report, name_some
+from ci_migrate.model import Backup, BackupStatus, Report, StageResult, name_some
 from ci_migrate.operations.backups import complete
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
@@ -26,6 +26,10 @@ from ci_migrate.tempdirs import private_folder
 from ci_migrate.verbs import Verb
 
 EMPTY = "empty"
+NO_ROWS = (
+    "what the revisions lose, lock or rewrite: no row was there. `ci-migrate check --since REF` reads it in their "
+    "scripts, `--on backup:latest` has rows"
+)
 
 
 def dry_run_on(
@@ -46,7 +50,17 @@ def dry_run_on(
     """
     with _stand_in(settings, request.verb, what, interrupt) as (instead, words):
         report = gate.run(instead, request, interrupt)
-    return msgspec.structs.replace(report, place=words)
+    results = report.results if what != EMPTY else tuple(map(_without_rows, report.results))
+    return msgspec.structs.replace(report, place=words, results=results)
+
+
+def _without_rows(result: StageResult) -> StageResult:
+    """What the rehearsal measured, with what it can't have seen."""
+    if result.evidence is None:
+        return result
+    seen = result.evidence.comparison
+    seen = msgspec.structs.replace(seen, not_compared=(*seen.not_compared, NO_ROWS))
+    return msgspec.structs.replace(result, evidence=msgspec.structs.replace(result.evidence, comparison=seen))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ def test_an_empty_database(shop) -> None:
     assert done.code == 0, done.text
     assert "3 revisions to run: base -> r3" in done.out
     assert done.report["place"] == "an empty sqlite database"
+    assert "Not compared: what the revisions lose, lock or rewrite: no row was there." in done.words  # F74
     assert not (shop.folder / ".ci-migrate" / "backups").exists()
     shop.revision("r4", "r3", "INSERT INTO nowhere VALUES (1)")
     assert shop.call("dry-run", "--on", "empty").code == 1
@@ -41,6 +42,7 @@ def test_the_newest_backup(shop) -> None:
     lost = shop.call("dry-run", "--on", "backup:latest")
     assert lost.code == 1
     assert lost.codes() >= {"CM601"}
+    assert "no row was there" not in lost.words
     first = shop.call("dry-run", "--on", f"backup:{kept[0].name}")
     assert first.code == 0
     assert "3 revisions to run" in first.out
