@@ -11,7 +11,7 @@ import msgspec
 
 from ci_migrate.checks.acknowledged import Acknowledgement, of_revisions, of_settings
 from ci_migrate.databases.base import Database
-from ci_migrate.model import Direction, Evidence, Finding, Plan, RowCount, Severity, now
+from ci_migrate.model import Direction, Evidence, Finding, Plan, Replacement, RowCount, Severity, now
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 OTHER_CODES = ("CM103", "CM104", "CM107", "CM901")
@@ -83,6 +83,7 @@ class Check:
         *,
         fix: str = "",
         example: str = "",
+        replacement: Replacement | None = None,
         revision: str | None = None,
         file: str | None = None,
         line: int | None = None,
@@ -96,6 +97,7 @@ class Check:
             message=message,
             fix=fix,
             example=example,
+            replacement=replacement,
             revision=revision,
             file=file,
             line=line,

@@ -7,6 +7,7 @@ https://dev.mysql.com/doc/refman/9.4/en/innodb-online-ddl-operations.html.
 
 import ast
 import copy
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from ci_migrate.checks.base import Check
@@ -15,7 +16,7 @@ from ci_migrate.checks.lock_held import CHECK as LOCK_HELD
 from ci_migrate.checks.rows_lost import ROWS_LOST
 from ci_migrate.checks.table_rewritten import CHECK as REWRITTEN
 from ci_migrate.migrations.asked import Asked, Asks
-from ci_migrate.model import Backup, Finding, Revision, Severity, plural
+from ci_migrate.model import Backup, Finding, Replacement, Revision, Severity, plural
 
 MANY_ROWS = 100_000
 """From here on the time under a lock is worth a warning; below it is an instant on any server."""
@@ -54,6 +55,7 @@ def told_without_data(
                         message,
                         fix=fix,
                         example=example,
+                        replacement=_replacement(one, example),
                         severity=severity,
                         revision=revision.id,
                         file=revision.file,
@@ -208,6 +210,14 @@ def _in_steps(one: Asked) -> str:
             f'{alter}DROP CONSTRAINT {name}")'
         )
     return ""
+
+
+def _replacement(one: Asked, example: str) -> Replacement | None:
+    """The example's part for this revision, where the operation is a statement of its own."""
+    if one.statement is None or not example:
+        return None
+    last_line, indent = one.statement
+    return Replacement(last_line=last_line, text=textwrap.indent(example.partition("\n\n")[0], indent))
 
 
 def _with(call: ast.Call, flag: str) -> str:

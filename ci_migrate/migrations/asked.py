@@ -33,7 +33,8 @@ class Asked:
     """One of them. `table` may hold a schema ("app.users"), and is "" where the text does not tell it.
 
     `call` is the operation of Alembic's as it stands there, with what `batch_alter_table` knows written out; None
-    where it is SQL. `name` is the constraint's or index's.
+    where it is SQL. `name` is the constraint's or index's. `statement` is where the call is a statement of its own that
+    shares its lines with nothing: its last line and the white space before it.
     """
 
     asks: Asks
@@ -42,6 +43,7 @@ class Asked:
     column: str = ""
     name: str = ""
     call: ast.Call | None = field(default=None, compare=False)
+    statement: tuple[int, str] | None = field(default=None, compare=False)
 
 
 def known(name: str) -> str:

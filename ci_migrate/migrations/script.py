@@ -19,14 +19,17 @@ def asked_of(source: str, dialect: Dialect) -> list[Asked]:
         dialect: by which its SQL is read.
     """
     try:
-        return list(_Reader(ast.parse(source), dialect).read())
+        return list(_Reader(source, dialect).read())
     except (SyntaxError, ValueError, RecursionError):
         return []  # whoever loads it says why
 
 
 class _Reader:
-    def __init__(self, tree: ast.Module, dialect: Dialect) -> None:
+    def __init__(self, source: str, dialect: Dialect) -> None:
+        tree = ast.parse(source)
         self.dialect = dialect
+        self.lines = source.splitlines()
+        self.alone: dict[int, tuple[int, str]] = {}  # by the call's id: its last line, its white space
         self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
         self.texts: dict[str, str] = {}  # constants of the module
         self.tables: dict[str, str] = {}  # `users = sa.table("users", ...)`
@@ -53,6 +56,8 @@ class _Reader:
     def _node(self, node: ast.AST, batches: Mapping[str, str], seen: set[str]) -> Iterator[Asked]:
         if isinstance(node, ast.stmt):
             self._names(node)
+        if isinstance(node, ast.Expr):
+            self._note_if_alone(node)
         if isinstance(node, ast.With):
             opened = dict(batches)
             for item in node.items:
@@ -70,6 +75,13 @@ class _Reader:
             yield from self._call(node, batches)
         for child in ast.iter_child_nodes(node):
             yield from self._node(child, batches, seen)
+
+    def _note_if_alone(self, node: ast.Expr) -> None:
+        first, last = node.lineno, node.end_lineno or node.lineno
+        before = self.lines[first - 1].encode()[: node.col_offset].decode()
+        after = self.lines[last - 1].encode()[node.end_col_offset or 0 :].decode()
+        if not before.strip() and not after.strip():
+            self.alone[id(node.value)] = (last, before)
 
     # ------------------------------------------------------------------ names and texts
 
@@ -189,7 +201,8 @@ class _Reader:
         if _is(self._argument(call, 99, "postgresql_concurrently"), value=True):
             return
         name = known(self._said(call, 0, "index_name"))
-        yield Asked(Asks.ADDS_INDEX, call.lineno, self._table(call, 1, "table_name"), name=name, call=call)
+        table, alone = self._table(call, 1, "table_name"), self.alone.get(id(call))
+        yield Asked(Asks.ADDS_INDEX, call.lineno, table, name=name, call=call, statement=alone)
 
     def create_foreign_key(self, call: ast.Call) -> Iterator[Asked]:
         table = self._table(call, 1, "source_table", "source_schema")
@@ -203,9 +216,8 @@ class _Reader:
 
     def _constraint(self, call: ast.Call, asks: Asks, table: str) -> Iterator[Asked]:
         if not _is(self._argument(call, 99, "postgresql_not_valid"), value=True):
-            yield Asked(
-                asks, call.lineno, table, name=known(self._said(call, 0, "constraint_name")), call=call
-            )
+            name, alone = known(self._said(call, 0, "constraint_name")), self.alone.get(id(call))
+            yield Asked(asks, call.lineno, table, name=name, call=call, statement=alone)
 
 
 _OPERATIONS = {

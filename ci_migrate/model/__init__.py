@@ -29,7 +29,7 @@ from ci_migrate.model.evidence import (
     TableEvidence,
     WayBack,
 )
-from ci_migrate.model.finding import Finding, Severity
+from ci_migrate.model.finding import Finding, Replacement, Severity
 from ci_migrate.model.inputs import Inputs
 from ci_migrate.model.permit import Permit, repair_subject
 from ci_migrate.model.plan import (
@@ -104,6 +104,7 @@ __all__ = [
     "ProtectionChange",
     "Purpose",
     "Removal",
+    "Replacement",
     "Report",
     "Restoration",
     "Revision",

@@ -13,9 +13,17 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class Replacement(Frozen, frozen=True, kw_only=True):
+    """What to write in place of a finding's lines, from `line` to `last_line`; `text` ends without a line break."""
+
+    last_line: int
+    text: str
+
+
 class Finding(Frozen, frozen=True, kw_only=True):
     """What a check found, and what to do about it (`fix`, "" where nothing is known), `example` as code to paste.
 
+    `replacement` is there where that can stand in place of the lines themselves.
     `acknowledged` is the reason given by somebody who means it; then it refuses nothing.
     """
 
@@ -29,6 +37,7 @@ class Finding(Frozen, frozen=True, kw_only=True):
     acknowledged: str | None = None
     fix: str = ""
     example: str = ""
+    replacement: Replacement | None = None
 
     @property
     def text(self) -> str:

@@ -10,6 +10,7 @@ from ci_migrate.reports.json_report import JsonReporter
 from ci_migrate.reports.junit import JUnitReporter
 from ci_migrate.reports.markdown import MarkdownReporter
 from ci_migrate.reports.outputs import DotenvReporter
+from ci_migrate.reports.reviewdog import ReviewdogReporter
 from ci_migrate.reports.sarif import SarifReporter
 
 REPORTERS: tuple[Reporter, ...] = (
@@ -19,6 +20,7 @@ REPORTERS: tuple[Reporter, ...] = (
     DotenvReporter(),
     CodeQualityReporter(),
     SarifReporter(),
+    ReviewdogReporter(),
     HtmlReporter(),
 )
 

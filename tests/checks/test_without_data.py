@@ -186,3 +186,33 @@ def test_F74_the_same_name_in_two_schemas_is_not_guessed() -> None:
     asked = asked_of(f'{HEAD}    op.drop_table("a")\n    op.drop_table("a", schema="one")\n', POSTGRESQL)
     first, second = told_without_data([(revision, asked)], "postgresql", backup)
     assert (first.severity, second.severity) == (Severity.WARNING, Severity.ERROR)
+
+
+def test_F74_a_suggestion_stands_in_place_of_its_lines() -> None:
+    (found,) = told("op.create_index(", '    "i", "a", ["x"],', ")")
+    assert found.replacement is not None
+    assert (found.line, found.replacement.last_line) == (5, 7)
+    assert found.replacement.text == (
+        "    with op.get_context().autocommit_block():\n"
+        '        op.create_index("i", "a", ["x"], postgresql_concurrently=True)'
+    )
+    (key,) = told(LOCKS["foreign-key"][0])
+    assert key.replacement is not None
+    assert key.replacement.text == (
+        '    op.create_foreign_key("f", "a", "b", ["x"], ["id"], postgresql_not_valid=True)'
+    ), "what belongs into the next revision stays out"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ('op.create_index("i", "a", ["x"]); print()',),
+        ('print(op.create_index("i", "a", ["x"]))',),
+        ('op.create_index("i", "a", ["x"])  # why',),
+        ('with op.batch_alter_table("a") as batch:', '    batch.create_index("i", ["x"])'),
+    ],
+)
+def test_F74_what_shares_its_lines_is_not_replaced(lines: tuple[str, ...]) -> None:
+    (found,) = told(*lines)
+    assert found.example
+    assert found.replacement is None

@@ -20,6 +20,7 @@ ALL = {
     "report.json",
     "junit.xml",
     "report.sarif",
+    "suggestions.json",
     "summary.md",
 }
 

@@ -38,6 +38,7 @@ def test_where_the_reports_go(alembic_project):
         "report.html",
         "report.json",
         "report.sarif",
+        "suggestions.json",
         "summary.md",
     ]
     assert (place / "r.json").read_text() == (place / "out" / "report.json").read_text()

@@ -37,6 +37,7 @@ def test_formats_and_files_are_unique():
         ("dotenv", "ci-migrate.env"),
         ("codequality", "codequality.json"),
         ("sarif", "report.sarif"),
+        ("rdjson", "suggestions.json"),
         ("html", "report.html"),
     ]
 
