@@ -1,6 +1,6 @@
 """Comments and suggestions for reviewdog, which writes them beside the code of a pull request.
 
-The format: https://github.com/reviewdog/reviewdog/blob/master/proto/rdf/reviewdog.proto (`DiagnosticResult`, "rdjson").
+The format: https://github.com/reviewdog/reviewdog/blob/master/proto/rdf/reviewdog.proto ("rdjson").
 """
 
 import json
