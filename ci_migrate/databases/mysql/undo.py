@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ci_migrate.databases.mysql.catalog import FOREIGN_KEYS, named, quote_name, read_flavour, read_schema
+from ci_migrate.databases.mysql.catalog import KEY_COLUMNS, named, quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.names import parts
 from ci_migrate.errors import DatabaseError, RefusedError
@@ -106,7 +106,7 @@ def _tables(cursor: "Cursor", database: str) -> dict[str, _Table]:
         here.indexes[name] = tuple(str(row[3]) for row in rows)
         if not rows[0][2]:
             here.unique.add(name)
-    cursor.execute(FOREIGN_KEYS.format(one=""), [database] * 3)
+    cursor.execute(KEY_COLUMNS.format(one=""), [database] * 2)
     for (table, name), members in groupby(cursor.fetchall(), lambda row: (str(row[0]), str(row[1]))):
         found.setdefault(table, _Table()).foreign_keys[name] = tuple(str(row[2]) for row in members)
     return found
