@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from ci_migrate.databases.base import Database, KnowsLacks, KnowsSequences
-from ci_migrate.databases.digests import OVER, TakesSamples
+from ci_migrate.databases.digests import OLDER, OVER, TakesSamples, kind_of
 from ci_migrate.model import (
     Backup,
     Comparison,
@@ -68,15 +68,16 @@ def compare_contents(
     }
     found = {n: content for n, content in known.items() if n in then}
     if unread := then.keys() - found.keys():
-        found |= copy.contents(unread)
-    unseen = {n: UNSEEN for n, content in found.items() if content.digest is None}
+        found |= copy.contents(sorted(unread, key=lambda n: -then[n].rows))
+    without = {n: why for n, content in found.items() if (why := _why_not(then[n], content))}
+    unseen = {n for n, why in without.items() if why == UNSEEN}
     exact = {n: c.rows for n, c in backup.row_counts.items() if c.exact and n in tables and n not in unseen}
     rest = [n for n in exact if n not in found]
     rows = {n: count.rows for n, count in copy.counts(rest, exact=True).items()} if rest else {}
     rows |= {n: content.rows for n, content in found.items()}
     wrong = [_how_rows(n, count, rows.get(n)) for n, count in exact.items() if rows.get(n) != count]
     same = {
-        n: content for n, content in found.items() if n not in unseen and rows[n] == exact.get(n, rows[n])
+        n: content for n, content in found.items() if n not in without and rows[n] == exact.get(n, rows[n])
     }
     wrong += [how for n, content in same.items() if (how := _how_content(n, then[n], content))]
     samples = {n: sample for n, sample in backup.samples.items() if n in tables}
@@ -84,19 +85,29 @@ def compare_contents(
     wrong += [
         f"{how}, in a sample"
         for n, content in seen.items()
-        if (how := _how_content(n, samples[n].content, content))
+        if not _why_not(samples[n].content, content) and (how := _how_content(n, samples[n].content, content))
     ]
     if wrong:
         return Comparison(wrong=tuple(wrong))
+    sampled = {n: _why_not(samples[n].content, content) for n, content in seen.items()}
+    counted = len(rest) + len(without) - len(unseen)
     compared = (
         f"rows of {plural(len(same), 'table')} by digest" if same else "",
-        f"row counts of {plural(len(rest), 'table')}" if rest else "",
-        *(_describe_sample(backup, name) for name in seen),
+        f"row counts of {plural(counted, 'table')}" if counted else "",
+        *(_describe_sample(backup, name) for name, why in sampled.items() if not why),
     )
+    without |= {n: sampled.get(n) or BUT_A_SAMPLE for n in samples}
     return Comparison(
         compared=tuple(words for words in compared if words),
-        not_compared=_describe_not_digested(backup, tables, unseen | dict.fromkeys(samples, BUT_A_SAMPLE)),
+        not_compared=_describe_not_digested(backup, tables, without),
     )
+
+
+def _why_not(then: TableContent, now: TableContent) -> str:
+    """Why two digests of a table say nothing about each other; "" where they do."""
+    if now.digest is None:
+        return UNSEEN
+    return "" if kind_of(then.digest) == kind_of(now.digest) else OLDER
 
 
 def _compare_sequences(copy: Database, backup: Backup) -> Comparison:

@@ -127,7 +127,10 @@ class Database(Protocol):
         """Rows per table (all tables if None); estimates are allowed for big tables unless `exact`."""
 
     def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
-        """Rows, values per column and order-free digests of these tables; missing tables are left out."""
+        """Rows, values per column and order-free digests of these tables; missing tables are left out.
+
+        Where several are read at a time, the first ones are begun first.
+        """
 
     def size(self) -> int:
         """Bytes on disk, as the engine tells; 0 for a database that does not exist."""

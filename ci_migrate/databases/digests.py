@@ -19,6 +19,14 @@ OVER = "digests of all rows take longer than compare-budget"
 NO_KEY = f"{OVER}, and without a unique key of whole numbers there is no sample"
 
 
+OLDER = "the backup's digests are of an earlier version of ci-migrate, they were only counted"
+
+
+def kind_of(digest: str | None) -> str:
+    """The kind of a table's digest; those of two kinds can't be compared. "" where an engine has had one kind alone."""
+    return (digest or "").rpartition(":")[0]
+
+
 @runtime_checkable
 class TakesSamples(Protocol):
     """What a Database may do besides: read the samples that a backup's manifest holds."""

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -447,11 +447,12 @@ def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:
 
 
 def _watch(run: Run, plan: Plan, scratch: Database, counts: dict[str, RowCount]) -> list[str]:
-    """The tables whose contents are compared before and after."""
-    if scratch.size() <= WHOLE_LIMIT:
-        return sorted(counts)
-    files = (run.settings.project_dir / r.file for r in plan.revisions if Path(r.file).suffix)
-    return sorted(named_in(counts, (file.read_text(errors="replace") for file in files)))
+    """The tables whose contents are compared before and after, the large ones first."""
+    watched: Collection[str] = counts
+    if scratch.size() > WHOLE_LIMIT:
+        files = (run.settings.project_dir / r.file for r in plan.revisions if Path(r.file).suffix)
+        watched = named_in(counts, (file.read_text(errors="replace") for file in files))
+    return sorted(watched, key=lambda table: (-counts[table].rows, table))
 
 
 def _tables(before: dict[str, TableContent], after: dict[str, TableContent]) -> dict[str, TableEvidence]:

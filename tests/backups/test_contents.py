@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,9 +20,11 @@ from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.base import Database
 from ci_migrate.databases.compression import compress, decompress
+from ci_migrate.databases.mysql import rows
 from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.errors import LockWaitError
 from ci_migrate.model import Backup, Comparison, VersionTable
 
 USERS = (
@@ -233,6 +236,152 @@ def test_F41_values_of_mysql_whose_text_is_not_all_of_them(engine: str, request,
         now = place.database.contents(["odd"])["odd"]
         assert now != before, change
         before = now
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F41_rows_of_mysql_that_a_text_of_them_could_confuse(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path)
+    place.sql(
+        "CREATE TABLE pairs (a VARCHAR(80) CHARACTER SET latin1, b TEXT, x VARBINARY(9), y BLOB, n INT)"
+    )
+
+    def digest_of(*rows: str) -> str | None:
+        place.sql("DELETE FROM pairs", *(f"INSERT INTO pairs VALUES ({row})" for row in rows))
+        return place.database.contents(["pairs"])["pairs"].digest
+
+    long = "REPEAT('a', 70)"
+    rows = (
+        "'ab', 'c', '', '', 0",
+        "'a', 'bc', '', '', 0",
+        "'', 'abc', '', '', 0",
+        "NULL, '', '', '', 0",
+        "'', NULL, '', '', 0",
+        "'', '', '', '', 0",
+        "'', '', '', '', NULL",
+        "_latin1 x'FF', '', '', '', 0",
+        "'', _latin1 x'FF', '', '', 0",
+        "'', '', x'FF', x'', 0",
+        "'', '', x'', x'FF', 0",
+        "'', '', x'FE', NULL, 0",
+        "'', '', NULL, x'FE', 0",
+        f"{long}, '', '', '', 0",
+        f"SHA2({long}, 256), '', '', '', 0",
+    )
+    assert len({digest_of(row) for row in rows}) == len(rows)
+    one, other = rows[:2]
+    doubled = [(one, one), (other, other), (one, one, other, other), (one, other), (one, one, one)]
+    assert len({digest_of(*rows) for rows in doubled}) == len(doubled), (
+        "without a key a row may be there twice"
+    )
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F41_values_that_make_up_for_each_other_are_seen(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path)
+    place.sql(
+        "CREATE TABLE accounts (id INT PRIMARY KEY, owner VARCHAR(9), balance INT)",
+        "INSERT INTO accounts VALUES (1, 'ann', 100), (2, 'bob', 201), (3, 'cid', 201)",
+    )
+    before = place.database.contents(["accounts"])["accounts"]
+    place.sql("UPDATE accounts SET balance = balance + IF(id = 1, 1, -1) WHERE id < 3")
+    moved = place.database.contents(["accounts"])["accounts"]
+    assert moved.columns["balance"] != before.columns["balance"]
+    place.sql("UPDATE accounts SET balance = IF(id = 1, 201, 100) WHERE id < 3")
+    swapped = place.database.contents(["accounts"])["accounts"]
+    assert (swapped.columns, swapped.digest != before.digest) == (before.columns, True)
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F41_a_type_that_holds_the_same_has_the_same_digest(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path)
+    place.sql(
+        "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(40) CHARACTER SET latin1, note VARCHAR(200))",
+        "INSERT INTO t VALUES (1, _latin1 x'E9FF', REPEAT('x', 150)), (2, NULL, '')",
+    )
+    before = place.database.contents(["t"])["t"]
+    for change in (
+        "MODIFY name VARCHAR(2000) CHARACTER SET utf8mb4",
+        "MODIFY note LONGTEXT",
+        "MODIFY id BIGINT",
+        "MODIFY name ENUM('no', 'éÿ')",
+    ):
+        place.sql(f"ALTER TABLE t {change}")
+        assert place.database.contents(["t"])["t"] == before, change
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F41_a_value_that_the_server_cannot_hash_is_told(engine: str, request, tmp_path: Path) -> None:
+    place = new_place(engine, request, tmp_path)
+    with place.cursor() as cursor:
+        cursor.execute("SELECT @@GLOBAL.max_allowed_packet")
+        ((packet,),) = cursor.fetchall()
+    place.sql(
+        *USERS,
+        "CREATE TABLE odd (id INT PRIMARY KEY, g LONGTEXT CHARACTER SET gbk)",
+        "INSERT INTO odd VALUES (1, CONVERT(REPEAT(x'FE50', 300000) USING gbk)), (2, 'x')",
+        "SET GLOBAL max_allowed_packet = 1048576",
+    )
+    try:
+        backup = place.backup()
+        assert backup.not_digested == {
+            "odd": "a value is too large for the server to put it into a text (max_allowed_packet)"
+        }
+        found = place.compare(backup)
+        assert (backup.row_counts["odd"].rows, found.wrong) == (2, ())
+        assert "row counts of 1 table" in found.compared
+        assert f"odd: {backup.not_digested['odd']}" in found.not_compared
+    finally:
+        place.sql(f"SET GLOBAL max_allowed_packet = {packet}")
+
+
+def test_F109_digests_of_an_earlier_kind_are_told_and_rows_counted(request, tmp_path: Path) -> None:
+    place = new_place("mariadb", request, tmp_path)
+    place.sql(*USERS)
+    backup = place.backup()
+    kind, _, digits = (backup.contents["users"].digest or "").partition(":")
+    assert (kind, digits.isdecimal()) == ("sha2", True)
+    old = replace(backup.contents["users"], digest=digits)
+    found = place.compare(replace(backup, contents={"users": old}))
+    assert found.equal, found.wrong
+    assert "row counts of 1 table" in found.compared
+    assert (
+        "users: the backup's digests are of an earlier version of ci-migrate, they were only counted"
+        in found.not_compared
+    )
+    fewer = replace(
+        backup, contents={"users": old}, row_counts={"users": replace(backup.row_counts["users"], rows=4)}
+    )
+    assert describe_wrong(place.compare(fewer)) == "table users has 3 rows, 4 were backed up"
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql9"])
+def test_F41_a_copy_is_read_by_two_sessions(engine: str, request, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(rows, "PATIENCE", 0)
+    place = new_place(engine, request, tmp_path, lock_timeout=1)
+    place.sql(*(f"CREATE TABLE t{n} AS SELECT {n} AS id, 'x' AS name" for n in range(30)))
+    backup = place.backup()
+    readers = set()
+    both = threading.Barrier(2, timeout=60)
+    plain = rows.read_content
+
+    def read(cursor, *rest):
+        if (session := cursor.connection.thread_id()) not in readers:
+            readers.add(session)
+            both.wait()
+        return plain(cursor, *rest)
+
+    monkeypatch.setattr(rows, "read_content", read)
+    with (
+        place.database.scratch("contents_2", tmp_path / "scratch") as copy,
+        place.catalog.reading(backup) as payload,
+    ):
+        copy.load(payload)
+        assert copy.contents(backup.contents) == backup.contents
+        assert len(readers) == 2
+        with closing(connect(copy.url)) as other:
+            other.cursor().execute("LOCK TABLES t7 WRITE")
+            with pytest.raises(LockWaitError):
+                copy.contents(backup.contents)
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mariadb"])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TOO_LONG = (1969, 3024)
 """The servers' numbers for a statement that took longer than it might: MariaDB's, MySQL's."""
 
+TOO_LARGE = "a value is too large for the server to put it into a text (max_allowed_packet)"
+
 _KEY = """
 SELECT s.COLUMN_NAME FROM information_schema.STATISTICS s
 JOIN information_schema.COLUMNS c USING (TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME)
@@ -78,9 +80,13 @@ class Digests:
         if content is not None:
             self.contents[table.key] = content
         elif sample := self._take_sample(table):
+            content = sample.content
             self.samples[table.key] = sample
         else:
             self.reasons[table.key] = NO_KEY
+        if content is not None and content.digest is None:
+            self.reasons[table.key] = TOO_LARGE
+            self.samples.pop(table.key, None)
 
     def _read_in_time(self, table: Table) -> TableContent | None:
         import pymysql
@@ -100,7 +106,7 @@ class Digests:
             self._cursor.execute(self._flavour.no_statement_limit)
 
     def _read_whole(self, table: Table) -> TableContent:
-        return read_content(self._cursor, self._flavour, self._database, table)
+        return read_content(self._cursor, self._database, table)
 
     def _is_small(self, table: Table) -> bool:
         limit = RANGES * IN_RANGE
@@ -118,7 +124,7 @@ class Digests:
         )
         starts = tuple(map(str, choose_starts(int(lowest), int(highest))))
         sample = Sample(key=str(found[0]), starts=starts, rows=IN_RANGE, content=TableContent(rows=0))
-        content = read_content(self._cursor, self._flavour, self._database, table, sample)
+        content = read_content(self._cursor, self._database, table, sample)
         return msgspec.structs.replace(sample, content=content)
 
     def _ask(self, query: str, values: Sequence[str] = ()) -> tuple[Any, ...]:

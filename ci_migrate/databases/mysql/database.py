@@ -25,7 +25,14 @@ from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.replicas import follows
-from ci_migrate.databases.mysql.rows import read_contents, read_counts, read_heads, read_samples, read_size
+from ci_migrate.databases.mysql.rows import (
+    read_contents,
+    read_counts,
+    read_heads,
+    read_samples,
+    read_size,
+    read_still,
+)
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.databases.schema_changes import SchemaReader
@@ -83,6 +90,7 @@ class MySQL:
         # not for rows: DDL of our own waits for rows of the server's statistics, which somebody may hold for long
         self._access = Access(mysql_parameters(url), application_name, {"lock_wait_timeout": seconds})
         self._child: Access = self._access  # how a child process logs in
+        self._is_copy = False
 
     def __repr__(self) -> str:
         return f"MySQL({self._access.place!r})"
@@ -251,14 +259,20 @@ class MySQL:
         with self._reading() as cursor:
             return read_counts(cursor, self._access.database, tables, exact=exact)
 
-    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+    @contextmanager
+    def _digesting(self) -> "Iterator[Cursor]":
         with self._reading() as cursor:
             cursor.execute(OWN_MODE)
+            yield cursor
+
+    def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
+        if self._is_copy:
+            return read_still(self._digesting, self._access.database, tables)
+        with self._digesting() as cursor:
             return read_contents(cursor, self._access.database, tables)
 
     def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
-        with self._reading() as cursor:
-            cursor.execute(OWN_MODE)
+        with self._digesting() as cursor:
             return read_samples(cursor, self._access.database, samples)
 
     # ------------------------------------------------------------------ who is in it
@@ -309,6 +323,7 @@ class MySQL:
         )
         made._child = made._access
         made._access = own
+        made._is_copy = True
         return made
 
     def dump(

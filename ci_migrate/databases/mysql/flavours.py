@@ -87,15 +87,6 @@ class Flavour:
             return "SHOW_ROUTINE ON *.*"
         return "SHOW CREATE ROUTINE ON *.*" if self.version >= (11, 3) else "SELECT ON mysql.proc"
 
-    def digest(self, value: str) -> str:
-        """SQL for the hash of a value, in hex: what contents are compared by.
-
-        MariaDB keeps what earlier versions of ours wrote. MySQL 9.7 has no MD5 built in (error 1305), and its
-        component_classic_hashing takes texts only (1123); SHA2 is in all versions.
-        https://dev.mysql.com/doc/refman/8.4/en/encryption-functions.html#function_sha2
-        """
-        return f"MD5({value})" if self.mariadb else f"SHA2({value}, 256)"
-
     @property
     def no_statement_limit(self) -> str:
         """Takes the limit off a session's statements: seconds on MariaDB, milliseconds of a SELECT on MySQL.

@@ -1,10 +1,14 @@
 """What MySQL's and MariaDB's tables hold: rows, values per column, digests. All of it is counted on the server."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
-from ci_migrate.databases.mysql.flavours import Flavour
+from ci_migrate.databases.mysql.rows_dump import CUT, NUMBERS
 from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
 
 if TYPE_CHECKING:
@@ -19,7 +23,16 @@ NO_RIGHT = 1227
 AT_ONCE = 50
 """Tables counted in one statement."""
 
+PATIENCE = 0.5
+"""Seconds from which on a second session reads tables of a copy, too: to open one takes time itself."""
+
+KIND = "sha2"
+"""What stands before the digest of a table; those of earlier versions, sums of MD5, had nothing there."""
+
 _TEXT = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
+
+_PLAIN = NUMBERS | {"float", "double", "date", "time", "datetime", "timestamp", *_TEXT}
+"""Whose bytes are those of UTF-8."""
 
 
 def read_size(cursor: "Cursor", database: str) -> int:
@@ -101,27 +114,70 @@ def list_tables(cursor: "Cursor", database: str, wanted: Collection[str] | None 
 
 def read_contents(cursor: "Cursor", database: str, tables: Iterable[str]) -> dict[str, TableContent]:
     """Rows, values and digests of some tables, one pass over each."""
-    flavour = read_flavour(cursor)
     found = list_tables(cursor, database, set(tables))
-    return {table.key: read_content(cursor, flavour, database, table) for table in found}
+    return {table.key: read_content(cursor, database, table) for table in found}
+
+
+def read_still(
+    session: "Callable[[], AbstractContextManager[Cursor]]", database: str, tables: Iterable[str]
+) -> dict[str, TableContent]:
+    """The same of a database that nobody writes to: a second session helps if it takes longer than `PATIENCE`.
+
+    Args:
+        session: opens one.
+        database: the database.
+        tables: the large ones should come first.
+    """
+    waiting: deque[Table] = deque()
+    found: dict[str, TableContent] = {}
+    done = threading.Event()
+
+    def read(cursor: "Cursor") -> None:
+        while waiting:
+            with suppress(IndexError):  # the other one took the last
+                table = waiting.popleft()
+                found[table.key] = read_content(cursor, database, table)
+
+    def help_out() -> None:
+        if not done.wait(PATIENCE):
+            with session() as cursor:
+                read(cursor)
+
+    order = {key: number for number, key in enumerate(tables)}
+    pool = ThreadPoolExecutor(1)
+    try:
+        with session() as cursor:
+            waiting.extend(sorted(list_tables(cursor, database, order.keys()), key=lambda t: order[t.key]))
+            helping = pool.submit(help_out)
+            try:
+                read(cursor)
+            finally:
+                waiting.clear()
+                done.set()
+        helping.result()
+    finally:
+        pool.shutdown(wait=False)  # if the first one fails: the other's session ends with the copy
+    return dict(sorted(found.items()))
 
 
 def read_samples(cursor: "Cursor", database: str, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
     """The same of samples; missing tables are left out."""
-    flavour = read_flavour(cursor)
     found = list_tables(cursor, database, samples.keys())
-    return {table.key: read_content(cursor, flavour, database, table, samples[table.key]) for table in found}
+    return {table.key: read_content(cursor, database, table, samples[table.key]) for table in found}
 
 
-def read_content(
-    cursor: "Cursor", flavour: Flavour, database: str, table: Table, sample: Sample | None = None
-) -> TableContent:
-    """Rows, values and digests of a table, or of a sample."""
-    cursor.execute(_content_query(flavour, database, table, sample))
+def read_content(cursor: "Cursor", database: str, table: Table, sample: Sample | None = None) -> TableContent:
+    """Rows, values and digests of a table, or of a sample; no digests where a value is too large to be hashed."""
+    cursor.execute(_content_query(database, table, sample))
+    warned = cursor.warning_count
     rows, whole, *each = cursor.fetchone() or (0, 0)
+    if warned:
+        cursor.execute("SHOW WARNINGS")
+        if any(row[1] == CUT for row in cursor.fetchall()):  # it became NULL, and is in no sum
+            return TableContent(rows=int(rows))
     return TableContent(
         rows=int(rows),
-        digest=str(whole),
+        digest=f"{KIND}:{whole}",
         columns={
             name: ColumnContent(values=int(each[2 * n]), digest=str(each[2 * n + 1]))
             for n, (name, _, _) in enumerate(table.columns)
@@ -129,23 +185,35 @@ def read_content(
     )
 
 
-def _content_query(flavour: Flavour, database: str, table: Table, sample: Sample | None) -> str:
-    """Sums of 60 bits of a hash: whatever the order of rows, they are the same.
+def _content_query(database: str, table: Table, sample: Sample | None) -> str:
+    """Sums of hashes: whatever the order of rows, they are the same. 60 bits of each row, 64 of each value.
 
     Columns are in the order of their names, so a restored table with columns in another order has the same digest.
+    MariaDB takes ten times as long for an MD5 as for a CRC32, and longer for CONV than for SHA2: so a row is hashed
+    once, as one text, and of the SHA2 of a value there is the CRC32, beside that of the value itself.
     """
-    hashes = [flavour.digest(_value(*column)) for column in table.columns]
-
-    def total(value: str) -> str:
-        return f"COALESCE(SUM(CAST(CONV(LEFT({value}, 15), 16, 10) AS UNSIGNED)), 0)"
-
-    row = f"CONCAT({', '.join(f'COALESCE({h}, 0)' for h in hashes)})"
-    whole = total(flavour.digest(row)) if hashes else "0"
+    values = [_value(*column) for column in table.columns]
     each = [
-        f"COUNT({quote_name(name)}), {total(h)}"
-        for (name, _, _), h in zip(table.columns, hashes, strict=True)
+        f"COUNT({quote_name(name)}), COALESCE(SUM(CRC32({value}) << 32 | CRC32(SHA2({value}, 256))), 0)"
+        for (name, _, _), value in zip(table.columns, values, strict=True)
     ]
+    parts = [_part(value, kind) for (_, kind, _), value in zip(table.columns, values, strict=True)]
+    row = f"SHA2(CONCAT_WS(x'FF', {', '.join(parts)}), 256)"
+    whole = f"COALESCE(SUM(CAST(CONV(LEFT({row}, 15), 16, 10) AS UNSIGNED)), 0)" if parts else "0"
     return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {_source(database, table, sample)}"
+
+
+def _part(value: str, kind: str) -> str:
+    """SQL for what of a column goes into the text of its row.
+
+    FF divides the parts, and FE stands for NULL: bytes that neither numbers nor UTF-8 have. What may be any bytes goes
+    in by its hash, and so does what is long, since no text of the server's is longer than a packet. Long is a value and
+    not a type: a column that only became wider or narrower holds the same.
+    """
+    part = f"SHA2({value}, 256)"
+    if kind in _PLAIN:
+        part = f"IF(LENGTH({value}) < 64, CAST({value} AS BINARY), {part})"
+    return f"COALESCE({part}, x'FE')"
 
 
 def _source(database: str, table: Table, sample: Sample | None) -> str:
@@ -174,10 +242,10 @@ def _value(column: str, kind: str, charset: str) -> str:
         return f"({name} + 0e0)"  # its own text has six digits
     if kind == "vector":
         return f"HEX({name})"
-    if kind not in _TEXT:
+    if kind not in _TEXT or charset == "utf8mb4":
         return name
     text = f"CONVERT({name} USING utf8mb4)"
-    if charset in ("utf8mb4", "latin1", ""):
+    if charset in ("latin1", ""):
         return text
     back = f"CAST(CONVERT({text} USING {charset}) AS BINARY)"
     return f"IF({back} = CAST({name} AS BINARY), {text}, CONCAT('bytes ', HEX({name})))"
