@@ -20,6 +20,7 @@ from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Report, StageResult, name_some
 from ci_migrate.operations.backups import complete
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
@@ -89,6 +90,7 @@ def _stand_in(
             if backup.dialect != copy.dialect:
                 raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
             copy.load(stack.enter_context(catalog.reading(backup)), most=most_unpacked(backup))
+            mask_copy(settings, copy)  # here: env.py meets it before the dry run does
             words = f"a copy of {backup.backup_id}"
         variables = {MAIN: settings.url_variable, **settings.database_variables}
         members = members_of(copy)
@@ -107,6 +109,7 @@ def _stand_in(
             },
             environ={**settings.environ, **given},
             read_url=None,
+            mask=None,
             state=None,
             stage_tags={},  # of the target, which is not reached: there is nobody to approve and nothing to guard
             backup_dir=str(folder / "backups"),

@@ -9,6 +9,7 @@ from ci_migrate.databases.base import Database
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder
 from ci_migrate.model import Backup, Finding, Plan, Severity
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.run.run import Run, restore_copy
 
 ASKS_BY_NAME = (
@@ -51,4 +52,5 @@ def look_after(run: Run, facts: Facts, backup: Backup, scratch: Database) -> tup
         return found
     run.tell("restoring a second copy: a check looks at before and after")
     with restore_copy(run, backup, name=f"{run.id}_before") as kept:
+        mask_copy(run.settings, kept)
         return (*found, *run.look(replace(facts, copies={"before": kept, "after": scratch}), measured=True))

@@ -5,6 +5,7 @@ from ci_migrate.errors import CiMigrateError
 from ci_migrate.migrations.environment import ChildEnvironment, with_driver_of
 from ci_migrate.model import Backup, Direction, Plan
 from ci_migrate.process import run_command
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import run_on_copy
 from ci_migrate.run.run import Run, restore_copy
 from ci_migrate.settings.secrets import hide_secrets
@@ -22,6 +23,7 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
     run.tell("running the tests of the previous release on a migrated copy")
     # a copy of its own: what these tests write would stand in the evidence
     with restore_copy(run, backup, f"{run.id}_old") as copy:
+        mask_copy(run.settings, copy)
         ended = run_on_copy(run, plan, copy, lambda _event: None, asks=())
         if not ended.ok:
             return f"the copy that it was to run on could not be migrated: {ended.words}", ""

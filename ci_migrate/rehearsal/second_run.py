@@ -6,6 +6,7 @@ from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Follower, one_line
 from ci_migrate.model import Backup, Divergence, Plan, Statement
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import run_on_copy
 from ci_migrate.run.run import Run, restore_copy
 
@@ -34,6 +35,7 @@ def rehearse_again(
 
     run.tell("rehearsing a second time, on another copy")
     with restore_copy(run, backup, name=f"{run.id}_again") as scratch:
+        mask_copy(run.settings, scratch)
         ended = run_on_copy(run, plan, scratch, handle, asks=())
     varying = frozenset(follower.varying or ())
     if found:

@@ -373,6 +373,9 @@ KEYS: tuple[Key, ...] = (
         "SQLite apart.", secret=True),
     Key("dry-run", _choice("backup", "off"), "backup", BOTH,
         "What the scratch copy is made of: the backup. `off` (never on production): no dry run."),
+    Key("mask", PATH, None, BOTH,
+        "A file of SQL that replaces private values in each scratch copy of the dry run, before any code of the "
+        "repository meets it (docs/dry-run.md)."),
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
     Key("lock-budget", _seconds(zero=False), "3s", BOTH,

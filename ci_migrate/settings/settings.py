@@ -84,6 +84,7 @@ class Settings:
     scratch: str | None = field(repr=False)
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str
+    mask: Path | None
     measure: bool
     lock_budget: float
     rehearse_twice: bool

@@ -45,6 +45,7 @@ from ci_migrate.model import (
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
 from ci_migrate.rehearsal.downgrade import try_way_back
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
 from ci_migrate.rehearsal.previous_release import try_previous_release
@@ -155,14 +156,7 @@ def _rehearse(
     Raises _OverlookedError: without it something was missed.
     """
     start = schema_of(scratch)
-    schema = without_version_tables(start, plan)
-    with translate_errors(scratch):
-        counts = _counts(scratch, plan)
-        before = _Seen(schema, counts, scratch.contents(_watch(run, plan, scratch, counts)))
-        tables = [c.version_table for c in plan.contexts]
-        comparison = compare_restored(
-            scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
-        ).plus(Comparison(not_compared=tuple(_list_reaching_out(schema))))
+    before, comparison = _look_first(run, plan, backup, scratch, start)
     run.tell(
         f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
     )
@@ -201,7 +195,7 @@ def _rehearse(
         drift = drift_of(run, plan, scratch) if played.has_models else []
         facts = dataclasses.replace(facts, drift=drift, previous_release=why)
         back: list[Ended] = []
-        way_back = try_way_back(run, plan, scratch, schema, before.contents, back.append)
+        way_back = try_way_back(run, plan, scratch, before.schema, before.contents, back.append)
         inputs, made = rehearsed_inputs(plan, run.settings, *(e.inputs for e in (ended, *back)))
         evidence = replace(evidence, way_back=way_back, inputs=inputs, made=made)
     elsewhere = []
@@ -223,6 +217,26 @@ def _rehearse(
     if output:
         judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked), ended.failed
+
+
+def _look_first(
+    run: Run, plan: Plan, backup: Backup, scratch: Database, start: Schema
+) -> tuple[_Seen, Comparison]:
+    """What the copy holds as the migration will meet it, and what came of holding it against the backup."""
+    schema = without_version_tables(start, plan)
+    with translate_errors(scratch):
+        counts = _counts(scratch, plan)
+        watched = _watch(run, plan, scratch, counts)
+        before = _Seen(schema, counts, scratch.contents(watched))
+        tables = [c.version_table for c in plan.contexts]
+        comparison = compare_restored(
+            scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
+        ).plus(Comparison(not_compared=tuple(_list_reaching_out(schema))))
+        masked = mask_copy(run.settings, scratch)
+        if masked:
+            comparison = comparison.plus(Comparison(exceptions=(masked,)))
+            before = _Seen(schema, counts, scratch.contents(watched))
+    return before, comparison
 
 
 def _describe_too_long(run: Run, played: _Played) -> str:

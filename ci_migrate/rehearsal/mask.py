@@ -1,0 +1,88 @@
+"""The setting `mask`: private values of a scratch copy are replaced before any code of the repository meets it."""
+
+from collections.abc import Iterator
+
+from sqlalchemy.exc import DBAPIError
+
+from ci_migrate.databases.base import Database, session
+from ci_migrate.databases.composite.database import members_of
+from ci_migrate.errors import RefusedError
+from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
+from ci_migrate.model import plural
+from ci_migrate.settings.settings import Settings
+
+HINT = "Try it on a copy of a backup: ci-migrate dry-run --on backup:latest"
+
+
+def mask_copy(settings: Settings, copy: Database) -> str:
+    """Run the file of the setting `mask` on a copy that was restored.
+
+    Args:
+        settings: of the target.
+        copy: a scratch copy; where this raises, it holds what it held, and must be dropped.
+
+    Returns:
+        What was done, in words; "" where nothing is to be masked.
+
+    Raises:
+        RefusedError: the file can't be read, a statement fails, or it changes more than values. No code of the
+            repository has met the copy.
+    """
+    if settings.mask is None:
+        return ""
+    name = settings.mask.name
+    if len(members_of(copy)) > 1:
+        raise RefusedError(
+            f"mask: {name} is run on one database, and this target has {len(members_of(copy))}: the rows of the others "
+            "would stay as they are."
+        )
+    try:
+        statements = list(_statements(settings.mask.read_text(encoding="utf-8"), copy.dialect))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RefusedError(f"mask: {settings.mask} can't be read: {why}.") from error
+    schema, counts = copy.schema(), copy.counts(exact=True)
+    changed = _execute(copy, name, statements)
+    if copy.schema() != schema:
+        raise RefusedError(
+            f"mask: {name} changes the schema of the copy. It may change values alone.", hint=HINT
+        )
+    after = copy.counts(exact=True)
+    other = sorted(table for table in counts if after.get(table) != counts[table])
+    if other:
+        raise RefusedError(
+            f"mask: {name} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
+            "takes is held against the rehearsal.",
+            hint=HINT,
+        )
+    return f"values of rows are masked: {name} ({plural(len(statements), 'statement')}, {plural(changed, 'row')})"
+
+
+def _execute(copy: Database, name: str, statements: list[tuple[int, str]]) -> int:
+    """Send them in one transaction, where the engine has it. Returns how many rows they changed."""
+    changed = 0
+    with session(copy) as connection:
+        # without parameters a percent sign is a percent sign
+        plain = connection.execution_options(no_parameters=True)
+        for line, sql in statements:
+            try:
+                changed += max(plain.exec_driver_sql(sql).rowcount, 0)
+            except DBAPIError as error:
+                raise RefusedError(
+                    f"mask: {name}:{line} fails: {copy.explain(error).rstrip('.')}. The copy is dropped; no code of "
+                    "the repository has met it.",
+                    hint=HINT,
+                ) from error
+        connection.commit()
+    return changed
+
+
+def _statements(text: str, engine: str) -> Iterator[tuple[int, str]]:
+    """The statements of a file, each with the line that it begins at."""
+    found: list[Token] = []
+    for token in [*tokens_of(text, dialect_of(engine)), None]:
+        if token is not None and not token.is_mark(";"):
+            found.append(token)
+        elif found:
+            yield text.count("\n", 0, found[0].start) + 1, text[found[0].start : found[-1].end]
+            found = []

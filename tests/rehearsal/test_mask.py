@@ -1,0 +1,155 @@
+"""The setting `mask`: no code of the repository meets private values on a copy."""
+
+import subprocess
+
+import pytest
+from alembic_project import AlembicProject, ended
+from sqlalchemy import create_engine, text
+
+from ci_migrate.rehearsal.mask import _statements
+
+SPY = """
+def seen(op, stage):
+    import os, sqlalchemy as sa
+    found = op.get_bind().execute(sa.text("select name from users order by id")).scalars().all()
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "seen.txt"), "a") as file:
+        file.write(f"{os.environ.get('CI_MIGRATE_STAGE')} {','.join(map(str, found))}\\n")
+"""
+MASK = "-- names; none of them; may be seen\nupdate users set name = 'x' || id; -- done\n"
+
+
+@pytest.fixture
+def private(alembic_project: AlembicProject) -> AlembicProject:
+    """users with names, at r1; r2 writes down what it sees of them."""
+    (alembic_project.folder / "migrations" / "versions" / "r2.py").unlink()
+    create = "create table users (id integer primary key, name varchar(50))"
+    alembic_project.revision("r1", None, create, "drop table users")
+    ended(alembic_project.call("run"), 0)
+    alembic_project.sql("insert into users values (1, 'ana'), (2, 'bo')")
+    spy_on(alembic_project)
+    (alembic_project.folder / "mask.sql").write_text(MASK)
+    alembic_project.settings('[targets.dev]\nmask = "mask.sql"\n')
+    return alembic_project
+
+
+def spy_on(project: AlembicProject) -> None:
+    path = project.revision(
+        "r2", "r1", "alter table users add column age integer", "alter table users drop column age"
+    )
+    source = path.read_text()
+    path.write_text(source.replace("def upgrade():", f"{SPY}\ndef upgrade():\n    seen(op, 'up')", 1))
+
+
+def seen(project: AlembicProject) -> list[str]:
+    path = project.folder / "seen.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_only_the_target_shows_its_values(private) -> None:
+    done = private.call("run")
+    said = ended(done, 0, "values of rows are masked: mask.sql (1 statement, 2 rows)")
+    assert "ana" not in said
+    assert set(seen(private)) == {"dry-run x1,x2", "migrate ana,bo"}
+    assert private.sql("select name from users order by id") == [("ana",), ("bo",)]
+
+
+def test_each_further_copy_is_masked(private) -> None:
+    """A second rehearsal, the tests of the previous release, and a check that looks at before and after."""
+    (private.folder / "old.py").write_text(
+        "import os, sqlite3; u = os.environ['DATABASE_URL'].partition(':///')[2]\n"
+        "rows = sqlite3.connect(u).execute('select name from users').fetchall()\n"
+        "open('old.txt', 'w').write(repr(rows))\n"
+    )
+    private.settings(
+        'previous-release = ["python", "old.py"]\nrehearse-twice = true\n[targets.dev]\nmask = "mask.sql"\n'
+    )
+    ended(private.call("dry-run"), 0)
+    assert set(seen(private)) == {"dry-run x1,x2"}
+    assert len(seen(private)) >= 3
+    assert (private.folder / "old.txt").read_text() == "[('x1',), ('x2',)]"
+
+
+def test_a_backup_in_the_targets_place_is_masked_before_env_py_meets_it(private) -> None:
+    ended(private.call("backup", "create"), 0)
+    env = private.folder / "migrations" / "env.py"
+    look = (
+        "from sqlalchemy import event, Engine, text\n"
+        "@event.listens_for(Engine, 'connect')\n"
+        "def _look(raw, _record):\n"
+        "    try: rows = raw.execute('select name from users order by id').fetchall()\n"
+        "    except Exception: return\n"
+        "    open('env.txt', 'a').write(','.join(r[0] for r in rows) + '\\n')\n"
+    )
+    env.write_text(look + env.read_text())
+    ended(private.call("dry-run", "--on", "backup:latest"), 0)
+    assert set((private.folder / "env.txt").read_text().split()) == {"x1,x2"}
+    assert set(seen(private)) == {"dry-run x1,x2"}
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (
+            "update users set name = 'x';\nupdate nowhere set a = 1;",
+            "mask.sql:2 fails: no such table: nowhere",
+        ),
+        ("update users set id = 1", "mask.sql:1 fails"),
+        ("update users set name = 'x'; alter table users add column b int", "changes the schema of the copy"),
+        ("delete from users where id = 1", "changes how many rows users has"),
+        (None, "can't be read: No such file or directory"),
+    ],
+)
+def test_a_mask_that_fails_lets_nothing_be_seen(private, mask: str | None, words: str) -> None:
+    path = private.folder / "mask.sql"
+    path.unlink()
+    if mask is not None:
+        path.write_text(mask)
+    before = private.dump()
+    said = ended(private.call("run"), 1, words)
+    assert "ana" not in said
+    assert seen(private) == []
+    assert private.dump() == before
+    assert not [p for p in private.folder.rglob("*scratch*") if p.is_file()]
+
+
+def test_several_databases_are_refused(private) -> None:
+    other = private.folder / "stats.db"
+    private.settings(
+        f'[targets.dev]\nmask = "mask.sql"\nurl = "sqlite:///{private.database}"\n'
+        f'databases = {{stats = "sqlite:///{other}"}}\n'
+    )
+    subprocess.run(["touch", str(other)], check=True)
+    done = private.call("dry-run")
+    assert done.code != 0
+    assert seen(private) == []
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_on_a_server(engine: str, request, alembic_project) -> None:
+    url = request.getfixturevalue(f"{engine}_url")
+    url = url.set(drivername={"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[engine])
+    alembic_project.environ["SHOP"] = url.render_as_string(hide_password=False)
+    alembic_project.settings('[targets.dev]\nurl = "env:SHOP"\n')
+    (alembic_project.folder / "migrations" / "versions" / "r2.py").unlink()
+    create = "create table users (id integer primary key, name varchar(50))"
+    alembic_project.revision("r1", None, create, "drop table users")
+    ended(alembic_project.call("run"), 0)
+    server = create_engine(url)
+    with server.begin() as connection:
+        connection.execute(text("insert into users values (1, 'ana'), (2, 'bo')"))
+    spy_on(alembic_project)
+    quoted = "-- 100 %\nupdate users set name = concat('x;', id) where name <> '%';"
+    (alembic_project.folder / "mask.sql").write_text(quoted)
+    alembic_project.settings('[targets.dev]\nurl = "env:SHOP"\nmask = "mask.sql"\n')
+    ended(alembic_project.call("run"), 0, "values of rows are masked: mask.sql (1 statement, 2 rows)")
+    assert set(seen(alembic_project)) == {"dry-run x;1,x;2", "migrate ana,bo"}
+    server.dispose()
+
+
+def test_statements_and_their_lines() -> None:
+    sql = "-- a; b\nupdate a set b = ';';\n\n/* ; */ update c\nset d = $$;$$ ;;\n"
+    assert list(_statements(sql, "postgresql")) == [
+        (2, "update a set b = ';'"),
+        (4, "update c\nset d = $$;$$"),
+    ]
+    assert list(_statements("-- nothing", "sqlite")) == []
