@@ -9,6 +9,7 @@ medians of the seconds of the whole command.
 """
 
 import argparse
+import importlib.util
 import os
 import re
 import statistics
@@ -25,11 +26,14 @@ from corpora_support import Case, Project, install, prepare, sqlite_url  # noqa:
 
 HISTORIES = ("optuna", "ihatemoney", "mlflow", "glance", "prefect")
 # pytest-alembic 0.13.1 reaches into what pytest 10 has no more
-PEER = ("pytest<9", "pytest-alembic", "iniconfig", "pluggy", "packaging", "pygments")
+PEER = ("pytest<9", "pytest-alembic==0.13.1", "iniconfig", "pluggy", "packaging", "pygments")
 PLAIN = ("-p", "no:cacheprovider", "-q", "--rootdir=.", "-c", "none.ini")
 CONFTEST = """
 import pytest
 import sqlalchemy
+from sqlalchemy.ext.asyncio import create_async_engine
+
+URL = sqlalchemy.make_url(%r)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def alembic_config():
 
 @pytest.fixture
 def alembic_engine():
-    return sqlalchemy.create_engine(%r)
+    return (create_async_engine if URL.get_dialect().is_async else sqlalchemy.create_engine)(URL)
 """
 
 
@@ -56,53 +60,25 @@ def peer_folder(project: Project, cache: Path) -> Path:
     version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
     place = cache / f"pytest-alembic-{version}"
     if not place.exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            str(place),
-            "--no-deps",
-            *PEER,
-        ]
+        # an environment that uv made has no pip
+        pip = sys.executable if importlib.util.find_spec("pip") else sys._base_executable
+        command = [pip, "-m", "pip", "install", "--quiet", "--target", str(place), "--no-deps", *PEER]
         subprocess.run(command, check=True)
     return place
 
 
 def ours(project: Project) -> tuple[float, str]:
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--ci-migrate",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--rootdir=.",
-        "-c",
-        "none.ini",
-    ]
-    return timed(argv, project.folder, settled(project))
+    # as in the peer's folder: pytest and the plugin, none of those that our own tests use
+    environ = {**settled(project), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    argv = [sys.executable, "-m", "pytest", "-p", "ci_migrate.pytest_plugin", "--ci-migrate", *PLAIN]
+    return timed(argv, project.folder, environ)
 
 
 def theirs(project: Project, peer: Path) -> tuple[float, str]:
     python = str(Path(project.facts["bin"]) / "python")
     (project.folder / "tests").mkdir()
     (project.folder / "tests" / "conftest.py").write_text(CONFTEST % project.facts["url"])
-    argv = [
-        python,
-        "-m",
-        "pytest",
-        "--test-alembic",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--rootdir=.",
-        "-c",
-        "none.ini",
-    ]
+    argv = [python, "-m", "pytest", "--test-alembic", *PLAIN]
     return timed(argv, project.folder, {**settled(project), "PYTHONPATH": str(peer)})
 
 

@@ -146,7 +146,7 @@ class _Birth:
 class Forked:
     """A child that a `ForkServer` forked; as `subprocess.Popen`, as far as it goes."""
 
-    def __init__(self, server: "ForkServer", birth: _Birth, streams: Sequence[int]) -> None:
+    def __init__(self, server: "Forker", birth: _Birth, streams: Sequence[int]) -> None:
         self.pid = birth.pid
         self.returncode: int | None = None
         self._server, self._birth = server, birth
@@ -176,50 +176,39 @@ class Forked:
                 pipe.close()
 
 
-class ForkServer:
-    """A program that forks a child for each byte that comes with three descriptors on its standard input, a socket.
+class Forker:
+    """A process that forks a child for each byte that comes with three descriptors on a socket of its own.
 
     It answers `<pid>`, and `<pid> <exit code>` when the child ends; and it ends when the socket does. Each child is
     in a process group of its own.
-
-    Raises:
-        ToolError: the program could not be started.
     """
 
     UNKNOWN = 255
     """The exit code of a child that outlived its server."""
 
-    def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, pass_fds: Sequence[int]
-    ) -> None:
-        self._control, theirs = socket.socketpair()
+    def __init__(self, control: socket.socket, process: "_Heard | Forked", complaints: Tail) -> None:
+        self._control = control
+        self._process = process
+        self._complaints = complaints
         self._heard = b""
         self._born: list[_Birth] = []
         self._living: dict[int, _Birth] = {}
         self._gone = False
-        try:
-            with theirs:
-                self._process = _popen(
-                    _Heard,
-                    argv,
-                    env=env,
-                    cwd=cwd,
-                    pass_fds=pass_fds,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                )
-        except ToolError:
-            self._control.close()
-            raise
-        self._complaints = Tail(self._process.stderr)
 
-    def spawn(self) -> Forked:
+    def spawn(self, *, stays: bool = False) -> Forked:
         """A child of its own.
+
+        Args:
+            stays: it may become a `Forker`, so that its standard input is a socket.
 
         Raises:
             ToolError: the server ended; with the last line that it printed.
         """
-        (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = os.pipe(), os.pipe(), os.pipe()
+        (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = (
+            _socket_pair() if stays else os.pipe(),
+            os.pipe(),
+            os.pipe(),
+        )
         theirs, ours = (stdin, stdout, stderr), (ours_in, ours_out, ours_err)
         try:
             with suppress(BrokenPipeError):
@@ -276,7 +265,50 @@ class ForkServer:
             self._process.wait(5)
         end_group(self._process, grace=0.2)
         self._complaints.text(1.0)
-        self._process.stderr.close()
+        if isinstance(self._process, Forked):
+            self._process.close()
+        else:
+            self._process.stderr.close()
+
+
+class ForkServer(Forker):
+    """A program that is a `Forker` by its standard input.
+
+    Raises:
+        ToolError: the program could not be started.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, pass_fds: Sequence[int]
+    ) -> None:
+        control, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = _popen(
+                    _Heard,
+                    argv,
+                    env=env,
+                    cwd=cwd,
+                    pass_fds=pass_fds,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                )
+        except ToolError:
+            control.close()
+            raise
+        super().__init__(control, process, Tail(process.stderr))
+
+
+def forker_of(child: Forked, complaints: Tail) -> Forker:
+    """A child that forks others from now on, as it is asked to by its standard input."""
+    control = socket.socket(fileno=os.dup(child.stdin.fileno()))
+    child.stdin.close()
+    return Forker(control, child, complaints)
+
+
+def _socket_pair() -> tuple[int, int]:
+    theirs, ours = socket.socketpair()
+    return theirs.detach(), ours.detach()
 
 
 def end_group(child: "_Heard | Forked", grace: float = 3.0) -> None:

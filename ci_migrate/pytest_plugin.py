@@ -25,6 +25,7 @@ CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
 STAGES = VERBS["dry-run"].stages
 HEAD, UP, DOWN, MODELS, AROUND = "single_head", "upgrade", "downgrade", "models_match", "up_down_up"
 TRIALS = pytest.StashKey["dict[Path, Trials]"]()
+SCRIPTS = pytest.StashKey["dict[Path, Scripts]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -106,7 +107,7 @@ def _trials(config: pytest.Config, path: Path) -> "Trials":
 
     known = config.stash.setdefault(TRIALS, {})
     if path not in known:
-        known[path] = Trials(_settings(config, path))
+        known[path] = Trials(_settings(config, path), config.stash.get(SCRIPTS, {}).get(path))
         config.add_cleanup(known[path].close)
     return known[path]
 
@@ -120,12 +121,15 @@ class MigrationFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """The items; scripts are loaded, no database is asked."""
         from ci_migrate.errors import CiMigrateError
-        from ci_migrate.testing.scratch import read_graph
+        from ci_migrate.testing.scripts import Scripts
 
         try:
-            self.graph = read_graph(_settings(self.config, self.path, scripts_alone=True))
+            scripts = Scripts(_settings(self.config, self.path, scripts_alone=True))
         except CiMigrateError as error:
             raise self.CollectError(f"{error.what}\n{error.hint}") from error
+        self.config.add_cleanup(scripts.close)
+        self.config.stash.setdefault(SCRIPTS, {})[self.path] = scripts
+        self.graph = scripts.graph
         revisions = [r.id for r in reversed(self.graph.revisions)]
         names = [(HEAD, ""), *((UP, r) for r in revisions), (MODELS, "")]
         names += [*((DOWN, r) for r in reversed(revisions)), (AROUND, "")]

@@ -23,8 +23,9 @@ from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.environment import ChildEnvironment, known_reader, known_targets
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.launch import launch
 from ci_migrate.migrations.requests import project_setup
-from ci_migrate.migrations.runner import Launch, Workers
+from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Direction, NextCommand, StageResult, as_hint
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
@@ -85,6 +86,7 @@ def open_session(
     *,
     ledger: bool | None = None,
     manager: plugins.Manager | None = None,
+    asked: URL | None = None,
 ) -> Iterator[Run]:
     """A Run on the target of these settings: database, lock, ledger, workers; all given back at the end.
 
@@ -94,6 +96,7 @@ def open_session(
         interrupt: set by signal handlers.
         ledger: whether to create the ledger; None decides by the verb.
         manager: of the plugins, where the caller needs it too.
+        asked: the target's URL as env.py told it, where it was asked already.
 
     Raises:
         CiMigrateError: something of it can't be had; nothing was touched.
@@ -109,7 +112,7 @@ def open_session(
     if verb.rehearses and settings.auto_backup:
         catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
-        url = target_url(settings, interrupt)
+        url = asked or target_url(settings, interrupt)
         options = session_options(settings, run_id)
         database, reader, copies = databases_of(settings, manager, url, options, verb)
         if verb.needs_target:
@@ -120,7 +123,7 @@ def open_session(
         workers = stack.enter_context(
             Workers(launch(settings, descriptors(lock), database, reader_url), interrupt)
         )
-        if verb.starts_children:
+        if verb.starts_children and asked is None:
             workers.warm()  # it imports Alembic while the ledger is opened
         create = verb.creates_ledger if ledger is None else ledger
         if verb.writes and create and verb.needs_target and is_marked(database):
@@ -282,33 +285,6 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
         url = ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
     register_url(url.render_as_string(hide_password=False))
     return url
-
-
-def launch(
-    settings: Settings,
-    lock_fds: tuple[int, ...] = (),
-    database: Database | None = None,
-    reader: URL | None = None,
-) -> Launch:
-    """How the project's interpreter is started, without a variable that a stage must be told by itself.
-
-    Args:
-        settings: for the target.
-        lock_fds: what the lock is held by.
-        database: the target, where it is known.
-        reader: what `read-url` leads to, where it is known.
-    """
-    targets = known_targets(settings)
-    if database is not None:
-        targets |= {name: member.url for name, member in members_of(database).items()}
-    environ = ChildEnvironment(settings, targets, reader or known_reader(settings)).for_all()
-    return Launch(
-        python=str(settings.python),
-        directory=settings.project_dir,
-        environ=environ,
-        lock_fds=lock_fds,
-        stall_timeout=settings.stall_timeout,
-    )
 
 
 def _settle_restore(

@@ -237,3 +237,109 @@ def test_F85_of_several_targets_one_is_to_be_named(pytester: pytest.Pytester, pr
     pytester.runpytest("--ci-migrate", "--ci-migrate-target", "dev").assert_outcomes(passed=ITEMS)
     (project / "ci-migrate.toml").write_text(f'default-target = "dev"\n{TWO_TARGETS}')
     pytester.runpytest("--ci-migrate").assert_outcomes(passed=ITEMS)
+
+
+ONE_APPLICATION = """
+import pathlib
+with pathlib.Path("imported").open("a") as file:
+    file.write(".")
+"""
+
+
+def give_application(project: Path, source: str, revision: str = "") -> None:
+    """A module that env.py imports, and what the second revision does with it besides."""
+    (project / "shop.py").write_text(source)
+    env = project / "migrations" / "env.py"
+    env.write_text("import shop\n" + env.read_text())
+    ini = project / "alembic.ini"
+    ini.write_text(ini.read_text() + "prepend_sys_path = %(here)s\n")
+    if revision:
+        write(project, "0002", "0001", NAME, DROP_NAME)
+        file = project / "migrations" / "versions" / "0002.py"
+        file.write_text(
+            "import shop\n" + file.read_text().replace("def upgrade():", f"def upgrade():\n{revision}")
+        )
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_application_is_imported_once(pytester: pytest.Pytester, project: Path, named: bool) -> None:
+    """Once more for the scripts alone, where settings say where the target is."""
+    give_application(project, ONE_APPLICATION, "    pass")
+    if named:
+        (project / "ci-migrate.toml").write_text('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    pytester.runpytest("--ci-migrate").assert_outcomes(passed=ITEMS)
+    assert (project / "imported").read_text() == ".." if named else "."
+
+
+def test_what_a_revision_leaves_behind_in_its_process_is_not_there_for_others(
+    pytester: pytest.Pytester, project: Path
+) -> None:
+    """As in production, where upgrades and downgrades are commands of their own."""
+    give_application(project, "ran = []", "    assert not shop.ran\n    shop.ran.append(1)")
+    file = project / "migrations" / "versions" / "0002.py"
+    file.write_text(file.read_text().replace("def downgrade():", "def downgrade():\n    assert not shop.ran"))
+    pytester.runpytest("--ci-migrate").assert_outcomes(passed=ITEMS)
+
+
+MADE_ONCE = """
+made = []
+def make():
+    assert not made
+    made.append(1)
+def use():
+    assert made
+"""
+HAS_THREAD = """
+import threading
+thread = threading.Thread(target=threading.Event().wait, daemon=True)
+thread.start()
+def make():
+    pass
+def use():
+    assert thread.is_alive()
+"""
+
+
+@pytest.mark.parametrize("application", [MADE_ONCE, HAS_THREAD], ids=["made once", "has a thread"])
+def test_an_application_that_cannot_be_forked(
+    application: str, pytester: pytest.Pytester, project: Path
+) -> None:
+    """It can't be made twice in a process, or a fork would lack its thread: each child starts anew."""
+    give_application(project, application, "    shop.use()")
+    env = project / "migrations" / "env.py"
+    env.write_text(env.read_text().replace("import shop\n", "import shop\nshop.make()\n"))
+    pytester.runpytest("--ci-migrate").assert_outcomes(passed=ITEMS)
+
+
+def test_a_revision_that_ends_its_interpreter(pytester: pytest.Pytester, project: Path) -> None:
+    """It fails, with what became of the process; those before it pass."""
+    write(project, "0003", "0002", FILL, "pass")
+    file = project / "migrations" / "versions" / "0003.py"
+    file.write_text(
+        "import os\n" + file.read_text().replace("def downgrade():", "def downgrade():\n    os._exit(3)")
+    )
+    result = pytester.runpytest("--ci-migrate", "-v")
+    result.assert_outcomes(passed=ITEMS - 2, failed=2)
+    result.stdout.fnmatch_lines(
+        ["downgrade[[]0003]: the child process ended with 3", "up_down_up: On the way down: *ended with 3"]
+    )
+
+
+STARTS = """
+    import subprocess, sys
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE IF NOT EXISTS by_program (id)')"
+    subprocess.run([sys.executable, "-c", code, shop.url.partition("///")[2]], check=True)
+"""
+
+
+def test_a_program_that_a_revision_starts_does_not_reach_the_target(
+    pytester: pytest.Pytester, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application has read where the target is when it was imported: the program is given the copy all the same."""
+    monkeypatch.setenv("SHOP_URL", f"sqlite:///{project}/app.db")
+    give_application(project, "import os\nurl = os.environ['SHOP_URL']", STARTS)
+    env = project / "migrations" / "env.py"
+    env.write_text(env.read_text().replace('context.config.get_main_option("sqlalchemy.url")', "shop.url"))
+    result = pytester.runpytest("--ci-migrate", "-v")
+    result.stdout.fnmatch_lines(["*upgrade[[]0002] PASSED*", "downgrade[[]0002]: *by_program*"])
+    assert not (project / "app.db").exists()

@@ -236,9 +236,10 @@ class InputsSeen(WireEvent, frozen=True, tag="inputs"):
 
 
 class Finished(WireEvent, frozen=True, tag="finished"):
-    """env.py came to its end; `exited` says that it called sys.exit(0)."""
+    """env.py came to its end; `exited` says that it called sys.exit(0), `stays` that the child now forks others."""
 
     exited: bool
+    stays: bool = False
 
 
 LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -250,7 +251,7 @@ class Failed(WireEvent, frozen=True, tag="failed"):
 
     `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), configure
     (the setting names what can't be imported), refused, input (a file that may not be executed or read: the message
-    names it), exit, stopped.
+    names it), program (one was to be started where `programs` says no), exit, stopped.
     `sql` is the statement that failed, without bound values; "" where it was none.
     """
 

@@ -76,7 +76,10 @@ class ExpectedInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What every request says: the project's Alembic, where it goes, and where its connections lead."""
+    """What every request says: the project's Alembic, where it goes, and where its connections lead.
+
+    `programs`: whether it may start some.
+    """
 
     alembic: AlembicConfig
     direction: Direction
@@ -88,6 +91,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionSettings = SessionSettings()
     marker: Marker | None = None
     inputs: ExpectedInputs = ExpectedInputs()
+    programs: bool = True
 
     def __repr__(self) -> str:
         return f"<Setup {self.direction.value} {self.destination}>"  # the rest holds passwords
@@ -125,7 +129,12 @@ class GraphRequest(WireRequest, frozen=True, kw_only=True, tag="graph"):
 
 
 class AskUrlRequest(WireRequest, frozen=True, kw_only=True, tag="ask-url"):
-    """Run env.py up to its first connection, which is refused: where would it lead?"""
+    """Run env.py up to its first connection, which is refused: where would it lead?
+
+    `stays`: then load the scripts, and fork a child for each later request (`template.Template`).
+    """
+
+    stays: bool = False
 
 
 class InspectRequest(WireRequest, frozen=True, kw_only=True, tag="inspect"):

@@ -71,6 +71,8 @@ class Workers:
         self.launch = launch
         self.interrupt = interrupt or Interrupt()
         self._server: process.ForkServer | None = None
+        self.template: process.Forker | None = None
+        """What forks the children instead, as long as it can."""
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +96,34 @@ class Workers:
         return self._server
 
     def close(self) -> None:
-        """End the interpreter. May be called twice."""
+        """End the interpreter, not the template. May be called twice."""
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def stay(self, request: AnyRequest, handle: Handle) -> tuple[Ended, process.Forker | None]:
+        """As `run`, with a child that may stay and be forked for others: then it is the caller's to close."""
+        try:
+            child = self._start_server().spawn(stays=True)
+        except ToolError as error:
+            return self._give_up(error), None
+        output = process.Tail(child.stderr)
+        conversation = self._converse(child, output, request, handle, urgent=True, tick=lambda: None)
+        if isinstance(conversation.last, events.Finished) and conversation.last.stays:
+            return self._conclude(conversation, 0, ""), process.forker_of(child, output)
+        return self._conclude(conversation, *_end(child, conversation, output)), None
+
+    def _spawn(self) -> process.Forked:
+        if self.template is not None:
+            try:
+                return self.template.spawn()
+            except ToolError:  # it is gone: an interpreter of its own does as well
+                self.template = None
+        return self._start_server().spawn()
+
+    def _give_up(self, error: ToolError) -> Ended:
+        self.close()
+        return Ended(hello=None, finished=None, failed=None, died=hide_secrets(error.what), output="")
 
     def run(
         self,
@@ -116,13 +142,24 @@ class Workers:
                 can be half-done: dry run, reading).
             tick: called again and again, every `POLL` seconds or so, while the child is silent.
         """
-        server = self._start_server()
         try:
-            child = server.spawn()
+            child = self._spawn()
         except ToolError as error:
-            self.close()
-            return Ended(hello=None, finished=None, failed=None, died=hide_secrets(error.what), output="")
+            return self._give_up(error)
         output = process.Tail(child.stderr)
+        conversation = self._converse(child, output, request, handle, urgent=urgent, tick=tick)
+        return self._conclude(conversation, *_end(child, conversation, output))
+
+    def _converse(
+        self,
+        child: process.Forked,
+        output: process.Tail,
+        request: AnyRequest,
+        handle: Handle,
+        *,
+        urgent: bool,
+        tick: Callable[[], None],
+    ) -> "_Conversation":
         conversation = _Conversation(
             child,
             handle,
@@ -135,18 +172,10 @@ class Workers:
         try:
             _write(child, msgspec.json.encode(request) + b"\n")
             conversation.run()
-        finally:
-            with suppress(OSError):
-                child.stdin.close()
-            if conversation.last is not None:
-                with suppress(process.TimeoutExpired):
-                    child.wait(5)
-            process.end_group(
-                child
-            )  # whatever env.py started and left behind goes too: it may hold the lock's file
-            text = output.text(timeout=1.0)
-            child.close()
-        return self._conclude(conversation, child.wait(), text)
+        except BaseException:
+            _end(child, conversation, output)
+            raise
+        return conversation
 
     def _conclude(self, conversation: "_Conversation", code: int, output: str) -> Ended:
         last = conversation.last
@@ -264,6 +293,20 @@ class _Conversation:
             self.died = f"the child process was ended: it did nothing for {silent:.0f} s (stall-timeout)"
             return True
         return False
+
+
+def _end(child: process.Forked, conversation: _Conversation, output: process.Tail) -> tuple[int, str]:
+    """End a child; its exit code and the end of what it printed."""
+    with suppress(OSError):
+        child.stdin.close()
+    if conversation.last is not None:
+        with suppress(process.TimeoutExpired):
+            child.wait(5)
+    # whatever env.py started and left behind goes too: it may hold the lock's file
+    process.end_group(child)
+    text = output.text(timeout=1.0)
+    child.close()
+    return child.wait(), text
 
 
 def _write(child: process.Forked, data: bytes) -> None:

@@ -22,6 +22,7 @@ from ci_migrate.migrations import events
 from ci_migrate.migrations.code import code_digest
 from ci_migrate.migrations.graph import build_plan, graph_of, heads_after, relative
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.launch import launch
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.migrations.script import asked_of
@@ -46,7 +47,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.process import run_tool
-from ci_migrate.session import launch, new_run_id, open_catalog
+from ci_migrate.session import new_run_id, open_catalog
 from ci_migrate.settings.settings import Settings
 
 _REVISION = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)""", re.MULTILINE)

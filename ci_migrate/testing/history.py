@@ -4,8 +4,8 @@ The whole history runs in one child process, from an empty database; what the sc
 its neighbour's downgrade has to lead back to.
 """
 
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from ci_migrate.migrations.graph import (
     heads_after,
     relative,
 )
+from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import Direction, Plan, Schema, SchemaChange, list_some, schema_changes
 from ci_migrate.run.run import bare_schema, translate_errors
-from ci_migrate.testing.scratch import Failure, Result, Trials
+from ci_migrate.testing.scratch import Failure, NeedsOwnProcessError, Result, Trials
 
 SHOWN = 3
 
@@ -49,17 +50,30 @@ class History:
         self.trials = trials
         self.graph = graph
         self.by_id = {r.id: r for r in graph.revisions}
+        self._stack = ExitStack()
+        self._begin()
+
+    def _begin(self) -> None:
         self._plan: Plan | None = None
         self._climb: Climb | None = None
         self._down: dict[str, Result] = {}
         self._drift: list[str] | None = None
         self._left: set[tuple[str, str | None]] = set()
-        self._stack = ExitStack()
         self._top: Database | None = None
+        self._standing: int | None = None  # how many revisions are applied there, where that is known
+        self._descent: Ended | None = None  # of all of them there
 
     def close(self) -> None:
         """Drop its scratch database. May be called twice."""
         self._stack.close()
+
+    def _ask(self, question: Callable[[], Result]) -> Result:
+        try:
+            return question()
+        except NeedsOwnProcessError:
+            self.close()
+            self._begin()
+            return question()
 
     def climb(self, until: Collection[str] = ()) -> Climb:
         """Run the revisions upwards, once; no further than the last of `until` (all if there are none)."""
@@ -69,10 +83,27 @@ class History:
             order = tuple(r.id for r in plan.revisions)
             last = max((order.index(r) + 1 for r in until if r in order), default=len(order))
             self._climb = self._run_up(self._top, order[:last])
+            if self._climb.failure is None:
+                self._standing = last
         return self._climb
 
     def up(self, revision: str, until: Collection[str] = ()) -> Result:
         """Whether the upgrade of a revision ran, `until` as `climb`."""
+        return self._ask(lambda: self._up(revision, until))
+
+    def models_match(self) -> Result:
+        """Whether models and the migrated database are the same, by Alembic's own compare."""
+        return self._ask(self._models_match)
+
+    def down(self, revision: str, until: Collection[str] = ()) -> Result:
+        """Whether the downgrade of a revision ran and led to the schema that was there before its upgrade."""
+        return self._ask(lambda: self._down_again(revision, until))
+
+    def up_down_up(self) -> Result:
+        """Whether all of it, back to the empty database, and all of it again leads to the same schema."""
+        return self._ask(self._up_down_up)
+
+    def _up(self, revision: str, until: Collection[str]) -> Result:
         climb = self.climb(until)
         if revision not in climb.order:
             return Failure("Alembic does not run it on the way to the heads", skipped=True)
@@ -83,62 +114,65 @@ class History:
             return climb.failure
         return Failure(f"upgrade[{climb.order[climb.done]}] fails before it", skipped=True)
 
-    def models_match(self) -> Result:
-        """Whether models and the migrated database are the same, by Alembic's own compare."""
+    def _models_match(self) -> Result:
         climb = self.climb()
         if climb.failure is not None:
             return Failure(f"upgrade[{climb.order[climb.done]}] fails", skipped=True)
         if not climb.models:
             return Failure("env.py gives no target_metadata", skipped=True)
         if self._drift is None:
-            assert self._top is not None  # it stands at the heads
-            self._drift = self._compare(self._top)
+            with self._database_at(len(climb.order)) as database:
+                self._drift = self.trials.compare(database, self.plan)
         shown = list_some(self._drift, SHOWN)
         return Failure(f"Models and migrated database differ: {shown}") if self._drift else None
 
-    def _compare(self, database: Database) -> list[str]:
-        found: list[str] = []
-
-        def hear(event: events.AnyEvent) -> None:
-            if isinstance(event, events.Models):
-                found.extend([*event.differences, *([event.error] if event.error else [])])
-
-        ended = self.trials.compare(database, self.plan, hear)
-        return found if ended.ok else [*found, ended.words]
-
-    def down(self, revision: str, until: Collection[str] = ()) -> Result:
-        """Whether the downgrade of a revision ran and led to the schema that was there before its upgrade."""
-        upgraded = self.up(revision, until)
+    def _down_again(self, revision: str, until: Collection[str]) -> Result:
+        upgraded = self._up(revision, until)
         if upgraded is not None:
             return Failure(f"upgrade[{revision}] does not pass", skipped=True)
         while revision not in self._down:
             self._descend(revision, until)
         return self._down[revision]
 
-    def up_down_up(self) -> Result:
-        """Whether all of it, back to the empty database, and all of it again leads to the same schema."""
+    def _up_down_up(self) -> Result:
         climb = self.climb()
         if climb.failure is not None:
             return Failure(f"upgrade[{climb.order[climb.done]}] fails", skipped=True)
         missing = [r for n, r in enumerate(climb.order, 1) if not self._goes_down(n)]
         if missing:
             return Failure(f"revision {missing[-1]} has no downgrade", skipped=True)
-        if climb.models:
-            self.models_match()  # while the database is as the first time up left it
+        all_of_them = len(climb.order)
+        if self._descent is None:
+            if self._standing != all_of_them:
+                self.close()
+                self._top = self._fill(self._stack.enter_context(self.trials.scratch()), all_of_them)
+            assert self._top is not None
+            self._go_down(self._top, all_of_them, climb.order[::-1])
         assert self._top is not None
-        ended = self.trials.send(self._top, self._way_down(climb.order), lambda _event: None, asks=())
+        assert self._descent is not None
+        ended, self._descent, self._standing = self._descent, None, None
         if not ended.ok:
             failure = self.trials.failure(ended)
             return replace(failure, what=f"On the way down: {ended.words}", skipped=_none(failure))
         again = self._run_up(self._top, climb.order)
         if again.failure is not None:
             return replace(again.failure, what=f"The second time up: {again.failure.what}")
-        changes = schema_changes(climb.schemas[len(climb.order)], again.schemas[len(climb.order)])
+        self._standing = all_of_them
+        changes = schema_changes(climb.schemas[all_of_them], again.schemas[all_of_them])
         return Failure(f"The second time up leads elsewhere: {_words(changes)}") if changes else None
+
+    @contextmanager
+    def _database_at(self, number: int) -> Iterator[Database]:
+        """A database where so many revisions are applied: the first one, as long as it stands there."""
+        if self._top is not None and self._standing == number:
+            yield self._top
+            return
+        with self.trials.scratch() as copy, translate_errors(copy):
+            yield self._fill(copy, number)
 
     def _fill(self, copy: Database, number: int) -> Database:
         """The same database, after so many revisions."""
-        climb = self._run_up(copy, self.climb().order[:number])
+        climb = self._run_up(copy, self.climb().order[:number], look=False)
         if climb.failure is not None:
             raise RefusedError(f"What ran once did not run a second time: {climb.failure.what}.")
         return copy
@@ -149,7 +183,7 @@ class History:
         assert self._plan is not None
         return self._plan
 
-    def _run_up(self, database: Database, order: Sequence[str]) -> Climb:
+    def _run_up(self, database: Database, order: Sequence[str], *, look: bool = True) -> Climb:
         plan = self.plan
         climb = Climb(tuple(order))
         started: list[events.RevisionStarted] = []
@@ -160,7 +194,7 @@ class History:
                     climb.models |= event.models
                 case events.RevisionStarted():
                     started.append(event)
-                case events.Committed(complete=True, revision=str(revision)) if revision in climb.order:
+                case events.Committed(complete=True, revision=str(revision)) if look and revision in order:
                     number = climb.order.index(revision) + 1
                     climb.schemas[number] = bare_schema(database, plan)
                 case _:
@@ -168,8 +202,8 @@ class History:
 
         with translate_errors(database):
             climb.schemas[0] = bare_schema(database, plan)
-            ended = self.trials.send(database, _part(plan, order), hear)
-            if ended.ok:
+            ended = self.trials.send(database, _part(plan, order), hear, asks=events.AHEAD if look else ())
+            if ended.ok and look:
                 climb.schemas[len(order)] = bare_schema(database, plan)
         climb.done = len(order)
         if not ended.ok:
@@ -218,31 +252,36 @@ class History:
         bottom = top
         while bottom >= last and self._goes_down(bottom):
             bottom -= 1
-        with self.trials.scratch() as copy, translate_errors(copy):
-            self._fill(copy, top)
-            self._go_down(copy, top, climb.order[bottom:top][::-1])
+        with self._database_at(top) as database:
+            self._go_down(database, top, climb.order[bottom:top][::-1])
 
     def _go_down(self, copy: Database, top: int, order: Sequence[str]) -> None:
-        several = (
-            len(self.plan.contexts) > 1
-        )  # between two version tables the schema is no state of the history
+        # between two version tables the schema is no state of the history
+        several = len(self.plan.contexts) > 1
+        passed: set[str] = set()
+        if copy is self._top:
+            self._standing = None
 
         def hear(event: events.AnyEvent) -> None:
             match event:
                 case events.Committed(complete=True, revision=str(revision)) if revision in order:
-                    self._down[revision] = None if several else self._lead_back(copy, revision)
+                    passed.add(revision)
+                    if revision not in self._down:
+                        self._down[revision] = None if several else self._lead_back(copy, revision)
                 case _:
                     pass
 
         ended = self.trials.send(copy, self._way_down(self.climb().order[:top], order), hear)
+        if copy is self._top:
+            self._standing = top - len(order) if ended.ok else None
+            self._descent = ended if len(order) == len(self.climb().order) else None
         for revision in order:
-            if revision in self._down:
-                continue
-            if ended.ok:
-                self._down[revision] = None
+            if ended.ok or revision in passed:
+                self._down.setdefault(revision, None)
                 continue
             failure = self.trials.failure(ended, self.by_id[revision].file)
-            self._down[revision] = Failure("it has no downgrade", skipped=True) if _none(failure) else failure
+            none = Failure("it has no downgrade", skipped=True)
+            self._down.setdefault(revision, none if _none(failure) else failure)
             return
 
     def _lead_back(self, copy: Database, revision: str) -> Result:

@@ -5,26 +5,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 
 from ci_migrate.databases.base import Database, session
-from ci_migrate.errors import RefusedError
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.migrations import events
-from ci_migrate.migrations.graph import graph_of, inspect, make_plan, relative
+from ci_migrate.migrations.environment import ChildEnvironment
+from ci_migrate.migrations.graph import inspect, make_plan, relative
 from ci_migrate.migrations.requests import (
     CompareRequest,
     Mode,
     RunRequest,
     Setup,
     make_tables,
-    project_setup,
 )
-from ci_migrate.migrations.runner import Ended, Handle, Workers
+from ci_migrate.migrations.runner import Ended, Handle
+from ci_migrate.migrations.template import make_template
 from ci_migrate.model import Direction, Plan
 from ci_migrate.run.inputs import inputs_seen
 from ci_migrate.run.run import Run, child_setup, translate_errors
-from ci_migrate.session import GateRequest, launch, new_run_id, open_session
+from ci_migrate.session import GateRequest, new_run_id, open_session
 from ci_migrate.settings.settings import Settings
+from ci_migrate.testing.scripts import Scripts
 from ci_migrate.verbs import VERBS
 
 
@@ -42,32 +46,41 @@ Result = Failure | None
 """None: it passed."""
 
 
-def read_graph(settings: Settings) -> events.Graph:
-    """The revision graph; no database is needed. Raises RefusedError or WorkerError: the scripts can't be loaded."""
-    with Workers(launch(settings)) as workers:
-        return graph_of(workers, project_setup(settings, Direction.UPGRADE, "heads"))
+class NeedsOwnProcessError(Exception):
+    """A process that was forked off the template ended, or may not do what a revision wants: another one is to tell."""
 
 
 class Trials:
-    """Scratch databases of one project. `close` drops what is left of them and ends the child's interpreter.
+    """Scratch databases of one project. `close` drops what is left of them and ends the children.
 
     Args:
         settings: of the target beside which scratch databases are made; it is never written.
+        scripts: of the project, where they were loaded already; they stay the caller's.
 
     Raises:
         RefusedError: the target has several databases.
         CiMigrateError: the target can't be reached, or has no room for them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, scripts: Scripts | None = None) -> None:
         self._stack = ExitStack()
         if settings.databases:
             raise RefusedError(
                 f"Revisions that migrate several databases ({', '.join(settings.databases)}) are tried by a dry run.",
                 hint="ci-migrate dry-run",
             )
+        template = scripts.template if scripts is not None and settings.url is None else None
         request = GateRequest(VERBS["dry-run"], destination="heads")
-        self.run: Run = self._stack.enter_context(open_session(replace(settings, auto_backup=False), request))
+        settings = replace(settings, auto_backup=False)
+        url = template.url if template is not None else None
+        self.run: Run = self._stack.enter_context(open_session(settings, request, asked=url))
+        self._may_fork = True  # children off a template
+        self._knows_target = False  # the template saw variables that lead to the target
+        if template is not None:
+            self.run.workers.template = template.forker
+            self._may_fork = template.forker is not None
+            doors = ChildEnvironment(settings, {MAIN: template.url}).for_stage({MAIN: template.url})
+            self._knows_target = bool(doors)
 
     def close(self) -> None:
         """Drop the scratch databases. May be called twice."""
@@ -79,6 +92,27 @@ class Trials:
         with self.run.copies.scratch(new_run_id(), self.run.scratch_folder) as copy:
             yield copy
 
+    def _warm_up(self, setup: Setup) -> None:
+        """Have a template, from which all but the first child are forked."""
+        workers = self.run.workers
+        if workers.template is None and self._may_fork:
+            self._may_fork = False
+            # no database is its own: env.py comes no further than to its first connection
+            made = make_template(workers, msgspec.structs.replace(setup, databases=()))
+            if made is not None and made.forker is not None:
+                workers.template = made.forker
+                self._stack.callback(made.forker.close)
+
+    def use_no_template(self) -> bool:
+        """From now on each child starts anew. False where each did so before."""
+        used, self.run.workers.template = self.run.workers.template is not None, None
+        return used
+
+    def use_no_template_that_knows_the_target(self) -> None:
+        """What runs now can't be done again from an empty database, as it must where it starts a program."""
+        if self._knows_target:
+            self.use_no_template()
+
     def plan(self, scratch: Database, destination: str, direction: Direction = Direction.UPGRADE) -> Plan:
         """What Alembic would run on a scratch database.
 
@@ -86,7 +120,13 @@ class Trials:
             RefusedError: there is no such revision, or it makes no sense from here.
             WorkerError: env.py could not be run.
         """
-        found = inspect(self.run.workers, self._setup(scratch, direction, destination), Mode.DRY_RUN)
+        self._warm_up(self._setup(scratch, direction, destination))
+        try:
+            found = inspect(self.run.workers, self._setup(scratch, direction, destination), Mode.DRY_RUN)
+        except CiMigrateError:  # env.py may not bear it twice in a process
+            if not self.use_no_template():
+                raise
+            found = inspect(self.run.workers, self._setup(scratch, direction, destination), Mode.DRY_RUN)
         return make_plan(
             found,
             target=self.run.settings.target,
@@ -100,7 +140,29 @@ class Trials:
     def send(
         self, scratch: Database, plan: Plan, handle: Handle, *, asks: tuple[str, ...] = events.AHEAD
     ) -> Ended:
-        """Run a plan on a scratch database, each revision in a transaction of its own."""
+        """Run a plan on a scratch database, each revision in a transaction of its own.
+
+        Raises:
+            NeedsOwnProcessError: it has to be done again from an empty database; then it will not be raised again.
+        """
+        begun = False
+
+        def hear(event: events.AnyEvent) -> str | None:
+            nonlocal begun
+            begun = begun or isinstance(event, events.RevisionStarted)
+            return handle(event)
+
+        ended = self._send(scratch, plan, hear, asks)
+        # an exception in a revision is its own; what ended without one, or before it, may be due to the fork
+        if ended.ok or (begun and ended.failed is not None and ended.failed.kind != "program"):
+            return ended
+        if not self.use_no_template():
+            return ended
+        if begun:
+            raise NeedsOwnProcessError
+        return self._send(scratch, plan, handle, asks)
+
+    def _send(self, scratch: Database, plan: Plan, handle: Handle, asks: tuple[str, ...]) -> Ended:
         request = RunRequest(
             setup=self._setup(scratch, plan.direction, plan.destination),
             mode=Mode.DRY_RUN,
@@ -110,15 +172,29 @@ class Trials:
         )
         return self.run.workers.run(request, handle, urgent=True)
 
-    def compare(self, scratch: Database, plan: Plan, handle: Handle) -> Ended:
-        """Compare env.py's models with a scratch database."""
+    def compare(self, scratch: Database, plan: Plan) -> list[str]:
+        """How env.py's models differ from a scratch database, in words; why it can't be told is among them."""
+        ended, found = self._compare(scratch, plan)
+        if not ended.ok and self.use_no_template():
+            ended, found = self._compare(scratch, plan)
+        return found if ended.ok else [*found, ended.words]
+
+    def _compare(self, scratch: Database, plan: Plan) -> tuple[Ended, list[str]]:
+        found: list[str] = []
+
+        def hear(event: events.AnyEvent) -> None:
+            if isinstance(event, events.Models):
+                found.extend([*event.differences, *([event.error] if event.error else [])])
+
         setup = self._setup(scratch, plan.direction, plan.destination)
-        return self.run.workers.run(
-            CompareRequest(setup=setup, mode=Mode.DRY_RUN, asks=()), handle, urgent=True
-        )
+        request = CompareRequest(setup=setup, mode=Mode.DRY_RUN, asks=())
+        return self.run.workers.run(request, hear, urgent=True), found
 
     def _setup(self, scratch: Database, direction: Direction, destination: str) -> Setup:
-        return child_setup(self.run, "dry-run", scratch, direction=direction, destination=destination)
+        setup = child_setup(self.run, "dry-run", scratch, direction=direction, destination=destination)
+        # what was imported where variables led to the target must not hand them on to a program
+        knows = self._knows_target and self.run.workers.template is not None
+        return msgspec.structs.replace(setup, programs=not knows)
 
     def failure(self, ended: Ended, file: str | None = None) -> Failure:
         """How a child ended, for people; `file` where it does not tell."""
@@ -163,6 +239,7 @@ class TriedDatabase:
         self._move(revision, Direction.DOWNGRADE)
 
     def _move(self, revision: str, direction: Direction) -> None:
+        self._trials.use_no_template_that_knows_the_target()
         plan = self._trials.plan(self._database, revision, direction)
         ended = self._trials.send(self._database, plan, lambda _event: None, asks=())
         if not ended.ok:

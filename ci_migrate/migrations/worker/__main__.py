@@ -31,6 +31,4 @@ def load_main() -> Any:
 if __name__ == "__main__":  # multiprocessing imports this file again, as __mp_main__
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         del sys.path[0]  # the folder of this script: the interpreter has just put it there
-    main = load_main()
-    main.serve()
-    main.main()
+    load_main().start()

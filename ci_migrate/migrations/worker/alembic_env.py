@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .channel import Refused
+from .channel import Refused, Stopped
 from .failure import error_words
 from .recording import Recorder
 from .script_text import read_scripts
@@ -146,7 +146,7 @@ def tell_graph(state: State, script: Any) -> None:
             read = read_scripts(script)
         except Exception:
             read = []
-        if state.request["action"] == "inspect" or not read:
+        if state.request["action"] in ("inspect", "ask-url") or not read:
             raise
         revisions = [describe_one(one, one.leads_back, one.own) for one in read]
         below = {down for one in read for down in as_tuple(one.down_revision)}
@@ -458,4 +458,10 @@ def run_env(state: State, recorder: Recorder, config: Any, script: Any) -> None:
 
     environment.configure = configure
     with environment:
-        script.run_env()
+        try:
+            script.run_env()
+        except Stopped:
+            if not request.get("stays") or state.graph_told:
+                raise
+            tell_graph(state, script)  # after env.py, as Alembic loads them
+            state.reached = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from _thread import start_new_thread
@@ -53,6 +54,7 @@ class Channel:
         self._buffer = b""
         self._pid = os.getpid()
         self._lock = threading.RLock()
+        self._given = False
 
     def agree(self, asked: Sequence[str]) -> None:
         """Which events wait for a word. Without "statement" among them this process runs ahead of its parent."""
@@ -62,10 +64,19 @@ class Channel:
         # `_thread`: an application that waits for all threads that it sees, or patches them, has no part in this
         start_new_thread(self._send_later, (time.sleep,))
 
+    def give_away(self) -> socket.socket:
+        """The parent's words are another's affair from now on; nothing more is sent."""
+        with self._lock:
+            os.close(self._out)
+            self._given = True
+        return socket.socket(fileno=self._in)
+
     def _send_later(self, sleep: Callable[[float], None]) -> None:
         while True:
             sleep(HOLD)
             with self._lock:
+                if self._given:
+                    return
                 try:
                     self._flush()
                 except OSError:

@@ -37,6 +37,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         message = str(error).splitlines()[0] if str(error) else message
     if state.inputs.refused:  # whatever the project made of it
         kind, message = "input", state.inputs.refused
+    if state.inputs.wanted_program:
+        kind, message = "program", "it starts a program"
     if isinstance(error, SyntaxError) and error.filename and state.blame.is_project(error.filename):
         place = traceback.FrameSummary(error.filename, error.lineno or 1, "")
     return {

@@ -41,20 +41,27 @@ class Inputs:
     """What this process executed and read, held against what it may."""
 
     def __init__(self, channel: Channel, setup: dict[str, Any]) -> None:
+        self.files: dict[str, str] = {}
+        self.distributions: dict[str, str] = {}
+        self.codes: dict[str, Any] = {}  # by the name of the file as tracebacks have it
+        self._compiled: dict[str, tuple[bytes, Any]] = {}
+        self._own: dict[str, str] = {}  # what this process made: path by its resolved form
+        self._hashed: dict[str, tuple[Any, str]] = {}
+        self._local = threading.local()
+        self.turn_to(channel, setup)
+
+    def turn_to(self, channel: Channel, setup: dict[str, Any]) -> None:
+        """Which run's they are from now on; what was seen so far is seen."""
         expected = setup["inputs"]
         self.channel = channel
         self.places = Places(expected["project"] or os.getcwd(), setup["databases"])
         self.expected: dict[str, str] = expected["files"]
         self.closed: bool = expected["closed"]  # a file that is not among the expected ones is refused
         self.wanted: dict[str, str] = expected["distributions"]
-        self.files: dict[str, str] = {}
-        self.distributions: dict[str, str] = {}
-        self.codes: dict[str, Any] = {}  # by the name of the file as tracebacks have it
         # the first refusal, in words: a project that swallows it goes no further all the same
         self.refused = ""
-        self._own: dict[str, str] = {}  # what this process made: path by its resolved form
-        self._hashed: dict[str, tuple[Any, str]] = {}
-        self._local = threading.local()
+        self.programs: bool = setup.get("programs", True)  # may be started
+        self.wanted_program = False  # one was to be started all the same
         self._stopped = False
 
     # ----------------------------------------------------------------- from the start to the end
@@ -128,7 +135,10 @@ class Inputs:
             path = self_.get_filename(fullname)
             if self._stopped or not self.places.is_input(os.path.abspath(path), code=True):
                 return get_code(self_, fullname)
-            code = self_.source_to_code(self_.get_data(path), path)
+            source = self_.get_data(path)
+            known = self._compiled.get(path)  # by the process that this one was forked off
+            code = known[1] if known and known[0] == source else self_.source_to_code(source, path)
+            self._compiled[path] = source, code
             self.codes[code.co_filename] = code
             return code
 
@@ -199,7 +209,9 @@ class Inputs:
         raise InputRefused(self.refused)
 
     def refuse_again(self) -> None:
-        """Raise InputRefused where something was refused before and the project went on."""
+        """Raise where something was refused before and the project went on."""
+        if self.wanted_program:
+            raise Refused("a program is to be started")
         if self.refused:
             raise InputRefused(self.refused)
 
@@ -247,6 +259,9 @@ class Inputs:
             self.read(file)
 
     def _on_program(self, program: Any, arguments: Any, cwd: Any) -> None:
+        if not self.programs:
+            self.wanted_program = True
+            self.refuse_again()
         folder = path_of(cwd) or os.getcwd()
         for word in [path_of(program), *words_of(arguments)]:
             if word:

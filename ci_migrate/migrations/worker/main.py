@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from select import select
 from types import ModuleType
@@ -20,15 +22,23 @@ from .recording import Recorder
 from .state import State
 
 
-def serve() -> None:
-    """Fork a child for each that the parent asks for, so that Python and Alembic start once; returns in each child.
-
-    Nothing of the project is imported before the fork: no child sees what another one did. The parent sends a byte
-    with the child's three standard streams, and is told the child's pid, later with how it ended. Ends with the parent.
-    """
+def start() -> None:
+    """Import Alembic, then fork children that take a request each; nothing of the project is imported before."""
     with suppress(Exception):  # each child meets it again, and tells
         import alembic.command  # noqa: F401 - and with it SQLAlchemy
-    control = socket.socket(fileno=os.dup(0))
+    serve(socket.socket(fileno=os.dup(0)))
+    template = take_request(None)
+    while True:  # a child that stays forks children in its turn
+        serve(template.channel.give_away())
+        template = take_request(template)
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a child for each that the parent asks for; returns in each child.
+
+    No child sees what another one did. The parent sends a byte with the child's three standard streams, and is told
+    the child's pid, later with how it ended. Ends with the parent.
+    """
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -71,8 +81,8 @@ def tell_ended(control: socket.socket) -> None:
         control.sendall(b"%d %d\n" % (pid, os.waitstatus_to_exitcode(status)))
 
 
-def main() -> None:
-    """Greet, take one request, do it, and say how it ended."""
+def take_request(template: State | None) -> State:
+    """Greet, take one request, do it, and say how it ended; returns where this process stays, to be forked."""
     channel = Channel()
     import alembic
     import alembic.config
@@ -93,22 +103,43 @@ def main() -> None:
     sys.argv = ["alembic", setup["direction"], setup["destination"]]
     channel.agree(request["asks"])
     sys.modules["ci_migrate.guard"] = let_through()
-    state = State(channel, request)
+    state = State(channel, request, template)
+    stays = False
     try:
         obey(state)
     except BaseException as error:  # env.py may raise anything, SystemExit and KeyboardInterrupt included
         state.inputs.report()
-        if isinstance(error, SystemExit) and error.code in (None, 0) and not state.inputs.refused:
+        refused = state.inputs.refused or state.inputs.wanted_program
+        if isinstance(error, SystemExit) and error.code in (None, 0) and not refused:
             channel.send("finished", exited=True)
         else:
             channel.send("failed", **describe_failure(error, state))
     else:
         state.inputs.report()
-        channel.send("finished", exited=False)
+        stays = state.reached and is_alone()
+        channel.send("finished", exited=False, stays=stays)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed by env.py
             stream.flush()
-    os._exit(0)  # threads and atexit handlers of the application have no say
+    if not stays:
+        os._exit(0)  # threads and atexit handlers of the application have no say
+    gc.collect()
+    gc.freeze()  # what is imported is not looked through again and again in each fork
+    return state
+
+
+def is_alone(patience: float = 0.5) -> bool:
+    """Whether no thread of Python's is left beside this one and the channel's: a fork would lack it.
+
+    Those of a driver or an event loop may take a moment to end. Idle ones of libraries in C (numpy's) are not seen;
+    those libraries start them again in a fork.
+    """
+    until = time.monotonic() + patience
+    while len(sys._current_frames()) > 2:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def let_through() -> Any:
@@ -127,10 +158,14 @@ def obey(state: State) -> None:
     import alembic.script
 
     action = state.request["action"]
-    state.inputs.watch()
-    build_wall(state.wall)
-    recorder = Recorder(state)
-    recorder.listen()
+    recorder = state.recorder
+    if recorder is None:
+        state.inputs.watch()
+        build_wall(state.wall)
+        recorder = state.recorder = Recorder(state)
+        recorder.listen()
+    else:
+        recorder.turn_to(state)
     config = make_config(state.request["setup"])
     state.inputs.look_at_distributions()
     script = alembic.script.ScriptDirectory.from_config(config)

@@ -38,6 +38,12 @@ class Recorder:
         self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
         self.asked: set[tuple[Any, ...]] = set()  # what the probe has looked at
 
+    def turn_to(self, state: State) -> None:
+        """Another request is served, in a fork of the process that listened; no connection was made before."""
+        self.state = state
+        self.transactions.state = state
+        state.wall.sqlite.on_connect = self.transactions.give_way
+
     def listen(self) -> None:
         """From here on."""
         from sqlalchemy import event

@@ -41,14 +41,24 @@ class Session:
 
 
 class State:
-    """The one run of this process."""
+    """The one run of this process.
 
-    def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
+    `template`: that of the process that this one was forked off. What listens to drivers, engines and files is there
+    already, and is turned to this run.
+    """
+
+    def __init__(self, channel: Channel, request: dict[str, Any], template: State | None = None) -> None:
         self.channel = channel
         self.request = request
-        self.wall = Wall(channel, request)
+        self.recorder: Any = None
+        if template is None:
+            self.wall = Wall(channel, request)
+            self.inputs = Inputs(channel, request["setup"])
+        else:
+            self.wall, self.inputs, self.recorder = template.wall, template.inputs, template.recorder
+            self.wall.turn_to(channel, request)
+            self.inputs.turn_to(channel, request["setup"])
         self.blame = Blame()
-        self.inputs = Inputs(channel, request["setup"])
         self.constants = Constants(self.inputs.codes)
         self.sessions: dict[int, Session] = {}  # by the id of the driver's connection
         self.levels: dict[int, str] = {}  # isolation levels of connections that are not known yet
@@ -64,6 +74,7 @@ class State:
         self.loading = False  # the revision scripts
         self.graph_told = False
         self.env_ran = False  # up to its call of Alembic: what it makes is there
+        self.reached = False  # env.py's first connection, in a process that shall stay
         # asked after each new statement inside a transaction
         self.probe: str = request.get("probe", "") if request["mode"] == DRY_RUN else ""
         # MySQL: where a commit leaves its mark

@@ -55,6 +55,10 @@ class Wall:
     """What the parts for each engine share: the databases of the request, and how to say no."""
 
     def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
+        self.turn_to(channel, request)
+
+    def turn_to(self, channel: Channel, request: dict[str, Any]) -> None:
+        """Whose databases it is about from now on; drivers stay wrapped."""
         setup = request["setup"]
         self.channel = channel
         self.mode: str = request["mode"]

@@ -337,7 +337,7 @@ def test_it_is_the_same_in_an_interpreter_that_really_starts(project):
         setup=msgspec.structs.replace(request.setup, inputs=ExpectedInputs(project=str(project.folder))),
     )
     worker = Path(__file__).parents[3] / "ci_migrate" / "migrations" / "worker"
-    code = f"import sys; sys.path[0] = {str(worker.parents[2])!r}; from ci_migrate.migrations.worker import main; main.main()"
+    code = f"import sys; sys.path[0] = {str(worker.parents[2])!r}; from ci_migrate.migrations.worker import main; main.take_request(None)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=msgspec.json.encode(request) + b"\n" + b"go\n" * 20,
