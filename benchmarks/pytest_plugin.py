@@ -61,7 +61,8 @@ def peer_folder(project: Project, cache: Path) -> Path:
     place = cache / f"pytest-alembic-{version}"
     if not place.exists():
         # an environment that uv made has no pip
-        pip = sys.executable if importlib.util.find_spec("pip") else sys._base_executable
+        own = importlib.util.find_spec("pip") is not None
+        pip = sys.executable if own else str(Path(sys.executable).resolve())
         command = [pip, "-m", "pip", "install", "--quiet", "--target", str(place), "--no-deps", *PEER]
         subprocess.run(command, check=True)
     return place

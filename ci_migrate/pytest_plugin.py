@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ci_migrate.settings.settings import Settings
     from ci_migrate.testing.history import History
     from ci_migrate.testing.scratch import Failure, Trials, TriedDatabase
+    from ci_migrate.testing.scripts import Scripts
 
 CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
 STAGES = VERBS["dry-run"].stages
@@ -107,7 +108,8 @@ def _trials(config: pytest.Config, path: Path) -> "Trials":
 
     known = config.stash.setdefault(TRIALS, {})
     if path not in known:
-        known[path] = Trials(_settings(config, path), config.stash.get(SCRIPTS, {}).get(path))
+        scripts: Scripts | None = config.stash.get(SCRIPTS, {}).get(path)
+        known[path] = Trials(_settings(config, path), scripts)
         config.add_cleanup(known[path].close)
     return known[path]
 

@@ -32,7 +32,9 @@ class Scripts:
         try:
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(self._load, settings)
-                import_module("ci_migrate.testing.history")  # takes as long as the child does to import Alembic
+                import_module(
+                    "ci_migrate.testing.history"
+                )  # takes as long as the child does to import Alembic
                 loading.result()
         except BaseException:
             self.close()

@@ -9,6 +9,7 @@ import json
 import os
 import pkgutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,7 @@ def main() -> None:
     import ci_migrate.commands.run
     from ci_migrate.migrations.worker.main import serve
 
-    serve()
+    serve(socket.socket(fileno=os.dup(0)))
     line = b""
     while not line.endswith(b"\n"):
         line += (read := os.read(0, 1))
