@@ -15,8 +15,9 @@ import pytest
 from ci_migrate.verbs import VERBS, verb_of
 
 if TYPE_CHECKING:
+    from ci_migrate.checks.base import Check
     from ci_migrate.errors import CiMigrateError
-    from ci_migrate.model import Report
+    from ci_migrate.model import Report, StageResult
     from ci_migrate.settings.settings import Settings
     from ci_migrate.testing.history import History
     from ci_migrate.testing.scratch import Failure, Trials, TriedDatabase
@@ -26,6 +27,8 @@ CONFIG_FILES = ("alembic.ini", "migrations/alembic.ini")
 STAGES = VERBS["dry-run"].stages
 HEAD, UP, DOWN, MODELS, AROUND = "single_head", "upgrade", "downgrade", "models_match", "up_down_up"
 TRIALS = pytest.StashKey["dict[Path, Trials]"]()
+CHECKED = pytest.StashKey["Report"]()
+CHECK_FILES = pytest.StashKey[list[Path]]()
 SCRIPTS = pytest.StashKey["dict[Path, Scripts]"]()
 
 
@@ -58,14 +61,47 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--ci-migrate"):
         return
     path = _alembic_file(config)
-    if path is not None and not any(str(a).partition("::")[0].endswith("alembic.ini") for a in config.args):
+    named = [str(a).partition("::")[0] for a in config.args]
+    if path is not None and not any(name.endswith("alembic.ini") for name in named):
         config.args.append(str(path))
+    config.stash[CHECK_FILES] = _check_files(config)
+    for file in config.stash[CHECK_FILES]:
+        if not any((config.invocation_params.dir / name).resolve() == file for name in named):
+            config.args.append(str(file))
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "MigrationFile | None":
-    """Collect alembic.ini."""
-    if parent.config.getoption("--ci-migrate") and file_path.name == "alembic.ini":
+def _check_files(config: pytest.Config) -> list[Path]:
+    """The files that the setting `plugins` names: there the project's own checks are."""
+    from ci_migrate.errors import SettingsError
+
+    path = _alembic_file(config)
+    if path is None:
+        return []
+    try:
+        settings = _settings(config, path, scripts_alone=True)
+    except SettingsError:  # the items tell
+        return []
+    files = [settings.project_dir / name for name in settings.plugins if name.endswith(".py")]
+    return [file.resolve() for file in files if file.is_file()]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
+    """Collect alembic.ini, and files of checks that pytest does not take for modules of tests."""
+    config = parent.config
+    if config.getoption("--ci-migrate") and file_path.name == "alembic.ini":
         return MigrationFile.from_parent(parent, path=file_path)
+    if file_path.resolve() not in config.stash.get(CHECK_FILES, ()):
+        return None
+    of_tests = any(file_path.match(pattern) for pattern in config.getini("python_files"))
+    if of_tests or parent.session.isinitpath(file_path):
+        return None  # see `pytest_pycollect_makemodule`
+    return CheckFile.from_parent(parent, path=file_path)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> "CheckFile | None":
+    """Collect a file of checks, which is not pytest's to import."""
+    if module_path.resolve() in parent.config.stash.get(CHECK_FILES, ()):
+        return CheckFile.from_parent(parent, path=module_path)
     return None
 
 
@@ -117,7 +153,6 @@ def _trials(config: pytest.Config, path: Path) -> "Trials":
 class MigrationFile(pytest.File):
     """An Alembic project. Its history runs once in a process, however many items ask for a part of it."""
 
-    _report: "Report | None" = None
     _history: "History | CiMigrateError | None" = None
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -177,9 +212,7 @@ class MigrationFile(pytest.File):
 
     def report(self) -> "Report":
         """The finished report of a dry run. Errors before the first stage are its result, as on the command line."""
-        if self._report is None:
-            self._report = _dry_run(self.config, self.path, "dry-run", None)
-        return self._report
+        return _report_for_checks(self.config)
 
 
 def _dry_run(config: pytest.Config, path: Path, command: str, on: str | None) -> "Report":
@@ -217,7 +250,7 @@ class GateItem(pytest.Item):
         whole = self.config.get_verbosity() > 1 or self.config.getoption("--ci-migrate-trace")
         return f"{error}\n{error.details}" if whole and error.details else str(error)
 
-    def reportinfo(self) -> tuple[Path, None, str]:
+    def reportinfo(self) -> tuple[Path, int | None, str]:
         """The file and the item's name."""
         return self.path, None, f"ci-migrate {self.name}"
 
@@ -258,6 +291,73 @@ class TrialItem(GateItem):
         if self.kind == DOWN:
             return history.down(self.revision, selected)
         return history.models_match() if self.kind == MODELS else history.up_down_up()
+
+
+class CheckFile(pytest.File):
+    """A file of the project's own checks; each function is an item."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The items; the file is imported as the gate does it."""
+        from ci_migrate.checks.functions import FunctionChecks, place_of
+        from ci_migrate.errors import CiMigrateError
+        from ci_migrate.session import create_manager
+
+        try:
+            manager = create_manager(_settings(self.config, _project(self.config), scripts_alone=True))
+            manager.load_named()
+        except CiMigrateError as error:
+            raise self.CollectError(f"{error.what}\n{error.hint}") from error
+        checks = [c for p in manager.get_plugins() if isinstance(p, FunctionChecks) for c in p.checks]
+        for check in checks:
+            file, line = place_of(check) or (self.path, 0)
+            if file.resolve() == self.path.resolve():
+                yield CheckItem.from_parent(self, name=check.name, check=check, line=line)
+
+
+class CheckItem(GateItem):
+    """One check of the project's own: what it finds in a dry run of the whole history, or of the target."""
+
+    def __init__(self, *, check: "Check", line: int, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.check = check
+        self.line = line
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """File and line of the function, and its name."""
+        return self.path, self.line - 1, self.name
+
+    def runtest(self) -> None:
+        """Pass, or fail with what it finds, or with why it did not run."""
+        report = _report_for_checks(self.config)
+        result = report.result("dry-run" if self.check.measured else "check")
+        found = [f for f in result.findings if f.code == self.check.code] if result is not None else []
+        lines = [f"{f.file}:{f.line}\n{f.code} {f.name}: {f.text}" for f in found if f.refuses]
+        if lines:
+            raise GateItemError("\n".join(lines))
+        if result is None or not _checks_ran(result):
+            stopped = next((r for r in report.results if r.outcome != "passed"), None)
+            why = stopped.message if stopped is not None else "there is no result"
+            raise GateItemError(
+                f"{self.name} did not run to its end: {why}", stopped.details if stopped else ""
+            )
+        for one in found:
+            self.warn(pytest.PytestWarning(f"{one.code} {one.name}: {one.text}"))
+
+
+def _checks_ran(result: "StageResult") -> bool:
+    """Whether a stage came to its checks: it passed, or what it says first is what one of them found."""
+    refusing = next((f for f in result.findings if f.refuses), None)
+    return result.outcome == "passed" or (
+        refusing is not None and result.message.startswith(f"{refusing.code} {refusing.name}: ")
+    )
+
+
+def _report_for_checks(config: pytest.Config) -> "Report":
+    """Of a dry run that runs once in a process: of the target with --ci-migrate-stages, else on an empty database."""
+    if CHECKED not in config.stash:
+        on = None if config.getoption("--ci-migrate-stages") else "empty"
+        config.stash[CHECKED] = _dry_run(config, _project(config), "dry-run", on)
+    return config.stash[CHECKED]
 
 
 class StageItem(GateItem):

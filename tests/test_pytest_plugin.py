@@ -343,3 +343,90 @@ def test_a_program_that_a_revision_starts_does_not_reach_the_target(
     result = pytester.runpytest("--ci-migrate", "-v")
     result.stdout.fnmatch_lines(["*upgrade[[]0002] PASSED*", "downgrade[[]0002]: *by_program*"])
     assert not (project / "app.db").exists()
+
+
+CHECKS = """
+from sqlalchemy import text
+
+from ci_migrate import check
+
+
+def check_table(after):
+    assert after.execute(text("SELECT count(*) FROM users")).scalar() == 0
+
+
+@check(severity="warning")
+def check_length(plan):
+    assert len(plan.revisions) < 3, "three at once"
+
+
+def check_names(before, evidence):
+    named = before.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
+    assert named, f"{named} tables"
+
+
+def helper():
+    pass
+"""
+
+
+@pytest.fixture
+def checked(pytester: pytest.Pytester, project: Path) -> Path:
+    """The project, with checks of its own."""
+    pytester.makefile(".toml", **{"ci-migrate": 'plugins = ["checks.py"]\n'})
+    (project / "checks.py").write_text(CHECKS)
+    return project
+
+
+def test_the_checks_of_the_project_are_items(pytester: pytest.Pytester, checked: Path) -> None:
+    """One for each function, with its place; they run as in `dry-run --on empty`."""
+    result = pytester.runpytest("--ci-migrate", "-v", "--junitxml=out.xml")
+    result.assert_outcomes(passed=ITEMS + 2, failed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*checks.py::check_table PASSED*",
+            "*checks.py::check_length PASSED*",
+            "*checks.py::check_names FAILED*",
+            "checks.py:18",
+            "X-names check_names: 0 tables",
+            "*X-length check_length: three at once*",
+        ]
+    )
+    (suite,) = JUnitXml.fromfile(str(checked / "out.xml"))
+    assert {case.name for case in suite if case.classname == "checks"} >= {"check_names"}
+    assert not (checked / "app.db").exists()
+    pytester.runpytest("--ci-migrate", "--lf").assert_outcomes(failed=1)
+    pytester.runpytest("--ci-migrate", "checks.py::check_table", "-k", "check_table").assert_outcomes(
+        passed=1, deselected=ITEMS
+    )
+    pytester.runpytest().assert_outcomes()
+
+
+def test_a_check_that_was_not_reached_does_not_pass(pytester: pytest.Pytester, checked: Path) -> None:
+    """The migration fails, so that nobody knows."""
+    write(checked, "0003", "0002", "NONSENSE", "pass")
+    result = pytester.runpytest("--ci-migrate", "-k", "check_")
+    result.assert_outcomes(passed=1, failed=2, deselected=ITEMS, warnings=1)
+    result.stdout.fnmatch_lines(["check_table did not run to its end: Revision 0003 fails on a copy*"])
+
+
+def test_a_file_of_checks_that_does_not_fit(pytester: pytest.Pytester, checked: Path) -> None:
+    """It is named, with the line, and the trials run."""
+    (checked / "checks.py").write_text("def check_it(nobody): pass\n")
+    result = pytester.runpytest("--ci-migrate", "--continue-on-collection-errors")
+    result.assert_outcomes(passed=ITEMS, errors=1)
+    result.stdout.fnmatch_lines(["*checks.py:1: check_it asks for `nobody`, which is not known.*"])
+
+
+def test_checks_look_at_the_target_if_its_stages_are_asked_for(
+    pytester: pytest.Pytester, checked: Path
+) -> None:
+    """Its rows are there."""
+    with sqlite3.connect(checked / "app.db") as target:
+        target.executescript(
+            "CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES ('0001');"
+            "CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1)"
+        )
+    result = pytester.runpytest("--ci-migrate", "--ci-migrate-stages", "-k", "check_")
+    result.assert_outcomes(passed=2, failed=1, deselected=ITEMS + 3)
+    result.stdout.fnmatch_lines(["checks.py:8", "X-table check_table: *count(*) FROM users*"])

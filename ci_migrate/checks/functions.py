@@ -112,6 +112,12 @@ def _check(name: str, function: Callable[..., object], plugin: str, project: Pat
     )
 
 
+def place_of(check: Check) -> tuple[Path, int] | None:
+    """File and line of the function that a check is; None where it is none."""
+    owner = getattr(check.find, "__self__", None)
+    return (owner.file, owner.call.__code__.co_firstlineno) if isinstance(owner, _Function) else None
+
+
 @dataclass(frozen=True)
 class _Function:
     call: Callable[..., object]
