@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg  # noqa: F401 - else pytester takes it out of `sys.modules`, and who imports it next has another one
 import pytest
 from junitparser import JUnitXml
 from sqlalchemy import URL, create_engine, inspect
