@@ -184,7 +184,7 @@ def session_options(settings: Settings, run_id: str) -> SessionOptions:
     """How the parent's own sessions are opened."""
     return SessionOptions(
         application_name=f"ci-migrate/{run_id}",
-        lock_timeout=settings.lock_timeout,
+        lock_timeout=settings.harmless_wait,
         statement_timeout=settings.statement_timeout,
         client_tools=str(settings.client_tools) if settings.client_tools else None,
         jobs=settings.jobs,

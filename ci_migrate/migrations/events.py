@@ -159,6 +159,25 @@ class StatementFailed(WireEvent, frozen=True, tag="statement-failed"):
     sqlstate: str | None
 
 
+class LockTimedOut(WireEvent, frozen=True, tag="lock-timeout"):
+    """A statement did not get its locks, and did nothing. The child waits, and sends it once more by itself.
+
+    `attempt` counts from 1; `seconds` is how long this one took.
+    """
+
+    position: int
+    attempt: int
+    seconds: float
+    error: str
+
+
+class InvalidIndexDropped(WireEvent, frozen=True, tag="invalid-index"):
+    """PostgreSQL: an INVALID index that a failed build had left was dropped; `earlier`: that of an earlier run."""
+
+    name: str
+    earlier: bool
+
+
 class PragmaInTransaction(WireEvent, frozen=True, tag="pragma-in-transaction"):
     """SQLite: PRAGMA foreign_keys inside a transaction, which does nothing.
 
@@ -242,8 +261,9 @@ class Finished(WireEvent, frozen=True, tag="finished"):
     stays: bool = False
 
 
-LOCK_TIMEOUT_STATES = {"55P03", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
-"""What a lock timeout is called in `Failed.sqlstate`: PostgreSQL, MySQL/MariaDB, SQLite. Only these are tried again."""
+LOCK_TIMEOUT_STATES = {"55P03", "40P01", "1205", "1213", "SQLITE_BUSY", "SQLITE_LOCKED"}
+"""What a lock timeout or a deadlock is called in `Failed.sqlstate`: PostgreSQL, MySQL/MariaDB, SQLite. Only these are
+tried again."""
 
 
 class Failed(WireEvent, frozen=True, tag="failed"):
@@ -278,6 +298,8 @@ AnyEvent = (
     | StatementStarted
     | StatementDone
     | StatementFailed
+    | LockTimedOut
+    | InvalidIndexDropped
     | PragmaInTransaction
     | AsksByName
     | Committing
@@ -292,18 +314,18 @@ AnyEvent = (
 decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-WAITING = (StatementStarted, Committing, Committed)
+WAITING = (StatementStarted, LockTimedOut, Committing, Committed)
 
 
-ASKED = ("statement", "committing", "committed")
+ASKED = ("statement", "lock-timeout", "committing", "committed")
 """The tags of `WAITING`: the default of `asks` in a request."""
 
 AHEAD = ("committed",)
 """On a scratch copy nothing is written down before a statement is sent: the child runs ahead to the next commit."""
 
-JOURNALLED = ("statement", "committing")
-"""On the target: what must be durable before it happens. After a commit the child need not wait: it asks again before
-it can commit once more."""
+JOURNALLED = ("statement", "lock-timeout", "committing")
+"""On the target: what must be durable before it happens, and the pauses between two tries. After a commit the child
+need not wait: it asks again before it can commit once more."""
 
 
 def waits(event: AnyEvent, asked: Sequence[str] = ASKED) -> bool:

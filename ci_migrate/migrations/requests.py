@@ -13,7 +13,7 @@ from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.migrations import events
 from ci_migrate.migrations.environment import ChildEnvironment, known_reader, known_targets
-from ci_migrate.model import Direction, Permit, Plan, PlannedContext, Purpose
+from ci_migrate.model import Direction, LockPolicy, Permit, Plan, PlannedContext, Purpose
 from ci_migrate.settings.settings import Settings
 
 
@@ -49,11 +49,15 @@ class WallEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Timeouts and name of the child's sessions; `options` are PostgreSQL's names, in milliseconds."""
+    """Timeouts and name of the child's sessions; `options` are PostgreSQL's names, in milliseconds.
+
+    `locks`: how long statements on the target wait for locks; on a copy nobody else is in the way.
+    """
 
     application_name: str = ""
     busy_timeout: int = 0
     options: dict[str, str] = {}
+    locks: LockPolicy | None = None
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +237,7 @@ def target_setup(
             for name, member in members_of(database).items()
         ),
         allow_connections=tuple(settings.allow_connections),
-        session=_session_settings(settings, run_id),
+        session=_session_settings(settings, run_id, on_copy=scratch is not None),
         marker=Marker(database=marks, run=run_id) if marks else None,
     )
 
@@ -255,15 +259,18 @@ def wall_entry(name: str, target: Wall, other: Wall | None = None) -> WallEntry:
     )
 
 
-def _session_settings(settings: Settings, run_id: str) -> SessionSettings:
+def _session_settings(settings: Settings, run_id: str, *, on_copy: bool) -> SessionSettings:
     """As connection options: a revision's own RESET can't undo them."""
-    options = {"lock_timeout": f"{int(settings.lock_timeout * 1000)}"}
+    policy = settings.lock_policy
+    wait = settings.harmless_wait if on_copy else policy.queued
+    options = {"lock_timeout": f"{round(wait * 1000)}"}
     if settings.statement_timeout:
         options["statement_timeout"] = f"{int(settings.statement_timeout * 1000)}"
     return SessionSettings(
         application_name=f"ci-migrate/{run_id}",
-        busy_timeout=int(settings.lock_timeout * 1000),
+        busy_timeout=int(settings.harmless_wait * 1000),
         options=options,
+        locks=None if on_copy else policy,
     )
 
 

@@ -27,6 +27,9 @@ POLL = 0.25
 NO_ALEMBIC = "No module named 'alembic'"
 """What Python says last where the interpreter is not the project's."""
 
+AT_STATEMENT = events.StatementStarted | events.LockTimedOut | events.Committing
+"""What something is sent after, as soon as the child has its word."""
+
 Handle = Callable[[events.AnyEvent], str | None]
 """Called for each event. The answer matters where `events.waits`: None or "go", "stop", "refuse <why>"."""
 
@@ -242,14 +245,12 @@ class _Conversation:
                 self.hello = event
             elif isinstance(event, events.InputsSeen):
                 self.inputs = event
-            self.in_flight = isinstance(event, events.StatementStarted | events.Committing)
+            self.in_flight = isinstance(event, AT_STATEMENT)
             word = self.handle(event)
             if isinstance(event, events.Finished | events.Failed):
                 self.last = event
                 return
-            if self.interrupt.number is not None and isinstance(
-                event, events.StatementStarted | events.Committing
-            ):
+            if self.interrupt.number is not None and isinstance(event, AT_STATEMENT):
                 _write(self.child, b"stop\n")  # one that runs ahead hears it before its next statement
             elif events.waits(event, self.asked):
                 _write(self.child, (word or "go").encode() + b"\n")

@@ -31,6 +31,7 @@ from ci_migrate.model.evidence import (
 )
 from ci_migrate.model.finding import Finding, Replacement, Severity
 from ci_migrate.model.inputs import Inputs
+from ci_migrate.model.lock_policy import LockPolicy
 from ci_migrate.model.permit import Permit, repair_subject
 from ci_migrate.model.plan import (
     Direction,
@@ -94,6 +95,7 @@ __all__ = [
     "Inputs",
     "JournalEntry",
     "LockHeld",
+    "LockPolicy",
     "NextCommand",
     "ObjectKind",
     "Outcome",

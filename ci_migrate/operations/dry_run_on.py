@@ -76,7 +76,7 @@ def _stand_in(
         run_id = new_run_id()
         options = SessionOptions(
             application_name=f"ci-migrate/{run_id}",
-            lock_timeout=settings.lock_timeout,
+            lock_timeout=settings.harmless_wait,
             client_tools=str(settings.client_tools) if settings.client_tools else None,
             jobs=settings.jobs,
             compare_budget=settings.compare_budget,

@@ -22,6 +22,7 @@ from ci_migrate.repairs.context import AS_REHEARSED, RepairContext
 from ci_migrate.repairs.diagnosis import Ran, begun, sent_of, standing_commits, within
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.inputs import expected_inputs
+from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import child_setup
 from ci_migrate.run.since_last_run import differs_from_rehearsal
 
@@ -130,7 +131,7 @@ def resume(context: RepairContext) -> list[str]:
         )
         journal.append(*_lost_commits(entries, evidence, commit_point), resumed)
         rehearsed = _without_committed(rest.rehearsed, evidence, half, commit_point)
-        watcher = Watcher(run, plan, rehearsed, journal, time.monotonic(), committed=commit_point > 0)
+        watcher = Watcher(run, plan, rehearsed, journal, time.monotonic(), Patience(run), committed=commit_point > 0)
         ended = watcher.migrate(request)
     if watcher.other:
         run.ledger.audit("other values", run.subject, statements=watcher.other[:20], count=len(watcher.other))

@@ -16,6 +16,7 @@ from ci_migrate.model import EntryKind, Evidence, JournalEntry, Plan, Progress, 
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
+from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import LedgerRun
 from ci_migrate.settings.secrets import hide_secrets
 
@@ -70,11 +71,14 @@ class Watcher:
     rehearsed: tuple[Statement, ...] | None
     journal: Journal
     started: float  # of the first try, on the monotonic clock
+    patience: Patience
+    attempts: int = 1  # of the last statement
     failed: events.StatementFailed | None = None  # the last statement, if it failed
     committed: bool = False  # something of the migration is committed already
     other: list[str] = field(default_factory=list)  # statements with other values than rehearsed, in words
     _pending: list[JournalEntry] = field(default_factory=list)
     _prefix: str = ""
+    _revision: str | None = None
     _follower: Follower | None = None
     _lock_checked: float = field(default_factory=time.monotonic)
 
@@ -84,10 +88,17 @@ class Watcher:
         if self.committed:
             self._overlook()
 
+    @property
+    def waited_long(self) -> bool:
+        """Whether the statement that failed had waited for as long as any may."""
+        limit = self.run.settings.lock_policy.concurrent
+        return self.failed is not None and self.failed.seconds >= limit
+
     def handle(self, event: events.AnyEvent) -> str | None:
         """Write down what is about to happen, then let it happen."""
         match event:
             case events.StatementStarted():
+                self.attempts = 1
                 return self._statement(event)
             case events.StatementDone():
                 self.failed = None
@@ -97,6 +108,14 @@ class Watcher:
             case events.StatementFailed():
                 self.failed = event
                 self._note(EntryKind.FAILED, position=event.position, note=event.error)
+            case events.LockTimedOut():
+                self.attempts = event.attempt + 1
+                # in this process: a stop is what the child hears next, if the pause was interrupted
+                self.patience.pause(
+                    f"{self._revision or 'env.py'}, statement {event.position}", event.attempt, "nothing done"
+                )
+            case events.InvalidIndexDropped():
+                self._dropped(event)
             case events.Committing():
                 self._note(
                     EntryKind.COMMITTING,
@@ -126,6 +145,7 @@ class Watcher:
                     note=" ".join(event.heads),
                 )
             case events.RevisionStarted() if event.revision:
+                self._revision = event.revision
                 script = self.plan.revision(event.revision)
                 self.run.tell(f"{event.revision} {script.message if script else ''}".rstrip())
             case events.Finished():
@@ -176,6 +196,12 @@ class Watcher:
                 ended.failed, kind="error", message=message, sqlstate=self.failed.sqlstate
             ),
         )
+
+    def _dropped(self, event: events.InvalidIndexDropped) -> None:
+        whose = "an earlier build had left it" if event.earlier else "its build had failed"
+        words = f"the INVALID index {event.name} was dropped ({whose})"
+        self.run.tell(words)
+        self.patience.note(words)
 
     def _statement(self, event: events.StatementStarted) -> str | None:
         refusal = self._refusal(event)

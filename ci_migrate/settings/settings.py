@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ci_migrate.errors import CiMigrateError, SettingsError
+from ci_migrate.model import LockPolicy
 from ci_migrate.settings.files import (
     AlembicFiles,
     FileSettings,
@@ -103,7 +104,8 @@ class Settings:
     previous_release_variable: str
     previous_release_timeout: float
     squawk: Path | None
-    lock_timeout: float
+    lock_timeout: float | None
+    lock_timeout_concurrently: float
     lock_tries: int
     run_lock_timeout: float
     statement_timeout: float | None
@@ -111,6 +113,21 @@ class Settings:
     hook_timeout: float
     max_duration: float | None
     state: Secret | None
+
+    @property
+    def lock_policy(self) -> LockPolicy:
+        """How long statements on the target wait for locks."""
+        # longer than PostgreSQL's deadlock_timeout (1 s), after which it ends an autovacuum that is in the way
+        return LockPolicy(
+            queued=self.lock_timeout or 2.0,
+            concurrent=self.lock_timeout_concurrently,
+            tries=self.lock_tries,
+        )
+
+    @property
+    def harmless_wait(self) -> float:
+        """Seconds that a session waits for a lock where that hinders nobody else: one that reads, or SQLite's."""
+        return self.lock_timeout or 5.0
 
     @property
     def production_reason(self) -> str:

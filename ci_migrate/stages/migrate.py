@@ -1,6 +1,5 @@
 """migrate: runs the plan on the target, journalled, held against the rehearsed stream."""
 
-import random
 import time
 
 from msgspec.structs import replace
@@ -32,6 +31,7 @@ from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.approvals import evidence_of
 from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
+from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of
 
 
@@ -70,8 +70,10 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     context = RepairContext(run, plan, before, report.evidence, report.backup)
     with journal:
         other: list[str] = []
-        ended, blocked = _try_patiently(context, permit, journal, other)
+        ended, patience, blocked = _try_patiently(context, permit, journal, other)
     result = with_other_values(run, _judge(run, plan, ended, blocked), other)
+    if patience.words and not blocked:
+        result = replace(result, message=f"{result.message}\n{patience.words}")
     if ended.failed is not None and ended.failed.kind == "input" and _sent_nothing(context):
         return replace(result, state=TargetState.UNTOUCHED)
     return result
@@ -107,17 +109,20 @@ def _stale(run: Run, plan: Plan, backup: Backup | None) -> str:
 
 def _try_patiently(
     context: RepairContext, permit: Permit, journal: Journal, other: list[str]
-) -> tuple[Ended, str]:
+) -> tuple[Ended, Patience, str]:
     """Try again after a lock timeout that rolled back cleanly, with growing pauses, from where the target is.
 
-    Returns how the last try ended, and who was in the way; `other` takes the statements that had other values than
-    rehearsed.
+    What did nothing by itself (a statement outside of a transaction, DDL on MySQL and MariaDB) the child sends again.
+
+    Returns how the last try ended, what it waited for, and who was in the way; `other` takes the statements that had
+    other values than rehearsed.
     """
-    run = context.run
+    run, patience = context.run, Patience(context.run)
     rest = Rest.of(context.plan, context.evidence, commit_point=0)
-    started = time.monotonic()
-    for attempt in range(1, run.settings.lock_tries + 1):
-        watcher = Watcher(run, context.plan, rest.rehearsed, journal, started, other=other)
+    started, attempt = time.monotonic(), 0
+    while True:
+        attempt += 1
+        watcher = Watcher(run, context.plan, rest.rehearsed, journal, started, patience, other=other)
         request = RunRequest(
             setup=child_setup(
                 run, "migrate", inputs=expected_inputs(run.settings, context.plan, context.evidence)
@@ -130,32 +135,17 @@ def _try_patiently(
         ended = watcher.migrate(request)
         failed = ended.failed
         if failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
-            return ended, ""
-        blockers = "; ".join(run.database.blockers()[:3]) or "another session that holds a lock"
-        where = Rest.after_rollback(context)
-        if attempt == run.settings.lock_tries or where is None:
-            return ended, f"Tried {plural(attempt, 'time')}. In the way: {blockers}"
-        rest = where
-        # with chance in it: two runs that stand in each other's way would meet again each time
-        pause = min(30.0, 0.5 * 2**attempt) * (0.5 + random.random())  # noqa: S311 - a pause, not a secret
-        run.tell(
-            f"lock timeout in {failed.revision or 'env.py'} (try {attempt} of {run.settings.lock_tries}), "
-            f"rolled back; again in {pause:.0f} s. In the way: {blockers}"
-        )
-        if not _paused(run, pause):
-            return ended, f"Interrupted while waiting for {blockers}"
-    raise AssertionError("unreachable: the last attempt returns")
-
-
-def _paused(run: Run, seconds: float) -> bool:
-    """Wait; False as soon as a signal comes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if run.interrupt.number is not None:
-            return False
-        # in small steps: a sleep goes on after a signal (PEP 475), and here a signal is only noted
-        time.sleep(0.1)
-    return True
+            return ended, patience, ""
+        blocked = patience.in_the_way()
+        next_rest = Rest.after_rollback(context)
+        tried = max(attempt, watcher.attempts)
+        if next_rest is None or watcher.waited_long or tried >= run.settings.lock_policy.tries:
+            return ended, patience, f"Tried {plural(tried, 'time')}. In the way: {blocked}"
+        if next_rest.contexts != rest.contexts:  # it has come further since
+            attempt = 1
+        rest = next_rest
+        if not patience.pause(failed.revision or "env.py", attempt, "rolled back"):
+            return ended, patience, f"Interrupted while waiting for {blocked}"
 
 
 def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:

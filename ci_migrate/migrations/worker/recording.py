@@ -10,6 +10,7 @@ from .channel import Refused
 from .destinations import text_of
 from .failure import error_words, sqlstate
 from .forms import form
+from .lock_waits import LockWaits
 from .reach import leaves_mysql, leaves_postgresql, shorten
 from .sqlite_transactions import SQLiteTransactions, foreign_key_violations
 from .state import Session, State, driver_connection, in_transaction, raw_connection
@@ -35,7 +36,9 @@ class Recorder:
     def __init__(self, state: State) -> None:
         self.state = state
         self.transactions = SQLiteTransactions(state)
+        self.lock_waits = LockWaits(state)
         self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
+        self.sending: dict[int, Session] = {}  # likewise
         self.asked: set[tuple[Any, ...]] = set()  # what the probe has looked at
 
     def turn_to(self, state: State) -> None:
@@ -90,6 +93,20 @@ class Recorder:
             dialect.do_rollback,
             dialect.set_isolation_level,
         )
+
+        def patient(send: Any) -> Any:
+            def execute(cursor: Any, statement: str, *rest: Any, **named: Any) -> Any:
+                session = self.sending.get(id(cursor))
+                if session is None:
+                    return send(cursor, statement, *rest, **named)
+                return self.lock_waits.send(
+                    lambda: send(cursor, statement, *rest, **named), dialect.name, session, statement
+                )
+
+            return execute
+
+        for name in ("do_execute", "do_execute_no_params"):
+            setattr(dialect, name, patient(getattr(dialect, name)))
 
         def commit(connection: Any) -> None:
             session = self.state.session_of(connection)
@@ -282,11 +299,13 @@ class Recorder:
             exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany),
         )
         self.state.position += 1
+        session.first = not session.dirty
         if sqlite:
             self.transactions.note(session, statement)
         elif not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
             session.dirty = True
         self.started[id(cursor)] = (self.state.position, time.monotonic(), file is not None)
+        self.sending[id(cursor)] = session
         if mysql and not executemany:  # PyMySQL sends many rows at once only where INSERT comes first
             # the process list shows no other name of a session: by this one an orphaned statement is found
             statement = wall.mysql.caption + statement
@@ -319,6 +338,7 @@ class Recorder:
     ) -> None:
         """It ran."""
         started = self.started.pop(id(cursor), None)
+        self.sending.pop(id(cursor), None)
         if started is None:
             return
         position, begun, scripted = started
@@ -370,6 +390,7 @@ class Recorder:
         # `context.cursor` is documented, and missing
         cursor = getattr(context.execution_context, "cursor", None)
         started = self.started.pop(id(cursor), None)
+        self.sending.pop(id(cursor), None)
         error = context.original_exception
         if sqlstate(error) == "SQLITE_BUSY" and context.connection is not None:
             self.transactions.look_for_lock(self.state.session_of(context.connection.connection))

@@ -23,6 +23,7 @@ class Session:
         self.connection = connection  # kept: its id must not be used again
         self.autocommit = autocommit
         self.dirty = False  # a statement that may change the database ran since the last commit
+        self.first = True  # what is sent now is the first such statement of its transaction
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
         self.contexts: list[int] = []  # the version tables that env.py configured on it; the last is its own
         self.revision: str | None = None  # the last one that ran there
