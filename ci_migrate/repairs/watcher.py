@@ -172,6 +172,8 @@ class Watcher:
         try:
             ended = self.run.workers.run(request, heart.around(self.handle), tick=heart.beat)
             self.flush()
+            for position, words in heart.held_up.items():
+                self.patience.note(f"statement {position} waited: {words}")
         except CiMigrateError:
             silent = self.run.interrupt.silent
             if not silent:

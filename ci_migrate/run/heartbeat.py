@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from ci_migrate.databases.base import Database
+from ci_migrate.databases.traffic import WatchesTraffic
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import relative
@@ -23,6 +24,7 @@ class Heartbeat:
 
     run: Run
     others: Database | None = None
+    held_up: dict[int, str] = field(default_factory=dict)  # by the number of a statement, as last seen
     _began: float = field(default_factory=time.monotonic)
     _next: float = field(default_factory=lambda: EVERY)
     _open: events.StatementStarted | None = None
@@ -76,8 +78,20 @@ class Heartbeat:
         line = place(file, statement.line)
         since = time.monotonic() - self._opened
         words = f"{where}: {f'{line} ' if line else ''}runs for {since:.0f} s: {one_line(statement.sql, 120)}"
+        if waits := self._waits():
+            self.held_up[statement.position] = waits[0]
+            return f"{words}\n      {'; '.join(waits)}"
         others = self._others()
         return f"{words}\n      in the way may be: {'; '.join(others)}" if others else words
+
+    def _waits(self) -> list[str]:
+        """How far a statement is that waits, and who holds it up, as the server tells."""
+        if not isinstance(self.others, WatchesTraffic):
+            return []
+        try:
+            return self.others.waits(f"ci-migrate/{self.run.id}")[:3]
+        except CiMigrateError:
+            return []
 
     def _others(self) -> list[str]:
         try:

@@ -413,6 +413,12 @@ KEYS: tuple[Key, ...] = (
         "How long a statement that lets others work meanwhile waits for a lock, as CREATE INDEX CONCURRENTLY does."),
     Key("lock-tries", _whole(1, 1000), 10, BOTH,
         "How often what met a lock timeout and did nothing is tried, after pauses that grow."),
+    Key("in-the-way", _choice("wait", "refuse", "go-on"), "wait", BOTH,
+        "What to do before a migration where an old or prepared transaction, or an autovacuum to prevent wraparound, "
+        "holds a lock that it needs: wait for its end and then refuse, refuse at once, or go on."),
+    Key("in-the-way-age", _seconds(zero=True), "30s", BOTH,
+        "How old a transaction is, and how late a replica, that is named before a migration."),
+    Key("in-the-way-wait", _seconds(zero=True), "1min", BOTH, 'How long `in-the-way = "wait"` waits.'),
     Key("run-lock-timeout", _seconds(zero=True), 0, BOTH,
         "How long to wait for another run on the same target."),
     Key("statement-timeout", _seconds(zero=False), None, BOTH, "Limit for one statement. Not set: none."),

@@ -107,6 +107,9 @@ class Settings:
     lock_timeout: float | None
     lock_timeout_concurrently: float
     lock_tries: int
+    in_the_way: str
+    in_the_way_age: float
+    in_the_way_wait: float
     run_lock_timeout: float
     statement_timeout: float | None
     stall_timeout: float

@@ -33,6 +33,7 @@ from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
 from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of
+from ci_migrate.run.traffic import look_at_traffic
 
 
 def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
@@ -44,6 +45,7 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             return StageResult(
                 stage="migrate", outcome=Outcome.FAILED, message=stale, state=TargetState.UNTOUCHED
             )
+        named = look_at_traffic(run, report.evidence)
         inputs = approved_inputs(plan, report.evidence)
         permit = authorize(run, Intent.migrate(plan, inputs), evidence_of(report))
         before = Fingerprint.of(bare_schema(run.database, plan))
@@ -74,6 +76,9 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     result = with_other_values(run, _judge(run, plan, ended, blocked), other)
     if patience.words and not blocked:
         result = replace(result, message=f"{result.message}\n{patience.words}")
+    lines = [*(f"before: {words}" for words in named), *patience.notes]
+    if lines:
+        result = replace(result, details="\n".join((*lines, result.details)).rstrip())
     if ended.failed is not None and ended.failed.kind == "input" and _sent_nothing(context):
         return replace(result, state=TargetState.UNTOUCHED)
     return result

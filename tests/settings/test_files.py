@@ -74,7 +74,7 @@ def test_the_nearest_file_counts_alone(project):
     (project / "inner").mkdir()
     (project / "inner" / "ci-migrate.toml").write_text("keep-backups = 5\n")
     settings = load(project / "inner", {}, {"alembic-config": str(project / "alembic.ini")})
-    assert (settings.keep_backups, settings.lock_tries) == (5, 5), "the outer one is not mixed in"
+    assert (settings.keep_backups, settings.lock_tries) == (5, 10), "the outer one is not mixed in"
 
 
 def test_an_empty_file_is_settings(project):

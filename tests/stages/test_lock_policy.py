@@ -1,6 +1,7 @@
 """How a migration of the target waits for locks: by the kind of its statement, and beside traffic."""
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,3 +171,114 @@ def test_F65_ddl_that_did_not_get_its_lock_is_sent_again_by_itself(tmp_path, mys
     out, error = running.communicate(timeout=120)
     assert running.returncode == 0, "".join(lines) + out + error
     assert shop.query("SELECT id, n FROM stock") == [(1, 1)]
+
+
+# --------------------------------------------------------------------------- who is in the way
+
+READS = "SELECT count(*) FROM customers WHERE name <> 'secret 4711'"
+ADD = 'op.add_column("customers", sa.Column("email", sa.String(80)))'
+
+
+def with_settings(shop: Shop, lines: str) -> Shop:
+    shop.settings(f'run-lock-timeout = 15\n{lines}\n[targets.dev]\nurl = "env:DATABASE_URL"')
+    return shop
+
+
+def test_F65_who_holds_a_concurrent_index_up_is_named(shop, monkeypatch) -> None:
+    monkeypatch.setattr("ci_migrate.run.heartbeat.EVERY", 0.5)
+    waits = WAITING.format("CREATE INDEX CONC", 2)
+    with older_transaction(shop, lambda: shop.query(waits) == [(1,)], READS):
+        done = shop.here("run")
+    assert done.code == 0, done.text
+    who = r"held up by pid \d+, user postgres, idle in transaction, in a transaction for \d+ s: SELECT count\(\*\)"
+    phase = r"pid \d+: waiting for (old snapshots|writers before build), 0 of 1 transactions are over; "
+    for text_ in (" ".join(done.text.split()), done.stage("migrate")["message"]):
+        assert re.search(phase + who, text_), text_
+        assert "4711" not in text_
+
+
+def test_F65_an_old_transaction_on_the_table_is_a_reason_not_to_begin(shop) -> None:
+    with_settings(one_revision(shop, ADD), 'in-the-way = "refuse"\nin-the-way-age = 0')
+    with older_transaction(shop, lambda: False, READS):
+        done = shop.here("run")
+    assert done.code == 1, done.text
+    message = done.stage("migrate")["message"]
+    assert re.search(
+        r"In the way of the migration: pid \d+, user postgres, idle in transaction, in a transaction for \d+ s,"
+        r" holds ACCESS SHARE on public.customers: SELECT count\(\*\) FROM customers WHERE name <> \?",
+        message,
+    ), message
+    assert re.search(r"SELECT pg_terminate_backend\(\d+\);", message)
+    assert shop.heads_now() == ["r0"]
+    assert shop.here("status").code == 0
+
+
+def test_F65_it_is_waited_for_and_then_it_migrates(shop) -> None:
+    with_settings(one_revision(shop, ADD), "in-the-way-age = 0")
+    lines: list[str] = []
+    stop = threading.Event()
+    with older_transaction(shop, stop.is_set, READS):
+        running = shop.start("run")
+        while "waiting up to 60 s for what is in the way" not in "".join(lines):
+            line = running.stdout.readline()
+            assert line, f"{lines} {running.stderr.read()}"
+            lines.append(line)
+        stop.set()
+    out, error = running.communicate(timeout=120)
+    assert running.returncode == 0, "".join(lines) + out + error
+    assert "lock timeout" not in out
+    assert shop.heads_now() == ["r1"]
+
+
+def test_a_transaction_that_holds_nothing_of_ours_is_named_and_no_reason(shop) -> None:
+    with_settings(one_revision(shop, ADD), 'in-the-way = "refuse"\nin-the-way-age = 0')
+    with older_transaction(shop, lambda: False):
+        done = shop.here("run")
+    assert done.code == 0, done.text
+    assert re.search(r"old: pid \d+, user postgres, idle in transaction", done.text), done.text
+
+
+def test_F65_a_prepared_transaction_is_named_with_the_statement_that_ends_it(
+    start_postgresql, tmp_path
+) -> None:
+    with start_postgresql(settings=("max_prepared_transactions=5",)) as server:
+        shop = one_revision(new_shop(tmp_path, server.admin_url), ADD)
+        with_settings(shop, 'in-the-way = "refuse"')
+        engine = create_engine(shop.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for sql in ("BEGIN", "UPDATE customers SET points = 0", "PREPARE TRANSACTION 'nightly''s'"):
+                connection.exec_driver_sql(sql)
+        engine.dispose()
+        done = shop.here("run")
+        assert done.code == 1, done.text
+        message = done.stage("migrate")["message"]
+        assert "prepared transaction nightly's of postgres, open for" in message
+        assert "holds ROW EXCLUSIVE on public.customers" in message
+        assert "ROLLBACK PREPARED 'nightly''s';" in message
+
+
+@pytest.mark.parametrize("engine", ["mysql", pytest.param("mariadb", marks=pytest.mark.long)])
+def test_F65_a_transaction_with_a_metadata_lock_is_named(engine, tmp_path, request) -> None:
+    """MariaDB tells of metadata locks where its performance_schema is on."""
+    with contextlib.ExitStack() as stack:
+        if engine == "mysql":
+            url = request.getfixturevalue("mysql97_url")
+        else:
+            start = request.getfixturevalue("start_mariadb")
+            server = stack.enter_context(start(settings=("--performance-schema=ON", "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON")))  # fmt: skip
+            url = server.url("shop")
+            create = create_engine(server.admin_url)
+            with create.begin() as connection:
+                connection.exec_driver_sql("CREATE DATABASE shop")
+            create.dispose()
+        shop = one_revision(new_shop(tmp_path, url), ADD)
+        with_settings(shop, 'in-the-way = "refuse"\nin-the-way-age = 0')
+        with older_transaction(shop, lambda: False, READS):
+            done = shop.here("run")
+        assert done.code == 1, done.text
+        message = done.stage("migrate")["message"]
+        assert re.search(
+            r"In the way of the migration: pid \d+, .* holds SHARED_READ on customers", message
+        ), message
+        assert re.search(r"KILL \d+;", message)
+        assert shop.heads_now() == ["r0"]

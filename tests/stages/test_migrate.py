@@ -90,7 +90,8 @@ def test_L9_a_lock_that_stays_is_tried_again_and_named_and_the_database_is_as_be
     assert "Tried 2 times" in message
     if "postgresql" in shop.url:
         assert re.search(
-            r"In the way: pid \d+, web, user postgres, idle in transaction for \d+ s: SELECT count", message
+            r"In the way: pid \d+, web, user postgres, idle in transaction, in a transaction for \d+ s: SELECT count",
+            message,
         )
     assert shop.everything_in_it() == before
     assert shop.here("run").code == 0

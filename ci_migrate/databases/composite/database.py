@@ -36,6 +36,7 @@ from ci_migrate.databases.composite.measure import Meters
 from ci_migrate.databases.composite.names import MAIN, add_prefix, key_of, mark, name_of, together, unmark
 from ci_migrate.databases.digests import TakesSamples
 from ci_migrate.databases.measuring import Measures, Meter
+from ci_migrate.databases.traffic import Hindrance, WatchesTraffic
 from ci_migrate.errors import (
     BackupError,
     CiMigrateError,
@@ -191,6 +192,19 @@ class CompositeDatabase:
 
     def blockers(self) -> list[str]:
         return [words for member in self.members.values() for words in member.blockers()]
+
+    def hindrances(self, wanted: Mapping[str, str], age: float) -> list[Hindrance]:
+        owned = self._own(wanted)
+        found = []
+        for name, member in self.members.items():
+            if isinstance(member, WatchesTraffic):
+                own = {table: wanted[name_of(name, table)] for table in owned.get(name, ())}
+                found += member.hindrances(own, age)
+        return found
+
+    def waits(self, application: str) -> list[str]:
+        watching = [m for m in self.members.values() if isinstance(m, WatchesTraffic)]
+        return [words for member in watching for words in member.waits(application)]
 
     def commit_outcome(self, transaction: str) -> bool | None:
         """By `NAME/ID`, as the child writes it for all but the main one."""

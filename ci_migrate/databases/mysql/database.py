@@ -19,7 +19,7 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.mysql import changes, copies, mark
+from ci_migrate.databases.mysql import changes, copies, mark, traffic
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
@@ -36,6 +36,7 @@ from ci_migrate.databases.mysql.rows import (
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.databases.schema_changes import SchemaReader
+from ci_migrate.databases.traffic import Hindrance
 from ci_migrate.errors import DatabaseError, RefusedError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -290,6 +291,13 @@ class MySQL:
     def blockers(self) -> list[str]:
         with self._access.session(read_only=True) as cursor:
             return blockers(cursor, self._access.database)
+
+    def hindrances(self, wanted: Mapping[str, str], age: float) -> list[Hindrance]:
+        with self._access.session(read_only=True) as cursor:
+            return traffic.hindrances(cursor, self._access.database, wanted, age)
+
+    def waits(self, application: str) -> list[str]:  # noqa: ARG002 - `blockers` is all that there is to tell
+        return []
 
     def commit_outcome(self, transaction: str) -> bool | None:
         """By the mark that the transaction left beside the ledger: `database:run:position`."""

@@ -14,6 +14,7 @@ from ci_migrate.databases.session_lock import (
     wait_for_lock,
     wait_for_orphans,
 )
+from ci_migrate.databases.traffic import without_values
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -111,7 +112,10 @@ def blockers(cursor: "Cursor", database: str) -> list[str]:
         except pymysql.MySQLError:  # no such table, or no right to it
             continue
         if found := cursor.fetchall():
-            return [_words(*row) for row in found]
+            return [
+                _words(pid, user, host, command, age, without_values(query, quotes_are_values=True))
+                for pid, user, host, command, age, query in found
+            ]
     return []
 
 

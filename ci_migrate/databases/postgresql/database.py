@@ -21,7 +21,7 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.names import BEFORE, fit_name
-from ci_migrate.databases.postgresql import copies, mark
+from ci_migrate.databases.postgresql import copies, mark, traffic
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
@@ -44,6 +44,7 @@ from ci_migrate.databases.postgresql.snapshot import in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
 from ci_migrate.databases.postgresql.unseen import read_sequences
+from ci_migrate.databases.traffic import Hindrance
 from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -322,6 +323,14 @@ class PostgreSQL:
     def blockers(self) -> list[str]:
         with self._access.session(read_only=True) as connection:
             return blockers(connection, self._access.database)
+
+    def hindrances(self, wanted: Mapping[str, str], age: float) -> list[Hindrance]:
+        with self._access.session(read_only=True) as connection:
+            return traffic.hindrances(connection, wanted, age)
+
+    def waits(self, application: str) -> list[str]:
+        with self._access.session(read_only=True) as connection:
+            return traffic.waits(connection, application)
 
     def commit_outcome(self, transaction: str) -> bool | None:
         if not transaction.isdecimal():

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.traffic import SESSION, describe
 from ci_migrate.databases.session_lock import (
     POLL,
     SessionLock,
@@ -62,7 +63,9 @@ SELECT pid, coalesce(application_name, ''), coalesce(usename, ''), coalesce(stat
 FROM pg_stat_activity
 WHERE datname = %(database)s AND pid <> pg_backend_pid()"""
 
-BLOCKERS = f"""{_WHO} AND xact_start IS NOT NULL AND NOT starts_with(application_name, 'ci-migrate')
+BLOCKERS = f"""SELECT {SESSION} FROM pg_stat_activity a
+WHERE datname = %(database)s AND pid <> pg_backend_pid()
+  AND xact_start IS NOT NULL AND NOT starts_with(coalesce(application_name, ''), 'ci-migrate')
 ORDER BY xact_start, pid"""
 """Who is inside of a transaction: only those hold locks on tables."""
 
@@ -81,7 +84,7 @@ def sessions(
 
 def blockers(connection: "psycopg.Connection[Any]", database: str) -> list[str]:
     """Other people's sessions that are inside of a transaction, the oldest first, as words."""
-    return [_words(*row) for row in connection.execute(BLOCKERS, {"database": database})]
+    return [describe(*row) for row in connection.execute(BLOCKERS, {"database": database})]
 
 
 def _words(pid: int, application: str, user: str, state: str, age: float | None, query: str) -> str:

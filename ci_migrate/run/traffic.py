@@ -1,0 +1,87 @@
+"""What stands in the way of a migration that is about to begin: it is named, waited for, or a reason not to begin."""
+
+import time
+from collections.abc import Sequence
+
+from ci_migrate.databases.traffic import Hindrance, WatchesTraffic
+from ci_migrate.errors import CiMigrateError, RefusedError
+from ci_migrate.model import Evidence, plural
+from ci_migrate.run.run import Run
+
+POLL = 0.5
+"""Seconds between two looks at what is waited for."""
+
+MODES = (
+    "ACCESS SHARE",
+    "ROW SHARE",
+    "ROW EXCLUSIVE",
+    "SHARE UPDATE EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+    "EXCLUSIVE",
+    "ACCESS EXCLUSIVE",
+)
+"""PostgreSQL's, the weakest first. MySQL's are not compared: any lock keeps DDL waiting."""
+
+
+def look_at_traffic(run: Run, evidence: Evidence | None) -> list[str]:
+    """Name what stands in the way, and do what the setting `in-the-way` says.
+
+    Args:
+        run: this run.
+        evidence: of the dry run, which knows what the migration locks; None where there was none.
+
+    Returns:
+        What was named, for the report.
+
+    Raises:
+        RefusedError: something that holds a lock that the migration needs is there, and is not waited for, or still is.
+    """
+    settings = run.settings
+    wanted = _wanted(evidence)
+    found = _look(run, wanted)
+    for one in found:
+        run.tell(f"{'in the way' if one.stops else 'old'}: {one.words}")
+    deadline = time.monotonic() + (settings.in_the_way_wait if settings.in_the_way == "wait" else 0)
+    stopping = [one for one in found if one.stops and settings.in_the_way != "go-on"]
+    if stopping and settings.in_the_way == "wait":
+        run.tell(f"waiting up to {settings.in_the_way_wait:.0f} s for what is in the way")
+    while stopping and time.monotonic() < deadline and run.interrupt.number is None:
+        time.sleep(POLL)
+        stopping = [one for one in _look(run, wanted) if one.stops]
+    if stopping:
+        raise _refusal(stopping)
+    return [one.words for one in found]
+
+
+def _wanted(evidence: Evidence | None) -> dict[str, str]:
+    """By table the strongest lock that the migration takes."""
+    found: dict[str, str] = {}
+    for statement in evidence.statements if evidence is not None else ():
+        for lock in statement.locks:
+            before = found.get(lock.table)
+            if before is None or (lock.mode in MODES and MODES.index(lock.mode) > MODES.index(before)):
+                found[lock.table] = lock.mode
+    return found
+
+
+def _look(run: Run, wanted: dict[str, str]) -> Sequence[Hindrance]:
+    if not isinstance(run.database, WatchesTraffic):
+        return ()
+    try:
+        return run.database.hindrances(wanted, run.settings.in_the_way_age)
+    except CiMigrateError as error:
+        run.tell(f"nobody could be asked who is in the way: {error.what}")
+        return ()
+
+
+def _refusal(stopping: Sequence[Hindrance]) -> RefusedError:
+    who = "; ".join(one.words for one in stopping[:3])
+    more = f" (and {plural(len(stopping) - 3, 'other')})" if len(stopping) > 3 else ""
+    ends = [one.ends for one in stopping if one.ends]
+    return RefusedError(
+        f"In the way of the migration: {who}{more}.",
+        hint="Run again when it is over, set in-the-way, or end it: " + " ".join(ends[:3])
+        if ends
+        else "Run again when it is over, or set in-the-way.",
+    )
