@@ -141,8 +141,8 @@ class Load:
 
 @contextmanager
 def reading(url: URL, until: Callable[[], object]) -> Iterator[threading.Thread]:
-    """Another transaction has read the table, and stays open until `until` returns."""
-    engine = create_engine(url)
+    """Another transaction has read the table, with a snapshot as of a long query, and is open until `until` returns."""
+    engine = create_engine(url, isolation_level="REPEATABLE READ")
     open_ = threading.Event()
 
     def hold() -> None:
@@ -220,7 +220,7 @@ def measure(url: URL, body: str, command: list[str], hold: float, rows: int) -> 
             with reading(url, lambda: time.sleep(hold)):
                 (folder / "held").touch()
                 out = process.communicate(timeout=300)[0]
-            seconds = time.monotonic() - since
+                seconds = time.monotonic() - since
             time.sleep(0.5)
         assert process.returncode == 0, out
         report = folder / ".ci-migrate/reports/report.json"
@@ -288,19 +288,19 @@ HEADS = (
 
 INTRO = """# Traffic beside a migration
 
-Written by `python benchmarks/traffic.py --write`, {date:%d %B %Y}. Ten usual migrations of a table with {rows:,} rows, each with two
-readers and two writers of that table (four threads, a request every few milliseconds each). At the moment in which the
+Written by `python benchmarks/traffic.py --write`, {date:%d %B %Y}. Ten usual migrations of a table with {rows:,} rows,
+each with two readers and two writers of that table (four threads, a request every few milliseconds each). When the
 revision begins, another transaction has read the table and stays open for {hold:g} s. Settings are the defaults:
 [`lock-timeout`](../locks.md) is 2 s.
 
 - **longest wait**: of any request, from the beginning of the revision to its end, with `alembic upgrade head` and with
   `ci-migrate run`.
-- **lock held**: for how long the dry run's statements held a lock that keeps others out, told apart from waiting for it.
+- **lock held**: for how long the dry run held a lock that keeps others out, which is no part of waiting for it.
 - **tries**: how often our statement was sent.
 - **failed requests**: with Alembic / with ours.
 
-With ours no request waits longer than `lock-timeout` and what the statement takes under its lock: {verdict}. Where a row
-says 0.0 s with both, the statement takes no lock that the reading transaction conflicts with.
+With ours no request waits longer than `lock-timeout` and what the statement takes under its lock: {verdict}. Where a
+row says about 0 s with both, the statement takes no lock that the reading transaction conflicts with.
 
 A machine with 2 cores that was busy with other things: a few tenths of a second are its own. Servers without fsync.
 """

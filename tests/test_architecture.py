@@ -274,6 +274,7 @@ HELD_AGAINST = {
         "self.direction != 'stamp'",
     },
     "operations/dry_run_on.py": {"kind != 'backup'"},  # the word before the colon of `--on backup:ID`
+    "run/traffic.py": {"settings.in_the_way == 'wait'"},  # a value of the setting
     "server/routes.py": {"name not in ('message', 'status')"},  # fields of an answer
     "stages/check.py": {"run.settings.dry_run == 'backup'"},  # a value of the setting
 }

@@ -42,10 +42,11 @@ def look_at_traffic(run: Run, evidence: Evidence | None) -> list[str]:
     found = _look(run, wanted)
     for one in found:
         run.tell(f"{'in the way' if one.stops else 'old'}: {one.words}")
-    deadline = time.monotonic() + (settings.in_the_way_wait if settings.in_the_way == "wait" else 0)
+    wait = settings.in_the_way_wait if settings.in_the_way == "wait" else 0
+    deadline = time.monotonic() + wait
     stopping = [one for one in found if one.stops and settings.in_the_way != "go-on"]
-    if stopping and settings.in_the_way == "wait":
-        run.tell(f"waiting up to {settings.in_the_way_wait:.0f} s for what is in the way")
+    if stopping and wait:
+        run.tell(f"waiting up to {wait:.0f} s for what is in the way")
     while stopping and time.monotonic() < deadline and run.interrupt.number is None:
         time.sleep(POLL)
         stopping = [one for one in _look(run, wanted) if one.stops]

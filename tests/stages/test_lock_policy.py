@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from kill_support import Shop, new_shop
 from sqlalchemy import create_engine, text
+
+from benchmarks.traffic import Load, fill, project, reading
 
 CONCURRENTLY = """
 with op.get_context().autocommit_block():
@@ -282,3 +285,57 @@ def test_F65_a_transaction_with_a_metadata_lock_is_named(engine, tmp_path, reque
         ), message
         assert re.search(r"KILL \d+;", message)
         assert shop.heads_now() == ["r0"]
+
+
+# --------------------------------------------------------------------------- traffic
+
+ENGINES = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}
+
+
+@pytest.mark.parametrize(
+    "engine", ["postgresql", *(pytest.param(e, marks=pytest.mark.long) for e in ("mariadb", "mysql"))]
+)
+def test_F65_requests_flow_while_a_migration_waits_for_its_lock(engine, tmp_path, request) -> None:
+    """All kinds of requests are answered while the transaction that is in the way is still open.
+
+    With plain Alembic they queue behind the ALTER TABLE until that one ends (benchmarks/traffic.py has the figures).
+    """
+    url = request.getfixturevalue(ENGINES[engine])
+    url = url.set(drivername="postgresql+psycopg" if engine == "postgresql" else "mysql+pymysql")
+    fill(url, 500)
+    made = project(tmp_path / "project", url, 'op.add_column("orders", sa.Column("added", sa.Integer))')
+    over = threading.Event()
+    lines: list[str] = []
+    with Load(url) as load:
+        running = made.start("run")
+        try:
+            _until((made.folder / "begun").exists, running)
+            with reading(url, over.wait):
+                (made.folder / "held").touch()
+                while "lock timeout in r1" not in "".join(lines):
+                    line = running.stdout.readline()
+                    assert line, f"{lines} {running.stderr.read()}"
+                    lines.append(line)
+                before = load.answered()
+                _until(
+                    lambda: all(now > then for now, then in zip(load.answered(), before, strict=True)),
+                    running,
+                )
+                over.set()
+        finally:
+            over.set()
+        out, error = running.communicate(timeout=120)
+    assert running.returncode == 0, "".join(lines) + out + error
+    assert not load.failed
+    engine_ = create_engine(url)
+    with engine_.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).all() == [("r1",)]
+    engine_.dispose()
+
+
+def _until(true: Callable[[], bool], running: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 90
+    while not true():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -47,7 +47,7 @@ WHERE {_OTHERS} AND NOT starts_with(coalesce(a.application_name, ''), 'ci-migrat
   OR a.backend_type = 'autovacuum worker' AND a.query LIKE '%%(to prevent wraparound)%%'
     AND a.pid IN (SELECT pid FROM held))
 ORDER BY a.xact_start, a.pid"""
-"""An autovacuum of the usual kind gives way to who waits for longer than `deadlock_timeout`; that kind does not."""
+"""An autovacuum of the usual kind gives way to who waits for longer than deadlock_timeout; that kind does not."""
 
 PREPARED = f"""{_HELD}
 SELECT p.gid, p.owner, extract(epoch FROM clock_timestamp() - p.prepared)::float8,
