@@ -131,7 +131,9 @@ def resume(context: RepairContext) -> list[str]:
         )
         journal.append(*_lost_commits(entries, evidence, commit_point), resumed)
         rehearsed = _without_committed(rest.rehearsed, evidence, half, commit_point)
-        watcher = Watcher(run, plan, rehearsed, journal, time.monotonic(), Patience(run), committed=commit_point > 0)
+        watcher = Watcher(
+            run, plan, rehearsed, journal, time.monotonic(), Patience(run), committed=commit_point > 0
+        )
         ended = watcher.migrate(request)
     if watcher.other:
         run.ledger.audit("other values", run.subject, statements=watcher.other[:20], count=len(watcher.other))

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from ci_migrate.databases.traffic import Hindrance, WatchesTraffic
 from ci_migrate.errors import CiMigrateError, RefusedError
-from ci_migrate.model import Evidence, plural
+from ci_migrate.model import Evidence, NextCommand, as_hint, plural
 from ci_migrate.run.run import Run
 
 POLL = 0.5
@@ -51,7 +53,7 @@ def look_at_traffic(run: Run, evidence: Evidence | None) -> list[str]:
         time.sleep(POLL)
         stopping = [one for one in _look(run, wanted) if one.stops]
     if stopping:
-        raise _refusal(stopping)
+        raise _refusal(run, stopping)
     return [one.words for one in found]
 
 
@@ -76,13 +78,14 @@ def _look(run: Run, wanted: dict[str, str]) -> Sequence[Hindrance]:
         return ()
 
 
-def _refusal(stopping: Sequence[Hindrance]) -> RefusedError:
+def _refusal(run: Run, stopping: Sequence[Hindrance]) -> RefusedError:
     who = "; ".join(one.words for one in stopping[:3])
     more = f" (and {plural(len(stopping) - 3, 'other')})" if len(stopping) > 3 else ""
-    ends = [one.ends for one in stopping if one.ends]
-    return RefusedError(
-        f"In the way of the migration: {who}{more}.",
-        hint="Run again when it is over, set in-the-way, or end it: " + " ".join(ends[:3])
-        if ends
-        else "Run again when it is over, or set in-the-way.",
+    ends = [NextCommand(command=one.ends) for one in stopping if one.ends]
+    if ends:
+        ends[0] = msgspec.structs.replace(ends[0], why="ends it, in a session on the database")
+    again = f"ci-migrate {run.verb.name} --target {run.settings.target}"
+    hint = as_hint(
+        *ends, NextCommand(command=again, why="once it is over; or set in-the-way (docs/locks.md)")
     )
+    return RefusedError(f"In the way of the migration: {who}{more}.", hint=hint)

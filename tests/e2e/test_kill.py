@@ -135,7 +135,7 @@ def test_L9_a_lock_that_goes_is_outlived(tmp_path, mysql_url) -> None:
         reader.exec_driver_sql("SELECT * FROM customers")
         running = shop.start("run")
         lines: list[str] = []
-        while "lock timeout in r1 (try 1 of 20)" not in "".join(lines):
+        while "lock timeout in r1, statement 1 (try 1 of 20), nothing done" not in "".join(lines):
             line = running.stdout.readline()
             assert line, f"{lines} {running.stderr.read()}"
             lines.append(line)

@@ -21,6 +21,7 @@ WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     " AND query LIKE '{}%' AND clock_timestamp() - query_start > interval '{} s'"
 )
+READS = "SELECT count(*) FROM customers WHERE name <> 'secret 4711'"
 VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_points'::regclass"
 
 
@@ -61,13 +62,20 @@ def older_transaction(shop: Shop, until: Callable[[], bool], sql: str = "SELECT 
         engine.dispose()
 
 
-def test_F65_a_concurrent_index_waits_for_an_older_transaction(shop) -> None:
+def test_F65_a_concurrent_index_waits_for_an_older_transaction_and_names_it(shop, monkeypatch) -> None:
     """It waits for longer than others: 5 s was where every statement ended."""
-    with older_transaction(shop, lambda: shop.query(WAITING.format("CREATE INDEX CONC", 5.5)) == [(1,)]):
+    monkeypatch.setattr("ci_migrate.run.heartbeat.EVERY", 0.5)
+    waits = WAITING.format("CREATE INDEX CONC", 5.5)
+    with older_transaction(shop, lambda: shop.query(waits) == [(1,)], READS):
         done = shop.here("run")
     assert done.code == 0, done.text
     assert "lock timeout" not in done.text
     assert shop.query(VALID) == [(True,)]
+    phase = r"pid \d+: waiting for (old snapshots|writers before build), 0 of 1 transactions are over; "
+    who = r"held up by pid \d+, user postgres, idle in transaction, in a transaction for \d+ s: SELECT count\(\*\)"
+    for told in (" ".join(done.text.split()), done.stage("migrate")["message"]):
+        assert re.search(phase + who, told), told
+        assert "4711" not in told
 
 
 def test_what_fails_after_a_long_wait_leaves_nothing(shop) -> None:
@@ -178,26 +186,12 @@ def test_F65_ddl_that_did_not_get_its_lock_is_sent_again_by_itself(tmp_path, mys
 
 # --------------------------------------------------------------------------- who is in the way
 
-READS = "SELECT count(*) FROM customers WHERE name <> 'secret 4711'"
 ADD = 'op.add_column("customers", sa.Column("email", sa.String(80)))'
 
 
 def with_settings(shop: Shop, lines: str) -> Shop:
     shop.settings(f'run-lock-timeout = 15\n{lines}\n[targets.dev]\nurl = "env:DATABASE_URL"')
     return shop
-
-
-def test_F65_who_holds_a_concurrent_index_up_is_named(shop, monkeypatch) -> None:
-    monkeypatch.setattr("ci_migrate.run.heartbeat.EVERY", 0.5)
-    waits = WAITING.format("CREATE INDEX CONC", 2)
-    with older_transaction(shop, lambda: shop.query(waits) == [(1,)], READS):
-        done = shop.here("run")
-    assert done.code == 0, done.text
-    who = r"held up by pid \d+, user postgres, idle in transaction, in a transaction for \d+ s: SELECT count\(\*\)"
-    phase = r"pid \d+: waiting for (old snapshots|writers before build), 0 of 1 transactions are over; "
-    for text_ in (" ".join(done.text.split()), done.stage("migrate")["message"]):
-        assert re.search(phase + who, text_), text_
-        assert "4711" not in text_
 
 
 def test_F65_an_old_transaction_on_the_table_is_a_reason_not_to_begin(shop) -> None:
@@ -211,7 +205,10 @@ def test_F65_an_old_transaction_on_the_table_is_a_reason_not_to_begin(shop) -> N
         r" holds ACCESS SHARE on public.customers: SELECT count\(\*\) FROM customers WHERE name <> \?",
         message,
     ), message
-    assert re.search(r"SELECT pg_terminate_backend\(\d+\);", message)
+    assert re.search(
+        r"\n# ends it.*\nSELECT pg_terminate_backend\(\d+\);\n# once .*\nci-migrate run --target dev$",
+        message,
+    )
     assert shop.heads_now() == ["r0"]
     assert shop.here("status").code == 0
 
