@@ -198,6 +198,8 @@ def query(session: Session, sql: str) -> list[tuple[Any, ...]]:
     cursor = session.connection.cursor()
     try:
         cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        rows = cursor.fetchall() if cursor.description else []
+        # a project may have its driver give dictionaries
+        return [tuple(row.values() if isinstance(row, dict) else row) for row in rows]
     finally:
         cursor.close()
