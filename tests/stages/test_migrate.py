@@ -109,7 +109,10 @@ def test_who_is_in_the_way_is_said_while_it_waits(make_shop, monkeypatch) -> Non
         assert re.search(r"\n    r1: migrations/versions/r1\.py:\d+ runs for \d s: ALTER TABLE", done.text), (
             done.text
         )
-        assert re.search(r"in the way may be: pid \d+, web, user postgres, idle in transaction", done.text)
+        assert re.search(
+            r"waiting for a lock; held up by pid \d+, web, user postgres, idle in transaction",
+            " ".join(done.text.split()),
+        )
 
 
 def test_L9_a_lock_that_goes_is_outlived(make_shop) -> None:
