@@ -182,8 +182,8 @@ def defaults(programs: Path) -> list[str]:
 
 
 @contextmanager
-def installed_mysql(programs: Path) -> Iterator[Path]:
-    """A data folder with an account `admin` that may do anything."""
+def installed_mysql(programs: Path, *, settings: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A data folder with an account `admin` that may do anything; `settings` are for good."""
     folder = Path(
         tempfile.mkdtemp(prefix="cim-m9-", dir=IN_MEMORY)
     )  # short: the path of a socket has 107 bytes
@@ -193,7 +193,7 @@ def installed_mysql(programs: Path) -> Iterator[Path]:
             f"CREATE USER admin@'%' IDENTIFIED BY '{secret}';\nGRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n"
         )
         argv = [str(programs / "mysqld"), *defaults(programs), "--initialize-insecure",
-                f"--datadir={folder / 'data'}", f"--init-file={folder / 'init.sql'}"]  # fmt: skip
+                f"--datadir={folder / 'data'}", f"--init-file={folder / 'init.sql'}", *settings]  # fmt: skip
         argv += ["--user=root"] if os.getuid() == 0 else []
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -124,6 +124,7 @@ class MySQL:
                     f" {'.'.join(map(str, flavour.oldest))} is the oldest that is supported.",
                     hint="Upgrade the server, or run Alembic by hand.",
                 )
+            self._refuse_other_spelling(cursor)
             # super_read_only is ON only where read_only is
             cursor.execute("SELECT @@GLOBAL.read_only, CONNECTION_ID()")
             read_only, session = cursor.fetchone() or (0, 0)
@@ -145,7 +146,25 @@ class MySQL:
                     hint="Give the server's own URL, not that of ProxySQL or MaxScale.",
                 )
 
+    def _refuse_other_spelling(self, cursor: "Cursor") -> None:
+        """Raise DatabaseError where the server writes the database's name otherwise than the URL.
+
+        With lower_case_table_names Shop and shop are one database there: it would have two identities here, and
+        databases beside it would not be found by its name.
+        """
+        name = self._access.database
+        # on MariaDB both may come, of two databases
+        cursor.execute("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [name])
+        found = {str(spelled) for (spelled,) in cursor.fetchall()}
+        if found and name not in found:
+            raise DatabaseError(
+                f"{self._access.server} calls the database {found.pop()}, and the URL {name}.",
+                hint="Write it in the URL as the server does (there lower_case_table_names is not 0).",
+            )
+
     def identity(self) -> Identity:
+        with self._access.session(read_only=True) as cursor:
+            self._refuse_other_spelling(cursor)
         facts = {
             "host": self._access.host,
             "port": self._access.parameters["port"],

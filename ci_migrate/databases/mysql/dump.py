@@ -109,8 +109,8 @@ def dump(
             after = read_schema(cursor, access.database)
             if (schema, heads) != (after, read_heads(cursor, access.database, version_tables)):
                 raise _change_error(access, schema, after)
-            cursor.execute("SELECT @@character_set_database, @@collation_database")
-            charset, collation = cursor.fetchone() or ("", "")
+            cursor.execute("SELECT @@character_set_database, @@collation_database, @@lower_case_table_names")
+            charset, collation, lower_case = cursor.fetchone() or ("", "", 0)
     about = About(
         flavour=flavour.name,
         version=flavour.version,
@@ -120,6 +120,7 @@ def dump(
         rows=tuple(f"rows-{n}.sql.zst" for n in range(SIDE_BY_SIDE)),
         objects=len(stored.tables) + len(stored.programs),
         format=FORMAT,
+        lower_case_table_names=int(lower_case),
     )
     with _room(into):
         write_payload(into, about, stored)
@@ -356,7 +357,8 @@ def _exceptions(tables: Sequence[Table], schema: Schema, stored: Objects) -> dic
 def _reading_error(access: Access, table: str, lock_timeout: float, error: "MySQLError") -> BackupError:
     if error.args[0] != LOCK_WAIT:
         return BackupError(
-            f"The rows of table {table} of {access.place} can't be read: {access.explain(error)}."
+            f"The rows of table {table} of {access.place} can't be read: {access.explain(error)}.",
+            hint=_let_ddl_wait(access) if error.args[0] in (1412, 1146) else "",  # altered, dropped
         )
     with access.session() as cursor:
         cursor.execute(
@@ -376,8 +378,12 @@ def _change_error(access: Access, before: Schema, after: Schema) -> BackupError:
     names = sorted({name for name, _ in before.items() ^ after.items()}) or ["the version table"]
     return BackupError(
         f"{access.place} was changed while it was dumped: {', '.join(names[:5])}.",
-        hint=f"Try again, or let changes wait meanwhile: GRANT RELOAD ON *.* TO {access.user};  (MySQL: BACKUP_ADMIN)",
+        hint=_let_ddl_wait(access),
     )
+
+
+def _let_ddl_wait(access: Access) -> str:
+    return f"Try again, or let changes wait meanwhile: GRANT RELOAD ON *.* TO {access.user};  (MySQL: BACKUP_ADMIN)"
 
 
 @contextmanager

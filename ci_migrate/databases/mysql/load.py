@@ -46,14 +46,16 @@ def load(
         most: bytes that the rows may unpack to; None for any number.
 
     Raises:
-        BackupError: the database is not empty, the dump is damaged or of another engine, it holds something else than
-            a dump of ours does, or a statement was refused.
+        BackupError: the database is not empty, the dump is damaged, of another engine or of a server with another
+            `lower_case_table_names`, it holds something else than a dump of ours does, or a statement was refused.
     """
     about, stored = read_payload(payload)
     copy = access.database.startswith(SCRATCH)
     with access.session() as cursor:
         flavour = read_flavour(cursor)
         _must_be_empty(cursor, access)
+        cursor.execute("SELECT @@lower_case_table_names")
+        lower_case = int((cursor.fetchone() or (0,))[0])
     if (about.flavour, *about.version) > (flavour.name, *flavour.version) or about.flavour != flavour.name:
         raise BackupError(
             f"The backup is of {about.flavour} {about.version[0]}.{about.version[1]}, and {access.server} is"
@@ -64,6 +66,13 @@ def load(
         raise BackupError(
             "The rows of this backup were written by a dump program, as 0.1.0 did.",
             hint="Restore it with `how_to_restore` of its manifest, or with ci-migrate 0.1.0.",
+        )
+    if about.lower_case_table_names not in (None, lower_case):
+        raise BackupError(
+            f"The backup is of a server with lower_case_table_names = {about.lower_case_table_names}, and"
+            f" {access.server} has {lower_case}: tables would get other names, or programs would not find them.",
+            hint="Restore it on a server that has the same. MySQL takes that setting when its data folder is made,"
+            " MariaDB when it starts.",
         )
     filled = refuse_strange(about, stored, copy=copy)
     objects.create_tables(access, stored.tables, named=about.database)

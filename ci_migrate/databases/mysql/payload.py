@@ -37,6 +37,7 @@ class About(Frozen, frozen=True, kw_only=True):
     rows: tuple[str, ...]
     objects: int
     format: int = 1
+    lower_case_table_names: int | None = None  # of the server; earlier versions of ours did not ask
 
 
 class Objects(Frozen, frozen=True, kw_only=True):
