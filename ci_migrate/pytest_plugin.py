@@ -116,19 +116,19 @@ def _settings(config: pytest.Config, path: Path, *, scripts_alone: bool = False)
     """
     from ci_migrate.errors import SettingsError
     from ci_migrate.settings.files import read_settings_file
-    from ci_migrate.settings.settings import load
+    from ci_migrate.settings.settings import any_target, load
 
     url, target = config.getoption("--ci-migrate-url"), config.getoption("--ci-migrate-target")
     files = read_settings_file(path.parent)
-    named = target or os.environ.get("CI_MIGRATE_TARGET") or (files and "default-target" in files.project)
-    if files is not None and len(files.targets) > 1 and not named:
-        names = ", ".join(files.targets)
+    first = any_target(files, os.environ)
+    if files is not None and not target and first is not None:
         if not scripts_alone:
+            names = ", ".join(files.targets)
             raise SettingsError(
                 f"There are several targets, and beside which one scratch databases are made was not said: {names}.",
-                hint=f"pytest --ci-migrate --ci-migrate-target {next(iter(files.targets))}",
+                hint=f"pytest --ci-migrate --ci-migrate-target {first}",
             )
-        target = next(iter(files.targets))
+        target = first
     flags = {
         "alembic-config": str(path),
         "target": target,

@@ -261,8 +261,9 @@ def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
 
 
 def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = None) -> Catalog:
+    here, called = (place, "URL") if place else (settings.backup_dir, "backup-dir")
     return Catalog(
-        plugins.make_storage(manager, place or settings.backup_dir, settings.project_dir),
+        plugins.make_storage(manager, here, settings.project_dir, called),
         Encryption(settings.backup_recipients, settings.resolve_backup_identity),
         Provider(
             create=settings.provider_create,

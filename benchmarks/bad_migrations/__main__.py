@@ -5,7 +5,8 @@ python -m benchmarks.bad_migrations [--only NAME,NAME] [--engine ENGINE] [--prog
 
 Takes about ten minutes. `--programs` is the folder of the other tools' programs (the bin of an environment with
 squawk-cli, alembic-guard, lockcheck, zdm, alembic-migration-linter, pytest-alembic, psycopg and PyMySQL); what is
-not there is left out. `--keep` remembers each case in a file, and leaves out those that are in it. With --only or
+not there is left out. MySQL is that of TEST_MYSQL, or the system's. The other tools are not asked again there: the
+files are those of MariaDB. `--keep` remembers each case in a file, and leaves out those that are in it. With --only or
 --engine the page stays as it is. Exit code 1: something bad went through, or something harmless did not.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bad_migrations.case import Case, cases
+from benchmarks.bad_migrations.case import Case, cases, on_mysql
 from benchmarks.bad_migrations.page import Row, written
 from benchmarks.bad_migrations.play import ROOT, Databases, Played, plain_alembic, play, servers
 
@@ -29,12 +30,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help="names of cases, separated by commas")
-    parser.add_argument("--engine", choices=["sqlite", "postgresql", "mariadb"])
+    parser.add_argument("--engine", choices=["sqlite", "postgresql", "mariadb", "mysql"])
     parser.add_argument("--programs", default=str(Path(sys.executable).parent))
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence" / "bad-migrations.md")
     arguments = parser.parse_args()
     everything = [*cases(bad=True), *cases(bad=False)]
+    everything += on_mysql(everything)
     names = arguments.only.split(",") if arguments.only else [case.name for case in everything]
     chosen = [c for c in everything if c.name in names and arguments.engine in (None, c.engine)]
     found = list(remembered(chosen, arguments.programs, arguments.keep))
@@ -50,14 +52,16 @@ def main() -> int:
 def remembered(chosen: list[Case], programs: str, keep: Path | None) -> Iterator[Row]:
     """A row for each case; those that are in the file `keep` come from there, the others are added to it."""
     lines = keep.read_text().splitlines() if keep and keep.exists() else []
-    rows = {row.name: row for row in (msgspec.json.decode(line, type=Row) for line in lines)}
-    for played in all_played([case for case in chosen if case.name not in rows], programs):
-        rows[played.case.name] = row = Row.of(played)
-        print("ok     " if row.as_expected else "NOT SO ", row.name, "|", row.by[:100], flush=True)
+    rows = {(row.name, row.engine): row for row in (msgspec.json.decode(line, type=Row) for line in lines)}
+    for played in all_played([case for case in chosen if (case.name, case.engine) not in rows], programs):
+        row = rows[played.case.name, played.case.engine] = Row.of(played)
+        print(
+            "ok     " if row.as_expected else "NOT SO ", row.name, row.engine, "|", row.by[:100], flush=True
+        )
         if keep:
             with keep.open("a") as file:
                 file.write(msgspec.json.encode(row).decode() + "\n")
-    yield from (rows[case.name] for case in chosen)
+    yield from (rows[case.name, case.engine] for case in chosen)
 
 
 def all_played(chosen: list[Case], programs: str) -> Iterator[Played]:
@@ -75,8 +79,9 @@ def _played(case: Case, folder: Path, programs: str, fresh: Databases) -> Played
         played.plain = plain_alembic(project)
     elif case.bad:
         played.plain = "goes through"
-    empty = fresh(case.engine, folder / "empty")
-    played.others = ask(Subject(project, case.engine, empty, programs))
+    if case.engine != "mysql":
+        empty = fresh(case.engine, folder / "empty")
+        played.others = ask(Subject(project, case.engine, empty, programs))
     return played
 
 

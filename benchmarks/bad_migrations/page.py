@@ -19,7 +19,7 @@ and goes through `ci-migrate run`.
   compared afterwards.
 - **Harmless ones** must be migrated.
 
-The cases of MariaDB end the same way on MySQL 9.7 (`tests/e2e/test_bad_migrations.py`).
+MariaDB's cases run once more on MySQL; the other tools are not asked again there, because the files are the same.
 
 In the same run other tools look at the same files, with their defaults: squawk at the SQL that `alembic upgrade
 --sql` prints (only PostgreSQL, and without its rules on style, `prefer-*` and `require-*`), the linters at the
@@ -54,6 +54,12 @@ Written by `python -m benchmarks.bad_migrations` ({machine}).
 | case | engine | what | ci-migrate | {tools} |
 | --- | --- | --- | --- | {dashes} |
 {harmless_rows}
+
+## On MySQL
+
+| case | what | ci-migrate | plain Alembic |
+| --- | --- | --- | --- |
+{mysql_rows}
 """
 
 
@@ -81,28 +87,34 @@ class Row(msgspec.Struct, frozen=True):
 def written(found: Sequence[Row], tools: Iterable[str]) -> str:
     """The whole page."""
     tools = list(tools)
-    bad = [row for row in found if row.bad]
-    harmless = [row for row in found if not row.bad]
-    missed = [row.name for row in bad if not row.refused]
-    refused = [row.name for row in harmless if not row.as_expected]
+    missed = [f"{row.name} ({row.engine})" for row in found if row.bad and not row.refused]
+    refused = [f"{row.name} ({row.engine})" for row in found if not row.bad and not row.as_expected]
+    bad = [row for row in found if row.bad and row.engine != "mysql"]
+    harmless = [row for row in found if not row.bad and row.engine != "mysql"]
+    mysql = [row for row in found if row.engine == "mysql"]
     lines = [f"Missed by ci-migrate: {', '.join(missed)}.\n"] if missed else []
     lines += [f"Harmless, and refused by ci-migrate: {', '.join(refused)}.\n"] if refused else []
     return PAGE.format(
         bad=len(bad),
         harmless=len(harmless),
         machine=f"Python {platform.python_version()}, {platform.system()}",
-        summary="\n".join(_summary(bad, harmless, tools)),
+        summary="\n".join(_summary(bad, harmless, mysql, tools)),
         missed="\n".join(lines),
         tools=" | ".join(tools),
         dashes=" | ".join("---" for _ in tools),
         bad_rows="\n".join(_bad_row(row, tools) for row in bad),
         harmless_rows="\n".join(_harmless_row(row, tools) for row in harmless),
+        mysql_rows="\n".join(map(_mysql_row, mysql)),
     )
 
 
-def _summary(bad: list[Row], harmless: list[Row], tools: list[str]) -> Iterable[str]:
-    caught, flagged = sum(row.refused for row in bad), sum(not row.as_expected for row in harmless)
-    yield f"| ci-migrate | {caught} of {len(bad)} | {flagged} of {len(harmless)} |"
+def _summary(bad: list[Row], harmless: list[Row], mysql: list[Row], tools: list[str]) -> Iterable[str]:
+    there = [row for row in mysql if row.bad], [row for row in mysql if not row.bad]
+    for name, caught, flagged in (("ci-migrate", bad, harmless), ("ci-migrate, on MySQL", *there)):
+        yield (
+            f"| {name} | {sum(row.refused for row in caught)} of {len(caught)}"
+            f" | {sum(not row.as_expected for row in flagged)} of {len(flagged)} |"
+        )
     fails = sum(row.plain == "fails" for row in bad)
     yield f"| plain `alembic upgrade head`, on the target | {fails} of {len(bad)} fail there | |"
     for tool in tools:
@@ -122,6 +134,12 @@ def _bad_row(row: Row, tools: list[str]) -> str:
 def _harmless_row(row: Row, tools: list[str]) -> str:
     cells = [f"`{row.name}`", row.engine, row.title, "migrated" if row.as_expected else f"**{row.by}**"]
     return _row([*cells, *(row.others.get(tool, "") for tool in tools)])
+
+
+def _mysql_row(row: Row) -> str:
+    if row.bad:
+        return _row([f"`{row.name}`", row.title, row.by if row.refused else "**missed**", row.plain])
+    return _row([f"`{row.name}`", row.title, "migrated" if row.as_expected else f"**{row.by}**", ""])
 
 
 def _row(cells: list[str]) -> str:

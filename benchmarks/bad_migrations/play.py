@@ -116,7 +116,7 @@ Databases = Callable[[str, Path], URL]
 @contextmanager
 def servers(engines: set[str]) -> Iterator[Databases]:
     """The servers that these engines need, as the tests start them."""
-    from conftest import installed_mariadb, postgresql_binaries, run_mariadb, run_postgresql
+    from conftest import installed_mariadb, postgresql_binaries, run_mariadb, run_postgresql, run_server
 
     with ExitStack() as stack:
         admins: dict[str, URL] = {}
@@ -130,12 +130,15 @@ def servers(engines: set[str]) -> Iterator[Databases]:
         if "mariadb" in engines:
             mariadb = stack.enter_context(run_mariadb(stack.enter_context(installed_mariadb())))
             admins["mariadb"], urls["mariadb"] = mariadb.admin_url, mariadb.url
+        if "mysql" in engines:
+            mysql = stack.enter_context(run_server("mysql"))
+            admins["mysql"], urls["mysql"] = mysql.admin_url, mysql.url
 
         def fresh(engine: str, folder: Path) -> URL:
             if engine == "sqlite":
                 return URL.create("sqlite", database=str(folder / "app.db"))
             name = f"case_{uuid4().hex[:8]}"
-            charset = " CHARACTER SET utf8mb4" if engine == "mariadb" else " TEMPLATE template0"
+            charset = " TEMPLATE template0" if engine == "postgresql" else " CHARACTER SET utf8mb4"
             send(admins[engine], [f"CREATE DATABASE {name}{charset}"], autocommit=True)
             return urls[engine](name)
 

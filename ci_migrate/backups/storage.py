@@ -120,13 +120,16 @@ class StorageFactory:
     make: Callable[[str, Path], Storage]
 
 
-def open_storage(place: str, base: Path, factories: Iterable[StorageFactory]) -> Storage:
-    """The storage for the setting `backup-dir`.
+def open_storage(
+    place: str, base: Path, factories: Iterable[StorageFactory], *, called: str = "backup-dir"
+) -> Storage:
+    """The storage of a place.
 
     Args:
         place: a folder (relative to `base`), or a URL.
         base: the project's folder.
         factories: of all plugins.
+        called: the place, in messages: the setting, or an argument.
 
     Raises:
         SettingsError: nothing here can write to such a URL, or two plugins claim its scheme.
@@ -137,8 +140,8 @@ def open_storage(place: str, base: Path, factories: Iterable[StorageFactory]) ->
         return fitting[0].make(place, base)
     # The rest of the URL may hold a key: only the scheme is shown.
     raise SettingsError(
-        f"backup-dir is a {scheme}:// URL: {'two plugins claim it' if fitting else 'no plugin writes there'}.",
-        hint="Set backup-dir to a folder, on a disk that outlives the CI job.",
+        f"{called} is a {scheme}:// URL: {'two plugins claim it' if fitting else 'no plugin writes there'}.",
+        hint=f"Let {called} be a folder, on a disk that outlives the CI job, or s3://bucket/prefix.",
     )
 
 

@@ -11,7 +11,8 @@ from ci_migrate.errors import UsageError
 from ci_migrate.model import Report
 from ci_migrate.operations.check_since import check_since
 from ci_migrate.session import GateRequest
-from ci_migrate.settings.settings import Settings
+from ci_migrate.settings.files import read_settings_file
+from ci_migrate.settings.settings import Settings, any_target
 from ci_migrate.verbs import VERBS
 
 
@@ -31,6 +32,9 @@ def command(environment: Environment, /, destination: str | None, since: str | N
         return pipeline_command(environment, VERBS["check"], options, destination=destination)
     if destination is not None:
         raise UsageError("--since looks at all that is new: leave --to out.")
+    if options["target"] is None:  # targets share the scripts
+        files = read_settings_file(environment.directory.resolve())
+        options["target"] = any_target(files, environment.environ)
 
     def work(settings: Settings, request: GateRequest) -> Report:
         report = check_since(settings, since, environment.interrupt)

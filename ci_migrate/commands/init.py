@@ -72,7 +72,7 @@ def _write(adoption: Adoption, file: Proposed) -> None:
         return
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        file.path.write_text(file.text, encoding="utf-8", errors="surrogateescape")
+        file.path.write_text(file.text, encoding="utf-8", errors="surrogateescape", newline="")
     except OSError as error:
         raise UsageError(f"{file.path} can't be written: {error.strerror}.") from error
     say(f"written  {_show(adoption, file)}: {file.words}")

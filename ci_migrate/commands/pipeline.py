@@ -105,6 +105,8 @@ def pipeline_command(
         report = gate.add_warnings(report, *words)
     if settings is not None:
         report = structs.replace(report, folder=in_repository(settings.project_dir))
+    if options.get("alembic_config"):
+        report = structs.replace(report, options=("-c", options["alembic_config"]))
     folder = report_folder(environment, settings, where)
     if settings is not None:
         report = gate.add_warnings(report, *find_old_places(settings, where))

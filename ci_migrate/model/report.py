@@ -54,7 +54,8 @@ class StageResult(Frozen, frozen=True, kw_only=True):
 class Report(Frozen, frozen=True, kw_only=True):
     """A finished run, or one so far. Reporters are pure functions of it.
 
-    `folder` is the project's, from the root of the repository and POSIX; "" where it is the root.
+    `folder` is the project's, from the root of the repository and POSIX; "" where it is the root. `options` are what
+    next commands repeat of this one (`-c FILE`).
     """
 
     run_id: str
@@ -62,6 +63,7 @@ class Report(Frozen, frozen=True, kw_only=True):
     target: str
     place: str = ""
     folder: str = ""
+    options: tuple[str, ...] = ()
     started: datetime
     version: str
     seconds: float = 0.0

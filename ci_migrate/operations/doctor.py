@@ -113,6 +113,8 @@ def _examine(one: Examination, patient: DoctorContext) -> Examined | None:
     try:
         return one(patient)
     except CiMigrateError as error:
+        if patient.trouble is not None and error.what == patient.trouble.what:
+            return None  # that is told of the target
         name = one.__name__.replace("_", " ")
         return Examined(name=name, health=Health.BAD, words=error.what, fix=error.hint)
 

@@ -1,5 +1,6 @@
 """`dry-run --on`: a scratch copy stands in for the target, which is not reached; empty, or restored from a backup."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -146,5 +147,8 @@ def _backup(catalog: Catalog, target: str, what: str) -> Backup | None:
     named = Owner(target)  # it may not be reached from here: nobody can ask which database it is
     whole = [b for b in catalog.list(named) if b.status is BackupStatus.SUCCESS and not b.partial]
     if not whole:
-        raise UsageError(f"There is no backup of {target} yet.", hint="ci-migrate backup create")
+        raise UsageError(
+            f"There is no backup of {target} yet.",
+            hint=f"ci-migrate backup create --target {shlex.quote(target)}",
+        )
     return whole[-1]

@@ -180,8 +180,8 @@ def _settings_file(adoption: Adoption) -> Proposed:
     )
     if own:
         return Proposed(adoption.folder / "ci-migrate.toml", text, "settings, with what can be set")
-    before = pyproject.read_text()
-    text = before.rstrip("\n") + "\n\n" + text
+    before = pyproject.read_bytes().decode()
+    text = before.rstrip("\r\n") + _as_in(before, f"\n\n{text}")
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -189,14 +189,21 @@ def _settings_file(adoption: Adoption) -> Proposed:
     return Proposed(pyproject, text, "settings, with what can be set, at its end")
 
 
+def _as_in(before: str, text: str) -> str:
+    """With the ends of lines of the file that it is added to."""
+    return text.replace("\n", "\r\n") if "\r\n" in before else text
+
+
 def _propose_gitignore(adoption: Adoption) -> Proposed:
     file = adoption.folder / ".gitignore"
     # patterns are bytes for git: those of files whose names are no UTF-8 stay as they are
-    before = file.read_text(encoding="utf-8", errors="surrogateescape") if is_file(file) else ""
+    before = file.read_bytes().decode(errors="surrogateescape") if is_file(file) else ""
     if adoption.backend not in ("sqlite", "") or LEDGERS in before.splitlines():
         return Proposed(file, None, f"{OWN}/, where backups and reports go, ignores itself")
-    start = before if not before or before.endswith("\n") else before + "\n"
-    return Proposed(file, f"{start}{LEDGERS}\n", "ledgers of SQLite files stay out of the repository")
+    start = before if not before or before.endswith("\n") else before + _as_in(before, "\n")
+    return Proposed(
+        file, start + _as_in(before, f"{LEDGERS}\n"), "ledgers of SQLite files stay out of the repository"
+    )
 
 
 def _ci_file(adoption: Adoption) -> Proposed:

@@ -262,13 +262,13 @@ def refuse_claimed_twice(manager: Manager) -> None:
             raise UsageError(f"Two plugins claim {what} {twice}.", hint="Leave one of them out of `plugins`.")
 
 
-def make_storage(manager: Manager, place: str, folder: Path) -> Storage:
-    """The storage for the setting `backup-dir`. Raises as `open_storage`."""
+def make_storage(manager: Manager, place: str, folder: Path, called: str = "backup-dir") -> Storage:
+    """The storage of a place; arguments and errors are those of `open_storage`."""
     factories: list[StorageFactory] = collect(manager, "ci_migrate_storages")
     scheme = place.partition("://")[0]
     if "://" in place and not any(scheme in f.schemes for f in factories) and manager.load_named():
         factories = collect(manager, "ci_migrate_storages")
-    return open_storage(place, folder, factories)
+    return open_storage(place, folder, factories, called=called)
 
 
 def unique(items: Iterable[Any], key: str, kind: type = object) -> list[Any]:

@@ -1,15 +1,19 @@
 """Which repair fits, and what a person can type: the one answer for the pipeline, `status`, `repair` and HTTP."""
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from ci_migrate.approval.payload import WAYS_BACK
 from ci_migrate.backups.storage import manifest_text
+from ci_migrate.migrations.graph import relative
 from ci_migrate.model import Direction, NextCommand, Progress, sha256_hex
 from ci_migrate.repairs import BUILT_IN
 from ci_migrate.repairs.base import Repair
 from ci_migrate.repairs.context import RepairContext
+from ci_migrate.repairs.diagnosis import standing_commits
+from ci_migrate.run.approvals import protection
 from ci_migrate.run.run import Run
 
 AnswerT = TypeVar("AnswerT")
@@ -95,9 +99,29 @@ def list_next_commands(context: RepairContext) -> tuple[NextCommand, ...]:
     offers = (_ask(one, one.offer, context) for one in list_repairs(context.run))
     commands += [NextCommand(command=o) if isinstance(o, str) else o for o in offers if o]
     if not fitting:
+        commands += _go_on_by_alembic(context)
         why = "once the target is as it was before, or as it should be after"
         commands.append(NextCommand(command=repair, why=why))
     return tuple({one.command: one for one in reversed(commands)}.values())[::-1]
+
+
+def _go_on_by_alembic(context: RepairContext) -> Iterator[NextCommand]:
+    """What loses nothing where whole revisions are committed, and no dry run says what there should be."""
+    run, commits = context.run, standing_commits(context.read_journal())
+    if (
+        context.evidence is None
+        and context.plan.direction is Direction.UPGRADE
+        and commits
+        and all(commit.note == "complete" for commit in commits)
+        and not protection(run).protected  # plain Alembic is refused there
+    ):
+        heads = {head for c in context.plan.contexts for head in c.to_heads}
+        to = heads.pop() if len(heads) == 1 else "heads"
+        why = "or keep whole revisions: mend the one that failed, let Alembic run the rest, then repair as below"
+        ini = run.settings.alembic_config
+        name = relative(str(ini), run.settings.project_dir) if ini is not None else "alembic.ini"
+        config = ["-c", name] if name != "alembic.ini" else []
+        yield NextCommand(command=shlex.join(["alembic", *config, "upgrade", to]), why=why)
 
 
 def accept_command(target: str) -> NextCommand:

@@ -183,7 +183,19 @@ def says_a_finding(result: StageResult) -> bool:
 def message_rest(result: StageResult) -> list[str]:
     """The lines of a message after the first; the usual word on the untouched database stands elsewhere."""
     lines = [line.rstrip() for line in result.message.splitlines() if line.strip()]
-    return [line for line in lines[1:] if line != _DEFAULT_STATE]
+    last = _approval_lines(result)  # they stand at the end of each report
+    return [line for line in lines[1:] if line != _DEFAULT_STATE and line not in last]
+
+
+def _approval_lines(result: StageResult | None) -> list[str]:
+    """What gives the approval that a run lacks: that is what it comes to, not a part of the stage's words."""
+    if result is None or result.stage != "approve" or result.exit_code != ExitCode.NOT_APPROVED:
+        return []
+    return _pasted(result.message)
+
+
+def _pasted(message: str) -> list[str]:
+    return [line for line in message.splitlines() if line.startswith(("# ", "ci-migrate "))]
 
 
 def finding_name(finding: Finding) -> str:
@@ -205,6 +217,8 @@ def next_commands(report: Report) -> tuple[NextCommand, ...]:
         return ()
     said = report.first_bad.message if report.first_bad else ""
     commands: tuple[NextCommand, ...]
+    if approval := _approval_lines(report.first_bad):
+        return tuple(read_commands(approval))
     if report.state in (TargetState.UNTOUCHED, TargetState.AS_BEFORE):
         commands = _allow_command(report) or _again(report)
     elif report.state is TargetState.KEPT_PREFIX:
@@ -217,14 +231,25 @@ def next_commands(report: Report) -> tuple[NextCommand, ...]:
     else:
         show = shlex.join(["ci-migrate", "repair", "--dry-run", "--target", report.target])
         commands = (NextCommand(command=show, why="says what is there, and what can be done"),)
-    return tuple(one for one in commands if one.command not in said)
+    return tuple(_with_options(report, one) for one in commands if one.command not in said)
+
+
+REPEATS_OPTIONS = ("check", "dry-run", "migrate", "repair", "rollback", "run", "stamp", "verify")
+"""Commands that take `-c FILE`, and are named as the next ones."""
+
+
+def _with_options(report: Report, command: NextCommand) -> NextCommand:
+    """Another run without them would be of other scripts."""
+    words = command.command.split(" ", 2)
+    if not report.options or words[0] != "ci-migrate" or words[1] not in REPEATS_OPTIONS:
+        return command
+    return NextCommand(command=f"{command.command} {shlex.join(report.options)}", why=command.why)
 
 
 def all_next_commands(report: Report) -> tuple[NextCommand, ...]:
     """`next_commands`, behind those that the message of the failed stage says itself."""
-    said = report.first_bad.message.splitlines() if report.first_bad is not None else []
-    lines = [line for line in said if line.startswith(("# ", "ci-migrate "))]
-    return (*read_commands(lines), *next_commands(report))
+    said = _pasted(report.first_bad.message) if report.first_bad is not None else []
+    return tuple(dict.fromkeys((*read_commands(said), *next_commands(report))))
 
 
 def next_lines(report: Report) -> tuple[str, ...]:
@@ -242,7 +267,7 @@ def _allow_command(report: Report) -> tuple[NextCommand, ...]:
     again = ["ci-migrate", report.command, *to, "--target", report.target]
     # data that is gone is gone: waving it through is never the only way that is shown
     return (
-        NextCommand(command=shlex.join(_rehearsed(report, again)), why="once the revision is mended"),
+        NextCommand(command=shlex.join(_rehearsed(report, again)), why="once that is mended"),
         NextCommand(command=shlex.join([*again, *flags]), why="or, where it is meant: write the reason"),
     )
 
@@ -261,11 +286,7 @@ def _again(report: Report) -> tuple[NextCommand, ...]:
     verb = verb_of(report.command)
     command = verb.rehearsal if verb.rehearsal and bad.stage == "dry-run" else verb.name
     to = ["--to", report.plan.destination] if report.plan and verb.goes_back else []
-    rehearsed = bad.stage != "dry-run"  # what went well there is not the revision's fault
-    whole = report.evidence is None or not report.evidence.comparison.exceptions  # nor what the copy lacks
-    mended = (
-        "once the revision is mended" if whole and bad.file and not rehearsed else "once the cause is gone"
-    )
+    mended = "once the cause is gone"  # not always the revision: a lock, a value, what the copy lacks
     if report.state is TargetState.AS_BEFORE and report.proof.exceptions:
         mended += ", and somebody has looked at the rows that differ"
     return (

@@ -192,8 +192,16 @@ def how_to_approve(run: Run, plan: Approvable) -> str:
     return f"{command} --reason 'why'" if command.startswith("ci-migrate approve") else command
 
 
+def how_others_sign(run: Run) -> str:
+    """What the other approvers type, on lines of its own; "" where one suffices."""
+    trusted = trust(run)
+    if trusted is None or trusted.min_approvals < 2:
+        return ""
+    return "\n# each of the others signs the token that this prints\nci-migrate approve --key KEY --token-file FILE"
+
+
 def how_many_approve(run: Run) -> str:
-    """`2 of 3 approvers must sign: ada, bo, cy.`; of confirmation tokens, that one suffices."""
+    """`2 of 3 approvers must sign: ada; bo; cy.`; of confirmation tokens, that one suffices."""
     trusted = trust(run)
     if trusted is None:
         return "One confirmation token suffices."

@@ -341,6 +341,13 @@ def _existing(directory: Path) -> Path:
     return directory
 
 
+def any_target(files: FileSettings | None, environ: Mapping[str, str]) -> str | None:
+    """The first target, for what all of them share; None where one is named, or there is none to choose from."""
+    if files is None or len(files.targets) < 2 or environ.get("CI_MIGRATE_TARGET", "").strip():
+        return None
+    return None if "default-target" in files.project else next(iter(files.targets))
+
+
 def _choose_target(
     files: FileSettings | None, environ: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from ci_migrate.run.approvals import (
     claim_approval,
     evidence_of,
     how_many_approve,
+    how_others_sign,
     how_to_approve,
 )
 from ci_migrate.run.authorization import why_needed
@@ -66,9 +67,10 @@ def _ask(approver: Approver, plan: Plan, seconds: float) -> Decision:
 
 def _stop(run: Run, plan: Plan, why: str, denied: list[str]) -> StageResult:
     message = (
-        f"Not approved: {denied[0] if denied else f'{why} {how_many_approve(run)}'}\n"
-        f"Approve with: {how_to_approve(run, plan)}\n"
-        "then run again with CI_MIGRATE_TOKEN or --token-file."
+        f"Not approved: {denied[0] if denied else f'{why}. {how_many_approve(run)}'}\n"
+        "# gives the approval; then run again with CI_MIGRATE_TOKEN or --token-file\n"
+        f"{how_to_approve(run, plan)}"
+        f"{how_others_sign(run)}"
     )
     return StageResult(
         stage="approve",

@@ -177,7 +177,7 @@ def test_a_half_written_backup_is_failed(migrated):
     [
         (["create", "--table", "nowhere"], "--table nowhere: there is none of this name."),
         (["create", "--table", ""], "there is none of this name."),
-        (["copy", "BACKUP", "ftp://x/y"], "ftp:// URL: no plugin writes there."),
+        (["copy", "BACKUP", "ftp://x/y"], "URL is a ftp:// URL: no plugin writes there."),
         (
             ["restore", "BACKUP", "--table", "nowhere", "--yes"],
             "--table nowhere: there is none of this name.",

@@ -1,6 +1,7 @@
 """`ci-migrate check`: a finding refuses, and nothing is written."""
 
 import sqlite3
+import subprocess
 from contextlib import closing
 
 import pytest
@@ -26,6 +27,17 @@ def test_since_takes_no_destination(alembic_project):
     done = alembic_project.call("check", "--since", "main", "--to", "r1")
     assert done.code == 2
     assert "leave --to out" in done.text
+
+
+def test_since_asks_for_no_target(alembic_project):
+    """It reaches none of them."""
+    alembic_project.settings('[targets.dev]\nurl = "env:DEV"\n[targets.live]\nurl = "env:LIVE"\n')
+    subprocess.run("git init -q && git add -A && git -c user.name=a -c user.email=a@b commit -qm x",
+                   shell=True, check=True, cwd=alembic_project.folder)  # fmt: skip
+    done = alembic_project.call("check", "--since", "HEAD")
+    assert done.code == 0, done.text
+    assert "0 revisions are new" in done.words
+    assert alembic_project.call("check").code == 2
 
 
 def test_all_that_refuses_is_told_at_once(alembic_project):

@@ -23,6 +23,13 @@ def test_a_target_that_does_not_answer(alembic_project):
     assert "-> " in done.out
 
 
+def test_a_variable_that_is_not_set_is_told_once(alembic_project):
+    alembic_project.settings('[targets.dev]\nurl = "env:NOWHERE"\n')
+    done = alembic_project.call("doctor")
+    assert done.code == 1, done.text
+    assert done.out.count("The environment variable NOWHERE is not set") == 1
+
+
 def test_of_one_revision_the_words_are_singular(alembic_project):
     assert alembic_project.gate("migrate", "r1").exit_code == 0
     assert "which has 1 revision to run" in ended(alembic_project.call("doctor"), 0)

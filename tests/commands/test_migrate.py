@@ -1,5 +1,8 @@
 """`ci-migrate migrate`: as run, without the dry run; production refuses it."""
 
+import subprocess
+import sys
+
 from ledger_support import runs_of
 
 
@@ -43,3 +46,24 @@ def test_without_a_dry_run_nobody_knows_what_a_failed_one_left(alembic_project):
     shown = alembic_project.call("status")
     assert shown.code == 7
     assert "UNFINISHED" in shown.out
+    assert "alembic upgrade r3" in shown.out
+
+
+def test_whole_revisions_stay_by_plain_alembic(alembic_project):
+    """What `status` names where the last one fails; without a dry run the end says that nothing was compared."""
+    alembic_project.write("other.ini", (alembic_project.folder / "alembic.ini").read_text())
+    wrong = "create table t (id integer); insert into nowhere values (1)"
+    alembic_project.revision("r3", "r2", wrong, "drop table t")
+    failed = alembic_project.call("migrate", "-c", "other.ini")
+    assert failed.code == 7, failed.text
+    lines = [line.strip() for line in failed.out.splitlines()]
+    assert lines[lines.index("Next") :].count("alembic -c other.ini upgrade r3") == 1
+    assert "ci-migrate repair --target dev -c other.ini" in lines
+    alembic_project.revision("r3", "r2", "create table t (id integer)", "drop table t")
+    plain = [sys.executable, "-m", "alembic", "-c", "other.ini", "upgrade", "r3"]
+    subprocess.run(plain, check=True, cwd=alembic_project.folder, env=alembic_project.environment())
+    repaired = alembic_project.call("repair")
+    assert repaired.code == 0, repaired.text
+    assert "the target is at r3; there was no dry run to compare with." in repaired.words
+    assert "with the schema of the dry run" not in repaired.words
+    assert "compared and equal: heads." in repaired.words

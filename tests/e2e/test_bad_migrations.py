@@ -1,11 +1,9 @@
 """Faults of the trade: what bit somebody is refused before the target is touched, what looks alike goes through."""
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import URL
 
-from benchmarks.bad_migrations.case import Case, cases
+from benchmarks.bad_migrations.case import Case, cases, on_mysql
 from benchmarks.bad_migrations.play import play
 
 BAD, HARMLESS = (list(cases(bad=bad)) for bad in (True, False))
@@ -17,8 +15,8 @@ def each_of(cases: list[Case]):
     """Each on its engine, those of MariaDB on MySQL as well."""
     for case in cases:
         yield pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.long)
-        if case.engine == "mariadb":
-            yield pytest.param(replace(case, engine="mysql"), id=f"{case.name}-mysql", marks=pytest.mark.long)
+    for case in on_mysql(cases):
+        yield pytest.param(case, id=f"{case.name}-mysql", marks=pytest.mark.long)
 
 
 FIXTURES = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}

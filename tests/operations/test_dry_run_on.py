@@ -31,7 +31,7 @@ def test_the_newest_backup(shop) -> None:
     shop.environ["LIVE"] = f"sqlite:///{shop.database}"
     none = shop.call("dry-run", "--on", "backup:latest")
     assert none.code == 2
-    assert "ci-migrate backup create" in none.out
+    assert "ci-migrate backup create --target live" in none.out
     assert shop.call("run").code == 0
     shop.sql("INSERT INTO users (id) VALUES (1), (2)")
     assert shop.call("backup", "create").code == 0

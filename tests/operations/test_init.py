@@ -56,6 +56,19 @@ def everything(folder: Path) -> dict[str, str]:
     }
 
 
+def test_the_ends_of_lines_of_a_file_stay_as_they_are(shop) -> None:
+    before = b'[project]\r\nname = "shop"\r\nversion = "1"\r\n'
+    (shop.folder / "pyproject.toml").write_bytes(before)
+    (shop.folder / ".gitignore").write_bytes(b"*.pyc\r\n")
+    done = shop.call("init", env={"APP_DB": f"sqlite:///{shop.database}"})
+    assert done.code == 0, done.text
+    for name, start in (("pyproject.toml", before), (".gitignore", b"*.pyc\r\n")):
+        now = (shop.folder / name).read_bytes()
+        assert now.startswith(start)
+        assert len(now) > len(start)
+        assert now.count(b"\n") == now.count(b"\r\n")
+
+
 def test_settings_and_job_are_written_once(shop) -> None:
     git(shop.folder, "git@github.com:shop/shop.git")
     (shop.folder / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"')

@@ -63,6 +63,10 @@ class OneContext:
     found: Progress = Progress.COMMITTED
     direction: Direction = Direction.UPGRADE
     backup: Any = None
+    evidence: Any = None
+
+    def read_journal(self) -> list[Any]:
+        return []
 
     @property
     def diagnosis(self) -> Any:

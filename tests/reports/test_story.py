@@ -1,6 +1,8 @@
 import pytest
+from click import Context
 from msgspec.structs import replace
 
+from ci_migrate.cli import cli
 from ci_migrate.model import (
     ColumnContent,
     Direction,
@@ -69,6 +71,23 @@ def test_next_command_when_only_a_human_can_tell(samples):
     report = replace(samples.report(migrate), target="my shop")
     (show,) = story.next_commands(report)
     assert show.command == "ci-migrate repair --dry-run --target 'my shop'"
+
+
+def test_options_are_repeated_where_a_command_takes_them(samples):
+    """Without `-c FILE` the next run would be of other scripts."""
+    report = replace(samples.dry_run_failed(), options=("-c", "my other.ini"))
+    (again,) = story.next_commands(report)
+    assert again.command.endswith(" -c 'my other.ini'")
+    restore = replace(samples.dirty(), options=("-c", "other.ini"))
+    assert [
+        c.command for c in story.next_commands(restore) if c.command.startswith("ci-migrate backup restore")
+    ]
+    assert not any(
+        "-c " in c.command for c in story.next_commands(restore) if " backup restore " in c.command
+    )
+    for name in story.REPEATS_OPTIONS:
+        parameters = cli.get_command(Context(cli), name).params
+        assert any("-c" in parameter.opts for parameter in parameters), name
 
 
 def test_allow_is_offered_only_where_it_can_be_typed(samples):

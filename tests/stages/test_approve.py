@@ -5,6 +5,7 @@ import re
 import shlex
 
 import pytest
+from signing_support import Approver
 
 PRODUCTION = '[targets.live]\nurl = "sqlite:///app.db"\ntags = ["production"]\nscratch = "server"\n'
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -44,6 +45,9 @@ def test_without_a_token_it_stops_and_what_it_prints_can_be_pasted(production):
         "dry-run": "passed",
         "approve": "failed",
     }
+    lines = [line.strip() for line in done.out.splitlines()]
+    assert lines[lines.index("Next") + 2] == "ci-migrate token generate --target live --reason 'why'"
+    assert lines.count("ci-migrate token generate --target live --reason 'why'") == 1
     assert production.heads == []
     request = json.loads((production.reports / "approval-request.json").read_text())
     assert request["planDigest"] == json.loads((production.reports / "report.json").read_text())["planDigest"]
@@ -62,6 +66,31 @@ def test_without_a_token_it_stops_and_what_it_prints_can_be_pasted(production):
     assert production.heads == ["r2"]
     assert token not in done.text
     assert token.encode() not in production.everything(), "only its hash is kept"
+
+
+def test_of_two_who_must_sign_one_is_not_enough(production, tmp_path):
+    """What exit 4 prints leads to a token that both have signed."""
+    ana, bo = (Approver(name, tmp_path) for name in ("ana", "bo"))
+    protected = production.call(
+        "protect", "--approver", ana.line, "--approver", bo.line, "--min-approvals", "2"
+    )  # fmt: skip
+    assert protected.code == 0, protected.text
+    done = production.call("run")
+    refused(done, "2 of 2 approvers must sign: ana; bo.")
+    lines = [line.strip() for line in done.out.splitlines()]
+    assert lines[lines.index("Next") :][2:5:2] == [
+        "ci-migrate approve --key KEY --reason 'why'",
+        "ci-migrate approve --key KEY --token-file FILE",
+    ]
+    one = production.call("approve", "--key", str(ana.file), "--reason", "why")
+    assert one.code == 0, one.text
+    refused(spend(production, one.out.strip()))
+    production.write("one.token", one.out)
+    both = production.call("approve", "--key", str(bo.file), "--token-file", "one.token")
+    assert both.code == 0, both.text
+    ran = spend(production, both.out.strip())
+    assert ran.code == 0, ran.text
+    assert production.heads == ["r2"]
 
 
 def test_a_token_is_used_once_and_by_one_run(production):
