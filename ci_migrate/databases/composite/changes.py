@@ -19,13 +19,16 @@ class SchemaReaders:
 
     def read(self, last: Schema, committed: str, statements: Sequence[str]) -> Schema:
         """The schema now; of the others, which may be in the middle, it is the last one."""
+        if len(self.each) == 1:  # a long history has hundreds of commits, and each schema hundreds of objects
+            return self.each[committed].read(last, statements)
         others = {key: text for key, text in last.items() if not key_of(committed, key)}
         now = self.each[committed].read(_own(last, committed), statements)
         return others | together({committed: now})
 
     def written(self, last: Schema, committed: str, statements: Sequence[str]) -> frozenset[str] | None:
         """The tables whose rows may have changed; None: any."""
-        found = self.each[committed].written(_own(last, committed), statements)
+        own = last if len(self.each) == 1 else _own(last, committed)
+        found = self.each[committed].written(own, statements)
         return None if found is None else frozenset(name_of(committed, table) for table in found)
 
 

@@ -33,7 +33,7 @@ from ci_migrate.databases.mysql.rows import (
     read_size,
     read_still,
 )
-from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, keep_alive, mysql_parameters
+from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters, open_session
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.databases.schema_changes import SchemaReader
 from ci_migrate.databases.traffic import Hindrance
@@ -99,7 +99,7 @@ class MySQL:
     def engine(self, *, read_only: bool = False) -> Engine:
         url = URL.create("mysql+pymysql", database=self._access.database)
         engine = create_engine(url, connect_args=self._access.arguments(), poolclass=NullPool)
-        event.listen(engine, "connect", lambda connection, _record: keep_alive(connection))
+        event.listen(engine, "do_connect", lambda _dialect, _record, _, given: open_session(**given))
         if read_only:
             event.listen(
                 engine, "connect", lambda connection, _record: connection.cursor().execute(READ_ONLY)

@@ -209,10 +209,7 @@ class Access:
         driver = _pymysql()
         flags = driver.constants.CLIENT.MULTI_STATEMENTS if several else 0
         try:
-            connection: Connection[Cursor] = _connection_class()(
-                **self.arguments(), autocommit=True, client_flag=flags
-            )
-            keep_alive(connection)
+            connection = open_session(**self.arguments(), autocommit=True, client_flag=flags)
             if read_only:
                 connection.cursor().execute(READ_ONLY)
         except (driver.MySQLError, OSError) as error:
@@ -272,6 +269,13 @@ def keep_alive(connection: Any) -> None:
     for name, value in KEEP_ALIVE.items():
         if hasattr(socket, name):
             own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def open_session(**arguments: Any) -> "Connection[Cursor]":
+    """A session as PyMySQL opens it with these arguments. Raises the driver's errors."""
+    connection: Connection[Cursor] = _connection_class()(**arguments)
+    keep_alive(connection)
+    return connection
 
 
 def _parts(error: Any) -> tuple[int, str]:

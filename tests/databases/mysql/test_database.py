@@ -6,10 +6,13 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 from mysql_support import execute_at as execute
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.databases.base import session
+from ci_migrate.databases.mysql import sessions
 from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.errors import DatabaseError
 from ci_migrate.model import VersionTable
@@ -39,6 +42,21 @@ def test_it_says_which_database_it_is_and_no_secret(database, mysql_url):
     assert not database.capabilities.transactional_ddl
     execute(mysql_url, "CREATE TABLE t (a int)")
     assert database.size() > 0
+
+
+def test_all_sessions_and_engines_have_one_tls_context(database, mysql_url, monkeypatch):
+    made, plain = [], Connection._create_ssl_ctx
+    monkeypatch.setattr(
+        Connection, "_create_ssl_ctx", lambda one, given: made.append(given) or plain(one, given)
+    )
+    sessions._connection_class.cache_clear()
+    database.ping()
+    for read_only in (False, True):
+        with session(MySQL(mysql_url), read_only=read_only) as connection:
+            assert connection.execute(text("SELECT DATABASE()")).scalar() == mysql_url.database
+            # as SQLAlchemy asks for: rows that an UPDATE finds count, not those that it changes
+            assert connection.connection.driver_connection.client_flag & CLIENT.FOUND_ROWS
+    assert len(made) == 1
 
 
 def test_it_is_itself_under_another_address_although_a_second_passes_between_two_looks(database, mysql_url):
