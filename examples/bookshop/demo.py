@@ -34,11 +34,12 @@ def alembic(*arguments: str, folder: Path, **environ: str) -> None:
     subprocess.run(command, cwd=folder, env={**os.environ, **environ}, check=True, stderr=subprocess.DEVNULL)
 
 
-def shop(folder: Path, name: str) -> None:
-    """A bookshop at revision 0002 with some thousand rows."""
-    url = f"sqlite:///{folder / name}"
-    alembic("upgrade", "0002", folder=folder, BOOKSHOP_DATABASE_URL=url)
-    subprocess.run([sys.executable, "seed.py", url], cwd=folder, check=True)
+def make_shop(folder: Path) -> Path:
+    """A bookshop at revision 0002 with some thousand rows, from which each act begins."""
+    file = folder / "at-0002.db"
+    alembic("upgrade", "0002", folder=folder, BOOKSHOP_DATABASE_URL=f"sqlite:///{file}")
+    subprocess.run([sys.executable, "seed.py", f"sqlite:///{file}"], cwd=folder, check=True)
+    return file
 
 
 def kill_at(revision: str, *arguments: str, folder: Path) -> None:
@@ -67,7 +68,8 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[1] / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", ".ci-migrate"))
-    shop(folder, "bookshop.db")
+    shop = make_shop(folder)
+    shutil.copy(shop, folder / "bookshop.db")
 
     act("1. Green: six revisions on a shop with 11,705 rows")
     call("plan", "--target", "dev", expect=0, folder=folder)
@@ -80,7 +82,7 @@ def main() -> None:
     act("3. Killed: kill -9 in the middle of a migration; the next command knows, and proves the state")
     for file in folder.glob("bookshop.db*"):
         file.unlink()
-    shop(folder, "bookshop.db")
+    shutil.copy(shop, folder / "bookshop.db")
     kill_at("0006", "run", "--target", "dev", folder=folder)
     call("status", "--target", "dev", expect=7, folder=folder)
     call("repair", "--target", "dev", "--dry-run", expect=0, folder=folder)
@@ -88,7 +90,7 @@ def main() -> None:
     call("run", "--target", "dev", expect=0, folder=folder)
 
     act("4. Production: no token, no migration")
-    shop(folder, "production.db")
+    shutil.copy(shop, folder / "production.db")
     call("run", "--target", "production", expect=4, folder=folder)
     generate = ["token", "generate", "--target", "production", "--reason", "release 1.1", "--by", "ada"]
     print(f"\n$ export CI_MIGRATE_TOKEN=$(ci-migrate {' '.join(generate)})", flush=True)
