@@ -77,3 +77,13 @@ SMOKE = """
         print(connection.execute(sa.text("{query}")).all())
 """
 """What the old release does: one query."""
+
+DEPLOYED = 'deployed = "./deployed"\ndeployed-models = "models:metadata"'
+"""The release that runs, in a folder of its own: its models are in `deployed/models.py`."""
+
+MODELS = """
+    import sqlalchemy as sa
+
+    metadata = sa.MetaData()
+    sa.Table("{table}", metadata, {columns})
+"""

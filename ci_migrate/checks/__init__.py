@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ci_migrate.checks import (
     assertion_fails,
     changed_outside,
+    deployed_release,
     downgrade_loses,
     dropped_with_rows,
     edited_after_applied,
@@ -56,6 +57,11 @@ BUILT_IN: tuple[Check, ...] = (
     non_deterministic.CHECK,
     assertion_fails.CHECK,
     previous_release.CHECK,
+    deployed_release.GONE,
+    deployed_release.REQUIRED,
+    deployed_release.TYPE,
+    deployed_release.CONSTRAINT,
+    deployed_release.UNKNOWN,
     squawk.CHECK,
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.options import deployed_option, destination_options, report_options, settings_options
 from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.model import Report
 from ci_migrate.operations.dry_run_on import dry_run_on
@@ -22,6 +22,7 @@ from ci_migrate.verbs import VERBS
     metavar="WHAT",
     help="Instead of the target, which is not reached: empty, backup:latest, backup:ID.",
 )
+@deployed_option
 @settings_options
 @report_options
 @click.pass_obj

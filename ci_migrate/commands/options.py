@@ -64,6 +64,16 @@ def settings_options(function: Function) -> Function:
     return function
 
 
+def deployed_option(function: Function) -> Function:
+    """--deployed RELEASE."""
+    return click.option(
+        "--deployed",
+        metavar="RELEASE",
+        help="The release that runs now, by a git ref, a wheel or an environment: does it work with the migrated "
+        "database?",
+    )(function)
+
+
 def destination_options(function: Function) -> Function:
     """Where an upgrade leads: --to REVISION, or REVISION alone as Alembic has it. The command gets `destination`."""
 

@@ -5,7 +5,13 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import actor_options, destination_options, report_options, settings_options
+from ci_migrate.commands.options import (
+    actor_options,
+    deployed_option,
+    destination_options,
+    report_options,
+    settings_options,
+)
 from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.verbs import VERBS
 
@@ -14,6 +20,7 @@ from ci_migrate.verbs import VERBS
 @destination_options
 @click.option("--token-file", metavar="FILE", help="The approval token; - for standard input.")
 @actor_options
+@deployed_option
 @settings_options
 @report_options
 @click.pass_obj

@@ -110,6 +110,45 @@ class Models(WireEvent, frozen=True, tag="models"):
     error: str = ""
 
 
+class ModelColumn(msgspec.Struct, frozen=True):
+    """A column of a release's models: its type in the dialect's words, and what becomes of one that nobody sets.
+
+    `values` are those of an Enum. `default`: the release itself puts something in. `server_default`: it leaves the
+    column to the database, a number that counts up too. `generated`: it never writes it.
+    """
+
+    name: str
+    type: str
+    values: tuple[str, ...]
+    nullable: bool
+    default: bool
+    server_default: bool
+    generated: bool
+
+
+class ModelTable(msgspec.Struct, frozen=True):
+    """A table of a release's models. Constraints are there by their columns, sorted; checks by their names."""
+
+    schema: str | None
+    name: str
+    columns: tuple[ModelColumn, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[tuple[str, ...], ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+class ReleaseModels(WireEvent, frozen=True, tag="release-models"):
+    """The models of another release, for one of the request's databases.
+
+    `search_path` is the schema that its unqualified names mean (PostgreSQL); `error` says why there are none.
+    """
+
+    database: str
+    search_path: str | None
+    tables: tuple[ModelTable, ...]
+    error: str = ""
+
+
 class RevisionStarted(WireEvent, frozen=True, tag="revision"):
     """upgrade() or downgrade() of a revision is about to be called."""
 
@@ -294,6 +333,7 @@ AnyEvent = (
     | Graph
     | Context
     | Models
+    | ReleaseModels
     | RevisionStarted
     | StatementStarted
     | StatementDone

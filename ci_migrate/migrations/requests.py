@@ -149,6 +149,19 @@ class CompareRequest(WireRequest, frozen=True, kw_only=True, tag="compare"):
     """Compare env.py's models with the database."""
 
 
+class ReleaseModelsRequest(WireRequest, frozen=True, kw_only=True, tag="release-models"):
+    """Describe the models of another release, whose files stand in the folder `there` instead of `here`.
+
+    `there` is "" for one that is installed. `ahead` are folders to import from before all others. `named` is
+    `module:attribute`; "" asks the release's env.py.
+    """
+
+    here: str
+    there: str = ""
+    ahead: tuple[str, ...] = ()
+    named: str = ""
+
+
 class RunRequest(WireRequest, frozen=True, kw_only=True, tag="run"):
     """Run revisions, or write the rows of a stamp.
 
@@ -173,7 +186,9 @@ def migrate_request(permit: Permit, subject: str, request: RunRequest) -> RunReq
     return msgspec.structs.replace(request, mode=Mode.MIGRATE)
 
 
-AnyRequest = GraphRequest | AskUrlRequest | InspectRequest | CompareRequest | RunRequest
+AnyRequest = (
+    GraphRequest | AskUrlRequest | InspectRequest | CompareRequest | ReleaseModelsRequest | RunRequest
+)
 
 
 def project_setup(settings: Settings, direction: Direction, destination: str) -> Setup:

@@ -43,6 +43,7 @@ from ci_migrate.model.plan import (
     shortened_key,
 )
 from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
+from ci_migrate.model.release import Misfit, MisfitKind, ReleaseFit
 from ci_migrate.model.report import Outcome, Report, StageResult
 from ci_migrate.model.schema import (
     ColumnContent,
@@ -96,6 +97,8 @@ __all__ = [
     "JournalEntry",
     "LockHeld",
     "LockPolicy",
+    "Misfit",
+    "MisfitKind",
     "NextCommand",
     "ObjectKind",
     "Outcome",
@@ -105,6 +108,7 @@ __all__ = [
     "Progress",
     "ProtectionChange",
     "Purpose",
+    "ReleaseFit",
     "Removal",
     "Replacement",
     "Report",

@@ -5,6 +5,7 @@ import msgspec
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.inputs import Inputs
+from ci_migrate.model.release import ReleaseFit
 from ci_migrate.model.schema import Delta, Fingerprint, RowCount, SchemaChange, TableContent
 
 
@@ -108,6 +109,7 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     binlog) grew by, others' writes on that server included; None where it can't be told. Sizes are in bytes on disk;
     0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy. `inputs` is what the
     rehearsal executed and read beyond the plan's inputs; `made` are files that it made itself, with their sha256.
+    `release` says whether the deployed release works with the migrated copy; None where the settings name none.
     """
 
     proven: bool  # the backup restored, and nothing that `comparison` compared differs
@@ -136,3 +138,4 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     sqlalchemy_version: str = ""
     inputs: Inputs = Inputs()
     made: dict[str, str] = {}
+    release: ReleaseFit | None = None

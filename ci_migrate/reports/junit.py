@@ -142,6 +142,7 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
         case = _case(
             name, suite, sum(s.seconds for s in sent[key]), _link(report, files.get(revision_id)), line
         )
+        case.stdout = _floor_after(dry_run, revision_id)
         if key == failing:
             case.line = dry_run.line or case.line
             text = _stage_text(dry_run, report)
@@ -152,6 +153,15 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
             )
             _settle(case, Outcome.SKIPPED, reason, "", reason)
         yield case
+
+
+def _floor_after(dry_run: StageResult, revision: str) -> str:
+    """Which older releases work after a revision, where somebody asked."""
+    release = dry_run.evidence.release if dry_run.evidence else None
+    if release is None or release.unknown:
+        return ""
+    floor = release.floors.get(revision, "")
+    return f"rollback floor: {floor or 'nothing before its own release'}"
 
 
 def _done(order: list[tuple[int, str]], dry_run: StageResult) -> int:
@@ -191,6 +201,7 @@ def _properties(report: Report, digest: str) -> dict[str, str]:
         "plan-digest": digest,
         "backup-id": backup.backup_id if backup else "",
         "ci-migrate-version": report.version,
+        "rollback-floor": evidence.release.words if evidence and evidence.release else "",
         "alembic-version": evidence.alembic_version if evidence else "",
         "sqlalchemy-version": evidence.sqlalchemy_version if evidence else "",
         "engine-version": backup.engine_version if backup else "",

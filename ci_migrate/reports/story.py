@@ -323,6 +323,8 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         yield True, f"The migration was rehearsed on it: {pending}{plural(ran, 'statement')}, {took}."
     if evidence is not None and evidence.way_back.tried:
         yield evidence.way_back.proven, way_back(evidence)
+    if evidence is not None and evidence.release is not None:
+        yield evidence.release.fits, f"Rollback floor: {one_line(evidence.release.words)}."
     approve = report.result("approve")  # the stage check only reserves it
     approval = approve.approval if approve is not None else None
     if approval is not None:

@@ -285,6 +285,7 @@ PATH = Kind("a path", _path)
 PROGRAM = Kind("a path, or a program on PATH", _program)
 FOLDER = Kind("a folder, or a URL such as s3://bucket/prefix", _folder_or_url)
 FUNCTION = Kind('"module:function"', _function)
+ATTRIBUTE = Kind('"module:attribute"', _function)
 PLUGINS = Kind("a list of modules and of files that end in .py", _plugins, _list_of_text)
 URL = Kind(_FORMS, _url)
 URLS = Kind(f"a table NAME = {_FORMS}", _table(_url, r"[A-Za-z][A-Za-z0-9_]{0,30}"), _table_of_text)
@@ -404,6 +405,15 @@ KEYS: tuple[Key, ...] = (
     Key("previous-release-variable", VARIABLE, "DATABASE_URL", BOTH,
         "The environment variable in which that command finds the scratch copy's URL."),
     Key("previous-release-timeout", _seconds(zero=False), "10min", BOTH, "How long that command may take."),
+    Key("deployed", TEXT, None, BOTH,
+        "The release that runs now: a git ref such as `v1.4.2`, a folder, a wheel, or an environment. "
+        "Its models are compared with the migrated copy (docs/rolling-deploys.md). Not set: they are not."),
+    Key("deployed-models", ATTRIBUTE, None, BOTH,
+        "Where that release has its models: a `MetaData`, or a class that has one. Not set: its env.py is asked, which "
+        "a wheel and an environment lack."),
+    Key("releases", NAMES, ["*"], BOTH,
+        "Tags of older releases, as patterns of git: how far back one can still go after the migration is looked up "
+        "among them, the newest first. An empty list: it is not."),
     Key("squawk", PROGRAM, None, BOTH,
         "The program `squawk`: PostgreSQL's statements of the dry run are shown to it. Not set: they are not."),
     Key("lock-timeout", _seconds(zero=False), None, BOTH,

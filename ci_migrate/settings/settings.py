@@ -103,6 +103,9 @@ class Settings:
     previous_release: tuple[str, ...]
     previous_release_variable: str
     previous_release_timeout: float
+    deployed: str | None
+    deployed_models: str | None
+    releases: tuple[str, ...]
     squawk: Path | None
     lock_timeout: float | None
     lock_timeout_concurrently: float

@@ -44,6 +44,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
+from ci_migrate.rehearsal.deployed.deployed_release import fit_of, reflect_copy
 from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
@@ -165,6 +166,7 @@ def _rehearse(
     with translate_errors(scratch):
         failing = run_assertions(run, scratch, "before")
         large_objects = _count_large_objects(scratch)
+    tables = reflect_copy(run, plan, scratch)
     with schema_readers(scratch, whole=whole) as readers:
         played = _play(run, plan, scratch, before, start, readers)
     ended = played.measured.ended
@@ -193,6 +195,7 @@ def _rehearse(
         failing += run_assertions(run, scratch, "after")
         why, output = try_previous_release(run, plan, backup)
         drift = drift_of(run, plan, scratch) if played.has_models else []
+        evidence = replace(evidence, release=fit_of(run, plan, scratch, tables, evidence.statements))
         facts = dataclasses.replace(facts, drift=drift, previous_release=why)
         back: list[Ended] = []
         way_back = try_way_back(run, plan, scratch, before.schema, before.contents, back.append)
@@ -214,8 +217,7 @@ def _rehearse(
     judged = _judge(run, facts, evidence, ended, heads, played.recorder, checked, looked)
     if played.too_long and judged.outcome is Outcome.PASSED:
         judged = replace(judged, outcome=Outcome.FAILED, message=_describe_too_long(run, played))
-    if output:
-        judged = replace(judged, details=f"{judged.details}{output}")
+    judged = replace(judged, details=f"{judged.details}{output}")
     return judged if judged.findings else replace(judged, findings=looked), ended.failed
 
 

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 
 from ci_migrate.migrations import events, requests
 from ci_migrate.migrations.runner import WORKER
-from ci_migrate.migrations.worker import alembic_env, failure, recording
+from ci_migrate.migrations.worker import alembic_env, failure, models, recording
 from ci_migrate.model import Direction
 
 FILES = sorted(WORKER.parent.glob("*.py"))
@@ -116,6 +116,7 @@ def test_fields(tag):
             "committing": recording.Recorder.before_commit,
             "context": alembic_env.Contexts.preview,
             "models": alembic_env.compare_models,
+            "release-models": models.describe_models,
         }[tag]
         source = textwrap.dedent(inspect.getsource(made))
         keys = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
@@ -135,6 +136,12 @@ def test_tables_and_revisions_have_the_fields_of_their_mirrors():
     source = textwrap.dedent(inspect.getsource(alembic_env.Contexts.table))
     keys = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
     assert set(events.Table.__struct_fields__) <= keys
+    for made, mirror in (
+        (models.describe_table, events.ModelTable),
+        (models.describe_column, events.ModelColumn),
+    ):
+        keys = {n.value for n in ast.walk(ast.parse(inspect.getsource(made))) if isinstance(n, ast.Constant)}
+        assert set(mirror.__struct_fields__) <= keys
 
 
 # --------------------------------------------------------------------------- requests

@@ -12,6 +12,7 @@ from typing import Any
 
 from .channel import Refused, Stopped
 from .failure import error_words
+from .models import describe_models
 from .recording import Recorder
 from .script_text import read_scripts
 from .state import State
@@ -254,6 +255,15 @@ class Contexts:
             self.seen.append(key)
             self.state.channel.send(
                 "models", context=len(self.seen) - 1, **compare_models(self.state, context)
+            )
+            return []
+        if self.action == "release-models":
+            self.seen.append(key)
+            self.state.channel.send(
+                "release-models",
+                database=table["database"],
+                search_path=table["search_path"],
+                **describe_models(context.opts.get("target_metadata"), context.dialect),
             )
             return []
         inspect = self.action == "inspect"

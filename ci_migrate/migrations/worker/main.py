@@ -18,6 +18,7 @@ from .alembic_env import make_config, run_env, tell_graph
 from .channel import Channel
 from .drivers import build_wall
 from .failure import describe_failure
+from .models import Tree, describe_models, import_models
 from .recording import Recorder
 from .state import State
 
@@ -153,6 +154,27 @@ def let_through() -> Any:
     return module
 
 
+def tell_release(state: State, recorder: Recorder) -> None:
+    """The models of another release: those that the request names, else those that its env.py gives to Alembic."""
+    import alembic.script
+    from sqlalchemy.engine import make_url
+
+    request = state.request
+    tree = Tree(request)
+    tree.enter()
+    tree.lead_files(state.wall.entries)
+    if request["there"] or not request["named"]:
+        config = make_config(request["setup"])
+    if request["named"]:
+        entry = request["setup"]["databases"][0]
+        dialect = make_url(entry["dialect"] + "://").get_dialect()()
+        found = describe_models(import_models(request["named"]), dialect)
+        state.channel.send("release-models", database=entry["name"], search_path=None, **found)
+    else:
+        run_env(state, recorder, config, alembic.script.ScriptDirectory.from_config(config))
+    tree.refuse_strays()
+
+
 def obey(state: State) -> None:
     """Do what the request says."""
     import alembic.script
@@ -166,6 +188,9 @@ def obey(state: State) -> None:
         recorder.listen()
     else:
         recorder.turn_to(state)
+    if action == "release-models":
+        tell_release(state, recorder)
+        return
     config = make_config(state.request["setup"])
     state.inputs.look_at_distributions()
     script = alembic.script.ScriptDirectory.from_config(config)
