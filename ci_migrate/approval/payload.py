@@ -124,6 +124,7 @@ def decode_payload(data: bytes) -> ApprovalPayload:
             "The token's payload can't be read by this version of ci-migrate.",
             hint="Approve with the version that runs: the request names it.",
         ) from error
+    # decoding leaves out fields that it does not know: what was signed must be all that is acted upon
     if payload.format != FORMAT or payload.encode() != data:
         raise NotApprovedError("The token's payload is not in the one form that it can have.")
     for name in ("issued", "not_before", "expires"):

@@ -53,7 +53,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 def _matches(patterns: Iterable[str], namespace: str) -> bool:
     found = False
     for pattern in patterns:
-        plain = pattern.removeprefix("!").replace("[", "[[]")
+        plain = pattern.removeprefix("!").replace("[", "[[]")  # OpenSSH's patterns know no [sets]
         if fnmatchcase(namespace, plain):
             if pattern.startswith("!"):
                 return False
@@ -101,6 +101,7 @@ def _parse(number: int, text: str, *, emergency: bool) -> Signer:
         raise _refusal(number, f"keys of the type {kind[:40]!r} are not accepted")
     try:
         key = base64.b64decode(words[0] if words else "", validate=True)
+        # of the last letter some bits mean nothing: one key could be written in several ways
         if base64.b64encode(key).decode() != words[0] or not well_formed(key, kind):
             raise _refusal(number, "its key is damaged")
     except (ValueError, IndexError):
@@ -166,6 +167,7 @@ def _time(number: int, text: str | None) -> datetime | None:
     day, minute, second, utc = match.groups()
     try:
         moment = datetime.strptime(f"{day}{minute or '0000'}{second or '00'}+0000", "%Y%m%d%H%M%S%z")
+        # as ssh-keygen does: a line that is meant for all machines ends with Z
         return moment if utc else moment.replace(tzinfo=None).astimezone()
     except (ValueError, OverflowError, OSError):
         raise _refusal(number, f"{text[:40]!r} is no time") from None

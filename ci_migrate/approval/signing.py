@@ -58,6 +58,7 @@ def sign(
 def sign_with(private: Any, message: bytes, namespace: str = NAMESPACE) -> bytes:
     """Sign with a private key of `cryptography`'s. Returns the signature in its binary form."""
     key = _public_blob(private)
+    # sha512 with each kind of key, as `ssh-keygen -Y sign` does
     value = _sign(private, key_type(key), signed_data(namespace, "sha512", message))
     fields = (key, namespace.encode(), b"", b"sha512", value)
     return MAGIC + struct.pack(">I", 1) + b"".join(map(encode_string, fields))
@@ -83,7 +84,7 @@ def _private_key(key_file: Path, text: bytes, passphrase: Callable[[], str] | No
         try:
             return load_ssh_private_key(text, password)
         except UnsupportedAlgorithm as error:
-            if "bcrypt" in str(error):
+            if "bcrypt" in str(error):  # it has no type of its own, nor has a missing password below
                 raise SettingsError(
                     f"The key {key_file} is encrypted: that needs the package bcrypt.",
                     hint="pip install 'ci-migrate[approval]'",

@@ -67,6 +67,7 @@ class _Reader:
 
     def mpint(self) -> int:
         data = self.string()
+        # each number has one way to be written (RFC 4251): with a second one a token would have a twin
         if data[:1] >= b"\x80" or (data[:1] == b"\0" and data[1:2] < b"\x80") or not data:
             raise BadSignatureError("a number in it is not written as it should be")
         return int.from_bytes(data, "big")
@@ -137,6 +138,7 @@ def verify(signature: Signature, message: bytes) -> None:
     check = _CHECKS.get(kind)
     if check is None:
         raise BadSignatureError(f"keys of the type {kind[:40]} are not accepted")
+    # by its own namespace: who calls compares that with ours, and can then say whose signature for what it is
     data = signed_data(signature.namespace, signature.hash_name, message)
     reader = _Reader(signature.signature)
     algorithm = reader.text()
@@ -166,7 +168,7 @@ def _check_ed25519(key: _Reader, algorithm: str, reader: _Reader, data: bytes) -
 def _check_rsa(key: _Reader, algorithm: str, reader: _Reader, data: bytes) -> None:
     exponent, modulus = key.mpint(), key.mpint()
     key.end()
-    if algorithm not in _RSA:
+    if algorithm not in _RSA:  # `ssh-rsa` as an algorithm is SHA-1
         raise BadSignatureError(f"{algorithm[:40]} is not accepted")
     if modulus.bit_length() not in _RSA_BITS or not 3 <= exponent < 1 << 32:
         raise BadSignatureError("its RSA key is too small, or too large")
@@ -252,6 +254,7 @@ def _ed25519(value: bytes) -> Any:
 
 def _point(curve: str, value: bytes) -> Any:
     _, ec, *_ = primitives()
+    # 4: uncompressed, as OpenSSH writes points; the same point in another form would be another key to us
     if curve not in _CURVES or value[:1] != b"\x04":
         raise BadSignatureError("it is no key")
     try:

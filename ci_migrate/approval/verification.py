@@ -79,6 +79,7 @@ def _signer(data: bytes, message: bytes, trust: Trust, now: datetime) -> Signer:
     if all(refusals):
         _refuse(f"The token does not count: {refusals[0]}.")
     good = [line for line, refusal in zip(lines, refusals, strict=True) if not refusal]
+    # a key may stand in a line of each kind: that it suffices alone must be told wherever it does
     return max(good, key=lambda line: line.emergency)
 
 
@@ -92,6 +93,7 @@ def refuse_too_few(verified: Verified, trust: Trust, asking: Collection[str]) ->
     """
     if verified.emergency:
         return
+    # by all lines, not by those that signed alone: two keys of one person share a name in a third line
     people = [p for p in people_of(trust.signers) if any(s.key in p for s in verified.signers)]
     names = {name.casefold() for name in (*asking, verified.payload.requester)}
     own = sorted(name for name in names if any(name in person for person in people))

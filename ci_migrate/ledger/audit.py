@@ -79,6 +79,7 @@ def append_all(connection: Connection, kind: str, run_id: str | None, many: Sequ
 
 def requesters(connection: Connection, plan_digest: str) -> frozenset[str]:
     """Who asked for an approval of a plan, as runs and requests wrote it down."""
+    # in a text of somebody's JSON escapes the quotes, so that none can pass for this member
     named = audit.c.facts.contains(f'"planDigest":"{plan_digest}"', autoescape=True)
     rows = connection.execute(select(audit.c.facts).where(audit.c.kind == REQUESTED, named)).scalars()
     return frozenset(str(msgspec.json.decode(facts).get("by", "")) for facts in rows)
@@ -86,6 +87,7 @@ def requesters(connection: Connection, plan_digest: str) -> frozenset[str]:
 
 def open_requests(connection: Connection, limit: int) -> tuple[dict[str, Any], ...]:
     """The facts of the last requests that name a command, each plan once; without those that were answered since."""
+    # reserved: of a signed token that is the first that the ledger hears
     kinds = (REQUESTED, "approval denied", "token generated", "token reserved")
     last = select(audit.c.kind, audit.c.facts).where(audit.c.kind.in_(kinds))
     answered: set[str] = set()

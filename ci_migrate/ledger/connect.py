@@ -70,6 +70,8 @@ def _engine(url: URL) -> Engine:
     sqlite, mysql = url.get_backend_name() == "sqlite", url.get_backend_name() in MYSQL
     arguments: dict[str, Any]
     if sqlite:
+        # isolation_level: left to itself, sqlite3 begins before a write and never before a SELECT
+        # check_same_thread: the pool hands a session from thread to thread, to one at a time
         arguments = {"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
     elif mysql:
         arguments = connect_mysql.arguments(url, BUSY_TIMEOUT)
@@ -85,9 +87,10 @@ def _engine(url: URL) -> Engine:
         engine = create_engine(
             connectable(url),
             connect_args=arguments,
-            hide_parameters=True,
+            hide_parameters=True,  # what is bound may be a secret, and SQLAlchemy's errors show it
             pool_size=1,
-            pool_pre_ping=not sqlite,
+            pool_pre_ping=not sqlite,  # between two uses a migration may run for hours: firewalls cut what is silent
+            # MySQL's own level goes on showing what was there before one waited for another writer's lock
             **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
         )
     except ImportError as error:
@@ -95,7 +98,8 @@ def _engine(url: URL) -> Engine:
             f"The ledger ({place(url)}) needs a driver that is not installed: {error.name}.",
             hint=f"pip install 'ci-migrate[{url.get_backend_name()}]'",
         ) from error
-    except ArgumentError as error:
+    # ValueError, TypeError: SQLAlchemy turns arguments of the query into what the driver takes
+    except (ArgumentError, ValueError, TypeError) as error:
         raise LedgerError(f"The ledger's URL ({place(url)}) can't be used.", hint="See `state`.") from error
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
@@ -188,7 +192,7 @@ def _make(engine: Engine, url: URL) -> None:
 
 
 def _refuse_newer(version: str | None, url: URL) -> None:
-    if version is not None and version > LEDGER_REVISION:
+    if version is not None and version > LEDGER_REVISION:  # as texts: ids are numbers of four digits
         raise LedgerError(
             f"The ledger ({place(url)}) was made by a newer ci-migrate: its version is {version}, "
             f"this one knows {LEDGER_REVISION}.",
@@ -248,6 +252,9 @@ def _reach(url: URL, *, create: bool) -> Engine | None:
         if url.get_backend_name() in MYSQL:
             return _reach_on_mysql(url, first, create=create)
         return _reach_by_maintenance(url, first, create=create)
+    except OSError as error:  # PyMySQL reads certificates before it connects
+        engine.dispose()
+        raise problem(url, "opened", error, state=UNTOUCHED) from error
     return engine
 
 
@@ -272,6 +279,7 @@ def _file_there(url: URL, *, create: bool) -> bool:
     if not create:
         return os.path.lexists(path)
     try:
+        # not left to SQLite: it makes files as the umask says, and -wal and -shm with the mode of this one
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         return True

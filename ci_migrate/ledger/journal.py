@@ -39,6 +39,7 @@ class Journal:
                 self._connection = self._open()
             connection = self._connection
             try:
+                # the others' drivers begin by themselves; sqlite3 commits each row here unless it is told
                 if self._engine.dialect.name == "sqlite" and len(rows) > 1:
                     connection.execute("BEGIN IMMEDIATE")
                 connection.cursor().executemany(self._sql, rows)

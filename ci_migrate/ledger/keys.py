@@ -94,7 +94,11 @@ def create(
             expires=None if days is None else now + timedelta(days=days),
         )
         # first: it lets one writer in at a time, so that nobody makes a key of this name while others are looked at
-        sequence = audit.append(connection, "key created", None, {"key": record})
+        facts = {
+            "key": record,
+            "sha256": _hash(key),
+        }  # so that `audit verify` sees a hash that was put in its place
+        sequence = audit.append(connection, "key created", None, facts)
         for row in connection.execute(select(keys).where(keys.c.name == name, keys.c.target == target)):
             if row.revoked is None and (row.expires is None or row.expires > now):
                 raise UsageError(

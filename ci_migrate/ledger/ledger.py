@@ -310,7 +310,9 @@ class Ledger:
             )
             if result.stage == "dry-run" and result.evidence is not None:
                 _note_rehearsal(connection, run_id, result)
-            if result.outcome is not Outcome.SKIPPED:
+            if (
+                result.outcome is not Outcome.SKIPPED
+            ):  # of each `plan` most stages are: the trail would hold little else
                 facts = {"stage": result.stage, "outcome": result.outcome.value, "exitCode": result.exit_code}
                 audit.append(connection, "stage", run_id, facts)
 

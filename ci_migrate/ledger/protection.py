@@ -162,7 +162,7 @@ def unprotect(permit: Permit, ledger: Ledger, *, by: str) -> None:
 
 def freeze(ledger: Ledger, reason: str, *, by: str) -> None:
     """From now on no run may write to the target, whatever token it has."""
-    with ledger.writing() as connection:
+    with ledger.writing() as connection:  # without a permit: who stops something needs nobody's leave
         connection.execute(update(tables.protection).values(frozen=reason))
         audit.append(connection, "frozen", None, {"reason": reason, "by": by})
 

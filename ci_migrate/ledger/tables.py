@@ -356,6 +356,7 @@ def first_rows() -> list[tuple[Table, dict[str, Any]]]:
     ]
 
 
+# clock_timestamp, not now(): that one stands still in a transaction, and expiry is judged after waiting for a lock
 _CLOCKS = {
     "sqlite": text("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"),
     "postgresql": text("SELECT clock_timestamp()"),

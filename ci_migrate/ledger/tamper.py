@@ -1,9 +1,10 @@
 """What the tables say, held against the audit trail: who writes a table by SQL alone leaves the trail behind.
 
 The trail is a chain, so a record can't be put into it or taken out without breaking it; a row of a table can. Compared
-are those that decide who may write: tokens, protection, approvers, keys.
+are those that decide who may write: tokens, reservations, protection, approvers, keys.
 """
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from ci_migrate.ledger import audit, tables
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection, Rules
 from ci_migrate.ledger.protection import of as protection_of
-from ci_migrate.model import canonical_json
+from ci_migrate.model import Approval, TokenKind, canonical_json
+from ci_migrate.settings.secrets import HIDDEN
 
 
 def find_tampering(ledger: Ledger) -> list[str]:
@@ -22,7 +24,7 @@ def find_tampering(ledger: Ledger) -> list[str]:
     if found:  # its facts are anybody's, and tables that agree with them would prove nothing
         return found
     with ledger.reading() as connection:
-        return [*_tokens(connection), *_protection(connection), *_keys(connection)]
+        return [*_tokens(connection), *_made(connection), *_protection(connection), *_keys(connection)]
 
 
 def _tokens(connection: Connection) -> list[str]:
@@ -44,6 +46,41 @@ def _tokens(connection: Connection) -> list[str]:
             told = "revoked" if approval_id in revoked else "not revoked"
             found.append(f"token {approval_id} was {told}; its table says otherwise")
     return found
+
+
+def _made(connection: Connection) -> list[str]:
+    """Confirmation tokens that nobody made so, and reservations that no run wrote. Signed ones prove themselves."""
+    made = {facts["approval"]["approvalId"]: facts for facts in audit.facts_of(connection, "token generated")}
+    confirmations = select(tables.tokens).where(tables.tokens.c.kind == TokenKind.CONFIRMATION.value)
+    found = []
+    for row in connection.execute(confirmations.order_by(tables.tokens.c.approval_id)):
+        facts = made.get(row.approval_id)
+        if facts is None:
+            found.append(f"token {row.approval_id} was never made")
+            continue
+        approval = msgspec.convert(facts["approval"], Approval)
+        told = {
+            "expires": approval.expires,
+            "plan_digest": approval.plan_digest,
+            "approved_by": canonical_json(approval.approved_by).decode(),
+            "token_sha256": facts.get("tokenSha256", row.token_sha256),  # version 0.1.0 did not write it down
+        }
+        # what one process hides as a secret another one may not know as such
+        other = [
+            name for name, told_ in told.items() if told_ != getattr(row, name) and HIDDEN not in str(told_)
+        ]
+        if other:
+            words = ", ".join(other)
+            found.append(f"token {row.approval_id} was made otherwise than its table says: {words}")
+    trail = select(tables.audit.c.run_id, tables.audit.c.facts).where(tables.audit.c.kind == "token reserved")
+    told_of = {
+        (msgspec.json.decode(row.facts)["approvalId"], row.run_id) for row in connection.execute(trail)
+    }
+    columns = (tables.reservations.c.approval_id, tables.reservations.c.run_id)
+    reserved = {(row.approval_id, row.run_id) for row in connection.execute(select(*columns))}
+    return found + [
+        f"token {name} was never reserved for run {run}" for name, run in sorted(reserved - told_of)
+    ]
 
 
 def _protection(connection: Connection) -> list[str]:
@@ -78,7 +115,10 @@ def _comparable(rules: Rules) -> bytes:
 
 
 def _keys(connection: Connection) -> list[str]:
-    made = {facts["key"]["keyId"]: facts["key"] for facts in audit.facts_of(connection, "key created")}
+    made = {
+        facts["key"]["keyId"]: {**facts, **facts["key"]}
+        for facts in audit.facts_of(connection, "key created")
+    }
     revoked = {facts["keyId"] for facts in audit.facts_of(connection, "key revoked")}
     found = []
     for row in connection.execute(select(tables.keys).order_by(tables.keys.c.key_id)):
@@ -88,7 +128,15 @@ def _keys(connection: Connection) -> list[str]:
         elif (told["role"], told["target"]) != (row.role, row.target):
             made_for = f"{told['role']} of {told['target']}"
             found.append(f"key {row.key_id} was made for {made_for}; its table says otherwise")
+        elif row.expires != _time(told["expires"]):
+            found.append(f"key {row.key_id} expires otherwise than was written down")
+        elif row.sha256 != told.get("sha256", row.sha256):  # version 0.1.0 did not write it down
+            found.append(f"key {row.key_id} is another one than was made")
         if (row.key_id in revoked) != (row.revoked is not None):
             word = "revoked" if row.key_id in revoked else "not revoked"
             found.append(f"key {row.key_id} was {word}; its table says otherwise")
     return found
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

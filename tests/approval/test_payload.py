@@ -12,8 +12,10 @@ from approval_support import (
 from ledger_support import a_plan
 
 from ci_migrate.approval.payload import (
+    SHOWN,
     STAGE_OF,
     Facts,
+    _describe,
     decode_payload,
     files_digest,
     lifetime_refusal,
@@ -151,3 +153,15 @@ def test_every_purpose_has_its_own_stage():
     }
     assert set(STAGE_OF) == set(Purpose)
     assert len(set(STAGE_OF.values())) == len(Purpose)
+
+
+@pytest.mark.parametrize("where", [0, 3, 150, 399])
+def test_of_long_values_what_is_shown_is_where_they_begin_to_differ(where):
+    was = "a" * 400
+    is_ = was[:where] + "B" + was[where + 1 :]
+    told = _describe("destination", was, is_)
+    assert "B" in told
+    assert len(told) < 2 * SHOWN + 100
+    assert _describe("plan", "0" * 64, "1" * 64) == f"plan: approved was {'0' * 12}, here it is {'1' * 12}"
+    assert _describe("commit", "abc", None) == "commit: approved was abc, here it is none"
+    assert _describe("heads before", "", "r1") == "heads before: approved was base, here it is r1"

@@ -17,7 +17,7 @@ from ledger_support import a_plan
 
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, merge, pae
 from ci_migrate.approval.payload import payload_diff
-from ci_migrate.approval.verification import refuse_too_few, verify
+from ci_migrate.approval.verification import plain, refuse_too_few, verify
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import Revision
 
@@ -148,3 +148,15 @@ def test_200_pending_revisions_fit():
     assert len(token) < 4096
     facts = some_facts(plan=plan, evidence_digest=None)
     assert payload_diff(verify(token, a_trust(), NOW).payload, facts) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("größe 🚚 x", "größe 🚚 x"), ("a\x1b[2Jb", "a\\x1b[2Jb"), ("a\nb\tc", "a\\nb\\tc"),
+        ("\u202egpj.exe", "\\u202egpj.exe"), ("a\u200bb", "a\\u200bb"), ("\udcff", "\\udcff"), ("", ""),
+    ],
+)  # fmt: skip
+def test_nothing_in_a_line_turns_or_hides_what_an_approver_sees(line, shown):
+    assert plain(line) == shown
+    assert plain(line).isprintable()

@@ -1,6 +1,7 @@
 import os
 import sqlite3
 import stat
+import sys
 import threading
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from ledger_support import finish, make_tables, run_sql, start_process
+from ledger_support import an_entry, finish, make_tables, run_sql, start_process
 from sqlalchemy import create_engine, inspect, make_url
 
 from ci_migrate.databases.base import SessionOptions
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import audit, connect_mysql, protection
-from ci_migrate.ledger.connect import MIGRATIONS
+from ci_migrate.ledger.connect import MIGRATIONS, open_engine
 from ci_migrate.ledger.ledger import ledger_url, open_ledger
 from ci_migrate.ledger.tables import LEDGER_REVISION, VERSION_TABLE, metadata, version_table
 from ci_migrate.plugins.manager import create_manager, make_database
@@ -133,6 +134,67 @@ def test_no_error_and_no_repr_shows_the_password(url):
     with open_ledger(url, create=True) as ledger:
         assert "password" not in repr(ledger)
         assert ":@" not in ledger.place
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql+psycopg://127.0.0.1/x?sslmode=nonsense", "sslmode value"),
+        ("postgresql+psycopg://127.0.0.1/x?connect_timeout=soon", "connect_timeout"),
+        ("mysql+pymysql://127.0.0.1/x?ssl_ca=/nowhere", "No such file or directory"),
+        ("mysql+pymysql://127.0.0.1/x?connect_timeout=soon", "can't be used"),
+        ("postgresql+nonsense://127.0.0.1/x", "can't be used"),
+    ],
+)
+@pytest.mark.parametrize("create", [True, False])
+def test_what_a_driver_refuses_is_told_and_no_traceback(url, words, create):
+    with pytest.raises(LedgerError) as caught:
+        open_engine(make_url(url), create=create)
+    assert "(127.0.0.1:" in caught.value.what
+    assert words in caught.value.what
+    assert "`state" in caught.value.hint
+
+
+def test_a_driver_that_is_not_installed_is_named_with_what_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LedgerError, match="driver that is not installed: psycopg") as caught:
+        open_engine(make_url("postgresql+psycopg://h/x"), create=True)
+    assert caught.value.hint == "pip install 'ci-migrate[postgresql]'"
+
+
+def test_what_the_url_says_wins_over_what_is_usual(postgresql_url, mysql_url):
+    """`connect_timeout` of somebody whose server is far away."""
+    named = make_url(postgresql_url).set(drivername="postgresql+psycopg")
+    named = named.update_query_dict({"application_name": "mine"})
+    with open_ledger(named, create=True) as ledger, ledger.reading() as connection:
+        assert connection.exec_driver_sql("SHOW application_name").scalar_one() == "mine"
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "10s"
+    assert connect_mysql.arguments(make_url("mysql://h/x?connect_timeout=60"), 10).keys() == {
+        "program_name", "init_command",
+    }  # fmt: skip
+    assert connect_mysql.arguments(make_url("mysql://h/x"), 10)["connect_timeout"] == 10
+    with open_ledger(ledger_url(mysql_url, None), create=True) as ledger, ledger.reading() as connection:
+        for variable in ("lock_wait_timeout", "innodb_lock_wait_timeout"):
+            assert connection.exec_driver_sql(f"SELECT @@SESSION.{variable}").scalar_one() == 10
+
+
+@pytest.mark.parametrize("revision", [f"000{n}" for n in range(1, int(LEDGER_REVISION))])
+def test_every_older_version_is_brought_to_ours(tmp_path, revision):
+    """From each version that was ever released in between, and by a command that only reads."""
+    url = sqlite_url(tmp_path)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        make_tables(connection, revision)
+        uuid = connection.exec_driver_sql("SELECT uuid FROM ci_migrate_identity").scalar_one()
+    engine.dispose()
+    with open_ledger(url, create=False) as ledger:
+        assert ledger.uuid == uuid
+        assert ledger.verify_audit() == []
+    upgraded = look_at(url)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    open_ledger(url, create=True).close()
+    assert look_at(url) == upgraded, "and is what a new one is"
 
 
 # --------------------------------------------------------------------------- MySQL and MariaDB
@@ -276,6 +338,37 @@ def test_sqlite_a_file_that_is_no_database(tmp_path, create):
     with pytest.raises(LedgerError, match="not a database"):
         open_ledger(url, create=create)
     assert Path(url.database).read_text() == "precious notes\n" * 100
+
+
+def test_sqlite_a_used_token_survives_a_power_cut(tmp_path):
+    """Each commit is synchronized; WAL's own habit is to do that at checkpoints only."""
+    with open_ledger(sqlite_url(tmp_path), create=True) as ledger:
+        for look in (ledger.reading, ledger.writing):
+            with look() as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+        with ledger.journal("run-1") as journal:
+            journal.append(an_entry(1))
+            assert journal._connection.execute("PRAGMA synchronous").fetchone() == (1,), (
+                "a kill is enough for it"
+            )
+
+
+def test_sqlite_a_file_that_may_not_be_written_can_be_read(tmp_path):
+    """A runner that only plans."""
+    url = sqlite_url(tmp_path)
+    with open_ledger(url, create=True) as ledger:
+        uuid = ledger.uuid
+    found = sqlite3.connect(f"file:{url.database}?mode=ro", uri=True)
+    assert found.execute("SELECT uuid FROM ci_migrate_identity").fetchone() == (uuid,)
+    found.close()
+
+
+def test_sqlite_a_link_that_leads_nowhere_is_told(tmp_path):
+    url = sqlite_url(tmp_path)
+    Path(url.database).symlink_to(tmp_path / "gone" / "ledger")
+    for create in (True, False):
+        with pytest.raises(LedgerError, match="unable to open database file"):
+            open_ledger(url, create=create)
 
 
 def test_sqlite_a_ledger_that_vanished_is_not_replaced_by_an_empty_file(tmp_path):

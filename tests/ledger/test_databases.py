@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ledger_support import a_run, ledger, url
+from ledger_support import a_run, ledger, on_sqlite, tamper, url
 
+from ci_migrate.ledger import databases
 from ci_migrate.model import Identity
 
-__all__ = ["ledger", "url"]
+__all__ = ["ledger", "tamper", "url"]
 
 
 def a_database(oid: str, name: str = "shop", server: str = "s1") -> Identity:
@@ -85,3 +86,51 @@ def test_names_with_odd_letters_and_any_length_are_kept_apart(ledger):
     )
     assert long.key != other.key
     assert max(len(long.key), len(long.name_key)) <= 255
+
+
+@on_sqlite
+def test_a_name_that_was_another_databases_before_leads_to_the_newest(ledger):
+    """`shop` was dropped and made again on another database: what is asked of the name is of the last one."""
+    ledger.pin_identity(FIRST)
+    with ledger.writing() as connection:
+        for oid, owner in (("2", "old"), ("3", "new")):
+            databases.note_key(connection, a_database(oid, name="reused"), owner)
+        assert databases.find_id(connection, a_database("9", name="reused")) == "new"
+        assert databases.find_id(connection, a_database("2", name="reused")) == "old", "its key comes first"
+
+
+@on_sqlite
+def test_a_key_is_noted_once_with_the_time_of_the_first(ledger, tamper):
+    ledger.pin_identity(FIRST)
+    ledger.note_key(RENAMED)
+    before = tamper("SELECT identity_key, database_id, since FROM ci_migrate_databases ORDER BY sequence")
+    for found in (RENAMED, FIRST):
+        ledger.note_key(found)
+    assert (
+        tamper("SELECT identity_key, database_id, since FROM ci_migrate_databases ORDER BY sequence")
+        == before
+    )
+    assert [row[0] for row in before] == [FIRST.key, RENAMED.key]
+
+
+@on_sqlite
+def test_pinning_what_is_pinned_writes_nothing(ledger):
+    ledger.pin_identity(FIRST)
+    ledger.pin_identity(FIRST)
+    assert [r.kind for r in ledger.audit_records()] == ["identity pinned"]
+    assert ledger.audit_records()[0].facts["identity"]["facts"] == FIRST.facts
+
+
+@on_sqlite
+def test_what_was_read_of_a_database_says_whose_runs_are_its_own(ledger):
+    """A run that began before anything was pinned is of the ledger's own database."""
+    ledger.begin_run(a_run("before"))
+    ledger.pin_identity(FIRST)
+    ledger.begin_run(a_run("after"), OTHER)
+    assert [run.run_id for run in ledger.history(ledger.uuid)] == ["after", "before"]
+    with ledger.writing() as connection:
+        databases.note_key(connection, OTHER, "its own")
+    ledger.begin_run(a_run("later"), OTHER)
+    assert [run.run_id for run in ledger.history("its own")] == ["later"]
+    assert ledger.known_keys(OTHER) == {OTHER.key}
+    assert ledger.known_keys(None) == {FIRST.key}

@@ -1,13 +1,16 @@
 """Jobs in the ledger, on each engine: begun once, ended once, in the order in which they came."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from ledger_support import ledger, tamper, url
+from ledger_support import ledger, on_sqlite, tamper, url
 
+from ci_migrate.errors import LedgerError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
+from ci_migrate.model import canonical_json
 
 __all__ = ["ledger", "tamper", "url"]
 
@@ -107,3 +110,63 @@ def test_messages_of_many_bytes_a_character_fit_too(ledger, letter):
     found = jobs.get(ledger, job.job_id, "dev")
     assert [stage["message"] for stage in found.stages] == [letter * jobs.MESSAGE_LIMIT] * 7
     assert all(text.startswith(letter * 100) for text in found.answer.values())
+
+
+def test_a_job_is_begun_with_its_record_or_not_at_all(ledger, tamper):
+    job = begin(ledger)
+    (record,) = ledger.audit_records()
+    assert record.facts == {"jobId": job.job_id, "action": "run", "actor": "ana", "address": "127.0.0.1"}
+    assert abs(job.started - ledger.clock()) < timedelta(seconds=30), "by the ledger's clock"
+    tamper("UPDATE ci_migrate_audit_head SET records = 0")  # the next record has a number that is taken
+    with pytest.raises(LedgerError):
+        begin(ledger)
+    assert jobs.latest(ledger, "dev") == (job,)
+
+
+@on_sqlite
+def test_the_end_is_in_the_trail_with_its_code(ledger):
+    job = begin(ledger)
+    jobs.end(ledger, job.job_id, JobStatus.INTERRUPTED, 130, {"message": "stopped"})
+    found = jobs.get(ledger, job.job_id, "dev")
+    assert (found.status, found.exit_code) == (JobStatus.INTERRUPTED, 130)
+    assert found.started <= found.finished <= ledger.clock()
+    assert ledger.audit_records()[-1].facts == {
+        "jobId": job.job_id, "status": "interrupted", "exitCode": 130,
+    }  # fmt: skip
+
+
+@on_sqlite
+def test_ids_of_jobs_differ_within_a_second(ledger):
+    made = [begin(ledger).job_id for _ in range(20)]
+    assert len(set(made)) == 20
+    assert all(re.fullmatch(r"job_\d{14}_[0-9a-f]{12}", job_id) for job_id in made), (
+        "which routes take as an id"
+    )
+
+
+@on_sqlite
+def test_the_stages_are_those_that_were_written_last(ledger):
+    job = begin(ledger)
+    for count in (1, 3, 2):
+        jobs.progress(ledger, job.job_id, [{"stage": f"s{n}"} for n in range(count)])
+    assert [s["stage"] for s in jobs.get(ledger, job.job_id, "dev").stages] == ["s0", "s1"]
+    jobs.progress(ledger, job.job_id, [])
+    assert jobs.get(ledger, job.job_id, "dev").stages == ()
+
+
+@on_sqlite
+def test_an_answer_of_a_thousand_long_words_is_cut_to_what_fits(ledger):
+    job = begin(ledger)
+    answer = {f"key{n}": "\x1b" * 5000 for n in range(1000)}
+    assert jobs.end(ledger, job.job_id, JobStatus.FAILED, 1, answer)
+    found = jobs.get(ledger, job.job_id, "dev").answer
+    assert set(found) == set(answer)
+    assert len(canonical_json(found)) <= jobs.ANSWER_LIMIT
+
+
+@on_sqlite
+def test_numbers_and_nothing_stay_where_lists_had_to_go(ledger):
+    job = begin(ledger)
+    answer = {"exitCode": 7, "runId": None, "ok": False, "rows": ["x" * 70_000], "deep": {"x": "y" * 70_000}}
+    jobs.end(ledger, job.job_id, JobStatus.FAILED, 7, answer)
+    assert jobs.get(ledger, job.job_id, "dev").answer == {"exitCode": 7, "runId": None, "ok": False}

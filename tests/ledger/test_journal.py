@@ -1,12 +1,15 @@
 import os
 import signal
+import threading
 import time
+from datetime import datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from ledger_support import an_entry, start_process
+from ledger_support import an_entry, on_sqlite, start_process
 
 from ci_migrate.errors import LedgerError
+from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.model import EntryKind, JournalEntry
 
@@ -150,3 +153,97 @@ def test_sqlite_an_append_is_fast(tmp_path):
                 journal.append(an_entry(position))
             batches.append((time.perf_counter() - start) / 50)
     assert min(batches) < 0.000_3
+
+
+# --------------------------------------------------------------------------- what of it another process sees
+
+
+@on_sqlite
+def test_an_entry_is_there_for_others_when_append_returns(ledger, url):
+    """Who repairs has nothing else to go by."""
+    with ledger.journal("run-1") as journal, open_ledger(url, create=False) as other:
+        for position in range(1, 4):
+            journal.append(an_entry(position), an_entry(position, "done", rows=position))
+            seen = other.journal("run-1").entries()
+            assert [(e.position, str(e.kind)) for e in seen[-2:]] == [
+                (position, "statement"), (position, "done"),
+            ]  # fmt: skip
+
+
+@on_sqlite
+def test_reading_holds_no_lock_that_the_next_statement_waits_for(ledger, url):
+    with ledger.journal("run-1") as journal, open_ledger(url, create=False) as other:
+        journal.append(an_entry(1))
+        with other.reading() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM ci_migrate_journal").scalar_one()
+            journal.append(an_entry(2))
+    assert len(ledger.journal("run-1").entries()) == 2
+
+
+@on_sqlite
+def test_nothing_to_write_is_nothing_written(ledger):
+    with ledger.journal("run-1") as journal:
+        journal.append()
+        assert journal.entries() == ()
+
+
+@on_sqlite
+@pytest.mark.parametrize("field", ["revision", "note"])
+@pytest.mark.parametrize(
+    "text", ["", "größe 🚚", "a\x00b", "x" * 100_000, "'; DROP TABLE ci_migrate_journal --"]
+)
+def test_every_text_comes_back_as_it_was(ledger, field, text):
+    with ledger.journal("run-1") as journal:
+        journal.append(an_entry(1, **{field: text}))
+        (entry,) = journal.entries()
+    assert getattr(entry, field) == text
+
+
+@on_sqlite
+def test_times_and_counts_come_back_as_they_were(ledger):
+    berlin = timezone(timedelta(hours=2))
+    at = datetime(2026, 7, 1, 12, 0, 0, 1, tzinfo=berlin)
+    with ledger.journal("run-1") as journal:
+        journal.append(
+            msgspec.structs.replace(an_entry(1, rows=0), at=at),
+            an_entry(2**31 - 1, rows=2**31 - 1),
+            an_entry(3, rows=None),
+        )
+        first, second, third = journal.entries()
+    assert first.at == at
+    assert (first.rows, second.rows, third.rows) == (0, 2**31 - 1, None)
+    assert second.position == 2**31 - 1
+
+
+@on_sqlite
+def test_a_text_that_is_no_utf_8_is_told_and_nothing_of_it_is_written(ledger):
+    with ledger.journal("run-1") as journal:
+        with pytest.raises(LedgerError, match="not UTF-8"):
+            journal.append(an_entry(1), an_entry(2, note="\udcff"))
+        assert journal.entries() == ()
+        journal.append(an_entry(1))
+        assert [entry.position for entry in journal.entries()] == [1]
+
+
+@on_sqlite
+def test_while_another_one_writes_an_append_waits(ledger, url):
+    """A server of jobs and a run share a ledger."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with open_ledger(url, create=False) as other, other.writing() as connection:
+            audit.append(connection, "slow", None, {})
+            held.set()
+            go_on.wait(30)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert held.wait(30)
+    with ledger.journal("run-1") as journal:
+        timer = threading.Timer(0.2, go_on.set)
+        timer.start()
+        journal.append(an_entry(1), an_entry(2))
+        assert go_on.is_set(), "it waited"
+        assert [entry.position for entry in journal.entries()] == [1, 2]
+    writer.join()
+    assert ledger.verify_audit() == []

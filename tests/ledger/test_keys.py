@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from ledger_support import ledger, tamper, url
+from ledger_support import ledger, on_sqlite, tamper, url
 
 from ci_migrate.errors import UsageError
 from ci_migrate.ledger import keys
@@ -105,3 +105,73 @@ def test_a_key_that_is_not_there_can_not_be_revoked(ledger, key_id):
     assert len(caught.value.what) < 120
     assert caught.value.hint == "ci-migrate serve key list"
     assert keys.list_keys(ledger)[0].revoked is None
+
+
+@on_sqlite
+def test_a_key_is_known_by_its_form_before_anybody_looks_it_up(ledger):
+    for _ in range(20):
+        key, record = make(ledger, name=f"n{_}")
+        assert keys.may_be_key(key)
+        assert key.startswith(f"cim_{record.key_id}_")
+        for altered in (
+            key[:-1],
+            key + "a",
+            key.upper(),
+            f" {key}",
+            f"{key}\n",
+            key.replace("cim_", "cim-"),
+            "",
+        ):
+            assert not keys.may_be_key(altered), altered
+    assert not keys.may_be_key(f"cim_{'a' * 12}_{'ü' * 43}")
+    assert not keys.may_be_key(f"cim_{'٣' * 12}_{'a' * 43}"), "a digit of another script"
+
+
+@on_sqlite
+def test_a_key_is_good_up_to_the_moment_of_its_expiry(ledger, monkeypatch):
+    key, record = make(ledger, days=1)
+    moment = timedelta(microseconds=1)
+    for at, good in (
+        (record.expires - moment, True),
+        (record.expires, False),
+        (record.expires + moment, False),
+    ):
+        monkeypatch.setattr(keys, "clock", lambda _connection, at=at: at)
+        assert (keys.find(ledger, key, "dev") is not None) is good, at
+
+
+@on_sqlite
+@pytest.mark.parametrize("days", [1, keys.MAX_DAYS, None])
+def test_days_count_by_the_ledgers_clock(ledger, days):
+    _, record = make(ledger, days=days)
+    assert record.expires == (None if days is None else record.created + timedelta(days=days))
+    assert abs(record.created - ledger.clock()) < timedelta(seconds=30)
+    assert keys.list_keys(ledger) == (record,), "as it was made"
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", ["a", "ana.b@example.com", "größe", "x" * 64, "ci+bot-1_2"])
+def test_names_that_are_fine(ledger, name):
+    assert make(ledger, name=name)[1].name == name
+
+
+@on_sqlite
+def test_a_name_that_is_taken_leaves_no_record_of_the_second(ledger):
+    _, first = make(ledger)
+    with pytest.raises(UsageError) as caught:
+        make(ledger)
+    assert caught.value.hint == f"ci-migrate serve key revoke {first.key_id}"
+    assert [r.kind for r in ledger.audit_records()] == ["key created"]
+    assert keys.list_keys(ledger) == (first,)
+
+
+@on_sqlite
+def test_of_two_keys_each_opens_its_own_role(ledger):
+    """The id is looked up, and the whole key compared: the id of one with the secret of another is none."""
+    viewer, one = keys.create(ledger, name="a", role=Role.VIEWER, target="dev", by="root", days=1)
+    admin, other = keys.create(ledger, name="b", role=Role.ADMIN, target="dev", by="root", days=1)
+    assert keys.find(ledger, viewer, "dev").role is Role.VIEWER
+    assert keys.find(ledger, admin, "dev").role is Role.ADMIN
+    crossed = f"cim_{other.key_id}_{viewer.rpartition(f'{one.key_id}_')[2]}"
+    assert keys.may_be_key(crossed)
+    assert keys.find(ledger, crossed, "dev") is None

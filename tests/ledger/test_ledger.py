@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ledger_support import a_plan, a_run, some_evidence
+from ledger_support import a_plan, a_run, on_sqlite, some_evidence
+from sqlalchemy import make_url
 
 from ci_migrate.errors import LedgerError
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -19,6 +21,7 @@ from ci_migrate.model import (
     Statement,
     TargetState,
 )
+from ci_migrate.settings.secrets import register_secret
 
 IDENTITY = Identity(
     dialect="postgresql", place="db:5432/shop", facts={"host": "db", "oid": "16384", "database": "shop"}
@@ -352,6 +355,144 @@ def test_each_plan_is_looked_at_once(ledger):
         migrated(ledger, f"run-{number}", revision_plan("a1"))
     migrated(ledger, "other", revision_plan("b1"))
     assert [run.run_id for run in ledger.plans(ledger.uuid)] == ["other", "run-2"]
+
+
+# --------------------------------------------------------------------------- what a stage leaves behind
+
+
+@on_sqlite
+def test_no_secret_of_a_stage_is_kept_and_what_it_proves_stays(ledger, tamper):
+    register_secret("hunter2-4711")
+    words = "password=hunter2-4711"
+    result = StageResult(
+        stage="migrate", outcome=Outcome.ERROR, message=words, details=words, sql=f"CREATE USER x IDENTIFIED BY '{words}'",
+        evidence=some_evidence(stream_digest="hunter2-4711"),
+    )  # fmt: skip
+    ledger.record_stage("run-1", result)
+    (kept,) = ledger.stages("run-1")
+    assert "hunter2" not in kept.message + kept.details + kept.sql
+    assert kept.evidence == result.evidence, "a digest in which it stands by chance is compared later"
+
+
+@on_sqlite
+def test_the_trail_tells_of_each_stage_that_did_something(ledger):
+    for outcome in Outcome:
+        ledger.record_stage(
+            "run-1", StageResult(stage=f"stage-{outcome.value}", outcome=outcome, exit_code=3)
+        )
+    told = {r.facts["stage"]: r.facts for r in ledger.audit_records()}
+    assert told.keys() == {f"stage-{outcome.value}" for outcome in Outcome if outcome is not Outcome.SKIPPED}
+    assert told["stage-failed"] == {"stage": "stage-failed", "outcome": "failed", "exitCode": 3}
+
+
+@on_sqlite
+def test_evidence_of_another_stage_is_no_rehearsal(ledger, plan):
+    """`verify` measures too, on the target: nothing was rehearsed then, and no backup proven."""
+    ledger.begin_run(a_run(plan=plan))
+    for result in (
+        checked(plan), took("backup_1"), StageResult(stage="verify", outcome=Outcome.PASSED, evidence=some_evidence()),
+        StageResult(stage="dry-run", outcome=Outcome.PASSED),
+    ):  # fmt: skip
+        ledger.record_stage("run-1", result)
+    assert ledger.proven(ledger.uuid, ["backup_1"]) == frozenset()
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=1)) is None
+
+
+@on_sqlite
+def test_a_rehearsal_without_a_backup_proves_none(ledger, plan):
+    """`dry-run` on an older backup or an empty scratch copy."""
+    ledger.begin_run(a_run(plan=plan))
+    ledger.record_stage(
+        "run-1",
+        StageResult(stage="dry-run", outcome=Outcome.PASSED, plan=plan, evidence=some_evidence()),
+    )
+    assert ledger.rehearsed(ledger.uuid, plan.digest, timedelta(hours=1)) == "run-1", "its own plan counts"
+    assert ledger.proven(ledger.uuid, ["backup_1"]) == frozenset()
+
+
+@on_sqlite
+def test_the_first_evidence_of_a_run_is_what_was_approved(ledger):
+    """A run that is gone on with records the stage once more."""
+    ledger.begin_run(a_run())
+    for digest in ("first", "second"):
+        ledger.record_stage("run-1", passed(stream_digest=digest))
+    assert ledger.evidence("run-1").stream_digest == "first"
+
+
+# --------------------------------------------------------------------------- transactions and places
+
+
+def test_what_is_read_in_one_transaction_is_of_one_moment(ledger, url):
+    """Otherwise a run that ends in between is in one list and missing in the other."""
+    ledger.audit("first")
+    with open_ledger(url, create=False) as other, other.reading() as connection:
+        before = connection.exec_driver_sql("SELECT count(*) FROM ci_migrate_audit").scalar_one()
+        ledger.audit("second")
+        again = connection.exec_driver_sql("SELECT count(*) FROM ci_migrate_audit").scalar_one()
+    assert (before, again) == (1, 1)
+    assert len(ledger.audit_records()) == 2
+
+
+@on_sqlite
+def test_who_only_reads_keeps_nobody_from_writing(ledger, url):
+    with open_ledger(url, create=False) as other, other.reading() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM ci_migrate_audit").scalar_one()
+        ledger.audit("written")
+    assert [r.kind for r in ledger.audit_records()] == ["written"]
+
+
+@on_sqlite
+def test_a_closed_ledger_opens_again_when_it_is_used(ledger, tmp_path):
+    """Whoever waits for hours, as for an approval, closes it meanwhile."""
+    ledger.audit("first")
+    ledger.close()
+    ledger.close()
+    assert not (tmp_path / "state.db-wal").exists(), "nobody has it open"
+    ledger.audit("second")
+    assert len(ledger.audit_records()) == 2
+
+
+@on_sqlite
+def test_it_says_where_it_is_and_where_marks_can_be_left(ledger, url):
+    assert ledger.place == url.database
+    assert repr(ledger) == f"Ledger({url.database})"
+    assert ledger.marks_in(make_url("sqlite:///app.db")) is None
+
+
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_mysql_a_ledger_beside_its_target_takes_its_marks(url):
+    """Elsewhere a transaction reaches one database only."""
+    with open_ledger(url, create=True) as ledger:
+        assert ledger.marks_in(url.set(drivername="mysql+aiomysql", database="shop")) == url.database
+        assert ledger.marks_in(url.set(host="elsewhere", database="shop")) is None
+
+
+@on_sqlite
+def test_runs_that_begin_at_once_have_an_order_and_each_is_there(ledger):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: ledger.begin_run(a_run(f"run-{n}")), range(12)))
+    begun = [r.run_id for r in ledger.audit_records(1000) if r.kind == "run started"]
+    assert [run.run_id for run in ledger.history(ledger.uuid)] == begun[::-1]
+    assert sorted(begun) == sorted(f"run-{n}" for n in range(12))
+
+
+@on_sqlite
+def test_a_run_that_could_not_be_written_left_no_record_that_it_began(ledger):
+    ledger.begin_run(a_run())
+    with pytest.raises(LedgerError):
+        ledger.begin_run(a_run())
+    assert [r.kind for r in ledger.audit_records()] == ["run started"]
+    with pytest.raises(LedgerError):
+        ledger.finish_run("nobody", 0, TargetState.MIGRATED)
+    assert [r.kind for r in ledger.audit_records()] == ["run started"]
+
+
+@on_sqlite
+def test_no_fields_are_no_change_and_no_mistake(ledger):
+    ledger.begin_run(a_run())
+    ledger.update_run("run-1")
+    ledger.update_run("run-9")
+    assert ledger.run("run-1") == a_run()
 
 
 # --------------------------------------------------------------------------- when it fails

@@ -1,11 +1,12 @@
 import os
 
+import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import LedgerError, SettingsError, UsageError
-from ci_migrate.ledger.place import NAME_LIMIT, ledger_url, place
+from ci_migrate.ledger.place import LIBPQ_ARGUMENTS, NAME_LIMIT, connectable, ledger_url, marks_in, place
 
 
 @pytest.mark.parametrize(
@@ -154,3 +155,115 @@ def test_F7_a_search_path_of_the_targets_url_is_not_the_ledgers():
         "options"
         not in ledger_url(make_url("postgresql://h/shop?options=-c%20search_path%3Da,b"), None).query
     )
+
+
+def test_what_libpq_understands_is_what_is_kept():
+    """Of a newer libpq an argument may be missing here: then it is lost in silence, be it a certificate."""
+    there = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    not_for_a_ledger = {
+        "dbname",  # its own name
+        "fallback_application_name", "replication",  # of programs
+        "authtype", "tty",  # without effect for long
+        "scram_client_key", "scram_server_key", "oauth_issuer", "oauth_client_id", "oauth_client_secret", "oauth_scope",
+    }  # fmt: skip
+    assert there - LIBPQ_ARGUMENTS - not_for_a_ledger == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("sqlite:////srv/a b.db", "/srv/a b.db"),
+        ("postgresql://ana:s3cret@db/shop?sslpassword=s3cret", "db:5432/shop"),
+        ("postgresql:///shop", "local socket:5432/shop"),
+        ("postgresql:///shop?host=/run/pg&port=5433", "/run/pg:5433/shop"),
+        ("postgresql:///shop?host=a&host=b", "a,b:5432/shop"),
+        ("postgresql://[::1]:5433/shop", "::1:5433/shop"),
+        ("mysql://ana:s3cret@/shop", "localhost:3306/shop"),
+        ("mysql://db:3307/shop", "db:3307/shop"),
+        ("mariadb+pymysql:///shop?unix_socket=/run/s", "socket:/run/s/shop"),
+        ("postgresql://db/shop?unix_socket=/run/s", "db:5432/shop"),
+    ],
+)
+def test_a_person_reads_where_it_is_and_nothing_secret(url, where):
+    assert place(make_url(url)) == where
+
+
+LEDGER = "mysql+pymysql://a:b@127.0.0.1/shop_ci_migrate"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("mysql+aiomysql://other:pw@localhost:3306/shop", "shop_ci_migrate"),
+        ("mariadb://localhost/shop?charset=latin1", "shop_ci_migrate"),
+        ("mysql://[::1]/shop", "shop_ci_migrate"),
+        ("mysql://localhost:3307/shop", None),  # another server
+        ("mysql://db/shop", None),
+        ("mysql://localhost/shop?unix_socket=/run/other", None),  # nobody knows whether it is the same
+        ("postgresql://localhost/shop", None),
+        ("sqlite:///app.db", None),
+    ],
+)
+def test_marks_are_left_only_where_one_transaction_reaches_both(target, name):
+    assert marks_in(make_url(LEDGER), make_url(target)) == name
+    assert marks_in(make_url("sqlite:///state.db"), make_url(target)) is None
+    assert marks_in(make_url("postgresql://127.0.0.1/state"), make_url(target)) is None
+
+
+def test_a_sqlite_ledger_that_is_not_there_is_not_made_by_looking(tmp_path):
+    url = make_url("sqlite://").set(database=f"{tmp_path}/a?b#c%41.db")
+    engine = create_engine(connectable(url))
+    with pytest.raises(Exception, match="unable to open"):
+        engine.connect()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a?b#c%41.db").touch()
+    engine.connect().close()
+    engine.dispose()
+    server = make_url("postgresql://h/d?sslmode=require")
+    assert connectable(server) is server
+
+
+@pytest.mark.parametrize(
+    ("target", "state"),
+    [
+        ("mysql://a@localhost/shop", "mariadb+pymysql://b@127.0.0.1:3306/shop?charset=utf8mb4"),
+        ("postgresql://localhost/?dbname=shop", "postgresql+asyncpg://[::1]/shop"),
+        ("postgresql:///shop?host=/run/pg", "postgresql:///shop?host=/run/pg&port=5432"),
+        ("sqlite:///app.db", "sqlite:///file:app.db?uri=true&mode=rwc"),
+    ],
+)
+def test_the_target_itself_is_refused_as_state_however_it_is_spelled(target, state):
+    with pytest.raises(SettingsError, match="the target itself") as caught:
+        ledger_url(make_url(target), state)
+    assert "a database of its own" in caught.value.hint
+
+
+def test_a_database_beside_the_target_may_be_its_state():
+    assert ledger_url(make_url("mysql://h/shop"), "mysql://h/shop_state").database == "shop_state"
+    assert ledger_url(make_url("postgresql://h/shop"), "postgresql://other/shop").host == "other"
+    assert ledger_url(make_url("postgresql://h:1/shop"), "postgresql://h:2/shop").port == 2
+
+
+@pytest.mark.parametrize("url", ["mysql://ana@db", "mysql://ana@db/", "mariadb+pymysql://db/"])
+def test_a_mysql_url_without_a_database_names_no_place(url):
+    with pytest.raises(LedgerError, match="names no database") as caught:
+        ledger_url(make_url(url), None)
+    assert "`state`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ("-c search_path=a -c work_mem=1MB", "-c work_mem=1MB"),
+        ("--search_path=a\\ b,c --work_mem=1MB", "--work_mem=1MB"),
+        ("-csearch_path=a", None),
+        ("-c search_path = a", None),
+        ("-c my_search_path=a", "-c my_search_path=a"),
+        ("-c statement_timeout=5s", "-c statement_timeout=5s"),
+    ],
+)
+def test_F7_every_spelling_of_a_search_path_is_left_out_and_nothing_else(options, kept):
+    target = make_url("postgresql://h/shop").update_query_dict({"options": options, "sslmode": "require"})
+    found = dict(ledger_url(target, None).query)
+    assert found.pop("sslmode") == "require"
+    assert found == ({} if kept is None else {"options": kept})

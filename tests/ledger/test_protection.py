@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
-from ledger_support import ledger, url
+from ledger_support import ledger, on_sqlite, tamper, url
 from permits import permit, protect, unfreeze, unprotect
 
 from ci_migrate.ledger import protection
@@ -12,7 +12,7 @@ from ci_migrate.ledger.protection import RULES, UNFREEZE, UNPROTECT, Rules
 from ci_migrate.ledger.tamper import find_tampering
 from ci_migrate.model import Purpose
 
-__all__ = ["ledger", "url"]
+__all__ = ["ledger", "tamper", "url"]
 
 FIRST = Rules(approvers=("ana key-a", "ben key-b"), emergency=("eve key-e",), min_approvals=2)
 SECOND = Rules(approvers=("ben key-b", "cem key-c"), forbid_self_approval=True)
@@ -102,3 +102,64 @@ def test_of_several_who_change_it_at_once_the_last_counts_and_the_trail_names_al
     assert sorted(told) == sorted(list(rules.approvers) for rules in wanted)
     assert list(protection.read(ledger).rules.approvers) == told[-1], "one of them, and whole"
     assert find_tampering(ledger) == []
+
+
+# --------------------------------------------------------------------------- in words
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, ""),
+        ({"protected": True}, "since 2026-11-23, by confirmation tokens"),
+        ({"protected": True, "rules": Rules(approvers=("a",))}, "since 2026-11-23, 1 approver, 1 needed"),
+        ({"protected": True, "rules": FIRST}, "since 2026-11-23, 2 approvers, 2 needed"),
+        ({"frozen": "incident 42"}, "FROZEN: incident 42"),
+        ({"protected": True, "frozen": "x"}, "since 2026-11-23, by confirmation tokens; FROZEN: x"),
+    ],
+)
+def test_what_protects_it_is_told_in_a_line(found, words):
+    assert protection.Protection(since="2026-11-23T08:00:00+00:00", **found).words == words
+
+
+def test_a_digest_is_of_each_rule_and_of_the_order_of_its_lines():
+    """What was approved is exactly what is written: another order is another request."""
+    rules = [
+        FIRST, SECOND, Rules(), Rules(min_approvals=2), Rules(forbid_self_approval=True), Rules(approvers=("a",)),
+        Rules(emergency=("a",)), Rules(approvers=("a", "b")), Rules(approvers=("b", "a")),
+    ]  # fmt: skip
+    assert len({one.digest for one in rules}) == len(rules)
+    assert Rules(approvers=("a",)).digest == Rules(approvers=("a",)).digest
+
+
+@on_sqlite
+def test_a_line_that_is_named_twice_stands_there_once(ledger):
+    protect(ledger, Rules(approvers=("ana key", "ben key", "ana key")), by="ana")
+    assert protection.read(ledger).rules.approvers == ("ana key", "ben key")
+    assert find_tampering(ledger) == []
+
+
+@on_sqlite
+def test_what_came_before_is_in_the_trail_with_the_approval(ledger):
+    protect(ledger, FIRST, by="ana")
+    protect(ledger, SECOND, by="ben", approval_id="a1")
+    unprotect(ledger, by="cem", approval_id="a2")
+    protection.freeze(ledger, "incident", by="ana")
+    unfreeze(ledger, by="ben", approval_id="a3")
+    first, second, gone, frozen, unfrozen = (record.facts for record in ledger.audit_records())
+    assert (first["before"]["approvers"], first["approvalId"]) == ([], None)
+    assert (second["before"]["minApprovals"], second["approvalId"]) == (2, "a1")
+    assert gone == {"by": "cem", "approvalId": "a2"}
+    assert frozen == {"reason": "incident", "by": "ana"}
+    assert unfrozen == {"by": "ben", "approvalId": "a3"}
+
+
+@on_sqlite
+def test_of_whoever_was_revoked_the_time_stays_when_others_are(ledger, tamper):
+    protect(ledger, FIRST, by="ana")
+    protect(ledger, SECOND, by="ana", approval_id="a1")
+    query = "SELECT line, revoked FROM ci_migrate_signers WHERE revoked IS NOT NULL ORDER BY line"
+    revoked = tamper(query)
+    assert [line for line, _ in revoked] == ["ana key-a", "eve key-e"]
+    unprotect(ledger, by="ana", approval_id="a2")
+    assert [row for row in tamper(query) if row[0] in ("ana key-a", "eve key-e")] == revoked
