@@ -80,7 +80,7 @@ class _Counted(RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         size = self._file.readinto(buffer)
-        self._allowance.take(size)
+        self._allowance.take(size)  # a piece too late, and no more: it is in memory, not on the disk
         return size
 
     def close(self) -> None:
@@ -161,4 +161,5 @@ def flush(file: BufferedWriter) -> None:
 
 
 def _new(path: Path, mode: int) -> BufferedWriter:
+    # O_EXCL: never through a link that somebody left there
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")

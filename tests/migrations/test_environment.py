@@ -4,7 +4,12 @@ import pytest
 from sqlalchemy import make_url
 
 from ci_migrate.databases.composite.names import MAIN
-from ci_migrate.migrations.environment import ChildEnvironment
+from ci_migrate.migrations.environment import (
+    ChildEnvironment,
+    known_reader,
+    known_targets,
+    with_driver_of,
+)
 from ci_migrate.settings.settings import load
 
 WRITER, READER, COPY = "writer-s3cret/1", "reader-s3cret", "copy-s3cret"
@@ -133,3 +138,110 @@ def test_a_relative_sqlite_file_is_the_target_too(tmp_path):
     found = ChildEnvironment(settings, {MAIN: make_url(settings.resolve_url())})
     assert found.for_all() == {"OTHER": "sqlite:///other.db"}
     assert found.for_stage({MAIN: make_url("sqlite:////copy.db")}) == {"DATABASE_URL": "sqlite:////copy.db"}
+
+
+# --------------------------------------------------------------------------- what opens a door
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f" {url('w', WRITER)} ",
+        url("w", WRITER, driver="postgresql+asyncpg") + "?sslmode=require",
+        WRITER,
+        "writer-s3cret%2F1",
+        f"--password={WRITER} --verbose",
+        '{"dsn": "host=db password=writer-s3cret/1"}',
+    ],
+)
+def test_F28_whatever_holds_the_targets_login_is_kept_from_all_but_its_stage(tmp_path, value):
+    found = environment(tmp_path, {"HIDDEN": value})
+    assert "HIDDEN" not in found.for_all()
+    assert WRITER not in str(found.for_stage(CHECK))
+    assert found.for_stage()["HIDDEN"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "writer", url("other", "another-s3cret"), "not a url ://", "x" * 10_000],
+)
+def test_what_opens_nothing_of_ours_is_the_applications_own(tmp_path, value):
+    assert environment(tmp_path, {"OWN": value}).for_all()["OWN"] == value
+
+
+@pytest.mark.parametrize("short", ["pw", "shop", "1234567"])
+def test_a_short_password_hides_only_what_is_it(tmp_path, short):
+    """`shop` as a password must not take each variable away in which the word stands."""
+    found = environment(
+        tmp_path, {"WRITE": url("w", short), "SAME": short, "WORD": f"the {short} window"}, reads=False
+    )
+    assert "SAME" not in found.for_all()
+    assert found.for_all()["WORD"] == f"the {short} window"
+
+
+def test_F28_what_is_never_handed_on_is_not_even_where_the_target_is_migrated(tmp_path):
+    ours = {"CI_MIGRATE_TOKEN": "t" * 20, "LEDGER": url("l", "ledger-s3cret", "led"), "SSH_AUTH_SOCK": "/run/s",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x" * 20, "CI_JOB_TOKEN": "y" * 20}  # fmt: skip
+    found = environment(tmp_path, ours)
+    for seen in (found.for_all(), found.for_stage(), found.for_stage(DRY_RUN)):
+        assert not ours.keys() & seen.keys()
+
+
+def test_what_backs_up_sees_the_target_and_storages_and_nothing_of_ours(tmp_path):
+    given = {
+        "AWS_SECRET_ACCESS_KEY": "k" * 20,
+        "CI_MIGRATE_TOKEN": "t" * 20,
+        "GITHUB_TOKEN": "g" * 20,
+        "PATH": "/bin",
+    }
+    seen = environment(tmp_path, given, 'backup-dir = "s3://bucket/x"').for_tools()
+    assert seen.keys() & given.keys() == {"AWS_SECRET_ACCESS_KEY", "PATH"}
+    assert seen["WRITE"] == url("w", WRITER)
+
+
+@pytest.mark.parametrize(
+    ("given", "to", "found"),
+    [
+        ("postgresql+asyncpg://x", "postgresql+psycopg://h/d", "postgresql+asyncpg://h/d"),
+        (
+            "mysql+aiomysql://x",
+            "mariadb+pymysql://h/d",
+            "mariadb+pymysql://h/d",
+        ),  # another name: its drivers differ
+        ("sqlite+aiosqlite:///x", "postgresql://h/d", "postgresql://h/d"),
+        ("no url", "postgresql://h/d", "postgresql://h/d"),
+        ("", "postgresql://u:p%40@h/d", "postgresql://u:p%40@h/d"),
+    ],
+)
+def test_a_url_keeps_the_driver_that_the_project_needs(given, to, found):
+    assert with_driver_of(make_url(to), given) == found
+
+
+def test_targets_are_known_without_asking_a_program(tmp_path):
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+
+    def known(text: str) -> dict[str, str]:
+        (tmp_path / "ci-migrate.toml").write_text(f"[targets.dev]\n{text}\n")
+        settings = load(tmp_path, {"URL": "postgresql://h/d"}, {})
+        return {name: str(found) for name, found in known_targets(settings).items()}
+
+    assert known('url = "env:URL"') == {MAIN: "postgresql://h/d"}
+    assert known('url = "command: touch asked"') == {}
+    assert known('url = "env:NOT_THERE"') == {}, "the command that needs it says so"
+    assert known('url = "env:URL"\ndatabases = { reports = "postgresql://h/r" }') == {
+        MAIN: "postgresql://h/d", "reports": "postgresql://h/r",
+    }  # fmt: skip
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_reader_is_known_where_the_settings_say_it(tmp_path):
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+
+    def known(text: str):
+        (tmp_path / "ci-migrate.toml").write_text(f'[targets.dev]\nurl = "postgresql://h/d"\n{text}\n')
+        return known_reader(load(tmp_path, {}, {}))
+
+    assert known("") is None
+    assert known('read-url = "command: touch asked"') is None
+    assert known('read-url = "postgresql://replica/d"') == make_url("postgresql://replica/d")
+    assert not (tmp_path / "asked").exists()

@@ -2,19 +2,25 @@
 
 import msgspec
 import pytest
+from permits import permit
 from sqlalchemy import URL, make_url
 
+from ci_migrate.databases.base import Wall
 from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.environment import with_driver_of
 from ci_migrate.migrations.requests import (
     InspectRequest,
     Mode,
+    RunRequest,
     make_tables,
     make_tables_back,
+    migrate_request,
     project_setup,
     target_setup,
+    wall_entry,
 )
-from ci_migrate.model import Direction, Identity, Plan, PlannedContext, VersionTable
+from ci_migrate.model import Direction, Identity, Plan, PlannedContext, Purpose, VersionTable
 from ci_migrate.settings.settings import load
 
 
@@ -102,3 +108,45 @@ def test_the_way_back_of_a_plan():
 )
 def test_the_driver_of_a_variable_is_kept_where_it_is_one_for_this_database(given, drivername):
     assert make_url(with_driver_of(make_url("postgresql://h/d"), given)).drivername == drivername
+
+
+def a_run_request(settings) -> RunRequest:
+    return RunRequest(setup=setup_of(settings), contexts=())
+
+
+@pytest.mark.parametrize("purpose", [Purpose.UPGRADE, Purpose.DOWNGRADE, Purpose.STAMP, Purpose.REPAIR])
+def test_a_child_that_writes_to_the_target_takes_a_permit_for_just_that(settings, purpose):
+    request = a_run_request(settings)
+    assert migrate_request(permit(purpose, "the plan"), "the plan", request).mode is Mode.MIGRATE
+    for other in (
+        permit(purpose, "another plan"),
+        permit(Purpose.RESTORE, "the plan"),
+        permit(Purpose.REMOVAL, "the plan"),
+    ):
+        with pytest.raises(RefusedError, match="Permitted is"):
+            migrate_request(other, "the plan", request)
+    assert request.mode is Mode.READ, "who has no permit reads"
+
+
+def a_wall(name: str) -> Wall:
+    """As PostgreSQL's says of itself."""
+    login = {"host": "h", "database": name, "user": "w", "password": "s3cret"}
+    return Wall(dialect="postgresql", match=login, connect=login, identity={"database": name})
+
+
+def test_no_password_is_shown_where_a_request_is(settings):
+    entry = wall_entry("", a_wall("d"))
+    request = msgspec.structs.replace(
+        a_run_request(settings), setup=msgspec.structs.replace(setup_of(settings), databases=(entry,))
+    )
+    assert "s3cret" not in repr(request)
+    assert "s3cret" not in repr(entry)
+
+
+def test_the_child_is_told_no_login_of_the_target_and_that_of_a_copy():
+    """It connects with the one that env.py has."""
+    here, there = wall_entry("", a_wall("d")), wall_entry("", a_wall("d"), a_wall("copy"))
+    for entry in (here, there):
+        assert not {"user", "password"} & entry.match.keys()
+    assert here.connect == here.match
+    assert (there.connect["database"], there.connect["password"]) == ("copy", "s3cret")

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from sqlalchemy import URL
 
@@ -28,9 +28,12 @@ def file_of(url: URL) -> Path:
     name = url.database or ""
     query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
     if name.startswith("file:") and query.get("uri", "").lower() in ("true", "1", "yes", "on", "t", "y"):
-        parts = urlsplit(name)
-        name = unquote(parts.path)
-        if "mode=memory" in parts.query or query.get("mode") == "memory":
+        # by hand, as https://sqlite.org/uri.html has it: urlsplit leaves tabs and line breaks out of a path
+        path, _, inner = name[5:].partition("#")[0].partition("?")
+        if path.startswith("//"):  # an authority: SQLite takes none but localhost
+            path = "/" + path[2:].partition("/")[2]
+        name = os.fsdecode(unquote_to_bytes(os.fsencode(path)))
+        if {**dict(parse_qsl(inner)), **query}.get("mode") == "memory":  # SQLAlchemy adds its own behind
             name = ""
     if name in ("", ":memory:"):
         raise UsageError(

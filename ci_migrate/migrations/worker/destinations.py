@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes, urlsplit
 
 LOCAL = {"", "localhost", "127.0.0.1", "::1"}
 
@@ -16,12 +16,13 @@ def sqlite_file(database: Any, uri: bool = False) -> str:
     if isinstance(database, bytes):
         database = os.fsdecode(database)
     if uri and database.startswith("file:"):
-        from urllib.parse import unquote, urlsplit
-
-        parts = urlsplit(database)
-        if "mode=memory" in parts.query or parts.path in ("", ":memory:"):
+        # by hand, as https://sqlite.org/uri.html has it: urlsplit leaves tabs and line breaks out of a path
+        path, _, query = database[5:].partition("#")[0].partition("?")
+        if path.startswith("//"):  # an authority: SQLite takes none but localhost
+            path = "/" + path[2:].partition("/")[2]
+        if dict(parse_qsl(query)).get("mode") == "memory":  # the last one counts
             return ""
-        database = unquote(parts.path)
+        database = os.fsdecode(unquote_to_bytes(os.fsencode(path)))
     return "" if database in ("", ":memory:") else os.path.realpath(database)
 
 
@@ -60,8 +61,9 @@ def parse_dsn(dsn: str) -> dict[str, Any]:
         }
         parts.update(parse_qsl(parsed.query))
         return {k: v for k, v in parts.items() if v.strip(",")}
-    pairs = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)", dsn)
-    return {k: re.sub(r"\\(.)", r"\1", v[1:-1] if v.startswith("'") else v) for k, v in pairs}
+    pairs = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)+)", dsn, re.DOTALL)
+    values = {k: v[1:-1] if v.startswith("'") else v for k, v in pairs}
+    return {k: re.sub(r"\\(.)", r"\1", v, flags=re.DOTALL) for k, v in values.items()}
 
 
 def postgresql_defaults(parts: dict[str, Any]) -> dict[str, str]:

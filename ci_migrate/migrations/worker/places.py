@@ -70,6 +70,8 @@ class Places:
             # a link in site-packages that leads back into the project is the project's
             linked = self._kind_of(os.path.realpath(folder)) == OURS
             known = self._of_folder[folder] = (self._kind_of(folder), linked)
+        if self._kind.get(path) == INTERPRETER:  # pyvenv.cfg, where the environment lies in the project
+            return False
         kind, linked = known
         # asked of each file, unlike its folder: one link in a folder of the interpreter's says nothing of the others
         if not linked and kind in (INTERPRETER, MACHINE) and os.path.islink(path):
