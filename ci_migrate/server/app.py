@@ -40,7 +40,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        separate_input_output_schemas=False,
+        separate_input_output_schemas=False,  # clients that are generated would get two classes for each body
         responses={500: {"model": Problem}},
     )
     app.state.service = service

@@ -76,6 +76,7 @@ class BoundedProtocol(H11Protocol):
         """Close the connection; a call that was not told whole has no answer."""
         self._await(None)
         if not self.transport.is_closing():
+            # later, a second status line would stand in the middle of an answer
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 self.transport.write(TOO_SLOW)
             self.transport.close()

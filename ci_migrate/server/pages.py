@@ -202,6 +202,7 @@ async def login(request: Request) -> Response:
         return show("login.html", None, 401, several=several, wrong=UNKNOWN.partition(" Send")[0])
     answer = to("/")
     name = sessions_of(request).begin(Session(target.name, key))
+    # as the trusted proxy says; on plain HTTP (loopback) a browser would keep a Secure cookie to itself
     secure = request.url.scheme == "https"
     answer.set_cookie(
         COOKIE, name, max_age=int(LIFETIME), path="/ui", secure=secure, httponly=True, samesite="strict"

@@ -81,7 +81,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the OpenAPI document: which problems an endpoint answers with."""
     schema = {"$ref": "#/components/schemas/Problem"}
     content = {MEDIA_TYPE: {"schema": schema}}
-    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+    # without a default FastAPI documents a 422 of its own, which a call that makes no sense never gets
+    found: dict[int | str, dict[str, Any]] = {
+        "default": {"description": "Any other problem", "content": content}
+    }
+    return {**found, **{status: {"description": TITLES[status], "content": content} for status in statuses}}
 
 
 def _no_call(path: str) -> str:

@@ -243,7 +243,7 @@ class Service:
                 )
                 continue
             if left:
-                target.busy.acquire()
+                target.busy.acquire()  # before the first call is answered: nobody works beside an orphan
                 self._jobs.submit(self._recover, target, left)
 
     def _recover(self, target: Target, left: tuple[Job, ...]) -> None:
@@ -274,7 +274,7 @@ class Service:
     def close(self) -> None:
         """Wait for what works, then close everything."""
         self.stop()
-        self._jobs.shutdown(wait=True)
+        self._jobs.shutdown(wait=True)  # first: until then jobs and calls are written into the ledgers
         self.auditor.close()
         for target in self.targets.values():
             target.close()

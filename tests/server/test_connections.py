@@ -1,9 +1,11 @@
 """What callers without a key can do to those with one: nothing."""
 
+import asyncio
 import socket
 import time
 
 import pytest
+import uvicorn
 from alembic_project import new_project
 from http_service import PREFIX, make_key, served
 
@@ -134,6 +136,115 @@ def test_who_has_most_connections_gives_one_up():
     for number, address in enumerate(["b", "a", "a", "a", "c"]):
         waiting.add(One(f"{address}{number}"), address)
     assert gone == ["a1", "a2"]
+
+
+# --------------------------------------------------------------------------- deadlines, in this process
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs `talk(connect)` against a server whose deadlines are short."""
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.2)
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.4)
+        elif scope["path"] == "/reads":
+            while (await receive()).get("more_body"):
+                pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    def run(talk):
+        protocol = connections.bounded_protocol()
+        config = uvicorn.Config(
+            app, http=protocol, lifespan="off", log_level="critical", timeout_keep_alive=5
+        )
+        config.load()
+        state = uvicorn.server.ServerState()
+
+        async def serve():
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            async with server:
+                await talk(lambda: asyncio.open_connection("127.0.0.1", port))
+            return protocol.waiting
+
+        return asyncio.run(serve())
+
+    return run
+
+
+CALL = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"GET /",
+        CALL % b"" + b"X-Slow: ",
+        b"POST /reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nkey",
+    ],
+)
+def test_F30_who_says_no_whole_call_is_closed_after_its_time(quick, start):
+    told = []
+
+    async def talk(connect):
+        reader, writer = await connect()
+        writer.write(start)
+        told.append(await asyncio.wait_for(reader.read(), 10))
+        writer.close()
+
+    quick(talk)
+    assert told[0] == b"" or told[0].startswith(b"HTTP/1.1 408")
+
+
+def test_F30_how_long_an_answer_takes_has_no_end(quick):
+    """A migration takes hours; so may the next call on the same connection come late."""
+
+    async def talk(connect):
+        reader, writer = await connect()
+        for path in (b"slow", b"slow"):
+            writer.write(CALL % path + b"\r\n")
+            answer = await asyncio.wait_for(reader.readuntil(b"ok"), 10)
+            assert answer.startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.3)
+        writer.close()
+
+    quick(talk)
+
+
+def test_F30_a_byte_now_and_then_does_not_put_the_deadline_off(quick):
+    async def talk(connect):
+        reader, writer = await connect()
+        writer.write(CALL % b"" + b"X-Slow: ")
+        closed = asyncio.ensure_future(reader.read())
+        for _ in range(200):
+            if closed.done():
+                break
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+        assert (await asyncio.wait_for(closed, 10)).startswith(b"HTTP/1.1 408")
+        writer.close()
+
+    quick(talk)
+
+
+def test_F30_whoever_is_gone_or_answered_is_not_awaited_any_more(quick):
+    async def talk(connect):
+        gone = [await connect() for _ in range(5)]
+        for _, writer in gone:
+            writer.close()
+        reader, writer = await connect()
+        writer.write(CALL % b"" + b"Connection: close\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await asyncio.sleep(0.05)
+
+    assert quick(talk)._there == {}
 
 
 def test_open_calls_are_counted_by_address():
