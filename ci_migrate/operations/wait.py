@@ -114,7 +114,8 @@ def _judge(settings: Settings, plan: Plan, found: Inspection, *, newer: bool) ->
 
 def _sleep_while_same(run: Run, plan: Plan, every: float, left: Callable[[], float]) -> None:
     """Until the version rows are others, or the time is over: a plain query, no child is started for it."""
-    before = heads_of(run.reader, plan)
+    # as the look had them: what was committed since is not to be waited for any more
+    before = tuple(c.from_heads for c in plan.contexts)
     while left() > 0:
         time.sleep(min(every, max(0.0, left())))
         if heads_of(run.reader, plan) != before:

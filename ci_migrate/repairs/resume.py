@@ -113,7 +113,7 @@ def resume(context: RepairContext) -> list[str]:
         raise RefusedError("It is not known how far the migration got.")
     rest = Rest.of(plan, evidence, commit_point)
     half = _half_done(evidence, commit_point)
-    entries = context.read_journal()
+    entries = context.read_journal()  # before RESUMED is in it, which says that what follows is another try
     sent = sent_of(entries, half, commit_point) if half else []
     request = RunRequest(
         setup=child_setup(run, "migrate", inputs=expected_inputs(run.settings, plan, evidence)),

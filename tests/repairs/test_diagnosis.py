@@ -3,63 +3,30 @@
 from datetime import UTC, datetime
 
 import pytest
-from ledger_support import a_plan
 from msgspec.structs import replace
+from repair_support import F0, PLAN, THREE, commit_point, evidence, fingerprint, statement
 
 from ci_migrate.model import (
-    CommitPoint,
     EntryKind,
-    Evidence,
     Fingerprint,
     JournalEntry,
-    PlannedContext,
     RowCount,
-    Statement,
     TableContent,
     TableEvidence,
-    VersionTable,
-    WayBack,
     same_change,
 )
-from ci_migrate.repairs.diagnosis import NOBODY, Witness, diagnose, sent_of
-
-F0 = Fingerprint(objects={"table users": "u"})
-PLAN = a_plan(
-    contexts=(
-        PlannedContext(
-            version_table=VersionTable(), from_heads=("r0",), to_heads=("r3",), revisions=("r1", "r2", "r3")
-        ),
-    )
+from ci_migrate.repairs.diagnosis import (
+    NOBODY,
+    Witness,
+    base_of,
+    begun,
+    diagnose,
+    revisions_done,
+    rows_on,
+    sent_of,
+    standing_commits,
+    within,
 )
-
-
-def fingerprint(**objects: str) -> Fingerprint:
-    return Fingerprint(objects={**F0.objects, **objects})
-
-
-def commit_point(
-    number: int, revision: str | None, head: str, statements: int, *, complete: bool = True, **rest
-) -> CommitPoint:
-    return CommitPoint(
-        position=number, context=0, revision=revision, complete=complete, statements=statements,
-        heads=((head,),), delta=rest.pop("delta", {}), **rest,
-    )  # fmt: skip
-
-
-def statement(
-    position: int, revision: str | None, sql: str = "UPDATE users SET x = 1", repeats: int = 1
-) -> Statement:
-    return Statement(
-        position=position, context=0, revision=revision, file=None, line=None, sql=sql, digest=f"d{position}",
-        seconds=0.0, rows=None, repeats=repeats,
-    )  # fmt: skip
-
-
-def evidence(*commit_points: CommitPoint, statements: tuple[Statement, ...] = (), tables=None) -> Evidence:
-    return Evidence(
-        proven=True, commit_points=commit_points, statements=statements, before=F0, after=F0, tables=tables or {},
-        way_back=WayBack(tried=False),
-    )  # fmt: skip
 
 
 def entry(kind: str, position: int = 0, revision: str | None = None, note: str = "") -> JournalEntry:
@@ -70,13 +37,6 @@ def entry(kind: str, position: int = 0, revision: str | None = None, note: str =
 
 def sent(*positions: int) -> list[JournalEntry]:
     return [entry("statement", position) for position in positions]
-
-
-THREE = evidence(
-    commit_point(1, "r1", "r1", 2, delta={"table a": "a"}),
-    commit_point(2, "r2", "r2", 4),
-    commit_point(3, "r3", "r3", 6, delta={"table b": "b", "table a": None}),
-)
 
 
 @pytest.mark.parametrize(
@@ -387,3 +347,72 @@ def spelled(words: str) -> list[JournalEntry]:
 )
 def test_what_was_sent_up_to_the_commit(journal, commit_point, sent) -> None:
     assert sent_of(spelled(journal), (0, "r2"), commit_point) == sent
+
+
+# --------------------------------------------------------------------------- what stands above and below
+
+
+def test_commits_that_were_taken_back_do_not_stand() -> None:
+    def commits(*entries: JournalEntry) -> list[int]:
+        return [e.position for e in standing_commits(entries)]
+
+    first, second, third = (entry("committed", n, f"r{n}") for n in (1, 2, 3))
+    assert commits(first, second, third) == [1, 2, 3]
+    assert commits(first, second, entry("restored", 1), third) == [1, 3], "all above one commit is gone"
+    assert commits(first, second, entry("undone", 0)) == []
+    assert commits(entry("statement", 1), entry("committing", 1)) == []
+
+
+def test_the_highest_whole_state_with_these_heads_is_what_one_goes_back_to() -> None:
+    half = evidence(
+        commit_point(1, "r1", "r1", 2),
+        commit_point(2, "r2", "r1", 3, complete=False),
+        commit_point(3, "r2", "r2", 4),
+        statements=tuple(statement(n, f"r{r}") for n, r in ((1, 1), (2, 1), (3, 2), (4, 2))),
+    )
+    assert base_of(PLAN, half, (("r1",),), 3) == 1, "half a revision is no state to go back to"
+    assert base_of(PLAN, half, (("r2",),), 3) == 3
+    assert base_of(PLAN, half, (("r2",),), 2) is None, "that was not reached"
+    assert base_of(PLAN, half, (("r0",),), 3) == 0
+    assert base_of(PLAN, half, (("elsewhere",),), 3) is None
+
+
+def test_a_block_that_commits_what_came_before_has_begun_nothing_of_its_own() -> None:
+    sent = (statement(1, "r1"), statement(2, "r2"))
+    before, after = (
+        commit_point(1, "r2", "r1", 1, complete=False),
+        commit_point(2, "r2", "r1", 2, complete=False),
+    )
+    found = evidence(before, after, statements=sent)
+    assert (begun(found, before), begun(found, after)) == (False, True)
+    assert begun(found, commit_point(1, None, "r0", 1)), "of env.py's own nobody can tell"
+    assert begun(found, commit_point(1, "r9", "r0", 1)), "a revision that sent nothing is through"
+    assert base_of(PLAN, found, (("r1",),), 2) == 1
+
+
+def test_statements_of_a_revision_are_counted_from_its_own_first() -> None:
+    sent = tuple(statement(n, r) for n, r in ((1, None), (2, "r1"), (3, "r2"), (4, "r2"), (5, "r2")))
+    found = evidence(
+        commit_point(1, "r1", "r1", 2), commit_point(2, "r2", "r1", 4, complete=False),
+        commit_point(3, "r2", "r2", 5), statements=sent,
+    )  # fmt: skip
+    assert [within(found, number) for number in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_revisions_that_are_done_are_those_up_to_the_last_that_committed() -> None:
+    assert revisions_done(PLAN, THREE, 0) == ((),)
+    assert revisions_done(PLAN, THREE, 1) == (("r1",),)
+    assert revisions_done(PLAN, THREE, 3) == (("r1", "r2", "r3"),)
+    one_transaction = evidence(commit_point(1, "r2", "r2", 4))
+    assert revisions_done(PLAN, one_transaction, 1) == (("r1", "r2"),), "r1 was committed with it"
+
+
+def test_the_rows_of_a_state_are_those_that_the_dry_run_kept() -> None:
+    held, was = TableContent(rows=2, digest="2"), TableContent(rows=1, digest="1")
+    kept = evidence(
+        commit_point(1, "r1", "r1", 2, contents={"t": held, "new": held}),
+        tables={"t": TableEvidence(before=was, after=held), "gone": TableEvidence(before=was, after=None)},
+    )
+    assert rows_on(kept, 1) == {"t": held, "new": held}
+    assert rows_on(kept, 0) == {"t": was, "new": held, "gone": was}
+    assert rows_on(THREE, 0) == rows_on(THREE, 2) == {}, "a large database: nobody kept them"
