@@ -75,6 +75,7 @@ def compare_contents(
     rest = [n for n in exact if n not in found]
     rows = {n: count.rows for n, count in copy.counts(rest, exact=True).items()} if rest else {}
     rows |= {n: content.rows for n, content in found.items()}
+    # counts first: of a table that lacks rows a digest would only say that it differs
     wrong = [_how_rows(n, count, rows.get(n)) for n, count in exact.items() if rows.get(n) != count]
     same = {
         n: content for n, content in found.items() if n not in without and rows[n] == exact.get(n, rows[n])

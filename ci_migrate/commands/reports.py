@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,23 @@ def keep_run(report: Report, folder: Path, where: dict[str, Any]) -> list[str]:
     runs = folder.parent / RUNS
     try:
         write(runs / f"{report.run_id}.json", JsonReporter().render(report))
-        for old in sorted(runs.glob("*.json"))[:-KEPT]:
+        for old in kept_runs(runs)[KEPT:]:
             old.unlink(missing_ok=True)
     except OSError as error:
         return [f"The report could not be kept in {runs}: {error.strerror}."]
     return []
+
+
+def kept_runs(runs: Path) -> list[Path]:
+    """The reports that are kept there, newest first."""
+
+    def order(path: Path) -> tuple[str, int]:
+        # an id tells its second and ends at random: of two runs in one second the file that was written later is newer
+        with suppress(OSError):  # another run took it away
+            return path.stem.partition("_")[0], path.stat().st_mtime_ns
+        return "", 0
+
+    return sorted(runs.glob("*.json"), key=order, reverse=True)
 
 
 def find_old_places(settings: Settings, where: dict[str, Any]) -> list[str]:

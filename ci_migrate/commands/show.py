@@ -8,7 +8,7 @@ import msgspec
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import REPORTS
 from ci_migrate.commands.printing import hand_over, say
-from ci_migrate.commands.reports import RUNS
+from ci_migrate.commands.reports import RUNS, kept_runs
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.model import Report
 from ci_migrate.reports import story
@@ -39,7 +39,7 @@ def command(
 
     `ci-migrate history` knows the runs of all machines; their reports are where these ran, in a CI among the artifacts.
     """
-    kept = sorted(_folder(environment).glob("*.json"), reverse=True)
+    kept = kept_runs(_folder(environment))
     if lists:
         for path in kept[:SHOWN]:
             report = _read(path)

@@ -47,9 +47,10 @@ _DEFAULT_STATE = CiMigrateError("").state
 
 def duration(seconds: float) -> str:
     """`0.04 s`, `12.3 s`, `3 min 05 s`, `1 h 02 min`."""
-    if seconds < 10:
+    # by what is shown, not by what is: 9.996 would be `10.00 s`, and 59.96 `60.0 s`
+    if seconds < 9.995:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

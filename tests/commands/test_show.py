@@ -1,11 +1,15 @@
 """What a run leaves in the project's folder, and `ci-migrate show`: the report of a run again."""
 
 import json
+import os
 import re
 import subprocess
 from xml.etree import ElementTree as ET
 
 from alembic_project import ended
+
+from ci_migrate.commands.reports import KEPT, keep_run, kept_runs
+from ci_migrate.model import Report, now
 
 
 def files(project) -> list[str]:
@@ -89,3 +93,35 @@ def test_F82_what_an_earlier_version_left_is_named(alembic_project):
     (alembic_project.folder / "ci-migrate-reports" / "report.json").unlink()
     quiet = alembic_project.call("run", "--backup-dir", "backups")
     assert "earlier version" not in quiet.text, "who named the place knows it"
+
+
+def kept(folder, *ids: str) -> list[str]:
+    """Reports of runs with these ids, written one after the other; as they are listed."""
+    folder.mkdir(exist_ok=True)
+    for number, run_id in enumerate(ids, 1):
+        path = folder / f"{run_id}.json"
+        path.write_text("{}")
+        os.utime(path, ns=(number, number))
+    return [path.stem for path in kept_runs(folder)]
+
+
+def test_of_two_runs_in_one_second_the_later_is_the_newer_whatever_their_random_ends(tmp_path):
+    assert kept(tmp_path, "20261129112800_ff", "20261129112800_00", "20261129112759_aa") == [
+        "20261129112800_00", "20261129112800_ff", "20261129112759_aa",
+    ]  # fmt: skip
+    assert kept(tmp_path / "none") == []
+
+
+def test_the_oldest_reports_go_and_those_of_other_commands_folders_stay(tmp_path):
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("somebody's own")
+    ids = [f"202611291128{n // 10:02d}_{9 - n % 10}" for n in range(KEPT + 5)]
+    kept(tmp_path / "runs", *ids)
+    report = Report(run_id="20261129112899_new", command="run", target="dev", started=now(), version="1")
+    assert keep_run(report, reports, {"report_dir": None}) == []
+    left = [path.stem for path in kept_runs(tmp_path / "runs")]
+    assert left == ["20261129112899_new", *reversed(ids[6:])]
+    assert (tmp_path / "runs" / "notes.txt").exists()
+    assert keep_run(report, tmp_path / "out", {"report_dir": "elsewhere"}) == [], "that is the caller's own"

@@ -62,3 +62,21 @@ def test_what_is_told_and_what_is_counted_is_all(names, shown):
 )
 def test_heads_of_version_tables(heads, words):
     assert show_heads(heads) == words
+
+
+@pytest.mark.parametrize(
+    ("heads", "words"),
+    [
+        ([], "base"), ([[]], "base"), ([["r1"]], "r1"), ([["r1", "r2"]], "r1 + r2"), ([["r1"], []], "r1, base"),
+        ([[], ["b1", "b2"]], "base, b1 + b2"),
+    ],
+)  # fmt: skip
+def test_heads_of_several_version_tables_and_of_none(heads, words):
+    assert show_heads(heads) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_234_567, "1,234,567 rows")]
+)
+def test_counts_have_their_plural(count, words):
+    assert plural(count, "row") == words
