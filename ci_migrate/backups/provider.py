@@ -63,7 +63,7 @@ class Provider:
             raise BackupError(
                 "provider-create did not print an id as its last line.", hint="See docs/backup-places.md"
             )
-        if database.schema() != schema:
+        if database.schema() != schema:  # nobody can tell of which of the two the provider's backup is
             raise BackupError(
                 f"The schema changed while provider-create ran (it made {provider_id}).",
                 hint="Somebody else migrates it. Wait for the end, then run again.",

@@ -101,7 +101,7 @@ class S3Storage:
         with translate_errors(self.place):
             session = boto3.session.Session()
             found = session.get_credentials()  # of a profile, a role, a file: wherever they are
-            if found is not None:
+            if found is not None:  # None: an anonymous bucket; what it needs it says at the first request
                 kept = found.get_frozen_credentials()
                 for secret in (kept.secret_key, kept.token):
                     register_secret(secret or "")

@@ -98,6 +98,7 @@ def examine(settings: Settings, interrupt: Interrupt | None = None) -> tuple[Exa
 @contextmanager
 def _patient(settings: Settings, interrupt: Interrupt | None) -> Iterator[DoctorContext]:
     context = open_session(settings, GateRequest(VERBS["doctor"]), interrupt)
+    # entered by hand: that it can't be opened is a finding, and must not be mistaken for what an examination raises
     try:
         run = context.__enter__()
     except CiMigrateError as error:

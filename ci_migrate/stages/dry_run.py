@@ -106,6 +106,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             # nobody else is in the copy: what is in the way is the server's own, or another copy's
             run.tell(f"lock timeout in {failed.revision or 'env.py'} on the copy; once more on a fresh one")
         started = time.monotonic()
+    # the last thing that could be wrong with all of the above: that it did not happen on the copy
     if heads_of(run.reader, plan) != heads_before or bare_schema(run.reader, plan) != schema_before:
         return StageResult(
             stage="dry-run",
@@ -235,7 +236,7 @@ def _look_first(
             scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
         ).plus(Comparison(not_compared=tuple(_list_reaching_out(schema))))
         masked = mask_copy(run.settings, scratch)
-        if masked:
+        if masked:  # after the comparison: the backup was proved by what it holds, not by what was masked
             comparison = comparison.plus(Comparison(exceptions=(masked,)))
             before = _Seen(schema, counts, scratch.contents(watched))
     return before, comparison

@@ -37,6 +37,8 @@ SELECT 'pg_extension'::regclass::oid, e.oid, 'pg_extension ' || quote_ident(e.ex
 WHERE e.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname
   AND v.version = e.extversion AND (v.trusted OR NOT v.superuser))"""
 
+# As the CREATE commands' pages say: a superuser makes LEAKPROOF and SUPPORT functions, those in an untrusted language,
+# aggregates over `internal`, casts WITHOUT FUNCTION, operator classes, base types, publications FOR ALL TABLES
 _BASE = " UNION ALL ".join(
     (
         _EXTENSIONS,
