@@ -114,3 +114,12 @@ def test_merging_never_makes_what_would_be_refused():
         merge(tokens)
     with pytest.raises(NotApprovedError, match="no token to merge"):
         merge([])
+
+
+def test_the_same_signature_twice_is_one():
+    """Whoever sends a token around gets it back with their own signature in it."""
+    token = a_token()
+    assert merge([token, token]) == token
+    assert len(Envelope.decode(merge([token] * 9)).signatures) == 1
+    with pytest.raises(NotApprovedError, match="no token to merge"):
+        merge([])

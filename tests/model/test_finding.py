@@ -36,3 +36,8 @@ def test_severities_are_what_settings_and_reports_call_them():
     assert [str(one) for one in Severity] == ["error", "warning", "info"], (
         "the worst first: findings are sorted so"
     )
+
+
+def test_a_finding_is_one_of_its_code_and_place():
+    assert finding() == finding()
+    assert finding(line=3) != finding(line=4)
