@@ -15,6 +15,7 @@ from ci_migrate.migrations.runner import Ended
 from ci_migrate.model import EntryKind, PlannedContext, VersionTable
 from ci_migrate.repairs import watcher as watcher_module
 from ci_migrate.repairs.watcher import Rest, Watcher
+from ci_migrate.run.patience import Patience
 
 __all__ = ["ledger"]
 
@@ -104,7 +105,7 @@ def watched(ledger, tmp_path):
             told=told, database=SimpleNamespace(capabilities=SimpleNamespace(transactional_ddl=transactional)),
         )  # fmt: skip
         started = more.pop("started", time.monotonic())
-        return Watcher(run, more.pop("plan", PLAN), rehearsed, journal, started, **more)
+        return Watcher(run, more.pop("plan", PLAN), rehearsed, journal, started, Patience(run), **more)
 
     yield make
     journal.close()

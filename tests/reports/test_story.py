@@ -190,7 +190,7 @@ def ended(samples, stage, outcome="failed", state=None, **more):
 @pytest.mark.parametrize(
     ("stage", "more", "command", "why"),
     [
-        ("dry-run", {"file": "r1.py"}, "ci-migrate dry-run --target shop", "once the revision is mended"),
+        ("dry-run", {"file": "r1.py"}, "ci-migrate dry-run --target shop", "once the cause is gone"),
         ("dry-run", {}, "ci-migrate dry-run --target shop", "once the cause is gone"),
         ("migrate", {"file": "r1.py"}, "ci-migrate run --target shop", "once the cause is gone"),
         ("verify", {}, "ci-migrate run --target shop", "once the cause is gone"),
