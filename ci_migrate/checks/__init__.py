@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ci_migrate.checks import (
     assertion_fails,
+    changed_on_the_side,
     changed_outside,
     deployed_release,
     downgrade_loses,
@@ -41,6 +42,7 @@ BUILT_IN: tuple[Check, ...] = (
     values_narrowed.CHECK,
     large_objects_gone.CHECK,
     numbers_again.CHECK,
+    changed_on_the_side.CHECK,
     lost_on_the_side.CHECK,
     lock_held.CHECK,
     table_rewritten.CHECK,

@@ -1,7 +1,8 @@
-"""CM210: what goes although no statement names it: views, triggers, checks, AUTOINCREMENT, attributes of a column."""
+"""CM210: what goes although no statement names it: views, triggers, keys, indexes, privileges, attributes."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.databases.composite.names import bare
@@ -13,28 +14,70 @@ from ci_migrate.model import (
     SchemaChange,
     Severity,
     Statement,
+    TableEvidence,
     split_key,
 )
 from ci_migrate.schema_text import attributes
 
-_WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule) (?P<name>.+)")
+_WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule|policy) (?P<name>.+)")
 _UNSEEN = re.compile(r"\bEXECUTE\b|\bCALL\b|\bDROP\s+(SCHEMA|OWNED|EXTENSION|DATABASE)\b", re.IGNORECASE)
 """Statements that drop what they do not name."""
 _OF_A_TYPE = re.compile(r"CHECK\s*\(\s*\W?\w+\W?\s+IN\s*\([^()]*\)\s*\)", re.IGNORECASE)
 """What SQLAlchemy's Boolean and Enum write; it goes with their type."""
-_CREATES = re.compile(r"\s*CREATE\s+TABLE\b", re.IGNORECASE)
 _DROPS = re.compile(r"\s*DROP\s+TABLE\b", re.IGNORECASE)
+_NAME = r"""((?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+)(?:\.(?:"[^"]+"|`[^`]+`|\w+))?)"""
+_MAKES = re.compile(rf"\s*CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
+_TAKES = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
+_RENAMES = re.compile(r"\s*(?:ALTER\s+TABLE\b.*\bRENAME\s+TO\b|RENAME\s+TABLE\b)", re.IGNORECASE)
+_TO = re.compile(rf"{_NAME}\s+(?:RENAME\s+)?TO\s+{_NAME}", re.IGNORECASE)
+_MODIFIES = re.compile(r"\b(MODIFY|CHANGE)\b", re.IGNORECASE)
 _CASCADES = re.compile(r"\bDROP\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
+_BATCH = "_alembic_tmp_"
+"""Batch mode's table: what it takes over stands in the revision's Python, and no statement names what it leaves out."""
+_FROM_SELECT = re.compile(r"\s*CREATE\s+TABLE\b[^(]*\bAS\s+SELECT\b", re.IGNORECASE)
+_SORTED = re.compile(r" DESC\b| COLLATE \w+", re.IGNORECASE)
+_OF_TEXT = re.compile(r"\w*(?:char|text|clob|enum|set|string)", re.IGNORECASE)
+"""Types that have a collation to lose."""
+_POINTS_TO = re.compile(r"\breferences\s+(?P<table>[^\s(]+)", re.IGNORECASE)
+_OPTIONS = re.compile(r"; with (.+)", re.DOTALL)
+_SWITCHED = re.compile(r"\b(ENABLE|DISABLE)\b.*\bTRIGGER\b", re.IGNORECASE)
+_STATE = re.compile(r" (DISABLED|REPLICA|ALWAYS)$")
 _KEPT = {
     "NOT NULL": "NOT NULL",
     "DEFAULT": "its default",
     "AUTO_INCREMENT": "AUTO_INCREMENT",
+    "ON UPDATE": "ON UPDATE",
+    "COLLATE": "its collation",
     "COMMENT": "its comment",
 }
-_NOTHING = ("", "DEFAULT NULL")
+_NOTHING = ("", "DEFAULT", "DEFAULT NULL")  # the NULL behind a default is taken for an attribute of its own
 
 Lost = tuple[str, str, Severity, Statement | None]
 """What is lost, what to write instead, how bad that is, and the statement that did it."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The evidence, and what many changes ask of all statements: searched once, since a history has hundreds."""
+
+    statements: tuple[Statement, ...]
+    changes: tuple[SchemaChange, ...]
+    tables: dict[str, TableEvidence]
+    rebuilds: dict[str, Statement]
+    cascade: Statement | None
+    modifies: tuple[Statement, ...]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> "_Seen":
+        cascades = (s for s in reversed(evidence.statements) if _CASCADES.search(s.sql))
+        return cls(
+            evidence.statements,
+            evidence.changes,
+            evidence.tables,
+            _rebuilds(evidence.statements),
+            next(cascades, None),
+            tuple(s for s in evidence.statements if _MODIFIES.search(s.sql)),
+        )
 
 
 @with_evidence
@@ -42,9 +85,10 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Objects that are gone after an upgrade although no statement named them."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
+    seen = _Seen.of(evidence)
     for change in evidence.changes:
-        for look in (_with_what_was_dropped, _in_a_rebuild, _by_a_modify):
-            for message, fix, severity, statement in look(evidence, change):
+        for look in _LOOKS:
+            for message, fix, severity, statement in look(seen, change):
                 yield check.finding(
                     message,
                     fix=fix,
@@ -55,19 +99,20 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
-def _with_what_was_dropped(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
+def _with_what_was_dropped(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """A view by CASCADE; a trigger with the table that was rebuilt."""
     found = _WITH_OTHERS.fullmatch(change.name)
     if change.after is not None or found is None:
         return
-    of_table = found["kind"] in ("trigger", "rule")
+    of_table = found["kind"] in ("trigger", "rule", "policy")
     table, _, short = found["name"].rpartition(".")
     if of_table and any(c.name == f"table {table}" and c.after is None for c in evidence.changes):
         return
     if any(_names(s.sql, short) or _UNSEEN.search(s.sql) for s in evidence.statements):
         return
-    drops = _DROPS if of_table else _CASCADES
-    statement = _last(evidence, lambda sql: drops.search(sql) is not None)
+    statement = evidence.cascade
+    if of_table:
+        statement = _last(evidence, _DROPS.match) or statement
     yield (
         f"{change.name[0].upper()}{change.name[1:]} goes, and no statement names it: it went with what it stands on.",
         "Make it again in the same revision, or drop it by name.",
@@ -76,15 +121,44 @@ def _with_what_was_dropped(evidence: Evidence, change: SchemaChange) -> Iterator
     )
 
 
-def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
-    """An unnamed CHECK or AUTOINCREMENT: Alembic's batch mode makes the table again without them."""
-    kind, name = split_key(change.name)
+def _in_a_rebuild(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+    """What a table does not have any more that was made again, by batch mode or by hand."""
+    kind, name = _kind(change)
     table = bare(name.partition("(")[0].rpartition(".")[0])
-    before, after = change.before or "", change.after
-    statement = _last(evidence, lambda sql: _CREATES.match(sql) is not None and table in sql)
-    rebuilt = any(_DROPS.match(s.sql) and _names(s.sql, table) for s in evidence.statements)
-    if kind != ObjectKind.CONSTRAINT or statement is None or not rebuilt:
+    before, after = change.before, change.after
+    statement = evidence.rebuilds.get(table.rpartition(".")[2]) if before is not None else None
+    if before is None or statement is None:
         return
+    by_hand = _BATCH not in statement.sql
+    if kind == ObjectKind.COLUMN and after is not None:
+        was, is_ = attributes(before), attributes(after)
+        keys = ["COLLATE"] if _OF_TEXT.match(is_["type"]) else []
+        keys += ["NOT NULL", "DEFAULT"] if _FROM_SELECT.match(statement.sql) else []
+        lost = [_KEPT[key] for key in keys if key in was and key not in is_]
+        if lost:
+            what = f"Table {table} is rebuilt, and its column {name.rpartition('.')[2]} loses {' and '.join(lost)}."
+            yield what, "Repeat it where the table is made again.", Severity.ERROR, statement
+    elif kind == ObjectKind.INDEX:
+        short = name.rpartition(".")[2]
+        dropped = _last(evidence, re.compile(rf"\bDROP\s+INDEX\b.*{re.escape(short)}", re.IGNORECASE).search)
+        lesser = after is not None and after != before and after == _SORTED.sub("", before)
+        gone = after is None and (by_hand or "((" in before) and not _in_another_index(evidence, change)
+        if dropped is None and (lesser or gone):
+            instead = f"as {after}" if lesser else "without it"
+            yield (
+                f"Table {table} had {short}, {before}, and is rebuilt {instead}.",
+                "Make it again in the same revision (op.execute), or drop it by name.",
+                Severity.ERROR if "UNIQUE" in before else Severity.WARNING,
+                statement,
+            )
+    elif kind == ObjectKind.CONSTRAINT:
+        yield from _constraint_of_a_rebuild(evidence, change, table, statement, by_hand=by_hand)
+
+
+def _constraint_of_a_rebuild(
+    evidence: _Seen, change: SchemaChange, table: str, statement: Statement, *, by_hand: bool
+) -> Iterator[Lost]:
+    before, after = change.before or "", change.after
     if after is not None and before.endswith("AUTOINCREMENT") and not after.endswith("AUTOINCREMENT"):
         yield (
             f"Table {table} is rebuilt without AUTOINCREMENT: ids of deleted rows are given again.",
@@ -92,50 +166,273 @@ def _in_a_rebuild(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
             Severity.ERROR,
             statement,
         )
-    gone = [
-        c.name.rpartition(".")[2]
-        for c in evidence.changes
-        if c.after is None and split_key(c.name)[0] == ObjectKind.COLUMN
-    ]
-    if after is None and before.startswith("CHECK") and not any(_names(before, column) for column in gone):
+    elif after is not None and before.startswith(f"{after} "):
+        yield (
+            f"Table {table} is rebuilt with {after}: it loses {before[len(after) + 1 :]}.",
+            "Repeat it where the table is made again.",
+            Severity.ERROR,
+            statement,
+        )
+    if after is not None or any(_names(before, column) for column in _columns_gone(evidence, table)):
+        return
+    if before.startswith("CHECK"):
         yield (
             f"Table {table} is rebuilt without its {before}, which has no name: batch mode leaves such ones out.",
             f'Write batch_alter_table("{table}", table_args=[sa.CheckConstraint(...)]), and give it a name.',
             Severity.WARNING if _OF_A_TYPE.fullmatch(before) else Severity.ERROR,
             statement,
         )
+    elif by_hand and not _in_another_index(evidence, change):
+        yield (
+            f"Table {table} is rebuilt without its {before}.",
+            "Repeat it where the table is made again. If it is to go, say so: allow CM210 in the revision.",
+            Severity.ERROR,
+            statement,
+        )
 
 
-def _by_a_modify(evidence: Evidence, change: SchemaChange) -> Iterator[Lost]:
+def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+    """PostgreSQL drops a key, a CHECK or an index over several columns with one of them."""
+    kind, name = split_key(change.name)
+    before = change.before or ""
+    if kind not in (ObjectKind.CONSTRAINT, ObjectKind.INDEX) or not before or change.after is not None:
+        return
+    short = name.rpartition(".")[2].strip('"')
+    if any(_names(s.sql, short) for s in evidence.statements) or _belongs_to_a_key(evidence, change):
+        return
+    for table, found in evidence.tables.items():
+        if found.before is None or found.after is None or not _is_of(change, table):
+            continue
+        gone = found.before.columns.keys() - found.after.columns.keys()
+        taken = [column for column in sorted(gone) if _names(_parts(before), column)]
+        left = [column for column in sorted(found.after.columns) if _names(_parts(before), column)]
+        drop = re.compile(
+            rf"\bDROP\b.*(?<!\w)({'|'.join(map(re.escape, taken))})(?!\w)", re.IGNORECASE | re.DOTALL
+        )
+        statement = _last(evidence, drop.search) if taken and left else None
+        if statement is not None:
+            yield (
+                f"{short} goes with {table}.{', '.join(taken)}, and was about {', '.join(left)} too: {before}.",
+                "Drop it by name, and make it again over the columns that stay.",
+                Severity.WARNING if kind == ObjectKind.INDEX and "UNIQUE" not in before else Severity.ERROR,
+                statement,
+            )
+
+
+def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+    """Foreign keys of other tables go with the key that they point to."""
+    kind, name = split_key(change.name)
+    statement = evidence.cascade
+    if kind != ObjectKind.CONSTRAINT or change.after is not None or statement is None:
+        return
+    table, _, short = name.rpartition(".")
+    gone = f"table {table}" in {c.name for c in evidence.changes if c.after is None}
+    target = re.search(r"\bREFERENCES\s+([\w.\"]+)", change.before or "")
+    with_table = target is not None and any(
+        _DROPS.match(s.sql) and _names(s.sql, target[1].rpartition(".")[2]) for s in evidence.statements
+    )
+    if (
+        target is None
+        or gone
+        or with_table
+        or any(_names(s.sql, short.strip('"')) for s in evidence.statements)
+    ):
+        return
+    yield (
+        f"Foreign key {short} of {table} goes, and no statement names it: CASCADE took it along.",
+        "Make it again in the same revision, or drop it by name.",
+        Severity.ERROR,
+        statement,
+    )
+
+
+def _points_elsewhere(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+    """A foreign key follows a table that is renamed away, while another one takes its name."""
+    kind, name = _kind(change)
+    was, now = (_POINTS_TO.search(text or "") for text in (change.before, change.after))
+    if kind != ObjectKind.CONSTRAINT or not was or not now or was["table"] == now["table"]:
+        return
+    old = was["table"].strip('"`')
+    renamed = re.compile(
+        rf"\bRENAME\b.*(?<!\w){re.escape(old.rpartition('.')[2])}(?!\w)", re.IGNORECASE | re.DOTALL
+    )
+    taken = any(split_key(c.name)[1].rpartition(".")[2] == old and c.after is None for c in evidence.changes)
+    statement = _last(evidence, renamed.search)
+    if statement is not None and not taken:
+        yield (
+            f"Foreign key {name} points to {now['table']} now, which {old} was renamed to, and not to the new {old}.",
+            "Make the foreign key again in the same revision, or change the table where it is.",
+            Severity.ERROR,
+            statement,
+        )
+
+
+def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+    """What PostgreSQL keeps beside a view, a table or a trigger is not there any more once that is made again."""
+    kind, _, name = change.name.partition(" ")
+    before, after = change.before or "", change.after
+    if kind == "grant" and after is None:
+        of, _, grantee = name.rpartition(" to ")
+        short = of.rpartition(".")[2].rpartition(" ")[2]
+        drop = re.compile(rf"\bDROP\b.*(?<!\w){re.escape(short)}(?!\w)", re.IGNORECASE | re.DOTALL)
+        statement = _last(evidence, drop.search)
+        revoked = any(re.search(r"\bREVOKE\b", s.sql, re.IGNORECASE) for s in evidence.statements)
+        if statement is None or revoked or any(c.name == of and c.after is None for c in evidence.changes):
+            return
+        what = f"{of[0].upper()}{of[1:]} is made again without its privileges: {grantee} had {before}."
+        yield what, "Give them again in the same revision: GRANT ... ON ... TO ...", Severity.ERROR, statement
+    elif after is not None and kind in ("view", "materialized") and (was := _OPTIONS.search(before)):
+        is_ = _OPTIONS.search(after)
+        lost = sorted({*was[1].split(", ")} - {*(is_[1].split(", ") if is_ else ())})
+        statement = _last(evidence, lambda sql: re.search(r"\bVIEW\b", sql, re.IGNORECASE) is not None)
+        if lost and not any(re.search(r"\b(RE)?SET\s*\(", s.sql, re.IGNORECASE) for s in evidence.statements):
+            what = f"View {name.removeprefix('view ')} is made again without {', '.join(lost)}."
+            yield what, "Repeat it: CREATE VIEW ... WITH (...) AS ...", Severity.ERROR, statement
+    elif after is not None and kind == "trigger":
+        state, now = _STATE.search(before), _STATE.search(after)
+        short = name.rpartition(".")[2]
+        statement = _last(evidence, lambda sql: _names(sql, short))
+        altered = _last(evidence, _SWITCHED.search)
+        words = [found[1] if found else "enabled" for found in (state, now)]
+        if words[0] != words[1] and altered is None:
+            what = f"Trigger {name} was {words[0]}, and is made again {words[1]}."
+            yield what, "Set it as it was: ALTER TABLE ... DISABLE TRIGGER ...", Severity.ERROR, statement
+        elif words == ["enabled", "DISABLED"]:
+            what = f"Trigger {name} is disabled, and stays so."
+            yield (
+                what,
+                "Enable it in the same revision: ALTER TABLE ... ENABLE TRIGGER ...",
+                Severity.WARNING,
+                altered,
+            )
+
+
+def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """MODIFY and CHANGE of MySQL and MariaDB write the whole column: what is left out is gone."""
     kind, name = split_key(change.name)
     if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
         return
+    if not evidence.modifies:
+        return
     column = name.rpartition(".")[2]
-    modify = re.compile(rf"\b(MODIFY|CHANGE)\b.*{re.escape(column)}", re.IGNORECASE | re.DOTALL)
-    statement = _last(evidence, lambda sql: modify.search(sql) is not None)
+    statement = next((s for s in reversed(evidence.modifies) if _names(s.sql, column)), None)
     before, after = attributes(change.before), attributes(change.after)
-    if statement is None or before["type"] == after["type"]:
-        return  # an attribute alone was changed: that is what was meant
-    lost = [
-        words
-        for key, words in _KEPT.items()
+    gone = [
+        key
+        for key in _KEPT
         if before.get(key, "").upper() not in _NOTHING and after.get(key, "").upper() in _NOTHING
+        and (key != "COLLATE" or _OF_TEXT.match(after["type"]))
+    ]  # fmt: skip
+    collated = re.compile(r"\b(COLLATE|CHARACTER\s+SET|CHARSET)\b", re.IGNORECASE)
+    if (
+        statement
+        and before.get("COLLATE") != after.get("COLLATE")
+        and "COLLATE" in before.keys() & after.keys()
+    ):
+        gone += [] if _last(evidence, collated.search) else ["COLLATE"]  # it gets the table's
+    meant = before["type"] != after["type"] or any(
+        after.get(key, "").upper() not in _NOTHING and after[key] != before.get(key)
+        for key in _KEPT.keys() - {"COLLATE"}
+    )
+    if statement is None or not gone or not meant:
+        return  # attributes alone were taken away: that is what was meant
+    yield (
+        f"Column {name} is changed and loses {' and '.join(_KEPT[k] for k in gone)}: MODIFY writes the whole column.",
+        "Repeat them in op.alter_column: existing_nullable, existing_server_default, existing_comment.",
+        Severity.WARNING if gone == ["COMMENT"] else Severity.ERROR,
+        statement,
+    )
+
+
+_LOOKS = (
+    _with_what_was_dropped,
+    _in_a_rebuild,
+    _by_a_modify,
+    _with_its_columns,
+    _by_a_cascade,
+    _points_elsewhere,
+    _made_again_with_less,
+)
+
+
+def _kind(change: SchemaChange) -> tuple[str, str]:
+    """Kind and name; MySQL's and MariaDB's keys and checks have kinds of their own."""
+    found = re.match(r"(?:foreign key|primary key|check|unique) (?P<name>.+)", change.name)
+    return (ObjectKind.CONSTRAINT, found["name"]) if found else split_key(change.name)
+
+
+def _columns_gone(evidence: _Seen, table: str) -> list[str]:
+    return [
+        name.rpartition(".")[2]
+        for c in evidence.changes
+        for kind, name in [split_key(c.name)]
+        if c.after is None and kind == ObjectKind.COLUMN and bare(name.rpartition(".")[0]) == table
     ]
-    if lost:
-        yield (
-            f"Column {name} gets another type, and loses {' and '.join(lost)}: MODIFY writes the whole column.",
-            "Repeat them in op.alter_column: existing_nullable, existing_server_default, existing_comment.",
-            Severity.WARNING,
-            statement,
-        )
+
+
+def _rebuilds(statements: Iterable[Statement]) -> dict[str, Statement]:
+    """From each table that was dropped and made again to the statement that made it, maybe under another name."""
+    created: dict[str, Statement] = {}
+    dropped: set[str] = set()
+    found: dict[str, Statement] = {}
+    for statement in statements:
+        if made := _MAKES.match(statement.sql):
+            created[_bare(made[1])] = found[_bare(made[1])] = statement
+        elif gone := _TAKES.match(statement.sql):
+            dropped.add(_bare(gone[1]))
+        elif _RENAMES.match(statement.sql):
+            for old, new in _TO.findall(statement.sql):
+                if _bare(old) in created:
+                    created[_bare(new)] = found[_bare(new)] = created[_bare(old)]
+    return {table: statement for table, statement in found.items() if table in dropped}
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[2].strip('"`[]')
+
+
+def _in_another_index(evidence: _Seen, change: SchemaChange) -> bool:
+    """Whether the same columns are in a new index or key, which is unique if they were."""
+    before = change.before or ""
+    wanted = _parts(before)
+    return any(
+        c.before is None and c.after is not None and _parts(c.after) == wanted
+        and ("UNIQUE" in c.after or "UNIQUE" not in before)
+        for c in evidence.changes
+    )  # fmt: skip
+
+
+def _belongs_to_a_key(evidence: _Seen, change: SchemaChange) -> bool:
+    """Whether an index is that of a constraint, which is told of itself."""
+    kind, name = split_key(change.name)
+    short = name.rpartition(".")[2]
+    keys = {
+        split_key(c.name)[1].rpartition(".")[2] for c in evidence.changes if c.name.startswith("constraint ")
+    }
+    return kind == ObjectKind.INDEX and short in keys
+
+
+def _is_of(change: SchemaChange, table: str) -> bool:
+    """Whether a constraint or an index is of this table; PostgreSQL's indexes have the table in their definition."""
+    kind, name = split_key(change.name)
+    if kind == ObjectKind.CONSTRAINT:
+        return name.rpartition(".")[0] == table
+    return (
+        name.rpartition(".")[0] == table
+        or re.search(rf" ON (ONLY )?(\w+\.)?{re.escape(bare(table))} ", change.before or "") is not None
+    )
+
+
+def _parts(definition: str) -> str:
+    """What stands in the brackets: the columns of a key or an index, or what a CHECK says."""
+    return definition[definition.find("(") : definition.rfind(")") + 1]
 
 
 def _names(sql: str, name: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
-def _last(evidence: Evidence, wanted: Callable[[str], bool]) -> Statement | None:
+def _last(evidence: _Seen, wanted: Callable[[str], object]) -> Statement | None:
     return next((s for s in reversed(evidence.statements) if wanted(s.sql)), None)
 
 

@@ -1,10 +1,11 @@
-"""CM205: a sequence was set back, to numbers that rows have already."""
+"""CM205: a sequence gives numbers that rows have already: it was set back, or rows came with ids of their own."""
 
 import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.databases.base import KnowsSequences
+from ci_migrate.checks.rows_lost import statement_of
+from ci_migrate.databases.base import KnowsSequences, SequenceUse
 from ci_migrate.model import Direction, Evidence, Finding, Severity
 
 _SETS = re.compile(r"\bRESTART\b|\bsetval\b", re.IGNORECASE)
@@ -14,15 +15,27 @@ _SETS = re.compile(r"\bRESTART\b|\bsetval\b", re.IGNORECASE)
 def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error where a column holds the next number or later ones; a warning where no column is known.
 
-    Of sequences alone that the migration moved, compared with how far they were when the backup was taken.
+    Of sequences alone that the migration moved or made, compared with how far they were when the backup was taken, and
+    of those whose column it changed. One that stood behind its rows before is not the migration's.
     """
     copy = facts.copies["after"]
     if facts.plan.direction is not Direction.UPGRADE or not isinstance(copy, KnowsSequences):
         return
     now = copy.sequences()
-    moved = [name for name, was in facts.sequences.items() if now.get(name, was) != was]
+    moved = {name for name, was in facts.sequences.items() if now.get(name, was) != was}
+    made = {
+        name
+        for name in now
+        if any(c.name == f"sequence {name}" and c.before is None for c in evidence.changes)
+    }
+    written = {table for table, found in evidence.tables.items() if found.before != found.after}
     statement = next((s for s in reversed(evidence.statements) if _SETS.search(s.sql)), None)
-    for name, use in copy.sequence_uses(moved).items():
+    for name, use in copy.sequence_uses(now).items() if moved or made or written else ():
+        if name not in moved:
+            table, _, column = use.column.rpartition(".")
+            if use.taken and (name in made or (table in written and _changed(evidence, table, column))):
+                yield _overtaken(check, evidence, name, use)
+            continue
         back = _number(now[name]) - _number(facts.sequences[name])
         if back * use.increment >= 0:
             continue
@@ -43,6 +56,27 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             file=statement.file if statement else None,
             line=statement.line if statement else None,
         )
+
+
+def _changed(evidence: Evidence, table: str, column: str) -> bool:
+    """Whether the column holds other numbers than before, as far as that was measured."""
+    found = evidence.tables[table]
+    was = found.before.columns.get(column) if found.before else None
+    now = found.after.columns.get(column) if found.after else None
+    return was is None or now is None or was.digest is None or was.digest != now.digest
+
+
+def _overtaken(check: Check, evidence: Evidence, name: str, use: SequenceUse) -> Finding:
+    table = use.column.rpartition(".")[0]
+    statement = statement_of(evidence, table, "INSERT|UPDATE|COPY|IDENTITY")
+    return check.finding(
+        f"Sequence {name} gives {use.following:,} next, and {use.column} holds {use.furthest:,} already: "
+        "inserts will fail, or give a number twice.",
+        fix=f"Set it behind that: SELECT setval('{name}', {use.furthest})",
+        revision=statement.revision if statement else None,
+        file=statement.file if statement else None,
+        line=statement.line if statement else None,
+    )
 
 
 def _number(words: str) -> int:

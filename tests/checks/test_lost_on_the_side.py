@@ -1,5 +1,7 @@
 """CM210: what goes although no statement names it."""
 
+import time
+
 import pytest
 
 from ci_migrate.checks.base import Facts
@@ -24,6 +26,9 @@ REBUILD = (
 )
 TRIGGER = ("trigger t.audit", "CREATE TRIGGER audit ...", None)
 VIEW = ("view public.report", "SELECT 1", None)
+BY_HAND = ("CREATE TABLE made_anew (id INTEGER)", "DROP TABLE t", "ALTER TABLE made_anew RENAME TO t")
+SELECTED = ("CREATE TABLE made_anew AS SELECT * FROM t", "DROP TABLE t", "ALTER TABLE made_anew RENAME TO t")
+FOREIGN_KEY = ("constraint trades.to_country", "FOREIGN KEY (country) REFERENCES countries(id)", None)
 
 
 def found(*changes: tuple[str, str | None, str | None], sql: tuple[str, ...], direction=Direction.UPGRADE):
@@ -74,14 +79,87 @@ def column(before: str, after: str) -> tuple[str, str, str]:
         (
             [column("varchar(9) not null default 'x'", "text")],
             ("ALTER TABLE t MODIFY c TEXT NULL",),
-            WARNING,
+            ERROR,
             1,
         ),
         (
             [column("int(11) not null auto_increment", "bigint(20) not null")],
             ("alter table t modify `c` bigint",),
+            ERROR,
+            1,
+        ),
+        (
+            [column("varchar(9) comment 'x'", "varchar(20)")],
+            ("ALTER TABLE t MODIFY c VARCHAR(20)",),
             WARNING,
             1,
+        ),
+        (  # NOT NULL was meant, the default not
+            [column("varchar(9) default 'x'", "varchar(9) not null")],
+            ("ALTER TABLE t MODIFY c VARCHAR(9) NOT NULL",),
+            ERROR,
+            1,
+        ),
+        (  # the table's collation instead
+            [column("varchar(9) collate utf8mb4_bin", "varchar(20) collate utf8mb4_general_ci")],
+            ("ALTER TABLE t MODIFY c VARCHAR(20)",),
+            ERROR,
+            1,
+        ),
+        (
+            [("foreign key t.fk", "(a) references u (id)", "(a) references u_old (id)")],
+            ("SELECT 1", "RENAME TABLE u TO u_old, u_new TO u"),
+            ERROR,
+            2,
+        ),
+        (
+            [("foreign key t.fk", "(a) references u (id)", None)],
+            ("CREATE TABLE t_new LIKE t", "DROP TABLE t", "RENAME TABLE t_new TO t"),
+            ERROR,
+            1,
+        ),
+        ([column("TEXT NOT NULL COLLATE NOCASE", "TEXT NOT NULL")], REBUILD, ERROR, 1),
+        ([column("TEXT NOT NULL DEFAULT 'x'", "TEXT")], SELECTED, ERROR, 1),
+        ([("index t.ix", "INDEX (a, b DESC)", "INDEX (a, b)")], REBUILD, WARNING, 1),
+        ([("index t.ix", "UNIQUE INDEX ((lower(a)))", None)], REBUILD, ERROR, 1),
+        ([("index t.ix", "INDEX (a)", None)], BY_HAND, WARNING, 1),
+        ([("constraint t.unique(a)", "UNIQUE (a)", None)], BY_HAND, ERROR, 1),
+        (
+            [
+                (
+                    "constraint t.foreign key(a)",
+                    "FOREIGN KEY (a) REFERENCES u(id) ON DELETE CASCADE",
+                    "FOREIGN KEY (a) REFERENCES u(id)",
+                )
+            ],
+            BY_HAND,
+            ERROR,
+            1,
+        ),
+        ([FOREIGN_KEY], ("SELECT 1", "ALTER TABLE countries DROP CONSTRAINT pk CASCADE"), ERROR, 2),
+        (
+            [("grant view report to PUBLIC", "SELECT", None)],
+            ("DROP VIEW report", "CREATE VIEW report AS SELECT 1"),
+            ERROR,
+            1,
+        ),
+        (
+            [("view report", "SELECT 1; with security_barrier=true", "SELECT 1")],
+            ("DROP VIEW report", "CREATE VIEW report AS SELECT 1"),
+            ERROR,
+            2,
+        ),
+        (
+            [("trigger t.audit", "CREATE TRIGGER audit ...", "CREATE TRIGGER audit ... DISABLED")],
+            ("ALTER TABLE t DISABLE TRIGGER audit",),
+            WARNING,
+            1,
+        ),
+        (
+            [("trigger t.audit", "CREATE TRIGGER audit ... DISABLED", "CREATE TRIGGER audit ...")],
+            ("DROP TRIGGER audit ON t", "CREATE TRIGGER audit ..."),
+            ERROR,
+            2,
         ),
     ],
 )
@@ -101,8 +179,51 @@ def test_what_nobody_named_is_found_where_it_went(changes, sql, severity, line) 
         ([("constraint t.check(a >= 0)", "CHECK (a >= 0)", None)], ("ALTER TABLE t DROP CONSTRAINT c",)),
         ([("constraint t.check(a >= 0)", "CHECK (a >= 0)", None), ("column t.a", "INTEGER", None)], REBUILD),
         ([("constraint t.check(a >= 0)", "CONSTRAINT ck CHECK (a >= 0)", None)], REBUILD),
-        ([("constraint t.unique(a)", "UNIQUE (a)", None)], REBUILD),
+        (
+            [("constraint t.unique(a)", "UNIQUE (a)", None)],
+            REBUILD,
+        ),  # batch.drop_constraint sends no statement
+        ([("index t.ix", "INDEX (a)", None)], REBUILD),  # nor does batch.drop_index
+        ([("index t.ix", "INDEX (a, b DESC)", "INDEX (a, b)")], ("DROP INDEX ix", *REBUILD)),
+        (
+            [("constraint t.unique(a)", "UNIQUE (a)", None), ("index t.ux", None, "UNIQUE INDEX (a)")],
+            BY_HAND,
+        ),
+        ([column("TEXT NOT NULL DEFAULT 'x'", "TEXT")], BY_HAND),  # as CREATE TABLE says
+        ([FOREIGN_KEY], ("ALTER TABLE trades DROP CONSTRAINT to_country CASCADE",)),
+        ([FOREIGN_KEY], ("DROP TABLE countries CASCADE",)),
+        (
+            [
+                ("foreign key t.fk", "(a) references u (id)", "(a) references v (id)"),
+                ("table u", "table", None),
+            ],
+            ("RENAME TABLE u TO v",),
+        ),
+        (
+            [column("varchar(9) collate utf8mb4_bin", "varchar(20) collate utf8mb4_general_ci")],
+            ("ALTER TABLE t MODIFY c VARCHAR(20) COLLATE utf8mb4_general_ci",),
+        ),
+        (
+            [column("varchar(9) collate utf8mb3_bin", "text collate utf8mb4_bin")],
+            ("ALTER TABLE t MODIFY c TEXT", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4"),
+        ),
+        ([column("enum('0') collate utf8mb4_bin", "int(11)")], ("ALTER TABLE t MODIFY c INTEGER",)),
+        (
+            [("grant view report to PUBLIC", "SELECT", None), ("view report", "SELECT 1", None)],
+            ("DROP VIEW report",),
+        ),
+        ([("grant view report to PUBLIC", "SELECT", None)], ("REVOKE SELECT ON report FROM PUBLIC",)),
+        (
+            [column("varchar(9) not null default 'x'", "varchar(9)")],
+            ("ALTER TABLE t MODIFY c VARCHAR(9)",),
+        ),
         ([column("varchar(9) not null", "varchar(9)")], ("ALTER TABLE t MODIFY c VARCHAR(9) NULL",)),
+        (
+            [
+                column("varchar(9) collate x not null", "varchar(9) collate x default NULL")
+            ],  # as MariaDB has it
+            ("ALTER TABLE t MODIFY c VARCHAR(9) NULL",),
+        ),
         ([column("varchar(9) not null", "text not null")], ("ALTER TABLE t MODIFY c TEXT NOT NULL",)),
         (
             [column("varchar(9) default NULL", "text default NULL")],
@@ -131,3 +252,13 @@ def test_batch_mode_on_a_real_file(rehearse, filled) -> None:
     (finding,) = [f for f in report.findings if f.refuses]
     assert finding.code == "CM210"
     assert "Trigger users.busy goes" in finding.message
+
+
+def test_F70_a_long_history_of_rebuilds_is_told_in_no_time() -> None:
+    """500 statements and 400 changes took more than the minute that a check has."""
+    sql = [text for n in range(170) for text in (f"CREATE TABLE _alembic_tmp_t{n} (id INTEGER, {'c TEXT, ' * 60})",
+           f"DROP TABLE t{n}", f"ALTER TABLE _alembic_tmp_t{n} RENAME TO t{n}")]  # fmt: skip
+    changes = [(f"column t{n % 170}.c{n}", "TEXT", "VARCHAR(9)") for n in range(400)]
+    started = time.process_time()
+    assert found(*changes, sql=tuple(sql)) == []
+    assert time.process_time() - started < 5

@@ -74,3 +74,25 @@ def test_what_only_looks_like_it(findings):
         "SELECT nextval('invoices')",
         "SELECT lo_create(80001), lo_unlink(70003)",
     )
+
+
+def test_F71_rows_that_come_with_ids_of_their_own(findings):
+    copied, made = findings(
+        "INSERT INTO owned (id, note) SELECT n, 'y' FROM generate_series(20, 25) n",
+        "CREATE TABLE roles (id serial PRIMARY KEY)",
+        "INSERT INTO roles VALUES (1), (2)",
+    )
+    assert "public.owned_id_seq gives 10 next, and public.owned.id holds 25 already" in copied.message
+    assert (copied.code, copied.severity, copied.revision) == ("CM205", Severity.ERROR, "r2")
+    assert copied.line == made.line - 2
+    assert "public.roles_id_seq gives 1 next, and public.roles.id holds 2 already" in made.message
+
+
+def test_F71_rows_that_take_the_next_numbers_or_leave_them(findings):
+    assert not findings(
+        "INSERT INTO owned (note) VALUES ('y')",
+        "UPDATE owned SET note = 'z'",
+        "INSERT INTO owned (id, note) VALUES (-1, 'a')",
+        'INSERT INTO "Odd one" ("Id") VALUES (50)',
+        """SELECT setval(pg_get_serial_sequence('"Odd one"', 'Id'), 50)""",
+    )

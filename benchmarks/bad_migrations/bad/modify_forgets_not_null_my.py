@@ -5,7 +5,6 @@ from benchmarks.bad_migrations.case import Case
 CASE = Case(
     engine="mariadb",
     source="https://github.com/apache/airflow/pull/39361",
-    settings="checks = { CM210 = 'error' }",
     schema="CREATE TABLE trigger_row (id integer PRIMARY KEY, kwargs varchar(200) NOT NULL DEFAULT 'none');",
     rows="INSERT INTO trigger_row VALUES (1, 'a'), (2, 'b');",
     upgrade='op.alter_column("trigger_row", "kwargs", type_=sa.Text(), existing_type=sa.String(200))',
