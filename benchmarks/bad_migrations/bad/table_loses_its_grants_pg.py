@@ -1,0 +1,20 @@
+"""A table is copied into a new one, which nobody may read any more."""
+
+from benchmarks.bad_migrations.case import Case
+
+CASE = Case(
+    engine="postgresql",
+    source="https://github.com/uktrade/pg-bulk-ingest/pull/113",
+    schema="""
+        CREATE TABLE facts (id integer PRIMARY KEY, name text);
+        GRANT SELECT ON facts TO PUBLIC;
+    """,
+    rows="INSERT INTO facts SELECT i, 'f' || i FROM generate_series(1, 9) i;",
+    upgrade="""
+        op.execute("CREATE TABLE facts_new (LIKE facts INCLUDING ALL)")
+        op.execute("INSERT INTO facts_new SELECT * FROM facts")
+        op.execute("DROP TABLE facts")
+        op.execute("ALTER TABLE facts_new RENAME TO facts")
+    """,
+    expected="CM210",
+)

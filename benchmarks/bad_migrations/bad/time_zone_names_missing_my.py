@@ -1,0 +1,14 @@
+"""CONVERT_TZ with names of zones that the server has not loaded: all NULL."""
+
+from benchmarks.bad_migrations.case import Case
+
+CASE = Case(
+    engine="mariadb",
+    source="https://github.com/pimcore/pimcore/issues/18784",
+    schema="CREATE TABLE notifications (id integer PRIMARY KEY, modified datetime NULL);",
+    rows="INSERT INTO notifications VALUES (1, '2025-01-01 10:00:00'), (2, '2025-06-01 10:00:00');",
+    upgrade="""
+        op.execute("UPDATE notifications SET modified = CONVERT_TZ(modified, 'Europe/Vienna', 'UTC')")
+    """,
+    expected="CM602",
+)

@@ -1,0 +1,20 @@
+"""A column is dropped that a trigger's function sets: each UPDATE fails from now on."""
+
+from benchmarks.bad_migrations.case import SMOKE, Case
+
+CASE = Case(
+    engine="postgresql",
+    source="https://github.com/digitallyinduced/ihp/issues/1630",
+    settings="previous-release = ['{python}', 'smoke.py']",
+    schema="""
+        CREATE TABLE posts (id integer PRIMARY KEY, body text, updated_at timestamp);
+        CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            NEW.updated_at := now(); RETURN NEW; END $$;
+        CREATE TRIGGER posts_stamp BEFORE UPDATE ON posts FOR EACH ROW EXECUTE FUNCTION stamp();
+    """,
+    rows="INSERT INTO posts SELECT i, 'b', NULL FROM generate_series(1, 9) i;",
+    upgrade='op.drop_column("posts", "updated_at")',
+    downgrade='op.add_column("posts", sa.Column("updated_at", sa.DateTime()))',
+    files={"smoke.py": SMOKE.format(query="UPDATE posts SET body = 'c' WHERE id = 1 RETURNING id")},
+    expected="CM605",
+)

@@ -1,0 +1,24 @@
+"""MODIFY that repeats ON UPDATE."""
+
+from benchmarks.bad_migrations.case import Case
+
+CASE = Case(
+    engine="mariadb",
+    schema="""
+        CREATE TABLE maps (id integer PRIMARY KEY, name varchar(40),
+            updated timestamp(0) NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP);
+    """,
+    rows="INSERT INTO maps VALUES (1, 'a', '2020-01-01'), (2, 'b', '2021-01-01'), (3, 'c', '2022-01-01');",
+    upgrade="""
+        op.execute(
+            "ALTER TABLE maps MODIFY updated timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON "
+            "UPDATE CURRENT_TIMESTAMP(6)"
+        )
+    """,
+    downgrade="""
+        op.execute(
+            "ALTER TABLE maps MODIFY updated timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE "
+            "CURRENT_TIMESTAMP"
+        )
+    """,
+)
