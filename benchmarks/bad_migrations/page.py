@@ -31,8 +31,8 @@ A tool that reads code alone cannot know that a table is empty or a column uniqu
 Alembic" is what `alembic upgrade head` does without any gate; if it goes through there, users find the fault.
 
 If a team would have a budget or a habit, the case has it in its settings: `lock-budget`, `require-downgrade`,
-`rehearse-twice`, `previous-release`, `deployed`, `assertions`, `checks`. Without them those cases would pass, some of them with
-a warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
+`rehearse-twice`, `previous-release`, `deployed`, `assertions`, `checks`. Without them those cases would pass, some of
+them with a warning. The cases are `benchmarks/bad_migrations/bad/*.py` and `harmless/*.py`.
 
 Written by `python -m benchmarks.bad_migrations` ({machine}).
 

@@ -60,7 +60,7 @@ def test_cm102_an_edit_after_it_was_applied(alembic_project):
     pending = path.with_name("r2.py")
     pending.write_text(pending.read_text() + "\n# edited before it is applied\n")
     assert of(alembic_project.gate("check"), "CM102") == []
-    path.write_text(text + "\n# edited\n")
+    path.write_text(text + "\nedited = True\n")
     found = only(alembic_project.gate("check"), "CM102")
     assert found.refuses
     assert (found.revision, found.file) == ("r1", "migrations/versions/r1.py")

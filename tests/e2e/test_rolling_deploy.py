@@ -15,7 +15,16 @@ from postgresql_server import PostgreSQLServer
 from sqlalchemy import create_engine
 
 BOOKSHOP = Path(__file__).resolve().parents[2] / "examples" / "bookshop"
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
+AUTHOR = (
+    "-c",
+    "user.name=a",
+    "-c",
+    "user.email=a@x",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "tag.gpgsign=false",
+)
 
 REVISION = '''
 import sqlalchemy as sa
@@ -121,7 +130,9 @@ QUICK = {("column_renamed", "sqlite"), ("new_column_with_default", "sqlite")}
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AlembicProject:
     """The bookshop at 0008 with some rows; tagged v1.0.0, and its files once more in ../old. Its models are none now."""
     folder = tmp_path_factory.mktemp("rolling") / "shop"
-    shutil.copytree(BOOKSHOP, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "backups", ".ci-migrate"))
+    shutil.copytree(
+        BOOKSHOP, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "backups", ".ci-migrate")
+    )
     shutil.copytree(folder, folder.parent / "old")
     (folder / ".gitignore").write_text("*.db\n.ci-migrate\n__pycache__\n")
     for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "1"), ("tag", "v1.0.0")):
@@ -134,7 +145,9 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         server = request.getfixturevalue("postgresql_server")
         url = new_database(server)
     (folder / "pyproject.toml").write_text(SETTINGS.format(old=folder.parent / "old", python=sys.executable))
-    made = AlembicProject(folder, {"BOOKSHOP_DATABASE_URL": url, "XDG_CACHE_HOME": str(folder.parent / "cache")})
+    made = AlembicProject(
+        folder, {"BOOKSHOP_DATABASE_URL": url, "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    )
     environ = made.environment()
     alembic = [sys.executable, "-m", "alembic", "upgrade", "0008"]
     subprocess.run(alembic, cwd=folder.parent / "old", env=environ, check=True, capture_output=True)
@@ -169,7 +182,9 @@ url = "env:BOOKSHOP_DATABASE_URL"
 
 def new_database(server: PostgreSQLServer) -> str:
     name = f"rolling_{uuid4().hex[:8]}"
-    engine = create_engine(server.admin_url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        server.admin_url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
@@ -184,7 +199,9 @@ def each():
 
 
 @pytest.mark.parametrize(("shop", "migration"), list(each()), indirect=["shop"])
-def test_the_comparison_says_what_the_requests_of_the_old_release_meet(shop: AlembicProject, migration: Migration) -> None:
+def test_the_comparison_says_what_the_requests_of_the_old_release_meet(
+    shop: AlembicProject, migration: Migration
+) -> None:
     text = REVISION.replace("{body}", textwrap.indent(migration.body, "    "))
     (shop.folder / "migrations" / "versions" / "0009.py").write_text(text)
     report = shop.gate("dry-run")

@@ -21,7 +21,9 @@ def add_author(session: Session) -> None:
 
 def add_book(session: Session) -> None:
     author = session.scalars(select(Author).limit(1)).one()
-    session.add(Book(author=author, title="t" * 200, isbn="9780000000017", price_cents=1999, published_on=None))
+    session.add(
+        Book(author=author, title="t" * 200, isbn="9780000000017", price_cents=1999, published_on=None)
+    )
 
 
 def stock_up(session: Session) -> None:
@@ -31,7 +33,9 @@ def stock_up(session: Session) -> None:
 
 
 def sign_up(session: Session) -> None:
-    session.add(Customer(first_name="Ana", last_name="Maria", email="ana@example.org", phone="+49 30 1234567"))
+    session.add(
+        Customer(first_name="Ana", last_name="Maria", email="ana@example.org", phone="+49 30 1234567")
+    )
 
 
 def sign_up_without_phone(session: Session) -> None:

@@ -15,7 +15,16 @@ from alembic_project import INI, AlembicProject
 
 from ci_migrate.model import ReleaseFit, Report
 
-AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
+AUTHOR = (
+    "-c",
+    "user.name=a",
+    "-c",
+    "user.email=a@x",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "tag.gpgsign=false",
+)
 
 ENV = """
 import os
@@ -72,7 +81,12 @@ class Shop:
         self.git("add", "-A")
         date = f"2026-01-01T00:00:{len(self.tags()):02}Z"
         environ = {**os.environ, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date}
-        subprocess.run(["git", *AUTHOR, "commit", "-q", "--allow-empty", "-m", tag], cwd=self.folder, check=True, env=environ)
+        subprocess.run(
+            ["git", *AUTHOR, "commit", "-q", "--allow-empty", "-m", tag],
+            cwd=self.folder,
+            check=True,
+            env=environ,
+        )
         self.git("tag", tag)
 
     def tags(self) -> list[str]:
@@ -133,7 +147,9 @@ def test_a_release_that_does_not_notice(shop: Shop) -> None:
 
 
 def test_terminal_report_and_junit_say_the_floor_in_one_line(shop: Shop) -> None:
-    shop.project.revision("r2", "r1", "alter table users add age integer", "alter table users drop column age")
+    shop.project.revision(
+        "r2", "r1", "alter table users add age integer", "alter table users drop column age"
+    )
     done = shop.project.run("dry-run")
     assert "Rollback floor: v1.0 can run with this." in done.words, done.text
     assert done.stage("dry-run")["evidence"]["release"]["floors"] == {"r2": "v1.0"}
@@ -204,7 +220,9 @@ def test_an_editable_install_of_the_checkout_does_not_stand_in_for_the_release(s
     site = next((shop.folder.parent / "env").glob("lib/python*/site-packages"))
     (site / "shop.pth").write_text(f"{shop.folder}\n")
     (site / "__editable___shop_finder.py").write_text(FINDER.format(place=shop.folder / "shop"))
-    (site / "shop_finder.pth").write_text("import __editable___shop_finder; __editable___shop_finder.install()\n")
+    (site / "shop_finder.pth").write_text(
+        "import __editable___shop_finder; __editable___shop_finder.install()\n"
+    )
     shop.project.write("shop/models.py", LATER)
     shop.deployed("v1.0", f'python = "{python}"')
     assert "CM701" in findings(shop.rehearse(RENAME, RENAME_BACK))
@@ -231,7 +249,9 @@ def install():
 
 
 def test_what_comes_from_the_checkout_all_the_same_is_refused(shop: Shop) -> None:
-    shop.project.write("shop/__init__.py", f"import sys\nsys.path.insert(0, {str(shop.folder)!r})\nimport more\n")
+    shop.project.write(
+        "shop/__init__.py", f"import sys\nsys.path.insert(0, {str(shop.folder)!r})\nimport more\n"
+    )
     shop.project.write("more.py", "")
     shop.git("add", "-A")
     shop.git("rm", "-q", "--cached", "more.py")
@@ -325,7 +345,9 @@ def test_a_release_without_models(shop: Shop) -> None:
     shop.release("v1.1")
     shop.deployed("v1.1")
     message, fix = unknown(shop.rehearse(RENAME, RENAME_BACK))
-    assert message.endswith("v1.1 gives Alembic no models: its env.py has no target_metadata, or one without tables.")
+    assert message.endswith(
+        "v1.1 gives Alembic no models: its env.py has no target_metadata, or one without tables."
+    )
     assert 'deployed-models = "shop.models:Base.metadata"' in fix
 
 
@@ -385,8 +407,12 @@ def test_the_floor_after_each_revision(shop: Shop) -> None:
     shop.project.write("shop/models.py", MODELS.replace("    email = sa.Column(sa.Text)\n", ""))
     shop.release("v1.1")
     shop.deployed("v1.1")
-    shop.project.revision("r2", "r1", "alter table users add age integer", "alter table users drop column age")
-    shop.project.revision("r3", "r2", "alter table users drop column email", "alter table users add email text")
+    shop.project.revision(
+        "r2", "r1", "alter table users add age integer", "alter table users drop column age"
+    )
+    shop.project.revision(
+        "r3", "r2", "alter table users drop column email", "alter table users add email text"
+    )
     shop.project.revision("r4", "r3", RENAME, RENAME_BACK)
     report = shop.project.gate("dry-run", "r4")
     fit = fit_of(report)
@@ -418,7 +444,9 @@ def test_a_release_that_can_t_be_loaded_ends_the_way_back(shop: Shop) -> None:
     shop.deployed("v1.4")
     fit = fit_of(shop.rehearse("alter table users add age integer", "alter table users drop column age"))
     assert fit.floor == "v1.4"
-    assert fit.ended.startswith("v1.3 was not looked at: v1.3 can't be loaded: RuntimeError: not in this life")
+    assert fit.ended.startswith(
+        "v1.3 was not looked at: v1.3 can't be loaded: RuntimeError: not in this life"
+    )
 
 
 # --------------------------------------------------------------------------- several databases

@@ -32,7 +32,9 @@ from ci_migrate.rehearsal.deployed.reflection import Reflected, reflect
 ENGINES = {"sqlite": SQLite, "postgresql": PostgreSQL, "mysql": MySQL, "mariadb": MySQL}
 
 metadata = sa.MetaData()
-team = sa.Table("team", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("word", sa.String(20)))
+team = sa.Table(
+    "team", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("word", sa.String(20))
+)
 user = sa.Table(
     "users",
     metadata,
@@ -57,7 +59,7 @@ ROW = {
     "age": 2**31 - 1,
     "big": 2**62,
     "price": Decimal("12345678.25"),
-    "seen": datetime(2026, 1, 2, 3, 4, 5),
+    "seen": datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001 - columns without a time zone
     "status": "gone",
     "team_id": None,
 }
@@ -108,13 +110,22 @@ class Other:
         return msgspec.convert({"database": "", "search_path": None, **described}, ReleaseModels)
 
 
-ON = ["sqlite", *(pytest.param(server, marks=pytest.mark.long) for server in ("postgresql", "mariadb", "mysql"))]
+ON = [
+    "sqlite",
+    *(pytest.param(server, marks=pytest.mark.long) for server in ("postgresql", "mariadb", "mysql")),
+]
 
 
 @pytest.fixture(params=ON)
 def other(request, tmp_path) -> Iterator[Other]:
-    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}.get(request.param)
-    url = request.getfixturevalue(fixture) if fixture else URL.create("sqlite", database=str(tmp_path / "app.db"))
+    fixture = {"postgresql": "postgresql_url", "mariadb": "mysql_url", "mysql": "mysql97_url"}.get(
+        request.param
+    )
+    url = (
+        request.getfixturevalue(fixture)
+        if fixture
+        else URL.create("sqlite", database=str(tmp_path / "app.db"))
+    )
     other = Other(url, ENGINES[url.get_backend_name()](url))
     yield other
     other.engine.dispose()
@@ -173,7 +184,10 @@ BAD: dict[str, tuple[Callable[[Operations], None], str]] = {
         alter("kind", existing_type=sa.String(10), existing_nullable=False, server_default=None),
         "column users.kind has no default, and the release leaves it to the database",
     ),
-    "enum value gone": (lambda op: without_status_check(op, ["new", "paid"]), "users.status takes no more 'gone'"),
+    "enum value gone": (
+        lambda op: without_status_check(op, ["new", "paid"]),
+        "users.status takes no more 'gone'",
+    ),
 }
 
 SERVERS_ONLY: dict[str, tuple[Callable[[Operations], None], str]] = {
@@ -240,7 +254,9 @@ def test_what_breaks_it_where_types_are_held(other: Other, name: str) -> None:
     found = [misfit for misfit in every if misfit.certain]
     if other.dialect == "sqlite":
         assert not found
-        assert bool(every) is (name in ("datetime to date", "integer to numeric")), "of what the next one may write"
+        assert bool(every) is (name in ("datetime to date", "integer to numeric")), (
+            "of what the next one may write"
+        )
     else:
         assert [words in misfit.words for misfit in found] == [True], found
     works = nullcontext() if not found else pytest.raises((DBAPIError, AssertionError))
@@ -270,7 +286,8 @@ def test_a_view_under_the_old_name(other: Other) -> None:
     found = judged(other, renamed_with_view)
     if other.dialect != "sqlite":
         assert found == []
-        return old_release(other.engine)
+        old_release(other.engine)
+        return
     assert [misfit.words for misfit in found] == ["team is a view that takes no rows"]
     with pytest.raises(DBAPIError):
         old_release(other.engine)
@@ -280,13 +297,6 @@ def test_a_view_under_the_old_name(other: Other) -> None:
         )
     )
     assert judged(other, lambda _op: None) == []
-
-
-CONSTRAINTS: dict[str, tuple[Callable[[Operations], None], str]] = {
-    "unique": (lambda op: unique(op, "nick"), "users has a unique constraint on nick, which the release does not know"),
-    "foreign key": (lambda op: foreign_key(op), "users has a foreign key on team_id, which the release does not know"),
-    "check": (lambda op: check(op), "users has a check ck_users_age ("),
-}
 
 
 def unique(op: Operations, name: str) -> None:
@@ -303,6 +313,16 @@ def check(op: Operations) -> None:
         batch.create_check_constraint("ck_users_age", sa.column("age") > 0)
 
 
+CONSTRAINTS: dict[str, tuple[Callable[[Operations], None], str]] = {
+    "unique": (
+        lambda op: unique(op, "nick"),
+        "users has a unique constraint on nick, which the release does not know",
+    ),
+    "foreign key": (foreign_key, "users has a foreign key on team_id, which the release does not know"),
+    "check": (check, "users has a check ck_users_age ("),
+}
+
+
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_a_constraint_that_it_does_not_know(other: Other, name: str) -> None:
     do, words = CONSTRAINTS[name]
@@ -316,13 +336,17 @@ def test_a_constraint_that_it_does_not_know(other: Other, name: str) -> None:
 def test_a_constraint_that_its_models_have_is_no_news(other: Other) -> None:
     models = other.models()
     tables = [
-        msgspec.structs.replace(one, unique=(("nick",),), foreign_keys=(("team_id",),), checks=("ck_users_age",))
+        msgspec.structs.replace(
+            one, unique=(("nick",),), foreign_keys=(("team_id",),), checks=("ck_users_age",)
+        )
         for one in models.tables
     ]
     before = other.seen()
     for do, _ in CONSTRAINTS.values():
         other.change(do)
-    assert new_misfits(msgspec.structs.replace(models, tables=tuple(tables)), Sides(before, other.seen())) == []
+    assert (
+        new_misfits(msgspec.structs.replace(models, tables=tuple(tables)), Sides(before, other.seen())) == []
+    )
 
 
 def test_a_trigger_may_fill_the_column(other: Other) -> None:
@@ -343,8 +367,10 @@ def test_a_trigger_may_fill_the_column(other: Other) -> None:
 
 FILLS = {
     "postgresql": [
-        "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN NEW.country := coalesce(NEW.country, 'de'); RETURN NEW; END $$",
+        (
+            "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.country := coalesce(NEW.country, 'de'); RETURN NEW; END $$"
+        ),
         "CREATE TRIGGER fill BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION fill()",
     ],
     "mysql": ["CREATE TRIGGER fill BEFORE INSERT ON users FOR EACH ROW SET NEW.country = 'de'"],
@@ -383,7 +409,13 @@ def test_alembic_s_synonyms_are_of_one_family() -> None:
     for name, impl in _impls.items():
         engine = types.ENGINES.get(name.replace("mariadb", "mysql"))
         for synonyms in impl.type_synonyms if engine else ():
-            parsed = [parsed for word in sorted(synonyms) if (parsed := types.parse_type(engine, types.ColumnType(word)))]
-            assert all(types.takes(engine, a, b) or types.takes(engine, b, a) for a in parsed for b in parsed), synonyms
+            parsed = [
+                parsed
+                for word in sorted(synonyms)
+                if (parsed := types.parse_type(engine, types.ColumnType(word)))
+            ]
+            assert all(
+                types.takes(engine, a, b) or types.takes(engine, b, a) for a in parsed for b in parsed
+            ), synonyms
             seen += 1
     assert seen >= 4
