@@ -14,7 +14,7 @@ from ci_migrate.databases.base import Database
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Replacement, RowCount, Severity, now
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
-OTHER_CODES = ("CM103", "CM104", "CM107", "CM901")
+OTHER_CODES = ("CM103", "CM104", "CM107", "CM108", "CM901")
 """Of findings that stages add, without a check of their own."""
 
 

@@ -9,6 +9,9 @@ projects read their own there, but none that opens a door which their stage has 
 - The target's URL and the URLs of `databases`, by name and by what they hold: only where the target is migrated or
   repaired. For `check` they are those of `read-url`, where there is one; for a dry run those of the copy. A variable
   that holds the password alone gets the other password.
+- In a dry run, also the application's own URL of the target with another login, and the variables that the clients of
+  PostgreSQL, MySQL and MariaDB read (`PGDATABASE`, `MYSQL_DATABASE`, ...), lead to the copy: a revision may start
+  `psql`, which no wall sees.
 
 The interpreter that forks all children starts without any of them (`/proc/PID/environ` shows what a process started
 with); each child is told those of its stage by its pipe. What lies in files that this user can read (`file:`,
@@ -40,6 +43,26 @@ OF_THE_CI = frozenset({
 OF_STORAGES = frozenset(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
 """Withheld where backups go to a storage that they open; elsewhere they are the application's own."""
 
+_CLIENTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "postgresql": {
+        "database": ("PGDATABASE",),
+        "host": ("PGHOST",),
+        "port": ("PGPORT",),
+        "username": ("PGUSER",),
+        "password": ("PGPASSWORD",),
+    },
+    "mysql": {
+        "database": ("MYSQL_DATABASE", "MARIADB_DATABASE"),
+        "host": ("MYSQL_HOST",),
+        "port": ("MYSQL_TCP_PORT",),
+        "username": ("MYSQL_USER", "MARIADB_USER"),
+        "password": ("MYSQL_PWD", "MYSQL_PASSWORD", "MARIADB_PASSWORD"),
+    },
+}
+"""By engine and part of a URL: the variables by which clients, and images of servers, name a database."""
+
+_LOOPBACK = frozenset({None, "", "localhost", "127.0.0.1", "::1"})
+
 _FORMS: tuple[Callable[[str], str], ...] = (str, quote_plus, lambda text: quote(text, safe=""))
 """A password as it is, and as it stands in URLs."""
 
@@ -67,6 +90,15 @@ class _Door:
         except (ArgumentError, ValueError):
             return False
         return self._where(self.url) == self._where(other)
+
+    def led_to_by(self, value: str) -> bool:
+        """Whether it is a URL of the database, whoever logs in."""
+        try:
+            other = make_url(value.strip())
+        except (ArgumentError, ValueError):
+            return False
+        ours, theirs = self._where(self.url), self._where(other)
+        return ours[:4] + ours[5:] == theirs[:4] + theirs[5:]  # without the user
 
     def changed(self, value: str, instead: URL) -> str:
         """What the variable holds where `instead` is used."""
@@ -136,6 +168,32 @@ class ChildEnvironment:
                 found[name] = with_driver_of(instead, value)
             else:
                 found[name] = door.changed(value, instead)
+        for door in self._doors:
+            instead = (places or {}).get(door.name, door.url)
+            if instead.database != door.url.database or instead.host != door.url.host:
+                found.update(self._led_to(door, instead))
+        return found
+
+    def _led_to(self, door: _Door, instead: URL) -> dict[str, str]:
+        """The variables by which programs that a revision starts would come to the target, with the copy's values."""
+        environ = self._settings.environ
+        found = {
+            name: with_driver_of(instead, value)
+            for name, value in environ.items()
+            if door.led_to_by(value) and not self._withheld(name, value)
+        }
+        clients = _CLIENTS.get(door.url.get_backend_name().replace("mariadb", "mysql"), {})
+        hosts = [environ[name] for name in clients.get("host", ()) if environ.get(name)]
+        there = (
+            not hosts
+            or hosts[0] == door.url.host
+            or {hosts[0], door.url.host} <= _LOOPBACK
+            or not door.url.host
+        )
+        if there and any(environ.get(name) == door.url.database for name in clients.get("database", ())):
+            for part, names in clients.items():
+                value = getattr(instead, part)
+                found |= {name: str(value) for name in names if name in environ and value}
         return found
 
     def _door_of(self, name: str, value: str) -> _Door | None:

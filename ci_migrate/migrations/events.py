@@ -36,6 +36,15 @@ class RefusedConnection(WireEvent, frozen=True, tag="refused"):
     words: str
 
 
+class LeftOut(WireEvent, frozen=True, tag="left-out"):
+    """A statement that reaches beyond the scratch copy, as somebody means it: it was not sent in this dry run."""
+
+    revision: str | None
+    file: str | None
+    line: int | None
+    sql: str
+
+
 class WriteAtLoad(WireEvent, frozen=True, tag="write-at-load"):
     """env.py tried to write while only the heads were read; it was not sent."""
 
@@ -311,7 +320,8 @@ class Failed(WireEvent, frozen=True, tag="failed"):
     `kind`: error, script (a revision script can't be loaded), command (Alembic's own words), configure
     (the setting names what can't be imported), refused, input (a file that may not be executed or read: the message
     names it), program (one was to be started where `programs` says no), exit, stopped.
-    `sql` is the statement that failed, without bound values; "" where it was none.
+    `sql` is the statement that failed, without bound values; "" where it was none. `context` is the version table.
+    `waits_for_itself`: another session of the child has the lock that it waited for.
     """
 
     kind: str
@@ -322,6 +332,8 @@ class Failed(WireEvent, frozen=True, tag="failed"):
     revision: str | None = None
     trace: str = ""
     sql: str = ""
+    context: int = 0
+    waits_for_itself: bool = False
 
 
 AnyEvent = (
@@ -342,6 +354,7 @@ AnyEvent = (
     | InvalidIndexDropped
     | PragmaInTransaction
     | AsksByName
+    | LeftOut
     | Committing
     | Committed
     | RolledBack

@@ -60,6 +60,7 @@ class Recorder:
     pragmas: list[events.PragmaInTransaction] = field(default_factory=list)
     named: list[events.AsksByName] = field(default_factory=list)
     failed: tuple[Key, str] | None = None  # the last statement that did, and why
+    left_out: list[events.LeftOut] = field(default_factory=list)
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -99,6 +100,8 @@ class Recorder:
                 self.pragmas.append(event)
             case events.AsksByName():
                 self.named.append(event)
+            case events.LeftOut():
+                self.left_out.append(event)
             case _:
                 pass
         return None

@@ -178,6 +178,11 @@ class Plan(Frozen, frozen=True, kw_only=True):
         """All heads that the target will be at, sorted."""
         return tuple(sorted({head for context in self.contexts for head in context.to_heads}))
 
+    def place_of(self, context: int) -> str:
+        """` in tenant_a.alembic_version`, for words about one of several version tables; "" if there is one alone."""
+        several = len(self.contexts) > 1 and context < len(self.contexts)
+        return f" in {self.contexts[context].version_table.label}" if several else ""
+
     def revision(self, revision_id: str) -> Revision | None:
         """The revision with this id, if the plan runs it."""
         return next((r for r in self.revisions if r.id == revision_id), None)

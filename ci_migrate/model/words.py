@@ -1,5 +1,6 @@
 """Numbers, names and heads in words, the same wherever they are told."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 SHOWN = 5
@@ -24,5 +25,6 @@ def list_some(words: Sequence[str], shown: int = SHOWN) -> str:
 
 
 def show_heads(heads: Sequence[Sequence[str]]) -> str:
-    """`3f2a`, `3f2a + 77c1`, `base`; several version tables separated by a comma."""
-    return ", ".join(" + ".join(h) or "base" for h in heads) or "base"
+    """`3f2a`, `3f2a + 77c1`, `base`; of several version tables each state once, with how many have it."""
+    counted = Counter(" + ".join(h) or "base" for h in heads)
+    return ", ".join(f"{at} ({n} version tables)" if n > 1 else at for at, n in counted.items()) or "base"

@@ -10,7 +10,7 @@ from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder
 from ci_migrate.model import Backup, Finding, Plan, Severity
 from ci_migrate.rehearsal.mask import mask_copy
-from ci_migrate.run.run import Run, restore_copy
+from ci_migrate.run.run import LEAVES_COPY, Run, restore_copy
 
 ASKS_BY_NAME = (
     "A query of the catalog names the database itself, {name}. In the dry run the database is a copy with another "
@@ -32,6 +32,26 @@ def find_named(recorder: Recorder, plan: Plan, project: Path) -> Iterator[Findin
             message=ASKS_BY_NAME.format(name=event.name),
             revision=event.revision if event.revision and plan.revision(event.revision) else None,
             file=relative(event.file, project),
+            line=event.line,
+        )
+
+
+LEAVES = (
+    "The statement reaches beyond the database: {sql}. A copy can't take it back, so it was not sent in the dry run, "
+    "and runs on the target for the first time."
+)
+
+
+def find_left_out(recorder: Recorder, project: Path) -> Iterator[Finding]:
+    """CM108: what was not rehearsed, because somebody means that it reaches beyond the database."""
+    for event in {(e.file, e.line, e.sql): e for e in recorder.left_out}.values():
+        yield Finding(
+            code=LEAVES_COPY,
+            name="leaves-copy",
+            severity=Severity.ERROR,
+            message=LEAVES.format(sql=event.sql),
+            revision=event.revision,
+            file=relative(event.file, project) if event.file else None,
             line=event.line,
         )
 

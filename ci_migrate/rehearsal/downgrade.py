@@ -41,6 +41,7 @@ def try_way_back(
             scratch,
             direction=Direction.DOWNGRADE,
             inputs=expected_inputs(run.settings, plan),
+            plan=plan,
         ),
         mode=Mode.DRY_RUN,
         asks=(),  # nothing is measured on the way

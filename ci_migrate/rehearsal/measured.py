@@ -86,7 +86,7 @@ def run_on_copy(
 ) -> Ended:
     """Run the plan's revisions on a scratch copy; `asks` and `probe` are the request's."""
     request = RunRequest(
-        setup=child_setup(run, "dry-run", scratch, inputs=expected_inputs(run.settings, plan)),
+        setup=child_setup(run, "dry-run", scratch, inputs=expected_inputs(run.settings, plan), plan=plan),
         mode=Mode.DRY_RUN,
         asks=tuple(asks),
         probe=probe,

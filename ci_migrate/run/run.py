@@ -150,6 +150,9 @@ def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]
         yield clone
 
 
+LEAVES_COPY = "CM108"
+"""The code of a statement that reaches beyond the database."""
+
 RunStage = Callable[[Run, Report], StageResult]
 
 
@@ -161,6 +164,7 @@ def child_setup(
     direction: Direction | None = None,
     destination: str | None = None,
     inputs: ExpectedInputs | None = None,
+    plan: Plan | None = None,
 ) -> Setup:
     """What each request to a child of this run says.
 
@@ -171,11 +175,14 @@ def child_setup(
         direction: the run's, unless told otherwise.
         destination: the run's, unless told otherwise.
         inputs: what the child may execute and read; None: whatever it wants.
+        plan: of a dry run, whose revisions may be meant to reach beyond the database (CM108).
     """
     place = scratch or (run.reader if stage == "check" else run.database)
     project = project_setup(run.settings, direction or run.direction, destination or run.destination)
     if inputs is not None:
         project = msgspec.structs.replace(project, inputs=inputs)
+    if plan is not None:
+        project = msgspec.structs.replace(project, elsewhere=_meant_elsewhere(run, plan))
     return target_setup(
         project,
         run.settings,
@@ -187,6 +194,13 @@ def child_setup(
         reader=run.reader if run.settings.read_url is not None else None,
         marks=run.ledger.marks_in(run.database.url) if run.ledger is not None and scratch is None else None,
     )
+
+
+def _meant_elsewhere(run: Run, plan: Plan) -> tuple[str, ...]:
+    """The revisions of which somebody means that they reach beyond the database."""
+    grading = run.grading(plan)
+    holding = [one for one in grading.allowed if not one.over(grading.today)]
+    return tuple(r.id for r in plan.revisions if any(one.fits(LEAVES_COPY, r.id) for one in holding))
 
 
 def schema_of(database: Database) -> Schema:

@@ -43,12 +43,13 @@ from ci_migrate.model import (
     split_key,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
-from ci_migrate.rehearsal.copy_checks import find_named, look_after, look_before
+from ci_migrate.rehearsal.copy_checks import find_left_out, find_named, look_after, look_before
 from ci_migrate.rehearsal.deployed.deployed_release import fit_of, reflect_copy
 from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
+from ci_migrate.rehearsal.outside import Outside
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
@@ -91,6 +92,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         )
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
+    outside = Outside.of(run)
     started = time.monotonic()
     checked = report.findings
     for last in (False, True):
@@ -101,7 +103,8 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         except _OverlookedError:
             run.tell("a change was overlooked; once more on a fresh copy, which is read whole each time")
         else:
-            if last or failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
+            locked = failed is not None and failed.sqlstate in events.LOCK_TIMEOUT_STATES
+            if last or failed is None or not locked or failed.waits_for_itself:
                 break
             # nobody else is in the copy: what is in the way is the server's own, or another copy's
             run.tell(f"lock timeout in {failed.revision or 'env.py'} on the copy; once more on a fresh one")
@@ -116,7 +119,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             evidence=result.evidence,
             state=TargetState.UNKNOWN,
         )
-    return with_other_way(run, plan, result)
+    return with_other_way(run, plan, outside.compare(run, result))
 
 
 class _OverlookedError(Exception):
@@ -356,7 +359,7 @@ def _judge(
             details=ended.output,
         )
     if ended.failed is not None:
-        return _failure(run, base, ended, ended.failed, recorder)
+        return _failure(run, plan, base, ended, ended.failed, recorder)
     planned = tuple(c.to_heads for c in plan.contexts)
     if heads != planned:
         message = (
@@ -376,7 +379,11 @@ def _judge(
     findings = looked + run.look(
         facts,
         measured=True,
-        more=[*_pragmas(recorder, plan), *find_named(recorder, plan, run.settings.project_dir)],
+        more=[
+            *_pragmas(recorder, plan),
+            *find_named(recorder, plan, run.settings.project_dir),
+            *find_left_out(recorder, run.settings.project_dir),
+        ],
     )
     pending = [r.id for r in plan.revisions]
     findings += tuple(find_unused(run.grading(plan).allowed, (*checked, *findings), pending))
@@ -405,7 +412,7 @@ def _judge(
 
 
 def _failure(
-    run: Run, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
+    run: Run, plan: Plan, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
 ) -> StageResult:
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
     if failed.kind == "stopped":
@@ -414,9 +421,15 @@ def _failure(
         message = refused_words(failed.message)
     elif failed.kind == "refused" and recorder.refused:
         message = f"The dry run asked for {recorder.refused[0]}: refused, nothing was sent there."
+        if recorder.refused[0].startswith("a statement") and failed.revision:
+            message += (
+                " If the target is meant to get it, acknowledge CM108 in the revision, with a reason: "
+                'ci_migrate = {"allow": {"CM108": "..."}}. The dry run then leaves it out.'
+            )
     elif failed.revision:
         fix = FIXES.get(failed.sqlstate or "", "")
-        message = f"Revision {failed.revision} fails on a copy of the data: {failed.message}{fix}"
+        where = plan.place_of(failed.context)
+        message = f"Revision {failed.revision} fails on a copy of the data{where}: {failed.message}{fix}"
     else:
         message = f"env.py fails on a copy of the data: {failed.message}"
     if failed.kind == "error" and base.evidence is not None:

@@ -139,7 +139,7 @@ def _try_patiently(
         request = migrate_request(permit, context.plan.digest, request)
         ended = watcher.migrate(request)
         failed = ended.failed
-        if failed is None or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
+        if failed is None or failed.waits_for_itself or failed.sqlstate not in events.LOCK_TIMEOUT_STATES:
             return ended, patience, ""
         blocked = patience.in_the_way()
         next_rest = Rest.after_rollback(context)
@@ -195,7 +195,9 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
             details=ended.output,
             state=TargetState.UNKNOWN,
         )
-    where = f"Revision {failed.revision} failed" if failed.revision else "The migration failed"
+    where = "The migration failed"
+    if failed.revision:
+        where = f"Revision {failed.revision} failed{plan.place_of(failed.context)}"
     message = f"{where}: {failed.message}"
     if failed.kind == "input":
         message = refused_words(failed.message)

@@ -45,6 +45,29 @@ CHECK = {MAIN: make_url(url("r", READER))}
 DRY_RUN = {MAIN: make_url(url("c", COPY, "scratch"))}
 
 
+def test_F62_in_a_dry_run_what_clients_read_leads_to_the_copy(tmp_path):
+    given = {
+        "PGHOST": "db.example.com", "PGDATABASE": "shop", "PGUSER": "w", "PGPASSWORD": WRITER, "PGSSLMODE": "require",
+        "APP_DSN": url("app", "of-the-app", driver="postgresql+asyncpg"), "OTHER": url("app", "x", "another"),
+    }  # fmt: skip
+    found = environment(tmp_path, given).for_stage(DRY_RUN)
+    assert (found["PGDATABASE"], found["PGUSER"], found["PGPASSWORD"]) == ("scratch", "c", COPY)
+    assert found["APP_DSN"] == url("c", COPY, "scratch", driver="postgresql+asyncpg")
+    assert "OTHER" not in found  # it is told before, as it is
+    assert environment(tmp_path, given).for_all()["OTHER"] == given["OTHER"]
+    for stage in (None, CHECK):
+        seen = environment(tmp_path, given).for_all() | environment(tmp_path, given).for_stage(stage)
+        assert (seen["PGDATABASE"], seen["APP_DSN"]) == ("shop", given["APP_DSN"])
+
+
+def test_F62_what_leads_to_another_database_stays(tmp_path):
+    given = {"PGHOST": "elsewhere.example.com", "PGDATABASE": "shop", "PGUSER": "x"}
+    assert "PGDATABASE" not in environment(tmp_path, given).for_stage(DRY_RUN)
+    assert "PGUSER" not in environment(tmp_path, {**given, "PGHOST": "", "PGDATABASE": "other"}).for_stage(
+        DRY_RUN
+    )
+
+
 def test_F28_the_first_environment_opens_nothing(tmp_path):
     """What /proc/PID/environ shows of every child."""
     found = environment(

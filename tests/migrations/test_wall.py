@@ -566,7 +566,168 @@ def test_one_of_them_ends_the_dry_run(request, tmp_path):
     assert zoo.query("select 1 from pg_roles where rolname = 'cim_intruder'") == []
 
 
+FUNCTION = "CREATE FUNCTION sneak() RETURNS int LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE cim_intruder; RETURN 1; END $$"
+SNEAKS = {
+    "a text that is put together": [
+        "DO $$ DECLARE a text := 'CREATE'; BEGIN EXECUTE a || chr(32) || 'ROLE cim_intruder'; END $$"
+    ],
+    "a function": [FUNCTION, "SELECT sneak()"],
+    "a trigger": [
+        FUNCTION,
+        "CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM sneak(); RETURN NEW; END $$",
+        "CREATE TRIGGER t BEFORE INSERT ON kept FOR EACH ROW EXECUTE FUNCTION fire()",
+        "INSERT INTO kept VALUES ('x')",
+    ],
+    "a commit of its own": [FUNCTION, "INSERT INTO kept SELECT sneak()", "COMMIT"],
+    "another database": [
+        "DO $$ DECLARE d text := 'ALTER DATABASE postgres'; BEGIN EXECUTE d || ' SET work_mem = 5000'; END $$"
+    ],
+    "a membership": [
+        "DO $$ DECLARE g text := 'GRANT pg_monitor'; BEGIN EXECUTE g || ' TO pg_read_all_stats'; END $$"
+    ],
+}
+
+
+@pytest.mark.parametrize("way", SNEAKS)
+def test_F61_the_server_says_what_is_written_for_all_databases(request, tmp_path, way):
+    zoo = new_zoo(tmp_path, url_of(request, tmp_path, "postgresql"), SYNC + PLAIN)
+    zoo.prepare("create table kept (id text)")
+    zoo.revision("r3", "r2", "\n".join(f"op.execute({sql!r})" for sql in SNEAKS[way]))
+    before = (
+        zoo.snapshot(),
+        zoo.query("select * from pg_db_role_setting"),
+        zoo.query("select * from pg_auth_members"),
+    )
+    done = zoo.gate("dry-run", code=1)
+    told = " ".join(done.text.split())
+    assert "The dry run asked for a change of what the whole server shares (pg_" in told
+    assert (
+        zoo.snapshot(),
+        zoo.query("select * from pg_db_role_setting"),
+        zoo.query("select * from pg_auth_members"),
+    ) == before
+
+
+def test_F61_what_belongs_to_the_copy_is_rehearsed(request, tmp_path):
+    zoo = new_zoo(tmp_path, url_of(request, tmp_path, "postgresql"), SYNC + PLAIN)
+    zoo.prepare("create table dblink_hosts (host text)")
+    zoo.revision(
+        "r3",
+        "r2",
+        """
+    name = op.get_bind().exec_driver_sql("SELECT current_database()").scalar()
+    op.execute(f'ALTER DATABASE "{name}" SET work_mem = 5000')
+    op.execute(f'GRANT CONNECT ON DATABASE "{name}" TO pg_monitor')
+    op.execute(f"COMMENT ON DATABASE {name} IS 'here'")
+    op.execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET maintenance_work_mem = 5000', current_database()); END $$")
+    op.execute("INSERT INTO dblink_hosts (host) VALUES ('https://test.example.org/')")
+    """,
+    )
+    zoo.gate("run")
+    name = zoo.url.database
+    assert zoo.query(
+        f"select setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase where datname = '{name}'"
+    ) == [(["work_mem=5000", "maintenance_work_mem=5000"],)]
+
+
+PSQL = """
+    import subprocess
+    subprocess.run([{psql!r}, *{arguments!r}, "-qc", "insert into kept values ('by psql')"], check=True)
+"""
+
+
+def with_psql(request, tmp_path, arguments):
+    url = url_of(request, tmp_path, "postgresql")
+    zoo = new_zoo(tmp_path, url, SYNC + PLAIN)
+    zoo.prepare("create table kept (id text)")
+    psql = str(request.getfixturevalue("postgresql_bin") / "psql")
+    zoo.revision("r3", "r2", PSQL.format(psql=psql, arguments=[a.format(url.database) for a in arguments]))
+    zoo.environ |= {
+        "PGHOST": url.host, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password, "PGDATABASE": url.database,
+    }  # fmt: skip
+    return zoo
+
+
+def test_F62_psql_of_a_revision_comes_to_the_copy(request, tmp_path):
+    zoo = with_psql(request, tmp_path, [])
+    done = zoo.gate("dry-run")
+    assert zoo.rows("kept") == []
+    assert "rows of the target were written" not in " ".join(done.text.split())
+    zoo.gate("run")
+    assert zoo.rows("kept") == [("by psql",)]
+
+
+def test_F62_where_it_comes_to_the_target_that_is_told(request, tmp_path):
+    zoo = with_psql(request, tmp_path, ["-d", "{}"])
+    done = zoo.gate("dry-run")
+    assert zoo.rows("kept") == [("by psql",)]
+    assert "While the dry run ran, rows of the target were written: public.kept." in " ".join(
+        done.text.split()
+    )
+    assert "public.kept" in done.stage("dry-run")["message"]
+
+
+@pytest.mark.parametrize("server", ["mysql_url", "mysql97_url"])
+def test_F62_mysql_what_was_written_to_the_target_is_told(request, tmp_path, server):
+    url = request.getfixturevalue(server)
+    zoo = new_zoo(tmp_path, url, SYNC + PLAIN)
+    zoo.prepare("create table kept (id text)")
+    code = (
+        f"import pymysql; c = pymysql.connect(host={url.host!r}, port={url.port}, user={url.username!r}, "
+        f"password={url.password!r}, database={url.database!r}); c.cursor().execute('insert into kept values (1)'); c.commit()"
+    )
+    zoo.revision(
+        "r3", "r2", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    )
+    done = zoo.gate("dry-run")
+    assert zoo.rows("kept") == [("1",)]
+    assert "rows of the target were written: kept." in " ".join(done.text.split())
+
+
+MEANT = 'ci_migrate = {"allow": {"CM108": "the role of the reporting service"}}\n'
+
+
+def test_F61_what_is_meant_is_left_out_of_the_dry_run_and_done_on_the_target(request, tmp_path):
+    zoo = new_zoo(tmp_path, url_of(request, tmp_path, "postgresql"), SYNC + PLAIN)
+    role = f"cim_{zoo.url.database}"
+    zoo.revision("r3", "r2", f'op.execute("CREATE ROLE {role}")\nop.execute("CREATE TABLE kept (id int)")')
+    found = f"select 1 from pg_roles where rolname = '{role}'"
+    done = zoo.gate("dry-run", code=1)
+    assert 'ci_migrate = {"allow": {"CM108": "..."}}' in " ".join(done.text.split())
+    script = tmp_path / "migrations" / "versions" / "r3.py"
+    script.write_text(script.read_text() + MEANT)
+    try:
+        done = zoo.gate("dry-run")
+        assert zoo.query(found) == []
+        (left,) = [f for f in done.stage("dry-run")["findings"] if f["code"] == "CM108"]
+        assert left["acknowledged"] == "the role of the reporting service"
+        assert f"CREATE ROLE {role}" in left["message"]
+        assert left["line"]
+        zoo.gate("run")
+        assert zoo.query(found) == [(1,)]
+        assert "kept" in zoo.tables
+    finally:
+        zoo.query(f"drop role if exists {role}")
+
+
 # --------------------------------------------------------------------------- MySQL and MariaDB
+
+
+def test_F61_mariadb_what_is_meant_is_done_on_the_target_alone(request, tmp_path):
+    zoo = new_zoo(tmp_path, url_of(request, tmp_path, "mysql"), SYNC + PLAIN)
+    user = f"cim_{zoo.url.database}"[:32]
+    zoo.revision("r3", "r2", f'op.execute("CREATE USER {user}")')
+    script = tmp_path / "migrations" / "versions" / "r3.py"
+    script.write_text(script.read_text() + MEANT)
+    found = f"select 1 from mysql.user where user = '{user}'"
+    try:
+        zoo.gate("dry-run")
+        assert zoo.query(found) == []
+        zoo.gate("run")
+        assert zoo.query(found) == [(1,)]
+    finally:
+        zoo.query(f"drop user if exists {user}")
+
 
 LEAVES_MYSQL = [
     "CREATE USER cim_intruder",

@@ -58,6 +58,7 @@ def test_what_is_told_and_what_is_counted_is_all(names, shown):
         ((("3f2a", "77c1"),), "3f2a + 77c1"),
         ((("3f2a",), ()), "3f2a, base"),
         (((), ("77c1", "3f2a")), "base, 77c1 + 3f2a"),
+        ((("r0",), ("r1",), ("r0",), ("r0",)), "r0 (3 version tables), r1"),
     ],
 )
 def test_heads_of_version_tables(heads, words):

@@ -307,6 +307,10 @@ class MySQL:
         with self._access.session(read_only=True) as cursor:
             return sessions(cursor, self._access.database, application_prefix)
 
+    def write_counters(self) -> dict[str, int]:
+        with self._access.session(read_only=True) as cursor:
+            return mysql_measure.write_counters(cursor, self._access.database)
+
     def blockers(self) -> list[str]:
         with self._access.session(read_only=True) as cursor:
             return blockers(cursor, self._access.database)

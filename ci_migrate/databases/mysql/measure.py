@@ -142,3 +142,16 @@ def meter(access: Access) -> "Iterator[MySQLMeter]":
     """A Meter with a session of its own, which is not the child's: that one's ROW_COUNT() and the like are its own."""
     with closing(access.connect(read_only=True)) as connection, access.translate_errors():
         yield MySQLMeter(connection.cursor(), access)
+
+
+def write_counters(cursor: "Cursor", database: str) -> dict[str, int]:
+    """When each table was last written, in seconds since 1970; without those that were not since the server began."""
+    cursor.execute("SHOW VARIABLES LIKE 'information_schema_stats_expiry'")
+    if cursor.fetchone():  # MySQL would answer from its cache of a day
+        cursor.execute("SET SESSION information_schema_stats_expiry = 0")
+    cursor.execute(
+        "SELECT TABLE_NAME, UNIX_TIMESTAMP(UPDATE_TIME) FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = %s AND UPDATE_TIME IS NOT NULL",
+        [database],
+    )
+    return {str(table): int(seconds) for table, seconds in cursor.fetchall()}

@@ -21,7 +21,7 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.names import BEFORE, fit_name
-from ci_migrate.databases.postgresql import copies, mark, traffic
+from ci_migrate.databases.postgresql import copies, mark, shared, traffic
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
@@ -319,6 +319,14 @@ class PostgreSQL:
     def sessions_of(self, application_prefix: str) -> list[str]:
         with self._access.session(read_only=True) as connection:
             return sessions(connection, self._access.database, application_prefix)
+
+    def write_counters(self) -> dict[str, int]:
+        with self._access.session(read_only=True) as connection:
+            return shared.write_counters(connection)
+
+    def shared_objects(self) -> dict[str, str]:
+        with self._access.session(read_only=True) as connection:
+            return shared.shared_objects(connection)
 
     def blockers(self) -> list[str]:
         with self._access.session(read_only=True) as connection:

@@ -33,6 +33,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         message += f" (run by {sys.executable})"
     if sqlstate(error) == "SQLITE_BUSY" and state.locked_by_us:
         message += BUSY
+    waits = state.waits_for if sqlstate(error) in ("55P03", "1205") else ""
+    message += waits
     if kind in ("command", "refused", "configure"):
         message = str(error).splitlines()[0] if str(error) else message
     if state.inputs.refused:  # whatever the project made of it
@@ -45,6 +47,8 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         "kind": kind,
         "message": message[:4000],
         "sqlstate": sqlstate(error),
+        "context": state.context,
+        "waits_for_itself": bool(waits),
         "file": place.filename if place else None,
         "line": place.lineno if place else None,
         "revision": state.revision if not state.stamped else None,

@@ -71,7 +71,7 @@ def _executed(tokens: Sequence[Token], database: str) -> str:
     text = "".join(
         t.value if t.kind == TEXT else own for t in tokens if t.kind == TEXT or t.is_word("CURRENT_DATABASE")
     )
-    return text.replace("%I", own, 1) if here else text
+    return text.replace("%%", "%").replace("%I", own, 1) if here else text  # drivers double it
 
 
 def _is_of_cluster(tokens: Sequence[Token], database: str) -> bool:
@@ -135,15 +135,29 @@ pg_replication_origin, pg_subscription, pg_parameter_acl: their oids are the sam
 among them, since each owner of a table stands there. pg_subscription belongs to the cluster too."""
 
 SHARED_WRITES = (
-    "SELECT l.relation::pg_catalog.regclass::text FROM pg_catalog.pg_locks l WHERE l.pid = pg_catalog.pg_backend_pid()"
+    "SELECT c.relname FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c"
+    " ON c.oid = l.relation WHERE l.pid = pg_catalog.pg_backend_pid()"
     " AND l.locktype = 'relation' AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
     f" 'AccessExclusiveLock') AND l.database = 0 AND l.relation IN ({', '.join(map(str, SHARED))})"
 )
 """PostgreSQL: the catalogs of the whole server that the open transaction has written to, whatever it was asked by. A
 writer keeps its lock on a catalog to the end of the transaction."""
 
-OWN_DATABASE = (1262, 2396, 2964, 3592)
-"""Those of them that also hold what belongs to one database: a setting, a comment, a right."""
+OWN_DATABASE = frozenset({"pg_database", "pg_shdescription", "pg_db_role_setting"})
+"""Those of them that also hold what belongs to one database: its rights, its comment, its settings."""
+
+OF_OTHERS = (
+    "WITH own AS (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
+    " found(word) AS ("
+    "SELECT concat_ws(' ', datname, datdba, datacl, datconnlimit) FROM pg_catalog.pg_database"
+    " WHERE oid <> (SELECT oid FROM own) AND strpos(datname, 'ci_migrate_') = 0"
+    " UNION ALL SELECT concat_ws(' ', setdatabase, setrole, setconfig) FROM pg_catalog.pg_db_role_setting"
+    " WHERE setdatabase <> (SELECT oid FROM own)"
+    " UNION ALL SELECT concat_ws(' ', objoid, classoid, description) FROM pg_catalog.pg_shdescription"
+    " WHERE (classoid, objoid) <> (SELECT 1262::oid, oid FROM own))"
+    " SELECT md5(coalesce(string_agg(word, '|' ORDER BY word), '')) FROM found"
+)
+"""A digest of what these catalogs hold of everything else. Other copies come and go meanwhile."""
 
 
 # --------------------------------------------------------------------------- MySQL and MariaDB

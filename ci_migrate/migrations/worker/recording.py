@@ -7,27 +7,41 @@ from hashlib import sha256
 from typing import Any
 
 from .channel import Refused
-from .destinations import text_of
 from .failure import error_words, sqlstate
 from .forms import form
 from .lock_waits import LockWaits
-from .reach import leaves_mysql, leaves_postgresql, shorten
+from .reach import OF_OTHERS, OWN_DATABASE, SHARED_WRITES, leaves_mysql, leaves_postgresql, shorten
 from .sqlite_transactions import SQLiteTransactions, foreign_key_violations
-from .state import Session, State, driver_connection, in_transaction, raw_connection
+from .state import (
+    Session,
+    State,
+    driver_connection,
+    in_transaction,
+    raw_connection,
+    read_dialect,
+    server_pid,
+)
 from .statements import (
+    ENDS,
     IMPLICIT_COMMIT,
     MYSQL,
     NO_CHANGE,
     OF_SESSION,
+    PROGRAM,
     SETS_READING,
     TRANSACTION,
     WRITES,
     asks_by_name,
     only_reads,
 )
-from .tokens import MYSQL as MYSQL_SQL
-from .tokens import POSTGRESQL, SQLITE, Dialect
 from .wall import DRY_RUN, READ, Wall
+
+LOCK_TIMEOUTS = ("55P03", "1205")
+WAITS_FOR_ITSELF = (
+    " (session{waiting} waited with: {last}; another session of this process, session{other}, is in a transaction, or"
+    " has locked tables, and can't end before: its last statement was {held}. Send both by op.get_bind(), or commit"
+    " that one first)"
+)
 
 
 class Recorder:
@@ -71,12 +85,16 @@ class Recorder:
             engine = "sqlite" if sqlite else "mysql" if mysql else "postgresql"
             entry = self.state.wall.check_session(engine, cursor)
             sql = read_dialect(engine, cursor)
+            others = ""
+            if engine == "postgresql" and self.state.wall.mode == DRY_RUN:
+                cursor.execute(OF_OTHERS)
+                others = cursor.fetchone()[0]
         finally:
             cursor.close()
             if not sqlite:  # the look began a transaction; sqlite3 begins none for what only reads
                 connection.rollback()
         autocommit = self.state.levels.pop(id(connection), "").upper() == "AUTOCOMMIT"
-        self.state.sessions[id(connection)] = Session(entry, connection, autocommit, sql)
+        self.state.sessions[id(connection)] = Session(entry, connection, autocommit, sql, others)
 
     # -- commits and rollbacks
 
@@ -112,6 +130,7 @@ class Recorder:
             session = self.state.session_of(connection)
             if session is not None:
                 session.probed.clear()
+                session.pending = False
             if session is None or session.entry is None or self.state.wall.mode == READ:
                 do_commit(connection)
             elif self.before_commit(dialect, raw_connection(connection), session):
@@ -125,6 +144,7 @@ class Recorder:
             session = self.state.session_of(connection)
             if session is not None:
                 session.probed.clear()
+                session.pending = False
             if session is not None and session.dirty:
                 session.dirty = False
                 self.state.channel.send(
@@ -157,6 +177,8 @@ class Recorder:
     def before_commit(self, dialect: Any, raw: Any, session: Session) -> bool:
         """Ask before something is committed; False where there is nothing to commit."""
         self.state.inputs.refuse_again()
+        if self.state.wall.mode == DRY_RUN:
+            self.refuse_shared(raw, session)
         fields = {}
         if dialect.name == "postgresql" and in_transaction(raw) is not False:
             # asked before: once the connection is lost, the server still tells by this id what became of the commit
@@ -250,6 +272,7 @@ class Recorder:
         if self.state.internal or session is None or session.entry is None:
             return statement, parameters
         self.state.inputs.refuse_again()  # an env.py that catches the refusal must not get any further
+        session.last, session.pending = shorten(statement), not session.autocommit
         wall = self.state.wall
         sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
         if wall.mode == READ:
@@ -257,8 +280,11 @@ class Recorder:
                 return statement, parameters
             self.state.channel.send("write-at-load", sql=statement[:2000])
             return send_nothing(statement, mysql, executemany, context)
-        if wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql):
+        leaves = wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql)
+        if leaves and self.state.revision not in wall.elsewhere:
             wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
+        if wall.mode == DRY_RUN and ENDS.match(statement):
+            self.refuse_shared(raw_connection(conn.connection), session)
         if wall.mode == DRY_RUN and not sqlite and not executemany:
             self.tell_named(session, statement, parameters)
         if mysql:
@@ -299,6 +325,12 @@ class Recorder:
             exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany),
         )
         self.state.position += 1
+        if leaves:  # and is meant: on the target alone
+            self.state.channel.send(
+                "left-out", revision=revision, file=file, line=line, sql=shorten(statement)
+            )
+            self.started[id(cursor)] = (self.state.position, time.monotonic(), False)
+            return send_nothing(statement, mysql, executemany, context)
         session.first = not session.dirty
         if sqlite:
             self.transactions.note(session, statement)
@@ -310,6 +342,30 @@ class Recorder:
             # the process list shows no other name of a session: by this one an orphaned statement is found
             statement = wall.mysql.caption + statement
         return statement, parameters
+
+    def refuse_shared(self, raw: Any, session: Session) -> None:
+        """PostgreSQL, in a dry run: refuse what the open transaction has written for the whole server.
+
+        Whatever it was asked by: a function, a DO block, a text that was put together. The server itself tells.
+        """
+        if session.sql.engine != "postgresql" or session.entry is None or in_transaction(raw) is False:
+            return
+        cursor = raw.cursor()
+        try:
+            cursor.execute(SHARED_WRITES)
+            written = {str(row[0]) for row in cursor.fetchall()}
+            if written and written <= OWN_DATABASE:
+                cursor.execute(OF_OTHERS)
+                written = set() if cursor.fetchone()[0] == session.others else written
+        finally:
+            cursor.close()
+        if written:
+            self.state.wall.refuse(
+                "a change of what the whole server shares ({}), which no copy can take back; a statement that is "
+                "meant so must stand by itself, and be acknowledged as CM108".format(
+                    ", ".join(sorted(written))
+                )
+            )
 
     def tell_named(self, session: Session, statement: str, parameters: Any) -> None:
         """Who asks by the target's name gets another answer here than on the target, or the target's own."""
@@ -352,6 +408,8 @@ class Recorder:
         self.state.channel.send(
             "done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed
         )
+        if session is not None and self.state.wall.mode == DRY_RUN and PROGRAM.match(statement):
+            self.refuse_shared(raw_connection(conn.connection), session)  # here, so that its line is named
         if session is not None and SETS_READING.search(statement):
             other = raw_connection(conn.connection).cursor()
             try:
@@ -385,6 +443,22 @@ class Recorder:
         session.probed |= found
         return sorted(list(row) for row in found)
 
+    def find_own_lock(self, waiting: Session | None) -> str:
+        """In words, another session of this process that may hold what this one waited for; "" for none."""
+        if waiting is None or waiting.entry is None:
+            return ""
+        for other in self.state.sessions.values():
+            same = other is not waiting and other.entry == waiting.entry
+            # PyMySQL does not tell of a transaction that a SELECT began
+            if same and (other.pending or other.last.upper().startswith("LOCK")):
+                return WAITS_FOR_ITSELF.format(
+                    waiting=server_pid(waiting.connection),
+                    last=waiting.last,
+                    other=server_pid(other.connection),
+                    held=other.last,
+                )
+        return ""
+
     def on_error(self, context: Any) -> None:
         """It failed."""
         # `context.cursor` is documented, and missing
@@ -394,6 +468,8 @@ class Recorder:
         error = context.original_exception
         if sqlstate(error) == "SQLITE_BUSY" and context.connection is not None:
             self.transactions.look_for_lock(self.state.session_of(context.connection.connection))
+        if sqlstate(error) in LOCK_TIMEOUTS and context.connection is not None:
+            self.state.waits_for = self.find_own_lock(self.state.session_of(context.connection.connection))
         if started is not None:
             self.state.channel.send(
                 "statement-failed",
@@ -402,20 +478,6 @@ class Recorder:
                 error=error_words(error),
                 sqlstate=sqlstate(error),
             )
-
-
-def read_dialect(engine: str, cursor: Any) -> Dialect:
-    """How the server reads this session's texts, as it is set now."""
-    if engine == "sqlite":
-        return SQLITE
-    if engine == "postgresql":
-        cursor.execute("SELECT pg_catalog.current_setting('standard_conforming_strings')")
-        return POSTGRESQL._replace(backslashes=cursor.fetchone()[0] == "off")
-    cursor.execute("SELECT @@SESSION.sql_mode")
-    modes = text_of(cursor.fetchone()[0]).upper().split(",")
-    return MYSQL_SQL._replace(
-        backslashes="NO_BACKSLASH_ESCAPES" not in modes, double_quotes="ANSI_QUOTES" not in modes
-    )
 
 
 def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bool:

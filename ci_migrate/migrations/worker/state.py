@@ -9,19 +9,27 @@ from typing import Any
 from .blame import Blame
 from .channel import Channel
 from .constants import Constants
+from .destinations import text_of
 from .inputs import Inputs
-from .tokens import Dialect
+from .tokens import MYSQL, POSTGRESQL, SQLITE, Dialect
 from .wall import DRY_RUN, Wall
 
 
 class Session:
     """What is known of one driver's connection."""
 
-    def __init__(self, entry: str | None, connection: Any, autocommit: bool, sql: Dialect) -> None:
+    def __init__(
+        self, entry: str | None, connection: Any, autocommit: bool, sql: Dialect, others: str
+    ) -> None:
         self.sql = sql  # how its server reads texts
+        self.others = (
+            others  # PostgreSQL, in a dry run: a digest of the server's other databases at its start
+        )
         self.entry = entry  # which of the request's databases; None: none of them
         self.connection = connection  # kept: its id must not be used again
         self.autocommit = autocommit
+        self.last = ""  # the statement that was sent last, short
+        self.pending = False  # since then neither a commit nor a rollback
         self.dirty = False  # a statement that may change the database ran since the last commit
         self.first = True  # what is sent now is the first such statement of its transaction
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
@@ -71,6 +79,9 @@ class State:
         self.before_revision = 0  # the position before its first statement
         self.measuring = 0.0  # seconds that went into probes: they are nobody's hold time
         self.locked_by_us = False  # SQLite: a statement met the lock of another connection of this process
+        self.waits_for = (
+            ""  # in words: a statement waited in vain, and another session of this process has what it wants
+        )
         self.internal = False  # what is sent now is ours
         self.loading = False  # the revision scripts
         self.graph_told = False
@@ -135,3 +146,30 @@ def in_transaction(connection: Any) -> bool | None:
     except Exception:
         return None
     return None
+
+
+def server_pid(connection: Any) -> str:
+    """The number by which the server knows a session; "" where the driver does not tell."""
+    driver = driver_connection(raw_connection(connection))
+    try:
+        for name in ("thread_id", "get_backend_pid", "get_server_pid"):
+            if hasattr(driver, name):
+                return f" {getattr(driver, name)()}"
+        info = getattr(driver, "info", None)
+    except Exception:
+        return ""
+    return f" {info.backend_pid}" if info is not None else ""
+
+
+def read_dialect(engine: str, cursor: Any) -> Dialect:
+    """How the server reads this session's texts, as it is set now."""
+    if engine == "sqlite":
+        return SQLITE
+    if engine == "postgresql":
+        cursor.execute("SELECT pg_catalog.current_setting('standard_conforming_strings')")
+        return POSTGRESQL._replace(backslashes=cursor.fetchone()[0] == "off")
+    cursor.execute("SELECT @@SESSION.sql_mode")
+    modes = text_of(cursor.fetchone()[0]).upper().split(",")
+    return MYSQL._replace(
+        backslashes="NO_BACKSLASH_ESCAPES" not in modes, double_quotes="ANSI_QUOTES" not in modes
+    )

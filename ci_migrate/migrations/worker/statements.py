@@ -92,6 +92,10 @@ OF_SESSION = re.compile(
 )
 """What a commit does not keep: when a revision is resumed, the new session needs it again."""
 
+ENDS = re.compile(COMMENTS + r"(?:COMMIT|END|PREPARE\s+TRANSACTION)\b", re.IGNORECASE | re.DOTALL)
+PROGRAM = re.compile(COMMENTS + r"(?:DO|CALL|SELECT|WITH|EXECUTE)\b", re.IGNORECASE | re.DOTALL)
+"""PostgreSQL: what may do anything, by a program of the server's."""
+
 SETS_READING = re.compile(r"\b(?:sql_mode|standard_conforming_strings)\b", re.IGNORECASE)
 """What may change where texts end: the session is asked again."""
 

@@ -65,6 +65,8 @@ class Wall:
         self.asks_url: bool = request["action"] == "ask-url"
         self.entries: list[dict[str, Any]] = setup["databases"]
         self.allowed: list[str] = setup["allow_connections"]
+        self.elsewhere: list[str] = setup["elsewhere"]
+        """Revisions of which somebody means that they reach beyond the database: such statements are not rehearsed."""
         self.session: dict[str, Any] = setup["session"]
         self.refused: list[str] = []
         self.sqlite = SQLiteWall(self)
