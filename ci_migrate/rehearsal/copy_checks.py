@@ -10,7 +10,7 @@ from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder
 from ci_migrate.model import Backup, Finding, Plan, Severity
 from ci_migrate.rehearsal.mask import mask_copy
-from ci_migrate.run.run import LEAVES_COPY, Run, restore_copy
+from ci_migrate.run.run import Run, restore_copy
 
 ASKS_BY_NAME = (
     "A query of the catalog names the database itself, {name}. In the dry run the database is a copy with another "
@@ -46,7 +46,7 @@ def find_left_out(recorder: Recorder, project: Path) -> Iterator[Finding]:
     """CM108: what was not rehearsed, because somebody means that it reaches beyond the database."""
     for event in {(e.file, e.line, e.sql): e for e in recorder.left_out}.values():
         yield Finding(
-            code=LEAVES_COPY,
+            code="CM108",
             name="leaves-copy",
             severity=Severity.ERROR,
             message=LEAVES.format(sql=event.sql),

@@ -1,13 +1,18 @@
 """What was written outside of the copy while a dry run ran: by programs and server-side links, which no wall sees."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.outside import CountsWrites, ListsShared
-from ci_migrate.model import Outcome, StageResult, TargetState, list_some
+from ci_migrate.model import Outcome, Schema, StageResult, TargetState, list_some, split_key
 from ci_migrate.run.run import Run, translate_errors
+
+OPENS_SESSIONS = re.compile(r"\bdblink(?:_\w+)?\s*\(", re.IGNORECASE)
+"""PostgreSQL: in the body of a function, what leads to another database."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,13 @@ class Outside:
         )
         run.tell(told)
         return replace(result, message=f"{result.message.rstrip('.')}. {told}.")
+
+
+def list_reaching_out(schema: Schema) -> Iterator[str]:
+    """Functions that open sessions of their own, in words. No wall stands around the server that runs them."""
+    for key, text in sorted(schema.items()):
+        if OPENS_SESSIONS.search(text) and split_key(key)[0] in ("function", "procedure", "trigger"):
+            yield (
+                f"what {key} does elsewhere: it calls dblink, and where the dry run comes to it (by a trigger, say), "
+                "that is done for real"
+            )

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -40,7 +40,6 @@ from ci_migrate.model import (
     plural,
     schema_changes,
     show_heads,
-    split_key,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
 from ci_migrate.rehearsal.copy_checks import find_left_out, find_named, look_after, look_before
@@ -49,7 +48,7 @@ from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import Duration, MeasuredRun, run_measured
 from ci_migrate.rehearsal.model_drift import drift_of
-from ci_migrate.rehearsal.outside import Outside
+from ci_migrate.rehearsal.outside import Outside, list_reaching_out
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
@@ -64,9 +63,6 @@ FIXES = {
     "25001": "\nIt can't run in a transaction: put it into `with op.get_context().autocommit_block():`",
 }
 """By PostgreSQL's SQLSTATE: what to write instead."""
-
-OPENS_SESSIONS = re.compile(r"\bdblink(?:_\w+)?\s*\(", re.IGNORECASE)
-"""PostgreSQL: in the body of a function, what leads to another database."""
 
 WHOLE_LIMIT = 1_000_000_000
 """Bytes: up to this size the contents of all tables are compared, above it those that pending revisions name."""
@@ -237,7 +233,7 @@ def _look_first(
         tables = [c.version_table for c in plan.contexts]
         comparison = compare_restored(
             scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
-        ).plus(Comparison(not_compared=tuple(_list_reaching_out(schema))))
+        ).plus(Comparison(not_compared=tuple(list_reaching_out(schema))))
         masked = mask_copy(run.settings, scratch)
         if masked:  # after the comparison: the backup was proved by what it holds, not by what was masked
             comparison = comparison.plus(Comparison(exceptions=(masked,)))
@@ -458,16 +454,6 @@ def _describe_lacks(comparison: Comparison, sql: str) -> str:
         f"\nThe copy lacks what the statement {told}, so the revision may be right: {list_some(shown, 3)}."
         '\nRehearse where all of it can be made: scratch = "URL" of a role that may.'
     )
-
-
-def _list_reaching_out(schema: Schema) -> Iterator[str]:
-    """Functions that open sessions of their own, in words. No wall stands around the server that runs them."""
-    for key, text in sorted(schema.items()):
-        if OPENS_SESSIONS.search(text) and split_key(key)[0] in ("function", "procedure", "trigger"):
-            yield (
-                f"what {key} does elsewhere: it calls dblink, and where the dry run comes to it (by a trigger, say), "
-                "that is done for real"
-            )
 
 
 def _counts(scratch: Database, plan: Plan) -> dict[str, RowCount]:

@@ -583,7 +583,7 @@ SNEAKS = {
         "DO $$ DECLARE d text := 'ALTER DATABASE postgres'; BEGIN EXECUTE d || ' SET work_mem = 5000'; END $$"
     ],
     "a membership": [
-        "DO $$ DECLARE g text := 'GRANT pg_monitor'; BEGIN EXECUTE g || ' TO pg_read_all_stats'; END $$"
+        "DO $$ DECLARE g text := 'GRANT pg_signal_backend'; BEGIN EXECUTE g || ' TO pg_monitor'; END $$"
     ],
 }
 

@@ -26,7 +26,7 @@ def test_F64_both_sessions_are_named(request, tmp_path, server, holds):
     zoo.prepare("create table kept (id int)", "insert into kept values (1)")
     zoo.revision("r3", "r2", SECOND.format(holds=holds))
     done = zoo.gate("dry-run", code=1)
-    told = " ".join(done.text.split())
+    told = done.stage("dry-run")["message"]
     assert (
         "waited with: ALTER TABLE kept ADD COLUMN more INT; another session of this process, session " in told
     )

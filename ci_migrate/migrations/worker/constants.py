@@ -8,13 +8,13 @@ be another one each time: of that statement the form is compared, without its li
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from types import CodeType
 from typing import Any
 
 from .forms import creates_table
-from .tokens import NUMBER, TEXT, Dialect, Token, tokens_of
+from .tokens import NAME, NUMBER, TEXT, WORD, Dialect, Token, tokens_of
 
 MARKS = re.compile(r"%\(\w+\)s|%s|(?<![:\w]):[a-z_]\w*|\$\d+|\?", re.IGNORECASE)
 """The drivers' marks for bound values."""
@@ -31,7 +31,13 @@ class Constants:
         self._of_file: dict[str, set[Any]] = {}
 
     def bind(
-        self, file: str | None, statement: str, dialect: Dialect, parameters: Any, executemany: bool
+        self,
+        file: str | None,
+        statement: str,
+        dialect: Dialect,
+        parameters: Any,
+        executemany: bool,
+        own: Collection[str] = (),
     ) -> str:
         """A digest of text and values; "" where one of them does not stand in the file."""
         code = self.codes.get(file or "")
@@ -43,6 +49,8 @@ class Constants:
         text = normalized(statement)
         values = [value for one in (parameters if executemany else [parameters]) for value in values_of(one)]
         tokens = tokens_of(statement, dialect)
+        if text not in known and any(t.kind in (WORD, NAME) and t.value in own for t in tokens):
+            return ""  # it names the database, which is called otherwise in a dry run
         literals = literals_of(tokens, dialect)
         first = tokens[0] if tokens else None
         if text not in known and literals and not (first and first.is_word(*COMPOSED)):

@@ -6,12 +6,13 @@ It has a statement's words, names and signs, and none of its values, white space
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from .tokens import MYSQL, NAME, NUMBER, PARAMETER, TEXT, WORD, Dialect, Token, tokens_of
 
 VALUE = "?"
+OWN = "the database"
 CONSTANTS = ("NULL", "TRUE", "FALSE")
 SIGNED_AFTER = (
     "AND", "BETWEEN", "BY", "CASE", "DEFAULT", "ELSE", "IN", "LIKE", "LIMIT", "NOT", "OFFSET", "ON", "OR", "RETURN",
@@ -20,10 +21,14 @@ SIGNED_AFTER = (
 """Words behind which a sign belongs to the number: a loop over -1 and 1 has one form."""
 
 
-def form(sql: str, dialect: Dialect) -> str:
-    """A digest, equal for all rounds of a loop over rows and for any number of rows in one statement."""
+def form(sql: str, dialect: Dialect, own: Collection[str] = ()) -> str:
+    """A digest, equal for all rounds of a loop over rows and for any number of rows in one statement.
+
+    `own` are the names of the database: a copy has another one than the target.
+    """
     tokens = tokens_of(sql, dialect)
-    parts = list(_without_values(tokens))
+    here = [t._replace(text=OWN) if t.kind in (WORD, NAME) and t.value in own else t for t in tokens]
+    parts = list(_without_values(here))
     if creates_table(tokens):
         # Alembic's batch mode takes a table's constraints from a set of objects: another order in each process
         return _digest(sorted(parts))

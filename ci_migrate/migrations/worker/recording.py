@@ -19,7 +19,6 @@ from .state import (
     in_transaction,
     raw_connection,
     read_dialect,
-    server_pid,
 )
 from .statements import (
     ENDS,
@@ -37,11 +36,6 @@ from .statements import (
 from .wall import DRY_RUN, READ, Wall
 
 LOCK_TIMEOUTS = ("55P03", "1205")
-WAITS_FOR_ITSELF = (
-    " (session{waiting} waited with: {last}; another session of this process, session{other}, is in a transaction, or"
-    " has locked tables, and can't end before: its last statement was {held}. Send both by op.get_bind(), or commit"
-    " that one first)"
-)
 
 
 class Recorder:
@@ -299,7 +293,8 @@ class Recorder:
         if only_reads(statement, conn.dialect.name):
             return statement, parameters
         file, line = self.state.blame.find_site(outside=self.state.revision is None)
-        digest, shape = sha256(statement.encode("utf-8", "replace")).hexdigest(), form(statement, session.sql)
+        own, digest = self.state.names_of(session), sha256(statement.encode("utf-8", "replace")).hexdigest()
+        shape = form(statement, session.sql, own)
         revision = self.state.revision
         if self.state.stamped and self.state.of_context.get(self.state.context, session) is not session:
             revision = None  # it has come to its end, on another connection: this is env.py's
@@ -322,7 +317,7 @@ class Recorder:
             sql=statement[:20000],
             digest=digest,
             form=shape,
-            exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany),
+            exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany, own),
         )
         self.state.position += 1
         if leaves:  # and is meant: on the target alone
@@ -443,22 +438,6 @@ class Recorder:
         session.probed |= found
         return sorted(list(row) for row in found)
 
-    def find_own_lock(self, waiting: Session | None) -> str:
-        """In words, another session of this process that may hold what this one waited for; "" for none."""
-        if waiting is None or waiting.entry is None:
-            return ""
-        for other in self.state.sessions.values():
-            same = other is not waiting and other.entry == waiting.entry
-            # PyMySQL does not tell of a transaction that a SELECT began
-            if same and (other.pending or other.last.upper().startswith("LOCK")):
-                return WAITS_FOR_ITSELF.format(
-                    waiting=server_pid(waiting.connection),
-                    last=waiting.last,
-                    other=server_pid(other.connection),
-                    held=other.last,
-                )
-        return ""
-
     def on_error(self, context: Any) -> None:
         """It failed."""
         # `context.cursor` is documented, and missing
@@ -469,7 +448,9 @@ class Recorder:
         if sqlstate(error) == "SQLITE_BUSY" and context.connection is not None:
             self.transactions.look_for_lock(self.state.session_of(context.connection.connection))
         if sqlstate(error) in LOCK_TIMEOUTS and context.connection is not None:
-            self.state.waits_for = self.find_own_lock(self.state.session_of(context.connection.connection))
+            self.state.waits_for = self.state.find_own_lock(
+                self.state.session_of(context.connection.connection)
+            )
         if started is not None:
             self.state.channel.send(
                 "statement-failed",

@@ -14,6 +14,12 @@ from .inputs import Inputs
 from .tokens import MYSQL, POSTGRESQL, SQLITE, Dialect
 from .wall import DRY_RUN, Wall
 
+WAITS_FOR_ITSELF = (
+    " (session{waiting} waited with: {last}; another session of this process, session{other}, is in a transaction, or"
+    " has locked tables, and can't end before: its last statement was {held}. Send both by op.get_bind(), or commit"
+    " that one first)"
+)
+
 
 class Session:
     """What is known of one driver's connection."""
@@ -109,6 +115,30 @@ class State:
         if session.contexts:
             return session.contexts[-1], session.revision, session.stamped
         return self.context, self.revision, self.stamped
+
+    def names_of(self, session: Session) -> list[str]:
+        """What the session's database is called: a copy is called otherwise than the target."""
+        entry = next((e for e in self.wall.entries if e["name"] == session.entry), None)
+        found = (
+            [entry[side].get("database", "") for side in ("match", "connect")] if entry is not None else []
+        )
+        return [name for name in found if name]
+
+    def find_own_lock(self, waiting: Session | None) -> str:
+        """In words, another session of this process that may hold what this one waited for; "" for none."""
+        if waiting is None or waiting.entry is None:
+            return ""
+        for other in self.sessions.values():
+            same = other is not waiting and other.entry == waiting.entry
+            # PyMySQL does not tell of a transaction that a SELECT began
+            if same and (other.pending or other.last.upper().startswith("LOCK")):
+                return WAITS_FOR_ITSELF.format(
+                    waiting=server_pid(waiting.connection),
+                    last=waiting.last,
+                    other=server_pid(other.connection),
+                    held=other.last,
+                )
+        return ""
 
     def clock(self) -> float:
         """Seconds on a clock that stands still while we measure."""
