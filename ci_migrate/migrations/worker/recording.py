@@ -274,11 +274,7 @@ class Recorder:
                 return statement, parameters
             self.state.channel.send("write-at-load", sql=statement[:2000])
             return send_nothing(statement, mysql, executemany, context)
-        leaves = wall.mode == DRY_RUN and not sqlite and leaves_copy(wall, session, statement, mysql)
-        if leaves and self.state.revision not in wall.elsewhere:
-            wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
-        if wall.mode == DRY_RUN and ENDS.match(statement):
-            self.refuse_shared(raw_connection(conn.connection), session)
+        leaves = wall.mode == DRY_RUN and not sqlite and self.is_to_be_left_out(conn, session, statement)
         if wall.mode == DRY_RUN and not sqlite and not executemany:
             self.tell_named(session, statement, parameters)
         if mysql:
@@ -337,6 +333,16 @@ class Recorder:
             # the process list shows no other name of a session: by this one an orphaned statement is found
             statement = wall.mysql.caption + statement
         return statement, parameters
+
+    def is_to_be_left_out(self, conn: Any, session: Session, statement: str) -> bool:
+        """In a dry run: whether a statement reaches beyond the copy and is meant so; one that is not is refused."""
+        wall = self.state.wall
+        leaves = leaves_copy(wall, session, statement, conn.dialect.name in MYSQL)
+        if leaves and self.state.revision not in wall.elsewhere:
+            wall.refuse("a statement that leaves the scratch copy: " + shorten(statement))
+        if ENDS.match(statement):
+            self.refuse_shared(raw_connection(conn.connection), session)
+        return leaves
 
     def refuse_shared(self, raw: Any, session: Session) -> None:
         """PostgreSQL, in a dry run: refuse what the open transaction has written for the whole server.
