@@ -55,11 +55,15 @@ class Outside:
         if not written:
             return result
         told = (
-            f"While the dry run ran, rows of the target were written: {list_some(written)}. If nobody else works on "
-            "it, the migration did that by a way that no wall sees: a program that it started, dblink"
+            f"who wrote to {list_some(written)} of the target while the dry run ran: others who work on it, or the "
+            "migration by a way that no wall sees (a program that it started, dblink)"
         )
-        run.tell(told)
-        return replace(result, message=f"{result.message.rstrip('.')}. {told}.")
+        evidence = result.evidence
+        if evidence is None:
+            return replace(result, message=f"{result.message.rstrip('.')}. Nobody knows {told}.")
+        seen = replace(evidence.comparison, not_compared=(*evidence.comparison.not_compared, told))
+        # not in the stage's message: on a busy target it would stand there each time
+        return replace(result, evidence=replace(evidence, comparison=seen))
 
 
 def list_reaching_out(schema: Schema) -> Iterator[str]:

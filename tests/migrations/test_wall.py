@@ -652,7 +652,7 @@ def test_F62_psql_of_a_revision_comes_to_the_copy(request, tmp_path):
     zoo = with_psql(request, tmp_path, [])
     done = zoo.gate("dry-run")
     assert zoo.rows("kept") == []
-    assert "rows of the target were written" not in " ".join(done.text.split())
+    assert "of the target while the dry run ran" not in " ".join(done.text.split())
     zoo.gate("run")
     assert zoo.rows("kept") == [("by psql",)]
 
@@ -661,10 +661,9 @@ def test_F62_where_it_comes_to_the_target_that_is_told(request, tmp_path):
     zoo = with_psql(request, tmp_path, ["-d", "{}"])
     done = zoo.gate("dry-run")
     assert zoo.rows("kept") == [("by psql",)]
-    assert "While the dry run ran, rows of the target were written: public.kept." in " ".join(
+    assert "Not compared: who wrote to public.kept of the target while the dry run ran" in " ".join(
         done.text.split()
     )
-    assert "public.kept" in done.stage("dry-run")["message"]
 
 
 @pytest.mark.parametrize("server", ["mysql_url", "mysql97_url"])
@@ -681,7 +680,9 @@ def test_F62_mysql_what_was_written_to_the_target_is_told(request, tmp_path, ser
     )
     done = zoo.gate("dry-run")
     assert zoo.rows("kept") == [("1",)]
-    assert "rows of the target were written: kept." in " ".join(done.text.split())
+    assert "Not compared: who wrote to kept of the target while the dry run ran" in " ".join(
+        done.text.split()
+    )
 
 
 MEANT = 'ci_migrate = {"allow": {"CM108": "the role of the reporting service"}}\n'
