@@ -15,6 +15,9 @@ _SETS = re.compile(r"\bRESTART\b|\bsetval\b", re.IGNORECASE)
 def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error where a column holds the next number or later ones; a warning where no column is known.
 
+    A warning, too, where nobody is known to use the sequence: its table is new, or it never gave a number, as that of a
+    table of constants whose rows come with ids.
+
     Of sequences alone that the migration moved or made, compared with how far they were when the backup was taken, and
     of those whose column it changed. One that stood behind its rows before is not the migration's.
     """
@@ -34,7 +37,10 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         if name not in moved:
             table, _, column = use.column.rpartition(".")
             if use.taken and (name in made or (table in written and _changed(evidence, table, column))):
-                yield _overtaken(check, evidence, name, use)
+                unused = evidence.tables[table].before is None or (
+                    name not in made and not now[name].endswith("given out")
+                )
+                yield _overtaken(check, evidence, name, use, Severity.WARNING if unused else None)
             continue
         back = _number(now[name]) - _number(facts.sequences[name])
         if back * use.increment >= 0:
@@ -66,13 +72,16 @@ def _changed(evidence: Evidence, table: str, column: str) -> bool:
     return was is None or now is None or was.digest is None or was.digest != now.digest
 
 
-def _overtaken(check: Check, evidence: Evidence, name: str, use: SequenceUse) -> Finding:
+def _overtaken(
+    check: Check, evidence: Evidence, name: str, use: SequenceUse, severity: Severity | None
+) -> Finding:
     table = use.column.rpartition(".")[0]
     statement = statement_of(evidence, table, "INSERT|UPDATE|COPY|IDENTITY")
     return check.finding(
         f"Sequence {name} gives {use.following:,} next, and {use.column} holds {use.furthest:,} already: "
         "inserts will fail, or give a number twice.",
         fix=f"Set it behind that: SELECT setval('{name}', {use.furthest})",
+        severity=severity,
         revision=statement.revision if statement else None,
         file=statement.file if statement else None,
         line=statement.line if statement else None,

@@ -96,3 +96,13 @@ def test_F71_rows_that_take_the_next_numbers_or_leave_them(findings):
         'INSERT INTO "Odd one" ("Id") VALUES (50)',
         """SELECT setval(pg_get_serial_sequence('"Odd one"', 'Id'), 50)""",
     )
+
+
+def test_F71_tables_of_constants_bring_their_ids(findings):
+    """Their sequences give no number, before and after."""
+    (new,) = findings(
+        "CREATE TABLE roles (id serial PRIMARY KEY, name text)",
+        "INSERT INTO roles VALUES (1, 'admin'), (2, 'guest')",
+    )
+    assert (new.code, new.severity) == ("CM205", Severity.WARNING)
+    assert "Sequence public.roles_id_seq gives 1 next, and public.roles.id holds 2 already" in new.message

@@ -54,7 +54,7 @@ def test_a_session_is_found_by_each_of_its_layers(state):
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
         raw = connection.connection.dbapi_connection
-        session = state.sessions[id(raw)] = Session("", raw, autocommit=False, sql=None)
+        session = state.sessions[id(raw)] = Session("", raw, autocommit=False, sql=None, others="")
         assert state.session_of(connection.connection) is session
         assert state.session_of(raw) is session
         assert state.session_of(object()) is None
@@ -63,7 +63,7 @@ def test_a_session_is_found_by_each_of_its_layers(state):
 
 def test_a_session_that_env_py_migrates_by_has_its_own_place(state):
     """Several are committed one by one, after all of them have run: the last revision of one is not that of another."""
-    session = Session("", object(), autocommit=False, sql=None)
+    session = Session("", object(), autocommit=False, sql=None, others="")
     assert state.place_of(session) == (7, "r7", False)
     session.contexts += [2, 3]
     session.revision, session.stamped = "r3", True

@@ -337,7 +337,7 @@ def test_a_release_that_needs_what_is_not_installed(shop: Shop) -> None:
     message, fix = unknown(shop.rehearse(RENAME, RENAME_BACK))
     assert "v1.1 can't be loaded: ModuleNotFoundError: No module named 'nowhere_to_be_found'" in message
     assert f"What that release needs is not in {sys.executable}" in fix
-    assert tempfile.gettempdir() not in message
+    assert tempfile.gettempdir() not in message.replace(sys.executable, "")
 
 
 def test_a_release_without_models(shop: Shop) -> None:
