@@ -40,7 +40,7 @@ from ci_migrate.databases.postgresql.rows import (
 )
 from ci_migrate.databases.postgresql.sequences import read_uses
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters, own_url
-from ci_migrate.databases.postgresql.snapshot import in_parts
+from ci_migrate.databases.postgresql.snapshot import AT_ONCE, in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
 from ci_migrate.databases.postgresql.unseen import read_sequences
@@ -286,9 +286,13 @@ class PostgreSQL:
             return read_sequences(connection, self._access)
 
     def sequence_uses(self, names: Collection[str]) -> dict[str, SequenceUse]:
-        with self._reading() as connection:
-            pin(connection)
-            return read_uses(connection, names)
+        found: dict[str, SequenceUse] = {}
+        wanted = sorted(names)
+        for start in range(0, len(wanted), AT_ONCE):
+            with self._reading() as connection:  # each keeps its locks until it ends
+                pin(connection)
+                found |= read_uses(connection, wanted[start : start + AT_ONCE])
+        return found
 
     def large_objects(self) -> int:
         with self._reading() as connection:
