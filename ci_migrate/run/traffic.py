@@ -63,9 +63,13 @@ def _wanted(evidence: Evidence | None) -> dict[str, str]:
     for statement in evidence.statements if evidence is not None else ():
         for lock in statement.locks:
             before = found.get(lock.table)
-            if before is None or (lock.mode in MODES and MODES.index(lock.mode) > MODES.index(before)):
+            if before is None or _strength(lock.mode) > _strength(before):
                 found[lock.table] = lock.mode
     return found
+
+
+def _strength(mode: str) -> int:
+    return MODES.index(mode) if mode in MODES else -1  # MySQL and MariaDB have words of their own for a few
 
 
 def _look(run: Run, wanted: dict[str, str]) -> Sequence[Hindrance]:
