@@ -71,8 +71,8 @@ WITHOUT_LEDGER = {"backup list", "backup show", "backup verify", "backup copy", 
 """What must go on where the ledger is what is broken: it may be why somebody looks for a backup."""
 
 
-ASKS_NO_LEDGER = {"show", "wait"}
-"""The one reads what earlier runs kept beside it, the other is asked by each of many processes that start."""
+ASKS_NO_LEDGER = {"explain", "show", "wait"}
+"""A page of the documentation, what earlier runs kept beside it, and what many processes ask as they start."""
 
 
 @pytest.mark.parametrize("name", [n for n in COMMANDS if n not in WITHOUT_LEDGER | ASKS_NO_LEDGER])
