@@ -59,7 +59,7 @@ def _stamped(evidence: Evidence) -> Iterator[Changed]:
             yield (
                 (
                     f"Column {table}.{column} got other values by an UPDATE{rows} that does not name it: "
-                    "ON UPDATE CURRENT_TIMESTAMP or a trigger wrote them."
+                    "ON UPDATE CURRENT_TIMESTAMP or a trigger may have written them."
                 ),
                 (
                     f"To keep them, set the column to itself: UPDATE ... SET ..., {column} = {column}; or disable the "

@@ -26,18 +26,16 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         return
     now = copy.sequences()
     moved = {name for name, was in facts.sequences.items() if now.get(name, was) != was}
-    made = {
-        name
-        for name in now
-        if any(c.name == f"sequence {name}" and c.before is None for c in evidence.changes)
-    }
+    created = {c.name for c in evidence.changes if c.before is None}
+    made = {name for name in now if f"sequence {name}" in created}
     written = {table for table, found in evidence.tables.items() if found.before != found.after}
-    statement = next((s for s in reversed(evidence.statements) if _SETS.search(s.sql)), None)
+    sets = next((s for s in reversed(evidence.statements) if _SETS.search(s.sql)), None)
     for name, use in copy.sequence_uses(now).items() if moved or made or written else ():
         if name not in moved:
             table, _, column = use.column.rpartition(".")
             if use.taken and (name in made or (table in written and _changed(evidence, table, column))):
-                unused = evidence.tables[table].before is None or (
+                # `evidence.tables` has those alone whose contents changed: rows stay where only a sequence is made
+                unused = f"table {table}" in created or (
                     name not in made and not now[name].endswith("given out")
                 )
                 yield _overtaken(check, evidence, name, use, Severity.WARNING if unused else None)
@@ -47,9 +45,10 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             continue
         if use.column and not use.taken:
             continue  # its table was emptied, say
-        fix = ""
+        fix, statement = "", sets
         message = f"Sequence {name} was set back ({facts.sequences[name]} before, {now[name]} after)"
         if use.column:
+            statement = sets or statement_of(evidence, use.column.rpartition(".")[0], "IDENTITY")
             message += f", and {use.column} holds {use.furthest:,} already: inserts will fail, or give a number twice."
             fix = f"Set it behind that: SELECT setval('{name}', {use.furthest})"
         else:

@@ -19,7 +19,7 @@ from ci_migrate.migrations.asked import Asked, Asks
 from ci_migrate.model import Backup, Finding, Replacement, Revision, Severity, plural
 
 MANY_ROWS = 100_000
-"""From here on the time under a lock is worth a warning; below it is an instant on any server."""
+"""From here on the time under a lock is worth a warning: a choice, nothing measured."""
 
 _LATER = "Stop using it in this release and drop it in the next one, or move what is in it elsewhere first. "
 _MEANT = "If the loss is meant, say so in the revision:"
@@ -143,7 +143,7 @@ _MYSQL = {
         LOCK_HELD,
         "Nobody writes to {} while it is copied: a foreign key is checked that way.",
     ),
-    Asks.CHANGES_TYPE: (REWRITTEN, "A change of a type copies {}, and nobody writes to it meanwhile."),
+    Asks.CHANGES_TYPE: (REWRITTEN, "Most changes of a type copy {}, and nobody writes to it meanwhile."),
 }
 
 

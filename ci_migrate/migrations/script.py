@@ -265,7 +265,11 @@ def _out_of_batch(call: ast.Call, table: str) -> ast.Call:
 
 
 def _widens(was: ast.expr | None, becomes: ast.expr) -> bool:
-    """Whether a VARCHAR only gets longer, or a TEXT: no server writes a table again for that."""
+    """Whether a VARCHAR only gets longer, or a TEXT.
+
+    PostgreSQL keeps the table as it is then; MySQL does unless the length crosses 255 bytes, which the text of a script
+    does not tell.
+    """
     old, new = _length(was), _length(becomes)
     return old is not None and new is not None and new >= old
 
