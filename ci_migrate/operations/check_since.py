@@ -107,7 +107,7 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
     graded = (grading.apply(f) for f in _edited_findings(by_id, changed, settings.project_dir, ref))
-    backup = _last_backup(settings)
+    backup = _last_backup(settings) if order else None
     told = (grading.apply(f) for f in _told(settings, plan, backup))
     findings = (
         *(f for f in graded if f is not None),
@@ -213,10 +213,11 @@ def _dialect(settings: Settings, backup: Backup | None, sources: Iterable[str]) 
     """Which engine it is for, by SQLAlchemy's name; "" where nothing tells. No database is asked."""
     if backup is not None:
         return backup.dialect
-    try:
-        return make_url(settings.resolve_url()).get_backend_name()
-    except (CiMigrateError, SQLAlchemyError):
-        pass  # the variable is not set in this job, or env.py alone knows
+    if not settings.url_of_program:  # which would be run, and may open a vault, for a name alone
+        try:
+            return make_url(settings.resolve_url()).get_backend_name()
+        except (CiMigrateError, SQLAlchemyError):
+            pass  # the variable is not set in this job, or env.py alone knows
     named = Counter(_ENGINE.findall("\n".join(sources)))
     return named.most_common(1)[0][0] if named else ""
 

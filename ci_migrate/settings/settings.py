@@ -168,6 +168,11 @@ class Settings:
         return variable_of(self.url)
 
     @property
+    def url_of_program(self) -> bool:
+        """Whether the target's URL is `command:...`: what asks for it runs a program."""
+        return self.url is not None and self.url.reveal().startswith("command:")
+
+    @property
     def read_url_variable(self) -> str | None:
         """NAME where the read URL is `env:NAME`."""
         return variable_of(self.read_url)

@@ -143,16 +143,17 @@ def _edited_in_code(
 ) -> dict[str, str]:
     """What was applied, without the revisions whose text is another one now and does the same."""
 
-    def code(file: str) -> str:
-        return code_digest((run.settings.project_dir / file).read_bytes())
+    def code(file: str, sha256: str) -> str:
+        data = (run.settings.project_dir / file).read_bytes()
+        return code_digest(data) if sha256_hex(data) == sha256 else ""  # else it was edited just now
 
     edited = {r: text for r, text in applied.items() if r in scripts and scripts[r][1] != text}
     known = codes_of(ledger, applied.values())
     if run.verb.creates_ledger:  # while the text is still the one that ran: nobody can tell later
         there = {text: scripts[r][0] for r, text in applied.items() if r in scripts and r not in edited}
         there |= {r.sha256: r.file for r in plan.revisions}
-        note_codes(ledger, {text: code(file) for text, file in there.items() if text not in known})
-    same = {r for r, text in edited.items() if known.get(text) and known[text] == code(scripts[r][0])}
+        note_codes(ledger, {text: code(file, text) for text, file in there.items() if text not in known})
+    same = {r for r, text in edited.items() if known.get(text) and known[text] == code(*scripts[r])}
     return {r: text for r, text in applied.items() if r not in same}
 
 

@@ -48,6 +48,17 @@ def test_what_a_branch_adds(shop) -> None:
     assert not list(shop.folder.glob("app.db.ci-migrate"))
 
 
+def test_no_program_is_asked_for_the_url(shop) -> None:
+    """A pull request gets no secrets, and no database is reached: the scripts' own words tell the engine."""
+    (shop.folder / "secret").write_text("#!/bin/sh\ntouch asked\necho sqlite:///app.db\n")
+    (shop.folder / "secret").chmod(0o700)
+    shop.settings('[targets.dev]\nurl = "command:./secret"\n')
+    shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
+    done = shop.call("check", "--since", "main")
+    assert done.code == 0, done.text
+    assert not (shop.folder / "asked").exists()
+
+
 def test_what_main_went_on_with_is_not_ours(shop) -> None:
     shop.revision("r3", "r2", "CREATE TABLE notes (id INTEGER)", "DROP TABLE notes")
     commit(shop)
