@@ -10,6 +10,8 @@ import copy
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
 from ci_migrate.checks.base import Check
 from ci_migrate.checks.dropped_with_rows import COLUMN_DROPPED, TABLE_DROPPED
 from ci_migrate.checks.lock_held import CHECK as LOCK_HELD
@@ -75,18 +77,15 @@ def _told(one: Asked, dialect: str, backup: Backup | None) -> Iterator[Told]:
         case Asks.EMPTIES:
             yield _loss(ROWS_LOST, f"{table} is emptied", "row", rows, backup)
         case Asks.DROPS_COLUMN:
-            column = one.column or "whose name is made at run time"
+            of = one.table or "a table whose name is made at run time"
+            about = f"Column {one.column} of {of}" if one.column else f"A column of {of}, named at run time,"
+            about += " goes away"
             values = _values(backup, one.table, one.column)
             if values is None and rows:
                 words = f"{table} had {plural(rows, 'row')} in {_named(backup)}"
-                message = (
-                    f"Column {column} of {one.table} goes away. {words}; how many have a value is not known."
-                )
+                message = f"{about}. {words}; how many have a value is not known."
                 yield COLUMN_DROPPED, message, _LATER + _MEANT, _meant("CM202"), Severity.WARNING
             else:
-                about = (
-                    f"Column {column} of {one.table or 'a table whose name is made at run time'} goes away"
-                )
                 yield _loss(COLUMN_DROPPED, about, "value", 0 if rows == 0 else values, backup)
         case Asks.DELETES if rows != 0:
             how_many = f" of {plural(rows, 'row')} in {_named(backup)}" if rows else ""
@@ -185,11 +184,21 @@ def _meant(code: str) -> str:
     return f'ci_migrate = {{"allow": {{"{code}": "why nobody needs it"}}}}'
 
 
+_OF_BOTH = {"table_name", "columns", "schema"}
+"""Keywords of create_unique_constraint() that create_index() has as well: it has no word for DEFERRABLE, say."""
+
+
 def _in_steps(one: Asked) -> str:
-    """The same without a long lock, for PostgreSQL; "" where the text does not tell all names."""
+    """The same without a long lock, for PostgreSQL; "" where the text does not tell all names, or one needs quotes."""
+    names = [name for name in (*one.table.split("."), one.name, one.column) if name]
+    quote = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+    if one.asks is not Asks.ADDS_INDEX and any(quote(name) != name for name in names):
+        return ""
     if one.asks is Asks.ADDS_INDEX and one.call is not None:
         return f"with op.get_context().autocommit_block():\n    {_with(one.call, 'postgresql_concurrently')}"
     if one.asks is Asks.ADDS_UNIQUE and one.call is not None and one.name:
+        if not {k.arg for k in one.call.keywords} <= _OF_BOTH:
+            return ""
         index = _as(one.call, "create_index", unique=True)
         add = f'op.execute("ALTER TABLE {one.table} ADD CONSTRAINT {one.name} UNIQUE USING INDEX {one.name}")'
         return (

@@ -1,5 +1,6 @@
 """The setting `mask`: private values of a scratch copy are replaced before any code of the repository meets it."""
 
+import shlex
 from collections.abc import Iterator
 
 from sqlalchemy.exc import DBAPIError
@@ -8,10 +9,8 @@ from ci_migrate.databases.base import Database, session
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
-from ci_migrate.model import plural
+from ci_migrate.model import NextCommand, as_hint, plural
 from ci_migrate.settings.settings import Settings
-
-HINT = "Try it on a copy of a backup: ci-migrate dry-run --on backup:latest"
 
 
 def mask_copy(settings: Settings, copy: Database) -> str:
@@ -41,11 +40,17 @@ def mask_copy(settings: Settings, copy: Database) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise RefusedError(f"mask: {settings.mask} can't be read: {why}.") from error
+    hint = as_hint(
+        NextCommand(
+            command=f"ci-migrate dry-run --on backup:latest --target {shlex.quote(settings.target)}",
+            why="it is tried on a copy of the last backup",
+        )
+    )
     schema, counts = copy.schema(), copy.counts(exact=True)
-    changed = _execute(copy, name, statements)
+    changed = _execute(copy, name, statements, hint)
     if copy.schema() != schema:
         raise RefusedError(
-            f"mask: {name} changes the schema of the copy. It may change values alone.", hint=HINT
+            f"mask: {name} changes the schema of the copy. It may change values alone.", hint=hint
         )
     after = copy.counts(exact=True)
     other = sorted(table for table in counts if after.get(table) != counts[table])
@@ -53,12 +58,12 @@ def mask_copy(settings: Settings, copy: Database) -> str:
         raise RefusedError(
             f"mask: {name} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
             "takes is held against the rehearsal.",
-            hint=HINT,
+            hint=hint,
         )
     return f"values of rows are masked: {name} ({plural(len(statements), 'statement')}, {plural(changed, 'row')})"
 
 
-def _execute(copy: Database, name: str, statements: list[tuple[int, str]]) -> int:
+def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint: str) -> int:
     """Send them in one transaction, where the engine has it. Returns how many rows they changed."""
     changed = 0
     with session(copy) as connection:
@@ -71,7 +76,7 @@ def _execute(copy: Database, name: str, statements: list[tuple[int, str]]) -> in
                 raise RefusedError(
                     f"mask: {name}:{line} fails: {copy.explain(error).rstrip('.')}. The copy is dropped; no code of "
                     "the repository has met it.",
-                    hint=HINT,
+                    hint=hint,
                 ) from error
         connection.commit()
     return changed
