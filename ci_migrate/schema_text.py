@@ -52,6 +52,11 @@ def _column_parts(before: str, after: str) -> list[str]:
     return words
 
 
+def mentions(sql: str, name: str) -> bool:
+    """Whether a name stands in SQL as a word of its own, in any case: by the text alone, so in a comment too."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
+
+
 def attributes(definition: str) -> dict[str, str]:
     """`varchar(64) NOT NULL DEFAULT 'x'` as type and attributes, each with its own words."""
     masked = definition

@@ -7,7 +7,7 @@ from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.rows_lost import statement_of
 from ci_migrate.checks.values_narrowed import WHOLE
 from ci_migrate.model import Direction, Evidence, Finding, ObjectKind, Severity, Statement, plural, split_key
-from ci_migrate.schema_text import attributes
+from ci_migrate.schema_text import attributes, mentions
 
 _ZONED = re.compile(r"timestamp.* with time zone|timestamptz", re.IGNORECASE)
 _ZONELESS = re.compile(r"timestamp.* without time zone|datetime", re.IGNORECASE)
@@ -50,10 +50,7 @@ def _stamped(evidence: Evidence) -> Iterator[Changed]:
             now = found.after.columns.get(column)
             if now is None or None in (was.digest, now.digest) or was.digest == now.digest:
                 continue
-            if any(
-                re.search(rf"(?<!\w){re.escape(column)}(?!\w)", s.sql, re.IGNORECASE)
-                for s in evidence.statements
-            ):
+            if any(mentions(s.sql, column) for s in evidence.statements):
                 continue
             rows = f" of {plural(statement.rows, 'row')}" if statement.rows and statement.rows > 0 else ""
             yield (

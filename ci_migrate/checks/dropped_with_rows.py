@@ -14,6 +14,7 @@ from ci_migrate.model import (
     TableContent,
     plural,
 )
+from ci_migrate.schema_text import mentions
 
 _KEEP = (
     "Stop using it in this release and drop it in the next one, or move what is in it elsewhere first. Where the loss "
@@ -29,7 +30,6 @@ def _gone(evidence: Evidence, kind: str) -> list[str]:
 
 def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
     """The last statement that drops something and names all of these words, in the revision that removed `name`."""
-    patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
     drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
     commit_points = [r for r in evidence.commit_points if name in r.delta and r.delta[name] is None]
     covered = {r.revision for r in evidence.commit_points if r.complete}
@@ -37,7 +37,7 @@ def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
         s.revision for s in evidence.statements if s.revision
     }:  # each one committed
         drops = [s for s in drops if s.revision == commit_points[-1].revision]
-    return next((s for s in reversed(drops) if all(p.search(s.sql) for p in patterns)), None)
+    return next((s for s in reversed(drops) if all(mentions(s.sql, word) for word in words)), None)
 
 
 def _moved_table(evidence: Evidence, content: TableContent) -> bool:

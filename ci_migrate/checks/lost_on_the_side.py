@@ -17,7 +17,7 @@ from ci_migrate.model import (
     TableEvidence,
     split_key,
 )
-from ci_migrate.schema_text import attributes
+from ci_migrate.schema_text import attributes, mentions
 
 _WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule|policy) (?P<name>.+)")
 _UNSEEN = re.compile(r"\bEXECUTE\b|\bCALL\b|\bDROP\s+(SCHEMA|OWNED|EXTENSION|DATABASE)\b", re.IGNORECASE)
@@ -108,7 +108,7 @@ def _with_what_was_dropped(evidence: _Seen, change: SchemaChange) -> Iterator[Lo
     table, _, short = found["name"].rpartition(".")
     if of_table and any(c.name == f"table {table}" and c.after is None for c in evidence.changes):
         return
-    if any(_names(s.sql, short) or _UNSEEN.search(s.sql) for s in evidence.statements):
+    if any(mentions(s.sql, short) or _UNSEEN.search(s.sql) for s in evidence.statements):
         return
     statement = evidence.cascade
     if of_table:
@@ -173,7 +173,7 @@ def _constraint_of_a_rebuild(
             Severity.ERROR,
             statement,
         )
-    if after is not None or any(_names(before, column) for column in _columns_gone(evidence, table)):
+    if after is not None or any(mentions(before, column) for column in _columns_gone(evidence, table)):
         return
     if before.startswith("CHECK"):
         yield (
@@ -198,14 +198,14 @@ def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     if kind not in (ObjectKind.CONSTRAINT, ObjectKind.INDEX) or not before or change.after is not None:
         return
     short = name.rpartition(".")[2].strip('"')
-    if any(_names(s.sql, short) for s in evidence.statements) or _belongs_to_a_key(evidence, change):
+    if any(mentions(s.sql, short) for s in evidence.statements) or _belongs_to_a_key(evidence, change):
         return
     for table, found in evidence.tables.items():
         if found.before is None or found.after is None or not _is_of(change, table):
             continue
         gone = found.before.columns.keys() - found.after.columns.keys()
-        taken = [column for column in sorted(gone) if _names(_parts(before), column)]
-        left = [column for column in sorted(found.after.columns) if _names(_parts(before), column)]
+        taken = [column for column in sorted(gone) if mentions(_parts(before), column)]
+        left = [column for column in sorted(found.after.columns) if mentions(_parts(before), column)]
         drop = re.compile(
             rf"\bDROP\b.*(?<!\w)({'|'.join(map(re.escape, taken))})(?!\w)", re.IGNORECASE | re.DOTALL
         )
@@ -229,13 +229,13 @@ def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     gone = f"table {table}" in {c.name for c in evidence.changes if c.after is None}
     target = re.search(r"\bREFERENCES\s+([\w.\"]+)", change.before or "")
     with_table = target is not None and any(
-        _DROPS.match(s.sql) and _names(s.sql, target[1].rpartition(".")[2]) for s in evidence.statements
+        _DROPS.match(s.sql) and mentions(s.sql, target[1].rpartition(".")[2]) for s in evidence.statements
     )
     if (
         target is None
         or gone
         or with_table
-        or any(_names(s.sql, short.strip('"')) for s in evidence.statements)
+        or any(mentions(s.sql, short.strip('"')) for s in evidence.statements)
     ):
         return
     yield (
@@ -291,7 +291,7 @@ def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Los
     elif after is not None and kind == "trigger":
         state, now = _STATE.search(before), _STATE.search(after)
         short = name.rpartition(".")[2]
-        statement = _last(evidence, lambda sql: _names(sql, short))
+        statement = _last(evidence, lambda sql: mentions(sql, short))
         altered = _last(evidence, _SWITCHED.search)
         words = [found[1] if found else "enabled" for found in (state, now)]
         if words[0] != words[1] and altered is None:
@@ -315,7 +315,7 @@ def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     if not evidence.modifies:
         return
     column = name.rpartition(".")[2]
-    statement = next((s for s in reversed(evidence.modifies) if _names(s.sql, column)), None)
+    statement = next((s for s in reversed(evidence.modifies) if mentions(s.sql, column)), None)
     before, after = attributes(change.before), attributes(change.after)
     gone = [
         key
@@ -426,10 +426,6 @@ def _is_of(change: SchemaChange, table: str) -> bool:
 def _parts(definition: str) -> str:
     """What stands in the brackets: the columns of a key or an index, or what a CHECK says."""
     return definition[definition.find("(") : definition.rfind(")") + 1]
-
-
-def _names(sql: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
 def _last(evidence: _Seen, wanted: Callable[[str], object]) -> Statement | None:

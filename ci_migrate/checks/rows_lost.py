@@ -5,15 +5,18 @@ from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, plural
+from ci_migrate.schema_text import mentions
 
 _FIX = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it."
 
 
 def statement_of(evidence: Evidence, table: str, verbs: str) -> Statement | None:
     """The last statement with one of these verbs (alternatives of a pattern) that names the table."""
-    name = re.compile(rf"(?<!\w){re.escape(table.rpartition('.')[2])}(?!\w)")
+    name = table.rpartition(".")[2]
     verb = re.compile(rf"\b({verbs})\b", re.IGNORECASE)
-    return next((s for s in reversed(evidence.statements) if verb.search(s.sql) and name.search(s.sql)), None)
+    return next(
+        (s for s in reversed(evidence.statements) if verb.search(s.sql) and mentions(s.sql, name)), None
+    )
 
 
 def rows_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:

@@ -10,6 +10,7 @@ from ci_migrate.migrations.events import ModelColumn, ModelTable, ReleaseModels
 from ci_migrate.model import Misfit, MisfitKind, Statement, list_some
 from ci_migrate.rehearsal.deployed.reflection import Column, Reflected, Relation
 from ci_migrate.rehearsal.deployed.types import ENGINES, ColumnType, Engine, narrower, parse_type, takes
+from ci_migrate.schema_text import mentions
 
 Key = tuple[MisfitKind, str, str, str]
 """Kind, table, column, and what of it."""
@@ -203,15 +204,12 @@ def with_places(
 
 def _with_place(misfit: Misfit, changes: Sequence[Statement], pending: Sequence[str]) -> Misfit:
     table = misfit.table.rpartition(".")[2]
-    both = [one for one in changes if _names(one.sql, table) and _names(one.sql, misfit.column)]
-    culprit = next(reversed(both or [one for one in changes if _names(one.sql, table)]), None)
+    about = [one for one in changes if not table or mentions(one.sql, table)]
+    both = [one for one in about if not misfit.column or mentions(one.sql, misfit.column)]
+    culprit = next(reversed(both or about), None)
     if culprit is None or culprit.revision is None:
         return msgspec.structs.replace(misfit, revision=pending[0]) if len(pending) == 1 else misfit
     return msgspec.structs.replace(misfit, revision=culprit.revision, file=culprit.file, line=culprit.line)
-
-
-def _names(sql: str, word: str) -> bool:
-    return not word or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
 def first_break(found: Iterable[Misfit], order: Mapping[str, int]) -> int:
