@@ -181,9 +181,8 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a name that the terminal can't show is no reason to stop
+            # a name that the terminal can't show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         _refuse_bytes(arguments)
         result: Any = cli.main(_in_order(arguments), prog_name="ci-migrate", standalone_mode=False)

@@ -157,9 +157,8 @@ def _action(cursor: _Cursor, table: str, line: int) -> Iterator[Asked]:
         kind = {"FOREIGN": Asks.ADDS_FOREIGN_KEY, "CHECK": Asks.ADDS_CHECK, "UNIQUE": Asks.ADDS_UNIQUE}.get(
             cursor.rest[0].text.upper() if cursor.rest else ""
         )
-        late = (
-            cursor.has("USING") if kind is Asks.ADDS_UNIQUE else cursor.has("VALID")
-        )  # USING INDEX; NOT VALID
+        # USING INDEX; NOT VALID
+        late = cursor.has("USING") if kind is Asks.ADDS_UNIQUE else cursor.has("VALID")
         if kind is not None and not late:
             yield Asked(kind, line, table, name=name)
 

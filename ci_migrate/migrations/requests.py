@@ -94,9 +94,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     allow_connections: tuple[str, ...] = ()
     session: SessionSettings = SessionSettings()
     marker: Marker | None = None
-    elsewhere: tuple[
-        str, ...
-    ] = ()  # revisions whose statements may reach beyond the database; a copy is sent none
+    # revisions whose statements may reach beyond the database; a copy is sent none
+    elsewhere: tuple[str, ...] = ()
     inputs: ExpectedInputs = ExpectedInputs()
     programs: bool = True
 

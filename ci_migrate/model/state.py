@@ -74,9 +74,8 @@ class Diagnosis(Frozen, frozen=True, kw_only=True):
     commit_point: int | None = msgspec.field(default=None, name="rung")  # its name since 0.1.0
     last_statement: int | None = None
     commands: tuple[NextCommand, ...] = ()  # what a person can type next, the best first
-    foreign: tuple[
-        str, ...
-    ] = ()  # somebody else's changes of the schema meanwhile, in words; not accepted yet
+    # somebody else's changes of the schema meanwhile, in words; not accepted yet
+    foreign: tuple[str, ...] = ()
 
 
 class State(Frozen, frozen=True, kw_only=True):

@@ -41,9 +41,8 @@ class Rest:
             make_table(c, heads[n], [r for r in c.revisions if (n, r) not in done])
             for n, c in enumerate(plan.contexts)
         )
-        tables = [
-            c.version_table.name for c in plan.contexts
-        ]  # they are there by now: nobody makes them again
+        # they are there by now: nobody makes them again
+        tables = [c.version_table.name for c in plan.contexts]
         rehearsed = tuple(
             s
             for s in evidence.statements

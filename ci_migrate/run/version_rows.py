@@ -234,9 +234,8 @@ def find_fitting_heads(run: Run, plan: Plan) -> Heads | None:
     if run.ledger is None:
         return None
     now = Fingerprint.of(bare_schema(run.reader, plan))
-    found: set[Heads] = (
-        set()
-    )  # of several that fit none is proposed: a stamp of the wrong one skips migrations
+    # of several that fit none is proposed: a stamp of the wrong one skips migrations
+    found: set[Heads] = set()
     for record in run.ledger.plans(database_of(run)):
         if record.plan is not None and record.before is not None:
             evidence = run.ledger.evidence(record.run_id)

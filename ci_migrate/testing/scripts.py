@@ -32,9 +32,8 @@ class Scripts:
         try:
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(self._load, settings)
-                import_module(
-                    "ci_migrate.testing.history"
-                )  # takes as long as the child does to import Alembic
+                # takes as long as the child does to import Alembic
+                import_module("ci_migrate.testing.history")
                 loading.result()
         except BaseException:
             self.close()

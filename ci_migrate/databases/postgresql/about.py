@@ -58,9 +58,8 @@ class About(Frozen, frozen=True, kw_only=True):
     privileged: tuple[Privileged, ...] = ()
     extensions: tuple[tuple[str, str], ...] = ()  # with their versions
     grantors: bool = False  # rights were given on by others than the owner: only a superuser can say so again
-    policies: tuple[
-        tuple[int, tuple[str, ...]], ...
-    ] = ()  # row policies, by oid, with the roles that they name
+    # row policies, by oid, with the roles that they name
+    policies: tuple[tuple[int, tuple[str, ...]], ...] = ()
     not_filled: tuple[str, ...] = ()  # the keys of materialized views that hold nothing
     tablespaces: tuple[str, ...] = ()
     broken: tuple[BrokenCheck, ...] = ()  # to be added behind the rows

@@ -96,9 +96,8 @@ def _refuse_unseen(connection: "psycopg.Connection[Any]", tables: Sequence[Table
     if not unseen:
         return
     first, more = unseen[0], f", and {len(unseen) - 1} more such tables" if len(unseen) > 1 else ""
-    row = connection.execute(
-        "SELECT quote_ident(current_user)"
-    ).fetchone()  # not who logs in, if that is another
+    # not who logs in, if that is another
+    row = connection.execute("SELECT quote_ident(current_user)").fetchone()
     user = row[0] if row else ""
     grant = f"GRANT pg_read_all_data TO {user};"
     if first.unseen.startswith("row level security"):

@@ -138,9 +138,8 @@ class _Batch:
             on = _TABLE_OF_INDEX.search(text)
             table = parts(on[1]) if on else ()
             if table not in self.all_tables and parts(name) not in constraints:
-                found.append(
-                    (" ON ONLY " not in text, name)
-                )  # that of a partitioned table takes its parts with it
+                # that of a partitioned table takes its parts with it
+                found.append((" ON ONLY " not in text, name))
         yield from (f"DROP INDEX IF EXISTS {_plain(name)}" for _, name in sorted(found))
 
     def _columns(self) -> Iterator[str]:

@@ -51,9 +51,8 @@ class SQLiteTransactions:
             on and session.violations is not None
         ):  # an ON that closes an OFF loses nothing
             self.tell_ignored(statement)
-        driver_begins = (
-            raw.isolation_level is not None
-        )  # before INSERT and the like, unless the application says no
+        # before INSERT and the like, unless the application says no
+        driver_begins = raw.isolation_level is not None
         if in_transaction(raw):
             if driver_begins and DRIVER_BEGINS.match(statement):
                 session.begun = False

@@ -91,9 +91,8 @@ def reflect(database: Database) -> Reflected:
     """
     engine = database.engine(read_only=True)
     with engine.connect() as connection, warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", exc.SAWarning
-        )  # of types that SQLAlchemy does not know: nothing is said of them
+        # of types that SQLAlchemy does not know: nothing is said of them
+        warnings.simplefilter("ignore", exc.SAWarning)
         look = inspect(connection)
         relations: dict[tuple[str | None, str], Relation] = {}
         schemas: list[str | None] = [None]
