@@ -13,6 +13,8 @@ from ci_migrate.model import Evidence, Outcome, Report, Statement, TargetState, 
 from ci_migrate.reports import measured, story
 from ci_migrate.reports.clean import clean, clean_report, one_line, plan_digest
 from ci_migrate.reports.links import page_of
+from ci_migrate.reports.schema_picture import draw
+from ci_migrate.reports.touched_tables import touched_tables
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -65,6 +67,7 @@ class HtmlReporter:
             stages=_stages(report),
             proofs=list(story.proofs(report)),
             evidence=evidence,
+            drawn=draw(touched_tables(evidence)) if evidence else None,
             rows=story.row_changes(evidence) if evidence else [],
             locks=_locks(evidence) if evidence else [],
             locks_end=story.duration(_starts(evidence)[-1]) if evidence else "",
