@@ -50,6 +50,7 @@ from ci_migrate.run.identity import database_of
 from ci_migrate.run.inputs import last_approved
 from ci_migrate.run.mark import keep_marks
 from ci_migrate.run.network import watch_network
+from ci_migrate.run.reuse import name_rehearsal
 from ci_migrate.run.run import LedgerRun, Run, WritingRun
 from ci_migrate.run.superseded import close_superseded
 from ci_migrate.session import GateRequest, RunT, create_manager, load_extensions, open_session
@@ -377,6 +378,7 @@ def _ask_for_approval(run: LedgerRun, report: Report, request: GateRequest) -> R
             validity_minutes=run.settings.token_validity_minutes,
             stage=stage,
             last=last_approved(run),
+            rehearsal=name_rehearsal(run, report.evidence),
         )
         write_request(asked, request.request_file)
     except CiMigrateError as error:

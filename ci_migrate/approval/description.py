@@ -1,5 +1,7 @@
 """What an approver is asked for, in words: the same on a terminal, before a signature, and on the page."""
 
+from datetime import UTC, datetime
+
 from ci_migrate.approval.request import ApprovalRequest
 from ci_migrate.approval.verification import plain
 from ci_migrate.model import Plan, Purpose, Removal, Restoration, RunRepair, Severity, show_heads
@@ -35,6 +37,7 @@ def describe_request(request: ApprovalRequest) -> list[str]:
         lines += changed[:_SHOWN]
         if changed:
             lines.append(f"  {request.rows_tolerance}")
+    lines += _rehearsal(request)
     lines += _inputs(request)
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.text}" for f in findings[:_SHOWN]]
@@ -42,6 +45,20 @@ def describe_request(request: ApprovalRequest) -> list[str]:
         lines.append(f"  and {len(findings) - _SHOWN} more findings")
     # each line by itself: a message with line ends in it could write lines of its own above the question
     return list(map(plain, lines))
+
+
+def _rehearsal(request: ApprovalRequest) -> list[str]:
+    """Which dry run it is, and that the approved run may use it again, if it may."""
+    named = request.rehearsal
+    if named is None:
+        return []
+    lines = [f"  dry run of {_time(named.at)} (run {named.run_id})"]
+    if named.until is not None:
+        lines += [
+            f"  Until {_time(named.until)} the approved run may use this dry run again, and {named.backup_id}.",
+            f"  What is written after {_time(named.backup_time)} is then neither in the backup nor rehearsed.",
+        ]
+    return lines
 
 
 def _inputs(request: ApprovalRequest) -> list[str]:
@@ -69,6 +86,10 @@ def _revisions(plan: Plan) -> list[str]:
     ]
     more = len(plan.revisions) - _SHOWN
     return [*lines, f"  and {more} more"] if more > 0 else lines
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _rows(count: int | None) -> str:

@@ -13,6 +13,7 @@ from ci_migrate.model import (
     Finding,
     Frozen,
     Identity,
+    NamedRehearsal,
     Plan,
     Purpose,
     Removal,
@@ -58,6 +59,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     may be done: "migrate", and the rollback paths that it includes. `nonce` makes each token one of its own.
     `inputs_digest` is over all files, distributions and settings that the request names; a payload by 0.1.0 has none,
     and fits no run that has inputs. `rows` is what `list_changes` gave; a payload without fits no run with a dry run.
+    `rehearsal` is the dry run that was looked at; a run may only use its evidence again where it is named.
     """
 
     format: int = FORMAT
@@ -73,6 +75,7 @@ class ApprovalPayload(Frozen, frozen=True, kw_only=True, forbid_unknown_fields=T
     evidence_digest: str | None = None
     inputs_digest: str | msgspec.UnsetType = msgspec.UNSET
     rows: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    rehearsal: NamedRehearsal | msgspec.UnsetType = msgspec.UNSET
     stages: tuple[str, ...]
     requester: str
     reason: str
@@ -226,16 +229,17 @@ def rows_diff(approved: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
         compared["other tables"] = (approved[OTHER_TABLES], sum(others.values()))
         # each of them changed by no more than those that were named: a loss can't hide behind another one's gain
         most = min(map(abs, named.values()), default=0)
-        others = {name: count for name, count in others.items() if abs(count) > most + _tolerance(most)}
+        others = {name: count for name, count in others.items() if abs(count) > most + rows_tolerance(most)}
     compared |= {name: (0, count) for name, count in others.items()}
     return [
         f"rows of {name}: approved was a change by {was:+,}, here it is {is_:+,}"
         for name, (was, is_) in compared.items()
-        if abs(is_ - was) > (_tolerance(was) if was else 0)
+        if abs(is_ - was) > (rows_tolerance(was) if was else 0)
     ]
 
 
-def _tolerance(was: int) -> float:
+def rows_tolerance(was: int) -> float:
+    """By how many rows a number may differ from one that was approved."""
     return max(ROWS_FLOOR, ROWS_SHARE * abs(was))
 
 

@@ -29,6 +29,7 @@ from ci_migrate.model import (
     Finding,
     Frozen,
     Inputs,
+    NamedRehearsal,
     Plan,
     Purpose,
     TableEvidence,
@@ -73,6 +74,7 @@ class ApprovalRequest(Frozen, frozen=True, kw_only=True):
 
     `target_uuid` is "" where no ledger has given the target one; then nothing can be signed. `stages` may be done.
     `inputs_changed` is what is not as it was in `inputs_since`, the last run of this database that was approved.
+    `rehearsal` is the dry run that `evidence` is of, as the token will name it.
     """
 
     format: int = 1
@@ -94,6 +96,7 @@ class ApprovalRequest(Frozen, frozen=True, kw_only=True):
     rows_tolerance: str = ROWS_TOLERANCE
     inputs_since: str = ""
     inputs_changed: tuple[str, ...] = ()
+    rehearsal: NamedRehearsal | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -179,6 +182,7 @@ def payload_of(
         evidence_digest=request.evidence_digest,
         inputs_digest=request.inputs.digest or msgspec.UNSET,
         rows=_changes(request.evidence) if request.evidence is not None else msgspec.UNSET,
+        rehearsal=request.rehearsal or msgspec.UNSET,
         stages=tuple(stages),
         requester=request.requester,
         reason=reason.strip(),
@@ -203,6 +207,7 @@ def approval_request(
     validity_minutes: int = 30,
     stage: str | None = None,
     last: tuple[str, Inputs] | None = None,
+    rehearsal: NamedRehearsal | None = None,
 ) -> ApprovalRequest:
     """The request of a run.
 
@@ -218,6 +223,7 @@ def approval_request(
         validity_minutes: how long a token counts, unless its signer says otherwise.
         stage: the tagged stage before the migration that it is for; None for the plan itself.
         last: the last run of this database that was approved, and its inputs; None where it is not known.
+        rehearsal: the dry run that `evidence` is of; None where there was none, or the ledger does not know it.
     """
     summary = None if evidence is None else _summary(evidence)
     request = ApprovalRequest(
@@ -238,6 +244,7 @@ def approval_request(
         requester=requester,
         stages=(stage or stage_of(plan),),
         validity_minutes=validity_minutes,
+        rehearsal=rehearsal,
     )
     if last is None or not request.inputs:
         return request

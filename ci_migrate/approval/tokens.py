@@ -22,6 +22,7 @@ from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.envelope import Envelope, is_envelope
 from ci_migrate.approval.payload import CLOCKS_DIFFER, ApprovalPayload, decode_payload, lifetime_refusal
 from ci_migrate.approval.plan_diff import SHOWN, covering, input_refusal, plan_diff
+from ci_migrate.approval.token_rows import approval_of, record_of, row_of
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import Verified, refuse_too_few
 from ci_migrate.approval.verify_process import verify_isolated
@@ -29,7 +30,7 @@ from ci_migrate.errors import NotApprovedError, UsageError
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.tables import clock, identity, reservations, tokens
-from ci_migrate.model import Approvable, Approval, Inputs, Purpose, TokenKind, TokenRecord, canonical_json
+from ci_migrate.model import Approvable, Approval, Inputs, NamedRehearsal, TokenKind, TokenRecord
 
 TOKEN_LIMIT = 32 * 1024
 """Characters: more than any token has, signed ones included."""
@@ -62,6 +63,7 @@ def generate(
     by: str,
     validity_minutes: int,
     inputs: Inputs | None = None,
+    rehearsal: NamedRehearsal | None = None,
 ) -> tuple[str, Approval]:
     """Make a confirmation token.
 
@@ -73,6 +75,7 @@ def generate(
         by: who approves.
         validity_minutes: from now, by the ledger's clock.
         inputs: what a dry run of this plan executed and read; None where there was none: then what the plan names.
+        rehearsal: that dry run, as `reserve` gives it back; None where there was none.
 
     Returns:
         The token, which is shown once and kept nowhere, and the approval.
@@ -93,8 +96,9 @@ def generate(
             reason=reason.strip(),
             created=created,
             expires=created + timedelta(minutes=validity_minutes),
+            rehearsal=rehearsal,
         )
-        row = _row_of(approval, plan.purpose, plan.from_heads, plan.destination)
+        row = row_of(approval, plan.purpose, plan.from_heads, plan.destination)
         # with the hash, so that `audit verify` sees another one that was put in its place
         facts = {"approval": approval, "tokenSha256": _digest(token)}
         bound = {
@@ -134,7 +138,7 @@ def validate(ledger: Ledger, token: str, plan: Approvable | None) -> Approval:
     with ledger.reading() as connection:
         row = _find(ledger, connection, digest, plan)
         _refuse_unfit(connection, row, plan, run_id=None)
-        return _approval(row)
+        return approval_of(row)
 
 
 def reserve(
@@ -158,7 +162,15 @@ def reserve(
             values = {"approval_id": row.approval_id, "run_id": run_id, "at": clock(connection)}
             connection.execute(insert(reservations).values(values))
             audit.append(connection, "token reserved", run_id, {"approvalId": row.approval_id})
-        return _approval(row)
+        return msgspec.structs.replace(approval_of(row), rehearsal=_named(connection, row))
+
+
+def _named(connection: Connection, row: Any) -> NamedRehearsal | None:
+    """The dry run that a confirmation token names: by the trail, in which somebody who edits it is found out."""
+    facts = audit.facts_at(connection, row.sequence) if row.sequence is not None else {}
+    told = facts.get("approval", {})
+    named = told.get("rehearsal") if told.get("approvalId") == row.approval_id else None
+    return None if named is None else msgspec.convert(named, NamedRehearsal)
 
 
 def _well_formed(token: str) -> str:
@@ -300,7 +312,7 @@ def _add_signed(
     connection: Connection, payload: ApprovalPayload, approved_by: tuple[str, ...] = (), **own: object
 ) -> None:
     approval = signed_approval(payload, approved_by)
-    row = _row_of(approval, payload.direction, payload.from_heads, payload.destination)
+    row = row_of(approval, payload.direction, payload.from_heads, payload.destination)
     signed = {"target_uuid": payload.target_uuid, "payload": payload.encode().decode(), **own}
     connection.execute(insert(tokens).values(**row, **signed))
 
@@ -316,6 +328,7 @@ def signed_approval(payload: ApprovalPayload, approved_by: tuple[str, ...]) -> A
         reason=payload.reason,
         created=payload.issued,
         expires=payload.expires,
+        rehearsal=payload.rehearsal or None,
     )
 
 
@@ -351,7 +364,7 @@ def used_by(ledger: Ledger, run_id: str) -> tuple[TokenRecord, ...]:
         now = clock(connection)
         stages = [() if row.payload is None else decode_payload(row.payload.encode()).stages for row in rows]
         return tuple(
-            msgspec.structs.replace(_record(row, now), stages=named)
+            msgspec.structs.replace(record_of(row, now), stages=named)
             for row, named in zip(rows, stages, strict=True)
         )
 
@@ -420,7 +433,7 @@ def list_tokens(ledger: Ledger) -> tuple[TokenRecord, ...]:
     with ledger.reading() as connection:
         now = clock(connection)
         rows = connection.execute(select(tokens).order_by(tokens.c.sequence.desc())).all()
-        return tuple(_record(row, now) for row in rows)
+        return tuple(record_of(row, now) for row in rows)
 
 
 def _row(connection: Connection, approval_id: str) -> Any:
@@ -443,57 +456,6 @@ def _refuse_gone(row: Any, run_id: str | None) -> None:
 def _refuse(row: Any, what: str) -> NoReturn:
     hint = _SIGN_ANEW if row.kind == TokenKind.SIGNED else _generate_anew(row.plan)
     raise NotApprovedError(what, hint=hint)
-
-
-def _row_of(
-    approval: Approval, purpose: str, from_heads: tuple[str, ...], destination: str
-) -> dict[str, Any]:
-    return {
-        "approval_id": approval.approval_id,
-        "kind": approval.kind.value,
-        "target": approval.target,
-        "plan_digest": approval.plan_digest,
-        "direction": str(purpose),
-        "from_heads": canonical_json(from_heads).decode(),
-        "destination": destination,
-        "reason": approval.reason,
-        "approved_by": canonical_json(approval.approved_by).decode(),
-        "created": approval.created,
-        "expires": approval.expires,
-    }
-
-
-def _approval(row: Any) -> Approval:
-    return Approval(
-        approval_id=row.approval_id,
-        kind=TokenKind(row.kind),
-        plan_digest=row.plan_digest,
-        target=row.target,
-        approved_by=msgspec.json.decode(row.approved_by, type=tuple[str, ...]),
-        reason=row.reason,
-        created=row.created,
-        expires=row.expires,
-    )
-
-
-def _record(row: Any, now: datetime) -> TokenRecord:
-    status = "valid"
-    if row.revoked is not None:
-        status = "revoked"
-    elif row.claimed_by is not None:
-        status = "used"
-    elif now >= row.expires:
-        status = "expired"
-    return TokenRecord(
-        approval=_approval(row),
-        status=status,
-        direction=Purpose(row.direction),
-        destination=row.destination,
-        from_heads=msgspec.json.decode(row.from_heads, type=tuple[str, ...]),
-        used_by=row.claimed_by,
-        used=row.claimed,
-        revoked=row.revoked,
-    )
 
 
 def _time(value: datetime) -> str:

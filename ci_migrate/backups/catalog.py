@@ -32,6 +32,7 @@ from ci_migrate.model import (
     decode_foreign,
     now,
     plural,
+    sha256_hex,
 )
 from ci_migrate.tempdirs import private_folder
 
@@ -256,6 +257,14 @@ class Catalog:
         if backup.backup_id != backup_id:
             return unreadable(f"its manifest is that of {backup.backup_id}")
         return msgspec.structs.replace(backup, backup_path=self.storage.path(backup_id), backup_time=moment)
+
+    def manifest_sha256(self, backup_id: str) -> str:
+        """The sha256 of a backup's manifest as it is stored; "" where it has none, or it can't be read."""
+        try:
+            data = self.storage.manifest(backup_id)
+        except (OSError, BackupError):
+            return ""
+        return sha256_hex(data) if data is not None else ""
 
     def _without_manifest(self, backup_id: str, why: str, status: BackupStatus) -> Backup:
         try:

@@ -22,6 +22,9 @@ REQUESTED = "approval requested"
 REASON = "reason given"
 """The kind of a record that says why a run was asked for."""
 
+STAGE = "stage"
+"""The kind of a record that says what a stage came to; of a dry run with the sha256 of its evidence."""
+
 NOTES = "notes pinned"
 """The kind of a record that says where the use of tokens is noted, besides the ledger."""
 
@@ -126,6 +129,12 @@ def records(connection: Connection, limit: int) -> tuple[AuditRecord, ...]:
     return tuple(
         AuditRecord(**{**row._asdict(), "facts": msgspec.json.decode(row.facts)}) for row in reversed(rows)
     )
+
+
+def facts_at(connection: Connection, sequence: int) -> dict[str, Any]:
+    """The facts of the record with this number; {} where there is none."""
+    facts = connection.execute(select(audit.c.facts).where(audit.c.sequence == sequence)).scalar_one_or_none()
+    return {} if facts is None else dict(msgspec.json.decode(facts))
 
 
 def facts_of(connection: Connection, kind: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import URL, Connection, Engine, RowMapping, delete, insert, select, update
 
 from ci_migrate.errors import LedgerError
-from ci_migrate.ledger import audit, databases, queries, tables
+from ci_migrate.ledger import audit, databases, queries, rehearsals, tables
 from ci_migrate.ledger.audit import AuditRecord
 from ci_migrate.ledger.connect import READS, open_engine
 from ci_migrate.ledger.journal import Journal
@@ -308,13 +308,12 @@ class Ledger:
                     result=result,
                 )
             )
-            if result.stage == "dry-run" and result.evidence is not None:
-                _note_rehearsal(connection, run_id, result)
+            seal = rehearsals.note(connection, run_id, result)
             if (
                 result.outcome is not Outcome.SKIPPED
             ):  # of each `plan` most stages are: the trail would hold little else
                 facts = {"stage": result.stage, "outcome": result.outcome.value, "exitCode": result.exit_code}
-                audit.append(connection, "stage", run_id, facts)
+                audit.append(connection, audit.STAGE, run_id, facts | seal)
 
     def stages(self, run_id: str) -> tuple[StageResult, ...]:
         """What the stages of a run did, in the order in which it was written."""
@@ -328,19 +327,18 @@ class Ledger:
 
     def evidence(self, run_id: str) -> Evidence | None:
         """What the dry run of a run measured, if it passed."""
-        statement = (
-            select(tables.stages.c.result)
-            .where(
-                tables.stages.c.run_id == run_id,
-                tables.stages.c.stage == "dry-run",
-                tables.stages.c.outcome == Outcome.PASSED.value,
-            )
-            .order_by(tables.stages.c.sequence)
-            .limit(1)
-        )
-        with self.reading() as connection:
-            result = connection.execute(statement).scalar_one_or_none()
+        result = self.dry_run(run_id)
         return None if result is None else result.evidence
+
+    def dry_run(self, run_id: str) -> StageResult | None:
+        """What the dry run of a run gave, if it passed."""
+        with self.reading() as connection:
+            return rehearsals.dry_run(connection, run_id)
+
+    def seal_of(self, run_id: str) -> str:
+        """The sha256 of what the dry run of a run gave, as the audit trail has it; "" where it has none."""
+        with self.reading() as connection:
+            return rehearsals.sealed(connection, run_id)
 
     def rehearsed(self, database_id: str, plan_digest: str, max_age: timedelta) -> str | None:
         """The newest run of a database that measured this very plan and is not older, by the ledger's own clock."""
@@ -469,29 +467,6 @@ def _revisions(sequence: int, database_id: str, plan: Plan) -> list[dict[str, An
         }
         for revision in plan.revisions
     ]
-
-
-def _note_rehearsal(connection: Connection, run_id: str, result: StageResult) -> None:
-    """Write down what a dry run tells of others: its plan has evidence, its backup is proven."""
-    assert result.evidence is not None
-    database_id = select(tables.runs.c.database_id).where(tables.runs.c.run_id == run_id)
-    before = select(tables.stages.c.result).where(
-        tables.stages.c.run_id == run_id, tables.stages.c.stage.in_(("check", "backup"))
-    )
-    earlier = connection.execute(before.order_by(tables.stages.c.sequence)).scalars().all()
-    plan = next((stage.plan for stage in earlier if stage.plan is not None), result.plan)
-    backup = next((stage.backup for stage in earlier if stage.backup is not None), None)
-    connection.execute(
-        insert(tables.rehearsals).values(
-            database_id=connection.execute(database_id).scalar_one_or_none(),
-            run_id=run_id,
-            backup_id=backup.backup_id if backup is not None else None,
-            plan_digest=plan.digest if plan is not None else None,
-            passed=result.outcome is Outcome.PASSED,
-            proven=result.evidence.proven,
-            recorded=tables.clock(connection),
-        )
-    )
 
 
 def _run(row: RowMapping) -> RunRecord:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import msgspec
 
 from ci_migrate.model.base import Frozen, canonical_json, sha256_hex
+from ci_migrate.model.evidence import NamedRehearsal
 from ci_migrate.model.plan import Identity, Plan
 
 
@@ -183,7 +184,10 @@ class TokenKind(StrEnum):
 
 
 class Approval(Frozen, frozen=True, kw_only=True):
-    """A grant that fits one plan on one target. The token itself is never kept."""
+    """A grant that fits one plan on one target. The token itself is never kept.
+
+    `rehearsal` is the dry run that it was given for; None where it names none.
+    """
 
     approval_id: str
     kind: TokenKind
@@ -193,6 +197,7 @@ class Approval(Frozen, frozen=True, kw_only=True):
     reason: str
     created: datetime
     expires: datetime
+    rehearsal: NamedRehearsal | None = None
 
 
 class TokenRecord(Frozen, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """What the dry run measured."""
 
+from datetime import datetime
+
 import msgspec
 
 from ci_migrate.model.base import Frozen
@@ -102,6 +104,47 @@ class Divergence(Frozen, frozen=True, kw_only=True):
     line: int | None = None
 
 
+class Rehearsal(Frozen, frozen=True, kw_only=True):
+    """Which dry run measured this, and what it stood upon: what must still hold where a later run uses it.
+
+    `at` is its end by the ledger's clock, `plan` the plan's digest, `manifest` the sha256 of the backup's manifest as
+    it was read, `version` that of ci-migrate. `conditions` are digests, by what they are of: settings, files of SQL,
+    plugins.
+    """
+
+    run_id: str
+    at: datetime
+    plan: str
+    backup_id: str
+    backup_time: datetime
+    manifest: str
+    version: str
+    conditions: dict[str, str]
+
+
+class NamedRehearsal(Frozen, frozen=True, kw_only=True):
+    """The dry run that an approval names. `evidence` is the sha256 of what it measured and found.
+
+    `until` is the time up to which the approved run may use that, and the backup, instead of new ones; None: it may
+    not.
+    """
+
+    run_id: str
+    at: datetime
+    evidence: str
+    backup_id: str
+    backup_time: datetime
+    until: datetime | None = None
+
+
+class Reused(Frozen, frozen=True, kw_only=True):
+    """What a stage used instead of doing its work: of which run ("": not known), when that was made, its age then."""
+
+    run_id: str = ""
+    at: datetime
+    seconds: float
+
+
 class Evidence(Frozen, frozen=True, kw_only=True):
     """What the dry run measured on the restored copy.
 
@@ -110,6 +153,7 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy. `inputs` is what the
     rehearsal executed and read beyond the plan's inputs; `made` are files that it made itself, with their sha256.
     `release` says whether the deployed release works with the migrated copy; None where the settings name none.
+    `rehearsal` is None where there was no ledger yet.
     """
 
     proven: bool  # the backup restored, and nothing that `comparison` compared differs
@@ -139,3 +183,4 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     inputs: Inputs = Inputs()
     made: dict[str, str] = {}
     release: ReleaseFit | None = None
+    rehearsal: Rehearsal | None = None

@@ -11,7 +11,7 @@ from ci_migrate.model.approvals import Approval
 from ci_migrate.model.backup import Backup
 from ci_migrate.model.base import Frozen
 from ci_migrate.model.comparison import Comparison
-from ci_migrate.model.evidence import Evidence
+from ci_migrate.model.evidence import Evidence, Reused
 from ci_migrate.model.finding import Finding, Severity
 from ci_migrate.model.plan import Plan
 from ci_migrate.model.state import Diagnosis, TargetState
@@ -29,7 +29,8 @@ class Outcome(StrEnum):
 class StageResult(Frozen, frozen=True, kw_only=True):
     """What one stage did. `message` has at most three lines; `details` is the long text for reports.
 
-    `sql` is the statement that failed, without its bound values. `proof` is how `state` is known.
+    `sql` is the statement that failed, without its bound values. `proof` is how `state` is known. `reused` is set where
+    backup or evidence are an earlier run's.
     """
 
     stage: str
@@ -47,6 +48,7 @@ class StageResult(Frozen, frozen=True, kw_only=True):
     plan: Plan | None = None
     backup: Backup | None = None
     evidence: Evidence | None = None
+    reused: Reused | None = None
     approval: Approval | None = None
     diagnosis: Diagnosis | None = None
 

@@ -33,7 +33,8 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.run.approvals import refuse_confirmation
 from ci_migrate.run.authorization import repair_of
 from ci_migrate.run.identity import database_of
-from ci_migrate.run.inputs import covered_inputs, last_approved
+from ci_migrate.run.inputs import approved_inputs, covered_evidence, last_approved
+from ci_migrate.run.reuse import name_rehearsal
 from ci_migrate.run.run import LedgerRun, Run
 from ci_migrate.session import GateRequest, create_manager, load_extensions
 from ci_migrate.verbs import Verb
@@ -168,7 +169,8 @@ def confirm(
             "it changed since that one was looked at.",
             hint="Look again, at a new request or dry run.",
         )
-    settings = run.settings
+    settings, evidence = run.settings, covered_evidence(run, plan)
+    inputs = approved_inputs(plan, evidence) if isinstance(plan, Plan) and evidence is not None else None
     token, approval = generate(
         run.ledger,
         plan=plan,
@@ -176,7 +178,8 @@ def confirm(
         reason=reason,
         by=by,
         validity_minutes=settings.token_validity_minutes,
-        inputs=covered_inputs(run, plan),
+        inputs=inputs,
+        rehearsal=name_rehearsal(run, evidence),
     )
     return token, approval, plan
 
@@ -211,6 +214,7 @@ def look_at_request(
         validity_minutes=settings.token_validity_minutes,
         stage=stage,
         last=last_approved(run),
+        rehearsal=name_rehearsal(run, evidence),
     )
 
 

@@ -99,11 +99,21 @@ def _glance(report: Report) -> list[tuple[str, str, str, str]]:
     if report.backup is not None:
         proven = evidence is not None and evidence.proven
         answer = "restored and compared" if proven else "not proven"
-        tiles.append(("Backup", answer, "good" if proven else "warn", story.size(report.backup.backup_size)))
+        taken = report.result("backup")
+        reused = taken.reused if taken is not None else None
+        weight = "good" if proven and reused is None else "warn"
+        rests = story.size(report.backup.backup_size)
+        if reused is not None:
+            rests += f", taken {story.duration(reused.seconds)} before"
+        tiles.append(("Backup", answer, weight, rests))
     if dry_run is not None and dry_run.outcome is not Outcome.SKIPPED:
         passed = dry_run.outcome is Outcome.PASSED
         took = story.duration(evidence.migrate_seconds) if evidence else story.duration(dry_run.seconds)
-        tiles.append(("Rehearsal", "passed" if passed else "said no", "good" if passed else "bad", took))
+        if dry_run.reused is not None:
+            age = story.duration(dry_run.reused.seconds)
+            tiles.append(("Rehearsal", "reused", "warn", f"of run {dry_run.reused.run_id}, {age} before"))
+        else:
+            tiles.append(("Rehearsal", "passed" if passed else "said no", "good" if passed else "bad", took))
     weights = [story.finding_weight(finding) for finding in report.findings]
     if weights:
         counts = {weight: weights.count(weight) for weight in dict.fromkeys(weights)}

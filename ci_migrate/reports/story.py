@@ -12,6 +12,7 @@ from ci_migrate.model import (
     NextCommand,
     Outcome,
     Report,
+    Reused,
     Revision,
     StageResult,
     State,
@@ -306,10 +307,14 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
             equal = ", ".join(evidence.comparison.compared) or "schema"
             yield (
                 True,
-                f"{name} was restored into a scratch copy, which is equal to it: {one_line(equal, 200)}.",
+                f"{name} was restored into a scratch copy{_by(report)}, which is equal to it: {one_line(equal, 200)}.",
             )
         else:
             yield False, f"{name} is unproven: {one_line(evidence.unproven_reason) or 'no reason given'}"
+        reused = _reused(report, "backup")
+        if reused is not None:
+            taken = f"{reused.at:%Y-%m-%d %H:%M} UTC, {duration(reused.seconds)} before this run reached it"
+            yield False, f"The backup was taken {taken}: rows written since are not in it."
         comparison = evidence.comparison if evidence is not None else Comparison()
         yield from (
             (True, f"The copy rightly differs: {one_line(words, 1000)}.")
@@ -321,7 +326,15 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         ran = sum(statement.repeats for statement in evidence.statements)
         took = duration(evidence.migrate_seconds)
         pending = f"{plural(report.plan.pending, 'revision')}, " if report.plan else ""
-        yield True, f"The migration was rehearsed on it: {pending}{plural(ran, 'statement')}, {took}."
+        yield (
+            True,
+            f"The migration was rehearsed on it{_by(report)}: {pending}{plural(ran, 'statement')}, {took}.",
+        )
+        if dry_run.reused is not None:
+            yield (
+                False,
+                "This run did not rehearse: what was written since that dry run may make the migration fail.",
+            )
     if evidence is not None and evidence.way_back.tried:
         yield evidence.way_back.proven, way_back(evidence)
     if evidence is not None and evidence.release is not None:
@@ -336,6 +349,17 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
     if repair is not None and repair.outcome is Outcome.PASSED:
         yield True, f"The repair: {first_line(repair) or 'it proved the state that is told here.'}"
         yield from _proof_of("After the repair", repair.proof)
+
+
+def _reused(report: Report, stage: str) -> Reused | None:
+    result = report.result(stage)
+    return result.reused if result is not None else None
+
+
+def _by(report: Report) -> str:
+    """` by run R at 2026-11-30 08:12 UTC` where it was not this run that rehearsed; "" where it was."""
+    reused = _reused(report, "dry-run")
+    return f" by run {reused.run_id} at {reused.at:%Y-%m-%d %H:%M} UTC" if reused is not None else ""
 
 
 def _proof_of(what: str, proof: Comparison | None) -> Iterator[tuple[bool, str]]:

@@ -86,13 +86,13 @@ def refused_words(words: str) -> str:
     )
 
 
-def covered_inputs(run: Run, plan: Approvable) -> Inputs | None:
-    """What a token that is made now covers: what the newest dry run of this very plan executed and read.
+def covered_evidence(run: Run, plan: Approvable) -> Evidence | None:
+    """What a token that is made now is given for: what the newest dry run of this very plan measured.
 
-    None where there was none, or it is too old: then what the plan names.
+    None where there was none, or it is too old: then the token covers what the plan names.
     """
     found = _rehearsals(run, plan, timedelta(seconds=run.settings.max_evidence_age), limit=1)
-    return approved_inputs(plan, found[0]) if found and isinstance(plan, Plan) else None
+    return found[0] if found and isinstance(plan, Plan) else None
 
 
 def _rehearsals(run: Run, plan: Approvable, age: timedelta, *, limit: int) -> list[Evidence]:

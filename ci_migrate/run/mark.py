@@ -98,7 +98,7 @@ def refuse_by_mark(
 
 def is_copy(database: Database, mark: Mark) -> bool:
     """Whether the mark was made for another database, and came here with a copy of it."""
-    was, now = mark.facts, _facts(database)
+    was, now = mark.facts, facts_of(database)
     if "file" in now:  # another name of the same file is no copy
         return was.get("file") != now["file"] and was.get("inode") != now.get("inode")
     if "oid" in now:  # not every role may read the identifier
@@ -117,7 +117,7 @@ def place_marks(database: Database, ledger: Ledger) -> bool:
     for member in members_of(database).values():
         if not isinstance(member, KeepsMark):
             continue
-        mark = Mark(ledger=ledger.uuid, place=ledger.place, facts=_facts(member))
+        mark = Mark(ledger=ledger.uuid, place=ledger.place, facts=facts_of(member))
         there = read_mark(member)
         if there is not None and there.ledger != mark.ledger and not is_copy(member, there):
             continue  # it is a target of its own
@@ -167,7 +167,8 @@ def keep_marks(database: Database, ledger: Ledger) -> str:
     )
 
 
-def _facts(database: Database) -> dict[str, str]:
+def facts_of(database: Database) -> dict[str, str]:
+    """What tells one database from a copy of it, as far as its engine has that."""
     told: dict[str, Any] = {**database.wall().identity, **database.identity().facts}
     return {name: str(told[name]) for name in FACTS if told.get(name)}
 

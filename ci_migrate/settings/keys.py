@@ -345,7 +345,8 @@ KEYS: tuple[Key, ...] = (
     Key("keep-backups", _whole(1, 10_000), 3, BOTH,
         "`backup prune` keeps those of the last so many migrations."),
     Key("reuse-backup", _seconds(zero=True), "0", BOTH,
-        "A proven backup with the same fingerprint that is not older will do; 0: always a new one."),
+        "A backup of the same schema and heads that is not older will do, also of an approved run: rows written since "
+        "are not in it (docs/approval.md); 0: always a new one."),
     Key("backup-recipients", RECIPIENTS, [], BOTH,
         "Backups are encrypted for these public keys. None: they are not encrypted.", secret=True),
     Key("backup-identity", IDENTITY, None, BOTH,
@@ -386,7 +387,8 @@ KEYS: tuple[Key, ...] = (
     Key("require-confirmation", FLAG, True, BOTH, "Production-tagged stages need an approval token."),
     Key("token-validity-minutes", _whole(1, 7 * 24 * 60), 30, BOTH, "How long a token is valid."),
     Key("max-evidence-age", _seconds(zero=True), "24h", BOTH,
-        "How old a dry run may be whose evidence is shown to approvers over HTTP; a run rehearses anew."),
+        "How old a dry run may be whose evidence approvers are shown over HTTP, and an approved run uses again, where "
+        "`reuse-backup` lets it (docs/approval.md)."),
     Key("auto-rollback", FLAG, True, BOTH, "Repair by itself when a migration fails."),
     Key("on-failure", _choice("keep", "back"), "keep", BOTH,
         "Revisions that committed before the failing one: keep them, or go back by proven downgrades."),

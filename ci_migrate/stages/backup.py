@@ -1,34 +1,31 @@
 """backup: writes a verified backup of the target, with a manifest."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from ci_migrate.approval.trust import dies_with_job
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import (
     Backup,
-    BackupStatus,
-    Fingerprint,
     Outcome,
     Plan,
     Report,
     StageResult,
     VersionTable,
-    now,
     plural,
     show_heads,
 )
-from ci_migrate.reports.story import size
+from ci_migrate.reports.story import duration, size
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import owner_of
-from ci_migrate.run.run import Run, heads_of
+from ci_migrate.run.reuse import find_backup, reused_backup
+from ci_migrate.run.run import Run
 
 WORTH_TELLING = 5.0
 """Seconds from which on it is said before how long a backup will take."""
 
 
-def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
+def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     """Take the backup that the dry run restores, or reuse a fresh one of the same state."""
     if not run.settings.auto_backup:
         return StageResult(
@@ -36,10 +33,15 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
             outcome=Outcome.SKIPPED,
             message="auto-backup is off: no rollback path by restore.",
         )
-    reused = _reusable(run, plan)
-    if reused is not None:
+    found = find_backup(run, plan, report.approval)
+    if isinstance(found, Backup):
+        reused = reused_backup(found)
+        message = (
+            f"{found.backup_id} (reused): taken {found.backup_time:%Y-%m-%d %H:%M} UTC, {duration(reused.seconds)} "
+            "before; rows written since are not in it"
+        )
         return StageResult(
-            stage="backup", outcome=Outcome.PASSED, message=f"{reused.backup_id} (reused)", backup=reused
+            stage="backup", outcome=Outcome.PASSED, message=message, backup=found, reused=reused
         )
     backup = take_backup(
         run,
@@ -63,6 +65,8 @@ def run_stage(run: Run, plan: Plan, _report: Report) -> StageResult:
         first, why = next(iter(backup.not_digested.items()))
         more = f", and {len(backup.not_digested) - 1} more" if len(backup.not_digested) > 1 else ""
         message += f"; not digested: {first} ({why}){more}"
+    if found:
+        message += f"; a new one, because {found}"
     return StageResult(stage="backup", outcome=Outcome.PASSED, message=message, backup=backup)
 
 
@@ -115,23 +119,3 @@ def _refuse_ephemeral(run: Run) -> None:
     if settings.production or protection(run).protected:
         raise RefusedError(f"{words}: nothing could be restored afterwards.", hint=hint)
     run.tell(f"WARNING  {words}. {hint}")
-
-
-def _reusable(run: Run, plan: Plan) -> Backup | None:
-    """The newest backup that is young enough and shows the very schema and heads that the target has now."""
-    age = run.settings.reuse_backup
-    if not age:
-        return None
-    moment = now()
-    candidates = [
-        b
-        for b in run.catalog.list(owner_of(run))
-        if b.status is BackupStatus.SUCCESS
-        and not b.partial
-        and moment - timedelta(seconds=age) < b.backup_time <= moment  # by a clock ahead it would stay young
-    ]
-    # heads first: to read a schema of thousands of tables takes longer
-    if not candidates or candidates[-1].heads != heads_of(run.reader, plan):
-        return None
-    newest = candidates[-1]
-    return newest if newest.fingerprint == Fingerprint.of(run.reader.schema()) else None

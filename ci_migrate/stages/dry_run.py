@@ -47,6 +47,7 @@ from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
 from ci_migrate.run.inputs import rehearsed_inputs
+from ci_migrate.run.reuse import find_rehearsal, with_rehearsal
 from ci_migrate.run.run import Run, bare_schema, heads_of, restore_copy, schema_of, translate_errors
 from ci_migrate.run.state import named_in
 from ci_migrate.run.ways_back import not_as_it_was, with_other_way
@@ -56,7 +57,7 @@ WHOLE_LIMIT = 1_000_000_000
 
 
 def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
-    """Rehearse the plan on the restored backup."""
+    """Rehearse the plan on the restored backup, unless an approved run may use what an earlier dry run measured."""
     backup = report.backup
     if run.settings.dry_run == "off":
         return StageResult(
@@ -73,11 +74,23 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             message=f"{backup.backup_id} is unproven, and nothing was rehearsed: the provider makes no clone of it "
             "(provider-clone).",
         )
+    found = find_rehearsal(run, plan, report, backup)
+    if isinstance(found, StageResult):
+        return found
+    result = _rehearse_on_copy(run, plan, backup, report.findings)
+    if not found:
+        return result
+    why = f"Rehearsed again: {found}"
+    if result.outcome is Outcome.PASSED:
+        return replace(result, message=f"{result.message}. {why}")
+    return replace(result, details=f"{why}\n{result.details}")
+
+
+def _rehearse_on_copy(run: Run, plan: Plan, backup: Backup, checked: Sequence[Finding]) -> StageResult:
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     outside = Outside.of(run)
     started = time.monotonic()
-    checked = report.findings
     for last in (False, True):
         try:
             with restore_copy(run, backup) as scratch:
@@ -102,7 +115,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             evidence=result.evidence,
             state=TargetState.UNKNOWN,
         )
-    return with_other_way(run, plan, outside.compare(run, result))
+    return with_rehearsal(run, plan, backup, with_other_way(run, plan, outside.compare(run, result)))
 
 
 class _OverlookedError(Exception):
