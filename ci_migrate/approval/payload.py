@@ -157,7 +157,7 @@ def files_digest(plan: Approvable) -> str:
     return sha256_hex(canonical_json((files, env_sha256)))
 
 
-TIMED = frozenset({"CM301", "CM302"})
+TIMED = frozenset({"CM301", "CM302", "CM304"})
 """Findings that are there or weigh more by seconds that were measured: a repeated dry run may have others. What refuses
 among them does so again by itself."""
 

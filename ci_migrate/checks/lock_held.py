@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.table_rewritten import rewritten
-from ci_migrate.model import Evidence, Finding, LockHeld, Severity, Statement
+from ci_migrate.model import Evidence, Finding, LockHeld, ObjectKind, Severity, Statement
 
 PATIENCE = 10
 """Times the budget: what only the time between statements makes longer is no error below that."""
@@ -19,16 +19,17 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     does a lock on the whole database (SQLite), since there is no other way to write there.
     """
     said = {(s.position, table) for s, table, lock in rewritten(evidence) if s.seconds > facts.lock_budget}
-    for table, (statement, lock) in sorted(_longest(facts, evidence).items()):
+    for table, (statement, lock) in sorted(longest(facts, evidence).items()):
         if (statement.position, table) in said:  # CM302 says the same, and more
             continue
-        where = f"table {table}" if table else "the database"
+        kind = _kind(evidence, table)
+        where = f"{kind} {table}" if table else "the database"
         held, work = lock.seconds or 0, _work(evidence, statement)
         error = bool(table) and (work > facts.lock_budget or held > PATIENCE * facts.lock_budget)
         yield check.finding(
             f"{lock.mode} on {where} was held for {held:.1f} s until the commit ({min(work, held):.1f} s of it in "
             f"statements), and kept others from {lock.blocks} (lock-budget {facts.lock_budget:g} s).",
-            fix=_instead(table),
+            fix=_instead(table, kind),
             revision=statement.revision,
             file=statement.file,
             line=statement.line,
@@ -47,17 +48,32 @@ def _work(evidence: Evidence, taker: Statement) -> float:
     )
 
 
-def _instead(table: str) -> str:
+def _kind(evidence: Evidence, table: str) -> str:
+    """A table, or what has no rows that were counted and yet somebody who waits: a view, or the whole database."""
+    kinds = ("materialized view", ObjectKind.VIEW)
+    if not table:
+        return "database"
+    return next((kind for kind in kinds if f"{kind} {table}" in evidence.before.objects), ObjectKind.TABLE)
+
+
+def _instead(table: str, kind: str) -> str:
     if not table:
         return "Fill rows in smaller revisions, or deploy while nobody writes."
+    if kind == "materialized view":
+        return (
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY lets others read meanwhile. It needs a unique index on columns of "
+            "the view, without WHERE."
+        )
+    if kind == ObjectKind.VIEW:
+        return "Make the view anew in a revision of its own, with a transaction of its own."
     return (
         "Put what takes long into a revision of its own that takes no such lock: rows in batches, an index with "
         "postgresql_concurrently=True, a constraint with NOT VALID and VALIDATE later."
     )
 
 
-def _longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, LockHeld]]:
-    """By table; tables that were not there before, or had no rows, hinder nobody."""
+def longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, LockHeld]]:
+    """By table or view; tables that were not there before, or had no rows, hinder nobody."""
     found: dict[str, tuple[Statement, LockHeld]] = {}
     in_use = {table for table, count in evidence.row_counts_before.items() if count.rows}
     for statement in evidence.statements:
@@ -66,7 +82,7 @@ def _longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, Loc
             if (
                 not lock.blocks
                 or seconds <= facts.lock_budget
-                or not (lock.table in in_use or (in_use and not lock.table))
+                or not (lock.table in in_use or (in_use and _kind(evidence, lock.table) != ObjectKind.TABLE))
             ):
                 continue
             if lock.table not in found or seconds > (found[lock.table][1].seconds or 0):

@@ -44,10 +44,17 @@ class Meter(Protocol):
     def probe(self) -> str:
         """A query for the child's own session, sent after statements inside a transaction; "" for none."""
 
-    def taken(self, ran: Sequence[Ran], *, committed: bool) -> Sequence[Taken]:
+    @property
+    def commit_probe(self) -> str:
+        """A query for the child's own session, sent before each commit; "" for none."""
+
+    def taken(
+        self, ran: Sequence[Ran], *, committed: bool, changed: Sequence[Sequence[str]] | None = None
+    ) -> Sequence[Taken]:
         """What each statement of a transaction took, asked right after its end (of a loop only the first is given).
 
-        Tables are named as `Database.counts` names them; "" is the whole database.
+        Tables are named as `Database.counts` names them; "" is the whole database. `changed` is what `commit_probe`
+        gave; None where it was not asked.
         """
 
     def log_bytes(self) -> int | None:

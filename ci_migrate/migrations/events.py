@@ -249,11 +249,15 @@ class AsksByName(WireEvent, frozen=True, tag="asks-by-name"):
 
 
 class Committing(WireEvent, frozen=True, tag="committing"):
-    """About to commit; the child waits. `xid` is PostgreSQL's transaction id, with `NAME/` of one of `databases`."""
+    """About to commit; the child waits. `xid` is PostgreSQL's transaction id, with `NAME/` of one of `databases`.
+
+    `changed` is what the session answered to the request's `commit_probe`; None where it was not asked.
+    """
 
     statements: int
     revision: str | None
     xid: str | None = None
+    changed: tuple[tuple[str, ...], ...] | None = None
 
 
 class Committed(WireEvent, frozen=True, tag="committed"):

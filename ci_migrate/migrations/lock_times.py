@@ -1,6 +1,6 @@
 """What the statements of a transaction took, and for how long they held it: until its end."""
 
-from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -39,6 +39,7 @@ def with_taken(
     ended: tuple[float, bool],
     database: str,
     apart: Collection[str],
+    changed: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Put into `statements` what those of a transaction took.
 
@@ -49,10 +50,12 @@ def with_taken(
         ended: when the transaction ended, by the child's clock, and whether it was committed.
         database: of the session whose transaction it is.
         apart: tables that don't count (Alembic's own).
+        changed: what the child's session said of rows before the commit; see `Meter.taken`.
     """
     at, committed = ended
     ran = [Ran(statements[key].sql, one.rows, one.probed, database) for key, one in sent.items()]
-    for (key, one), taken in zip(sent.items(), meter.taken(ran, committed=committed), strict=True):
+    found = meter.taken(ran, committed=committed, changed=changed)
+    for (key, one), taken in zip(sent.items(), found, strict=True):
         seconds = max(0.0, at - one.begun)
         held = [
             msgspec.structs.replace(lock, seconds=seconds) for lock in taken.locks if lock.table not in apart

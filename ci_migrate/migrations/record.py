@@ -67,6 +67,7 @@ class Recorder:
     _stamped: dict[int, tuple[str, ...]] = field(default_factory=dict)  # not committed yet
     _open: Key | None = None
     _announced: bool = False
+    _changed: tuple[tuple[str, ...], ...] | None = None  # what is about to be committed has, by table
     _since: dict[str, dict[Key, str]] = field(default_factory=dict)  # by database: sent since it committed
     _busy: set[str] = field(default_factory=set)  # databases with a transaction that has written
     _sent: dict[Key, Sent] = field(default_factory=dict)  # in the transactions that are open
@@ -88,7 +89,7 @@ class Recorder:
             case events.Stamped():
                 self._stamped[event.context] = event.heads
             case events.Committing():
-                self._announced = True
+                self._announced, self._changed = True, event.changed
             case events.Committed():
                 self._on_committed(event)
                 self._announced = False
@@ -149,7 +150,9 @@ class Recorder:
         if self.meter is not None and sent:
             database = self.plan.contexts[next(iter(sent))[0]].version_table.database
             ended, apart = (event.at, committed), version_table_names(self.plan)
-            with_taken(self.statements, sent, self.meter, ended, database, apart)
+            changed = self._changed if committed else None
+            with_taken(self.statements, sent, self.meter, ended, database, apart, changed)
+        self._changed = None
 
     def _on_committed(self, event: events.Committed) -> None:
         self._on_ended(event, committed=True)

@@ -167,14 +167,15 @@ class ReleaseModelsRequest(WireRequest, frozen=True, kw_only=True, tag="release-
 class RunRequest(WireRequest, frozen=True, kw_only=True, tag="run"):
     """Run revisions, or write the rows of a stamp.
 
-    `purge`: a stamp takes all version rows away first. `probe` is asked after each new statement on a scratch copy.
-    `each_revision`: each in a transaction of its own, whatever env.py says.
+    `purge`: a stamp takes all version rows away first. `probe` is asked after each new statement on a scratch copy,
+    `commit_probe` before each commit there. `each_revision`: each in a transaction of its own, whatever env.py says.
     """
 
     contexts: tuple[PlannedTable, ...]
     purge: bool = False
     skip: Skip | None = None
     probe: str = ""
+    commit_probe: str = ""
     each_revision: bool = False
 
 

@@ -16,13 +16,15 @@ class LockHeld(Frozen, frozen=True, kw_only=True):
 
     `table` is "" for a lock on the whole database; `mode` is in the engine's own words; `blocks` says what others
     can't do to the table meanwhile: "reads and writes", "writes", or "" where they go on. Time that went into
-    measuring is not counted.
+    measuring is not counted. `rows` is how many rows of the table its transaction had changed or deleted when it ended,
+    each of which nobody else could change meanwhile.
     """
 
     table: str
     mode: str
     seconds: float | None = None
     blocks: str = ""
+    rows: int = 0
 
 
 class Statement(Frozen, frozen=True, kw_only=True):

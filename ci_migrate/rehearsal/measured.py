@@ -68,9 +68,9 @@ def run_measured(run: Run, plan: Plan, scratch: Database, recorder: Recorder, ha
     size_before = scratch.size()
     with _meter(run, scratch) as meter:
         recorder.meter = meter
-        probe = meter.probe if meter else ""
+        probes = (meter.probe, meter.commit_probe) if meter else ("", "")
         started = time.monotonic()
-        ended = run_on_copy(run, plan, scratch, handle, asks=events.AHEAD, probe=probe)
+        ended = run_on_copy(run, plan, scratch, handle, asks=events.AHEAD, probes=probes)
         seconds = time.monotonic() - started
         log_bytes = meter.log_bytes() if meter else None
     return MeasuredRun(ended, seconds, meter is not None, log_bytes, size_before, scratch.size())
@@ -82,14 +82,21 @@ def _meter(run: Run, scratch: Database) -> AbstractContextManager[Meter | None]:
 
 
 def run_on_copy(
-    run: Run, plan: Plan, scratch: Database, handle: Handle, *, asks: Sequence[str], probe: str = ""
+    run: Run,
+    plan: Plan,
+    scratch: Database,
+    handle: Handle,
+    *,
+    asks: Sequence[str],
+    probes: tuple[str, str] = ("", ""),
 ) -> Ended:
-    """Run the plan's revisions on a scratch copy; `asks` and `probe` are the request's."""
+    """Run the plan's revisions on a scratch copy; `asks` and `probes` (`probe`, `commit_probe`) are the request's."""
     request = RunRequest(
         setup=child_setup(run, "dry-run", scratch, inputs=expected_inputs(run.settings, plan), plan=plan),
         mode=Mode.DRY_RUN,
         asks=tuple(asks),
-        probe=probe,
+        probe=probes[0],
+        commit_probe=probes[1],
         contexts=make_tables(plan),
     )
     heart = Heartbeat(run)

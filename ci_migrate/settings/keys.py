@@ -381,7 +381,8 @@ KEYS: tuple[Key, ...] = (
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
     Key("lock-budget", _seconds(zero=False), "3s", BOTH,
-        "How long a lock may be held that keeps others from a table with rows (CM301, CM302)."),
+        "How long a lock may be held that keeps others from a table with rows (CM301, CM302), or many rows from those "
+        "who write to them (CM304)."),
     Key("rehearse-twice", FLAG, False, BOTH,
         "The dry run rehearses a second time on another copy: other statements are an error (CM603)."),
     Key("require-confirmation", FLAG, True, BOTH, "Production-tagged stages need an approval token."),

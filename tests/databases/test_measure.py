@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from alembic_project import AlembicProject, new_project
 from sqlalchemy import URL, create_engine
 
@@ -118,6 +119,111 @@ def test_postgresql(postgresql_url: URL, tmp_path: Path) -> None:
     assert plain.exit_code == 0
 
 
+VIEWS_POSTGRESQL = """
+op.execute("/* refresh */ REFRESH MATERIALIZED VIEW daily")
+op.execute("/* concurrent */ REFRESH MATERIALIZED VIEW CONCURRENTLY keyed")
+op.execute("/* first */ REFRESH MATERIALIZED VIEW never")
+op.execute("/* view */ CREATE OR REPLACE VIEW plain AS SELECT id, amount FROM orders")
+op.execute("/* read */ DO $$ BEGIN PERFORM * FROM other; PERFORM pg_sleep(0.3); END $$")
+"""
+VIEWS_POSTGRESQL_AFTER = """
+with op.get_context().autocommit_block():
+    op.execute("/* outside */ REFRESH MATERIALIZED VIEW slow")
+    op.execute("/* again */ REFRESH MATERIALIZED VIEW CONCURRENTLY keyed")
+"""
+
+
+def test_postgresql_tells_who_waits_for_a_view(postgresql_url: URL, tmp_path: Path) -> None:
+    project = filled(
+        tmp_path,
+        postgresql_url,
+        "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
+        "INSERT INTO orders SELECT n, n FROM generate_series(0, 99) n",
+        "CREATE MATERIALIZED VIEW daily AS SELECT amount, count(*) FROM orders GROUP BY 1",
+        "CREATE MATERIALIZED VIEW keyed AS SELECT id FROM orders",
+        "CREATE UNIQUE INDEX ON keyed (id)",
+        "CREATE MATERIALIZED VIEW never AS SELECT id FROM orders WITH NO DATA",
+        "CREATE MATERIALIZED VIEW slow AS SELECT id FROM orders WHERE id < 30 AND pg_sleep(0.01) IS NOT NULL",
+        "CREATE VIEW plain AS SELECT id FROM orders",
+        "CREATE VIEW other AS SELECT id FROM orders",
+    )
+    project.revision("r2", "r1", VIEWS_POSTGRESQL)
+    project.revision("r3", "r2", VIEWS_POSTGRESQL_AFTER)
+    report = project.gate("dry-run", lock_budget=0.2)
+    ran = by_word(report)
+    assert ("public.daily", "ACCESS EXCLUSIVE", "reads and writes") in locks(ran["refresh"])
+    assert ("public.keyed", "EXCLUSIVE", "") in locks(ran["concurrent"])
+    assert locks(ran["first"]) == set(), "nobody could read it before"
+    assert ("public.plain", "ACCESS EXCLUSIVE", "reads and writes") in locks(ran["view"])
+    assert "public.other" not in {lock.table for s in ran.values() for lock in s.locks}
+    assert locks(ran["outside"]) == {("public.slow", "ACCESS EXCLUSIVE", "reads and writes")}
+    assert locks(ran["again"]) == set()
+    found = {f.line: f for f in report.findings if f.code == "CM301"}
+    assert {line: f.severity.value for line, f in found.items()} == {
+        ran["refresh"].line: "error",
+        ran["view"].line: "error",
+        ran["outside"].line: "error",
+    }
+    assert (
+        "ACCESS EXCLUSIVE on materialized view public.daily was held for"
+        in found[ran["refresh"].line].message
+    )
+    assert "CONCURRENTLY lets others read meanwhile" in found[ran["outside"].line].fix
+    assert "ACCESS EXCLUSIVE on view public.plain was held for" in found[ran["view"].line].message
+    assert report.exit_code == 1
+
+
+CHANGES_POSTGRESQL = """
+op.execute("/* inserts */ INSERT INTO orders SELECT n, n FROM generate_series(2000, 3999) n")
+op.execute("/* update */ UPDATE orders SET amount = amount + 1 WHERE id < 1500")
+op.execute("/* again */ UPDATE orders SET amount = amount + 1 WHERE id < 10")
+op.execute("/* function */ DO $$ BEGIN DELETE FROM people; PERFORM pg_sleep(0.1); END $$")
+op.execute("/* temporary */ CREATE TEMPORARY TABLE t AS SELECT 1 AS n")
+"""
+CHANGES_POSTGRESQL_AFTER = """
+with op.get_context().autocommit_block():
+    op.execute("/* outside */ UPDATE public.orders SET amount = 0, id = id WHERE pg_sleep(0.0001) IS NOT NULL")
+"""
+BATCHES_POSTGRESQL = """
+with op.get_context().autocommit_block():
+    for first in range(0, 4000, 500):
+        op.execute(f"/* batch */ UPDATE orders SET amount = {first} WHERE id BETWEEN {first} AND {first + 499}")
+"""
+
+
+def test_postgresql_counts_rows_that_a_transaction_keeps_locked(postgresql_url: URL, tmp_path: Path) -> None:
+    project = filled(
+        tmp_path,
+        postgresql_url,
+        "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
+        "CREATE TABLE people (id int PRIMARY KEY)",
+        "INSERT INTO orders SELECT n, n FROM generate_series(0, 1999) n",
+        "INSERT INTO people SELECT n FROM generate_series(1, 1200) n",
+    )
+    project.revision("r2", "r1", CHANGES_POSTGRESQL)
+    project.revision("r3", "r2", CHANGES_POSTGRESQL_AFTER)
+    project.revision("r4", "r3", BATCHES_POSTGRESQL)
+    report = project.gate("dry-run", lock_budget=0.05, allow=("CM601=meant",))
+    ran = by_word(report)
+    assert {word: {lock.table: lock.rows for lock in s.locks if lock.rows} for word, s in ran.items()} == {
+        "inserts": {}, "update": {"public.orders": 1510}, "again": {}, "temporary": {},
+        "function": {"public.people": 1200},
+        "outside": {"public.orders": 4000},
+        "batch": {"public.orders": 500},
+    }  # fmt: skip
+    found = {f.message.split("table ")[1].split()[0]: f for f in report.findings if f.code == "CM304"}
+    held = {word: max((lock.seconds for lock in s.locks if lock.rows), default=0) for word, s in ran.items()}
+    longest = max(("update", "outside"), key=held.__getitem__)
+    assert {table: (f.severity.value, f.line) for table, f in found.items()} == {
+        "public.orders": ("warning", ran[longest].line),
+        "public.people": ("warning", ran["function"].line),
+    }
+    people = found["public.people"].message
+    assert (
+        "One transaction changed 1,200 rows of table public.people and kept them locked for up to" in people
+    )
+
+
 MARIADB = """
 op.execute("/* instant */ ALTER TABLE orders ADD COLUMN note text")
 op.execute("/* index */ CREATE INDEX ix_customers ON customers (name)")
@@ -165,6 +271,52 @@ def test_mariadb(mysql_url: URL, tmp_path: Path) -> None:
     assert report.evidence.log_bytes is None  # its binlog is off
     found = {(f.code, f.severity.value, f.line) for f in report.findings if f.code[:3] == "CM3"}
     assert found == {("CM302", "info", ran["copy"].line), ("CM302", "info", ran["odd"].line)}
+
+
+CHANGES_MYSQL = """
+op.execute("/* inserts */ INSERT INTO orders SELECT id + 5000, amount FROM orders")
+op.execute("/* update */ UPDATE orders SET amount = 7 WHERE id < 1500")
+op.execute("/* same */ UPDATE orders SET amount = 7 WHERE id < 10")
+for n in (1, 2):
+    op.execute(f"/* loop */ DELETE FROM people WHERE id % 2 = {n - 1}")
+op.execute("/* slow */ INSERT INTO counted SELECT SLEEP(0.1)")
+"""
+BATCHES_MYSQL = """
+with op.get_context().autocommit_block():
+    for first in range(0, 2000, 500):
+        op.execute(f"/* batch */ UPDATE orders SET amount = {first} WHERE id BETWEEN {first} AND {first + 499}")
+"""
+
+
+@pytest.mark.parametrize("engine", ["mysql_url", "mysql97_url"])
+def test_mysql_counts_rows_that_a_transaction_keeps_locked(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    numbers = (
+        "WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 999) SELECT n{} FROM s"
+    )
+    project = filled(
+        tmp_path,
+        request.getfixturevalue(engine),
+        "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
+        "CREATE TABLE people (id int PRIMARY KEY)",
+        "CREATE TABLE counted (n int)",
+        f"INSERT INTO orders {numbers.format(', n')}",
+        f"INSERT INTO orders {numbers.format(' + 1000, n')}",
+        f"INSERT INTO people {numbers.format('')}",
+    )
+    project.revision("r2", "r1", CHANGES_MYSQL)
+    project.revision("r3", "r2", BATCHES_MYSQL)
+    report = project.gate("dry-run", lock_budget=0.05, allow=("CM601=meant",))
+    ran = by_word(report)
+    assert {word: {lock.table: lock.rows for lock in s.locks if lock.rows} for word, s in ran.items()} == {
+        "inserts": {}, "update": {"orders": 1510}, "same": {}, "loop": {"people": 1000}, "slow": {},
+        "batch": {"orders": 500},
+    }  # fmt: skip
+    assert [(f.severity.value, f.revision, f.line) for f in report.findings if f.code == "CM304"] == [
+        ("warning", "r2", ran["update"].line),
+        ("warning", "r2", ran["loop"].line),
+    ]
 
 
 SQLITE = """

@@ -20,8 +20,8 @@ def done(at: float, seconds: float = 0.5, rows: int | None = None, probed=None) 
 def meter(*taken: Taken):
     asked: list = []
 
-    def take(ran, *, committed):
-        asked.append((list(ran), committed))
+    def take(ran, *, committed, changed):
+        asked.append((list(ran), committed, changed))
         return taken
 
     return SimpleNamespace(taken=take, asked=asked)
@@ -35,10 +35,10 @@ def test_a_lock_is_held_from_its_statement_to_the_end_of_the_transaction():
     statements = {1: statement(1), 2: statement(2)}
     sent = {1: Sent.of(done(10.0), None), 2: Sent.of(done(12.0), None)}
     asked = meter(Taken(locks=(lock("a"),)), Taken(locks=(lock("b"),), rewrites=("b",)))
-    with_taken(statements, sent, asked, (15.0, True), "", ())
+    with_taken(statements, sent, asked, (15.0, True), "", (), [("a", "7")])
     assert [(s.locks[0].table, s.locks[0].seconds) for s in statements.values()] == [("a", 5.5), ("b", 3.5)]
     assert statements[2].rewrites == ("b",)
-    assert asked.asked == [([Ran("s1"), Ran("s2")], True)]
+    assert asked.asked == [([Ran("s1"), Ran("s2")], True, [("a", "7")])]
 
 
 def test_time_that_went_into_measuring_makes_no_negative_one():

@@ -18,10 +18,13 @@ class Meters:
 
     def __init__(self, meters: Mapping[str, Meter]) -> None:
         self._meters = meters
-        probes = {meter.probe for meter in meters.values()}
-        self.probe = probes.pop() if len(probes) == 1 else ""  # one child, one probe
+        probes = {(meter.probe, meter.commit_probe) for meter in meters.values()}
+        # one child, one probe
+        self.probe, self.commit_probe = probes.pop() if len(probes) == 1 else ("", "")
 
-    def taken(self, ran: Sequence[Ran], *, committed: bool) -> Sequence[Taken]:
+    def taken(
+        self, ran: Sequence[Ran], *, committed: bool, changed: Sequence[Sequence[str]] | None = None
+    ) -> Sequence[Taken]:
         name = ran[0].database if ran else MAIN
         meter = self._meters.get(name)
         if meter is None:
@@ -31,7 +34,7 @@ class Meters:
                 tuple(msgspec.structs.replace(lock, table=_place(name, lock.table)) for lock in one.locks),
                 tuple(name_of(name, table) for table in one.rewrites),
             )
-            for one in meter.taken(ran, committed=committed)
+            for one in meter.taken(ran, committed=committed, changed=changed)
         ]
 
     def log_bytes(self) -> int | None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ci_migrate.databases.measuring import READS_AND_WRITES, START, WRITES, Ran, Taken
 from ci_migrate.databases.mysql.catalog import tables_of
 from ci_migrate.databases.mysql.sessions import Access
@@ -31,6 +33,8 @@ WRITES_ROWS = re.compile(
     r"|DELETE\s+(?:IGNORE\s+)?FROM\s+)" + NAME,
     re.IGNORECASE | re.DOTALL,
 )
+CHANGES_ROWS = re.compile(START + r"(?:UPDATE|DELETE)\b", re.IGNORECASE | re.DOTALL)
+"""Whose rows the driver counts as they are found (CLIENT_FOUND_ROWS); INSERT and REPLACE count new ones too."""
 COPY = "SHARED_NO_WRITE (ALGORITHM=COPY)"
 INPLACE = "SHARED_UPGRADABLE (ALGORITHM=INPLACE, rebuilt)"
 NO_REBUILD = "SHARED_UPGRADABLE (not rebuilt)"
@@ -45,11 +49,12 @@ TABLE_IDS = (
 class MySQLMeter:
     """See `measuring.Meter`.
 
-    What the server does not tell is derived: an ALTER that copies rows reports how many, and what others may do
-    meanwhile is documented. Each DDL statement commits by itself: between two looks there is at most one.
+    What the server does not tell is derived: an ALTER that copies rows reports how many, and so does an UPDATE that
+    locks them; what others may do meanwhile is documented. Each DDL statement commits by itself: between two looks
+    there is at most one.
     """
 
-    probe = ""
+    probe = commit_probe = ""
 
     def __init__(self, cursor: "Cursor", access: Access) -> None:
         self._cursor = cursor
@@ -81,14 +86,29 @@ class MySQLMeter:
             found.setdefault(_name_of(table), set()).add(str(number))
         return found
 
-    def taken(self, ran: Sequence[Ran], *, committed: bool) -> Sequence[Taken]:  # noqa: ARG002
+    def taken(
+        self,
+        ran: Sequence[Ran],
+        *,
+        committed: bool,  # noqa: ARG002
+        changed: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
+    ) -> Sequence[Taken]:
+        every = [self._one(statement) for statement in ran]
+        rows: dict[str, int] = {}
+        for statement, taken in zip(ran, every, strict=True):
+            for lock in taken.locks if CHANGES_ROWS.match(statement.sql) else ():
+                rows[lock.table] = rows.get(lock.table, 0) + (statement.rows or 0)
         held: set[tuple[str, str]] = set()
         found = []
-        for statement in ran:
-            taken = self._one(statement)
-            new = tuple(lock for lock in taken.locks if (lock.table, lock.mode) not in held)
+        for statement, taken in zip(ran, every, strict=True):
+            new = [lock for lock in taken.locks if (lock.table, lock.mode) not in held]
             held |= {(lock.table, lock.mode) for lock in new}
-            found.append(Taken(new, taken.rewrites))
+            if CHANGES_ROWS.match(statement.sql):  # the first one of the table has them all
+                counted = [
+                    replace(lock, rows=rows.pop(lock.table)) for lock in taken.locks if lock.table in rows
+                ]
+                new = counted or new
+            found.append(Taken(tuple(new), taken.rewrites))
         return found
 
     def _one(self, ran: Ran) -> Taken:

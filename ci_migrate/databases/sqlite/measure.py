@@ -33,12 +33,18 @@ class SQLiteMeter:
         tables: those that were there before.
     """
 
-    probe = ""
+    probe = commit_probe = ""
 
     def __init__(self, tables: Collection[str]) -> None:
         self._tables = {name.lower(): name for name in tables}
 
-    def taken(self, ran: Sequence[Ran], *, committed: bool) -> Sequence[Taken]:  # noqa: ARG002
+    def taken(
+        self,
+        ran: Sequence[Ran],
+        *,
+        committed: bool,  # noqa: ARG002
+        changed: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
+    ) -> Sequence[Taken]:
         begun = False
         gone: set[str] = set()
         made: set[str] = set()

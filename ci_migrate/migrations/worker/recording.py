@@ -10,6 +10,7 @@ from .channel import Refused
 from .failure import error_words, sqlstate
 from .forms import form
 from .lock_waits import LockWaits
+from .probes import Probes
 from .reach import OF_OTHERS, OWN_DATABASE, SHARED_WRITES, leaves_mysql, leaves_postgresql, shorten
 from .sqlite_transactions import SQLiteTransactions, foreign_key_violations
 from .state import (
@@ -47,12 +48,12 @@ class Recorder:
         self.lock_waits = LockWaits(state)
         self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
         self.sending: dict[int, Session] = {}  # likewise
-        self.asked: set[tuple[Any, ...]] = set()  # what the probe has looked at
+        self.probes = Probes(state)
 
     def turn_to(self, state: State) -> None:
         """Another request is served, in a fork of the process that listened; no connection was made before."""
         self.state = state
-        self.transactions.state = state
+        self.transactions.state = self.probes.state = state
         state.wall.sqlite.on_connect = self.transactions.give_way
 
     def listen(self) -> None:
@@ -173,7 +174,7 @@ class Recorder:
         self.state.inputs.refuse_again()
         if self.state.wall.mode == DRY_RUN:
             self.refuse_shared(raw, session)
-        fields = {}
+        fields: dict[str, Any] = {}
         if dialect.name == "postgresql" and in_transaction(raw) is not False:
             # asked before: once the connection is lost, the server still tells by this id what became of the commit
             cursor = raw.cursor()
@@ -192,6 +193,7 @@ class Recorder:
             fields["xid"] = self.mark(raw)
         if session.entry and fields.get("xid"):
             fields["xid"] = "{}/{}".format(session.entry, fields["xid"])  # which of several databases to ask
+        fields["changed"] = self.probes.before_commit(raw)
         if dialect.name == "sqlite" and session.violations is not None:
             now = foreign_key_violations(raw)
             new = now - session.violations
@@ -404,8 +406,9 @@ class Recorder:
         rows = rows if isinstance(rows, int) and rows >= 0 else None
         session = self.state.session_of(conn.connection)
         ended = self.state.clock()
-        asks = self.state.probe and scripted  # not of Alembic's own UPDATE of its version table
-        probed = self.probe(conn, session, statement) if asks and session is not None else None
+        probed = None
+        if scripted and session is not None:  # not of Alembic's own UPDATE of its version table
+            probed = self.probes.after_statement(conn, session, statement)
         self.state.channel.send(
             "done", position=position, seconds=seconds, rows=rows, at=ended, probed=probed
         )
@@ -422,27 +425,6 @@ class Recorder:
         sent = session is not None and (session.dirty or conn.dialect.name == "sqlite")
         if session is not None and sent and is_committed_by_itself(conn, session, statement):
             self.report_if_changed(conn.dialect, session)
-
-    def probe(self, conn: Any, session: Session, statement: str) -> list[list[str]] | None:
-        """What the session itself answers after a statement, without what it answered before in this transaction.
-
-        Not asked again for further rounds of a loop, nor outside of transactions, where everything is over: then None.
-        """
-        raw = raw_connection(conn.connection)
-        kind = (self.state.context, self.state.revision, form(statement, session.sql))
-        if session.autocommit or kind in self.asked or not in_transaction(raw):
-            return None
-        self.asked.add(kind)
-        begun = time.monotonic()
-        cursor = raw.cursor()
-        try:
-            cursor.execute(self.state.probe)
-            found = {tuple(str(value) for value in row) for row in cursor.fetchall()} - session.probed
-        finally:
-            cursor.close()
-            self.state.measuring += time.monotonic() - begun
-        session.probed |= found
-        return sorted(list(row) for row in found)
 
     def on_error(self, context: Any) -> None:
         """It failed."""

@@ -93,8 +93,10 @@ class State:
         self.graph_told = False
         self.env_ran = False  # up to its call of Alembic: what it makes is there
         self.reached = False  # env.py's first connection, in a process that shall stay
-        # asked after each new statement inside a transaction
-        self.probe: str = request.get("probe", "") if request["mode"] == DRY_RUN else ""
+        # asked after each new statement inside a transaction, and before each commit
+        rehearses = request["mode"] == DRY_RUN
+        self.probe: str = request.get("probe", "") if rehearses else ""
+        self.commit_probe: str = request.get("commit_probe", "") if rehearses else ""
         # MySQL: where a commit leaves its mark
         self.marker: dict[str, str] = dict(request["setup"]["marker"] or {})
         if self.marker:
