@@ -11,12 +11,15 @@ from sqlalchemy import URL
 from ci_migrate.errors import CiMigrateError, RefusedError, UsageError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.requests import AskUrlRequest, GraphRequest, InspectRequest, Mode, Setup
-from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Workers
+from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Launch, Workers
 from ci_migrate.migrations.version_rows import RowTrouble, row_troubles
 from ci_migrate.model import Direction, Identity, Inputs, Plan, PlannedContext, Revision, VersionTable
 
 READ_ONLY = ("SQLITE_READONLY", "25006", "1792")
 """What SQLite, PostgreSQL, MySQL and MariaDB say to a session that writes and may only read."""
+
+TOOLS = {"poetry": "poetry.lock", "pipenv": "Pipfile"}
+"""Those that keep a project's packages where only they find them, and the file that gives them away."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ def inspect(workers: Workers, setup: Setup, mode: Mode = Mode.READ) -> Inspectio
     found = Inspection()
     found.ended = workers.run(InspectRequest(setup=setup, mode=mode), found.handle, urgent=True)
     if not found.ended.ok:
-        raise explain_failure(found.ended, found.refused, found.writes_at_load)
+        raise explain_failure(found.ended, workers.launch, found.refused, found.writes_at_load)
     if found.graph is None:
         raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
     if not found.contexts:
@@ -98,18 +101,19 @@ def graph_of(workers: Workers, setup: Setup) -> events.Graph:
     found = Inspection()
     ended = workers.run(GraphRequest(setup=setup), found.handle, urgent=True)
     if not ended.ok:
-        raise explain_failure(ended)
+        raise explain_failure(ended, workers.launch)
     if found.graph is None:
         raise RefusedError("A revision script ends the process when it is loaded (sys.exit).")
     return found.graph
 
 
-def explain_failure(ended: Ended, refused: Sequence[str] = (), writes: Sequence[str] = ()) -> CiMigrateError:
+def explain_failure(
+    ended: Ended, launch: Launch, refused: Sequence[str] = (), writes: Sequence[str] = ()
+) -> CiMigrateError:
     """The error that fits how a child ended while nothing was written; `writes` are statements that were held back."""
     failed = ended.failed
     if failed is None:
-        other = "Name the project's by `python` in the settings or CI_MIGRATE_PYTHON, or activate its environment."
-        hint = other if NO_ALEMBIC in ended.output else _last_line(ended)
+        hint = _other_interpreter(launch) if NO_ALEMBIC in ended.output else _last_line(ended)
         return WorkerError(f"Alembic could not be run: {ended.died}.", hint=hint)
     if failed.kind == "refused" and refused:
         return RefusedError(
@@ -145,8 +149,19 @@ def explain_failure(ended: Ended, refused: Sequence[str] = (), writes: Sequence[
         )
     hint = "Run `alembic current` in the project to see all of it."
     if failed.message.startswith(("ModuleNotFoundError: ", "ImportError: ")):
-        hint = 'Install it there, or name the interpreter that has it in the settings: python = ".venv/bin/python"'
+        hint = _other_interpreter(launch)
     return WorkerError(f"env.py failed{where}: {failed.message}.", hint=hint)
+
+
+def _other_interpreter(launch: Launch) -> str:
+    """What to do where the interpreter lacks what env.py imports: some tools keep that outside of the project."""
+    tool = next((tool for tool, file in TOOLS.items() if (launch.directory / file).is_file()), "")
+    if "PRE_COMMIT" in launch.environ:
+        tool = ""  # its hooks have an environment of their own, whatever they are started from
+    if tool and not launch.environ.get("VIRTUAL_ENV"):
+        return f"{tool.capitalize()} keeps the project's packages elsewhere: put `{tool} run` before the command."
+    by = f" by `{tool} install`" if tool else ""
+    return f'Install it there{by}, or name the interpreter that has it in the settings: python = ".venv/bin/python"'
 
 
 def _last_line(ended: Ended) -> str:
@@ -192,7 +207,7 @@ def ask_url(workers: Workers, setup: Setup) -> URL:
             "env.py never opened a connection, so the target's URL is not known.",
             hint="Set the target's `url`.",
         )
-    raise explain_failure(ended, found.refused)
+    raise explain_failure(ended, workers.launch, found.refused)
 
 
 def make_plan(

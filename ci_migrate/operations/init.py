@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import metadata
@@ -17,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.errors import CiMigrateError, SettingsError
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.operations.project_install import project_install, python_version
 from ci_migrate.session import target_url
 from ci_migrate.settings.files import folders_upwards, is_file, read_settings_file
 from ci_migrate.settings.settings import Settings
@@ -108,7 +108,7 @@ def look(settings: Settings, platform: Platform | None, interrupt: Interrupt | N
     try:
         url = target_url(settings, interrupt)
     except CiMigrateError as error:
-        return replace(found, trouble=error.what)
+        return replace(found, trouble=" ".join(filter(None, (error.what, error.hint))))
     holds = next((n for n, text in sorted(settings.environ.items()) if _is(text, url)), found.variable)
     return replace(found, backend=url.get_backend_name(), variable=holds)
 
@@ -221,7 +221,7 @@ def ci_text(adoption: Adoption) -> str:
     alone = adoption.inside == "."
     inside = "" if alone else f"{adoption.inside}/"
     source = find_source(adoption.extras)
-    lock = next((n for n in _INSTALLS if is_file(adoption.folder / n)), "")
+    install = project_install(adoption.folder)
     changes = "" if alone else f"\n      changes: [{inside}**/*]"
     return Template(template).substitute(
         name=adoption.name,
@@ -231,13 +231,14 @@ def ci_text(adoption: Adoption) -> str:
         reports=REPORTS,
         directory="" if alone else f"\n    defaults: {{run: {{working-directory: {adoption.inside}}}}}",
         paths="" if alone else f"\n    paths: [{inside}**]",
-        cache=f", cache: pip, cache-dependency-path: {inside}{lock}" if lock else "",
+        cache=f", cache: pip, cache-dependency-path: {inside}{install.lock}" if install.lock else "",
         changes=changes,
         cd="" if alone else f"\n    - cd {shlex.quote(adoption.inside)}",
         bitbucket_cd="" if alone else f"\n          - cd {shlex.quote(adoption.inside)}",
         bitbucket_deep_cd="" if alone else f"\n            - cd {shlex.quote(adoption.inside)}",
         folder=adoption.inside,
-        install=_install(adoption.folder),
+        python=python_version(adoption.folder),
+        install=install.command,
         gate=f"pip install -q {shlex.quote(source)}"
         if source
         else _INSTALL_BY_VARIABLE.format(adoption.extras),
@@ -279,22 +280,6 @@ def _default_branch(root: Path) -> str:
     return text.strip().removeprefix("ref: refs/remotes/origin/")
 
 
-def _install(folder: Path) -> str:
-    """The project into `.venv`, where ci-migrate looks for the interpreter of env.py."""
-    return next((command for name, command in _INSTALLS.items() if is_file(folder / name)), _UNKNOWN)
-
-
-_INSTALLS: Mapping[str, str] = {
-    "uv.lock": "pip install -q uv && uv sync --frozen",
-    "poetry.lock": "pip install -q poetry && POETRY_VIRTUALENVS_IN_PROJECT=true poetry install",
-    "requirements.txt": "python -m venv .venv && .venv/bin/pip install -q -r requirements.txt",
-    "pyproject.toml": "python -m venv .venv && .venv/bin/pip install -q .",
-    "setup.py": "python -m venv .venv && .venv/bin/pip install -q .",
-}
-_UNKNOWN = (
-    "echo 'Write here how to install what env.py imports into .venv, or add a requirements.txt' && exit 1"
-)
-"""A guess that installs half of it would fail in the middle of a deployment."""
 _INSTALL_BY_VARIABLE = (
     'pip install -q "ci-migrate[{}] @ '
     '${{CI_MIGRATE:?set it to the URL and commit that ci-migrate is installed from}}"'

@@ -211,7 +211,7 @@ class History:
                 started[-1].revision if started else None
             )
             if failed not in climb.order:  # before the first revision: nothing of it is a revision's fault
-                raise explain_failure(ended)
+                raise explain_failure(ended, self.trials.run.workers.launch)
             climb.done = climb.order.index(failed)
             climb.failure = self.trials.failure(ended, self.by_id[failed].file)
         return climb

@@ -37,6 +37,8 @@ from ci_migrate.migrations.runner import NO_ALEMBIC, Ended, Launch, Workers
 from ci_migrate.model import Direction, Identity, Inputs, PlannedContext, VersionTable
 from ci_migrate.settings.settings import load
 
+NOWHERE = Launch(python="python", directory=Path("/nowhere"), environ={})
+
 IDENTITY = Identity(dialect="sqlite", place="app.db", facts={"file": "app.db"})
 
 
@@ -205,7 +207,7 @@ def ended(output: str = "", died: str | None = None, **failed) -> Ended:
     ],
 )  # fmt: skip
 def test_each_end_has_the_error_that_fits(failed, kind, words):
-    error = explain_failure(ended(**failed))
+    error = explain_failure(ended(**failed), NOWHERE)
     assert type(error) is kind
     assert error.what.startswith(words)
     assert error.exit_code == kind.exit_code
@@ -213,14 +215,16 @@ def test_each_end_has_the_error_that_fits(failed, kind, words):
 
 def test_what_was_refused_is_named_before_what_the_project_made_of_it():
     error = explain_failure(
-        ended(kind="refused", message="OperationalError: x"), ["a connection to db:5432/other"]
+        ended(kind="refused", message="OperationalError: x"), NOWHERE, ["a connection to db:5432/other"]
     )
     assert error.what == "env.py asked for a connection to db:5432/other, which is not the target."
     assert "allow-connections" in error.hint
 
 
 def test_a_write_that_was_held_back_is_shown_in_one_short_line():
-    error = explain_failure(ended(), writes=["create table\n  users (id integer)" + " " * 50 + "x" * 500])
+    error = explain_failure(
+        ended(), NOWHERE, writes=["create table\n  users (id integer)" + " " * 50 + "x" * 500]
+    )
     assert "(create table users (id integer) xxx" in error.what
     assert len(error.what) < 400
     assert "CI_MIGRATE_STAGE" in error.hint
@@ -228,7 +232,44 @@ def test_a_write_that_was_held_back_is_shown_in_one_short_line():
 
 @pytest.mark.parametrize("message", ["ModuleNotFoundError: No module named 'app'", "ImportError: x"])
 def test_what_is_not_installed_there_is_a_matter_of_the_interpreter(message):
-    assert 'python = ".venv/bin/python"' in explain_failure(ended(message=message)).hint
+    hint = explain_failure(ended(message=message), NOWHERE).hint
+    assert hint.startswith("Install it there, or name the interpreter")
+    assert 'python = ".venv/bin/python"' in hint
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "hint"),
+    [
+        (
+            "poetry.lock",
+            {},
+            "Poetry keeps the project's packages elsewhere: put `poetry run` before the command.",
+        ),
+        (
+            "Pipfile",
+            {},
+            "Pipenv keeps the project's packages elsewhere: put `pipenv run` before the command.",
+        ),
+        (
+            "poetry.lock",
+            {"VIRTUAL_ENV": "/env"},
+            "Install it there by `poetry install`, or name the interpreter",
+        ),
+        (
+            "poetry.lock",
+            {"VIRTUAL_ENV": "/env", "PRE_COMMIT": "1"},
+            "Install it there, or name the interpreter",
+        ),
+        ("uv.lock", {}, "Install it there, or name the interpreter"),
+    ],
+)
+def test_where_a_tool_keeps_the_packages_elsewhere_it_finds_them(tmp_path, file, environ, hint):
+    (tmp_path / file).touch()
+    launch = Launch(python="python", directory=tmp_path, environ=environ)
+    failed = explain_failure(ended(message="ModuleNotFoundError: No module named 'shop'"), launch)
+    assert failed.hint.startswith(hint)
+    none = explain_failure(ended(f"ModuleNotFoundError: {NO_ALEMBIC}", died="exit 1"), launch)
+    assert none.hint.startswith(hint)
 
 
 @pytest.mark.parametrize(
@@ -237,12 +278,12 @@ def test_what_is_not_installed_there_is_a_matter_of_the_interpreter(message):
         ("", ""),
         ("  \n\n", ""),
         ("one\nLast words \n\n", "It printed: Last words"),
-        (f"Traceback\nModuleNotFoundError: {NO_ALEMBIC}", "Name the project's by `python`"),
+        (f"Traceback\nModuleNotFoundError: {NO_ALEMBIC}", "Install it there, or name the interpreter"),
         ("x" * 1000, "It printed: " + "x" * 300),
     ],
 )
 def test_of_a_child_that_died_its_last_line_is_told(output, hint):
-    error = explain_failure(ended(output, died="exit 1"))
+    error = explain_failure(ended(output, died="exit 1"), NOWHERE)
     assert error.what == "Alembic could not be run: exit 1."
     assert error.hint.startswith(hint)
     assert bool(error.hint) is bool(hint)

@@ -1,6 +1,7 @@
 """`ci-migrate init`: what it writes is read by the gate, and goes green on a runner."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 from alembic_project import AlembicProject, new_project
-from ci_runners import BIN, GitHubRunner, run_gitlab_job
+from ci_runners import BIN, GitHubRunner, bare, run_gitlab_job
 
 from ci_migrate.operations import init
-from ci_migrate.operations.init import Adoption, Platform, _default_branch, _install, _platform, proposals
+from ci_migrate.operations.init import Adoption, Platform, _default_branch, _platform, proposals
 
 FLASK = {
     "app.py": """
@@ -174,6 +175,14 @@ def test_the_commands_from_nothing_to_green(shop, tmp_path) -> None:
     elsewhere.folder.mkdir()
     assert "- `No Alembic project here`: " in page
     assert "No Alembic project here" in elsewhere.call("plan").text
+
+
+def test_the_job_on_the_page_is_the_one_that_is_written(tmp_path) -> None:
+    (tmp_path / "requirements.txt").touch()
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text()
+    block = page.split("```yaml\n# .github/workflows/ci-migrate.yml, the end\n")[1].split("```")[0]
+    found = init.ci_text(Adoption(folder=tmp_path, root=tmp_path, platform=Platform.GITHUB))
+    assert found.endswith(block)
 
 
 def test_gitlab_goes_green(shop) -> None:
@@ -383,6 +392,79 @@ def test_a_new_user(tmp_path, kind) -> None:
     assert green.code == 0, green.log
 
 
+POETRY = """\
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["alembic"]
+
+[[tool.poetry.source]]
+name = "simple"      # its pages are all that a mirror has
+url = "https://pypi.org/simple/"
+priority = "primary"
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_a_new_user_of_poetry(tmp_path, platform) -> None:
+    """The packages lie where only Poetry finds them; the job installs by the Poetry that wrote the lock."""
+    folder, tool = tmp_path / "shop", tmp_path / "poetry"
+    (folder / "src" / "shop").mkdir(parents=True)
+    git(folder, f"https://{platform}.com/shop/shop.git")
+    (folder / "src" / "shop" / "__init__.py").write_text("metadata = None\n")
+    (folder / "pyproject.toml").write_text(POETRY)
+    subprocess.run([sys.executable, "-m", "venv", tool], check=True)
+    subprocess.run([tool / "bin" / "pip", "install", "-q", "poetry"], check=True)
+    environ = {
+        "PATH": f"{tool / 'bin'}:{BIN}:{os.environ['PATH']}",
+        "POETRY_CACHE_DIR": str(tmp_path / "cache"),
+        "POETRY_VIRTUALENVS_IN_PROJECT": "false",
+    }
+
+    def poetry(*arguments: str) -> str:
+        done = subprocess.run(
+            [tool / "bin" / "poetry", *arguments], cwd=folder, env=bare(environ), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    poetry("install", "--no-interaction")
+    poetry("run", "alembic", "init", "migrations")
+    ini, env = folder / "alembic.ini", folder / "migrations" / "env.py"
+    ini.write_text(ini.read_text().replace("driver://user:pass@localhost/dbname", "sqlite:///app.db"))
+    env.write_text(f"import shop\n{env.read_text()}")
+    poetry("run", "alembic", "revision", "-m", "first")
+    project = AlembicProject(folder, {})
+    assert "put `poetry run` before the command" in project.call("plan").words
+    assert "1 revision to run" in poetry("run", "ci-migrate", "plan")
+
+    assert "put `poetry run` before the command" in project.call("init").words
+    assert (folder / ".gitignore").read_text() == "*.ci-migrate*\n"
+    version = poetry("--version").split()[-1].rstrip(")")
+    environ |= {"DATABASE_URL": f"sqlite:///{folder}/live.db"}
+    if platform == "github":
+        job = yaml.safe_load((folder / ".github" / "workflows" / "ci-migrate.yml").read_text())["jobs"][
+            "migrate"
+        ]
+        steps = [step for step in job["steps"] if "ci-migrate[" not in step.get("run", "")]
+        installs = [step["run"] for step in steps if "poetry" in step.get("run", "")]
+        runner = GitHubRunner(folder, tmp_path / "runner", environ)
+        done = runner.steps(steps, {"secrets.DATABASE_URL": environ["DATABASE_URL"]})
+    else:
+        job = yaml.safe_load((folder / ".gitlab" / "ci-migrate.yml").read_text())
+        job = job[".ci-migrate"] | job["ci-migrate"]
+        job["before_script"] = [line for line in job["before_script"] if "ci-migrate[" not in line]
+        installs = job["before_script"]
+        done = run_gitlab_job(job, folder, environ)
+    assert installs[0].startswith(f"pip install -q poetry=={version} && ")
+    assert "--no-root" not in installs[0]
+    assert done.code == 4, done.log
+    assert (folder / ".venv" / "bin" / "alembic").exists()
+
+
 # ------------------------------------------------------------------ what is found, without a command
 
 
@@ -406,23 +488,6 @@ def test_the_platform(tmp_path, files, remote, platform) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert _platform(tmp_path) is platform
-
-
-@pytest.mark.parametrize(
-    ("files", "command"),
-    [
-        ([], "add a requirements.txt"),
-        (["setup.py"], "pip install -q ."),
-        (["pyproject.toml"], "pip install -q ."),
-        (["pyproject.toml", "requirements.txt"], "-r requirements.txt"),
-        (["pyproject.toml", "poetry.lock"], "poetry install"),
-        (["pyproject.toml", "uv.lock", "requirements.txt"], "uv sync --frozen"),
-    ],
-)
-def test_how_the_project_is_installed(tmp_path, files, command) -> None:
-    for name in files:
-        (tmp_path / name).touch()
-    assert command in _install(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What each endpoint answers, and to whom; on SQLite, the application and its work in this process."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from alembic_project import new_project
@@ -41,6 +43,14 @@ def test_a_target_before_and_after_its_first_migration(service):
     done = service.good("POST", "/migrate-with-backup", role="operator")
     assert (done["targetVersion"], done["migrationsRun"], done["state"]) == ("r2", 2, "migrated")
     assert done["message"].startswith("Database migration finished. Target version: r2, migrations run: 2")
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    shown = json.loads(page.split("```json\n")[1].split("```")[0])
+    assert list(done)[: len(shown)] == list(shown)
+    assert set(done) == {*shown, "planDigest", "pending", "findings"}
+    asked = f"Target version: {shown['targetVersion']}, migrations run: {shown['migrationsRun']} (backup ID: {shown['backupId']})"
+    assert shown["message"] == f"Database migration finished. {asked}"
+    given = f"Target version: r2, migrations run: 2 (backup ID: {done['backupId']})"
+    assert done["message"] == f"Database migration finished. {given}"
     again = service.good("POST", "/migrate-with-backup", role="operator")
     assert again["migrationsRun"] == 0
     assert again["message"].startswith("Nothing to migrate.")

@@ -16,6 +16,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 VARIES = (
     (r"\d+\.\d+ s\b", "N s"),
     (r"_\d{8}_\d{6}", "_TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "TIME"),
     (r"[\d.,]+ (?:bytes|kB)", "SIZE"),
     (r"SHA256:[\w+/]+", "KEY"),
     (r"\s+", " "),

@@ -3,7 +3,7 @@
 // token as the parameter CI_MIGRATE_TOKEN.
 // Credential $variable: secret text, the target's URL. CI_MIGRATE_BACKUP_DIR: a place that outlives the agent, s3://bucket/prefix.
 pipeline {
-  agent { docker { image 'python:3.12' } } // best by the digest that your registry shows
+  agent { docker { image 'python:$python' } } // best by the digest that your registry shows
   options { disableConcurrentBuilds() }
   parameters { password(name: 'CI_MIGRATE_TOKEN', defaultValue: '', description: 'Approval token') }
   stages {
