@@ -1,6 +1,7 @@
 """`ci-migrate init`."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from ci_migrate.commands.options import settings_of
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import UsageError
 from ci_migrate.operations.init import PLACES, Adoption, Platform, Proposed, find_source, look, proposals
+from ci_migrate.operations.project_install import project_install
 from ci_migrate.settings.files import read_settings_file
 
 
@@ -43,7 +45,7 @@ def command(
             say(f"# --- {_show(adoption, file)}\n{file.text}")
         elif not only_print:
             _write(adoption, file)
-    _tell(adoption)
+    _tell(adoption, files)
     return 0
 
 
@@ -78,13 +80,21 @@ def _write(adoption: Adoption, file: Proposed) -> None:
     say(f"written  {_show(adoption, file)}: {file.words}")
 
 
-def _tell(adoption: Adoption) -> None:
+def _tell(adoption: Adoption, files: Sequence[Proposed]) -> None:
     """What was found, and what to type next; on standard error, so that --print is the files alone."""
     if adoption.trouble:
         say(f"env.py could not be asked for its URL: {adoption.trouble}", err=True)
     if adoption.platform is Platform.NONE:
         say(f"No CI was found: --platform {', '.join(PLACES)} writes its file.", err=True)
-    elif not find_source(adoption.extras):
+    install = project_install(adoption.folder)
+    if not install.lock and any(install.command in (file.text or "") for file in files):
+        job = PLACES[adoption.platform].format(adoption.name)
+        say(
+            "Nothing here says how to install what env.py imports, and the jobs fail until you say it:\n"
+            f"write it into {job}, or add a requirements.txt, remove {job}, and run init again.",
+            err=True,
+        )
+    if adoption.platform is not Platform.NONE and not find_source(adoption.extras):
         say(
             "The jobs install ci-migrate from the URL in the CI's variable CI_MIGRATE, as in\n"
             "  git+https://HOST/OWNER/ci-migrate@COMMIT\n"

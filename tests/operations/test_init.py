@@ -297,12 +297,20 @@ def test_F81_the_job_for_pull_requests(shop, tmp_path) -> None:
 def test_F81_a_project_whose_installation_is_not_known_says_so(shop) -> None:
     git(shop.folder, "https://github.com/shop/shop.git")
     (shop.folder / "requirements.txt").unlink()
-    assert shop.call("init").code == 0
+    done = shop.call("init")
+    assert done.code == 0
+    assert "add a requirements.txt, remove .github/workflows/ci-migrate.yml, and run init again" in done.words
     (workflow,) = (shop.folder / ".github" / "workflows").glob("*.yml")
     step = yaml.safe_load(workflow.read_text())["jobs"]["migrate"]["steps"][2]["run"]
     ended = subprocess.run(step, shell=True, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "add a requirements.txt" in ended.stdout
+    assert "add a requirements.txt" not in shop.call("init").words, "what is there may have been mended"
+    workflow.unlink()
+    (shop.folder / "requirements.txt").write_text("alembic\n")
+    again = shop.call("init")
+    assert "add a requirements.txt" not in again.words
+    assert "-r requirements.txt" in workflow.read_text()
 
 
 def test_F81_a_place_for_backups_that_doctor_calls_good(shop) -> None:
