@@ -32,8 +32,8 @@ def _losses(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, Statement |
             yield f"column {column} with {plural(values, 'value')}", statement
     for table, before, after, statement in rows_gone(evidence):
         yield f"{before - after:,} of {plural(before, 'row')} of table {table}", statement
-    for column, before, after, statement in values_gone(evidence):
-        yield f"{before - after:,} of {plural(before, 'value')} of column {column}", statement
+    for gone in values_gone(evidence):
+        yield f"{gone.lost:,} of {plural(gone.before, 'value')} of column {gone.column}", gone.statement
 
 
 def find_elsewhere(check: Check, facts: Facts) -> Iterator[Finding]:

@@ -22,6 +22,9 @@ _KEEP = (
 )
 _READ_NO_MORE = "Code that still reads the old column fails: deploy what reads the new one first."
 
+_READS = re.compile(r"\bSELECT\b|\b(?<!FOR )UPDATE\b|\bMERGE\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(?<!FOR )UPDATE\b|\b(INSERT|REPLACE|MERGE)\b", re.IGNORECASE)
+
 
 def _gone(evidence: Evidence, kind: str) -> list[str]:
     prefix = kind + " "
@@ -51,16 +54,46 @@ def _moved_table(evidence: Evidence, content: TableContent) -> bool:
     )
 
 
-def _appeared(evidence: Evidence, content: ColumnContent) -> list[tuple[str, str]]:
-    """The columns, as (table, column), in which the very same values stand that were not there before."""
-    return [
-        (table, column)
-        for table, found in evidence.tables.items()
-        for column, after in (found.after.columns if found.after else {}).items()
-        if content.digest is not None
-        and (after.values, after.digest) == (content.values, content.digest)
-        and (found.before is None or found.before.columns.get(column) != after)
-    ]
+def _appeared(evidence: Evidence, table: str, column: str, content: ColumnContent) -> list[tuple[str, str]]:
+    """The columns, as (table, column), in which all that a column held stands and did not before.
+
+    Either it is all that stands there, or it came to what was there already. The sums of hashes tell that only where
+    nothing else came or went; and since a few values, say of a boolean, may come to be the same by chance, statements
+    must have read the column and written to the other table.
+    """
+    found = []
+    for place, measured in evidence.tables.items():
+        for name, after in (measured.after.columns if measured.after else {}).items():
+            before = measured.before.columns.get(name) if measured.before else None
+            if _holds(after, content):
+                if not _holds(before, content):
+                    found.append((place, name))
+            elif _came_to(before, after, content) and _carried(evidence, table, column, place):
+                found.append((place, name))
+    return found
+
+
+def _holds(place: ColumnContent | None, content: ColumnContent) -> bool:
+    """Whether a column holds what another one did, and nothing else."""
+    same = place is not None and (place.held, place.held_digest) == (content.held, content.held_digest)
+    return same and content.held_digest is not None
+
+
+def _came_to(before: ColumnContent | None, after: ColumnContent, content: ColumnContent) -> bool:
+    """Whether a column holds what another one did beside what it held before."""
+    both = before.plus(content) if before is not None and before.held else None
+    return both is not None and both == (after.filled, after.filled_digest)
+
+
+def _carried(evidence: Evidence, table: str, column: str, place: str) -> bool:
+    """Whether statements read the column and wrote to the other table, be it by way of Python."""
+
+    def sent(pattern: re.Pattern[str], *names: str) -> bool:
+        return any(
+            pattern.search(s.sql) and all(mentions(s.sql, n) for n in names) for s in evidence.statements
+        )
+
+    return sent(_READS, table.rpartition(".")[2], column) and sent(_WRITES, place.rpartition(".")[2])
 
 
 def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, Statement | None]]:
@@ -78,7 +111,7 @@ def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, St
 def columns_gone(evidence: Evidence) -> Iterator[tuple[str, int, list[str], Statement | None]]:
     """Columns that had values before the dry run and do not exist after it, with their values; not those renamed.
 
-    The third is where in other tables the very same values appeared: then nothing is lost.
+    The third is where else the very same values came to stand: then nothing is lost. Empty values are none.
     """
     gone_tables = set(_gone(evidence, "table"))
     for name in _gone(evidence, "column"):
@@ -87,15 +120,15 @@ def columns_gone(evidence: Evidence) -> Iterator[tuple[str, int, list[str], Stat
         if table in gone_tables or found is None or found.before is None:
             continue
         content = found.before.columns.get(column)
-        if content is None or not content.values:
+        if content is None or not content.held:
             continue
-        places = _appeared(evidence, content)
-        if any(place == table for place, _ in places):
+        places = _appeared(evidence, table, column, content)
+        if any(place == table and new not in found.before.columns for place, new in places):
             continue  # renamed: the very same values stand in a new column
         short = table.rpartition(".")[2]
         statement = _culprit(evidence, f"column {name}", short, column)
         statement = statement or _culprit(evidence, f"column {name}", short)
-        yield name, content.values, [".".join(place) for place in places], statement
+        yield name, content.held, [".".join(place) for place in places], statement
 
 
 @with_evidence
@@ -117,7 +150,7 @@ def find_tables(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
 def find_columns(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Columns that go away with values in them.
 
-    Nothing to say of a rename; a warning where the very same values appeared in another table: nothing is lost.
+    Nothing to say of a rename; a warning where the very same values stand elsewhere now: nothing is lost.
     """
     gone = columns_gone(evidence) if facts.plan.direction is Direction.UPGRADE else ()
     for name, values, places, statement in gone:

@@ -1,13 +1,19 @@
-"""CM601 and CM602: the migration loses rows, or turns values into NULL."""
+"""CM601 and CM602: the migration loses rows, or turns values into NULL or something empty."""
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, plural
+from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, plural
 from ci_migrate.schema_text import mentions
 
 _FIX = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it."
+
+_ALTERS = re.compile(r"\bALTER\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(?<!FOR )UPDATE\b|\b(INSERT|REPLACE|MERGE)\b", re.IGNORECASE)
+
+_EMPTY = 'White space, {}, [], "" and the null of JSON hold nothing: look at what is written where nothing is found.'
 
 
 def statement_of(evidence: Evidence, table: str, verbs: str) -> Statement | None:
@@ -27,16 +33,57 @@ def rows_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | N
             yield table, before.rows, after.rows, statement_of(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
 
 
-def values_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:
-    """Columns that have fewer values after the dry run than before it, in tables that kept their rows."""
+class ValuesGone(NamedTuple):
+    """A column that holds less than before: in how many rows it did, and does, and what the others hold now."""
+
+    column: str
+    before: int
+    after: int
+    lost: int  # without those that went with their rows
+    became: str
+    statement: Statement | None
+
+
+def values_gone(evidence: Evidence) -> Iterator[ValuesGone]:
+    """Columns of which more values are gone after the dry run than rows of their table."""
     for table, found in sorted(evidence.tables.items()):
-        if found.before is None or found.after is None or found.after.rows < found.before.rows:
+        if found.before is None or found.after is None:
             continue
+        rows = max(0, found.before.rows - found.after.rows)
         for column, before in sorted(found.before.columns.items()):
             after = found.after.columns.get(column)
-            if after is not None and after.values < before.values:
-                statement = statement_of(evidence, table, "UPDATE|INSERT|ALTER")
-                yield f"{table}.{column}", before.values, after.values, statement
+            if after is not None and before.held - after.held > rows:
+                lost = before.held - after.held - rows
+                became = _became(before, after, rows)
+                yield ValuesGone(
+                    f"{table}.{column}",
+                    before.held,
+                    after.held,
+                    lost,
+                    became,
+                    _emptied_by(evidence, table, column),
+                )
+
+
+def _became(before: ColumnContent, after: ColumnContent, rows: int) -> str:
+    if before.values - after.values <= 0:
+        return "empty"
+    # something empty may have become NULL as well: then it can't be told which did
+    only_null = before.filled is None or before.values - after.values == before.held - after.held
+    return "NULL" if only_null and not rows else "NULL or empty"
+
+
+def _emptied_by(evidence: Evidence, table: str, column: str) -> Statement | None:
+    """The last statement that names the column and wrote; else the last one that may have written to the table."""
+    name = table.rpartition(".")[2]
+    named = (
+        s
+        for s in reversed(evidence.statements)
+        if mentions(s.sql, name)
+        and mentions(s.sql, column)
+        and (_ALTERS.search(s.sql) or (s.rows != 0 and _WRITES.search(s.sql)))
+    )
+    return next(named, None) or statement_of(evidence, table, "UPDATE|INSERT|REPLACE|MERGE|ALTER")
 
 
 @with_evidence
@@ -56,14 +103,16 @@ def find_rows(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Findin
 
 
 @with_evidence
-def find_nulls(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
-    """Columns that have fewer values after the dry run than before it, in tables that kept their rows."""
+def find_values(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
+    """Columns of which more values are gone after the dry run than rows of their table."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for column, before, after, statement in values_gone(evidence):
+    for column, before, after, lost, became, statement in values_gone(evidence):
+        rest = "" if lost == before - after else f", {before - after - lost:,} with their rows"
         yield check.finding(
             f"Column {column} had {plural(before, 'value')} before and has {after:,} after: "
-            f"{before - after:,} became NULL.",
+            f"{lost:,} became {became}{rest}.",
+            fix=_EMPTY if became != "NULL" else "",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,
@@ -71,4 +120,4 @@ def find_nulls(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Findi
 
 
 ROWS_LOST = Check("CM601", "rows-lost", Severity.ERROR, measured=True, find=find_rows)
-VALUES_LOST = Check("CM602", "values-lost", Severity.ERROR, measured=True, find=find_nulls)
+VALUES_LOST = Check("CM602", "values-lost", Severity.ERROR, measured=True, find=find_values)

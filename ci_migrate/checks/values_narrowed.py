@@ -31,17 +31,17 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         if found is None or found.before is None or found.after is None:
             continue
         was, now = found.before.columns.get(column), found.after.columns.get(column)
-        if not was or not now or was.digest is None or now.digest is None or was.digest == now.digest:
+        if not was or not now or None in (was.digest, now.digest) or was.held_digest == now.held_digest:
             continue
         old, new = attributes(change.before)["type"], attributes(change.after)["type"]
         loss = narrower(old, new)
-        if not loss or was.values != now.values or statement_of(evidence, table, "(?<!ON )UPDATE"):
+        if not loss or was.held != now.held or statement_of(evidence, table, "(?<!ON )UPDATE"):
             continue
         statement = statement_of(evidence, table, "ALTER|INSERT")
         cut = loss == "cut"
         words = "some were cut" if cut else f"{loss} that some had may be gone"
         yield check.finding(
-            f"Column {name} became {new} (was {old}), and its {was.values:,} values are not what they were: {words}.",
+            f"Column {name} became {new} (was {old}), and its {was.held:,} values are not what they were: {words}.",
             fix="Look for those that do not fit, and mend or move them in a revision before it.",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,

@@ -159,7 +159,7 @@ def _values(backup: Backup | None, table: str, column: str) -> int | None:
     contents = backup.contents if backup is not None else {}
     found = _of(contents, table)
     content = contents[found].columns.get(column) if found is not None else None
-    return content.values if content is not None else None
+    return content.held if content is not None else None
 
 
 def _of(tables: Iterable[str], table: str) -> str | None:

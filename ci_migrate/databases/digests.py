@@ -19,6 +19,11 @@ OVER = "digests of all rows take longer than compare-budget"
 NO_KEY = f"{OVER}, and without a unique key of whole numbers there is no sample"
 
 
+EMPTY_TEXTS = ("{}", "[]", "null", '""')
+"""Texts, beside those of `WHITE_SPACE`, that hold nothing: of JSON, and the first one of an array of PostgreSQL's."""
+
+WHITE_SPACE = " \t\n\r"
+
 OLDER = "the backup's digests are of an earlier version of ci-migrate, they were only counted"
 
 

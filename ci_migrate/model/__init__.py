@@ -64,6 +64,7 @@ from ci_migrate.model.schema import (
     schema_changes,
     sorted_schema,
     split_key,
+    sum_digest,
 )
 from ci_migrate.model.state import (
     Diagnosis,
@@ -157,4 +158,5 @@ __all__ = [
     "show_heads",
     "sorted_schema",
     "split_key",
+    "sum_digest",
 ]

@@ -94,10 +94,48 @@ class RowCount(Frozen, frozen=True, kw_only=True):
 
 
 class ColumnContent(Frozen, frozen=True, kw_only=True):
-    """What a column holds. `digest` does not depend on the order of rows; None where it was too much to read."""
+    """What a column holds. `digest` does not depend on the order of rows; None where it was too much to read.
+
+    `filled` counts the values that hold something, and `filled_digest` is the sum of their hashes modulo 2**64, in hex.
+    Nothing is held by a text of white space, by {}, [] or "", and by the null of JSON, in a column of whatever type.
+    Both are None where they were not counted: by earlier versions, and by databases of plugins.
+    """
 
     values: int  # rows in which the column is not NULL
     digest: str | None = None
+    filled: int | None = None
+    filled_digest: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same: `filled` follows from the values, and what was read earlier may lack it."""
+        if not isinstance(other, ColumnContent):
+            return NotImplemented
+        return (self.values, self.digest) == (other.values, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.values, self.digest))
+
+    @property
+    def held(self) -> int:
+        """How many values hold something; all of them where the empty ones were not told apart."""
+        return self.values if self.filled is None else self.filled
+
+    @property
+    def held_digest(self) -> str | None:
+        """The digest of the values that `held` counts."""
+        return self.digest if self.filled is None else self.filled_digest
+
+    def plus(self, other: "ColumnContent") -> tuple[int, str] | None:
+        """What a column holds that got the values of both: how many, and their digest; None where that is not known."""
+        if self.filled is None or other.filled is None or not self.filled_digest or not other.filled_digest:
+            return None
+        total = int(self.filled_digest, 16) + int(other.filled_digest, 16)
+        return self.filled + other.filled, sum_digest(total)
+
+
+def sum_digest(total: int) -> str:
+    """A sum of hashes as it stands in `ColumnContent.filled_digest`."""
+    return f"{total % (1 << 64):016x}"
 
 
 class TableContent(Frozen, frozen=True, kw_only=True):

@@ -435,8 +435,8 @@ def _inside(before: TableContent | None, after: TableContent | None) -> str:
     words = []
     for name in sorted(before.columns.keys() & after.columns.keys()):
         old, new = before.columns[name], after.columns[name]
-        if old.values != new.values:
-            words.append(f"{name}: {old.values:,} -> {new.values:,} values")
+        if old.held != new.held:
+            words.append(f"{name}: {old.held:,} -> {new.held:,} values")
         elif before.rows == after.rows and None not in (old.digest, new.digest) and old.digest != new.digest:
             words.append(f"{name}: rewritten")
     return ", ".join(words)

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from ci_migrate.databases.digests import EMPTY_TEXTS, WHITE_SPACE
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, tables_of
 from ci_migrate.databases.mysql.rows_dump import CUT, NUMBERS
-from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable, sum_digest
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -30,6 +31,8 @@ KIND = "sha2"
 """What stands before the digest of a table; those of earlier versions, sums of MD5, had nothing there."""
 
 _TEXT = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
+
+_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
 
 _PLAIN = NUMBERS | {"float", "double", "date", "time", "datetime", "timestamp", *_TEXT}
 """Whose bytes are those of UTF-8."""
@@ -179,9 +182,19 @@ def read_content(cursor: "Cursor", database: str, table: Table, sample: Sample |
         rows=int(rows),
         digest=f"{KIND}:{whole}",
         columns={
-            name: ColumnContent(values=int(each[2 * n]), digest=str(each[2 * n + 1]))
-            for n, (name, _, _) in enumerate(table.columns)
+            name: _column_content(str(counted))
+            for (name, _, _), counted in zip(table.columns, each, strict=True)
         },
+    )
+
+
+def _column_content(counted: str) -> ColumnContent:
+    values, hashed, empty, hashed_empty = map(int, counted.split())
+    return ColumnContent(
+        values=values,
+        digest=str(hashed),
+        filled=values - empty,
+        filled_digest=sum_digest(hashed - hashed_empty),
     )
 
 
@@ -193,14 +206,32 @@ def _content_query(database: str, table: Table, sample: Sample | None) -> str:
     once, as one text, and of the SHA2 of a value there is the CRC32, beside that of the value itself.
     """
     values = [_value(*column) for column in table.columns]
-    each = [
-        f"COUNT({quote_name(name)}), COALESCE(SUM(CRC32({value}) << 32 | CRC32(SHA2({value}, 256))), 0)"
-        for (name, _, _), value in zip(table.columns, values, strict=True)
-    ]
+    each = [_counted(name, kind, value) for (name, kind, _), value in zip(table.columns, values, strict=True)]
     parts = [_part(value, kind) for (_, kind, _), value in zip(table.columns, values, strict=True)]
     row = f"SHA2(CONCAT_WS(x'FF', {', '.join(parts)}), 256)"
     whole = f"COALESCE(SUM(CAST(CONV(LEFT({row}, 15), 16, 10) AS UNSIGNED)), 0)" if parts else "0"
     return f"SELECT {', '.join(['COUNT(*)', whole, *each])} FROM {_source(database, table, sample)}"
+
+
+def _counted(name: str, kind: str, value: str) -> str:
+    """SQL for what is told of a column: values, digest, and the same of those values that hold nothing."""
+    hashed = f"CRC32({value}) << 32 | CRC32(SHA2({value}, 256))"
+    empty = _is_empty(value) if kind in (*_TEXT, *_BYTES) else "FALSE"
+    # one text: a result has no more columns than a table may have
+    return (
+        f"CONCAT_WS(' ', COUNT({quote_name(name)}), COALESCE(SUM({hashed}), 0),"
+        f" COUNT(IF({empty}, 1, NULL)), COALESCE(SUM(IF({empty}, {hashed}, NULL)), 0))"
+    )
+
+
+def _is_empty(value: str) -> str:
+    """SQL for whether a value holds nothing. Bytes are compared: some collations overlook whole characters."""
+    known = ", ".join(f"x'{text.encode().hex()}'" for text in EMPTY_TEXTS)
+    bare = f"CAST({value} AS BINARY)"
+    short = f"LENGTH({value}) <= {max(map(len, EMPTY_TEXTS))} AND {bare} IN ({known})"
+    for sign in WHITE_SPACE:
+        bare = f"REPLACE({bare}, x'{ord(sign):02x}', '')"
+    return f"(ASCII({value}) <= {ord(' ')} AND LENGTH({bare}) = 0 OR {short})"
 
 
 def _part(value: str, kind: str) -> str:

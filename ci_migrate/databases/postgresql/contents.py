@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.digests import IN_RANGE, NO_KEY, OVER, RANGES, seconds_for
-from ci_migrate.databases.postgresql.rows import Table, read_content, read_sample, with_columns
+from ci_migrate.databases.postgresql.rows import Column, Table, read_content, read_sample, with_columns
 from ci_migrate.databases.postgresql.snapshot import AT_ONCE, Snapshot
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.model import Sample, TableContent
@@ -17,7 +17,7 @@ from ci_migrate.model import Sample, TableContent
 if TYPE_CHECKING:
     import psycopg
 
-Work = tuple[Table, list[str]]
+Work = tuple[Table, list[Column]]
 
 
 class Digests:
@@ -110,7 +110,7 @@ class Digests:
             finally:
                 self._live.discard(session)
 
-    def _digest(self, session: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> None:
+    def _digest(self, session: "psycopg.Connection[Any]", table: Table, columns: Sequence[Column]) -> None:
         import psycopg
 
         try:

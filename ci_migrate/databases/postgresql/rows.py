@@ -6,11 +6,11 @@ from uuid import UUID
 
 import msgspec
 
-from ci_migrate.databases.digests import IN_RANGE, choose_starts
+from ci_migrate.databases.digests import EMPTY_TEXTS, IN_RANGE, WHITE_SPACE, choose_starts
 from ci_migrate.databases.postgresql.catalog import RELATIONS, unpin
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.snapshot import in_parts
-from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, VersionTable, sum_digest
 
 if TYPE_CHECKING:
     import psycopg
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BIG = 1_000_000
 """Rows from which on the server's estimate will do."""
+
+MOST = 1664
+"""Columns that a query may have."""
 
 _TABLES = f"""
 WITH {RELATIONS}
@@ -29,8 +32,12 @@ SELECT key, nspname, relname, oid, relkind::text, reltuples::bigint,
 FROM rel WHERE relkind IN ('r', 'p') ORDER BY key"""
 
 _COLUMNS = """
-SELECT attrelid, attname FROM pg_attribute
+SELECT attrelid, attname, typcategory = 'S', typcategory IN ('A', 'U') AND atttypid <> 'uuid'::regtype
+FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
 WHERE attrelid = ANY(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attname"""
+
+EMPTY = ("", *EMPTY_TEXTS, r"\x")
+"""What PostgreSQL writes for a value that holds nothing; the last one is a bytea."""
 
 
 class Table(NamedTuple):
@@ -43,6 +50,14 @@ class Table(NamedTuple):
     kind: str  # "r", or "p" for a partitioned one, whose rows are its partitions'
     rows: int
     unseen: str
+
+
+class Column(NamedTuple):
+    """A column; `is_text`, and `is_container`: a value of another type that may be empty (JSON, arrays, hstore)."""
+
+    name: str
+    is_text: bool
+    is_container: bool
 
 
 def list_tables(connection: "psycopg.Connection[Any]", wanted: Collection[str] | None = None) -> list[Table]:
@@ -92,35 +107,43 @@ def read_contents(connection: "psycopg.Connection[Any]", tables: Iterable[str]) 
 
 def with_columns(
     connection: "psycopg.Connection[Any]", tables: Sequence[Table]
-) -> list[tuple[Table, list[str]]]:
-    """Each table with the names of its columns, sorted."""
+) -> list[tuple[Table, list[Column]]]:
+    """Each table with its columns, sorted by name."""
     unpin(connection)
-    columns: dict[int, list[str]] = {table.oid: [] for table in tables}
-    for oid, column in connection.execute(_COLUMNS, [list(columns)]):
-        columns[oid].append(column)
+    columns: dict[int, list[Column]] = {table.oid: [] for table in tables}
+    for oid, *column in connection.execute(_COLUMNS, [list(columns)]):
+        columns[oid].append(Column._make(column))
     return [(table, columns[table.oid]) for table in tables]
 
 
 def read_content(
-    connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str], sample: Sample | None = None
+    connection: "psycopg.Connection[Any]",
+    table: Table,
+    columns: Sequence[Column],
+    sample: Sample | None = None,
 ) -> TableContent:
     """Rows, values and digests of a table, or of a sample; without digests where the session does not see all rows."""
     if table.unseen:
         return TableContent(rows=0)
     row = connection.execute(_content_query(table, columns, sample)).fetchone()
     assert row is not None
-    rows, digest, values, digests = row
+    rows, digest, *each = row
     return TableContent(
         rows=rows,
         digest=digest,
         columns={
-            column: ColumnContent(values=count, digest=hashed)
-            for column, count, hashed in zip(columns, values, digests, strict=True)
+            column.name: ColumnContent(
+                values=values,
+                digest=hashed,
+                filled=values - empty,
+                filled_digest=sum_digest(int(hashed) - int(hashed_empty)),
+            )
+            for column, values, hashed, empty, hashed_empty in zip(columns, *each, strict=True)
         },
     )
 
 
-def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) -> "Composed":
+def _content_query(table: Table, columns: Sequence[Column], sample: Sample | None) -> "Composed":
     """Sums of 64-bit hashes: whatever the order of rows, they are the same.
 
     The hash of a row is made of its columns' hashes in the order of their names, so a restored table with columns in
@@ -128,7 +151,12 @@ def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) 
     """
     from psycopg import sql
 
-    names = [sql.Identifier(column) for column in columns]
+    if 2 * len(columns) > MOST:  # where a text has no second column, it is only looked up
+        columns = [
+            Column(column.name, is_text=False, is_container=column.is_text or column.is_container)
+            for column in columns
+        ]
+    names = [sql.Identifier(column.name) for column in columns]
     hashes = [sql.Identifier(f"h{number}") for number in range(len(columns))]
     # concat: the text that COPY writes; a cast has another one for XML, whose declaration no dump keeps. COLLATE: a
     # column's own collation may call different bytes equal
@@ -143,16 +171,48 @@ def _content_query(table: Table, columns: Sequence[str], sample: Sample | None) 
     whole = sql.SQL(
         'hashtextextended(hash_array_extended(ARRAY[{}]::bigint[], 0)::text COLLATE "C", 0)'
     ).format(sql.SQL(", ").join(hashes))
+    # neither function reads more of a large text than its beginning
+    short = sql.SQL(
+        "CASE WHEN octet_length({0}::text) <= {1} OR left({0}::text, 1) COLLATE \"C\" < '!'"
+        ' THEN {0}::text COLLATE "C" END AS {2}'
+    )
+    shorts = [sql.Identifier(f"s{number}") for number in range(len(columns))]
+    each += [
+        short.format(name, max(map(len, EMPTY)), text)
+        for column, name, text in zip(columns, names, shorts, strict=True)
+        if column.is_text
+    ]
+    empty = [_is_empty(*column) for column in zip(columns, hashes, shorts, strict=True)]
     return sql.SQL(
-        "SELECT count(*), coalesce(sum({whole}), 0)::text, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[]"
-        " FROM (SELECT {each} FROM {source} OFFSET 0) hashed"
+        "SELECT count(*), coalesce(sum({whole}), 0)::text, ARRAY[{values}]::bigint[], ARRAY[{digests}]::text[],"
+        " ARRAY[{empty}]::bigint[], ARRAY[{empty_digests}]::text[] FROM (SELECT {each} FROM {source} OFFSET 0) hashed"
     ).format(
         whole=whole,
         values=sql.SQL(", ").join(sql.SQL("count({})").format(hashed) for hashed in hashes),
         digests=sql.SQL(", ").join(sql.SQL("coalesce(sum({}), 0)::text").format(hashed) for hashed in hashes),
+        empty=sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE {})").format(one) for one in empty),
+        empty_digests=sql.SQL(", ").join(
+            sql.SQL("coalesce(sum({}) FILTER (WHERE {}), 0)::text").format(hashed, one)
+            for hashed, one in zip(hashes, empty, strict=True)
+        ),
         each=sql.SQL(", ").join(each),
         source=_source(table, sample),
     )
+
+
+def _is_empty(column: Column, hashed: "Composable", short: "Composable") -> "Composable":
+    """SQL for whether a value holds nothing, told by the hash that it has anyway; a text may be of white space too."""
+    from psycopg import sql
+
+    if not column.is_text and not column.is_container:
+        return sql.SQL("false")
+    known = sql.SQL("{} IN ({})").format(
+        hashed,
+        sql.SQL(", ").join(sql.SQL('hashtextextended({} COLLATE "C", 0)').format(text) for text in EMPTY),
+    )
+    if column.is_container:
+        return known
+    return sql.SQL("{0} IS NOT NULL AND ({1} OR btrim({0}, {2}) = '')").format(short, known, WHITE_SPACE)
 
 
 def _source(table: Table, sample: Sample | None) -> "Composable":
@@ -182,7 +242,9 @@ WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 A
 ORDER BY i.indisprimary DESC, a.attname LIMIT 1"""
 
 
-def read_sample(connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[str]) -> Sample | None:
+def read_sample(
+    connection: "psycopg.Connection[Any]", table: Table, columns: Sequence[Column]
+) -> Sample | None:
     """A sample of a table and what it holds; None where no key is fit for one, or there are no rows."""
     from psycopg import sql
 

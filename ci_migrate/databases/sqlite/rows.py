@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from ci_migrate.databases.digests import EMPTY_TEXTS, WHITE_SPACE
 from ci_migrate.databases.sqlite.catalog import is_virtual, user_rows
 from ci_migrate.databases.sqlite.stand_ins import add_stand_ins
 from ci_migrate.databases.sqlite.tokens import quote
-from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent
+from ci_migrate.model import ColumnContent, RowCount, Sample, TableContent, sum_digest
 
 VIRTUAL = 2
 """`hidden` of a column that is computed when it is read."""
@@ -25,8 +26,10 @@ LARGE = 8 << 20
 
 _BATCH = 1000
 _BYTES = 4 << 20
-_MODULUS = 1 << 64
 _NULL = blake2b(b"n", digest_size=8).digest()
+_EMPTY = {b"", *(text.encode() for text in EMPTY_TEXTS)}
+_LONGEST = max(map(len, _EMPTY))
+_WHITE = WHITE_SPACE.encode()
 
 
 class Text(bytes):
@@ -105,12 +108,14 @@ def read_content(
     for batch in _batches(connection.execute(_query(table, names, sample, large))):
         if time.monotonic() > deadline:
             return None
-        found.add([_hash_values(column) for column in zip(*batch, strict=True)])
+        columns = list(zip(*batch, strict=True))
+        found.add([_hash_values(column) for column in columns], [_hash_empty(column) for column in columns])
     if large is not None:
         for row in large.rows:
             if time.monotonic() > deadline:
                 return None
-            found.add([[_hash_in_pieces(connection, table, name, large, row)] for name in names])
+            hashed = [_hash_in_pieces(connection, table, name, large, row) for name in names]
+            found.add([[one] for one, _ in hashed], [empty for _, empty in hashed])
     return found.content()
 
 
@@ -122,13 +127,17 @@ class _Sums:
         self._header = "\0".join(names).encode()
         self._rows, self._total = 0, 0
         self._present, self._sums = [0] * len(names), [0] * len(names)
+        self._empty, self._empty_sums = [0] * len(names), [0] * len(names)
 
-    def add(self, hashed: Sequence[Sequence[bytes]]) -> None:
-        """Take rows, column by column."""
+    def add(self, hashed: Sequence[Sequence[bytes]], empty: Sequence[Sequence[bytes]]) -> None:
+        """Take rows, column by column; `empty` are the hashes of those values that hold nothing."""
         for position, digests in enumerate(hashed):
-            empty = digests.count(_NULL)
-            self._present[position] += len(digests) - empty
-            self._sums[position] += _sum(digests) - empty * _sum([_NULL])
+            nulls = digests.count(_NULL)
+            self._present[position] += len(digests) - nulls
+            self._sums[position] += _sum(digests) - nulls * _sum([_NULL])
+        for position, digests in enumerate(empty):
+            self._empty[position] += len(digests)
+            self._empty_sums[position] += _sum(digests)
         whole = [
             blake2b(self._header + b"".join(row), digest_size=8).digest() for row in zip(*hashed, strict=True)
         ]
@@ -138,10 +147,17 @@ class _Sums:
     def content(self) -> TableContent:
         """What was taken."""
         columns = {
-            name: ColumnContent(values=n, digest=f"{s % _MODULUS:016x}")
-            for name, n, s in zip(self._names, self._present, self._sums, strict=True)
+            name: ColumnContent(
+                values=values,
+                digest=sum_digest(hashed),
+                filled=values - empty,
+                filled_digest=sum_digest(hashed - hashed_empty),
+            )
+            for name, values, hashed, empty, hashed_empty in zip(
+                self._names, self._present, self._sums, self._empty, self._empty_sums, strict=True
+            )
         }
-        return TableContent(rows=self._rows, digest=f"{self._total % _MODULUS:016x}", columns=columns)
+        return TableContent(rows=self._rows, digest=sum_digest(self._total), columns=columns)
 
 
 class _Large(NamedTuple):
@@ -181,7 +197,10 @@ def _batches(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
         yield batch
 
 
-def _hash_in_pieces(connection: sqlite3.Connection, table: str, name: str, large: _Large, row: int) -> bytes:
+def _hash_in_pieces(
+    connection: sqlite3.Connection, table: str, name: str, large: _Large, row: int
+) -> tuple[bytes, list[bytes]]:
+    """The hash of one value, and what `_hash_empty` says of it."""
     column, place = quote(name), f"FROM main.{quote(table)} WHERE {large.key} = ?"
     kind, size = connection.execute(f"SELECT typeof({column}), length({column}) {place}", (row,)).fetchone()
     if kind == b"blob" and size > LARGE:
@@ -193,8 +212,9 @@ def _hash_in_pieces(connection: sqlite3.Connection, table: str, name: str, large
         except sqlite3.OperationalError:  # a column that is computed can't be opened so
             pass
         else:
-            return digest.digest()
-    return _hash_values(connection.execute(f"SELECT {column} {place}", (row,)).fetchone())[0]
+            return digest.digest(), []
+    value = connection.execute(f"SELECT {column} {place}", (row,)).fetchone()
+    return _hash_values(value)[0], _hash_empty(value)
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
@@ -246,6 +266,14 @@ def _hash_values(values: Iterable[Any]) -> list[bytes]:
             data = b"b" + bytes(value)
         found.append(blake2b(data, digest_size=8).digest())
     return found
+
+
+def _hash_empty(values: Iterable[Any]) -> list[bytes]:
+    """The hashes of those values that hold nothing, NULL aside."""
+    texts = [value for value in values if isinstance(value, bytes)]
+    return _hash_values(
+        t for t in texts if (len(t) <= _LONGEST and t in _EMPTY) or (t[0] in _WHITE and not t.strip(_WHITE))
+    )
 
 
 def _sum(digests: Sequence[bytes]) -> int:
