@@ -1,10 +1,9 @@
-"""Empty strings become what they mean, and it is acknowledged."""
+"""Empty strings become what they mean."""
 
 from benchmarks.bad_migrations.case import Case
 
 CASE = Case(
     engine="sqlite",
-    settings='allow = ["CM602@r1=empty strings meant no value"]',
     schema="CREATE TABLE users (id integer PRIMARY KEY, phone text);",
     rows="INSERT INTO users VALUES (1, ''), (2, '123');",
     upgrade="""op.execute("UPDATE users SET phone = NULL WHERE phone = ''")""",
