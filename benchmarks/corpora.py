@@ -40,9 +40,9 @@ Two histories are refused that plain Alembic would run, each for values that are
 - optuna on MySQL copies `trials.value`, a `FLOAT`, through Python and drops it. MySQL sends a `FLOAT` with six digits,
   so the copies are not the values. On SQLite, which hands over all digits, the same revision passes.
 - prefect drops two tables of notifications with what their users put in, and copies nothing. It drops
-  `deployment.flow_data` and `manifest_path` with their values as well; those of `deployment.schedule` were copied into a
-  table of their own, without the empty ones, and are told as moved. `is_schedule_active` was copied as its opposite,
-  `paused`: from counts and digests nobody can tell that.
+  `deployment.flow_data` and `manifest_path` with their values as well; those of `deployment.schedule` were copied
+  into a table of their own, without the empty ones, and are told as moved. `is_schedule_active` was copied as its
+  opposite, `paused`: from counts and digests nobody can tell that.
 
 Written by `python benchmarks/corpora.py` ({machine}). Seconds are those of the whole command.
 

@@ -10,6 +10,8 @@ CASE = Case(
     upgrade="""
         op.execute("ALTER TABLE articles DROP COLUMN title, ADD COLUMN title text NOT NULL DEFAULT ''")
     """,
-    downgrade="""op.execute("ALTER TABLE articles ALTER COLUMN title DROP NOT NULL, ALTER COLUMN title DROP DEFAULT")""",
+    downgrade="""
+        op.execute("ALTER TABLE articles ALTER COLUMN title DROP NOT NULL, ALTER COLUMN title DROP DEFAULT")
+    """,
     expected="CM602",
 )

@@ -10,5 +10,7 @@ CASE = Case(
         op.execute("UPDATE articles SET title = '' WHERE title IS NULL")
         op.execute("ALTER TABLE articles ALTER COLUMN title SET DEFAULT '', ALTER COLUMN title SET NOT NULL")
     """,
-    downgrade="""op.execute("ALTER TABLE articles ALTER COLUMN title DROP NOT NULL, ALTER COLUMN title DROP DEFAULT")""",
+    downgrade="""
+        op.execute("ALTER TABLE articles ALTER COLUMN title DROP NOT NULL, ALTER COLUMN title DROP DEFAULT")
+    """,
 )
