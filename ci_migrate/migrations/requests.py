@@ -82,7 +82,7 @@ class ExpectedInputs(msgspec.Struct, frozen=True, kw_only=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What every request says: the project's Alembic, where it goes, and where its connections lead.
 
-    `programs`: whether it may start some.
+    `programs`: whether it may start some; `show_values`: its errors may repeat what stood in a row.
     """
 
     alembic: AlembicConfig
@@ -98,6 +98,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: tuple[str, ...] = ()
     inputs: ExpectedInputs = ExpectedInputs()
     programs: bool = True
+    show_values: bool = False
 
     def __repr__(self) -> str:
         return f"<Setup {self.direction.value} {self.destination}>"  # the rest holds passwords
@@ -210,6 +211,7 @@ def project_setup(settings: Settings, direction: Direction, destination: str) ->
         direction=direction,
         destination=destination,
         inputs=ExpectedInputs(project=str(settings.project_dir)),
+        show_values=settings.show_values,
     )
 
 

@@ -378,6 +378,8 @@ KEYS: tuple[Key, ...] = (
     Key("mask", PATH, None, BOTH,
         "A file of SQL that replaces private values in each scratch copy of the dry run, before any code of the "
         "repository meets it (docs/dry-run.md)."),
+    Key("show-values", FLAG, False, BOTH,
+        "Errors of a migration repeat what stood in a row, and the server's DETAIL (docs/dry-run.md)."),
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
     Key("lock-budget", _seconds(zero=False), "3s", BOTH,

@@ -86,6 +86,7 @@ class Settings:
     """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str
     mask: Path | None
+    show_values: bool
     measure: bool
     lock_budget: float
     rehearse_twice: bool

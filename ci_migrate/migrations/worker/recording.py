@@ -444,7 +444,7 @@ class Recorder:
                 "statement-failed",
                 position=started[0],
                 seconds=time.monotonic() - started[1],
-                error=error_words(error),
+                error=error_words(error, shown=self.state.shows_values),
                 sqlstate=sqlstate(error),
             )
 

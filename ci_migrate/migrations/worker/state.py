@@ -89,6 +89,7 @@ class State:
             ""  # in words: a statement waited in vain, and another session of this process has what it wants
         )
         self.internal = False  # what is sent now is ours
+        self.shows_values: bool = request["setup"].get("show_values", False)  # in errors, those of rows too
         self.loading = False  # the revision scripts
         self.graph_told = False
         self.env_ran = False  # up to its call of Alembic: what it makes is there
