@@ -16,8 +16,9 @@ JOBS ?= 3
 	test -e .venv/.installed || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e .
 	touch $@
 
+# two dozen interpreters: where none may keep what it compiled, as in many containers, the story takes twice the time
 demo: .venv/.runs
-	$(BIN)/python examples/bookshop/demo.py
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python examples/bookshop/demo.py
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long and not slow"

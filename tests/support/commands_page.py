@@ -12,10 +12,9 @@ HEAD = """\
 # Commands
 
 `ci-migrate [-C DIR] [-q] [-v] [--debug] COMMAND`. Each command ends with one of the [exit codes](exit-codes.md). Most options
-are
-[settings](settings.md) of the same name, too. [Environment variables](#environment) are at the end.
+are also [settings](settings.md) of the same name. [Environment variables](#environment) are at the end.
 
-`-q` prints the last line alone if a run went well. `-v` cuts no list and shows every statement. Both may stand behind the command.
+`-q` prints the last line alone if a run went well. `-v` cuts no list and shows every statement. Both can also follow the command.
 
 This page says what `--help` says; `make pages` writes it.
 
