@@ -52,7 +52,7 @@ pages: .venv/.installed
 	$(BIN)/python tests/support/commands_page.py > docs/commands.md
 	$(BIN)/python tests/support/report_page.py > docs/report.md
 
-# the README's picture, of a real run
+# the pages' pictures, of real runs
 picture: .venv/.installed
 	$(BIN)/python tests/support/picture.py
 

@@ -1,4 +1,7 @@
-"""The picture of the terminal in the README, of a real run on the bookshop: python tests/support/picture.py."""
+"""The pictures of the pages, of real runs on the bookshop: python tests/support/picture.py.
+
+`refused.svg` is what the terminal shows, `schema.svg` what the HTML report draws.
+"""
 
 import os
 import pty
@@ -53,6 +56,19 @@ def picture(name: str, command: str, folder: Path) -> None:
     (ROOT / "docs" / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
+def drawing(name: str, folder: Path) -> None:
+    """What the report of the last run draws of the schema's change, with the page's own style."""
+    page = (folder / ".ci-migrate" / "reports" / "report.html").read_text(encoding="utf-8")
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    found = re.search(r'<svg class="schema wide".*?</svg>', page, re.DOTALL)
+    assert found is not None
+    # in a narrow page the report shows the other drawing, which is not here
+    svg = found[0].replace('class="schema wide"', 'xmlns="http://www.w3.org/2000/svg" class="schema"', 1)
+    svg = svg.replace(" The table below says the same in words.", "")
+    svg = svg.replace("<title id", f"<style>{style}svg.schema {{ margin: 0; }}\n</style>\n<title id", 1)
+    (ROOT / "docs" / f"{name}.svg").write_text(f"{svg}\n", encoding="utf-8")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "bookshop"
@@ -63,6 +79,7 @@ def main() -> None:
                        capture_output=True)  # fmt: skip
         subprocess.run([sys.executable, "seed.py", url], cwd=folder, check=True, capture_output=True)
         on_a_terminal("run", "--target", "dev", folder=folder)
+        drawing("schema", folder)
         picture("refused", "ci-migrate run --target dev -c alembic-fails.ini", folder)
 
 
