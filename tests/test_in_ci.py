@@ -197,3 +197,9 @@ def test_the_component(shop, tmp_path) -> None:
     )
     assert dotenv["MIGRATION_EXIT_CODE"] == "0"
     assert dotenv["MIGRATION_STATUS"] == "migrated"
+
+
+def test_the_hook_shows_warnings_although_it_passes() -> None:
+    """pre-commit prints nothing of a hook that passes, unless it is verbose: `check --since` warns of a dropped table."""
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["verbose"] is True
