@@ -429,3 +429,21 @@ def running(
             end_group(child)
         for pipe in (child.stdin, child.stdout, child.stderr):
             pipe.close()
+
+
+@contextmanager
+def bare_environment(**more: str) -> Iterator[None]:
+    """What is started in this block gets no variable that may hold a secret: not all of it can hide its memory."""
+    before = dict(os.environ)
+    needed = {n: v for n, v in before.items() if n in PLAIN or n.startswith(("LC_", "LD_", "PYTHON"))}
+    take_environment({**needed, **more})
+    try:
+        yield
+    finally:
+        take_environment(before)
+
+
+def take_environment(environ: Mapping[str, str]) -> None:
+    """Let this process, and what it starts from now on, have this environment and no other."""
+    os.environ.clear()
+    os.environ.update(environ)

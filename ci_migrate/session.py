@@ -280,6 +280,12 @@ def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = N
 
 def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
+    if settings.fleet_key and not settings.member:
+        raise UsageError(
+            f"Target {settings.target} is a fleet of many databases ({settings.fleet_key}).",
+            hint=f"One of them: --target {settings.target}/NAME; all: ci-migrate fleet status --target "
+            f"{settings.target}",
+        )
     if settings.url is not None:
         return make_url(settings.resolve_url())
     with Workers(launch(settings), interrupt) as workers:

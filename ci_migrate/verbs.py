@@ -114,6 +114,12 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("explain", "Explain a finding: why, and what to write instead.", (), NO_TARGET),
         Verb("wait", "Wait until the database serves what these scripts need.", (), CHILDREN | NO_LEDGER),
         Verb("verify", "Compare the target with what the last migration left."),
+        Verb("fleet", "Migrate many databases with the same scripts: one per tenant."),
+        Verb("fleet status"),
+        Verb("fleet run"),
+        Verb("fleet resume"),
+        Verb("fleet retry"),
+        Verb("fleet matrix"),
     ),
     "When it failed": (
         Verb("repair", "Say what state an unfinished run left, repair it, prove it.", (), WRITES | LEDGER | SCRATCH),

@@ -10,6 +10,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.errors import CiMigrateError, UsageError
 from ci_migrate.settings.files import read_settings_file
+from ci_migrate.settings.fleet import split
 from ci_migrate.settings.secrets import register_secret
 from ci_migrate.settings.settings import Secret, Settings, load
 from ci_migrate.tempdirs import OWN
@@ -129,9 +130,16 @@ def report_options(function: Function) -> Function:
 
 
 def settings_of(environment: Environment, flags: dict[str, Any]) -> Settings:
-    """The settings, with those flags that were given on top."""
+    """The settings, with those flags that were given on top. A target `FLEET/NAME` is looked up in its fleet."""
     given = {k: (list(v) if isinstance(v, tuple) else v) for k, v in flags.items() if v not in (None, ())}
-    return load(environment.directory, environment.environ, given)
+    named = str(given.get("target") or environment.environ.get("CI_MIGRATE_TARGET") or "").strip()
+    if "/" not in named:
+        return load(environment.directory, environment.environ, given)
+    from ci_migrate.fleet.members import find_member
+
+    fleet = load(environment.directory, environment.environ, {**given, "target": split(named)[0]})
+    member = find_member(fleet, split(named)[1])
+    return load(environment.directory, environment.environ, {**given, "target": named}, member.url)
 
 
 def refuse_tokens(words: Sequence[str]) -> None:

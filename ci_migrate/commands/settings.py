@@ -8,7 +8,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say
-from ci_migrate.settings.settings import describe
+from ci_migrate.settings.listing import describe
 
 
 @click.command("settings")

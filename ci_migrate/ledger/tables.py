@@ -35,7 +35,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-LEDGER_REVISION = "0007"
+LEDGER_REVISION = "0008"
 """The newest revision in `migrations/versions`, known here so that opening a ledger needs no Alembic."""
 
 FORMER_TABLES = ("ci_migrate_approvals", "ci_migrate_nonces")
@@ -344,6 +344,35 @@ jobs = Table(
     Column("stages", Text, nullable=False),  # JSON
     Column("sequence", Integer),  # of the audit record that says that it started
     Index("ix_ci_migrate_jobs_order", "target", "sequence"),
+)
+
+
+fleet_runs = Table(
+    "ci_migrate_fleet_runs",
+    metadata,
+    Column("fleet_run", String(64), primary_key=True),
+    Column("sequence", Integer, nullable=False),  # of the audit record that says that it started
+    Column("fleet", String(255), nullable=False),
+    Column("shard", String(32), nullable=False),  # `2/5`, "" for all of it
+    Column("started", Utc, nullable=False),
+    Column("finished", Utc),
+    Column("exit_code", Integer),
+    Column("stopped", Text, nullable=False),  # by what rule, in words; "" for none
+    Column("destination", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Index("ix_ci_migrate_fleet_runs_order", "fleet", "sequence"),
+)
+
+fleet_targets = Table(
+    "ci_migrate_fleet_targets",
+    metadata,
+    Column("fleet_run", String(64), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("number", Integer, nullable=False),  # in the order of the list
+    Column("status", String(32), nullable=False),
+    Column("record", Text, nullable=False),  # JSON; never a URL
 )
 
 

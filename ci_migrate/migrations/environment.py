@@ -134,7 +134,14 @@ class ChildEnvironment:
         self._named = {variable: name for name, variable in settings.database_variables.items()}
         self._named |= {v: MAIN for v in (settings.read_url_variable, settings.url_variable) if v}
         scratch = Secret(settings.scratch or "")
-        others = {variable_of(value) for value in (settings.state, scratch, settings.backup_identity)}
+        ours = (
+            settings.state,
+            scratch,
+            settings.backup_identity,
+            settings.fleet_query_url,
+            settings.fleet_state,
+        )
+        others = {variable_of(value) for value in ours}
         self._never = OURS | OF_THE_CI | {v for v in others if v and v not in self._named}
         if settings.backup_dir.startswith("s3:"):
             self._never |= OF_STORAGES
@@ -215,6 +222,15 @@ class ChildEnvironment:
                 found.add_url(settings.resolve_state() or "")
             if settings.scratch is not None and not _asks(Secret(settings.scratch)):
                 found.add_url(settings.resolve_scratch_url() or "")
+        for resolve, value in (
+            (settings.resolve_fleet_query_url, settings.fleet_query_url),
+            (settings.resolve_fleet_state, settings.fleet_state),
+        ):
+            with suppress(
+                CiMigrateError
+            ):  # the catalog's variable may be the one in which env.py finds another URL
+                if value is not None and not _asks(value) and variable_of(value) != settings.url_variable:
+                    found.add_url(resolve() or "")
         with suppress(CiMigrateError):
             found.add(settings.resolve_backup_identity() or "")
         found.add(settings.environ.get("CI_MIGRATE_TOKEN", ""))

@@ -95,6 +95,16 @@ def ci_migrate_after_stage(result: StageResult, plan: Plan | None) -> Finding | 
 
 
 @hookspec
+def ci_migrate_fleet(settings: Settings) -> Sequence[str | tuple[str, str]]:  # type: ignore[empty-body]
+    """The databases of a fleet.
+
+    Called where the target has `fleet-plugin = true`, before anything connects. Returns URLs, or names with URLs.
+    Only installed plugins are asked, not those that the setting `plugins` names. An exception ends the command
+    before anything is touched.
+    """
+
+
+@hookspec
 def ci_migrate_commands(cli: Any) -> None:
     """Adds commands.
 

@@ -55,7 +55,7 @@ class JUnitReporter:
             found = list(cases)
             if found:
                 suites.append(TestSuite(suite, found))
-        return _document(suites)
+        return document(suites)
 
 
 # --------------------------------------------------------------------------- the three suites
@@ -64,19 +64,19 @@ class JUnitReporter:
 def _stage_cases(report: Report, suite: str) -> Iterator[TestCase]:
     said_no = False
     for result in report.results:
-        case = _case(result.stage, suite, result.seconds, _link(report, result.file), result.line)
+        case = make_case(result.stage, suite, result.seconds, _link(report, result.file), result.line)
         kind = f"ci_migrate.{result.stage.replace('-', '_')}"
         said_no = said_no or result.outcome in (Outcome.FAILED, Outcome.ERROR)
         if result.outcome is Outcome.PASSED:
             case.stdout = result.message
         else:
-            _settle(case, result.outcome, first_line(result), kind, _stage_text(result, report))
+            settle(case, result.outcome, first_line(result), kind, _stage_text(result, report))
         yield case
     if report.exit_code and not said_no:
         # interrupted between two stages, say: a red run must never look green
-        case = _case("run", suite, 0.0)
+        case = make_case("run", suite, 0.0)
         text = state_sentence(report)
-        _settle(
+        settle(
             case,
             Outcome.ERROR,
             f"the run ended: {EXIT_CODE_MEANING[report.exit_code]}",
@@ -105,10 +105,10 @@ def _finding_cases(report: Report, suite: str) -> Iterator[TestCase]:
         grouped.setdefault(finding_name(finding), []).append(finding)
     for name, findings in grouped.items():
         worst = findings[0]
-        case = _case(name, suite, 0.0, _link(report, worst.file), worst.line)
+        case = make_case(name, suite, 0.0, _link(report, worst.file), worst.line)
         text = "\n".join(_finding_text(finding) for finding in findings)
         if worst.refuses:
-            _settle(case, Outcome.FAILED, worst.message, f"ci_migrate.checks.{worst.code}", text)
+            settle(case, Outcome.FAILED, worst.message, f"ci_migrate.checks.{worst.code}", text)
         else:
             case.stdout = text
         yield case
@@ -139,19 +139,19 @@ def _revision_cases(report: Report, suite: str) -> Iterator[TestCase]:
         if len(plan.contexts) > 1:  # the same revision runs once per tenant
             name += f" {plan.contexts[context].version_table.label}"
         line = next((s.line for s in sent[key] if s.line), 1)
-        case = _case(
+        case = make_case(
             name, suite, sum(s.seconds for s in sent[key]), _link(report, files.get(revision_id)), line
         )
         case.stdout = _floor_after(dry_run, revision_id)
         if key == failing:
             case.line = dry_run.line or case.line
             text = _stage_text(dry_run, report)
-            _settle(case, dry_run.outcome, first_line(dry_run), "ci_migrate.dry_run.revision", text)
+            settle(case, dry_run.outcome, first_line(dry_run), "ci_migrate.dry_run.revision", text)
         elif index >= reached:
             reason = (
                 first_line(dry_run) if dry_run.outcome is Outcome.SKIPPED else "the dry run ended before it"
             )
-            _settle(case, Outcome.SKIPPED, reason, "", reason)
+            settle(case, Outcome.SKIPPED, reason, "", reason)
         yield case
 
 
@@ -213,9 +213,10 @@ def _properties(report: Report, digest: str) -> dict[str, str]:
 # --------------------------------------------------------------------------- cases and the document
 
 
-def _case(
+def make_case(
     name: str, suite: str, seconds: float, file: str | None = None, line: int | None = None
 ) -> TestCase:
+    """A case with the seconds that it took; `file` is as forges link it."""
     case = TestCase(one_line(name), suite, elapsed_sec=seconds)
     if file:
         case.file = file
@@ -231,7 +232,7 @@ def _link(report: Report, file: str | None) -> str | None:
     return None if path.is_absolute() or PureWindowsPath(path).drive else in_repository(report, str(path))
 
 
-def _settle(case: TestCase, outcome: Outcome, message: str, kind: str, text: str) -> None:
+def settle(case: TestCase, outcome: Outcome, message: str, kind: str, text: str) -> None:
     """Give the case its outcome, always with a text: without one junit-xml writes a failure as passed."""
     message = one_line(message) or f"{case.name}: no reason given"
     text = text.strip() or message
@@ -243,7 +244,8 @@ def _settle(case: TestCase, outcome: Outcome, message: str, kind: str, text: str
         case.add_skipped_info(message, text)
 
 
-def _document(suites: list[TestSuite]) -> str:
+def document(suites: list[TestSuite], *, apart: bool = False) -> str:
+    """The XML of these suites. `apart`: their times add up; else the others are parts of the first."""
     root = ET.Element("testsuites", name="ci-migrate")
     for suite in suites:
         element = suite.build_xml_doc()
@@ -256,6 +258,7 @@ def _document(suites: list[TestSuite]) -> str:
         root.append(element)
     for key in ("tests", "failures", "errors"):
         root.set(key, str(sum(int(element.get(key, "0")) for element in root)))
-    root.set("time", root[0].get("time", "0.000"))  # the other suites are parts of the first
+    times = [float(element.get("time", "0")) for element in root]
+    root.set("time", f"{sum(times) if apart else times[0]:.3f}")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

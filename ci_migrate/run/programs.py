@@ -44,13 +44,21 @@ def _named(settings: Settings) -> Iterator[tuple[str, Path]]:
         place = getattr(settings, key.replace("-", "_"))
         if place is not None:
             yield from _places(key, [str(place)], settings)
-    for key in ("provider-create", "provider-restore", "provider-delete", "provider-clone", "provider-drop"):
+    for key in (
+        "provider-create",
+        "provider-restore",
+        "provider-delete",
+        "provider-clone",
+        "provider-drop",
+        "fleet-command",
+    ):
         yield from _places(key, getattr(settings, key.replace("-", "_")), settings)
     urls: list[tuple[str, Secret | None]] = [
         ("url", settings.url),
         ("read-url", settings.read_url),
         ("state", settings.state),
         ("scratch", Secret(settings.scratch or "")),
+        ("fleet-query-url", settings.fleet_query_url),
         *(("databases", value) for value in settings.databases.values()),
     ]
     for key, value in urls:

@@ -47,7 +47,18 @@ VARIABLES = frozenset(
 
 OURS = frozenset(
     f"CI_MIGRATE_{name}"
-    for name in ("BACKUP_IDENTITY", "DATABASES", "READ_URL", "SCRATCH", "STATE", "TOKEN", "TRUST", "URL")
+    for name in (
+        "BACKUP_IDENTITY",
+        "DATABASES",
+        "FLEET_QUERY_URL",
+        "FLEET_STATE",
+        "READ_URL",
+        "SCRATCH",
+        "STATE",
+        "TOKEN",
+        "TRUST",
+        "URL",
+    )
 )
 """Our own variables that lead somewhere, or permit something: no program of the repository sees them."""
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ci_migrate.errors import CiMigrateError, SettingsError
 from ci_migrate.model import LockPolicy
+from ci_migrate.settings import fleet
 from ci_migrate.settings.files import (
     AlembicFiles,
     FileSettings,
@@ -26,9 +26,9 @@ from ci_migrate.settings.files import (
 )
 from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
 from ci_migrate.settings.secrets import register_environment, register_secret, register_url
-from ci_migrate.settings.urls import redact, resolve, resolve_key, show_url, variable_of
+from ci_migrate.settings.urls import resolve, resolve_key, variable_of
 
-__all__ = ["Assertion", "Secret", "Settings", "describe", "load"]
+__all__ = ["Assertion", "Secret", "Settings", "load"]
 
 PRODUCTION = frozenset({"prod", "production"})
 OLD_PLACE = "default of 0.1.0"
@@ -120,6 +120,31 @@ class Settings:
     hook_timeout: float
     max_duration: float | None
     state: Secret | None
+    fleet_file: Path | None
+    fleet_query: str | None
+    fleet_query_url: Secret | None
+    fleet_command: tuple[str, ...]
+    fleet_plugin: bool
+    fleet_version_table: str
+    fleet_canary: str | None
+    fleet_wave: int
+    fleet_processes: int | None
+    fleet_per_server: int
+    fleet_max_fail_percentage: int
+    fleet_max_failures_in_a_row: int
+    fleet_dry_run: str
+    fleet_state: Secret | None
+    fleet_variable: str
+
+    @property
+    def fleet_key(self) -> str:
+        """The key that says where the databases of this fleet are listed; "" where the target is one database."""
+        return next(iter(fleet.keys_of(self)), "")
+
+    @property
+    def member(self) -> str:
+        """The name of the database within its fleet: NAME of the target `tenants/NAME`; "" outside of one."""
+        return fleet.split(self.target)[1]
 
     @property
     def lock_policy(self) -> LockPolicy:
@@ -139,8 +164,9 @@ class Settings:
     @property
     def production_reason(self) -> str:
         """What makes the target a production one, in words; empty where nothing does."""
-        if self.target.lower() in PRODUCTION:
-            return f"the target is named {self.target}"
+        name, _ = fleet.split(self.target)
+        if name.lower() in PRODUCTION:
+            return f"the target is named {name}"
         for tag in self.tags:
             if tag.lower() in PRODUCTION:
                 return f"tag {tag}"
@@ -219,6 +245,19 @@ class Settings:
         """The URLs of the other databases, by name. Raises as `resolve_url`."""
         return {name: self._resolve("databases", value, f".{name}") for name, value in self.databases.items()}
 
+    def resolve_fleet_query_url(self) -> str:
+        """The URL of the database that lists a fleet. Raises as `resolve_url`."""
+        if self.fleet_query_url is None:
+            raise SettingsError(
+                f"Target {self.target} has a fleet-query and no fleet-query-url.",
+                hint='Set it in the same table, for example fleet-query-url = "env:CATALOG_URL".',
+            )
+        return self._resolve("fleet-query-url", self.fleet_query_url)
+
+    def resolve_fleet_state(self) -> str | None:
+        """Where fleet runs are recorded; None: in the project. Raises as `resolve_url`."""
+        return None if self.fleet_state is None else self._resolve("fleet-state", self.fleet_state)
+
     def resolve_state(self) -> str | None:
         """Where the ledger lives; None: beside the target. Raises as `resolve_url`."""
         return None if self.state is None else self._resolve("state", self.state)
@@ -257,13 +296,16 @@ def _production_job(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+def load(
+    directory: Path, environ: Mapping[str, str], flags: Mapping[str, object], url: Secret | None = None
+) -> Settings:
     """Read the settings for one target.
 
     Args:
         directory: where the command was given; settings are looked for there and above.
         environ: the process's environment.
         flags: by key (`backup-dir` or `backup_dir`), and `target`; None where the flag was not given.
+        url: of the database, where the target is one of a fleet (`tenants/NAME`).
 
     Raises:
         SettingsError: whatever is wrong with them; it names file, key and the nearest valid key.
@@ -274,9 +316,11 @@ def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
     target, target_source = _choose_target(files, environ, flags)
     layers: list[Layer] = []
     if files is not None:
-        layers += [files.project, files.targets.get(target, {})]
+        layers += [files.project, files.targets.get(fleet.split(target)[0], {})]
     layers += [read_environment(environ, directory), read_flags(flags, directory)]
     given = _merge(layers)
+    if url is not None:
+        environ = fleet.give_url(given, environ, target, url, directory)
     if "alembic-config" not in given and environ.get("ALEMBIC_CONFIG"):
         path = directory / environ["ALEMBIC_CONFIG"]
         given["alembic-config"] = Given(path, "ALEMBIC_CONFIG", directory)
@@ -284,7 +328,9 @@ def load(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
     project_dir = files.folder if files else alembic.folder
     python, python_source = find_python(given.get("python"), project_dir, environ)
     _add_defaults(given, project_dir)
-    stages = files.stages.get(target, {}) if files else {}
+    if url is not None:
+        fleet.give_own(given, target)
+    stages = files.stages.get(fleet.split(target)[0], {}) if files else {}
     values = {BY_NAME[name].attribute: one.value for name, one in given.items()}
     values |= {"alembic_config": alembic.ini, "alembic_toml": alembic.toml, "python": python}
     settings = Settings(
@@ -311,6 +357,8 @@ def _register(settings: Settings) -> None:
         ("read-url", settings.read_url),
         ("scratch", Secret(settings.scratch or "")),
         ("state", settings.state),
+        ("fleet-query-url", settings.fleet_query_url),
+        ("fleet-state", settings.fleet_state),
         ("backup-dir", Secret(settings.backup_dir)),
         *(("databases", value) for value in settings.databases.values()),
     ):
@@ -372,6 +420,8 @@ def _choose_target(
             continue
         if name in names or (not names and name == "default"):
             return name, source
+        if fleet.is_member(name, names):
+            return name, source
         raise SettingsError(f"There is no target named {quote(name)} ({source}).", hint=listed)
     default = files.project.get("default-target") if files else None
     if default is not None:
@@ -431,6 +481,7 @@ def _sources(
 
 def _check(settings: Settings) -> Settings:
     """Refuse what does not go together; take the default of `scratch` away where it must be chosen."""
+    fleet.check(settings)
     where = f"dry-run ({settings.sources['dry-run']})"
     if settings.dry_run == "off" and settings.production:
         raise SettingsError(
@@ -447,37 +498,3 @@ def _check(settings: Settings) -> Settings:
 
         return replace(settings, scratch=None)
     return settings
-
-
-def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """Each key with its value for people and its source; no secrets."""
-    rows = [
-        ("target", settings.target, settings.sources["target"]),
-        ("production", _words(settings.production), settings.production_reason),
-    ]
-    for key in KEYS:
-        value = getattr(settings, key.attribute)
-        if key.name == "alembic-config":
-            value = settings.alembic_config or settings.alembic_toml
-        rows.append((key.name, _words(value), settings.sources[key.name]))
-        if key.name == "tags":
-            for stage, tags in settings.stage_tags.items():
-                name = f"stages.{stage}.tags"
-                rows.append((name, _words(tags), settings.sources[name]))
-    return rows
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return "(not set)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g} s"
-    if isinstance(value, Secret):
-        return show_url(value)
-    if isinstance(value, tuple):
-        return ", ".join(redact(item) for item in value) or "(none)"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} = {_words(item)}" for name, item in value.items()) or "(none)"
-    return show_url(str(value))

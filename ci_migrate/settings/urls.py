@@ -84,7 +84,7 @@ def resolve(value: Secret | str, *, key: str, source: str, base: Path, environ: 
     elif form == "command":
         text = _ask(rest, place, base, environ)
     register_url(text)
-    return _absolute(text, place, base)
+    return absolute_url(text, place, base)
 
 
 def resolve_key(value: Secret, *, key: str, source: str, base: Path, environ: Mapping[str, str]) -> str:
@@ -162,7 +162,7 @@ def _ask(command: str, place: str, base: Path, environ: Mapping[str, str]) -> st
     return printed
 
 
-def _absolute(text: str, place: str, base: Path) -> str:
+def absolute_url(text: str, place: str, base: Path) -> str:
     """The URL as SQLAlchemy wants it, the file of a SQLite URL with its whole path.
 
     The text is changed, not rendered from its parsed form: SQLAlchemy 2.1 quotes what 2.0 does not unquote.

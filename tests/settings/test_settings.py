@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ci_migrate.errors import CiMigrateError, SettingsError, ToolError
 from ci_migrate.settings.keys import KEYS, STAGES
-from ci_migrate.settings.settings import Secret, Settings, describe, load
+from ci_migrate.settings.listing import describe
+from ci_migrate.settings.settings import Secret, Settings, load
 from ci_migrate.settings.urls import holds_password, redact
 
 CANARY = "canary-hunter2"

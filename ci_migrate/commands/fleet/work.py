@@ -1,0 +1,93 @@
+"""What `fleet run`, `resume` and `retry` share: the request, what is printed meanwhile, reports and the summary."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import click
+
+from ci_migrate.commands.environment import Environment
+from ci_migrate.commands.fleet.progress import ProgressLine
+from ci_migrate.commands.options import REPORTS, settings_of
+from ci_migrate.commands.printing import hand_over
+from ci_migrate.errors import UsageError
+from ci_migrate.fleet.coordinator import FleetRequest
+from ci_migrate.fleet.members import read_members, take_shard
+from ci_migrate.fleet.report import failure_lines, render_json, summary_lines, write_reports
+from ci_migrate.fleet.runs import FleetReport
+from ci_migrate.ledger.fleets import WENT_WELL, FleetStatus, FleetTarget
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def shard_option(function: Function) -> Function:
+    """--shard I/N."""
+    return click.option(
+        "--shard",
+        metavar="I/N",
+        help="Only the part I of N, by a hash of the names: the same on each machine.",
+    )(function)
+
+
+def read_shard(text: str | None) -> tuple[int, int] | None:
+    """`2/5` as numbers. Raises UsageError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text.strip())
+    if match is None or int(match[1]) > int(match[2]):
+        raise UsageError(f"--shard {text[:40]!a}: it is I/N, such as 1/4 to 4/4.")
+    return int(match[1]), int(match[2])
+
+
+def work(
+    environment: Environment,
+    options: dict[str, Any],
+    do: Callable[[FleetRequest], FleetReport],
+    *,
+    shard: str | None,
+    as_json: bool,
+    by: str | None = None,
+    reason: str | None = None,
+) -> int:
+    """Do it, tell it, write the reports; returns the exit code."""
+    flags = {k: (list(v) if isinstance(v, tuple) else v) for k, v in options.items() if v not in (None, ())}
+    settings = settings_of(environment, options)
+    members = take_shard(read_members(settings), read_shard(shard))
+    line = ProgressLine(environment)
+    environment.listen()
+    environment.interrupt.defer_signals = True  # the coordinator looks at them itself
+    request = FleetRequest(
+        settings=settings,
+        members=members,
+        directory=environment.directory.resolve(),
+        environ=environment.environ,
+        flags=flags,
+        interrupt=environment.interrupt,
+        shard=shard or "",
+        by=(by or "").strip(),
+        reason=(reason or "").strip(),
+        looked=lambda done: line.show(f"looked at {done:,} of {len(members):,} databases"),
+        ended=partial(_tell, environment, line, settings.target),
+        running=lambda done, of, running: line.show(f"{done:,} of {of:,} databases done, {running} at work"),
+    )
+    report = do(request)
+    line.end()
+    for text in write_reports(report, settings.project_dir / REPORTS):
+        line.say(text)
+    for text in summary_lines(report, verbose=environment.verbose):
+        line.say(text, err=as_json)
+    if as_json:
+        hand_over(render_json(report).rstrip("\n"))
+    return int(report.run.exit_code or 0)
+
+
+def _tell(environment: Environment, line: ProgressLine, fleet: str, target: FleetTarget) -> None:
+    """A database has ended: failures at once, the others with -v."""
+    well = target.status in WENT_WELL
+    if environment.quiet or (well and not environment.verbose and not target.canary):
+        return
+    if target.status is FleetStatus.LEFT_OUT and not environment.verbose:
+        return  # there may be hundreds: they are counted, and stand in the reports
+    for text in failure_lines(fleet, target):
+        line.say(text)

@@ -1,0 +1,317 @@
+"""A fleet run: the canary first, then waves, each database in a process of its own; each end is written down."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ci_migrate import gate
+from ci_migrate.errors import ExitCode
+from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
+from ci_migrate.fleet.members import Member
+from ci_migrate.fleet.outcome import CODES, exit_code_of_run
+from ci_migrate.fleet.rules import StopRules
+from ci_migrate.fleet.worker import Task, work
+from ci_migrate.forked import Job
+from ci_migrate.ledger import fleets
+from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget
+from ci_migrate.ledger.ledger import Ledger
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import now
+from ci_migrate.session import new_run_id
+from ci_migrate.settings.settings import Settings
+
+POLL = 0.2
+"""Seconds between two looks at signals while nothing ends."""
+
+PRELOAD = "ci_migrate.fleet.preload"
+
+
+@dataclass(frozen=True)
+class FleetRequest:
+    """What a fleet run is asked to do."""
+
+    settings: Settings  # of the fleet
+    members: tuple[Member, ...]  # of the shard
+    directory: Path
+    environ: Mapping[str, str] = field(repr=False)
+    flags: Mapping[str, Any]
+    interrupt: Interrupt
+    shard: str = ""
+    by: str = ""
+    reason: str = ""
+    looked: Callable[[int], None] = lambda _done: None
+    ended: Callable[[FleetTarget], None] = lambda _target: None
+    running: Callable[[int, int, int], None] = lambda _done, _of, _running: None
+    tell: Callable[[str], None] = lambda _text: None
+
+
+class Coordinator:
+    """Takes the databases of one fleet run to their ends. It alone writes their rows."""
+
+    def __init__(
+        self, request: FleetRequest, ledger: Ledger, run: FleetRun, targets: Iterable[FleetTarget]
+    ) -> None:
+        self.request = request
+        self.ledger = ledger
+        self.run = run
+        self.targets = {target.name: target for target in targets}
+        self._members = {member.name: member for member in request.members}
+        self._settings = request.settings
+        self._stopped = ""
+        self._signalled = 0
+
+    # ------------------------------------------------------------------ before
+
+    def look(self, names: Sequence[str], *, repairs: bool) -> list[FleetTarget]:
+        """Look at databases, write down those with which nothing can be done, and return the others.
+
+        `repairs`: what an earlier attempt left is repaired, so it is none of those.
+        """
+        scripts = read_scripts(self._settings, self.request.interrupt)
+        there = [self._members[name] for name in names if name in self._members]
+        seen = {s.name: s for s in look_at_all(self._settings, there, scripts, self.request.looked)}
+        found = [self._seen(self.targets[name], seen.get(name), repairs=repairs) for name in names]
+        self._note(*found)
+        for target in found:
+            if target.status is FleetStatus.LEFT_OUT:
+                self.request.ended(target)
+        return [target for target in found if target.status is FleetStatus.WAITING]
+
+    def _seen(self, target: FleetTarget, seen: Seen | None, *, repairs: bool) -> FleetTarget:
+        if seen is None:
+            return msgspec.structs.replace(
+                target,
+                status=FleetStatus.LEFT_OUT,
+                exit_code=int(ExitCode.REFUSED),
+                message="the fleet does not list it any more",
+            )
+        target = msgspec.structs.replace(target, heads=seen.heads, schema=seen.schema, message="", stage="")
+        state = seen.state
+        if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
+            return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
+        if state in (Place.AT_HEAD, Place.BEHIND) or (state is Place.UNFINISHED and repairs):
+            return msgspec.structs.replace(target, status=FleetStatus.WAITING, state=state.value)
+        message = f"{state.value}: {seen.words}"
+        if state is Place.UNFINISHED:
+            message += f"; ci-migrate repair --target {self.run.fleet}/{target.name}"
+        return msgspec.structs.replace(
+            target, status=FleetStatus.LEFT_OUT, exit_code=int(CODES[state]), message=message
+        )
+
+    # ------------------------------------------------------------------ the run
+
+    def walk(self, waiting: Sequence[FleetTarget]) -> None:
+        """Canaries one after the other, then the waves; until a canary fails, a rule says so, or a signal comes."""
+        canaries = self._choose_canaries(waiting)
+        for target in canaries:
+            if self._over:
+                break
+            self._wave([msgspec.structs.replace(target, canary=True)], StopRules(0, 1))
+            self._stopped = self._explain_canary(self.targets[target.name])
+        chosen = {target.name for target in canaries}
+        rest = [target for target in waiting if target.name not in chosen]
+        rules = StopRules(
+            self._settings.fleet_max_fail_percentage, self._settings.fleet_max_failures_in_a_row
+        )
+        for start in range(0, len(rest), self._settings.fleet_wave):
+            if self._over:
+                break
+            self._wave(rest[start : start + self._settings.fleet_wave], rules)
+
+    def _explain_canary(self, canary: FleetTarget) -> str:
+        """Why nothing may follow this canary, in words; "" where the others may.
+
+        On production all of them ask for an approval, so none is migrated before: then each may be rehearsed.
+        """
+        asks = canary.status is FleetStatus.APPROVAL
+        if canary.status in WENT_WELL or (asks and self._settings.production):
+            return ""
+        if canary.status is FleetStatus.INTERRUPTED:  # by a signal, which stops this run anyway
+            return ""
+        return (
+            f"the canary {canary.name} {'needs an approval' if asks else f'ended as: {canary.status.value}'}"
+        )
+
+    @property
+    def _over(self) -> bool:
+        return bool(self._stopped) or self.request.interrupt.number is not None
+
+    def _choose_canaries(self, waiting: Sequence[FleetTarget]) -> list[FleetTarget]:
+        """One for each revision that databases start from, since each is another plan; none where one went well."""
+        proven = {t.heads for t in self.targets.values() if t.canary and t.status is FleetStatus.MIGRATED}
+        found: dict[tuple[str, ...], FleetTarget] = {}
+        for target in waiting:
+            named = target.name == self._settings.fleet_canary
+            sound = target.state != Place.UNFINISHED.value
+            if target.heads not in proven and sound and (named or target.heads not in found):
+                found[target.heads] = target
+        return list(found.values())
+
+    def _wave(self, targets: Sequence[FleetTarget], rules: StopRules) -> None:
+        """Take these to their ends, some at a time."""
+        left, running = list(targets), dict[Job, FleetTarget]()
+        rules.begin_wave(len(left))
+        while left or running:
+            while not self._over and (following := self._startable(left, running.values())) is not None:
+                left.remove(following)
+                job, target = self._start(following)
+                running[job] = target
+            if not running:
+                return
+            self._pass_signals_on(running)
+            for job in Job.ended(list(running), POLL):
+                target = self._finish(job, running.pop(job))
+                self.request.ended(target)
+                if target.status in (FleetStatus.FAILED, *WENT_WELL):
+                    words = rules.note(target.name, failed=target.status is FleetStatus.FAILED)
+                    self._stopped = self._stopped or words
+            done = sum(t.status not in NOT_ENDED for t in self.targets.values())
+            self.request.running(done, len(self.targets), len(running))
+
+    def _startable(self, left: Sequence[FleetTarget], running: Iterable[FleetTarget]) -> FleetTarget | None:
+        """The first one that there is room for, in all and on its server."""
+        servers = [target.server for target in running]
+        if len(servers) >= (self._settings.fleet_processes or os.cpu_count() or 1):
+            return None
+        most = self._settings.fleet_per_server
+        return next((t for t in left if not t.server or servers.count(t.server) < most), None)
+
+    def _start(self, target: FleetTarget) -> tuple[Job, FleetTarget]:
+        instead = self._rehearsed_instead(target)
+        repair = target.state == Place.UNFINISHED.value
+        target = msgspec.structs.replace(
+            target,
+            status=FleetStatus.RUNNING,
+            attempts=target.attempts + 1,
+            started=now(),
+            rehearsed=f"a copy of {instead}, not of this one" if instead else "a copy of its own",
+            state="",
+        )
+        self._note(target)  # first: whoever goes on must know that something may have happened here
+        task = Task(
+            member=self._members[target.name],
+            target=target,
+            fleet_run=self.run.fleet_run,
+            directory=self.request.directory,
+            environ=dict(self.request.environ),
+            flags={**self.request.flags, "target": self.run.fleet},
+            rehearse=not instead,
+            repair=repair,
+            by=self.request.by,
+            reason=self.request.reason or f"fleet run {self.run.fleet_run}",
+        )
+        job = Job(PRELOAD, work, task)
+        return job, msgspec.structs.replace(target, pid=job.pid)
+
+    def _rehearsed_instead(self, target: FleetTarget) -> str:
+        """The canary whose dry run will do for this one; "" where it needs its own."""
+        if self._settings.fleet_dry_run != "canary" or target.canary or not target.schema:
+            return ""
+        if target.state == Place.UNFINISHED.value:
+            return ""
+        same = (
+            t.name
+            for t in self.targets.values()
+            if t.canary
+            and t.status is FleetStatus.MIGRATED
+            and (t.heads, t.schema) == (target.heads, target.schema)
+        )
+        return next(same, "")
+
+    def _finish(self, job: Job, target: FleetTarget) -> FleetTarget:
+        sent, code = job.end()
+        told = msgspec.json.decode(sent, type=FleetTarget) if sent else self._look_after_death(target, code)
+        started = target.started
+        seconds = (now() - started).total_seconds() if started is not None else 0.0
+        told = msgspec.structs.replace(self._compare(told), seconds=round(seconds, 3), pid=target.pid)
+        self._note(told)
+        return told
+
+    def _compare(self, target: FleetTarget) -> FleetTarget:
+        """Without a dry run of its own a database must have come to the schema that its canary came to."""
+        if target.status is not FleetStatus.MIGRATED or " not of this one" not in target.rehearsed:
+            return target
+        same = [
+            t
+            for t in self.targets.values()
+            if t.canary
+            and t.status is FleetStatus.MIGRATED
+            and (t.heads, t.schema) == (target.heads, target.schema)
+        ]
+        if any(t.schema_after == target.schema_after for t in same):
+            return target
+        return msgspec.structs.replace(
+            target,
+            status=FleetStatus.FAILED,
+            exit_code=int(ExitCode.FAILED_DIRTY),
+            message=f"migrated, and its schema is now another one than that of the canary {same[0].name}, on whose "
+            f"copy the migration was rehearsed; ci-migrate status --target {self.run.fleet}/{target.name}",
+        )
+
+    def _look_after_death(self, target: FleetTarget, code: int) -> FleetTarget:
+        """A worker ended without a word: what it left is looked at, never guessed."""
+        how = f"was killed (signal {-code})" if code < 0 else f"ended with {code}"
+        seen = Look(self._settings).at(self._members[target.name])
+        found = f"{seen.words or f'the database is at {show(seen.heads)}'}"
+        dirty = seen.state is not Place.BEHIND or seen.heads != target.heads
+        advice = f"ci-migrate fleet retry --target {self.run.fleet}"
+        return msgspec.structs.replace(
+            target,
+            status=FleetStatus.FAILED,
+            exit_code=int(ExitCode.FAILED_DIRTY if dirty else ExitCode.COULD_NOT_TELL),
+            message=f"its process {how}: {found}; {advice}",
+        )
+
+    # ------------------------------------------------------------------ the end
+
+    def _pass_signals_on(self, jobs: Iterable[Job]) -> None:
+        """Each worker stops at a statement boundary, as a single run does; a second signal ends its child at once."""
+        interrupt = self.request.interrupt
+        came = (interrupt.number is not None) + interrupt.again
+        if interrupt.number is not None and came > self._signalled:
+            self._signalled = came
+            for job in jobs:
+                job.signal(interrupt.number)
+
+    def close(self) -> FleetRun:
+        """Write how it ended; returns the run with that."""
+        number = self.request.interrupt.number
+        code = (
+            128 + number
+            if number
+            else int(exit_code_of_run(self.targets.values(), stopped=bool(self._stopped)))
+        )
+        stopped = self._stopped or (f"signal {number}" if number else "")
+        fleets.end(self.ledger, self.run.fleet_run, code, stopped)
+        return msgspec.structs.replace(self.run, finished=now(), exit_code=code, stopped=stopped)
+
+    def _note(self, *targets: FleetTarget) -> None:
+        fleets.note(self.ledger, self.run.fleet_run, targets)
+        self.targets.update({target.name: target for target in targets})
+
+
+def new_run(request: FleetRequest) -> FleetRun:
+    """A run that begins now."""
+    return FleetRun(
+        fleet_run=f"fleet_{new_run_id()}",
+        fleet=request.settings.target,
+        shard=request.shard,
+        started=now(),
+        destination=request.settings.to,
+        actor=request.by or gate.actor(request.settings),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+
+
+def new_targets(members: Sequence[Member]) -> list[FleetTarget]:
+    """A row for each database, before anybody looked at it."""
+    return [
+        FleetTarget(name=m.name, number=n, place=m.place, server=m.server, status=FleetStatus.WAITING)
+        for n, m in enumerate(members, 1)
+    ]

@@ -1,0 +1,180 @@
+"""One database of a fleet in a process of its own: the gate, as `ci-migrate run` would have it."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from ci_migrate import gate
+from ci_migrate.errors import CiMigrateError, ExitCode
+from ci_migrate.fleet.look import Look, Place, Seen
+from ci_migrate.fleet.members import Member
+from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.model import Report
+from ci_migrate.pipeline import Interrupted
+from ci_migrate.process import take_environment
+from ci_migrate.reports.base import write
+from ci_migrate.reports.json_report import JsonReporter
+from ci_migrate.reports.story import first_line
+from ci_migrate.session import GateRequest
+from ci_migrate.settings.fleet import file_name
+from ci_migrate.settings.secrets import hide_secrets
+from ci_migrate.settings.settings import Settings, load
+from ci_migrate.tempdirs import OWN
+from ci_migrate.verbs import VERBS
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to do."""
+
+    member: Member
+    target: FleetTarget  # as it was seen
+    fleet_run: str
+    directory: Path
+    environ: Mapping[str, str] = field(repr=False)
+    flags: Mapping[str, Any]
+    rehearse: bool  # on a copy of its own
+    repair: bool  # first what an earlier run left
+    by: str
+    reason: str
+
+
+def work(answer: Connection, task: Task) -> None:
+    """Do it and send a FleetTarget as JSON. The function of the process: whatever happens, it answers."""
+    interrupt = Interrupt()
+    _listen(interrupt)
+    take_environment(task.environ)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # a plugin that prints would write between the coordinator's lines
+        os.dup2(null, stream)
+    try:
+        result = _work(task, interrupt)
+    except (Exception, SystemExit, Interrupted) as error:  # noqa: BLE001 - the end of this process is the answer
+        result = _failed(task, error)
+    answer.send_bytes(msgspec.json.encode(result))
+
+
+def _listen(interrupt: Interrupt) -> None:
+    """As the command line: the first signal is raised where nothing is written, else it is only noted."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        interrupt.set(number)
+        if not interrupt.defer_signals and not interrupt.again:
+            raise Interrupted(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
+    settings = load(
+        task.directory,
+        task.environ,
+        {**task.flags, "target": f"{task.flags['target']}/{task.member.name}"},
+        task.member.url,
+    )
+    target = task.target
+    if task.repair:
+        request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason)
+        repaired = _report(lambda: gate.repair(settings, request, interrupt), "repair", settings)
+        if repaired.exit_code is not ExitCode.OK:
+            return _told(task, settings, target, repaired)
+    look = Look(settings)
+    seen = look.at(task.member)
+    changed = _changed(task, seen)
+    if changed:
+        return msgspec.structs.replace(
+            target, status=FleetStatus.LEFT_OUT, exit_code=int(ExitCode.REFUSED), message=changed
+        )
+    # another one was rehearsed in its place: the gate refuses that where the target is protected
+    verb = VERBS["run" if task.rehearse else "migrate"]
+    request = GateRequest(
+        verb,
+        by=task.by,
+        reason=task.reason,
+        request_file=_folder(settings, task) / f"{file_name(task.member.name)}-approval-request.json",
+    )
+    report = _report(lambda: gate.run(settings, request, interrupt), verb.name, settings)
+    after = look.at(task.member).schema if report.exit_code is ExitCode.OK else ""
+    return _told(task, settings, msgspec.structs.replace(target, schema_after=after), report)
+
+
+def _changed(task: Task, seen: Seen) -> str:
+    """What is not as it was when the run began, in words; "" where all is. After a repair heads may be others."""
+    if seen.state is not Place.BEHIND:
+        return f"{seen.state.value}: {seen.words}"
+    if task.repair:
+        return ""
+    if seen.heads != task.target.heads:
+        return "somebody else migrated it since this fleet run looked"
+    if seen.schema != task.target.schema:
+        return "drifted: its schema changed since this fleet run looked"
+    return ""
+
+
+def _report(call: Callable[[], Report], verb: str, settings: Settings) -> Report:
+    """What the gate reports, also where it refuses before the first stage."""
+    try:
+        report = call()
+    except (Exception, Interrupted) as error:  # noqa: BLE001 - as the command line: each end is a report
+        report = gate.error_report(VERBS[verb], settings.target, error)
+    return report
+
+
+def _told(task: Task, settings: Settings, target: FleetTarget, report: Report) -> FleetTarget:
+    """The row of a database after its run; what did not go well has its own report beside the fleet's."""
+    code, bad = report.exit_code, report.first_bad
+    place = ""
+    if code is not ExitCode.OK or target.canary:
+        path = _folder(settings, task) / f"{file_name(task.member.name)}.json"
+        try:
+            write(path, JsonReporter().render(report))
+            place = path.relative_to(settings.project_dir).as_posix()
+        except OSError as error:
+            place = f"(not written: {error.strerror})"
+    if code is ExitCode.OK:
+        status = FleetStatus.MIGRATED
+        if report.plan is not None and report.plan.changes_nothing:
+            status = FleetStatus.ALREADY
+    elif report.interrupted is not None:
+        status = FleetStatus.INTERRUPTED
+    else:
+        status = FleetStatus.APPROVAL if code is ExitCode.NOT_APPROVED else FleetStatus.FAILED
+    return msgspec.structs.replace(
+        target,
+        status=status,
+        run_id=report.run_id,
+        exit_code=int(code),
+        state=report.state.value,
+        stage=bad.stage if bad is not None else "",
+        message=hide_secrets(first_line(bad)) if bad is not None else "",
+        backup_id=report.backup.backup_id if report.backup is not None else "",
+        report=place,
+    )
+
+
+def _failed(task: Task, error: BaseException) -> FleetTarget:
+    """The row of a database whose worker could not do its work."""
+    status, code, words = FleetStatus.FAILED, int(ExitCode.BUG), f"{type(error).__name__}: {error}"
+    if isinstance(error, CiMigrateError):
+        code, words = int(error.exit_code), error.what
+    elif isinstance(error, Interrupted):
+        status, code, words = FleetStatus.INTERRUPTED, 128 + error.number, "interrupted"
+    return msgspec.structs.replace(task.target, status=status, exit_code=code, message=hide_secrets(words))
+
+
+def _folder(settings: Settings, task: Task) -> Path:
+    return fleet_folder(settings, task.fleet_run)
+
+
+def fleet_folder(settings: Settings, fleet_run: str) -> Path:
+    """Where the reports of a fleet run are."""
+    return settings.project_dir / OWN / "fleet" / fleet_run

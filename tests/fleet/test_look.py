@@ -1,0 +1,145 @@
+"""The quick look at a fleet."""
+
+import sqlite3
+import time
+
+import pytest
+from alembic_project import ended
+from fleet_support import damage, new_fleet, sql
+from postgresql_support import execute
+from sqlalchemy import make_url
+
+from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.fleet.look import Place, Scripts, Seen, judge, look_at_all, read_scripts, usual_schemas
+from ci_migrate.fleet.members import read_members
+from ci_migrate.ledger.glance import find_unfinished
+from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.ledger.place import ledger_url
+from ci_migrate.settings.settings import load
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return new_fleet(tmp_path / "project", 7)
+
+
+def look(fleet):
+    settings = load(fleet.project.folder, fleet.project.environment(), {"target": "tenants"})
+    found = look_at_all(settings, read_members(settings), read_scripts(settings))
+    return {seen.name: seen for seen in found}
+
+
+def test_each_is_where_it_is(fleet):
+    ended(fleet.project.call("run", "--target", "tenants/t00000"), 0)
+    sql(fleet.file("t00001"), "update alembic_version set version_num = 'zzz'")
+    sql(fleet.file("t00002"), "create index by_name on users (name)")
+    damage(fleet.file("t00003"))
+    fleet.file("t00004").unlink()
+    found = look(fleet)
+    assert {name: seen.state for name, seen in found.items()} == {
+        "t00000": Place.AT_HEAD,
+        "t00001": Place.UNKNOWN,
+        "t00002": Place.DRIFTED,
+        "t00003": Place.UNREACHABLE,
+        "t00004": Place.UNREACHABLE,
+        "t00005": Place.BEHIND,
+        "t00006": Place.BEHIND,
+    }
+    assert found["t00001"].words == "the scripts do not have zzz"
+    assert found["t00002"].words == "its schema differs from that of the others at r1"
+    assert "t00003.db" in found["t00003"].words
+    assert found["t00004"].words == "there is no such file, or it is empty"
+    assert not fleet.file("t00004").exists(), "a look makes nothing"
+    assert not (fleet.file("t00005").with_name("t00005.db.ci-migrate")).exists()
+
+
+def test_a_file_that_somebody_has_locked_is_unreachable_and_holds_nobody_up_for_long(fleet):
+    connection = sqlite3.connect(fleet.file("t00001"), isolation_level=None)
+    connection.execute("begin exclusive")
+    started = time.monotonic()
+    found = look(fleet)
+    connection.close()
+    assert found["t00001"].state is Place.UNREACHABLE
+    assert "locked" in found["t00001"].words
+    assert time.monotonic() - started < 10
+
+
+def test_a_run_that_did_not_end_is_unfinished_or_running(fleet):
+    project = fleet.project
+    ended(project.call("run", "--target", "tenants/t00000"), 0)
+    url = make_url(f"sqlite:///{fleet.file('t00000')}")
+    with open_ledger(ledger_url(url, None), create=False) as ledger:
+        (record,) = ledger.history(ledger.database_id(None))
+        for phase, finished, needs, wanted in (
+            ("migrating", None, False, True),
+            ("repairing", None, False, True),
+            ("finished", record.finished, True, True),
+            ("finished", record.finished, False, False),
+            ("checking", None, False, False),
+        ):
+            ledger.update_run(record.run_id, phase=phase, finished=finished, needs_repair=needs)
+            unfinished = ledger.unfinished(ledger.database_id(None))
+            assert bool(unfinished) == bool(find_unfinished(url, None)) == wanted, phase
+        ledger.update_run(record.run_id, phase="migrating", finished=None)
+    assert look(fleet)["t00000"].state is Place.UNFINISHED
+    assert look(fleet)["t00000"].words == f"run {record.run_id} did not end"
+    with SQLite(url).lock("r", 0):
+        assert look(fleet)["t00000"].state is Place.RUNNING
+
+
+def test_drift_is_what_differs_from_most_at_the_same_revision():
+    def seen(name, heads, schema):
+        return Seen(name=name, place=name, server="", state=Place.BEHIND, heads=heads, schema=schema)
+
+    scripts = Scripts(heads=("r2",), revisions=frozenset({"r1", "r2"}))
+    found = [
+        seen("a", ("r1",), "x"),
+        seen("b", ("r1",), "y"),
+        seen("c", ("r1",), "y"),
+        seen("d", ("r2",), "z"),
+        seen("e", (), "empty"),
+    ]
+    assert usual_schemas(found) == {("r1",): "y", ("r2",): "z", (): "empty"}
+    assert [s.state.value for s in judge(found, scripts)] == [
+        "drifted",
+        "behind",
+        "behind",
+        "at head",
+        "behind",
+    ]
+
+
+def test_on_a_server(postgresql_url, tmp_path):
+    """A database with its version table in a schema, beside one that is not there; its password is not told."""
+    fleet = new_fleet(tmp_path / "project", 0)
+    execute(
+        postgresql_url,
+        "create schema app",
+        "create table app.alembic_version (version_num varchar(32) primary key)",
+        "insert into app.alembic_version values ('r2')",
+    )
+    there = postgresql_url.render_as_string(hide_password=False)
+    gone = postgresql_url.set(password="kX7-horse-battery", database="nowhere").render_as_string(
+        hide_password=False
+    )
+    fleet.project.write("tenants.txt", f"a {there}\nb {gone}\n")
+    fleet.set('fleet-version-table = "app.alembic_version"\n')
+    found = look(fleet)
+    assert (found["a"].state, found["a"].heads) == (Place.AT_HEAD, ("r2",))
+    assert found["b"].state is Place.UNREACHABLE
+    assert "127.0.0.1" in found["b"].words
+    assert "kX7-horse-battery" not in str(found)
+
+
+def test_the_command_groups_them_and_ends_with_the_worst(fleet):
+    done = fleet.project.call("fleet", "status")
+    out = ended(done, 0, "tenants 7 databases", "behind 7 (7 at r1)", "ci-migrate fleet run --target tenants")
+    assert "unreachable" not in out
+    sql(fleet.file("t00001"), "update alembic_version set version_num = 'zzz'")
+    ended(fleet.project.call("fleet", "status"), 1, "tenants/t00001: the scripts do not have zzz", "behind 6")
+    damage(fleet.file("t00003"))
+    ended(fleet.project.call("fleet", "status"), 8, "unreachable 1")
+
+
+def test_a_target_that_is_no_fleet(alembic_project):
+    ended(alembic_project.call("fleet", "status"), 2, "Target dev is no fleet", "fleet-file")

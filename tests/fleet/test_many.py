@@ -1,0 +1,295 @@
+"""A fleet of 2,000 files of which 30 are wrong in ways of their own, through kills to its end; and one on a server.
+
+TEST_FLEET says how many files, 2,000 by default.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from alembic_project import COMMAND
+from fleet_support import Fleet, damage, new_fleet, read_only, sql
+from junitparser import JUnitXml
+from postgresql_support import execute, one
+
+COUNT = int(os.environ.get("TEST_FLEET", "2000"))
+
+
+def fleet_command(fleet: Fleet, *arguments: str, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [*COMMAND, "fleet", *arguments],
+            cwd=fleet.project.folder,
+            env=fleet.project.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def rows_of(fleet: Fleet) -> dict[str, dict]:
+    done = fleet.project.run("fleet", "status", "--run", "--json", timeout=600)
+    return {target["name"]: target for target in json.loads(done.out)["targets"]}
+
+
+def counted(fleet: Fleet, status: str) -> int:
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(fleet.project.folder / ".ci-migrate/fleet.sqlite3")) as c,
+    ):
+        return c.execute(
+            "select count(*) from ci_migrate_fleet_targets where status = ?", [status]
+        ).fetchone()[0]
+    return 0
+
+
+def wait_until(condition, child: subprocess.Popen, log: Path, timeout: float = 3600) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert child.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes in which databases are migrated."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    forking = {child for child, parent in parents.items() if parent == pid}
+    return [child for child, parent in parents.items() if parent in forking]
+
+
+WRONG = {
+    "locked": "left out",
+    "damaged": "left out",
+    "missing": "left out",
+    "empty": "left out",
+    "unknown": "left out",
+    "drifted": "left out",
+    "unfinished": "left out",
+    "twins": "failed",
+    "read only": "failed",
+    "no room": "failed",
+}
+
+
+@pytest.mark.long
+def test_two_thousand_files_of_which_thirty_fail_through_kills_to_the_end(tmp_path):
+    fleet = new_fleet(tmp_path / "project", COUNT)
+    log = tmp_path / "log"
+    fleet.set(
+        "fleet-wave = 100\nfleet-processes = 4\nfleet-max-failures-in-a-row = 10\nfleet-max-fail-percentage = 30\n"
+        'lock-timeout = "2s"\n'
+    )
+    fleet.project.revision(
+        "r2",
+        "r1",
+        'op.add_column("users", sa.Column("email", sa.Text))\n'
+        "op.execute(\"update users set email = lower(name) || '@example.com'\")\n"
+        'op.execute("create unique index users_email on users (email)")',
+        'op.execute("drop index users_email")\nop.drop_column("users", "email")',
+    )
+    # three of each kind, spread over the fleet, the canary and its neighbour apart
+    step = (COUNT - 2) // 31
+    names = iter(fleet.names[2 + step :: step])
+    wrong = {kind: [next(names) for _ in range(3)] for kind in WRONG}
+    held = []
+    for kind, of_kind in wrong.items():
+        for name in of_kind:
+            spoil(fleet, kind, name, held)
+    bad = {name for of_kind in wrong.values() for name in of_kind}
+
+    # the coordinator is killed when an eighth is done, a worker a little later
+    child = fleet_command(fleet, "run", log=log)
+    wait_until(lambda: counted(fleet, "migrated") >= COUNT // 8, child, log)
+    child.kill()
+    child.wait()
+    assert counted(fleet, "running") + counted(fleet, "waiting") > COUNT // 2
+    time.sleep(5)
+    child = fleet_command(fleet, "resume", log=log)
+    wait_until(lambda: counted(fleet, "migrated") >= COUNT // 4, child, log)
+    killed = workers_of(child.pid)
+    assert killed
+    for pid in killed[:2]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: counted(fleet, "migrated") >= COUNT // 3, child, log)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(300) == 143, log.read_text()[-3000:]
+    code = fleet_command(fleet, "resume", log=log).wait(4 * 3600)
+    assert code in (7, 8), log.read_text()[-3000:]
+
+    rows = rows_of(fleet)
+    by_kill = {n for n, row in rows.items() if "was killed (signal 9)" in row["message"]} - bad
+    assert len(by_kill) <= 2
+    for kind, of_kind in wrong.items():
+        for name in of_kind:
+            assert rows[name]["status"] == WRONG[kind], (kind, rows[name])
+            assert rows[name]["message"], kind
+    for name in set(fleet.names) - bad - by_kill:
+        assert rows[name]["status"] in ("migrated", "nothing to do"), rows[name]
+        assert fleet.at(name) == ["r2"]
+    look(fleet, wrong)
+
+    # what can be mended is mended, and retry brings all to the end
+    for connection in held:
+        connection.close()
+    for kind, of_kind in wrong.items():
+        for name in of_kind:
+            mend(fleet, kind, name)
+    code = fleet_command(fleet, "retry", log=log).wait(3600)
+    assert code == 0, log.read_text()[-3000:]
+    for name in fleet.names:
+        assert fleet.at(name) == ["r2"], name
+        with closing(sqlite3.connect(fleet.file(name))) as connection:
+            people = connection.execute("select name, email from users order by id").fetchall()
+        assert people[0] == ("Ada", "ada@example.com"), name
+    assert (fleet.project.reports / "fleet.html").stat().st_size < 2_000_000
+    suites = JUnitXml.fromfile(str(fleet.project.reports / "fleet.xml"))
+    assert len(list(suites)) == COUNT
+    assert suites.failures == suites.errors == 0
+
+
+def spoil(fleet: Fleet, kind: str, name: str, held: list[sqlite3.Connection]) -> None:
+    file = fleet.file(name)
+    if kind == "locked":
+        connection = sqlite3.connect(file, isolation_level=None)
+        connection.execute("begin exclusive")
+        held.append(connection)
+    elif kind == "damaged":
+        damage(file)
+    elif kind == "missing":
+        file.unlink()
+    elif kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "unknown":
+        sql(file, "update alembic_version set version_num = 'zzz'")
+    elif kind == "drifted":
+        sql(file, "create index by_name on users (name)")
+    elif kind == "unfinished":
+        leave_unfinished(fleet, name)
+    elif kind == "twins":
+        sql(file, "insert into users (name) values ('ADA')")
+    elif kind == "read only":
+        read_only(file)
+    else:
+        backups = fleet.project.folder / ".ci-migrate" / "backups"
+        backups.mkdir(parents=True, exist_ok=True)
+        from ci_migrate.settings.fleet import file_name
+
+        # no folder can be made where a file is: as good as a full disk, and also for root
+        (backups / file_name(f"tenants/{name}")).write_text("")
+
+
+def mend(fleet: Fleet, kind: str, name: str) -> None:
+    file = fleet.file(name)
+    if kind in ("damaged", "missing", "empty"):
+        sound = sqlite3.connect(file.with_name("sound"))
+        from fleet_support import AT_R1
+
+        if not sound.execute("select count(*) from sqlite_master").fetchone()[0]:
+            sound.executescript(AT_R1)
+        sound.close()
+        file.write_bytes(file.with_name("sound").read_bytes())
+    elif kind == "unknown":
+        sql(file, "update alembic_version set version_num = 'r1'")
+    elif kind == "drifted":
+        sql(file, "drop index by_name")
+    elif kind == "twins":
+        sql(file, "delete from users where name = 'ADA'")
+    elif kind == "read only":
+        content = bytearray(file.read_bytes())
+        content[18] = content[19]
+        file.write_bytes(content)
+    elif kind == "no room":
+        from ci_migrate.settings.fleet import file_name
+
+        (fleet.project.folder / ".ci-migrate" / "backups" / file_name(f"tenants/{name}")).unlink()
+
+
+def leave_unfinished(fleet: Fleet, name: str) -> None:
+    """A run that was killed in its migration, before anything was committed."""
+    program = (
+        "import os\n"
+        "from ci_migrate import cli, pipeline\n"
+        "import ci_migrate.migrations.runner as runner\n"
+        "def die(*a, **k): os._exit(99)\n"
+        "from ci_migrate.stages import migrate\n"
+        "stage = migrate.run_stage\n"
+        "def until_begun(run, plan, report):\n"
+        "    run.ledger.update_run(run.subject, phase='migrating')\n"
+        "    os._exit(99)\n"
+        "pipeline.PIPELINE = tuple((n, until_begun if n == 'migrate' else s) for n, s in pipeline.PIPELINE)\n"
+        f"cli.run(['run', '--target', 'tenants/{name}'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=fleet.project.folder,
+        env=fleet.project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 99, done.stdout + done.stderr
+
+
+def look(fleet: Fleet, wrong: dict[str, list[str]]) -> None:
+    done = fleet.project.run("fleet", "status", "--json", timeout=600)
+    found = {seen["name"]: seen["state"] for seen in json.loads(done.out)["databases"]}
+    for kind in ("locked", "damaged", "missing", "empty"):
+        assert {found[name] for name in wrong[kind]} == {"unreachable"}, kind
+    assert {found[name] for name in wrong["unknown"]} == {"unknown revision"}
+    assert {found[name] for name in wrong["drifted"]} == {"drifted"}
+    assert {found[name] for name in wrong["unfinished"]} == {"unfinished run"}
+
+
+@pytest.mark.long
+def test_twenty_databases_of_one_server_three_at_a_time(postgresql_server, tmp_path):
+    fleet = new_fleet(tmp_path / "project", 0)
+    names = [f"tenant_{number:02}" for number in range(20)]
+    lines = []
+    for name in names:
+        execute(postgresql_server.admin_url, f"CREATE DATABASE {name} TEMPLATE template0")
+        url = postgresql_server.url(name)
+        execute(url, "create table most (n integer)")
+        lines.append(f"{name} {url.render_as_string(hide_password=False)}\n")
+    fleet.project.write("tenants.txt", "".join(lines))
+    fleet.set('scratch = "server"\nfleet-processes = 6\nfleet-per-server = 3\nfleet-wave = 12\n')
+    fleet.project.revision(
+        "r1",
+        None,
+        'op.execute("create table users (id serial primary key, name text)")\n'
+        "op.execute(\"insert into users (name) values ('Ada')\")",
+        "drop table users",
+    )
+    child = fleet_command(fleet, "run", log=tmp_path / "log")
+    most, began = 0, time.monotonic()
+    while child.poll() is None:
+        assert time.monotonic() - began < 1800
+        at_work = "select count(distinct datname) from pg_stat_activity where application_name like 'ci-migrate/%' and datname like 'tenant%'"
+        most = max(most, one(postgresql_server.admin_url, at_work))
+        time.sleep(0.1)
+    text = (tmp_path / "log").read_text()
+    assert child.returncode == 0, text[-3000:]
+    assert 2 <= most <= 3
+    password = postgresql_server.admin_url.password
+    for name in names:
+        assert one(postgresql_server.url(name), "select version_num from alembic_version") == "r2"
+    if password:
+        kept = b"".join(
+            p.read_bytes() for p in (fleet.project.folder / ".ci-migrate").rglob("*") if p.is_file()
+        )
+        assert f":{password}@".encode() not in kept
+        assert f":{password}@" not in text
+    for name in names:
+        execute(postgresql_server.admin_url, f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,75 @@
+"""Fleets of small SQLite files, made quickly: each is a copy of one that Alembic's revision r1 would have made."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from alembic_project import AlembicProject, new_project
+
+AT_R1 = """
+create table users (id integer primary key, name text);
+create table alembic_version (version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num));
+insert into alembic_version values ('r1');
+insert into users (name) values ('Ada');
+"""
+SETTINGS = '[targets.tenants]\nfleet-file = "tenants.txt"\n'
+
+
+def name_of(number: int) -> str:
+    return f"t{number:05}"
+
+
+def sql(file: Path, script: str) -> None:
+    """Run a script on a file."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(script)
+
+
+def heads_in(file: Path) -> list[str]:
+    """The version rows of a file."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        return [row[0] for row in connection.execute("select version_num from alembic_version order by 1")]
+
+
+class Fleet:
+    """A project whose target `tenants` is a fleet of files in `data/`."""
+
+    def __init__(self, project: AlembicProject, count: int) -> None:
+        self.project = project
+        self.names = [name_of(number) for number in range(count)]
+        (project.folder / "data").mkdir()
+        first = project.folder / "data" / "first"
+        sql(first, AT_R1)
+        for name in self.names:
+            shutil.copyfile(first, self.file(name))
+        first.unlink()
+        project.write("tenants.txt", "".join(f"{name} sqlite:///data/{name}.db\n" for name in self.names))
+        project.settings(SETTINGS)
+
+    def file(self, name: str) -> Path:
+        return self.project.folder / "data" / f"{name}.db"
+
+    def set(self, text: str) -> None:
+        """More settings of the fleet."""
+        self.project.settings(SETTINGS + text)
+
+    def at(self, name: str) -> list[str]:
+        return heads_in(self.file(name))
+
+
+def new_fleet(folder: Path, count: int = 3) -> Fleet:
+    """A fleet whose databases are at r1; the scripts are at r2."""
+    return Fleet(new_project(folder), count)
+
+
+def damage(file: Path) -> None:
+    """Its pages are no SQLite any more."""
+    file.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
+
+
+def read_only(file: Path) -> None:
+    """It says that only a newer SQLite may write to it: whoever runs this, root too, can only read it."""
+    content = bytearray(file.read_bytes())
+    content[18] = 3  # the file format's write version
+    file.write_bytes(content)
