@@ -60,6 +60,8 @@ class Coordinator:
         self.ledger = ledger
         self.run = run
         self.targets = {target.name: target for target in targets}
+        self._canaries = {target.name: target for target in self.targets.values() if target.canary}
+        self._done = sum(target.status not in NOT_ENDED for target in self.targets.values())
         self._members = {member.name: member for member in request.members}
         self._settings = request.settings
         self._stopped = ""
@@ -74,7 +76,12 @@ class Coordinator:
         """
         scripts = read_scripts(self._settings, self.request.interrupt)
         there = [self._members[name] for name in names if name in self._members]
-        seen = {s.name: s for s in look_at_all(self._settings, there, scripts, self.request.looked)}
+        interrupt = self.request.interrupt
+        seen = {
+            s.name: s for s in look_at_all(self._settings, there, scripts, self.request.looked, interrupt)
+        }
+        if self._over:
+            return []
         found = [self._seen(self.targets[name], seen.get(name), repairs=repairs) for name in names]
         self._note(*found)
         for target in found:
@@ -143,7 +150,7 @@ class Coordinator:
 
     def _choose_canaries(self, waiting: Sequence[FleetTarget]) -> list[FleetTarget]:
         """One for each revision that databases start from, since each is another plan; none where one went well."""
-        proven = {t.heads for t in self.targets.values() if t.canary and t.status is FleetStatus.MIGRATED}
+        proven = {t.heads for t in self._canaries.values() if t.status is FleetStatus.MIGRATED}
         found: dict[tuple[str, ...], FleetTarget] = {}
         for target in waiting:
             named = target.name == self._settings.fleet_canary
@@ -170,8 +177,7 @@ class Coordinator:
                 if target.status in (FleetStatus.FAILED, *WENT_WELL):
                     words = rules.note(target.name, failed=target.status is FleetStatus.FAILED)
                     self._stopped = self._stopped or words
-            done = sum(t.status not in NOT_ENDED for t in self.targets.values())
-            self.request.running(done, len(self.targets), len(running))
+            self.request.running(self._done, len(self.targets), len(running))
 
     def _startable(self, left: Sequence[FleetTarget], running: Iterable[FleetTarget]) -> FleetTarget | None:
         """The first one that there is room for, in all and on its server."""
@@ -214,14 +220,13 @@ class Coordinator:
             return ""
         if target.state == Place.UNFINISHED.value:
             return ""
-        same = (
-            t.name
-            for t in self.targets.values()
-            if t.canary
-            and t.status is FleetStatus.MIGRATED
-            and (t.heads, t.schema) == (target.heads, target.schema)
-        )
-        return next(same, "")
+        return next((canary.name for canary in self._same_canaries(target)), "")
+
+    def _same_canaries(self, target: FleetTarget) -> list[FleetTarget]:
+        """The canaries that were migrated from the heads and the schema that this one has."""
+        before = target.heads, target.schema
+        migrated = (t for t in self._canaries.values() if t.status is FleetStatus.MIGRATED)
+        return [t for t in migrated if (t.heads, t.schema) == before]
 
     def _finish(self, job: Job, target: FleetTarget) -> FleetTarget:
         sent, code = job.end()
@@ -236,13 +241,7 @@ class Coordinator:
         """Without a dry run of its own a database must have come to the schema that its canary came to."""
         if target.status is not FleetStatus.MIGRATED or " not of this one" not in target.rehearsed:
             return target
-        same = [
-            t
-            for t in self.targets.values()
-            if t.canary
-            and t.status is FleetStatus.MIGRATED
-            and (t.heads, t.schema) == (target.heads, target.schema)
-        ]
+        same = self._same_canaries(target)
         if any(t.schema_after == target.schema_after for t in same):
             return target
         return msgspec.structs.replace(
@@ -292,7 +291,13 @@ class Coordinator:
 
     def _note(self, *targets: FleetTarget) -> None:
         fleets.note(self.ledger, self.run.fleet_run, targets)
-        self.targets.update({target.name: target for target in targets})
+        for target in targets:
+            self._done += (target.status not in NOT_ENDED) - (
+                self.targets[target.name].status not in NOT_ENDED
+            )
+            self.targets[target.name] = target
+            if target.canary:
+                self._canaries[target.name] = target
 
 
 def new_run(request: FleetRequest) -> FleetRun:

@@ -74,10 +74,11 @@ def look_at_all(
     members: Sequence[Member],
     scripts: Scripts,
     told: Callable[[int], None] = lambda _done: None,
+    interrupt: Interrupt | None = None,
 ) -> tuple[Seen, ...]:
     """Look at all of them, a few at a time and on one server no more than `fleet-per-server`.
 
-    `told` is called with how many were looked at.
+    `told` is called with how many were looked at. After a signal no further one is: what is returned then says nothing.
     """
     look = Look(settings)
     servers = {
@@ -86,6 +87,8 @@ def look_at_all(
     found = []
 
     def one(member: Member) -> Seen:
+        if interrupt is not None and interrupt.number is not None:
+            return look.nothing(member)
         with servers[member.server]:
             return look.at(member)
 
@@ -107,9 +110,13 @@ class Look:
         factories: list[DatabaseFactory] = plugins.collect(manager, "ci_migrate_databases")
         self._factories = {backend: factory for factory in factories for backend in factory.backends}
 
+    def nothing(self, member: Member) -> Seen:
+        """Of one that nobody has looked at."""
+        return Seen(name=member.name, place=member.place, server=member.server, state=Place.BEHIND)
+
     def at(self, member: Member) -> Seen:
         """What is seen of one; whatever goes wrong is what is seen."""
-        base = Seen(name=member.name, place=member.place, server=member.server, state=Place.BEHIND)
+        base = self.nothing(member)
         try:
             return self._at(member, base)
         except CiMigrateError as error:
@@ -183,7 +190,7 @@ def _judged(seen: Seen, scripts: Scripts, usual: Mapping[tuple[str, ...], str]) 
     if unknown:
         words = f"the scripts do not have {', '.join(unknown)}"
         return msgspec.structs.replace(seen, state=Place.UNKNOWN, words=words)
-    if seen.schema != usual[seen.heads]:
+    if seen.schema != usual.get(seen.heads, ""):
         words = f"its schema differs from that of the others at {show(seen.heads)}"
         return msgspec.structs.replace(seen, state=Place.DRIFTED, words=words)
     at_head = tuple(sorted(seen.heads)) == scripts.heads

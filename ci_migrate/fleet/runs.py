@@ -63,10 +63,20 @@ def resume_fleet(request: FleetRequest, fleet_run: str | None, *, retry: bool = 
         run = find_run(
             ledger, request.settings, fleet_run, shard=request.shard if fleet_run is None else None
         )
+        if run.shard != request.shard:
+            shard = f"of shard {run.shard}" if run.shard else "of the whole fleet"
+            raise UsageError(
+                f"{run.fleet_run} is a run {shard}.",
+                hint=f"--shard {run.shard}" if run.shard else "Leave --shard out.",
+            )
+        if run.destination != request.settings.to:
+            raise UsageError(
+                f"{run.fleet_run} goes to {run.destination}, not to {request.settings.to}.",
+                hint=f"--to {run.destination}",
+            )
         targets = fleets.targets_of(ledger, run.fleet_run)
         wanted = (*NOT_ENDED, *(RETRIED if retry else ()))
         begun = msgspec.structs.replace(new_run(request), fleet_run=run.fleet_run, started=run.started)
-        begun = msgspec.structs.replace(begun, shard=run.shard)
         fleets.go_on(ledger, begun)
         coordinator = Coordinator(request, ledger, begun, targets)
         return _work(coordinator, [t.name for t in targets if t.status in wanted], repairs=True)

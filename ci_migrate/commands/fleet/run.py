@@ -5,14 +5,13 @@ from typing import Any
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.fleet.work import shard_option, work
+from ci_migrate.commands.fleet.work import run_options, work
 from ci_migrate.commands.options import actor_options, settings_options
 from ci_migrate.fleet.runs import run_fleet
 
 
 @click.command("run")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr.")
-@shard_option
+@run_options
 @actor_options
 @settings_options
 @click.pass_obj

@@ -21,13 +21,21 @@ from ci_migrate.ledger.fleets import WENT_WELL, FleetStatus, FleetTarget
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def shard_option(function: Function) -> Function:
-    """--shard I/N."""
-    return click.option(
-        "--shard",
-        metavar="I/N",
-        help="Only the part I of N, by a hash of the names: the same on each machine.",
-    )(function)
+def run_options(function: Function) -> Function:
+    """--json, --to REVISION and --shard I/N."""
+    for option in (
+        click.option(
+            "--shard",
+            metavar="I/N",
+            help="Only the part I of N, by a hash of the names: the same on each machine.",
+        ),
+        click.option("--to", metavar="REVISION", help="Destination, as `alembic upgrade`."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def read_shard(text: str | None) -> tuple[int, int] | None:
