@@ -30,6 +30,9 @@ POLL = 0.2
 
 PRELOAD = "ci_migrate.fleet.preload"
 
+ATTENDED = (Place.UNFINISHED, Place.RUNNING)
+"""What an attempt before may have left; the worker waits for it and repairs it."""
+
 
 @dataclass(frozen=True)
 class FleetRequest:
@@ -101,7 +104,7 @@ class Coordinator:
         state = seen.state
         if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
             return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
-        if state in (Place.AT_HEAD, Place.BEHIND) or (state is Place.UNFINISHED and repairs):
+        if state in (Place.AT_HEAD, Place.BEHIND) or (state in ATTENDED and repairs):
             return msgspec.structs.replace(target, status=FleetStatus.WAITING, state=state.value)
         message = f"{state.value}: {seen.words}"
         if state is Place.UNFINISHED:
@@ -154,7 +157,7 @@ class Coordinator:
         found: dict[tuple[str, ...], FleetTarget] = {}
         for target in waiting:
             named = target.name == self._settings.fleet_canary
-            sound = target.state != Place.UNFINISHED.value
+            sound = target.state not in ATTENDED
             if target.heads not in proven and sound and (named or target.heads not in found):
                 found[target.heads] = target
         return list(found.values())
@@ -189,7 +192,7 @@ class Coordinator:
 
     def _start(self, target: FleetTarget) -> tuple[Job, FleetTarget]:
         instead = self._rehearsed_instead(target)
-        repair = target.state == Place.UNFINISHED.value
+        goes_on = target.attempts > 0 or target.state in ATTENDED
         target = msgspec.structs.replace(
             target,
             status=FleetStatus.RUNNING,
@@ -207,7 +210,7 @@ class Coordinator:
             environ=dict(self.request.environ),
             flags={**self.request.flags, "target": self.run.fleet},
             rehearse=not instead,
-            repair=repair,
+            goes_on=goes_on,
             by=self.request.by,
             reason=self.request.reason or f"fleet run {self.run.fleet_run}",
         )
@@ -218,7 +221,7 @@ class Coordinator:
         """The canary whose dry run will do for this one; "" where it needs its own."""
         if self._settings.fleet_dry_run != "canary" or target.canary or not target.schema:
             return ""
-        if target.state == Place.UNFINISHED.value:
+        if target.state in ATTENDED:
             return ""
         return next((canary.name for canary in self._same_canaries(target)), "")
 

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,7 @@ from ci_migrate import gate
 from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.fleet.look import Look, Place, Seen
 from ci_migrate.fleet.members import Member
+from ci_migrate.fleet.outcome import CODES
 from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Report
@@ -30,6 +32,9 @@ from ci_migrate.settings.settings import Settings, load
 from ci_migrate.tempdirs import OWN
 from ci_migrate.verbs import VERBS
 
+PATIENCE = 60.0
+"""Seconds to wait for a process that an earlier attempt of this run left at work."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -42,7 +47,7 @@ class Task:
     environ: Mapping[str, str] = field(repr=False)
     flags: Mapping[str, Any]
     rehearse: bool  # on a copy of its own
-    repair: bool  # first what an earlier run left
+    goes_on: bool  # this run has begun with it before: what that left is waited for, and repaired
     by: str
     reason: str
 
@@ -81,19 +86,20 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
         {**task.flags, "target": f"{task.flags['target']}/{task.member.name}"},
         task.member.url,
     )
-    target = task.target
-    if task.repair:
+    if task.goes_on:
+        settings = replace(settings, run_lock_timeout=max(settings.run_lock_timeout, PATIENCE))
+    target, look = task.target, Look(settings)
+    seen = _wait(task, look, interrupt)
+    if task.goes_on and seen.state is Place.UNFINISHED:
         request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason)
         repaired = _report(lambda: gate.repair(settings, request, interrupt), "repair", settings)
         if repaired.exit_code is not ExitCode.OK:
             return _told(task, settings, target, repaired)
-    look = Look(settings)
-    seen = look.at(task.member)
+        seen = look.at(task.member)
     changed = _changed(task, seen)
     if changed:
-        return msgspec.structs.replace(
-            target, status=FleetStatus.LEFT_OUT, exit_code=int(ExitCode.REFUSED), message=changed
-        )
+        code = int(CODES.get(seen.state, ExitCode.REFUSED))
+        return msgspec.structs.replace(target, status=FleetStatus.LEFT_OUT, exit_code=code, message=changed)
     # another one was rehearsed in its place: the gate refuses that where the target is protected
     verb = VERBS["run" if task.rehearse else "migrate"]
     request = GateRequest(
@@ -107,11 +113,22 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
     return _told(task, settings, msgspec.structs.replace(target, schema_after=after), report)
 
 
+def _wait(task: Task, look: Look, interrupt: Interrupt) -> Seen:
+    """How it is; where this run has begun with it before, as soon as no process of that is at work any more."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        seen = look.at(task.member)
+        over = not task.goes_on or time.monotonic() > until or interrupt.number is not None
+        if over or seen.state is not Place.RUNNING:
+            return seen
+        time.sleep(1.0)
+
+
 def _changed(task: Task, seen: Seen) -> str:
-    """What is not as it was when the run began, in words; "" where all is. After a repair heads may be others."""
+    """What is not as it was when the coordinator looked, in words; "" where all is."""
     if seen.state is not Place.BEHIND:
         return f"{seen.state.value}: {seen.words}"
-    if task.repair:
+    if task.goes_on:  # what this run did there is no surprise
         return ""
     if seen.heads != task.target.heads:
         return "somebody else migrated it since this fleet run looked"
@@ -146,6 +163,8 @@ def _told(task: Task, settings: Settings, target: FleetTarget, report: Report) -
             status = FleetStatus.ALREADY
     elif report.interrupted is not None:
         status = FleetStatus.INTERRUPTED
+    elif code is ExitCode.LOCKED:  # somebody else is at work there: nothing was tried
+        status = FleetStatus.LEFT_OUT
     else:
         status = FleetStatus.APPROVAL if code is ExitCode.NOT_APPROVED else FleetStatus.FAILED
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""A target that is a fleet, and the targets in it: `tenants` lists many databases, `tenants/acme` is one of them."""
+"""A target that is a fleet, and the targets in it: TARGET lists many databases, `TARGET/NAME` is one of them."""
 
 import hashlib
 import re

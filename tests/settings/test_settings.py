@@ -814,7 +814,8 @@ def test_the_example_of_the_documentation_is_valid(project):
 
 def test_reading_settings_imports_neither_sqlalchemy_nor_alembic(project):
     code = (
-        "import sys; from pathlib import Path; from ci_migrate.settings.settings import load, describe\n"
+        "import sys; from pathlib import Path; from ci_migrate.settings.settings import load\n"
+        "from ci_migrate.settings.listing import describe\n"
         "describe(load(Path(sys.argv[1]), {}, {}))\n"
         "sys.exit(','.join(m for m in ('sqlalchemy', 'alembic', 'click', 'subprocess') if m in sys.modules) or None)"
     )
