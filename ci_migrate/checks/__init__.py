@@ -18,6 +18,7 @@ from ci_migrate.checks import (
     models_differ,
     never_stamped,
     non_deterministic,
+    not_validated,
     numbers_again,
     previous_release,
     rows_locked,
@@ -29,6 +30,7 @@ from ci_migrate.checks import (
     unfit_acknowledgement,
     values_narrowed,
     way_back,
+    weak_spots,
 )
 from ci_migrate.checks.base import Check
 from ci_migrate.markers import hookimpl
@@ -44,11 +46,15 @@ BUILT_IN: tuple[Check, ...] = (
     large_objects_gone.CHECK,
     numbers_again.CHECK,
     changed_on_the_side.CHECK,
+    weak_spots.REFUSES_WRITES,
+    weak_spots.HIDDEN,
+    not_validated.CHECK,
     lost_on_the_side.CHECK,
     lock_held.CHECK,
     table_rewritten.CHECK,
     transaction_split.CHECK,
     rows_locked.CHECK,
+    weak_spots.UNINDEXED,
     missing_downgrade.CHECK,
     way_back.CHECK,
     downgrade_loses.LOSSES,
@@ -66,6 +72,7 @@ BUILT_IN: tuple[Check, ...] = (
     deployed_release.TYPE,
     deployed_release.CONSTRAINT,
     deployed_release.UNKNOWN,
+    deployed_release.NULL,
     squawk.CHECK,
 )
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ci_migrate.checks.acknowledged import Acknowledgement, of_revisions, of_settings
 from ci_migrate.databases.base import Database
+from ci_migrate.databases.weak_spots import WeakSpot
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Replacement, RowCount, Severity, now
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
@@ -31,8 +32,9 @@ class Facts:
     name. `lock_budget` is the setting, in seconds; `transactional_ddl` is the engine's capability. `copies` are the
     databases that the checks of this moment look at: "before", restored and not migrated, and "after", migrated; for
     reading only. `sequences` says how far each was when the backup was taken, `large_objects` how many the copy had
-    before and has after. What the settings ask for, in words: `drift` what differs between the models and the migrated
-    copy, `failed_assertions`, and why the tests of the `previous_release` failed on it. `squawk` is the program.
+    before and has after, `weak_spots` what the migration made of that kind. What the settings ask for, in words:
+    `drift` what differs between the models and the migrated copy, `failed_assertions`, and why the tests of the
+    `previous_release` failed on it. `squawk` is the program.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Facts:
     copies: Mapping[str, Database] = field(default_factory=dict)
     sequences: Mapping[str, str] = field(default_factory=dict)
     large_objects: tuple[int, int] = (0, 0)
+    weak_spots: Sequence[WeakSpot] = ()
     drift: Sequence[str] = ()
     failed_assertions: Sequence[str] = ()
     previous_release: str = ""

@@ -1,4 +1,4 @@
-"""CM701 to CM705: the release that runs now, by its models, does not work on the migrated database."""
+"""CM701 to CM706: the release that runs now, by its models, does not work on the migrated database."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -11,6 +11,7 @@ _FIXES = {
     "and fill both.",
     MisfitKind.REQUIRED: "Give it a server_default, or let it be NULL, until each release that runs sets it.",
     MisfitKind.TYPE: "Add a column of the new type beside it, and change over in a later release.",
+    MisfitKind.NULL: "Deploy a release first that reads NULL, and let the column take one then.",
     MisfitKind.CONSTRAINT: "Deploy a release first that writes nothing else.",
 }
 
@@ -49,4 +50,5 @@ GONE = _check("CM701", "deployed-names-what-is-gone", MisfitKind.GONE)
 REQUIRED = _check("CM702", "deployed-inserts-fail", MisfitKind.REQUIRED)
 TYPE = _check("CM703", "deployed-types-changed", MisfitKind.TYPE)
 CONSTRAINT = _check("CM704", "deployed-meets-constraint", MisfitKind.CONSTRAINT, Severity.WARNING)
+NULL = _check("CM706", "deployed-meets-null", MisfitKind.NULL, Severity.WARNING)
 UNKNOWN = Check("CM705", "deployed-not-compared", Severity.ERROR, measured=True, find=find_unknown)

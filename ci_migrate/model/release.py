@@ -11,6 +11,7 @@ class MisfitKind(StrEnum):
     GONE = "gone"  # a table or a column that it names
     REQUIRED = "required"  # its INSERT is refused
     TYPE = "type"  # it can't read or write the values
+    NULL = "null"  # a column that it takes for NOT NULL
     CONSTRAINT = "constraint"  # it may write what is refused
 
 

@@ -1,11 +1,12 @@
 """Checks that look into the copies of the dry run themselves, by connections that only read."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ci_migrate.checks.base import Facts
-from ci_migrate.databases.base import Database
+from ci_migrate.databases.base import Database, KnowsLargeObjects
+from ci_migrate.databases.weak_spots import WeakSpot, new_weak_spots, weak_spots_of
 from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.record import Recorder
 from ci_migrate.model import Backup, Finding, Plan, Severity
@@ -54,6 +55,30 @@ def find_left_out(recorder: Recorder, project: Path) -> Iterator[Finding]:
             file=relative(event.file, project) if event.file else None,
             line=event.line,
         )
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What neither schema nor rows of a copy tell, as it is before the migration."""
+
+    large_objects: int
+    weak_spots: Sequence[WeakSpot]
+
+
+def note(scratch: Database) -> Noted:
+    """Look at the copy."""
+    large_objects = scratch.large_objects() if isinstance(scratch, KnowsLargeObjects) else 0
+    return Noted(large_objects, weak_spots_of(scratch))
+
+
+def with_changes(facts: Facts, before: Noted, scratch: Database) -> Facts:
+    """The facts, with what became of it."""
+    after = note(scratch)
+    return replace(
+        facts,
+        large_objects=(before.large_objects, after.large_objects),
+        weak_spots=new_weak_spots(before.weak_spots, after.weak_spots),
+    )
 
 
 def look_before(run: Run, facts: Facts, scratch: Database) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ci_migrate.backups.comparison import compare_restored, describe_wrong
 from ci_migrate.checks.base import Facts
-from ci_migrate.databases.base import Database, KnowsLargeObjects
+from ci_migrate.databases.base import Database
 from ci_migrate.databases.composite.changes import SchemaReaders, schema_readers
 from ci_migrate.migrations import events
 from ci_migrate.migrations.record import Recorder, version_table_names, without_version_tables
@@ -35,7 +35,7 @@ from ci_migrate.model import (
     schema_changes,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
-from ci_migrate.rehearsal.copy_checks import look_after, look_before
+from ci_migrate.rehearsal.copy_checks import look_after, look_before, note, with_changes
 from ci_migrate.rehearsal.deployed.deployed_release import fit_of, reflect_copy
 from ci_migrate.rehearsal.downgrade import try_way_back
 from ci_migrate.rehearsal.judgement import judge
@@ -165,14 +165,14 @@ def _rehearse(
     looked = look_before(run, facts, scratch)
     with translate_errors(scratch):
         failing = run_assertions(run, scratch, "before")
-        large_objects = _count_large_objects(scratch)
+        noted = note(scratch)
     tables = reflect_copy(run, plan, scratch)
     with schema_readers(scratch, whole=whole) as readers:
         played = _play(run, plan, scratch, before, start, readers)
     ended = played.measured.ended
     with translate_errors(scratch):
         after = _look_after(scratch, plan, before)
-        facts = dataclasses.replace(facts, large_objects=(large_objects, _count_large_objects(scratch)))
+        facts = with_changes(facts, noted, scratch)
         heads = heads_of(scratch, plan)
     if ended.ok and not whole and _overlooked(plan, played, after):
         raise _OverlookedError
@@ -279,10 +279,6 @@ def _play(
     duration = Duration(run.settings.max_duration)
     measured = run_measured(run, plan, scratch, recorder, duration.around(hear))
     return _Played(recorder, rows, measured, any(has_models), duration.over)
-
-
-def _count_large_objects(scratch: Database) -> int:
-    return scratch.large_objects() if isinstance(scratch, KnowsLargeObjects) else 0
 
 
 def _overlooked(plan: Plan, played: _Played, after: _Seen) -> bool:

@@ -37,6 +37,7 @@ from ci_migrate.databases.composite.names import MAIN, add_prefix, key_of, mark,
 from ci_migrate.databases.digests import TakesSamples
 from ci_migrate.databases.measuring import Measures, Meter
 from ci_migrate.databases.traffic import Hindrance, WatchesTraffic
+from ci_migrate.databases.weak_spots import WeakSpot, weak_spots_of
 from ci_migrate.errors import (
     BackupError,
     CiMigrateError,
@@ -167,6 +168,13 @@ class CompositeDatabase:
 
     def large_objects(self) -> int:
         return sum(m.large_objects() for m in self.members.values() if isinstance(m, KnowsLargeObjects))
+
+    def weak_spots(self) -> list[WeakSpot]:
+        return [
+            spot._replace(identity=name_of(name, spot.identity), table=name_of(name, spot.table))
+            for name, found in self._each(weak_spots_of)
+            for spot in found
+        ]
 
     def _own(self, tables: Iterable[str]) -> dict[str, list[str]]:
         """Tables by the member that they are in, as it calls them."""

@@ -44,7 +44,9 @@ from ci_migrate.databases.postgresql.snapshot import AT_ONCE, in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import find_tool
 from ci_migrate.databases.postgresql.unseen import read_sequences
+from ci_migrate.databases.postgresql.weak_spots import weak_spots
 from ci_migrate.databases.traffic import Hindrance
+from ci_migrate.databases.weak_spots import WeakSpot
 from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -298,6 +300,9 @@ class PostgreSQL:
         with self._reading() as connection:
             row = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
         return row[0] if row else 0
+
+    def weak_spots(self) -> list[WeakSpot]:
+        return weak_spots(self._access)
 
     # ------------------------------------------------------------------ who is in it
 

@@ -35,9 +35,11 @@ from ci_migrate.databases.sqlite import measure as sqlite_measure
 from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite import tables as sqlite_tables
 from ci_migrate.databases.sqlite import undo as sqlite_undo
+from ci_migrate.databases.sqlite import weak_spots as sqlite_weak_spots
 from ci_migrate.databases.sqlite.catalog import Catalog
 from ci_migrate.databases.sqlite.contents import Digests
 from ci_migrate.databases.sqlite.tokens import quote
+from ci_migrate.databases.weak_spots import WeakSpot
 from ci_migrate.errors import BackupError, DatabaseError, UsageError
 from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, VersionTable
 
@@ -161,6 +163,10 @@ class SQLite:
     def counts(self, tables: Iterable[str] | None = None, *, exact: bool = False) -> dict[str, RowCount]:  # noqa: ARG002 - always exact
         with self._reading() as connection:
             return sqlite_rows.counts(connection, tables)
+
+    def weak_spots(self) -> list[WeakSpot]:
+        with self._reading() as connection:
+            return list(sqlite_weak_spots.weak_spots(connection))
 
     def contents(self, tables: Iterable[str]) -> dict[str, TableContent]:
         with self._reading() as connection:

@@ -72,6 +72,10 @@ def _of_table(table: ModelTable, there: Reflected) -> Iterator[tuple[str, Misfit
             continue
         if not relation.view:
             yield from _of_inserts(name, own, column)
+            if column.nullable and not own.nullable:
+                words = f"column {name}.{own.name} may be NULL, and the release takes it for NOT NULL"
+                yield "may be null", Misfit(kind=MisfitKind.NULL, table=name, column=own.name, words=words,
+                                            certain=False)  # fmt: skip
         yield from _of_type(ENGINES[there.dialect], name, own, column)
     own_names = {there.fold(one.name) for one in table.columns}
     for column_name, column in relation.columns.items():
