@@ -33,7 +33,9 @@ INSERT INTO hollow VALUES (1, ''), (2, '[]'), (3, NULL)
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql_url", "mysql_url", "mysql97_url"])
+@pytest.fixture(
+    params=["sqlite", "postgresql_url", "mysql_url", pytest.param("mysql97_url", marks=pytest.mark.long)]
+)
 def findings(request, tmp_path):
     """What CM202 says of a migration, measured as the dry run measures it."""
     if request.param == "sqlite":

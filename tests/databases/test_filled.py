@@ -28,7 +28,9 @@ FULL = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql_url", "mysql_url", "mysql97_url"])
+@pytest.fixture(
+    params=["sqlite", "postgresql_url", "mysql_url", pytest.param("mysql97_url", marks=pytest.mark.long)]
+)
 def database(request, tmp_path) -> Database:
     """An empty database."""
     if request.param == "sqlite":
