@@ -33,6 +33,10 @@ def describe_request(request: ApprovalRequest) -> list[str]:
     else:
         proven = "backup proven" if evidence.proven else f"backup unproven: {evidence.unproven_reason}"
         lines.append(f"  {proven}; {evidence.statements} statements in {evidence.migrate_seconds:.1f} s")
+        if evidence.without_rows:
+            lines.append(
+                "  The dry run had no rows: what is lost, how long it takes and what fails on rows is not known."
+            )
         changed = [f"  rows {n}: {_rows(r.before)} -> {_rows(r.after)}" for n, r in evidence.rows.items()]
         lines += changed[:_SHOWN]
         if changed:

@@ -52,6 +52,7 @@ class EvidenceSummary(Frozen, frozen=True, kw_only=True):
     """What the dry run measured, in short. `rows` holds the tables whose number of rows changed.
 
     `exact` is how many of the statements are bound word for word, with their values; the others are by their form.
+    `without_rows`: the dry run had a copy without rows.
     """
 
     proven: bool
@@ -66,6 +67,7 @@ class EvidenceSummary(Frozen, frozen=True, kw_only=True):
     way_back_proven: bool
     way_back_reason: str
     exact: int = 0
+    without_rows: bool = False
     inputs: Inputs = Inputs()  # what the dry run executed and read beyond the plan's
 
 
@@ -296,6 +298,7 @@ def _summary(evidence: Evidence) -> EvidenceSummary:
         rows={name: rows for name, table in evidence.tables.items() if (rows := _rows(table)) is not None},
         way_back_proven=evidence.way_back.proven,
         way_back_reason=evidence.way_back.reason,
+        without_rows=evidence.without_rows,
         exact=sum(bool(statement.exact) for statement in evidence.statements),
         inputs=evidence.inputs,
     )

@@ -12,4 +12,4 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         yield check.finding(words)
 
 
-CHECK = Check("CM604", "assertion-fails", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM604", "assertion-fails", Severity.ERROR, measured=True, find=find, rows=True)

@@ -15,7 +15,7 @@ from ci_migrate.databases.weak_spots import WeakSpot
 from ci_migrate.model import Direction, Evidence, Finding, Plan, Replacement, RowCount, Severity, now
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
-OTHER_CODES = ("CM103", "CM104", "CM107", "CM108", "CM901")
+OTHER_CODES = ("CM103", "CM104", "CM107", "CM108", "CM606", "CM901")
 """Of findings that stages add, without a check of their own."""
 
 
@@ -70,7 +70,8 @@ class Check:
     `measured` checks run in the dry run and get evidence; the others run in the stage `check`. `find` yields
     Findings (see `Check.finding`); the core applies severities and acknowledgements. `copies` says which of
     `Facts.copies` it looks at: those with "before" alone run ahead of the migration, those with "after" once it ran,
-    ahead of the rollback path; for both a second copy is restored.
+    ahead of the rollback path; for both a second copy is restored. One that needs `rows`, or looks at copies, is
+    left out of a dry run without rows.
     """
 
     code: str
@@ -79,6 +80,12 @@ class Check:
     measured: bool
     find: Callable[["Check", Facts], Iterable[Finding]]
     copies: frozenset[str] = frozenset()
+    rows: bool = False
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether it would find nothing where there are no rows, and say so as if it had looked."""
+        return self.measured and (self.rows or bool(self.copies))
 
     def finding(
         self,
@@ -186,6 +193,8 @@ def run_checks(
         for check in checks:
             # checks run where their copies are: before and after the migration, and once more where both are wanted
             if check.measured is not measured or check.copies != frozenset(facts.copies):
+                continue
+            if check.needs_rows and facts.evidence is not None and facts.evidence.without_rows:
                 continue
             try:
                 looked_at = replace(pickle.loads(plain), copies=facts.copies)  # noqa: S301 - our own

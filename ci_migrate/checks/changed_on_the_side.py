@@ -127,4 +127,4 @@ def _using(sql: str) -> str:
     return sql.upper().partition("USING")[2]
 
 
-CHECK = Check("CM206", "changed-on-the-side", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM206", "changed-on-the-side", Severity.ERROR, measured=True, find=find, rows=True)

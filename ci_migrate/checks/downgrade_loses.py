@@ -45,5 +45,5 @@ def find_elsewhere(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-LOSSES = Check("CM403", "downgrade-loses", Severity.ERROR, measured=True, find=find_losses)
+LOSSES = Check("CM403", "downgrade-loses", Severity.ERROR, measured=True, find=find_losses, rows=True)
 ELSEWHERE = Check("CM404", "downgrade-leads-elsewhere", Severity.ERROR, measured=True, find=find_elsewhere)

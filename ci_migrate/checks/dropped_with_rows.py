@@ -105,7 +105,10 @@ def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, St
         count = facts.target_rows.get(table)
         rows = count.rows if count else before.rows if before else 0
         if rows and (before is None or not _moved_table(evidence, before)):
-            yield table, rows, _culprit(evidence, f"table {table}", table.rpartition(".")[2])
+            culprit = _culprit(evidence, f"table {table}", table.rpartition(".")[2])
+            if evidence.without_rows and culprit is not None and not re.search(r"(?i)\bDROP\b", culprit.sql):
+                continue  # renamed: there are no rows that would tell
+            yield table, rows, culprit
 
 
 def columns_gone(evidence: Evidence) -> Iterator[tuple[str, int, list[str], Statement | None]]:
@@ -168,4 +171,4 @@ def find_columns(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Fin
 
 
 TABLE_DROPPED = Check("CM201", "table-dropped", Severity.ERROR, measured=True, find=find_tables)
-COLUMN_DROPPED = Check("CM202", "column-dropped", Severity.ERROR, measured=True, find=find_columns)
+COLUMN_DROPPED = Check("CM202", "column-dropped", Severity.ERROR, measured=True, find=find_columns, rows=True)

@@ -28,4 +28,4 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("CM204", "large-objects-gone", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM204", "large-objects-gone", Severity.ERROR, measured=True, find=find, rows=True)

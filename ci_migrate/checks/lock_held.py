@@ -90,4 +90,4 @@ def longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, Lock
     return found
 
 
-CHECK = Check("CM301", "lock-held-too-long", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM301", "lock-held-too-long", Severity.ERROR, measured=True, find=find, rows=True)

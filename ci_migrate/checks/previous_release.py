@@ -16,4 +16,4 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         )
 
 
-CHECK = Check("CM605", "previous-release-fails", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM605", "previous-release-fails", Severity.ERROR, measured=True, find=find, rows=True)

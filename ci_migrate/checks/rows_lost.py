@@ -119,5 +119,5 @@ def find_values(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
         )
 
 
-ROWS_LOST = Check("CM601", "rows-lost", Severity.ERROR, measured=True, find=find_rows)
-VALUES_LOST = Check("CM602", "values-lost", Severity.ERROR, measured=True, find=find_values)
+ROWS_LOST = Check("CM601", "rows-lost", Severity.ERROR, measured=True, find=find_rows, rows=True)
+VALUES_LOST = Check("CM602", "values-lost", Severity.ERROR, measured=True, find=find_values, rows=True)

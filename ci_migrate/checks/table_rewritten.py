@@ -37,4 +37,4 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-CHECK = Check("CM302", "table-rewritten", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM302", "table-rewritten", Severity.ERROR, measured=True, find=find, rows=True)

@@ -72,4 +72,4 @@ def _argument(type_: str, number: int, default: int) -> int:
     return int(found[number]) if found[number] else 0
 
 
-CHECK = Check("CM203", "values-narrowed", Severity.ERROR, measured=True, find=find)
+CHECK = Check("CM203", "values-narrowed", Severity.ERROR, measured=True, find=find, rows=True)

@@ -18,7 +18,7 @@ _NONE = RowCount(rows=0)
 def find_refusing(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error for a table that was there before; a warning for a new one, which may be meant for INSERT alone."""
     for spot, statement in _new(facts, evidence, {WeakSpotKind.REFUSES_WRITES}, "ALTER|DROP|CREATE"):
-        there = spot.table in evidence.row_counts_before
+        there = f"table {spot.table}" in evidence.before.objects
         yield check.finding(
             f"Table {spot.table} is published, and refuses changes now: {spot.words}.",
             fix=f"Give it a primary key, or write ALTER TABLE {bare(spot.table)} REPLICA IDENTITY USING INDEX "
@@ -82,5 +82,7 @@ def _new(
 REFUSES_WRITES = Check(
     "CM207", "published-table-refuses-changes", Severity.ERROR, measured=True, find=find_refusing
 )
-HIDDEN = Check("CM208", "rows-hidden", Severity.WARNING, measured=True, find=find_hidden)
-UNINDEXED = Check("CM305", "foreign-key-without-index", Severity.WARNING, measured=True, find=find_unindexed)
+HIDDEN = Check("CM208", "rows-hidden", Severity.WARNING, measured=True, find=find_hidden, rows=True)
+UNINDEXED = Check(
+    "CM305", "foreign-key-without-index", Severity.WARNING, measured=True, find=find_unindexed, rows=True
+)

@@ -217,7 +217,7 @@ class TakesTables(Protocol):
         tables: Sequence[str],
         progress: Progress = no_progress,
     ) -> Dumped:
-        """As `dump`, with the whole schema but the rows of these tables (and the version tables) alone."""
+        """As `dump`, with the whole schema but the rows of these tables (and the version tables) alone; () for none."""
 
     def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         """Put the rows that tables have in a scratch copy in the place of those here, in one transaction.

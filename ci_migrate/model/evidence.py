@@ -155,7 +155,8 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     0: not known. `rehearsals` is 2 where the plan was rehearsed a second time, on another copy. `inputs` is what the
     rehearsal executed and read beyond the plan's inputs; `made` are files that it made itself, with their sha256.
     `release` says whether the deployed release works with the migrated copy; None where the settings name none.
-    `rehearsal` is None where there was no ledger yet.
+    `rehearsal` is None where there was no ledger yet. `without_rows`: the copy had the schema alone, so that nothing
+    is known of rows, values, times and the backup; `not_looked_at` are the checks that were left out for it.
     """
 
     proven: bool  # the backup restored, and nothing that `comparison` compared differs
@@ -186,3 +187,5 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     made: dict[str, str] = {}
     release: ReleaseFit | None = None
     rehearsal: Rehearsal | None = None
+    without_rows: bool = False
+    not_looked_at: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from ci_migrate.model import (
     show_heads,
 )
 from ci_migrate.rehearsal.copy_checks import find_left_out, find_named
+from ci_migrate.rehearsal.without_rows import find_without_rows
 from ci_migrate.run.inputs import refused_words
 from ci_migrate.run.run import Run
 
@@ -86,7 +87,7 @@ def judge(
         statement = recorder.statements[key]
         message = f"{message}\nThe last statement that failed: {error}"
         return replace(base, message=message, file=statement.file, line=statement.line, sql=statement.sql)
-    if not evidence.proven:
+    if not evidence.comparison.equal:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
         return replace(base, outcome=Outcome.ERROR, message=message)
     findings = looked + run.look(
@@ -96,6 +97,7 @@ def judge(
             *_pragmas(recorder, plan),
             *find_named(recorder, plan, run.settings.project_dir),
             *find_left_out(recorder, run.settings.project_dir),
+            *find_without_rows(run, evidence),
         ],
     )
     pending = [r.id for r in plan.revisions]
@@ -117,6 +119,11 @@ def judge(
         lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
         kept = "nothing that was compared" if evidence.comparison.not_compared else "nothing"
         back = f"accepted: {'; '.join(lost)}" if lost else f"it loses {kept}"
+    if evidence.without_rows:
+        rehearsed = (
+            f"{plural(plan.pending, 'revision')} rehearsed without rows ({evidence.migrate_seconds:.1f} s)"
+        )
+        return replace(base, message=f"{rehearsed}, backup not restored, {back}", findings=findings)
     message = (
         f"Backup proven by restoring it ({evidence.restore_seconds:.1f} s), "
         f"{plural(plan.pending, 'revision')} rehearsed on it ({evidence.migrate_seconds:.1f} s), {back}"

@@ -8,7 +8,8 @@ from ci_migrate.migrations.record import Follower, one_line
 from ci_migrate.model import Backup, Divergence, Plan, Statement
 from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.rehearsal.measured import run_on_copy
-from ci_migrate.run.run import Run, restore_copy
+from ci_migrate.rehearsal.without_rows import make_copy
+from ci_migrate.run.run import Run
 
 
 def rehearse_again(
@@ -34,7 +35,7 @@ def rehearse_again(
         return None
 
     run.tell("rehearsing a second time, on another copy")
-    with restore_copy(run, backup, name=f"{run.id}_again") as scratch:
+    with make_copy(run, plan, backup, f"{run.id}_again") as scratch:
         mask_copy(run.settings, scratch)
         ended = run_on_copy(run, plan, scratch, handle, asks=())
     varying = frozenset(follower.varying or ())

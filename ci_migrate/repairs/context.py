@@ -34,7 +34,7 @@ from ci_migrate.repairs.foreign_ddl import SHOWN, find_foreign, with_foreign
 from ci_migrate.repairs.foreign_writes import UNKNOWN, find_unexplained
 from ci_migrate.run.run import LedgerRun, bare_schema, child_setup, heads_of, restore_copy, translate_errors
 from ci_migrate.run.since_last_run import definitions_of, differs_from_rehearsal, schema_diff
-from ci_migrate.run.state import compare_rows, named_tables
+from ci_migrate.run.state import compare_rows, named_in
 
 AS_REHEARSED = Comparison(compared=("heads", "schema"), not_compared=("rows",))
 """The proof of a state that the dry run went through: the diagnosis has compared it with that."""
@@ -195,7 +195,7 @@ class RepairContext:
         rehearsed = self.evidence.tables
         before = {table: e.before for table, e in rehearsed.items() if e.before is not None}
         if self.backup is not None:
-            named = named_tables(self.evidence)
+            named = named_in(self.backup.row_counts, (s.sql for s in self.evidence.statements))
             before = {
                 t: held
                 for t, held in self.run.catalog.with_digests(self.backup).contents.items()

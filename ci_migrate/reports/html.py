@@ -112,6 +112,8 @@ def _glance(report: Report) -> list[tuple[str, str, str, str]]:
         if dry_run.reused is not None:
             age = story.duration(dry_run.reused.seconds)
             tiles.append(("Rehearsal", "reused", "warn", f"of run {dry_run.reused.run_id}, {age} before"))
+        elif evidence is not None and evidence.without_rows:
+            tiles.append(("Rehearsal", "without rows", "warn" if passed else "bad", took))
         else:
             tiles.append(("Rehearsal", "passed" if passed else "said no", "good" if passed else "bad", took))
     weights = [story.finding_weight(finding) for finding in report.findings]

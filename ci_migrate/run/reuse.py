@@ -253,6 +253,7 @@ def find_rehearsal(run: Run, plan: Plan, report: Report, backup: Backup) -> Stag
         return f"the ledger does not know the dry run of run {named.run_id}"
     why = (
         _why_edited(run, approval, named, result)
+        or ("" if result.evidence.proven else "the dry run did not prove the backup")
         or _why_old(run, named, made)
         or _why_other_backup(run, made, backup)
         or _why_other(run, plan, made, result.evidence)

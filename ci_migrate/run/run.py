@@ -16,7 +16,7 @@ from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.backups.storage import Storage
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
-from ci_migrate.databases.base import Database, Lock, Watch, unwatched
+from ci_migrate.databases.base import Database, Lock, Watch, takes_tables, unwatched
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.protection import Protection
@@ -26,6 +26,7 @@ from ci_migrate.migrations.requests import ExpectedInputs, Setup, project_setup,
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, StageResult
 from ci_migrate.settings.settings import Secret, Settings
+from ci_migrate.tempdirs import private_folder
 from ci_migrate.verbs import Verb
 
 
@@ -148,6 +149,31 @@ def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]
             clone = run.open_database(stack.enter_context(provider.clone_of(run.database.url, backup)))
         refuse_same(run.database, clone)
         yield clone
+
+
+@contextmanager
+def schema_copy(run: Run, plan: Plan, name: str = "") -> Iterator[Database]:
+    """A scratch copy of the target's schema, with Alembic's version rows and no others.
+
+    Args:
+        run: this run; the target is only read.
+        plan: its version tables.
+        name: the scratch copy's; the run's id by default.
+
+    Raises:
+        CiMigrateError: the schema can't be read, or not be made again.
+        RefusedError: this kind of target has no copies without rows.
+    """
+    if not run.reader.capabilities.tables:
+        raise RefusedError(
+            f'dry-run = "schema": of {run.reader.identity().place} there can be no copy without rows.',
+            hint='Set dry-run = "backup".',
+        )
+    with private_folder() as folder, run.watch("schema", 0):
+        takes_tables(run.reader).dump_tables(folder, [c.version_table for c in plan.contexts], ())
+        with run.copies.scratch(name or run.id, run.scratch_folder) as copy:
+            copy.load(folder)
+            yield copy
 
 
 LEAVES_COPY = "CM108"

@@ -373,8 +373,9 @@ KEYS: tuple[Key, ...] = (
     Key("scratch", SCRATCH, "server", BOTH,
         "Where scratch copies live: the target's server, or another by its URL. No default on production, "
         "SQLite apart.", secret=True),
-    Key("dry-run", _choice("backup", "off"), "backup", BOTH,
-        "What the scratch copy is made of: the backup. `off` (never on production): no dry run."),
+    Key("dry-run", _choice("backup", "schema", "off"), "backup", BOTH,
+        "What the scratch copy is made of: the backup, or the schema without any rows, which proves less "
+        "(docs/dry-run.md). `off` (never on production): no dry run."),
     Key("mask", PATH, None, BOTH,
         "A file of SQL that replaces private values in each scratch copy of the dry run, before any code of the "
         "repository meets it (docs/dry-run.md)."),

@@ -46,9 +46,16 @@ from ci_migrate.rehearsal.outside import Outside, list_reaching_out
 from ci_migrate.rehearsal.previous_release import try_previous_release
 from ci_migrate.rehearsal.rows import RowsFollowed
 from ci_migrate.rehearsal.second_run import rehearse_again
+from ci_migrate.rehearsal.without_rows import (
+    UNRESTORED,
+    leaves_rows_out,
+    make_copy,
+    without_contents,
+    without_rows,
+)
 from ci_migrate.run.inputs import rehearsed_inputs
 from ci_migrate.run.reuse import find_rehearsal, with_rehearsal
-from ci_migrate.run.run import Run, bare_schema, heads_of, restore_copy, schema_of, translate_errors
+from ci_migrate.run.run import Run, bare_schema, heads_of, schema_of, translate_errors
 from ci_migrate.run.state import named_in
 from ci_migrate.run.ways_back import not_as_it_was, with_other_way
 
@@ -67,7 +74,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         return StageResult(
             stage="dry-run", outcome=Outcome.SKIPPED, message="There is no backup to rehearse on."
         )
-    if backup.provider_id is not None and not run.settings.provider_clone:
+    if backup.provider_id is not None and not run.settings.provider_clone and not leaves_rows_out(run):
         return StageResult(
             stage="dry-run",
             outcome=Outcome.FAILED if run.settings.production else Outcome.SKIPPED,
@@ -93,7 +100,7 @@ def _rehearse_on_copy(run: Run, plan: Plan, backup: Backup, checked: Sequence[Fi
     started = time.monotonic()
     for last in (False, True):
         try:
-            with restore_copy(run, backup) as scratch:
+            with make_copy(run, plan, backup) as scratch:
                 seconds = time.monotonic() - started
                 result, failed = _rehearse(run, plan, backup, scratch, seconds, checked, whole=last)
         except _OverlookedError:
@@ -158,13 +165,13 @@ def _rehearse(
     """
     start = schema_of(scratch)
     before, comparison = _look_first(run, plan, backup, scratch, start)
-    run.tell(
-        f"backup restored in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy"
-    )
+    copied = "schema copied, without rows," if leaves_rows_out(run) else "backup restored"
+    run.tell(f"{copied} in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy")
     facts = Facts(plan=plan, target_rows=backup.row_counts, sequences=backup.sequences)
-    looked = look_before(run, facts, scratch)
+    bare = leaves_rows_out(run)
+    looked = () if bare else look_before(run, facts, scratch)
     with translate_errors(scratch):
-        failing = run_assertions(run, scratch, "before")
+        failing = [] if bare else run_assertions(run, scratch, "before")
         noted = note(scratch)
     tables = reflect_copy(run, plan, scratch)
     with schema_readers(scratch, whole=whole) as readers:
@@ -180,8 +187,8 @@ def _rehearse(
     evidence = _evidence(run, plan, backup, played, before, after)
     evidence = replace(
         evidence,
-        proven=comparison.equal,
-        unproven_reason=describe_wrong(comparison),
+        proven=comparison.equal and not bare,
+        unproven_reason=UNRESTORED if bare and comparison.equal else describe_wrong(comparison),
         comparison=comparison,
         restore_seconds=restore_seconds,
         way_back=WayBack(
@@ -191,9 +198,11 @@ def _rehearse(
     )
     output = ""
     if arrived:
-        looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
-        failing += run_assertions(run, scratch, "after")
-        why, output = try_previous_release(run, plan, backup)
+        why = ""
+        if not bare:
+            looked += look_after(run, dataclasses.replace(facts, evidence=evidence), backup, scratch)
+            failing += run_assertions(run, scratch, "after")
+            why, output = try_previous_release(run, plan, backup)
         drift = drift_of(run, plan, scratch) if played.has_models else []
         evidence = replace(evidence, release=fit_of(run, plan, scratch, tables, evidence.statements))
         facts = dataclasses.replace(facts, drift=drift, previous_release=why)
@@ -201,6 +210,8 @@ def _rehearse(
         way_back = try_way_back(run, plan, scratch, before.schema, before.contents, back.append)
         inputs, made = rehearsed_inputs(plan, run.settings, *(e.inputs for e in (ended, *back)))
         evidence = replace(evidence, way_back=way_back, inputs=inputs, made=made)
+    if bare:
+        evidence = without_rows(run, evidence)
     elsewhere = []
     if plan.direction is Direction.DOWNGRADE and ended.ok:
         elsewhere = not_as_it_was(run, plan, evidence.before, after.schema)
@@ -231,9 +242,9 @@ def _look_first(
         watched = _watch(run, plan, scratch, counts)
         before = _Seen(schema, counts, scratch.contents(watched))
         tables = [c.version_table for c in plan.contexts]
-        comparison = compare_restored(
-            scratch, run.catalog.with_digests(backup), version_tables=tables, known=before.contents
-        ).plus(Comparison(not_compared=tuple(list_reaching_out(schema))))
+        held = without_contents(backup) if leaves_rows_out(run) else run.catalog.with_digests(backup)
+        comparison = compare_restored(scratch, held, version_tables=tables, known=before.contents)
+        comparison = comparison.plus(Comparison(not_compared=tuple(list_reaching_out(schema))))
         masked = mask_copy(run.settings, scratch)
         if masked:  # after the comparison: the backup was proved by what it holds, not by what was masked
             comparison = comparison.plus(Comparison(exceptions=(masked,)))

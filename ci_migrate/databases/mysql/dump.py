@@ -53,7 +53,7 @@ def dump(
     *,
     lock_timeout: float = 5.0,
     compare_budget: float | None = None,
-    only: Sequence[str] = (),
+    only: Sequence[str] | None = None,
 ) -> Dumped:
     """Write a consistent copy as files into the empty folder `into`. See `base.Database.dump`.
 
@@ -66,7 +66,7 @@ def dump(
         progress: called with bytes.
         lock_timeout: seconds to wait for another session's lock.
         compare_budget: the setting.
-        only: the tables whose rows are kept, beside the version tables'; () for all.
+        only: the tables whose rows are kept, beside the version tables'; None for all.
 
     Raises:
         BackupError: the schema changed meanwhile, a table can't be read, or the disk is full.
@@ -86,7 +86,7 @@ def dump(
             heads = read_heads(cursor, access.database, version_tables)
             versions = {table.name for table in version_tables if table.schema in (None, access.database)}
             sources = _choose(
-                cursor, access, flavour, tables, lambda n: not only or part(n) in only or n in versions
+                cursor, access, flavour, tables, lambda n: only is None or part(n) in only or n in versions
             )
             sizes = {table.name: table.size for table in tables if table.name in sources}
             started = time.monotonic()
@@ -128,9 +128,9 @@ def dump(
     return Dumped(
         schema=schema,
         heads=heads,
-        row_counts={key: count for key, count in sorted(counted.items()) if not only or key in only},
-        contents={key: content for key, content in contents.items() if not only or key in only},
-        samples={key: sample for key, sample in digests.samples.items() if not only or key in only},
+        row_counts={key: count for key, count in sorted(counted.items()) if only is None or key in only},
+        contents={key: content for key, content in contents.items() if only is None or key in only},
+        samples={key: sample for key, sample in digests.samples.items() if only is None or key in only},
         not_digested=digests.reasons | unseen | _describe_older(sources),
         engine_version=f"{flavour.name} {flavour.text}",
         tool_version=f"PyMySQL {version('pymysql')}",

@@ -186,7 +186,8 @@ def write_dump(
         connection,
         dumped_by=tool.major,
         search_path=search_path[0] if search_path else "",
-        partial=only is not None,
+        # without any rows no foreign key lacks what it leads to
+        partial=bool(only),
         unpacked=unpacked if packing else 0,
         broken=broken,
     ).write(into)
