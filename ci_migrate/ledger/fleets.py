@@ -96,7 +96,7 @@ def note(ledger: Ledger, fleet_run: str, targets: Iterable[FleetTarget]) -> None
     """Write how far databases are now."""
     with ledger.writing() as connection:
         for target in targets:
-            this = (fleet_targets.c.fleet_run == fleet_run, fleet_targets.c.name == target.name)
+            this = (fleet_targets.c.fleet_run == fleet_run, fleet_targets.c.number == target.number)
             connection.execute(update(fleet_targets).where(*this).values(_row(target)))
 
 

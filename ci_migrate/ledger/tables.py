@@ -369,8 +369,8 @@ fleet_targets = Table(
     "ci_migrate_fleet_targets",
     metadata,
     Column("fleet_run", String(64), primary_key=True),
-    Column("name", String(255), primary_key=True),
-    Column("number", Integer, nullable=False),  # in the order of the list
+    Column("number", Integer, primary_key=True, autoincrement=False),  # in the order of the list
+    Column("name", String(255), nullable=False),  # no key: MySQL takes `acme` and `Acme` for the same
     Column("status", String(32), nullable=False),
     Column("record", Text, nullable=False),  # JSON; never a URL
 )

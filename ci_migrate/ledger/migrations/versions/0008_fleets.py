@@ -36,8 +36,8 @@ def upgrade() -> None:
         op.create_table(
             "ci_migrate_fleet_targets",
             sa.Column("fleet_run", sa.String(64), primary_key=True),
-            sa.Column("name", sa.String(255), primary_key=True),
-            sa.Column("number", sa.Integer(), nullable=False),
+            sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+            sa.Column("name", sa.String(255), nullable=False),
             sa.Column("status", sa.String(32), nullable=False),
             sa.Column("record", sa.Text(), nullable=False),
         )
