@@ -370,7 +370,7 @@ fleet_targets = Table(
     metadata,
     Column("fleet_run", String(64), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),  # in the order of the list
-    Column("name", String(255), nullable=False),  # no key: MySQL takes `acme` and `Acme` for the same
+    Column("name", String(255), nullable=False),  # no key: MySQL compares names without their case
     Column("status", String(32), nullable=False),
     Column("record", Text, nullable=False),  # JSON; never a URL
 )
