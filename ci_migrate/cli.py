@@ -15,7 +15,7 @@ import click
 from ci_migrate import __version__
 from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.printing import say, say_traceback
+from ci_migrate.commands.printing import own_output, say, say_json, say_traceback
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode, UsageError
 from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.verbs import ALEMBICS_OWN, GROUPS, HABITS
@@ -178,6 +178,11 @@ def _width(environ: Mapping[str, str]) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; whatever happens, the answer is an exit code."""
+    with own_output() if "--json" in arguments else contextlib.nullcontext():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -187,7 +192,7 @@ def run(arguments: Sequence[str]) -> int:
         _refuse_bytes(arguments)
         result: Any = cli.main(_in_order(arguments), prog_name="ci-migrate", standalone_mode=False)
     except CiMigrateError as error:
-        return _show(error, debug=debug)
+        return _show(error, arguments, debug=debug)
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message())
         return int(ExitCode.USAGE)
@@ -197,24 +202,24 @@ def run(arguments: Sequence[str]) -> int:
         try:
             refuse_tokens(arguments)  # click's own words would repeat it
         except CiMigrateError as refusal:
-            return _show(refusal, debug=debug)
+            return _show(refusal, arguments, debug=debug)
         context = f"\nTry '{error.ctx.command_path} --help'." if error.ctx else ""
         if isinstance(error, click.NoSuchOption) and error.option_name == "--sql":
             context = f"\n{INSTEAD_OF_SQL}"
         say(f"Error: {error.format_message()}{context}", err=True)
-        return int(ExitCode.USAGE)
+        return _answer(error, ExitCode.USAGE, arguments, error.format_message())
     except click.ClickException as error:
         say(f"Error: {error.format_message()}", err=True)
-        return int(ExitCode.USAGE)
-    except (click.Abort, KeyboardInterrupt):
+        return _answer(error, ExitCode.USAGE, arguments, error.format_message())
+    except (click.Abort, KeyboardInterrupt) as error:
         say("Interrupted. The database was not touched.", err=True)
-        return int(ExitCode.INTERRUPTED)
+        return _answer(error, ExitCode.INTERRUPTED, arguments, "Interrupted.")
     except SystemExit as end:  # click's completion of the shell, the demo
         if isinstance(end.code, str):
             say(end.code, err=True)
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException as error:  # noqa: BLE001 - the boundary: no traceback reaches a user who did not ask for it
-        return _unexpected(error, debug=debug)
+        return _unexpected(error, arguments, debug=debug)
     return int(result) if isinstance(result, int) else 0
 
 
@@ -245,22 +250,37 @@ def _in_order(arguments: Sequence[str]) -> list[str]:
     return first + others[:place] + last + others[place:]
 
 
-def _show(error: CiMigrateError, *, debug: bool) -> int:
+def _answer(error: BaseException, exit_code: int, arguments: Sequence[str], words: str = "") -> int:
+    """The exit code; where JSON was asked for, the error stands on standard output, too."""
+    if "--json" in arguments:
+        from ci_migrate.reports.failure import ErrorDocument, failure_of_error
+
+        failure = failure_of_error(error, int(exit_code), words, _folder(arguments))
+        with contextlib.suppress(OSError):  # nobody may be reading any more
+            say_json(ErrorDocument(exit_code=int(exit_code), failure=failure))
+    return int(exit_code)
+
+
+def _folder(arguments: Sequence[str]) -> Path:
+    """The folder of `-C`, which click may not have come to."""
+    ordered = _in_order(arguments)
+    return Path.cwd() / (ordered[1] if ordered[:1] == ["-C"] and len(ordered) > 1 else "")
+
+
+def _show(error: CiMigrateError, arguments: Sequence[str], *, debug: bool) -> int:
     if debug:
         say_traceback()
     say("\n".join(error.lines), err=True)
-    return int(error.exit_code)
+    return _answer(error, error.exit_code, arguments)
 
 
-def _unexpected(error: BaseException, *, debug: bool) -> int:
+def _unexpected(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:
     number = getattr(error, "number", None)
     if type(error).__name__ == "Interrupted" and isinstance(number, int):
         say("Interrupted. The database was not touched.", err=True)
-        return 128 + number
+        return _answer(error, 128 + number, arguments, "Interrupted.")
     if debug:
         say_traceback()
-    say(
-        f"Bug in ci-migrate: {type(error).__name__}: {error}\nRun again with --debug for the traceback.",
-        err=True,
-    )
-    return int(ExitCode.BUG)
+    words = f"Bug in ci-migrate: {type(error).__name__}: {error}"
+    say(f"{words}\nRun again with --debug for the traceback.", err=True)
+    return _answer(error, ExitCode.BUG, arguments, words)

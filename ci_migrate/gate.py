@@ -8,6 +8,7 @@ import time
 import traceback
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from ci_migrate.approval.requester import ACTOR, commit_of
 from ci_migrate.errors import CiMigrateError, DirtyError, ExitCode, RefusedError, UsageError
 from ci_migrate.ledger.audit import REASON
 from ci_migrate.ledger.tables import printable
+from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import (
     Diagnosis,
@@ -142,7 +144,12 @@ def walk(run: Run, report: Report, manager: plugins.Manager, request: GateReques
             warnings.append(f"The stage {result.stage} is not in the ledger: {error.what}")
             if result.outcome is Outcome.PASSED and result.stage not in WRITING:
                 result = msgspec.structs.replace(
-                    result, outcome=Outcome.ERROR, message=error.what, exit_code=int(error.exit_code)
+                    result,
+                    outcome=Outcome.ERROR,
+                    message=error.what,
+                    exit_code=int(error.exit_code),
+                    code=error.code,
+                    fix=error.hint,
                 )
         request.done(result)
         return result
@@ -397,18 +404,24 @@ def actor(settings: Settings) -> str:
         return "unknown"
 
 
-def error_report(verb: Verb, target: str, error: BaseException) -> Report:
-    """The report of a run that ended before its first stage: refused, broken, or interrupted."""
+def error_report(verb: Verb, target: str, error: BaseException, project: Path | None = None) -> Report:
+    """The report of a run that ended before its first stage: refused, broken, or interrupted.
+
+    Files are named from the folder `project`, where it is known.
+    """
     exit_code, interrupted, diagnosis = ExitCode.BUG, None, None
     message, details = f"Bug in ci-migrate: {type(error).__name__}: {error}", ""
+    code, fix, file, line = "bug", "", None, None
     if isinstance(error, CiMigrateError):
-        exit_code = error.exit_code
-        message = "\n".join(line for line in (error.what, error.hint) if line)
+        exit_code, code, fix, line = error.exit_code, error.code, error.hint, error.line
+        file = relative(error.file, project) if error.file and project is not None else error.file
+        message = "\n".join(words for words in (error.what, error.hint) if words)
         if isinstance(error, UnfinishedRunError):
             message, diagnosis = error.what, error.diagnosis
     elif isinstance(error, Interrupted):
         exit_code = ExitCode(128 + error.number)
         interrupted, message = 128 + error.number, "Interrupted before the first stage."
+        code = "interrupted"
     else:
         details = "".join(traceback.format_exception(error))
     failed = exit_code in (ExitCode.REFUSED, ExitCode.NOT_APPROVED, ExitCode.LOCKED)
@@ -417,7 +430,11 @@ def error_report(verb: Verb, target: str, error: BaseException) -> Report:
         outcome=Outcome.FAILED if failed else Outcome.ERROR,
         message=message,
         details=details,
+        file=file,
+        line=line,
         exit_code=int(exit_code),
+        code=code,
+        fix=fix,
         state=TargetState.UNKNOWN if exit_code is ExitCode.FAILED_DIRTY else TargetState.UNTOUCHED,
         diagnosis=diagnosis,
     )

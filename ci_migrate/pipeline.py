@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError, RefusedError
+from ci_migrate.migrations.graph import relative
 from ci_migrate.model import Outcome, Plan, Report, StageResult, TargetState
 from ci_migrate.run.run import Run, RunStage, WritingRun
 from ci_migrate.stages import approve, backup, check, dry_run, migrate, repair, verify
@@ -151,7 +152,11 @@ def _run_guarded(
     except Interrupted as interrupted:
         run.interrupt.number = interrupted.number
         return StageResult(
-            stage=stage, outcome=Outcome.ERROR, message="Interrupted.", state=_state_after(stage, report)
+            stage=stage,
+            outcome=Outcome.ERROR,
+            message="Interrupted.",
+            code="interrupted",
+            state=_state_after(stage, report),
         )
     except CiMigrateError as error:
         failed = isinstance(error, RefusedError | NotApprovedError)
@@ -159,7 +164,11 @@ def _run_guarded(
             stage=stage,
             outcome=Outcome.FAILED if failed else Outcome.ERROR,
             message="\n".join(line for line in (error.what, error.hint) if line),
+            file=relative(error.file, run.settings.project_dir) if error.file else None,
+            line=error.line,
             exit_code=int(error.exit_code),
+            code=error.code,
+            fix=error.hint,
             state=_state_after(stage, report),
         )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one of the two places that may catch everything
@@ -169,6 +178,7 @@ def _run_guarded(
             message=f"Bug in ci-migrate: {type(error).__name__}: {error}",
             details=_trace(error),
             exit_code=int(ExitCode.BUG),
+            code="bug",
             state=_state_after(stage, report),
         )
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.printing import say
+from ci_migrate.commands.printing import say, say_json
 from ci_migrate.errors import UsageError
 
-PACKAGED = Path(__file__).parents[1] / "check_pages"
-IN_A_CHECKOUT = Path(__file__).parents[2] / "docs" / "checks"
+PACKAGED_CHECKS = Path(__file__).parents[1] / "check_pages"
+PACKAGED_ERRORS = Path(__file__).parents[1] / "errors_page.md"
+CHECKOUT = Path(__file__).parents[2] / "docs"
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
 """A link to another page, which a terminal can't follow."""
@@ -19,25 +20,46 @@ _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
 
 @click.command("explain")
 @click.argument("code", metavar="[CODE]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def command(environment: Environment, /, code: str | None) -> int:
-    """Explain a finding, as CM202: what is bad, why, what to write instead. Without CODE: which there are."""
-    folder = PACKAGED if PACKAGED.is_dir() else IN_A_CHECKOUT
-    pages = {page.stem: page for page in sorted(folder.glob("CM*.md"))}
+def command(environment: Environment, /, code: str | None, as_json: bool) -> int:
+    """Explain a finding, as CM202: what is bad, why, what to write instead. Or the code of an error.
+
+    Without CODE: which there are.
+    """
+    pages = _pages()
     if code is None:
-        for page in pages.values():
-            say(page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "))
+        listed = "\n".join(text.partition("\n")[0].removeprefix("# ") for text in pages.values())
+        if as_json:
+            say_json({"page": listed})
+        else:
+            say(listed)
         return 0
-    wanted = code.partition("@")[0].upper()  # CM202@3f2a, as reports write it
-    if wanted not in pages:
-        near = difflib.get_close_matches(wanted, pages, 1, 0.7)
+    wanted = code.partition("@")[0]  # CM202@3f2a, as reports write it
+    found = next((name for name in pages if name.lower() == wanted.lower()), None)
+    if found is None:
+        near = difflib.get_close_matches(wanted.upper(), pages, 1, 0.7)
+        near = near or difflib.get_close_matches(wanted.lower(), pages, 1, 0.7)
         raise UsageError(
             f"There is no page for {wanted}: a check of a plugin explains itself in its message.",
             hint=f"ci-migrate explain {near[0]}" if near else "ci-migrate explain",
         )
-    text = _LINK.sub(r"\1", pages[wanted].read_text(encoding="utf-8")).rstrip("\n")
+    text = _LINK.sub(r"\1", pages[found]).rstrip("\n")
+    if as_json:
+        say_json({"page": text})
+        return 0
     say(_coloured(text, environment.width) if environment.color else text, coloured=environment.color)
     return 0
+
+
+def _pages() -> dict[str, str]:
+    """The pages of the findings, then the sections of the errors, by their codes."""
+    folder = PACKAGED_CHECKS if PACKAGED_CHECKS.is_dir() else CHECKOUT / "checks"
+    errors = PACKAGED_ERRORS if PACKAGED_ERRORS.is_file() else CHECKOUT / "errors.md"
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in sorted(folder.glob("CM*.md"))}
+    for section in errors.read_text(encoding="utf-8").split("\n## ")[1:]:
+        pages[section.partition("\n")[0]] = f"# {section}"
+    return pages
 
 
 def _coloured(text: str, width: int) -> str:

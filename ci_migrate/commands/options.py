@@ -113,6 +113,9 @@ def report_options(function: Function) -> Function:
     """Where reports go."""
     for option in (
         click.option(
+            "--stages-to", type=int, hidden=True, help="A descriptor: which stages have ended, as JSON."
+        ),
+        click.option(
             "--json", "as_json", is_flag=True, help="Print the report as JSON; all else goes to stderr."
         ),
         click.option(

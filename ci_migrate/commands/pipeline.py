@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from ci_migrate import gate
@@ -65,7 +66,7 @@ def pipeline_command(
         work: what to do; the pipeline by default.
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
-    say = Say(environment, verb, as_json=where["as_json"])
+    say = Say(environment, verb, as_json=where["as_json"], stages_to=options.pop("stages_to", None))
     github = GitHub(environment, say.command)
     # from here on a signal ends in a report too
     environment.listen()
@@ -95,7 +96,8 @@ def pipeline_command(
         if environment.debug:
             say_traceback()
         environment.interrupt.defer_signals = True
-        report = gate.error_report(verb, settings.target if settings else "", error)
+        project = settings.project_dir if settings else None
+        report = gate.error_report(verb, settings.target if settings else "", error, project)
     say.ticker.end()
     timeout = settings.hook_timeout if settings else HOOK_TIMEOUT
     # only now: what the repository names is not imported before the token was looked at (plugins/manager.py)
@@ -131,10 +133,13 @@ def in_repository(folder: Path) -> str:
 class Say:
     """What people read while it runs; standard output belongs to the JSON where that was asked for."""
 
-    def __init__(self, environment: Environment, verb: Verb, *, as_json: bool) -> None:
+    def __init__(
+        self, environment: Environment, verb: Verb, *, as_json: bool, stages_to: int | None = None
+    ) -> None:
         self.environment = environment
         self.stages = verb.stages
         self.as_json = as_json
+        self.stages_to = stages_to
         self.failed = False
         self.ticker = environment.ticker
         self.verb = verb.name
@@ -160,6 +165,11 @@ class Say:
     def done(self, result: StageResult) -> None:
         """A stage has ended; those that the command does not consist of go without saying."""
         self.ticker.name(self._after(result.stage))
+        if self.stages_to is not None and result.stage in self.stages:
+            # whoever listens may be gone
+            with contextlib.suppress(OSError):
+                told = {"stage": result.stage, "outcome": result.outcome.value}
+                os.write(self.stages_to, msgspec.json.encode(told) + b"\n")
         if self.environment.quiet:
             return
         if result.outcome is Outcome.SKIPPED and (result.stage not in self.stages or self.failed):

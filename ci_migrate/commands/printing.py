@@ -5,10 +5,46 @@ in them rewrites the line above, a mark of bidirectional writing shows another c
 pasted, and `::error::` or `##[group]` at the start of a line is an order to the CI.
 """
 
+import contextlib
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from typing import IO
 
 import click
+
+
+@contextlib.contextmanager
+def own_output() -> Iterator[None]:
+    """Keep standard output for JSON: what a plugin or a library writes to its descriptor goes to standard error."""
+    before = sys.stdout
+    if not _is_descriptor(before, 1) or not _is_descriptor(sys.stderr, 2):
+        yield
+        return
+    before.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(kept, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            sys.stdout = stream
+            yield
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                # nobody reads any more: what is left is flushed when the stream closes
+                os.dup2(os.open(os.devnull, os.O_WRONLY), kept)
+            os.dup2(kept, 1)
+    finally:
+        sys.stdout = before
+
+
+def _is_descriptor(stream: IO[str], number: int) -> bool:
+    """Whether it is that one, and no text in memory."""
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def say(text: str, *, err: bool = False, coloured: bool = False) -> None:

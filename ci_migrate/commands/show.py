@@ -29,17 +29,25 @@ SHOWN = 20
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="As what."
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--out", metavar="FILE", help="Into a file instead of on standard output.")
 @click.option("--list", "lists", is_flag=True, help="Which runs there are, newest first.")
 @click.pass_obj
 def command(
-    environment: Environment, /, run_id: str | None, format_: str, out: str | None, lists: bool
+    environment: Environment,
+    /,
+    run_id: str | None,
+    format_: str,
+    as_json: bool,
+    out: str | None,
+    lists: bool,
 ) -> int:
     """Show the report of a run of this folder again: of the last one, or of RUN (the beginning of its id will do).
 
     `ci-migrate history` knows the runs of all machines; their reports are where these ran, in a CI among the artifacts.
     """
     kept = kept_runs(_folder(environment))
+    format_ = "json" if as_json else format_
     if lists:
         for path in kept[:SHOWN]:
             report = _read(path)

@@ -123,10 +123,11 @@ def explain_failure(
             "as that of Alembic's template multidb does, name it in the target's `databases`.",
         )
     where = f" ({failed.file}:{failed.line})" if failed.file else ""
+    file, line = failed.file or None, failed.line
     if failed.kind == "command":
         return RefusedError(f"Alembic says: {failed.message.rstrip('.')}.")
     if failed.kind == "refused":
-        return RefusedError(f"Refused{where}: {failed.message}.")
+        return RefusedError(f"Refused{where}: {failed.message}.", file=file, line=line)
     if failed.kind == "script" and failed.message.startswith("KeyError: "):  # so Alembic says it
         missing = failed.message.removeprefix("KeyError: ")
         return RefusedError(
@@ -134,7 +135,9 @@ def explain_failure(
             hint="Look for it in `down_revision` and `depends_on`: is its file missing on this branch?",
         )
     if failed.kind == "script":
-        return RefusedError(f"A revision script can't be loaded{where}: {failed.message}.")
+        return RefusedError(
+            f"A revision script can't be loaded{where}: {failed.message}.", file=file, line=line
+        )
     if failed.kind == "configure":
         return UsageError(
             f"The setting `configure` names what can't be imported: {failed.message.rstrip('.')}.",
@@ -146,11 +149,13 @@ def explain_failure(
             f"The application writes to its database when env.py loads it{wrote}. That is held back while the target "
             f"is only read, and then it fails{where}: {failed.message.rstrip('.')}.",
             hint="Let it not write where Alembic loads it: then CI_MIGRATE_STAGE is set in its environment.",
+            file=file,
+            line=line,
         )
     hint = "Run `alembic current` in the project to see all of it."
     if failed.message.startswith(("ModuleNotFoundError: ", "ImportError: ")):
         hint = _other_interpreter(launch)
-    return WorkerError(f"env.py failed{where}: {failed.message}.", hint=hint)
+    return WorkerError(f"env.py failed{where}: {failed.message}.", hint=hint, file=file, line=line)
 
 
 def _other_interpreter(launch: Launch) -> str:

@@ -30,7 +30,8 @@ class StageResult(Frozen, frozen=True, kw_only=True):
     """What one stage did. `message` has at most three lines; `details` is the long text for reports.
 
     `sql` is the statement that failed, without its bound values. `proof` is how `state` is known. `reused` is set where
-    backup or evidence are an earlier run's.
+    backup or evidence are an earlier run's. `code` and `fix` are those of the error that ended the stage, "" where
+    there was none.
     """
 
     stage: str
@@ -43,6 +44,8 @@ class StageResult(Frozen, frozen=True, kw_only=True):
     sql: str = ""
     findings: tuple[Finding, ...] = ()
     exit_code: int | None = None  # of the error that ended the stage, where there was one
+    code: str = ""
+    fix: str = ""
     state: TargetState | None = None
     proof: Comparison | None = None
     plan: Plan | None = None

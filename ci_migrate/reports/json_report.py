@@ -6,15 +6,17 @@ from typing import Any
 
 import msgspec
 
-from ci_migrate.model import Finding, Frozen, NextCommand, Report, TargetState
+from ci_migrate.model import Frozen, NextCommand, Report, TargetState
 from ci_migrate.reports import story
 from ci_migrate.reports.clean import clean_report, plan_digest
+from ci_migrate.reports.failure import Failure, ReportedFinding, failure_of_report, report_findings
 
 
 class JsonReport(Frozen, frozen=True, kw_only=True):
     """What `report.json` holds. `planDigest` is what an approval is given for, "" where there is no plan.
 
-    `next` is what a person can type next, the best first; () where there is nothing to do.
+    `next` is what a person can type next, the best first; () where there is nothing to do. `failure` is null where the
+    exit code is 0.
     """
 
     format: int = 1
@@ -22,7 +24,8 @@ class JsonReport(Frozen, frozen=True, kw_only=True):
     state: TargetState
     plan_digest: str
     next: tuple[NextCommand, ...] = ()
-    findings: tuple[Finding, ...]
+    failure: Failure | None = None
+    findings: tuple[ReportedFinding, ...]
     report: Report
 
 
@@ -40,7 +43,8 @@ class JsonReporter:
             state=report.state,
             plan_digest=plan_digest(report),
             next=story.all_next_commands(cleaned),
-            findings=cleaned.findings,
+            failure=failure_of_report(cleaned),
+            findings=report_findings(cleaned),
             report=cleaned,
         )
         # without names for what is between: of a database with thousands of tables each is some ten MB

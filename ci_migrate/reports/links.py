@@ -1,9 +1,15 @@
-"""Where a finding is explained: its page of the documentation. The address is in pyproject.toml, and nowhere else."""
+"""Where a finding or an error is explained: its page of the site, whose address is in pyproject.toml alone."""
 
 import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 from urllib.parse import urlsplit
+
+from ci_migrate.errors import error_codes
+from ci_migrate.verbs import ALL
+
+STAGE_CODES = tuple(f"{stage}-failed" for stage in ALL)
+"""What a run failed of that met no error of ours, by the stage."""
 
 _OURS = re.compile(r"CM\d{3}")  # plugins explain theirs in their messages
 
@@ -25,9 +31,13 @@ def documentation() -> str:
 
 
 def page_of(code: str) -> str:
-    """The page that explains a finding of this code; "" where there is none."""
+    """The page that explains a finding or an error of this code; "" where there is none."""
     base = documentation()
-    return f"{base}checks/{code}/" if base and is_ours(code) else ""
+    if not base:
+        return ""
+    if is_ours(code):
+        return f"{base}checks/{code}/"
+    return f"{base}errors/#{code}" if code in error_codes() or code in STAGE_CODES else ""
 
 
 def is_ours(code: str) -> bool:

@@ -274,6 +274,15 @@ def _allow_command(report: Report) -> tuple[NextCommand, ...]:
     )
 
 
+def again_command(report: Report) -> tuple[NextCommand, ...]:
+    """What shows whether a finding is gone: the same command, up to its dry run; () where no database was reached."""
+    if report.plan is None or not report.plan.identity.dialect:
+        return ()
+    to = ["--to", report.plan.destination] if verb_of(report.command).goes_back else []
+    again = _rehearsed(report, ["ci-migrate", report.command, *to, "--target", report.target])
+    return (_with_options(report, NextCommand(command=shlex.join(again), why="once that is mended")),)
+
+
 def _rehearsed(report: Report, again: list[str]) -> list[str]:
     """The same command up to its dry run, where it has one."""
     verb = verb_of(report.command)

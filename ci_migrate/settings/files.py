@@ -71,11 +71,11 @@ def read_toml(path: Path, label: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise SettingsError(f"{label} can't be read: {error.strerror}.") from error
+        raise SettingsError(f"{label} can't be read: {error.strerror}.", file=label) from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{label} is not UTF-8: see byte {error.start}.") from error
+        raise SettingsError(f"{label} is not UTF-8: see byte {error.start}.", file=label) from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{label} is no valid TOML: {redact(str(error))}.") from error
+        raise SettingsError(f"{label} is no valid TOML: {redact(str(error))}.", file=label) from error
 
 
 def read_settings_file(directory: Path) -> FileSettings | None:
@@ -100,7 +100,11 @@ def read_settings_file(directory: Path) -> FileSettings | None:
                 hint="Keep one of the two.",
             )
         if found:
-            return _read_tables(*found[0], folder)
+            try:
+                return _read_tables(*found[0], folder)
+            except SettingsError as error:
+                error.file = found[0][0]
+                raise
     return None
 
 

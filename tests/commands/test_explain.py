@@ -8,14 +8,16 @@ from alembic_project import ended
 from ci_migrate.checks import BUILT_IN
 from ci_migrate.checks.base import OTHER_CODES
 from ci_migrate.commands import explain
+from ci_migrate.reports.failure import all_codes
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_each_code_has_its_page(alembic_project):
     listed = [line.split()[0] for line in ended(alembic_project.call("explain"), 0).splitlines()]
-    assert set(listed) == {check.code for check in BUILT_IN} | set(OTHER_CODES)
-    for code in listed:
+    checks = {check.code for check in BUILT_IN} | set(OTHER_CODES)
+    assert set(listed) == checks | all_codes()
+    for code in checks:
         page = ended(alembic_project.call("explain", code.lower()), 0)
         assert page.startswith(f"# {code} ")
         assert "](" not in page.replace("](http", ""), "a link that leads nowhere in a terminal"
@@ -58,5 +60,6 @@ def test_who_is_refused_is_told_how_to_read_on(alembic_project):
 
 def test_a_wheel_has_the_pages():
     built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert explain.IN_A_CHECKOUT.samefile(ROOT / "docs" / "checks")
-    assert built["force-include"]["docs/checks"] == f"ci_migrate/{explain.PACKAGED.name}"
+    assert explain.CHECKOUT.samefile(ROOT / "docs")
+    assert built["force-include"]["docs/checks"] == f"ci_migrate/{explain.PACKAGED_CHECKS.name}"
+    assert built["force-include"]["docs/errors.md"] == f"ci_migrate/{explain.PACKAGED_ERRORS.name}"

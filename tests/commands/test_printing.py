@@ -1,5 +1,9 @@
 """What is printed steers neither the terminal nor the CI."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from ci_migrate.commands.printing import say, say_json
@@ -35,3 +39,25 @@ def test_F32_nothing_that_is_printed_steers_a_terminal_or_a_ci(text, shown, caps
 def test_colours_stay_where_a_renderer_of_ours_put_them():
     assert for_terminal("\x1b[1;31mFAILED\x1b[0m \x1b[2Kx", coloured=True) == "\x1b[1;31mFAILED\x1b[0m x"
     assert for_terminal("\x1b[8mhidden") == "hidden"
+
+
+def test_what_a_plugin_writes_to_the_descriptor_does_not_spoil_json(alembic_project):
+    """`print` is seen to; a library in C, or a program that a plugin starts, knows the descriptor alone."""
+    alembic_project.settings('plugins = ["prints.py"]\n[targets.dev]\nurl = "sqlite:///app.db"\n')
+    alembic_project.write(
+        "prints.py",
+        'import os\nprint("a plugin prints")\nos.write(1, b"and writes")\nos.system("echo runs")\n',
+    )
+    for command in ("check", "plan", "status", "history", "doctor", "settings"):
+        done = alembic_project.run(command, "--json")
+        assert json.loads(done.out) is not None, command
+    assert "and writes" in alembic_project.run("check", "--json").err
+
+
+def test_json_into_a_closed_pipe_ends_quietly(alembic_project):
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m ci_migrate status --json | true; exit 0', sys.executable],
+        cwd=alembic_project.folder, env=alembic_project.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

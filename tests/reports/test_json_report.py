@@ -40,7 +40,8 @@ def test_the_schema_refuses_another_document(samples):
 
 def test_what_a_script_asks_first_stands_at_the_top(samples):
     document = json.loads(JsonReporter().render(samples.refused()))
-    assert list(document) == ["format", "exitCode", "state", "planDigest", "next", "findings", "report"]
+    first = ["format", "exitCode", "state", "planDigest", "next", "failure", "findings", "report"]
+    assert list(document) == first
     assert document["exitCode"] == 1
     assert document["state"] == "untouched"
     assert document["planDigest"] == samples.plan().digest

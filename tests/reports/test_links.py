@@ -44,6 +44,13 @@ def test_a_code_of_a_plugin_has_no_page(address):
     assert links.page_of("SHOP001") == links.page_of("X-names") == ""
 
 
+def test_an_error_has_its_section(address):
+    address("https://docs.shop.test/gate")
+    assert links.page_of("locked") == "https://docs.shop.test/gate/errors/#locked"
+    assert links.page_of("dry-run-failed") == "https://docs.shop.test/gate/errors/#dry-run-failed"
+    assert links.page_of("no code") == ""
+
+
 def test_reports_link_findings(address, tmp_path):
     address("https://docs.shop.test/")
     report = make_project(tmp_path, {"users": NO_DOWNGRADE}).gate("check")
