@@ -111,7 +111,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("status", "Show where the target is, the last run, and what to do next.", (), CHILDREN),
         Verb("history", "List the runs of this target.", (), NO_TARGET),
         Verb("show", "Show the report of a run again, in any format. Reads no database.", (), NO_TARGET),
-        Verb("explain", "Explain a finding: why, and what to write instead.", (), NO_TARGET),
+        Verb("explain", "Explain a finding or an error: why, and what to do instead.", (), NO_TARGET),
         Verb("wait", "Wait until the database serves what these scripts need.", (), CHILDREN | NO_LEDGER),
         Verb("verify", "Compare the target with what the last migration left."),
         Verb("fleet", "Migrate many databases with the same scripts: one per tenant."),
@@ -168,6 +168,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("serve key create", traits=LEDGER),
         Verb("serve key list", traits=NO_TARGET),
         Verb("serve key revoke", traits=NO_TARGET),
+        Verb("mcp", "Let coding agents plan, check and rehearse. Needs the extra mcp."),
         Verb("demo", "Take a bookshop through the gate, in a new folder."),
     ),
 }

@@ -1,0 +1,158 @@
+"""The tools, a literal table: each is one command of the command line, with the few options that an agent may give."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.verbs import VERBS, Verb
+
+LONGEST = 500
+"""Characters of an argument."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What an agent may give. `flag` is the option that it becomes, "" for one without a name."""
+
+    name: str
+    words: str
+    flag: str = ""
+    number: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Its JSON Schema."""
+        if self.number:
+            return {"type": "integer", "minimum": 1, "description": self.words}
+        return {"type": "string", "maxLength": LONGEST, "description": self.words}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool. `prints` are the options that make its command print JSON."""
+
+    name: str
+    words: str
+    arguments: tuple[Argument, ...] = ()
+    prints: tuple[str, ...] = ("--json",)
+    of_target: bool = True  # its command takes --target, and the project's options
+    walks: bool = False  # the pipeline: its command tells which stage has ended
+
+    @property
+    def verb(self) -> Verb:
+        """Its row in the table of commands."""
+        return VERBS[self.name.replace("_", "-")]
+
+    def schema(self, targets: Sequence[str]) -> dict[str, Any]:
+        """The JSON Schema of its arguments."""
+        fields = {argument.name: argument.schema for argument in self.arguments}
+        if self.of_target:
+            fields["target"] = {
+                "type": "string",
+                "enum": list(targets),
+                "description": "Which target of the settings. May be left out if there is one alone.",
+            }
+        return {"type": "object", "properties": fields, "additionalProperties": False}
+
+
+TO = Argument("to", "Destination, as `alembic upgrade` has it: a revision, head, heads, +1.", "--to")
+
+# fmt: off
+TOOLS: tuple[Tool, ...] = (
+    Tool("plan", "What would run, on which database. Only reads.", (TO,), walks=True),
+    Tool("check", "The plan and every static check. Only reads. Call it after each edit of a revision.",
+         (TO, Argument("since", "Instead of the target: what this branch adds to a git commit, as origin/main. Reaches "
+                                "no database.", "--since")), walks=True),
+    Tool("dry_run", "Back up the target, restore the backup into a scratch copy, run the pending revisions there and "
+         "measure. The target is not written. Takes minutes.",
+         (TO, Argument("on", "Instead of the target, which is not reached: empty, backup:latest, backup:ID.", "--on")),
+         walks=True),
+    Tool("explain", "What a code (CM202, locked) means, why it is bad, what to write instead. Without one: all codes.",
+         (Argument("code", "The code of a finding or an error."),), of_target=False),
+    Tool("status", "Where the target is, what is pending, the last run. Only reads."),
+    Tool("show", "The report of a run of this folder again: of the last one, or of the one that you name.",
+         (Argument("run", "The id of a run, or its beginning."),), of_target=False),
+    Tool("history", "The runs of the target, newest first.",
+         (Argument("limit", "How many.", "--limit", number=True),)),
+    Tool("doctor", "What stops or weakens the gate here, each with its fix. Only reads."),
+    Tool("settings", "Each setting with its value and its source. Shows no secrets."),
+)
+# fmt: on
+
+BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a person let the agent reach when they started the server: the tools that may touch each target.
+
+    `options` are what each command gets besides (`-c FILE`).
+    """
+
+    targets: Mapping[str, frozenset[str]]
+    options: tuple[str, ...] = ()
+
+    def targets_of(self, tool: Tool) -> tuple[str, ...]:
+        """The targets that this tool may touch, the first one first."""
+        return tuple(name for name, tools in self.targets.items() if tool.name in tools)
+
+    def shows(self, target: str, tool: Tool) -> bool:
+        """Whether this tool may tell of this target."""
+        return tool.name in self.targets.get(target, ())
+
+    def choose(self, tool: Tool, asked: object) -> str:
+        """The target of a call.
+
+        Raises:
+            RefusedError: this tool may not touch it.
+            UsageError: none was named, and there are several.
+        """
+        open_to_it = self.targets_of(tool)
+        if asked is None and len(open_to_it) == 1:
+            return open_to_it[0]
+        if asked is None and open_to_it:
+            raise UsageError(f"Name one of the targets: {', '.join(open_to_it)}.")
+        if asked in open_to_it:
+            return str(asked)
+        raise RefusedError(
+            f"The tool {tool.name} may not touch the target {asked!s:.60}.",
+            hint="Whoever starts `ci-migrate mcp` says which targets it serves, and to which tools.",
+        )
+
+
+def command_of(tool: Tool, given: Mapping[str, object], scope: Scope) -> tuple[str, ...]:
+    """The arguments of the command that a call is.
+
+    Raises:
+        UsageError: an argument that the tool does not have, or that is no text or number as it wants it.
+        RefusedError: a target that it may not touch.
+    """
+    known = {argument.name: argument for argument in tool.arguments}
+    strange = sorted(set(given) - set(known) - ({"target"} if tool.of_target else set()))
+    if strange:
+        raise UsageError(f"The tool {tool.name} has no argument {strange[0]!s:.60}.")
+    words = [*tool.verb.name.split(), *tool.prints]
+    if tool.of_target:
+        words += [f"--target={scope.choose(tool, given.get('target'))}", *scope.options]
+    last: list[str] = []
+    for argument in tool.arguments:
+        value = given.get(argument.name)
+        if value is None:
+            continue
+        text = _text(tool, argument, value)
+        if argument.flag:
+            words.append(f"{argument.flag}={text}")
+        else:
+            last += ["--", text]
+    return (*words, *last)
+
+
+def _text(tool: Tool, argument: Argument, value: object) -> str:
+    if argument.number:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return str(value)
+    elif isinstance(value, str) and len(value) <= LONGEST and value.isprintable():
+        return value
+    kind = "a whole number from 1" if argument.number else f"a text of at most {LONGEST} printable characters"
+    raise UsageError(f"{argument.name} of the tool {tool.name} must be {kind}.")
