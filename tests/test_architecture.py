@@ -98,6 +98,10 @@ def test_only_the_command_line_knows_click():
     assert {n for n in importers("click") if n != "cli.py" and not n.startswith("commands/")} == set()
 
 
+def test_only_the_server_for_agents_knows_the_sdk():
+    assert importers("mcp", "mcp_types", "anyio") == {"mcp/server.py"}
+
+
 def test_only_the_command_line_reads_the_environment():
     readers = mentions(r"os\.(environ|getenv|environb)") - CHILD
     # process.py passes it on to client tools and reads nothing of it; pytest's plugin is a way in of its own

@@ -1,15 +1,24 @@
 """`ci-migrate check`."""
 
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import destination_options, report_options, settings_options
+from ci_migrate.commands.options import destination_options, report_options, settings_of, settings_options
 from ci_migrate.commands.pipeline import pipeline_command
-from ci_migrate.errors import UsageError
-from ci_migrate.model import Report
+from ci_migrate.commands.printing import say
+from ci_migrate.errors import ExitCode, SettingsError, UsageError
+from ci_migrate.model import Report, name_some, plural
 from ci_migrate.operations.check_since import check_since
+from ci_migrate.operations.watch import ChangedSettingsError, wait_for_change, watch
+from ci_migrate.reports.failure import failure_of_error
+from ci_migrate.reports.lines import failure_line, finding_lines
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.files import read_settings_file
 from ci_migrate.settings.settings import Settings, any_target
@@ -23,18 +32,27 @@ from ci_migrate.verbs import VERBS
     metavar="REF",
     help="What this branch adds to a git commit, as origin/main: no database is reached.",
 )
+@click.option(
+    "--watch",
+    "watches",
+    is_flag=True,
+    help="Print the findings of what is new, and again after each change of a file, until Ctrl-C. Reaches no database; "
+    "new is what is not committed, or what --since says.",
+)
 @settings_options
 @report_options
 @click.pass_obj
-def command(environment: Environment, /, destination: str | None, since: str | None, **options: Any) -> int:
+def command(
+    environment: Environment, /, destination: str | None, since: str | None, watches: bool, **options: Any
+) -> int:
     """Show the plan and run every static check. Only reads."""
+    if watches:
+        return _watch(environment, since or "HEAD", destination, options)
     if since is None:
         return pipeline_command(environment, VERBS["check"], options, destination=destination)
     if destination is not None:
         raise UsageError("--since looks at all that is new: leave --to out.")
-    if options["target"] is None:  # targets share the scripts
-        files = read_settings_file(environment.directory.resolve())
-        options["target"] = any_target(files, environment.environ)
+    _choose_target(environment, options)
 
     def work(settings: Settings, request: GateRequest) -> Report:
         report = check_since(settings, since, environment.interrupt)
@@ -42,3 +60,67 @@ def command(environment: Environment, /, destination: str | None, since: str | N
         return report
 
     return pipeline_command(environment, VERBS["check"], options, work=work)
+
+
+def _choose_target(environment: Environment, options: dict[str, Any]) -> None:
+    """Targets share the scripts: where none is named, any of them does."""
+    if options["target"] is None:
+        files = read_settings_file(environment.directory.resolve())
+        options["target"] = any_target(files, environment.environ)
+
+
+def _watch(environment: Environment, ref: str, destination: str | None, options: dict[str, Any]) -> int:
+    """Print findings until a signal ends it, whatever is half typed meanwhile."""
+    unfit = [
+        name for name in ("reports", "junit_xml", "report_dir", "as_json", "stages_to") if options.pop(name)
+    ]
+    if destination is not None or unfit:
+        raise UsageError(
+            "--watch prints lines, and writes no reports: leave --to and the options of reports out."
+        )
+    environment.listen()
+    folder = environment.directory.resolve()
+    asked = options["target"]
+    while True:
+        try:
+            options["target"] = asked
+            _choose_target(environment, options)
+            settings = settings_of(environment, options)
+            watch(settings, ref, environment.interrupt, partial(_show, environment, settings))
+        except ChangedSettingsError:
+            continue
+        except SettingsError as error:
+            _begin(())
+            failure = failure_of_error(error, int(error.exit_code), "", folder)
+            say(failure_line(failure))
+            say("ci-migrate: the settings can't be read")
+            sys.stdout.flush()
+            wait_for_change(folder)
+
+
+def _begin(changed: Sequence[str]) -> None:
+    say(f"ci-migrate: checking {name_some(changed) or 'what is new'}")
+
+
+def _show(
+    environment: Environment,
+    settings: Settings,
+    found: Report | Exception,
+    changed: list[Path],
+    seconds: float,
+) -> None:
+    """What a check found, in the form that editors know (docs/agents/editor.md)."""
+    project = settings.project_dir
+    prefix = os.path.relpath(project, environment.directory.resolve())
+    prefix = "" if prefix == "." else f"{prefix}/"
+    _begin([path.relative_to(project).as_posix() for path in changed])
+    if isinstance(found, Report):
+        lines = list(finding_lines(found, prefix))
+    else:
+        failure = failure_of_error(found, int(ExitCode.REFUSED), str(found), project)
+        lines = [failure_line(failure, prefix)]
+    for line in lines:
+        say(line)
+    count = len([line for line in lines if not line.startswith(" ")])
+    say(f"ci-migrate: {plural(count, 'finding')} in {seconds:.2f} s")
+    sys.stdout.flush()

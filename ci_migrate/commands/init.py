@@ -21,6 +21,9 @@ from ci_migrate.settings.files import read_settings_file
     type=click.Choice([platform.value for platform in Platform]),
     help="Whose CI file to write; by default that of the platform found.",
 )
+@click.option(
+    "--agents", is_flag=True, help="Also the section of AGENTS.md for coding agents, between its markers."
+)
 @click.option("--print", "only_print", is_flag=True, help="Print the files instead of writing them.")
 @click.option(
     "--diff", "only_diff", is_flag=True, help="Print how the files differ from what is there instead."
@@ -28,7 +31,13 @@ from ci_migrate.settings.files import read_settings_file
 @click.option("-c", "--alembic-config", metavar="FILE", help="Alembic's ini file.")
 @click.pass_obj
 def command(
-    environment: Environment, /, platform: str | None, only_print: bool, only_diff: bool, **options: Any
+    environment: Environment,
+    /,
+    platform: str | None,
+    agents: bool,
+    only_print: bool,
+    only_diff: bool,
+    **options: Any,
 ) -> int:
     """Write commented settings and the jobs for your CI. Changes nothing that is there already."""
     there = read_settings_file(environment.directory.resolve())
@@ -37,7 +46,7 @@ def command(
         options["target"] = next(iter(there.targets))
     settings = settings_of(environment, options)
     adoption = look(settings, Platform(platform) if platform else None, environment.interrupt)
-    files = proposals(adoption)
+    files = proposals(adoption, agents=agents)
     for file in files:
         if only_diff:
             _print_diff(adoption, file)

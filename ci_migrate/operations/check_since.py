@@ -5,6 +5,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,16 @@ class Changed:
     gone: Mapping[str, str]
 
 
-def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None) -> Report:
+def check_since(
+    settings: Settings, ref: str, interrupt: Interrupt | None = None, *, workers: Workers | None = None
+) -> Report:
     """The report of a stage `check` on what is new since a commit.
+
+    Args:
+        settings: of any target.
+        ref: the commit.
+        interrupt: set by signal handlers.
+        workers: what loads the scripts, where there is something that does already.
 
     Raises:
         UsageError: git does not know the commit, or this is no repository.
@@ -81,8 +90,8 @@ def check_since(settings: Settings, ref: str, interrupt: Interrupt | None = None
     """
     started = time.monotonic()
     manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
-    with Workers(launch(settings), interrupt) as workers:
-        graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
+    with nullcontext(workers) if workers is not None else Workers(launch(settings), interrupt) as loading:
+        graph = graph_of(loading, project_setup(settings, Direction.UPGRADE, settings.to))
     changed = find_changes(graph.revisions, settings.project_dir, ref)
     by_id = {r.id: r for r in graph.revisions}
     # Alembic lists the newest first

@@ -47,6 +47,12 @@ PLACES = {
 }
 """Where the file lies, from the repository's root; `{}` is the job's name, of which a repository may have several."""
 
+BEGIN, END = "<!-- ci-migrate: begin -->", "<!-- ci-migrate: end -->"
+"""Around the section of AGENTS.md that is ours: `init --agents` writes between them, and nowhere else."""
+
+PACKAGED_SKILL = Path(__file__).parents[1] / "agents_skill.md"
+SKILL_IN_A_CHECKOUT = Path(__file__).parents[2] / "docs" / "agents" / "SKILL.md"
+
 TEMPLATES = {Platform.JENKINS: "jenkins.groovy"}
 """Those that are not named by their platform, with .yml behind it."""
 
@@ -138,8 +144,8 @@ def _platform(root: Path) -> Platform:
     return Platform.NONE
 
 
-def proposals(adoption: Adoption) -> list[Proposed]:
-    """All files, in the order in which they are shown.
+def proposals(adoption: Adoption, *, agents: bool = False) -> list[Proposed]:
+    """All files, in the order in which they are shown; with `agents` the section of AGENTS.md, too.
 
     Raises:
         SettingsError: pyproject.toml can't be added to.
@@ -149,7 +155,35 @@ def proposals(adoption: Adoption) -> list[Proposed]:
         found.append(_ci_file(adoption))
     if adoption.platform is Platform.GITLAB:
         found.append(_gitlab_pipeline(adoption, found[-1].path))
+    if agents:
+        found.append(_propose_agents(adoption))
     return found
+
+
+def skill() -> str:
+    """What an agent has to know to write revisions, without what a skill's file has at its head."""
+    file = PACKAGED_SKILL if PACKAGED_SKILL.is_file() else SKILL_IN_A_CHECKOUT
+    return file.read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
+
+
+def _propose_agents(adoption: Adoption) -> Proposed:
+    """The section of AGENTS.md, between its markers; what else is in the file stays as it is."""
+    file = adoption.folder / "AGENTS.md"
+    before = file.read_bytes().decode(errors="surrogateescape") if is_file(file) else ""
+    section = _as_in(before, f"{BEGIN}\n\n{skill()}\n\n{END}")
+    if (before.count(BEGIN), before.count(END)) not in ((0, 0), (1, 1)) or before.find(END) < before.find(
+        BEGIN
+    ):
+        return Proposed(file, None, f"its markers are not one {BEGIN} and one {END} behind it")
+    if BEGIN in before:
+        start, _, rest = before.partition(BEGIN)
+        text = start + section + rest.partition(END)[2]
+    else:
+        gap = _as_in(before, "\n\n") if before.strip() else ""
+        text = before.rstrip("\r\n") + gap + section + _as_in(before, "\n")
+    if text == before:
+        return Proposed(file, None, "its section is up to date")
+    return Proposed(file, text, "what coding agents must know to write revisions")
 
 
 def _gitlab_pipeline(adoption: Adoption, own: Path) -> Proposed:

@@ -4,6 +4,8 @@ import pytest
 import yaml
 from alembic_project import ended, new_project
 
+from ci_migrate.operations.init import BEGIN, END
+
 
 def test_files_are_written_once(alembic_project):
     (alembic_project.folder / "ci-migrate.toml").unlink()
@@ -71,3 +73,58 @@ def test_settings_that_can_not_be_read_are_not_written_over(alembic_project):
     alembic_project.settings("[[[")
     ended(alembic_project.call("init", "--platform", "none"), 2, "is no valid TOML")
     assert (alembic_project.folder / "ci-migrate.toml").read_text() == "[[["
+
+
+# --------------------------------------------------------------------------- AGENTS.md
+
+
+def agents(project, *arguments: str):
+    return project.call("init", "--platform", "none", "--agents", *arguments)
+
+
+def test_agents_md_has_one_section_that_is_kept_up_to_date(alembic_project):
+    file = alembic_project.folder / "AGENTS.md"
+    ended(agents(alembic_project), 0, "written AGENTS.md")
+    first = file.read_text()
+    assert first.startswith(f"{BEGIN}\n\n# Write Alembic revisions")
+    assert first.endswith(f"{END}\n")
+    assert "description:" not in first, "what a skill's file has at its head"
+    # once more: nothing changes
+    ended(agents(alembic_project), 0, "left AGENTS.md: its section is up to date")
+    assert file.read_text() == first
+    # what somebody wrote around it stays, what somebody wrote into it does not
+    file.write_text(
+        "# Ours\n\nBe kind.\n\n" + first.replace("## The loop", "## Another loop") + "\nAnd this.\n"
+    )
+    ended(agents(alembic_project), 0, "written AGENTS.md")
+    assert file.read_text() == "# Ours\n\nBe kind.\n\n" + first + "\nAnd this.\n"
+
+
+def test_agents_md_of_somebody_is_added_to(alembic_project):
+    file = alembic_project.folder / "AGENTS.md"
+    file.write_bytes(b"# Ours\r\n\r\nBe kind.")
+    ended(agents(alembic_project), 0, "written AGENTS.md")
+    data = file.read_bytes()
+    assert data.startswith(b"# Ours\r\n\r\nBe kind.\r\n\r\n" + BEGIN.encode())
+    assert b"\n" not in data.replace(b"\r\n", b""), "its ends of lines"
+    ended(agents(alembic_project), 0, "up to date")
+    assert file.read_bytes() == data
+
+
+@pytest.mark.parametrize("text", [f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_markers_that_are_not_a_pair_are_left(alembic_project, text):
+    file = alembic_project.folder / "AGENTS.md"
+    file.write_text(text)
+    ended(agents(alembic_project), 0, "left AGENTS.md: its markers are not one")
+    assert file.read_text() == text
+
+
+def test_agents_md_is_printed_and_compared(alembic_project):
+    file = alembic_project.folder / "AGENTS.md"
+    assert "# --- AGENTS.md\n" in ended(agents(alembic_project, "--print"), 0)
+    assert "+## The loop" in ended(agents(alembic_project, "--diff"), 0)
+    assert not file.exists()
+    agents(alembic_project)
+    assert "AGENTS.md" not in ended(agents(alembic_project, "--diff"), 0)
+    ended(alembic_project.call("init", "--platform", "none"), 0)
+    assert "AGENTS.md" not in alembic_project.call("init", "--platform", "none").out
