@@ -60,7 +60,7 @@ def command(
         settings_of(environment, {**flags, "target": name})  # one that is not there is told now
     options = [f"--alembic-config={alembic_config}"] if alembic_config else []
     options += [f"--name={alembic_name}"] if alembic_name else []
-    options += [f"-x={value}" for value in x]
+    options += [word for value in x for word in ("-x", value)]
     shown = ", ".join(
         name if len(tools) == len(BY_NAME) else f"{name} (a part)" for name, tools in allowed.items()
     )
@@ -79,5 +79,4 @@ def _allowed(text: str) -> tuple[str, frozenset[str]]:
             f"--target {text}: {f'there is no tool {strange[0]}' if strange else 'it has no name'}.",
             hint=f"The tools are {', '.join(BY_NAME)}.",
         )
-    # what has no target is open to whoever reaches one
-    return name, tools | {tool.name for tool in BY_NAME.values() if tool.name == "explain"}
+    return name, tools | {tool.name for tool in BY_NAME.values() if tool.free}

@@ -38,6 +38,7 @@ class Tool:
     prints: tuple[str, ...] = ("--json",)
     of_target: bool = True  # its command takes --target, and the project's options
     walks: bool = False  # the pipeline: its command tells which stage has ended
+    free: bool = False  # it tells of no target: whoever may call any tool may call it
 
     @property
     def verb(self) -> Verb:
@@ -69,7 +70,7 @@ TOOLS: tuple[Tool, ...] = (
          (TO, Argument("on", "Instead of the target, which is not reached: empty, backup:latest, backup:ID.", "--on")),
          walks=True),
     Tool("explain", "What a code (CM202, locked) means, why it is bad, what to write instead. Without one: all codes.",
-         (Argument("code", "The code of a finding or an error."),), of_target=False),
+         (Argument("code", "The code of a finding or an error."),), of_target=False, free=True),
     Tool("status", "Where the target is, what is pending, the last run. Only reads."),
     Tool("show", "The report of a run of this folder again: of the last one, or of the one that you name.",
          (Argument("run", "The id of a run, or its beginning."),), of_target=False),

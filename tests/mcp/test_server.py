@@ -312,6 +312,21 @@ def test_an_approval_token_of_the_environment_is_not_used(alembic_project, talk)
 # --------------------------------------------------------------------------- how it is started
 
 
+def test_options_of_the_project_hold_for_each_call(alembic_project, talk):
+    env = alembic_project.folder / "migrations" / "env.py"
+    env.write_text(
+        env.read_text() + 'open("TENANT", "w").write(context.get_x_argument(as_dictionary=True)["tenant"])\n'
+    )
+    (alembic_project.folder / "alembic.ini").rename(alembic_project.folder / "other.ini")
+
+    async def conversation(client):
+        return await client.call_tool("plan", {"target": "dev"})
+
+    result = talk(alembic_project, conversation, "-c", "other.ini", "-x", "tenant=acme")
+    assert not result.is_error, result
+    assert (alembic_project.folder / "TENANT").read_text() == "acme"
+
+
 def test_production_must_be_named(alembic_project):
     alembic_project.settings('[targets.production]\nurl = "sqlite:///app.db"\nscratch = "server"\n')
     ended(alembic_project.call("mcp"), 2, "production is production", "--target production=plan,check,status")

@@ -28,12 +28,13 @@ def test_no_tool_writes_locks_removes_or_makes_a_ledger():
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_each_call_is_a_command_that_there_is(tool):
     given = {a.name: 3 if a.number else "abc" for a in tool.arguments if a.name != "on"}
-    words = command_of(tool, given, Scope({"dev": ALL_TOOLS}, ("--alembic-config=a.ini", "-x=tenant=a")))
+    words = command_of(tool, given, Scope({"dev": ALL_TOOLS}, ("--alembic-config=a.ini", "-x", "tenant=a")))
     command = load_command(VERBS[words[0]])
     told = [words[0], *(["--stages-to=3"] if tool.walks else []), *words[1:]]
-    command.make_context(
-        "ci-migrate", told[1:], parent=cli.make_context("ci-migrate", [], resilient_parsing=True)
-    )
+    parent = cli.make_context("ci-migrate", [], resilient_parsing=True)
+    read = command.make_context("ci-migrate", told[1:], parent=parent).params
+    if tool.of_target:
+        assert (read["target"], read["alembic_config"], read["x"]) == ("dev", "a.ini", ("tenant=a",))
     assert set(tool.schema(["dev"])["properties"]) == {a.name for a in tool.arguments} | (
         {"target"} if tool.of_target else set()
     )
