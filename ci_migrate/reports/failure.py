@@ -87,6 +87,7 @@ FIXES: Mapping[str, str] = {
     "CM301": "Split the work into batches, or build what is slow without the lock.",
     "CM302": "Add a new column, fill it in batches, and switch over one release later.",
     "CM303": "Put what must happen together into one transaction, and the rest into a revision of its own.",
+    "CM304": "Change a few thousand rows at a time, and commit after each batch.",
     "CM401": "Write a downgrade() that undoes upgrade(), in the opposite order.",
     "CM402": "Write a downgrade() that undoes all of upgrade(), in the opposite order.",
     "CM403": "Go back by the backup instead, or go forward with a new revision.",
