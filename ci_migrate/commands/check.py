@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ci_migrate.commands.printing import say
 from ci_migrate.errors import ExitCode, SettingsError, UsageError
 from ci_migrate.model import Report, name_some, plural
 from ci_migrate.operations.check_since import check_since
-from ci_migrate.operations.watch import ChangedSettingsError, wait_for_change, watch
+from ci_migrate.operations.watch import watch
 from ci_migrate.reports.failure import failure_of_error
 from ci_migrate.reports.lines import failure_line, finding_lines
 from ci_migrate.session import GateRequest
@@ -79,46 +78,33 @@ def _watch(environment: Environment, ref: str, destination: str | None, options:
             "--watch prints lines, and writes no reports: leave --to and the options of reports out."
         )
     environment.listen()
-    folder = environment.directory.resolve()
     asked = options["target"]
-    while True:
-        try:
-            options["target"] = asked
-            _choose_target(environment, options)
-            settings = settings_of(environment, options)
-            watch(settings, ref, environment.interrupt, partial(_show, environment, settings))
-        except ChangedSettingsError:
-            continue
-        except SettingsError as error:
-            _begin(())
-            failure = failure_of_error(error, int(error.exit_code), "", folder)
-            say(failure_line(failure))
-            say("ci-migrate: the settings can't be read")
-            sys.stdout.flush()
-            wait_for_change(folder)
 
+    def load() -> Settings:
+        options["target"] = asked
+        _choose_target(environment, options)
+        return settings_of(environment, options)
 
-def _begin(changed: Sequence[str]) -> None:
-    say(f"ci-migrate: checking {name_some(changed) or 'what is new'}")
+    # it ends by a signal alone
+    watch(environment.directory.resolve(), load, ref, environment.interrupt, partial(_show, environment))
+    return 0
 
 
 def _show(
-    environment: Environment,
-    settings: Settings,
-    found: Report | Exception,
-    changed: list[Path],
-    seconds: float,
+    environment: Environment, folder: Path, found: Report | Exception, changed: list[Path], seconds: float
 ) -> None:
     """What a check found, in the form that editors know (docs/agents/editor.md)."""
-    project = settings.project_dir
-    prefix = os.path.relpath(project, environment.directory.resolve())
+    prefix = os.path.relpath(folder, environment.directory.resolve())
     prefix = "" if prefix == "." else f"{prefix}/"
-    _begin([path.relative_to(project).as_posix() for path in changed])
+    names = [os.path.relpath(path, folder) for path in changed]
+    say(f"ci-migrate: checking {name_some(names) or 'what is new'}")
     if isinstance(found, Report):
         lines = list(finding_lines(found, prefix))
     else:
-        failure = failure_of_error(found, int(ExitCode.REFUSED), str(found), project)
-        lines = [failure_line(failure, prefix)]
+        # settings are named from where the command was given, scripts from the project's folder
+        settings = isinstance(found, SettingsError)
+        failure = failure_of_error(found, int(ExitCode.REFUSED), str(found), folder)
+        lines = [failure_line(failure, "" if settings else prefix)]
     for line in lines:
         say(line)
     count = len([line for line in lines if not line.startswith(" ")])

@@ -5,6 +5,7 @@ The interpreter that loads the scripts has imported Alembic once and is forked f
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from ci_migrate.errors import CiMigrateError
@@ -13,26 +14,25 @@ from ci_migrate.migrations.launch import launch
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Report
 from ci_migrate.operations.check_since import check_since
+from ci_migrate.settings.files import folders_upwards
 from ci_migrate.settings.settings import Settings
 
 LOOK = 0.1
 """Seconds between two looks at the files."""
 
 SUFFIXES = (".py", ".ini", ".toml")
+SETTINGS = ("pyproject.toml", "ci-migrate.toml", "alembic.ini")
 PASSED_OVER = ("__pycache__", "node_modules", "site-packages", "venv", "build", "dist")
 
 State = dict[Path, tuple[int, int]]
 """Time of change in nanoseconds, and size, of each file that is looked at."""
 
 
-class ChangedSettingsError(Exception):
-    """A file of settings is another one: they must be read again."""
-
-
 def state_of(folder: Path) -> State:
-    """The files that can decide what a script does, as they are now: Python, ini and TOML in the project's folder."""
+    """The files that can decide what a script does, as they are now: Python, ini and TOML, and settings above."""
     found: State = {}
-    for path in _walk(folder):
+    above = (upper / name for upper in folders_upwards(folder) for name in SETTINGS)
+    for path in (*_walk(folder), *above):
         try:
             about = path.stat()
         except OSError:  # it went meanwhile: an editor writes a new file and renames it
@@ -60,46 +60,46 @@ def changed(before: State, after: State) -> list[Path]:
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
 
 
-def wait_for_change(folder: Path) -> None:
-    """Return as soon as a file of this folder is another one."""
-    before = state_of(folder)
-    while state_of(folder) == before:
-        time.sleep(LOOK)
-
-
 def watch(
-    settings: Settings,
+    directory: Path,
+    load: Callable[[], Settings],
     ref: str,
     interrupt: Interrupt,
-    show: Callable[[Report | Exception, list[Path], float], None],
+    show: Callable[[Path, Report | Exception, list[Path], float], None],
 ) -> None:
     """Check, then again after each change, until a signal is raised.
 
     Args:
-        settings: of any target.
+        directory: where the command was given.
+        load: reads the settings.
         ref: the commit against which scripts are new.
         interrupt: set by signal handlers.
-        show: is given each report, or the error that there was instead (half of a statement is typed), the files that
-            changed, and the seconds that the check took.
-
-    Raises:
-        ChangedSettingsError: a file of settings changed.
+        show: is given the project's folder, each report, or the error that there was instead (half of a statement is
+            typed), the files that changed, and the seconds that the check took.
     """
-    before: State = {}
-    with Workers(launch(settings), interrupt) as workers:
+    folder = directory
+    before: State | None = None
+    workers: Workers | None = None
+    with ExitStack() as stack:
         while True:
-            now = state_of(settings.project_dir)
-            different = changed(before, now) if before else []
-            if before and not different:
+            # before anything is read: what changes meanwhile is seen the next time
+            now = state_of(folder)
+            different = changed(before, now) if before is not None else []
+            if before is not None and not different:
                 time.sleep(LOOK)
                 continue
-            if any(path.suffix != ".py" for path in different):
-                raise ChangedSettingsError
-            before = now
-            started = time.monotonic()
+            before, started = now, time.monotonic()
             try:
+                if workers is None or any(path.suffix != ".py" for path in different):
+                    stack.close()
+                    workers = None
+                    settings = load()
+                    if settings.project_dir != folder:
+                        folder, before = settings.project_dir, None
+                        continue
+                    workers = stack.enter_context(Workers(launch(settings), interrupt))
                 found: Report | Exception = check_since(settings, ref, interrupt, workers=workers)
             # whoever types is not done yet, or an editor replaces the file at this moment
             except (CiMigrateError, OSError, SyntaxError) as error:
                 found = error
-            show(found, different, time.monotonic() - started)
+            show(folder, found, different, time.monotonic() - started)

@@ -112,6 +112,16 @@ def test_who_may_type_what(samples):
     assert {c["by"] for c in every if c["command"].startswith(writing)} <= {"person"}
 
 
+@pytest.mark.parametrize(
+    "command", ["rm -rf /", "curl evil.test", "ci-migrate evil", "ci-migrate", "ci-migrate run; x"]
+)
+def test_a_report_that_somebody_wrote_names_no_command(samples, command):
+    document = replace(document_of(samples.refused()), next=(NextCommand(command=command),))
+    told = builtins_of(answer_report(document, BY_NAME["show"]))
+    assert told["next"] == []
+    assert told["untrusted"]["next"] == [{"command": command, "why": ""}]
+
+
 def test_long_texts_and_lists_are_cut():
     told = builtins_of(answer_document({"words": "x" * 5000, "rows": list(range(80))}, 0))["untrusted"]
     assert told["words"].endswith("(3,000 more characters)")
