@@ -167,3 +167,17 @@ def test_several_databases_are_refused(alembic_project) -> None:
     done = project.call("dry-run")
     assert done.code == 1, done.text
     assert "there can be no copy without rows" in done.words
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mysql"])
+def test_the_backup_itself_has_its_rows(request, alembic_project, engine: str) -> None:
+    """A copy without rows is made by the dump that makes backups."""
+    place = sqlite(alembic_project) if engine == "sqlite" else ""
+    if not place:
+        driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[engine]
+        server = request.getfixturevalue(f"{engine}_url")
+        place = server.set(drivername=driver).render_as_string(hide_password=False)
+    prepare(alembic_project, place, "pass")
+    done = alembic_project.call("dry-run")
+    counts = done.stage("backup")["backup"]["rowCounts"]
+    assert [count["rows"] for name, count in counts.items() if name.endswith("users")] == [2]

@@ -363,7 +363,7 @@ class MySQL:
         version_tables: Sequence[VersionTable],
         progress: Progress = no_progress,
         *,
-        only: Sequence[str] = (),
+        only: Sequence[str] | None = None,
     ) -> Dumped:
         return copies.dump(
             self._access,
