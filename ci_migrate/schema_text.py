@@ -9,9 +9,14 @@ _ATTRIBUTES = (
     *("NOT NULL", "NULL", "DEFAULT", "COLLATE", "CHARACTER SET", "CHARSET", "GENERATED", "AUTO_INCREMENT"),
     *("ON UPDATE", "COMMENT", "STORAGE", "COMPRESSION", "STATISTICS", "INVISIBLE", "WITH"),
 )
+_NO_TYPE = ("NOT NULL", "NULL", "DEFAULT", "COLLATE", "GENERATED")
+"""Attributes that a definition without a type may begin with; the others are names of types in places (PostgreSQL)."""
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 _GROUP = re.compile(r"\([^()]*\)")
-_BEGINS = re.compile(rf"(?:^|(?<=\s))(?:{'|'.join(_ATTRIBUTES)})\b", re.IGNORECASE)
+_ZONE = r"(?!\s+(?:LOCAL\s+)?TIME\s+ZONE\b)"
+_BEGINS = re.compile(
+    rf"(?:^(?:{'|'.join(_NO_TYPE)})|(?<=\s)(?:{'|'.join(_ATTRIBUTES)}){_ZONE})\b", re.IGNORECASE
+)
 
 
 def describe_change(name: str, before: str | None, after: str | None) -> str:

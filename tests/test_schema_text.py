@@ -25,6 +25,24 @@ def test_columns(before, after, words):
     assert describe_change("column users.email", before, after) == f"column users.email: {words}"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("timestamp without time zone", "timestamp with time zone",
+         "type was timestamp without time zone, is timestamp with time zone"),
+        ("time(3) WITH TIME ZONE NOT NULL", "time(3) NOT NULL", "type was time(3) WITH TIME ZONE, is time(3)"),
+        ("timestamp with time zone", "timestamp with time zone default now()", "default now() is new"),
+        ("timestamp with local time zone", "date", "type was timestamp with local time zone, is date"),
+        ("int", "int WITHOUT SYSTEM VERSIONING", "type was int, is int WITHOUT SYSTEM VERSIONING"),
+        ("int", "int WITH SYSTEM VERSIONING", "WITH SYSTEM VERSIONING is new"),
+        # of PostgreSQL, whose types may be called so
+        ("statistics", "comment not null", "type was statistics, is comment, can't be NULL any more"),
+    ],
+)  # fmt: skip
+def test_F72_what_belongs_to_a_type_is_no_attribute(before, after, words):
+    assert describe_change("column t.c", before, after) == f"column t.c: {words}"
+
+
 def test_objects_that_came_and_went():
     assert describe_change("index ix", None, "INDEX (a)") == "index ix added"
     assert describe_change("index ix", "INDEX (a)", None) == "index ix removed"
