@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.model import Direction, Evidence, Finding, Severity
+from ci_migrate.model import Direction, Evidence, Finding, Severity, list_some
 
 
 @with_evidence
@@ -13,9 +13,9 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     if facts.plan.direction is not Direction.UPGRADE or not way_back.tried or way_back.proven:
         return
     severity = Severity.ERROR if facts.require_downgrade else check.severity
-    differences = "; ".join(way_back.differences[:3])
+    differences = f" ({list_some(way_back.differences)})" if way_back.differences else ""
     yield check.finding(
-        f"The rollback path by downgrade is not proven: {way_back.reason or differences}.",
+        f"The rollback path by downgrade is not proven: {way_back.reason}{differences}.",
         severity=severity,
     )
 

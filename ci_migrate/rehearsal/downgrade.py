@@ -6,9 +6,21 @@ from collections.abc import Callable
 from ci_migrate.databases.base import Database
 from ci_migrate.migrations.requests import Mode, RunRequest, make_tables_back
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import Direction, Plan, Schema, TableContent, WayBack, schema_changes, show_heads
+from ci_migrate.model import (
+    Direction,
+    Plan,
+    Schema,
+    TableContent,
+    WayBack,
+    list_some,
+    plural,
+    schema_changes,
+    show_heads,
+)
 from ci_migrate.run.inputs import expected_inputs
 from ci_migrate.run.run import Run, bare_schema, child_setup, heads_of, translate_errors
+
+SHOWN = 3
 
 
 def try_way_back(
@@ -66,31 +78,55 @@ def try_way_back(
     with translate_errors(scratch):
         changes = schema_changes(schema, bare_schema(scratch, plan))
         now = scratch.contents(contents)
-    lost = [table for table, before in contents.items() if table not in now or now[table] != before]
     return WayBack(
         tried=True,
         ran=True,
         same_schema=not changes,
-        lossless=_lossless(contents, now, lost),
+        lossless=_lossless(contents, now),
         seconds=seconds,
-        reason=_reason(changes != (), lost, [t for t, content in contents.items() if content.digest is None]),
+        reason=_reason(contents, now, schema_differs=bool(changes)),
         differences=tuple(c.words for c in changes),
     )
 
 
-def _lossless(before: dict[str, TableContent], now: dict[str, TableContent], lost: list[str]) -> bool | None:
-    if lost:
+def _lossless(before: dict[str, TableContent], now: dict[str, TableContent]) -> bool | None:
+    """Whether all that was there is there; None where nobody saw: too much to read, or rows came besides."""
+    differing = [t for t, content in before.items() if now.get(t) != content]
+    if any(t not in now or not _grew(before[t], now[t]) for t in differing):
         return False
-    undigested = [t for t, content in before.items() if content.digest is None]
-    return None if undigested and all(t in now for t in undigested) else True
+    return None if differing or any(content.digest is None for content in before.values()) else True
 
 
-def _reason(schema_differs: bool, lost: list[str], unseen: list[str]) -> str:
-    parts = []
-    if schema_differs:
-        parts.append("the schema is not what it was")
-    if lost:
-        parts.append(f"contents of {', '.join(sorted(lost)[:3])} are not what they were")
+def _grew(before: TableContent, now: TableContent) -> bool:
+    """Whether it holds more rows than before, and no column fewer values: those of before may well be among them."""
+    return now.rows > before.rows and all(
+        name in now.columns and now.columns[name].values >= column.values
+        for name, column in before.columns.items()
+    )
+
+
+def _reason(before: dict[str, TableContent], now: dict[str, TableContent], *, schema_differs: bool) -> str:
+    """What is not as it was, or could not be seen; "" where all was compared and is."""
+    parts = ["the schema is not what it was"] if schema_differs else []
+    differing = sorted(t for t, content in before.items() if now.get(t) != content)
+    if differing:
+        parts.append(list_some([_how(table, before[table], now.get(table)) for table in differing], SHOWN))
+    unseen = sorted(t for t, content in before.items() if content.digest is None)
     if unseen and not parts:
-        parts.append(f"the rows of {', '.join(sorted(unseen)[:3])} can't all be seen")
+        parts.append(f"the rows of {', '.join(unseen[:SHOWN])} can't all be seen")
     return " and ".join(parts)
+
+
+def _how(table: str, before: TableContent, now: TableContent | None) -> str:
+    """How what a table holds differs, in words: rows, values that are gone, or other values."""
+    if now is None:
+        return f"table {table} is gone with {plural(before.rows, 'row')}"
+    if now.rows != before.rows:
+        return f"table {table} has {plural(now.rows, 'row')} and had {before.rows:,}"
+    columns = {name: (column, now.columns.get(name)) for name, column in before.columns.items()}
+    gone = [name for name, (was, is_) in sorted(columns.items()) if is_ is None or is_.values < was.values]
+    other = [name for name, (was, is_) in sorted(columns.items()) if was != is_]
+    if gone:
+        return f"values of {table}.{', '.join(gone[:SHOWN])} are gone"
+    which = f"values of {table}.{', '.join(other[:SHOWN])}" if other else f"the rows of {table}"
+    return f"{which} are not what they were"

@@ -406,7 +406,7 @@ def way_back(evidence: Evidence) -> str:
         why = "the downgrade leads to another schema"
     else:
         why = (
-            "the downgrade loses rows"
+            "the downgrade does not bring everything back"
             if way.lossless is False
             else "it could not be told whether rows are lost"
         )

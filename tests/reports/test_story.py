@@ -135,7 +135,7 @@ def test_allow_is_offered_only_where_it_can_be_typed(samples):
         (WayBack(tried=False, reason="not asked for."), "it was not tried: not asked for."),
         (WayBack(tried=True, reason="no such table"), "the downgrade does not run: no such table."),
         (WayBack(tried=True, ran=True), "the downgrade leads to another schema."),
-        (WayBack(tried=True, ran=True, same_schema=True, lossless=False), "the downgrade loses rows."),
+        (WayBack(tried=True, ran=True, same_schema=True, lossless=False), "the downgrade does not bring everything back."),
         (WayBack(tried=True, ran=True, same_schema=True), "it could not be told whether rows are lost."),
     ],
 )  # fmt: skip
@@ -196,7 +196,9 @@ def ended(samples, stage, outcome="failed", state=None, **more):
         ("verify", {}, "ci-migrate run --target shop", "once the cause is gone"),
     ],
 )
-def test_a_run_is_tried_on_a_copy_first_where_that_said_no(samples, stage, more, command, why):
+def test_F72_once_the_cause_is_gone_it_is_tried_again_on_a_copy_where_that_said_no(
+    samples, stage, more, command, why
+):
     (told,) = story.next_commands(samples.report(ended(samples, stage, state=TargetState.AS_BEFORE, **more)))
     assert (told.command, told.why) == (command, why)
 
