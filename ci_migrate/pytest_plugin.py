@@ -280,11 +280,14 @@ class TrialItem(GateItem):
 
         assert isinstance(self.parent, MigrationFile)
         if self.kind == HEAD:
-            heads = self.parent.graph.heads
+            from ci_migrate.migrations.graph import are_branches
+
+            graph = self.parent.graph
             words = (
-                f"There are {len(heads)} heads: {', '.join(sorted(heads))}. Join them: alembic merge heads"
+                f"There are {len(graph.heads)} heads: {', '.join(sorted(graph.heads))}. "
+                "Join them: alembic merge heads"
             )
-            return Failure(words) if len(heads) > 1 else None
+            return Failure(words) if len(graph.heads) > 1 and not are_branches(graph) else None
         history, selected = self.parent.history(), self.parent.select()
         if self.kind == UP:
             return history.up(self.revision, selected)

@@ -126,6 +126,14 @@ def test_an_upgrade_that_fails_is_one_failure(pytester: pytest.Pytester, project
     )
 
 
+def test_F72_branches_have_a_head_each(pytester: pytest.Pytester, project: Path) -> None:
+    write(project, "0001b", None, "SELECT 1", "pass")
+    assert pytester.runpytest("--ci-migrate", "-k", "single_head").ret == 1
+    file = project / "migrations" / "versions" / "0001b.py"
+    file.write_text(file.read_text() + 'branch_labels = ("billing",)\n')
+    assert pytester.runpytest("--ci-migrate", "-k", "single_head").ret == 0
+
+
 def test_selected_and_listed(pytester: pytest.Pytester, project: Path) -> None:
     listed = pytester.runpytest("--ci-migrate", "--collect-only", "-q")
     listed.stdout.fnmatch_lines(["alembic.ini::single_head", "alembic.ini::upgrade[[]0001]"])

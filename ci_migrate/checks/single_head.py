@@ -17,9 +17,11 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         )
     elif len(plan.script_heads) > 1 and plan.direction is Direction.UPGRADE and plan.destination == "head":
         yield check.finding(
-            f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}): two people added a "
-            "revision on the same one.",
-            fix="Merge them (`alembic merge heads`) or ask for them all (`--to heads`).",
+            f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}), and `head` is one.",
+            fix=(
+                "Where two people added a revision on the same one, merge them (`alembic merge heads`). Branches that "
+                "stay apart are migrated by `--to heads`."
+            ),
         )
 
 

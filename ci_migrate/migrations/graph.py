@@ -92,6 +92,13 @@ def _split_branch(graph: events.Graph, destination: str) -> str:
     return f"The branch {label} has {len(heads)} heads; merge them: alembic merge -m MESSAGE {' '.join(sorted(heads))}"
 
 
+def are_branches(graph: events.Graph) -> bool:
+    """Whether the heads are meant to stay apart: each has a branch label of its own, or all but one, the main line."""
+    labels = [set(r.branch_labels) for r in graph.revisions if r.id in graph.heads]
+    own = [each.difference(*(other for other in labels if other is not each)) for each in labels]
+    return len(own) > 1 and own.count(set()) <= 1
+
+
 def graph_of(workers: Workers, setup: Setup) -> events.Graph:
     """The revision graph alone: env.py is not run.
 

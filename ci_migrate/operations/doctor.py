@@ -16,12 +16,14 @@ from ci_migrate.databases.base import KnowsRights, KnowsTools
 from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
 from ci_migrate.ledger.tamper import find_tampering
+from ci_migrate.migrations.graph import are_branches
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Frozen, now, plural
-from ci_migrate.operations.status import sound_plan
 from ci_migrate.process import run_tool
 from ci_migrate.run.approvals import protection
+from ci_migrate.run.inputs import look_at_target
 from ci_migrate.run.run import Run
+from ci_migrate.run.version_rows import refuse_rows
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import folders_upwards
 from ci_migrate.settings.settings import Settings
@@ -175,10 +177,13 @@ def scripts(patient: DoctorContext) -> Examined | None:
     missing = _missing_greenlet(patient.settings)
     if missing:
         return _bad("scripts", missing, "pip install 'sqlalchemy[asyncio]' in the project's environment")
-    plan = sound_plan(patient.run)
+    plan, seen = look_at_target(patient.run)
+    refuse_rows(patient.run, seen, plan)
     heads = plan.script_heads
     if len(heads) > 1 and patient.run.destination == "head":
-        return _bad("scripts", f"they have {len(heads)} heads: {', '.join(heads)}", "alembic merge heads")
+        branches = seen.graph is not None and are_branches(seen.graph)
+        fix = 'set to = "heads", or to = "LABEL@head"' if branches else "alembic merge heads"
+        return _bad("scripts", f"they have {len(heads)} heads: {', '.join(heads)}", fix)
     pending = plural(plan.pending, "revision")
     return _good("scripts", f"env.py connects to the target, which has {pending} to run")
 

@@ -6,7 +6,7 @@ import msgspec
 
 from ci_migrate.errors import CiMigrateError, ExitCode, LockedError, RefusedError
 from ci_migrate.gate import resume_run
-from ci_migrate.migrations.graph import Inspection
+from ci_migrate.migrations.graph import Inspection, are_branches
 from ci_migrate.model import (
     Backup,
     BackupStatus,
@@ -94,7 +94,7 @@ def status(run: Run) -> Status:
     if trouble:
         commands = tuple(read_commands(trouble.hint.splitlines()))
     elif unfinished is None:
-        commands = _advise(plan, outside)
+        commands = _advise(plan, outside, branches=seen.graph is not None and are_branches(seen.graph))
     return Status(
         target=target,
         place=plan.identity.place,
@@ -183,14 +183,19 @@ def find_holder(run: Run) -> str:
         return ""
 
 
-def _advise(plan: Plan, outside: Sequence[str]) -> tuple[NextCommand, ...]:
-    """What to type where no run is unfinished."""
+def _advise(plan: Plan, outside: Sequence[str], *, branches: bool = False) -> tuple[NextCommand, ...]:
+    """What to type where no run is unfinished; heads of branches are not to be merged."""
     target = f"--target {plan.target}"
-    if len(plan.script_heads) > 1 and plan.destination == "head":
-        return (
-            NextCommand(command="alembic merge heads", why="the scripts have several heads: make them one"),
-            NextCommand(command=f"ci-migrate run --to heads {target}", why="or migrate to all of them"),
+    if len(plan.script_heads) > 1 and plan.destination == "head" and (plan.pending or not branches):
+        every = NextCommand(
+            command=f"ci-migrate run --to heads {target}", why="migrates to the head of each branch"
         )
+        if branches:
+            return (every,)
+        merge = NextCommand(
+            command="alembic merge heads", why="the scripts have several heads: make them one"
+        )
+        return (merge, msgspec.structs.replace(every, why="or migrate to all of them"))
     if plan.pending:
         return (NextCommand(command=f"ci-migrate run {target}"),)
     return (

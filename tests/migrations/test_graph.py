@@ -22,6 +22,7 @@ from ci_migrate.errors import RefusedError, UsageError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import (
     Inspection,
+    are_branches,
     ask_url,
     build_plan,
     explain_failure,
@@ -369,6 +370,24 @@ def test_an_env_py_that_connects_to_nothing_leaves_the_url_unknown(asked, alembi
     assert "`url`" in caught.value.hint
     with pytest.raises(WorkerError, match="without configuring a migration context"):
         asked(inspect)
+
+
+@pytest.mark.parametrize(
+    ("labels", "apart"),
+    [
+        ([("a",), ("b",)], True),
+        ([(), ("b",)], True),
+        ([(), ()], False),
+        ([("a",)], False),
+        ([("a",), ("a",)], False),
+        ([("a",), ("a", "b")], True),
+        ([(), (), ("b",)], False),
+    ],
+)
+def test_F72_heads_of_branches_are_meant_to_stay_apart(labels, apart):
+    revisions = tuple(revision(f"r{n}", labels=each) for n, each in enumerate(labels))
+    graph = events.Graph(revisions=revisions, heads=tuple(r.id for r in revisions), env_file="env.py")
+    assert are_branches(graph) is apart
 
 
 def test_a_branch_with_several_heads_is_told_with_the_merge(asked, alembic_project):

@@ -144,6 +144,8 @@ def test_scripts_that_do_not_lead_to_the_target(shop) -> None:
     heads = found(shop)["scripts"]
     assert heads[0] == "bad"
     assert heads[2] == "alembic merge heads"
+    shop.revision("r3", "r1", "UPDATE users SET id = id", extra='branch_labels = ("billing",)')
+    assert found(shop)["scripts"][2] == 'set to = "heads", or to = "LABEL@head"', "F72: branches stay apart"
     env = shop.folder / "migrations" / "env.py"
     env.write_text("# async_engine_from_config\nraise RuntimeError('boom')")
     assert "boom" in found(shop)["scripts"][1]

@@ -104,6 +104,18 @@ def test_several_heads_and_tables_without_a_version_row(alembic_project, status)
     assert rows["next"] == "# the scripts have several heads: make them one"
 
 
+def test_F72_branches_are_not_to_be_merged(alembic_project, status):
+    alembic_project.revision("r1b", None, "pass", extra='branch_labels = ("billing",)')
+    assert status()[1]["scripts at"] == "r1b + r2"
+    assert "merge" not in status()[2]
+    assert "ci-migrate run --to heads --target dev" in status()[2]
+    assert alembic_project.gate("run", "heads").exit_code == 0
+    code, rows, _ = status()
+    assert (code, rows["is at"], rows["next"]) == (0, "r1b + r2", "nothing to do")
+    alembic_project.revision("r2b", "r1", "pass")  # of nobody's branch
+    assert "alembic merge heads" in status()[2]
+
+
 def test_a_server_that_is_down(tmp_path, status):
     project = new_project(tmp_path)
     project.settings('[targets.dev]\nurl = "postgresql://me@127.0.0.1:1/shop"\n')
