@@ -4,15 +4,17 @@ import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.checks.rows_lost import statement_of
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.checks.values_narrowed import WHOLE
+from ci_migrate.databases.names import column_of, counted
+from ci_migrate.databases.statements import Verb
 from ci_migrate.model import Direction, Evidence, Finding, ObjectKind, Severity, Statement, plural, split_key
 from ci_migrate.schema_text import attributes, mentions
 
 _ZONED = re.compile(r"timestamp.* with time zone|timestamptz", re.IGNORECASE)
 _ZONELESS = re.compile(r"timestamp.* without time zone|datetime", re.IGNORECASE)
 _MYSQL_MOMENT = re.compile(r"timestamp\b(?!.* time zone)", re.IGNORECASE)
-_UPDATE = "(?<!ON )(?<!KEY )UPDATE"
+_FILLS = (Verb.INSERT, Verb.REPLACE, Verb.MERGE, Verb.COPY)
 
 Changed = tuple[str, str, Severity, Statement | None]
 """What changed, what to write instead, how bad that is, and the statement that did it."""
@@ -23,7 +25,11 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error where ids or meanings changed; a warning where rows were stamped, or moments depend on a session."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for message, fix, severity, statement in (*_stamped(evidence), *_by_another_definition(evidence)):
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    for message, fix, severity, statement in (
+        *_stamped(evidence, blamed),
+        *_by_another_definition(evidence, blamed),
+    ):
         yield check.finding(
             message,
             fix=fix,
@@ -34,17 +40,13 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _stamped(evidence: Evidence) -> Iterator[Changed]:
+def _stamped(evidence: Evidence, blamed: Blamed) -> Iterator[Changed]:
     """An UPDATE of other columns, and ON UPDATE CURRENT_TIMESTAMP or a trigger wrote this one as well."""
     for table, found in sorted(evidence.tables.items()):
         if found.before is None or found.after is None or found.before.rows != found.after.rows:
             continue
-        statement = statement_of(evidence, table, _UPDATE)
-        whole = re.compile(
-            rf"\b(INSERT|REPLACE|MERGE|COPY)\b.*\b{re.escape(table.rpartition('.')[2])}\b",
-            re.IGNORECASE | re.DOTALL,
-        )
-        if statement is None or any(whole.search(s.sql) for s in evidence.statements):
+        statement = blamed.last_to(table, Verb.UPDATE)
+        if statement is None or blamed.last_to(table, *_FILLS):
             continue
         for column, was in sorted(found.before.columns.items()):
             now = found.after.columns.get(column)
@@ -67,14 +69,14 @@ def _stamped(evidence: Evidence) -> Iterator[Changed]:
             )
 
 
-def _by_another_definition(evidence: Evidence) -> Iterator[Changed]:
+def _by_another_definition(evidence: Evidence, blamed: Blamed) -> Iterator[Changed]:
     """ALTER TABLE gave the column another type or AUTO_INCREMENT, and values with it."""
     for change in evidence.changes:
         kind, name = split_key(change.name)
         if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
             continue
-        table, _, column = name.rpartition(".")
-        found = evidence.tables.get(table)
+        table, column = column_of(change.name)
+        found = counted(table, evidence.tables)
         if found is None or found.before is None or found.after is None or not found.before.rows:
             continue
         was, now = found.before.columns.get(column), found.after.columns.get(column)
@@ -88,8 +90,8 @@ def _by_another_definition(evidence: Evidence) -> Iterator[Changed]:
             continue
         old, new = attributes(change.before), attributes(change.after)
         became = f"Column {name} became {new['type']} (was {old['type']}): its {plural(was.values, 'value')}"
-        statement = statement_of(evidence, table, "ALTER")
-        if statement is None or statement_of(evidence, table, _UPDATE):
+        statement = blamed.last_to(table, Verb.ALTER_TABLE)
+        if statement is None or blamed.last_to(table, Verb.UPDATE):
             continue
         if "AUTO_INCREMENT" in new and "AUTO_INCREMENT" not in old:
             yield (

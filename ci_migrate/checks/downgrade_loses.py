@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.checks.dropped_with_rows import columns_gone, tables_gone
 from ci_migrate.checks.rows_lost import rows_gone, values_gone
 from ci_migrate.model import Direction, Evidence, Finding, Severity, Statement, list_some, plural
@@ -25,14 +26,15 @@ def find_losses(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
 
 
 def _losses(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, Statement | None]]:
-    for table, rows, statement in tables_gone(facts, evidence):
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    for table, rows, statement in tables_gone(facts, evidence, blamed):
         yield f"table {table} with {plural(rows, 'row')}", statement
-    for column, values, places, statement in columns_gone(evidence):
+    for column, values, places, statement in columns_gone(evidence, blamed):
         if not places:
             yield f"column {column} with {plural(values, 'value')}", statement
-    for table, before, after, statement in rows_gone(evidence):
+    for table, before, after, statement, _ in rows_gone(evidence, blamed):
         yield f"{before - after:,} of {plural(before, 'row')} of table {table}", statement
-    for gone in values_gone(evidence):
+    for gone in values_gone(evidence, blamed):
         yield f"{gone.lost:,} of {plural(gone.before, 'value')} of column {gone.column}", gone.statement
 
 

@@ -1,9 +1,10 @@
 """CM201 and CM202: a table with rows, or a column with values, goes away."""
 
-import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.checks.blamed import Blamed
+from ci_migrate.databases.names import column_of, counted
 from ci_migrate.model import (
     ColumnContent,
     Direction,
@@ -14,7 +15,6 @@ from ci_migrate.model import (
     TableContent,
     plural,
 )
-from ci_migrate.schema_text import mentions
 
 _KEEP = (
     "Stop using it in this release and drop it in the next one, or move what is in it elsewhere first. Where the loss "
@@ -22,25 +22,10 @@ _KEEP = (
 )
 _READ_NO_MORE = "Code that still reads the old column fails: deploy what reads the new one first."
 
-_READS = re.compile(r"\bSELECT\b|\b(?<!FOR )UPDATE\b|\bMERGE\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(?<!FOR )UPDATE\b|\b(INSERT|REPLACE|MERGE)\b", re.IGNORECASE)
-
 
 def _gone(evidence: Evidence, kind: str) -> list[str]:
     prefix = kind + " "
     return [c.name[len(prefix) :] for c in evidence.changes if c.name.startswith(prefix) and c.after is None]
-
-
-def _culprit(evidence: Evidence, name: str, *words: str) -> Statement | None:
-    """The last statement that drops something and names all of these words, in the revision that removed `name`."""
-    drops = [s for s in evidence.statements if re.search(r"\b(DROP|RENAME)\b", s.sql, re.IGNORECASE)]
-    commit_points = [r for r in evidence.commit_points if name in r.delta and r.delta[name] is None]
-    covered = {r.revision for r in evidence.commit_points if r.complete}
-    if commit_points and covered == {
-        s.revision for s in evidence.statements if s.revision
-    }:  # each one committed
-        drops = [s for s in drops if s.revision == commit_points[-1].revision]
-    return next((s for s in reversed(drops) if all(mentions(s.sql, word) for word in words)), None)
 
 
 def _moved_table(evidence: Evidence, content: TableContent) -> bool:
@@ -54,7 +39,9 @@ def _moved_table(evidence: Evidence, content: TableContent) -> bool:
     )
 
 
-def _appeared(evidence: Evidence, table: str, column: str, content: ColumnContent) -> list[tuple[str, str]]:
+def _appeared(
+    evidence: Evidence, blamed: Blamed, table: str, column: str, content: ColumnContent
+) -> list[tuple[str, str]]:
     """The columns, as (table, column), in which all that a column held stands and did not before.
 
     Either it is all that stands there, or it came to what was there already. The sums of hashes tell that only where
@@ -68,7 +55,7 @@ def _appeared(evidence: Evidence, table: str, column: str, content: ColumnConten
             if _holds(after, content):
                 if not _holds(before, content):
                     found.append((place, name))
-            elif _came_to(before, after, content) and _carried(evidence, table, column, place):
+            elif _came_to(before, after, content) and blamed.carried(table, column, place):
                 found.append((place, name))
     return found
 
@@ -85,61 +72,52 @@ def _came_to(before: ColumnContent | None, after: ColumnContent, content: Column
     return both is not None and both == (after.filled, after.filled_digest)
 
 
-def _carried(evidence: Evidence, table: str, column: str, place: str) -> bool:
-    """Whether statements read the column and wrote to the other table, be it by way of Python."""
-
-    def sent(pattern: re.Pattern[str], *names: str) -> bool:
-        return any(
-            pattern.search(s.sql) and all(mentions(s.sql, n) for n in names) for s in evidence.statements
-        )
-
-    return sent(_READS, table.rpartition(".")[2], column) and sent(_WRITES, place.rpartition(".")[2])
-
-
-def tables_gone(facts: Facts, evidence: Evidence) -> Iterator[tuple[str, int, Statement | None]]:
+def tables_gone(
+    facts: Facts, evidence: Evidence, blamed: Blamed
+) -> Iterator[tuple[str, int, Statement | None]]:
     """Tables that had rows before the dry run and do not exist after it, with their rows; not those renamed."""
     for table in _gone(evidence, "table"):
-        found = evidence.tables.get(table)
+        found = counted(table, evidence.tables)
         before = found.before if found else None
         # as counted for the backup: of tables that the dry run did not watch the evidence has no rows
-        count = facts.target_rows.get(table)
+        count = counted(table, facts.target_rows)
         rows = count.rows if count else before.rows if before else 0
         if rows and (before is None or not _moved_table(evidence, before)):
-            culprit = _culprit(evidence, f"table {table}", table.rpartition(".")[2])
-            if evidence.without_rows and culprit is not None and not re.search(r"(?i)\bDROP\b", culprit.sql):
-                continue  # renamed: there are no rows that would tell
-            yield table, rows, culprit
+            if evidence.without_rows and blamed.was_renamed(table):
+                continue  # there are no rows that would tell
+            yield table, rows, blamed.for_table(table)
 
 
-def columns_gone(evidence: Evidence) -> Iterator[tuple[str, int, list[str], Statement | None]]:
+def columns_gone(
+    evidence: Evidence, blamed: Blamed
+) -> Iterator[tuple[str, int, list[str], Statement | None]]:
     """Columns that had values before the dry run and do not exist after it, with their values; not those renamed.
 
     The third is where else the very same values came to stand: then nothing is lost. Empty values are none.
     """
     gone_tables = set(_gone(evidence, "table"))
     for name in _gone(evidence, "column"):
-        table, _, column = name.rpartition(".")
-        found = evidence.tables.get(table)
+        table, column = column_of(f"column {name}")
+        found = counted(table, evidence.tables)
         if table in gone_tables or found is None or found.before is None:
             continue
         content = found.before.columns.get(column)
         if content is None or not content.held:
             continue
-        places = _appeared(evidence, table, column, content)
-        if any(place == table and new not in found.before.columns for place, new in places):
+        places = _appeared(evidence, blamed, table, column, content)
+        if any(evidence.tables[place] is found and new not in found.before.columns for place, new in places):
             continue  # renamed: the very same values stand in a new column
-        short = table.rpartition(".")[2]
-        statement = _culprit(evidence, f"column {name}", short, column)
-        statement = statement or _culprit(evidence, f"column {name}", short)
+        statement = blamed.for_column(table, column)
         yield name, content.held, [".".join(place) for place in places], statement
 
 
 @with_evidence
 def find_tables(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Tables that go away with rows in them. What a downgrade loses is CM403."""
-    for table, rows, statement in (
-        tables_gone(facts, evidence) if facts.plan.direction is Direction.UPGRADE else ()
-    ):
+    if facts.plan.direction is not Direction.UPGRADE:
+        return
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    for table, rows, statement in tables_gone(facts, evidence, blamed):
         yield check.finding(
             f"Table {table} goes away with {plural(rows, 'row')} in it.",
             fix=_KEEP.format(code=check.code),
@@ -155,8 +133,10 @@ def find_columns(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Fin
 
     Nothing to say of a rename; a warning where the very same values stand elsewhere now: nothing is lost.
     """
-    gone = columns_gone(evidence) if facts.plan.direction is Direction.UPGRADE else ()
-    for name, values, places, statement in gone:
+    if facts.plan.direction is not Direction.UPGRADE:
+        return
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    for name, values, places, statement in columns_gone(evidence, blamed):
         message = f"Column {name} goes away with {plural(values, 'value')} in it."
         if places:
             message = f"Column {name} goes away; its {plural(values, 'value')} now stand in {places[0]}."

@@ -1,14 +1,13 @@
 """CM205: a sequence gives numbers that rows have already: it was set back, or rows came with ids of their own."""
 
-import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.checks.rows_lost import statement_of
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.databases.base import KnowsSequences, SequenceUse
+from ci_migrate.databases.names import column_of
+from ci_migrate.databases.statements import Verb
 from ci_migrate.model import Direction, Evidence, Finding, Severity
-
-_SETS = re.compile(r"\bRESTART\b|\bsetval\b", re.IGNORECASE)
 
 
 @with_evidence
@@ -29,16 +28,17 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     created = {c.name for c in evidence.changes if c.before is None}
     made = {name for name in now if f"sequence {name}" in created}
     written = {table for table, found in evidence.tables.items() if found.before != found.after}
-    sets = next((s for s in reversed(evidence.statements) if _SETS.search(s.sql)), None)
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    sets = blamed.last_saying("RESTART", "SETVAL")
     for name, use in copy.sequence_uses(now).items() if moved or made or written else ():
         if name not in moved:
-            table, _, column = use.column.rpartition(".")
+            table, column = column_of(f"column {use.column}") if use.column else ("", "")
             if use.taken and (name in made or (table in written and _changed(evidence, table, column))):
                 # `evidence.tables` has those alone whose contents changed: rows stay where only a sequence is made
                 unused = f"table {table}" in created or (
                     name not in made and not now[name].endswith("given out")
                 )
-                yield _overtaken(check, evidence, name, use, Severity.WARNING if unused else None)
+                yield _overtaken(check, blamed, name, use, Severity.WARNING if unused else None)
             continue
         back = _number(now[name]) - _number(facts.sequences[name])
         if back * use.increment >= 0:
@@ -48,7 +48,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         fix, statement = "", sets
         message = f"Sequence {name} was set back ({facts.sequences[name]} before, {now[name]} after)"
         if use.column:
-            statement = sets or statement_of(evidence, use.column.rpartition(".")[0], "IDENTITY")
+            statement = sets or blamed.last_saying("IDENTITY", table=column_of(f"column {use.column}")[0])
             message += f", and {use.column} holds {use.furthest:,} already: inserts will fail, or give a number twice."
             fix = f"Set it behind that: SELECT setval('{name}', {use.furthest})"
         else:
@@ -72,10 +72,11 @@ def _changed(evidence: Evidence, table: str, column: str) -> bool:
 
 
 def _overtaken(
-    check: Check, evidence: Evidence, name: str, use: SequenceUse, severity: Severity | None
+    check: Check, blamed: Blamed, name: str, use: SequenceUse, severity: Severity | None
 ) -> Finding:
-    table = use.column.rpartition(".")[0]
-    statement = statement_of(evidence, table, "INSERT|UPDATE|COPY|IDENTITY")
+    table, _ = column_of(f"column {use.column}")
+    statement = blamed.last_to(table, Verb.INSERT, Verb.UPDATE, Verb.COPY)
+    statement = statement or blamed.last_saying("IDENTITY", table=table)
     return check.finding(
         f"Sequence {name} gives {use.following:,} next, and {use.column} holds {use.furthest:,} already: "
         "inserts will fail, or give a number twice.",

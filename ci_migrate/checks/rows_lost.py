@@ -1,36 +1,29 @@
 """CM601 and CM602: the migration loses rows, or turns values into NULL or something empty."""
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, plural
-from ci_migrate.schema_text import mentions
 
-_FIX = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it."
-
-_ALTERS = re.compile(r"\bALTER\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(?<!FOR )UPDATE\b|\b(INSERT|REPLACE|MERGE)\b", re.IGNORECASE)
+_REBUILT = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it"
+_TAKEN_ALONG = (
+    "No statement takes rows from it by name: look for ON DELETE CASCADE, a trigger, or a function that does"
+)
 
 _EMPTY = 'White space, {}, [], "" and the null of JSON hold nothing: look at what is written where nothing is found.'
 
 
-def statement_of(evidence: Evidence, table: str, verbs: str) -> Statement | None:
-    """The last statement with one of these verbs (alternatives of a pattern) that names the table."""
-    name = table.rpartition(".")[2]
-    verb = re.compile(rf"\b({verbs})\b", re.IGNORECASE)
-    return next(
-        (s for s in reversed(evidence.statements) if verb.search(s.sql) and mentions(s.sql, name)), None
-    )
+def rows_gone(evidence: Evidence, blamed: Blamed) -> Iterator[tuple[str, int, int, Statement | None, bool]]:
+    """Tables that have fewer rows after the dry run than before it, with both counts.
 
-
-def rows_gone(evidence: Evidence) -> Iterator[tuple[str, int, int, Statement | None]]:
-    """Tables that have fewer rows after the dry run than before it, with both counts."""
+    With the statement that took them, and whether it names the table.
+    """
     for table, before in sorted(evidence.row_counts_before.items()):
         after = evidence.row_counts_after.get(table)
         if after is not None and after.rows < before.rows and before.exact and after.exact:
-            yield table, before.rows, after.rows, statement_of(evidence, table, "DELETE|TRUNCATE|DROP|INSERT")
+            yield table, before.rows, after.rows, *blamed.for_rows(table, before.rows - after.rows)
 
 
 class ValuesGone(NamedTuple):
@@ -44,7 +37,7 @@ class ValuesGone(NamedTuple):
     statement: Statement | None
 
 
-def values_gone(evidence: Evidence) -> Iterator[ValuesGone]:
+def values_gone(evidence: Evidence, blamed: Blamed) -> Iterator[ValuesGone]:
     """Columns of which more values are gone after the dry run than rows of their table."""
     for table, found in sorted(evidence.tables.items()):
         if found.before is None or found.after is None:
@@ -61,7 +54,7 @@ def values_gone(evidence: Evidence) -> Iterator[ValuesGone]:
                     after.held,
                     lost,
                     became,
-                    _emptied_by(evidence, table, column),
+                    blamed.for_values(table, column),
                 )
 
 
@@ -73,29 +66,17 @@ def _became(before: ColumnContent, after: ColumnContent, rows: int) -> str:
     return "NULL" if only_null and not rows else "NULL or empty"
 
 
-def _emptied_by(evidence: Evidence, table: str, column: str) -> Statement | None:
-    """The last statement that names the column and wrote; else the last one that may have written to the table."""
-    name = table.rpartition(".")[2]
-    named = (
-        s
-        for s in reversed(evidence.statements)
-        if mentions(s.sql, name)
-        and mentions(s.sql, column)
-        and (_ALTERS.search(s.sql) or (s.rows != 0 and _WRITES.search(s.sql)))
-    )
-    return next(named, None) or statement_of(evidence, table, "UPDATE|INSERT|REPLACE|MERGE|ALTER")
-
-
 @with_evidence
 def find_rows(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Tables that have fewer rows after the dry run than before it. What a downgrade loses is CM403."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for table, before, after, statement in rows_gone(evidence):
+    engine = facts.plan.identity.dialect
+    for table, before, after, statement, by_name in rows_gone(evidence, Blamed(evidence, engine)):
         yield check.finding(
             f"Table {table} had {plural(before, 'row')} before and has {after:,} after: "
             f"{before - after:,} are lost.",
-            fix=_FIX if facts.plan.identity.dialect == "sqlite" else "",
+            fix="" if by_name else f"{_REBUILT if engine == 'sqlite' else _TAKEN_ALONG}.",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,
@@ -107,7 +88,8 @@ def find_values(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
     """Columns of which more values are gone after the dry run than rows of their table."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    for column, before, after, lost, became, statement in values_gone(evidence):
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    for column, before, after, lost, became, statement in values_gone(evidence, blamed):
         rest = "" if lost == before - after else f", {before - after - lost:,} with their rows"
         yield check.finding(
             f"Column {column} had {plural(before, 'value')} before and has {after:,} after: "

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.checks.rows_lost import statement_of
+from ci_migrate.checks.blamed import Blamed
+from ci_migrate.databases.names import column_of, counted
+from ci_migrate.databases.statements import Verb
 from ci_migrate.model import Direction, Evidence, Finding, ObjectKind, Severity, split_key
 from ci_migrate.schema_text import attributes
 
@@ -22,12 +24,13 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
 
     Nothing of tables that an UPDATE of the migration names: then values may be others for another reason.
     """
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
     for change in evidence.changes if facts.plan.direction is Direction.UPGRADE else ():
         kind, name = split_key(change.name)
         if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
             continue
-        table, _, column = name.rpartition(".")
-        found = evidence.tables.get(table)
+        table, column = column_of(change.name)
+        found = counted(table, evidence.tables)
         if found is None or found.before is None or found.after is None:
             continue
         was, now = found.before.columns.get(column), found.after.columns.get(column)
@@ -35,9 +38,9 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             continue
         old, new = attributes(change.before)["type"], attributes(change.after)["type"]
         loss = narrower(old, new)
-        if not loss or was.held != now.held or statement_of(evidence, table, "(?<!ON )UPDATE"):
+        if not loss or was.held != now.held or blamed.last_to(table, Verb.UPDATE):
             continue
-        statement = statement_of(evidence, table, "ALTER|INSERT")
+        statement = blamed.last_to(table, Verb.ALTER_TABLE, Verb.INSERT)
         cut = loss == "cut"
         words = "some were cut" if cut else f"{loss} that some had may be gone"
         yield check.finding(

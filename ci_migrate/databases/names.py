@@ -1,7 +1,9 @@
 """Names: of databases beside the target, and of the objects that the keys of a schema name."""
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import TypeVar
 
 from ci_migrate.model import split_key
 
@@ -48,3 +50,14 @@ def column_of(key: str) -> tuple[str, str]:
     _, name = split_key(key)
     last = list(_PART.finditer(name))[-1]
     return name[: last.start() - 1], parts(last[0])[0]
+
+
+T = TypeVar("T")
+
+
+def counted(table: str, found: Mapping[str, T]) -> T | None:
+    """What is known of a table that the keys of a schema call so, by its name in `Database.counts`.
+
+    That is the same one, but for SQLite, which counts `"Odd one"` under its bare name.
+    """
+    return found.get(table, found.get(_PART.sub(lambda part: parts(part[0])[0], table)))

@@ -1,0 +1,187 @@
+"""Which statement did it: found by what statements do to which tables, never by words that stand somewhere in them."""
+
+from collections.abc import Callable, Collection
+from functools import cached_property
+
+import msgspec
+
+from ci_migrate.databases.effects import (
+    dropped_columns,
+    means,
+    names_table,
+    renames,
+    set_columns,
+    takes_rows,
+)
+from ci_migrate.databases.names import parts
+from ci_migrate.databases.statements import Action, Name, Verb, actions_within, words_within
+from ci_migrate.migrations.worker.tokens import dialect_of
+from ci_migrate.model import Evidence, Statement
+from ci_migrate.schema_text import mentions
+
+Did = tuple[Statement, Action]
+
+_SETS_VALUES = (Verb.UPDATE, Verb.ALTER_TABLE, Verb.INSERT, Verb.REPLACE, Verb.MERGE)
+_SETS_ROWS = (Verb.UPDATE, Verb.INSERT, Verb.REPLACE, Verb.MERGE)
+_MAY_DO_ANYTHING = ("BEGIN", "CALL", "DO", "EXECUTE", "SELECT", "WITH")
+"""Such a SELECT calls a function: those that only read are no part of the evidence."""
+
+
+class Blamed:
+    """Looks for culprits among the statements of a dry run.
+
+    Args:
+        evidence: of the dry run.
+        engine: by which SQL is read, as SQLAlchemy calls it.
+    """
+
+    def __init__(self, evidence: Evidence, engine: str) -> None:
+        self._evidence = evidence
+        self._engine = engine
+        self._dialect = dialect_of(engine)
+        self._called: dict[str, list[str]] = {}
+
+    @cached_property
+    def did(self) -> list[Did]:
+        """All actions in the order in which they were sent, each with its statement."""
+        return [
+            (s, action) for s in self._evidence.statements for action in actions_within(s.sql, self._dialect)
+        ]
+
+    def last(
+        self, wanted: Callable[[Action], bool], among: Collection[str | None] | None = None
+    ) -> Statement | None:
+        """The last statement of which this is true; of these revisions alone, if `among` names some."""
+        return next(
+            (s for s, a in reversed(self.did) if (among is None or s.revision in among) and wanted(a)), None
+        )
+
+    def last_to(self, table: str, *verbs: Verb) -> Statement | None:
+        """The last statement that does one of these to a table."""
+        return self.last(lambda a: a.verb in verbs and self.about(a, table))
+
+    def last_saying(self, *words: str, table: str = "") -> Statement | None:
+        """The last statement that has one of these words, in a program too; and names the table, if one is given."""
+        return next(
+            (
+                s
+                for s in reversed(self._evidence.statements)
+                if (not table or mentions(s.sql, parts(table)[-1]))
+                and not words_within(s.sql, self._dialect).isdisjoint(words)
+            ),
+            None,
+        )
+
+    def about(self, action: Action, table: str) -> bool:
+        """Whether it names a table where its verb wants one, be it by a name that it had before it was renamed."""
+        if table not in self._called:
+            self._called[table] = [table, *self._earlier_names(table)]
+        return any(names_table(action, name) for name in self._called[table])
+
+    @cached_property
+    def _renames(self) -> list[tuple[Name, Name]]:
+        return [pair for _, action in reversed(self.did) for pair in renames(action)]
+
+    def _earlier_names(self, table: str) -> list[str]:
+        """What a table was called: Alembic's batch mode fills one of another name."""
+        found = [table]
+        for old, new in self._renames:
+            if any(means(new, name) for name in found):
+                found.append(".".join(f'"{part}"' for part in old))
+        return found[1:]
+
+    # ---------------------------------------------------------------- who lost rows and values
+
+    def for_rows(self, table: str, lost: int) -> tuple[Statement | None, bool]:
+        """Who took rows out of a table, and whether it names the table.
+
+        A DELETE only if as many rows as are lost are known to have gone by it and its like. Where no statement names
+        the table, rows of another took these along (ON DELETE CASCADE, a trigger): of several that may have done it
+        nothing is told but the revision.
+        """
+        own = [(s, a) for s, a in self.did if takes_rows(a) and names_table(a, table)]
+        deleted = [(s, s.rows or 0) for s, a in own if a.verb is Verb.DELETE and (s.rows or 0) > 0]
+        whole = [s for s, a in own if a.verb is not Verb.DELETE]
+        if deleted and (not whole or sum(rows for _, rows in deleted) >= lost):
+            return max(deleted, key=lambda one: one[1])[0], True
+        if whole:
+            return whole[-1], True
+        unknown = [s for s, a in own if s.rows is None or s.rows < 0]
+        if unknown:
+            return unknown[-1], True
+        others = [s for s, a in self.did if self._sets_off(s, a)]
+        return _common(others or [s for s, a in self.did if a.starts(*_MAY_DO_ANYTHING)]), False
+
+    def _sets_off(self, statement: Statement, action: Action) -> bool:
+        """Whether rows of other tables may have gone with those that it took."""
+        if action.verb is Verb.DROP_TABLE and self._engine == "sqlite":  # which deletes the rows first
+            counts = self._evidence.row_counts_before.items()
+            return any(count.rows and names_table(action, table) for table, count in counts)
+        if action.verb is Verb.TRUNCATE:
+            return action.has("CASCADE")
+        return takes_rows(action) and action.verb is not Verb.DROP_TABLE and statement.rows != 0
+
+    def for_values(self, table: str, column: str) -> Statement | None:
+        """Who left less in a column; nobody who is known to have written no row, if somebody else did."""
+        wrote = [(s, a) for s, a in reversed(self.did) if a.verb in _SETS_VALUES and not renames(a)]
+        about = [
+            (s, a) for s, a in wrote if self.about(a, table) and (s.rows != 0 or a.verb is Verb.ALTER_TABLE)
+        ]
+        sets = (s for s, a in about if column.lower() in {c.lower() for c in set_columns(a)})
+        named = (s for s, _ in about if mentions(s.sql, column))
+        others = (s for s, _ in about)
+        along = self.last(takes_rows)  # ON DELETE SET NULL
+        return next(sets, None) or next(named, None) or next(others, None) or along
+
+    def carried(self, table: str, column: str, place: str) -> bool:
+        """Whether statements read the column and wrote to the other table, be it by way of Python."""
+        read = (
+            (a.has("SELECT") or a.verb in (Verb.UPDATE, Verb.MERGE))
+            and mentions(s.sql, parts(table)[-1])
+            and mentions(s.sql, column)
+            for s, a in self.did
+        )
+        return any(read) and self.last_to(place, *_SETS_ROWS) is not None
+
+    # ---------------------------------------------------------------- who dropped it
+
+    def for_table(self, table: str) -> Statement | None:
+        """Who dropped a table."""
+        among = self._revisions_of(f"table {table}")
+        return self.last(
+            lambda a: (
+                (a.verb is Verb.DROP_TABLE and names_table(a, table))
+                or any(means(old, table) for old, _ in renames(a))
+            ),
+            among,
+        ) or self.last(lambda a: a.has("DROP") and any(t.value == parts(table)[-1] for t in a.tokens), among)
+
+    def was_renamed(self, table: str) -> bool:
+        """Whether a table has another name, and was not dropped."""
+        dropped = any(a.verb is Verb.DROP_TABLE and names_table(a, table) for _, a in self.did)
+        return not dropped and any(means(old, table) for old, _ in self._renames)
+
+    def for_column(self, table: str, column: str) -> Statement | None:
+        """Who dropped a column, be it with its table, which was made anew without it."""
+        among = self._revisions_of(f"column {table}.{column}")
+        drops = self.last(
+            lambda a: names_table(a, table) and column.lower() in {c.lower() for c in dropped_columns(a)},
+            among,
+        )
+        return drops or self.for_table(table)
+
+    def _revisions_of(self, name: str) -> set[str | None] | None:
+        """The revision that removed an object, if commit points tell it; None for any."""
+        points = [r for r in self._evidence.commit_points if name in r.delta and r.delta[name] is None]
+        covered = {r.revision for r in self._evidence.commit_points if r.complete}
+        sent = {s.revision for s in self._evidence.statements if s.revision}
+        return {points[-1].revision} if points and covered == sent else None
+
+
+def _common(statements: list[Statement]) -> Statement | None:
+    """The one that it was; of several of one revision only that, and its file."""
+    if len({(s.file, s.line) for s in statements}) == 1:
+        return statements[-1]
+    if statements and len({(s.revision, s.file) for s in statements}) == 1:
+        return msgspec.structs.replace(statements[-1], line=None)
+    return None

@@ -1,0 +1,99 @@
+"""What statements do to tables. Each such question is asked here, and answered by what `statements` has read."""
+
+from collections.abc import Sequence
+
+from ci_migrate.databases.composite.names import bare
+from ci_migrate.databases.names import parts
+from ci_migrate.databases.statements import Action, Cursor, Name, Verb, split
+from ci_migrate.migrations.worker.tokens import Token
+
+
+def means(written: Name, key: str) -> bool:
+    """Whether a name in SQL, with a schema or without, means a table as `Database.counts` or a schema's key call it."""
+    ends = [part.lower() for part in written]
+    if not ends:
+        return False
+    for known in (parts(bare(key)), (bare(key),)):  # SQLite counts under the bare name
+        shorter = min(len(ends), len(known))
+        if [part.lower() for part in known][-shorter:] == ends[-shorter:]:
+            return True
+    return False
+
+
+def names_table(action: Action, table: str) -> bool:
+    """Whether it names this table where its verb wants one."""
+    return any(means(written, table) for written in action.tables)
+
+
+def renames(action: Action) -> list[tuple[Name, Name]]:
+    """The tables that it gives another name, with that."""
+    if action.verb is Verb.RENAME_TABLE:
+        pairs = [Cursor(part) for part in split(action.rest, ",")]
+        each = [(pair.name(), pair.take("TO"), pair.name()) for pair in pairs]
+        return [(old, new) for old, _, new in each if old and new]
+    if action.verb is not Verb.ALTER_TABLE or not action.tables:
+        return []
+    found = []
+    for part in action.parts:
+        cursor = Cursor(part)
+        if not cursor.take("RENAME") or cursor.sees("COLUMN", "INDEX", "KEY", "CONSTRAINT"):
+            continue
+        told = cursor.take("TO") or cursor.take("AS") or cursor.take_mark("=")
+        new = cursor.name()
+        if new and (told or not cursor.sees("TO")):  # RENAME a TO b is of a column
+            found.append((action.tables[0], new))
+    return found
+
+
+def takes_rows(action: Action) -> bool:
+    """Whether it is one that takes rows out of the tables that it names."""
+    return (
+        action.verb in (Verb.DELETE, Verb.TRUNCATE, Verb.DROP_TABLE, Verb.REPLACE)
+        or (action.verb in (Verb.INSERT, Verb.CREATE_TABLE, Verb.UPDATE) and "REPLACE" in action.modifiers)
+        or (action.verb is Verb.MERGE and action.has("DELETE"))
+        or (action.verb is Verb.ALTER_TABLE and action.has("PARTITION") and action.has("DROP", "TRUNCATE", "EXCHANGE"))
+    )  # fmt: skip
+
+
+NOT_COLUMNS = (
+    "CONSTRAINT", "INDEX", "KEY", "PRIMARY", "FOREIGN", "CHECK", "PARTITION", "DEFAULT", "SYSTEM", "PERIOD"
+)  # fmt: skip
+"""What ALTER TABLE may add or drop besides a column."""
+
+
+def dropped_columns(action: Action) -> list[str]:
+    """The columns that an ALTER TABLE drops or gives another name."""
+    found: list[str] = []
+    for part in action.parts if action.verb is Verb.ALTER_TABLE else ():
+        cursor = Cursor(part)
+        if cursor.take("DROP") or cursor.take("CHANGE") or cursor.take("RENAME"):
+            kept = cursor.sees(*NOT_COLUMNS)
+            cursor.skip("COLUMN", "IF", "EXISTS")
+            found += () if kept else cursor.name()
+    return found
+
+
+def set_columns(action: Action) -> list[str]:
+    """The columns that an UPDATE sets; [] where it can't be told: `SET (a, b) = ...`."""
+    if action.verb is not Verb.UPDATE:
+        return []
+    at = next((n for n, token in enumerate(action.rest) if token.is_word("SET")), len(action.rest))
+    found = []
+    for item in split(_until_clause(action.rest[at + 1 :]), ","):
+        cursor = Cursor(item)
+        name = cursor.name()
+        if not name or not cursor.take_mark("="):
+            return []
+        found.append(name[-1])
+    return found
+
+
+def _until_clause(tokens: Sequence[Token]) -> Sequence[Token]:
+    """What stands before FROM, WHERE and the like."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += token.is_mark("(") - token.is_mark(")")
+        distinct = at and tokens[at - 1].is_word("DISTINCT")  # IS DISTINCT FROM
+        if not depth and not distinct and token.is_word("FROM", "WHERE", "ORDER", "LIMIT", "RETURNING"):
+            return tokens[:at]
+    return tokens

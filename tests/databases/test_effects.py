@@ -1,0 +1,95 @@
+"""What statements do to tables."""
+
+import pytest
+
+from ci_migrate.databases.effects import dropped_columns, means, renames, set_columns, takes_rows
+from ci_migrate.databases.statements import actions_in
+from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL, SQLITE
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "same"),
+    [
+        (("t",), "t", True),
+        (("T",), "public.t", True),
+        (("public", "t"), "public.t", True),
+        (("shop", "t"), "t", True),  # MySQL's database
+        (("other", "t"), "public.t", False),
+        (("u",), "public.t", False),
+        (("My T",), 'public."My T"', True),
+        (("My T",), "My T", True),
+        (("o.d",), "o.d", True),
+        (("t",), "@stats.t", True),
+        ((), "t", False),
+    ],
+)
+def test_a_name_in_sql_means_a_table(written, key, same):
+    assert means(written, key) is same
+
+
+@pytest.mark.parametrize(
+    ("sql", "pairs"),
+    [
+        ("ALTER TABLE a RENAME TO b", [("a", "b")]),
+        ("ALTER TABLE a ADD c int, RENAME AS `b c`", [("a", "b c")]),
+        ("ALTER TABLE a RENAME b", [("a", "b")]),
+        ("ALTER TABLE a RENAME COLUMN b TO c, RENAME INDEX d TO e", []),
+        ("ALTER TABLE a RENAME b TO c", []),
+        ("RENAME TABLE a TO old, new TO a", [("a", "old"), ("new", "a")]),
+        ("ALTER TABLE a COMMENT 'RENAME TO b'", []),
+    ],
+)
+def test_renames(sql, pairs):
+    (action,) = actions_in(sql, MYSQL)
+    assert renames(action) == [((old,), (new,)) for old, new in pairs]
+
+
+@pytest.mark.parametrize(
+    ("sql", "takes"),
+    [
+        ("DELETE FROM t", True),
+        ("REPLACE INTO t VALUES (1)", True),
+        ("CREATE OR REPLACE TABLE t (id int)", True),
+        ("ALTER TABLE t DROP PARTITION p", True),
+        ("ALTER TABLE t DROP COLUMN a", False),
+        ("INSERT INTO t VALUES (1)", False),
+        ("CREATE TABLE t (a int REFERENCES u (id) ON DELETE CASCADE)", False),
+    ],
+)
+def test_who_takes_rows(sql, takes):
+    (action,) = actions_in(sql, MYSQL)
+    assert takes_rows(action) is takes
+
+
+def test_sqlite_replaces_rows():
+    (action,) = actions_in("INSERT OR REPLACE INTO t VALUES (1)", SQLITE)
+    assert takes_rows(action)
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("ALTER TABLE t DROP a", ["a"]),
+        ("ALTER TABLE t DROP COLUMN IF EXISTS `a b`, ADD DROP_ int, CHANGE c d int", ["a b", "c"]),
+        ("ALTER TABLE t DROP CONSTRAINT a, DROP INDEX b, DROP PRIMARY KEY", []),
+        ("ALTER TABLE t RENAME COLUMN a TO b", ["a"]),
+    ],
+)
+def test_columns_that_go(sql, columns):
+    (action,) = actions_in(sql, MYSQL)
+    assert dropped_columns(action) == columns
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ('UPDATE t SET a = 1, "b c" = (SELECT x, y FROM z) WHERE d = 1', ["a", "b c"]),
+        ("UPDATE t SET a = b IS DISTINCT FROM c, d = 2 FROM u, v", ["a", "d"]),
+        ("UPDATE t SET (a, b) = (1, 2)", []),
+        ("UPDATE t AS x SET a = 'b = 1, c = 2'", ["a"]),
+        ("DELETE FROM t", []),
+    ],
+)
+def test_columns_that_an_update_sets(sql, columns):
+    (action,) = actions_in(sql, POSTGRESQL)
+    assert set_columns(action) == columns
