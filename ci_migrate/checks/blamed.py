@@ -14,8 +14,8 @@ from ci_migrate.databases.effects import (
     takes_rows,
 )
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Name, Verb, actions_within, words_within
-from ci_migrate.migrations.worker.tokens import dialect_of
+from ci_migrate.databases.statements import Action, Verb, actions_within, words_within
+from ci_migrate.migrations.worker.tokens import Name, dialect_of
 from ci_migrate.model import Evidence, Statement
 from ci_migrate.schema_text import mentions
 

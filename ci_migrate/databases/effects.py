@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Cursor, Name, Verb, split
-from ci_migrate.migrations.worker.tokens import Token
+from ci_migrate.databases.statements import Action, Verb
+from ci_migrate.migrations.worker.tokens import Cursor, Name, Token, split
 
 
 def means(written: Name, key: str) -> bool:

@@ -9,19 +9,19 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from ci_migrate.migrations.worker.tokens import (
-    NAME,
     OPEN,
     TEXT,
     WORD,
+    Cursor,
     Dialect,
+    Name,
     Token,
     dialect_of,
+    is_name,
     readings,
+    split,
     tokens_of,
 )
-
-Name = tuple[str, ...]
-"""A name in its parts, without quotes: schema and table."""
 
 
 class Verb(StrEnum):
@@ -71,79 +71,6 @@ class Action(NamedTuple):
     def parts(self) -> list[Sequence[Token]]:
         """What stands behind the table, split at its commas: the actions of an ALTER TABLE."""
         return [part for part in split(self.rest, ",") if part]
-
-
-class Cursor:
-    """Reads a statement from its beginning."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self.rest = list(tokens)
-        self.skipped: set[str] = set()
-
-    def take(self, *words: str) -> bool:
-        """Step over these words, if they come next."""
-        ahead = self.rest[: len(words)]
-        fits = len(ahead) == len(words) and all(t.is_word(w) for t, w in zip(ahead, words, strict=True))
-        if fits:
-            del self.rest[: len(words)]
-        return fits
-
-    def take_mark(self, mark: str) -> bool:
-        """Step over this sign, if it comes next."""
-        fits = bool(self.rest) and self.rest[0].is_mark(mark)
-        if fits:
-            del self.rest[0]
-        return fits
-
-    def sees(self, *words: str) -> bool:
-        """Whether one of these words comes next."""
-        return bool(self.rest) and self.rest[0].is_word(*words)
-
-    def skip(self, *words: str) -> None:
-        """Step over all that come next of these words."""
-        while self.sees(*words):
-            self.skipped.add(self.rest.pop(0).text.upper())
-
-    def name(self) -> Name:
-        """The name that comes next; () where none does.
-
-        A text where a name must stand is one: SQLite takes 'x' there, and MySQL with ANSI_QUOTES "x".
-        """
-        found: list[str] = []
-        while self.rest and is_name(self.rest[0]):
-            found.append(self.rest.pop(0).value)
-            if not self.take_mark("."):
-                break
-        return tuple(found)
-
-    def names(self) -> tuple[Name, ...]:
-        """A list of names; PostgreSQL's may have ONLY before them and an asterisk behind, MySQL's `.*`."""
-        found = []
-        while True:
-            self.skip("ONLY")
-            if not (name := self.name()):
-                break
-            found.append(name)
-            self.take_mark("*")
-            if not self.take_mark(","):
-                break
-        return tuple(found)
-
-
-def is_name(token: Token) -> bool:
-    """Whether a token may be a name where only a name can stand."""
-    return token.kind in (WORD, NAME) or (token.kind == TEXT and token.text[0] in "'\"")
-
-
-def split(tokens: Sequence[Token], sign: str) -> Iterator[Sequence[Token]]:
-    """The parts between signs that stand in no parentheses."""
-    depth, start = 0, 0
-    for at, token in enumerate(tokens):
-        depth += token.is_mark("(") - token.is_mark(")")
-        if token.is_mark(sign) and depth <= 0:
-            yield tokens[start:at]
-            start = at + 1
-    yield tokens[start:]
 
 
 # --------------------------------------------------------------------------- one after the other

@@ -12,37 +12,18 @@ all pauses.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from .failure import error_words, sqlstate
 from .state import Session, State, in_transaction
-from .statements import COMMENTS, IMPLICIT_COMMIT, MYSQL
+from .statements import IMPLICIT_COMMIT, MYSQL
+from .tokens import POSTGRESQL, Cursor, Token, dialect_of, readings, tokens_of
 from .wall import MIGRATE
 
 QUEUED, CONCURRENT, DETACH = "queued", "concurrent", "detach"
-
-NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-PLACE = rf"{NAME}(?:\s*\.\s*{NAME})?"
-_BUILD = re.compile(
-    COMMENTS + rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{NAME})\s+"
-    rf"ON\s+(?:ONLY\s+)?(?P<table>{PLACE})",
-    re.IGNORECASE | re.DOTALL,
-)
-_CONCURRENT = re.compile(
-    COMMENTS
-    + rf"(?:(?:CREATE\s+(?:UNIQUE\s+)?INDEX|DROP\s+INDEX|REFRESH\s+MATERIALIZED\s+VIEW)\s+CONCURRENTLY\b"
-    rf"|REINDEX\b[^;]*\bCONCURRENTLY\b|VACUUM\b(?![^;]*\bFULL\b)|ANALY[SZ]E\b"
-    rf"|ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{PLACE}\s+VALIDATE\s+CONSTRAINT\s+{NAME}\s*;?\s*$)",
-    re.IGNORECASE | re.DOTALL,
-)
-_DETACH = re.compile(
-    COMMENTS + rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?{PLACE}\s+DETACH\s+PARTITION\s+{PLACE}\s+CONCURRENTLY\b",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def kind_of(sql: str, dialect: str) -> str:
@@ -53,13 +34,74 @@ def kind_of(sql: str, dialect: str) -> str:
     """
     if dialect != "postgresql":
         return QUEUED
-    if _DETACH.match(sql):
-        return DETACH
-    return CONCURRENT if _CONCURRENT.match(sql) else QUEUED
+    tokens = without_end(tokens_of(sql, POSTGRESQL))
+    cursor = Cursor(tokens)
+    if any(token.is_mark(";") for token in tokens):  # of several, one may be of the other kind
+        return QUEUED
+    if cursor.take("ALTER", "TABLE"):
+        cursor.skip("IF", "EXISTS", "ONLY")
+        cursor.name()
+        if cursor.take("DETACH", "PARTITION") and cursor.name() and cursor.take("CONCURRENTLY"):
+            return DETACH
+        alone = cursor.take("VALIDATE", "CONSTRAINT") and cursor.name() and not cursor.rest
+        return CONCURRENT if alone else QUEUED
+    if cursor.take("ANALYZE") or cursor.take("ANALYSE"):
+        return CONCURRENT
+    if cursor.take("VACUUM"):
+        return QUEUED if has_option(cursor.rest, "FULL") else CONCURRENT
+    if cursor.take("REINDEX"):
+        return CONCURRENT if has_option(cursor.rest, "CONCURRENTLY") else QUEUED
+    index = (
+        cursor.take("CREATE", "UNIQUE", "INDEX")
+        or cursor.take("CREATE", "INDEX")
+        or cursor.take("DROP", "INDEX")
+    )
+    concurrent = (index or cursor.take("REFRESH", "MATERIALIZED", "VIEW")) and cursor.take("CONCURRENTLY")
+    return CONCURRENT if concurrent else QUEUED
 
 
-_SEVERAL = re.compile(COMMENTS + r"(?:CALL|DO)\b|.*;\s*\S", re.IGNORECASE | re.DOTALL)
-"""What may have committed a part of itself before it failed."""
+def has_option(tokens: Sequence[Token], word: str) -> bool:
+    """Whether `VACUUM FULL` or `VACUUM (FULL)` is said; both words are reserved, so that nothing is called so."""
+    following = [*tokens[1:], None]
+    return any(
+        token.is_word(word) and not (after and after.text.lower().strip("'") in ("false", "off", "0"))
+        for token, after in zip(tokens, following)
+    )
+
+
+def built_index(sql: str) -> tuple[str, str] | None:
+    """The index and the table of a CREATE INDEX CONCURRENTLY as they are written; None where it gives no name."""
+    cursor = Cursor(tokens_of(sql, POSTGRESQL))
+    if not (cursor.take("CREATE", "UNIQUE", "INDEX") or cursor.take("CREATE", "INDEX")):
+        return None
+    if not cursor.take("CONCURRENTLY"):
+        return None
+    cursor.skip("IF", "NOT", "EXISTS")
+    if cursor.sees("ON"):
+        return None
+    index = cursor.name_tokens()
+    if not cursor.take("ON"):
+        return None
+    cursor.skip("ONLY")
+    table = cursor.name_tokens()
+    return ".".join(t.text for t in index), ".".join(t.text for t in table)
+
+
+def may_be_done_in_part(sql: str, dialect: str) -> bool:
+    """Whether it may have committed a part of itself before it failed: a program, or several in one text."""
+    for reading in readings(dialect_of(dialect)):
+        tokens = without_end(tokens_of(sql, reading))
+        if not tokens or tokens[0].is_word("CALL", "DO") or any(token.is_mark(";") for token in tokens):
+            return True
+    return False
+
+
+def without_end(tokens: list[Token]) -> list[Token]:
+    """Without the semicolons at its end."""
+    while tokens and tokens[-1].is_mark(";"):
+        tokens = tokens[:-1]
+    return tokens
+
 
 LOCK_TIMEOUT = ("55P03", "40P01", "1205", "1213")
 """A lock timeout or a deadlock: PostgreSQL, MySQL and MariaDB. `events.LOCK_TIMEOUT_STATES` are these and SQLite's."""
@@ -139,7 +181,7 @@ class LockWaits:
 
 def is_alone(session: Session, statement: str, dialect: str) -> bool:
     """Whether a statement that failed has done nothing, and nothing before it is undone or holds locks."""
-    if _SEVERAL.match(statement):
+    if may_be_done_in_part(statement, dialect):
         return False
     if dialect in MYSQL:
         return IMPLICIT_COMMIT.match(statement) is not None
@@ -163,15 +205,14 @@ class Builds:
     def __init__(self, state: State, session: Session, statement: str) -> None:
         self.state = state
         self.session = session
-        self.built = _BUILD.match(statement)
+        self.built = built_index(statement)
         self.before = {oid for oid, _ in query(session, INVALID)}
 
     def drop_earlier(self) -> None:
         """An INVALID index of the name that is built next: it would fail, or with IF NOT EXISTS do nothing."""
         if self.built is None:
             return
-        table = self.built["table"].replace("'", "''")
-        name = self.built["index"].replace("'", "''")
+        name, table = (written.replace("'", "''") for written in self.built)
         # an index is in the schema of its table; parse_ident folds a name as the server does
         same = f" AND x.indrelid = to_regclass('{table}') AND c.relname = (parse_ident('{name}'))[1]"
         for oid, name in query(self.session, INVALID + same):

@@ -8,7 +8,7 @@ stands in `/*! */` for a comment, and know no NO_BACKSLASH_ESCAPES, ANSI_QUOTES 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -186,3 +186,85 @@ def unquoted(token: Token) -> str:
         return text[tag.end() : -tag.end()] if tag else text
     quote = text[-1]
     return text[text.index(quote) + 1 : -1].replace(quote * 2, quote)
+
+
+Name = tuple[str, ...]
+"""A name in its parts, without quotes: schema and table."""
+
+
+class Cursor:
+    """Reads a statement from its beginning."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.rest = list(tokens)
+        self.skipped: set[str] = set()
+
+    def take(self, *words: str) -> bool:
+        """Step over these words, if they come next."""
+        ahead = self.rest[: len(words)]
+        fits = len(ahead) == len(words) and all(t.is_word(w) for t, w in zip(ahead, words))
+        if fits:
+            del self.rest[: len(words)]
+        return fits
+
+    def take_mark(self, mark: str) -> bool:
+        """Step over this sign, if it comes next."""
+        fits = bool(self.rest) and self.rest[0].is_mark(mark)
+        if fits:
+            del self.rest[0]
+        return fits
+
+    def sees(self, *words: str) -> bool:
+        """Whether one of these words comes next."""
+        return bool(self.rest) and self.rest[0].is_word(*words)
+
+    def skip(self, *words: str) -> None:
+        """Step over all that come next of these words."""
+        while self.sees(*words):
+            self.skipped.add(self.rest.pop(0).text.upper())
+
+    def name_tokens(self) -> list[Token]:
+        """The name that comes next, as it is written; [] where none does.
+
+        A text where a name must stand is one: SQLite takes 'x' there, and MySQL with ANSI_QUOTES "x".
+        """
+        found: list[Token] = []
+        while self.rest and is_name(self.rest[0]):
+            found.append(self.rest.pop(0))
+            if not self.take_mark("."):
+                break
+        return found
+
+    def name(self) -> Name:
+        """The same in its parts; () where none comes."""
+        return tuple(token.value for token in self.name_tokens())
+
+    def names(self) -> tuple[Name, ...]:
+        """A list of names; PostgreSQL's may have ONLY before them and an asterisk behind, MySQL's `.*`."""
+        found = []
+        while True:
+            self.skip("ONLY")
+            name = self.name()
+            if not name:
+                break
+            found.append(name)
+            self.take_mark("*")
+            if not self.take_mark(","):
+                break
+        return tuple(found)
+
+
+def is_name(token: Token) -> bool:
+    """Whether a token may be a name where only a name can stand."""
+    return token.kind in (WORD, NAME) or (token.kind == TEXT and token.text[0] in "'\"")
+
+
+def split(tokens: Sequence[Token], sign: str) -> Iterator[Sequence[Token]]:
+    """The parts between signs that stand in no parentheses."""
+    depth, start = 0, 0
+    for at, token in enumerate(tokens):
+        depth += token.is_mark("(") - token.is_mark(")")
+        if token.is_mark(sign) and depth <= 0:
+            yield tokens[start:at]
+            start = at + 1
+    yield tokens[start:]

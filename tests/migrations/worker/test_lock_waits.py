@@ -28,11 +28,20 @@ KINDS = [
     ("REINDEX TABLE t", QUEUED),
     ("DROP INDEX i", QUEUED),
     ("UPDATE t SET a = 1", QUEUED),
+    # comments and names that a pattern took for the statement's own words
+    ("/* a /* b */ c */ CREATE INDEX CONCURRENTLY i ON t (a)", CONCURRENT),
+    ("CREATE INDEX /* ask ops */ CONCURRENTLY i ON t (a)", CONCURRENT),
+    ("ALTER TABLE p -- the last year\n DETACH PARTITION p1 /* quickly */ CONCURRENTLY", DETACH),
+    ('ALTER TABLE "größe" VALIDATE CONSTRAINT größer /* 0 */', CONCURRENT),
+    ('VACUUM "full"', CONCURRENT),
+    ("VACUUM (FULL off) t", CONCURRENT),
+    ('REINDEX TABLE "built concurrently"', QUEUED),
+    ("ANALYZE t; ALTER TABLE t ADD a int", QUEUED),
 ]
 
 
 @pytest.mark.parametrize(("sql", "kind"), KINDS)
-def test_only_what_lets_others_work_waits_long(sql, kind):
+def test_F65_only_what_lets_others_work_waits_long(sql, kind):
     assert kind_of(sql, "postgresql") == kind
     assert kind_of(sql, "mysql") == QUEUED
 
@@ -41,6 +50,36 @@ def test_the_codes_are_those_of_the_parent():
     assert set(lock_waits.LOCK_TIMEOUT) == {
         state for state in events.LOCK_TIMEOUT_STATES if not state.startswith("SQLITE")
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "index", "table"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "i", "t"),
+        (
+            'create unique index concurrently if not exists "I x" /* y */ on only "s s" . T (a)',
+            '"I x"',
+            '"s s".T',
+        ),
+    ],
+)
+def test_the_index_that_is_built(sql, index, table):
+    assert lock_waits.built_index(sql) == (index, table)
+
+
+@pytest.mark.parametrize(
+    "sql", ["CREATE INDEX CONCURRENTLY ON t (a)", "CREATE INDEX i ON t (a)", "DROP INDEX CONCURRENTLY i"]
+)
+def test_none_that_has_a_name(sql):
+    assert lock_waits.built_index(sql) is None
+
+
+@pytest.mark.parametrize(
+    "sql", ["ALTER TABLE t ADD a text DEFAULT 'a; b';", "COMMENT ON TABLE t IS 'one; two' -- ; three"]
+)
+def test_a_semicolon_in_a_text_ends_no_statement(sql):
+    assert not lock_waits.may_be_done_in_part(sql, "postgresql")
+    assert not lock_waits.may_be_done_in_part(sql, "mysql")
 
 
 @pytest.mark.parametrize(
