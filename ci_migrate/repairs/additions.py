@@ -4,7 +4,6 @@ Only additions can be taken back by difference: a column that was dropped or ren
 schema would look right.
 """
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.repairs.diagnosis import Heads, base_of
 from ci_migrate.repairs.statements import writes_to
+from ci_migrate.schema_text import mentions
 
 UNFINISHED = " INVALID"
 """How the definition of an index ends that was never completed (PostgreSQL, CREATE INDEX CONCURRENTLY)."""
@@ -213,7 +213,7 @@ def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
     kept = {parts(name) for name in names_of(ObjectKind.TABLE, found.now)} - new
     columns = {parts(table): names for table, names in added.columns.items()}
     for statement in sorted(evidence_between(found.evidence, done, reach), key=lambda s: s.position):
-        what = writes_to(statement.sql)
+        what = writes_to(statement.sql, found.plan.identity.dialect)
         sure = statement.position <= found.certain
         if what is None:
             did = "did" if sure else "may have done"
@@ -248,9 +248,8 @@ def _names(table: Sequence[str], tables: Collection[tuple[str, ...]]) -> bool:
 
 def _other_columns(found: Found, table: Sequence[str], ours: Collection[str]) -> str:
     """A trigger, or a column that changes with its row, may have written more than the statement says."""
-    word = re.compile(rf"\b{re.escape(table[-1])}\b", re.IGNORECASE)
     for name, text in found.now.items():
-        if split_key(name)[0] == ObjectKind.TRIGGER and word.search(f"{name} {text}"):
+        if split_key(name)[0] == ObjectKind.TRIGGER and mentions(f"{name} {text}", table[-1]):
             return f"{name} may have written other rows"
     measured = [content for name, content in found.evidence.tables.items() if _names(table, {parts(name)})]
     if len(measured) != 1 or measured[0].before is None or measured[0].after is None:

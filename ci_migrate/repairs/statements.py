@@ -1,92 +1,78 @@
 """Into which tables and columns a statement of a migration writes rows. What is not understood is never harmless."""
 
-import re
+from collections.abc import Sequence
 
-Written = tuple[tuple[str, ...], frozenset[str] | None]
+from ci_migrate.databases.effects import renames, set_columns
+from ci_migrate.databases.statements import Action, Verb, makes_program, read_alike
+from ci_migrate.migrations.record import WHOLE
+from ci_migrate.migrations.worker.tokens import Name
+
+Written = tuple[Name, frozenset[str] | None]
 """A table, and the columns that are set; None for whole rows."""
 
-_QUOTES = (
-    r"\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|(?<==)\s*\"(?:[^\"\\]|\\.|\"\")*\"|/\*(?!!).*?\*/"  # MySQL runs /*! */
-)
-_STANDARD = re.compile(_QUOTES + r"|'(?:[^']|'')*'|--[^\n]*", re.DOTALL)
-_ESCAPED = re.compile(_QUOTES + r"|'(?:[^'\\]|\\.|'')*'|(?:--\s|#)[^\n]*", re.DOTALL)
-"""Texts and comments, where a backslash means itself and where it escapes: nobody knows how a server is set."""
-
-_GROUP = re.compile(r"\([^()]*\)")
-_PART = r'(?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|\w+)'
-_NAME = rf"{_PART}(?:\s*\.\s*{_PART})*"
-_HARMLESS = re.compile(
-    r"(CREATE|COMMENT|GRANT|SET|SHOW|PRAGMA|BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|LOCK|UNLOCK|ANALYZE|USE"
-    r"|DESCRIBE|DESC)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_PROGRAM = re.compile(
-    r"CREATE\b.*\b(TRIGGER|FUNCTION|PROCEDURE|EVENT)\b.*\bBEGIN\b", re.IGNORECASE | re.DOTALL
-)
-# MariaDB's CREATE OR REPLACE TABLE drops the old table with its rows
-_REPLACES = re.compile(r"CREATE\s+OR\s+REPLACE\s+TABLE\b", re.IGNORECASE)
-_ALTER = re.compile(r"ALTER\s+(TABLE|INDEX|VIEW|TYPE)\b", re.IGNORECASE)
-_MORE_THAN_ADDS = re.compile(
-    r"\b(DROP|MODIFY|CHANGE|RENAME|TRUNCATE|EXCHANGE|CONVERT|ORDER\s+BY)\b", re.IGNORECASE
-)
-_QUOTED = re.compile(r'"(?:[^"]|"")*"|`(?:[^`]|``)*`')
-_INSERT = re.compile(rf"INSERT\s+INTO\s+({_NAME})", re.IGNORECASE)
-_UPDATE = re.compile(
-    rf"UPDATE\s+(?:ONLY\s+)?({_NAME})(?:\s+(?:AS\s+)?(?!SET\b)\w+)?\s+SET\s+(.*)", re.IGNORECASE | re.DOTALL
-)
-_REST = re.compile(r"\b(FROM|WHERE|ORDER\s+BY|LIMIT|RETURNING)\b.*", re.IGNORECASE | re.DOTALL)
-_UPSERT = re.compile(r"\bON\s+(CONFLICT|DUPLICATE)\b", re.IGNORECASE)
+_HARMLESS = (
+    "CREATE", "COMMENT", "GRANT", "SET", "SHOW", "PRAGMA", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT",
+    "RELEASE", "LOCK", "UNLOCK", "ANALYZE", "USE", "DESCRIBE", "DESC",
+)  # fmt: skip
+_MORE_THAN_ADDS = ("DROP", "MODIFY", "CHANGE", "RENAME", "TRUNCATE", "EXCHANGE", "CONVERT", "ORDER")
 
 
-def writes_to(sql: str) -> list[Written] | None:
+def writes_to(sql: str, engine: str) -> list[Written] | None:
     """The tables whose rows a statement writes, [] for none; None where that can't be told.
 
     A SELECT can't be told: the child leaves those out of the stream that are known to read only.
     """
-    texts = [_without_literals(sql, quotes) for quotes in (_STANDARD, _ESCAPED)]
-    # a quote that is left says that a server which reads it so would have refused it
-    readings = [_all(text) for text in texts if "'" not in text]
-    return readings[0] if readings and readings.count(readings[0]) == len(readings) else None
+    return read_alike(sql, engine, _all) if len(sql) < WHOLE else None  # of a longer one the end is not known
 
 
-def _all(text: str) -> list[Written] | None:
-    if _PROGRAM.match(text):
-        return []
+def _all(actions: Sequence[Action]) -> list[Written] | None:
     found: list[Written] = []
-    for one in filter(None, (part.strip() for part in text.split(";"))):
-        written = _one(one)
+    for action in actions:
+        written = _one(action)
         if written is None:
             return None
         found += written
     return found
 
 
-def _one(text: str) -> list[Written] | None:
-    if _REPLACES.match(text):
-        return None
-    if _HARMLESS.match(text):
-        return []
-    if _ALTER.match(text):
-        return None if _MORE_THAN_ADDS.search(_QUOTED.sub(" ", text)) else []
-    if found := _INSERT.match(text):
-        return None if _UPSERT.search(text) else [(_split(found[1]), None)]
-    if found := _UPDATE.match(text):
-        columns = [_split(item.partition("=")[0].strip()) for item in _REST.sub("", found[2]).split(",")]
-        return [(_split(found[1]), frozenset(c[-1] for c in columns if c))] if all(columns) else None
-    return None
+def _one(action: Action) -> list[Written] | None:
+    if action.verb is Verb.INSERT:
+        return (
+            None
+            if action.modifiers & {"REPLACE"} or _upserts(action)
+            else [(t, None) for t in action.tables] or None
+        )
+    if action.verb is Verb.UPDATE:
+        columns = set_columns(action)
+        plain = len(action.tables) == 1 and "REPLACE" not in action.modifiers
+        return [(action.tables[0], frozenset(columns))] if plain and columns else None
+    if action.verb is Verb.ALTER_TABLE or (action.starts("ALTER") and _alters(action)):
+        return None if action.has(*_MORE_THAN_ADDS) or renames(action) else []
+    return [] if action.starts(*_HARMLESS) and not _does_more(action) else None
 
 
-def _without_literals(sql: str, quotes: re.Pattern[str]) -> str:
-    """A statement without texts and comments, and with all that stands in parentheses taken out."""
-    text = quotes.sub(" ? ", sql).strip()
-    # from the inside: a subquery has a FROM and a SET of its own
-    while (shorter := _GROUP.sub(" ", text)) != text:
-        text = shorter
-    return text.removeprefix("?").strip()
+def _alters(action: Action) -> bool:
+    return len(action.tokens) > 1 and action.tokens[1].is_word("INDEX", "VIEW", "TYPE")
 
 
-def _split(name: str) -> tuple[str, ...]:
-    """A name in SQL in its parts, without quotes; () if it is none."""
-    if not re.fullmatch(_NAME, name):
-        return ()
-    return tuple(p[1:-1] if p[0] in '"`[' else p for p in re.findall(_PART, name))
+def _upserts(action: Action) -> bool:
+    return any(
+        token.is_word("ON") and after.is_word("CONFLICT", "DUPLICATE")
+        for token, after in zip(action.rest, action.rest[1:], strict=False)
+    )
+
+
+def _does_more(action: Action) -> bool:
+    """Whether it is not what its first word says.
+
+    MariaDB's CREATE OR REPLACE TABLE drops the old table with its rows, its SET STATEMENT ... FOR and BEGIN NOT ATOMIC
+    run others; of a program that is never closed nobody knows where it ends.
+    """
+    second = action.tokens[1] if len(action.tokens) > 1 else action.tokens[0]
+    if makes_program(action.tokens):
+        return any(token.is_mark(";") for token in action.tokens) and not action.tokens[-1].is_word("END")
+    return (
+        (action.verb is Verb.CREATE_TABLE and "REPLACE" in action.modifiers)
+        or (action.starts("SET") and second.is_word("STATEMENT"))
+        or (action.starts("BEGIN") and second.is_word("NOT"))
+    )
