@@ -1,7 +1,7 @@
 """The schema after some more statements, read from those tables alone that they can have changed.
 
 On a server with many tables a whole reading takes longer than most statements of a migration. What is not understood
-here for certain may have changed anything: a comment, two statements in one, a name in double quotes.
+here for certain may have changed anything: two statements in one, `/*! */`, what the server's settings decide.
 """
 
 import re
@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from ci_migrate.databases.effects import renames
 from ci_migrate.databases.mysql.catalog import named, part, read_flavour, read_schema, read_table
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.names import parts
+from ci_migrate.databases.statements import Action, Verb, read_alike
+from ci_migrate.migrations.worker.tokens import begins
 from ci_migrate.model import Schema, split_key
 
 if TYPE_CHECKING:
@@ -19,42 +22,14 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`")
-_UNCLEAR = re.compile(r"--|#|/\*|;|\\")
-"""Outside of what is quoted, the backslash everywhere: with it texts may end elsewhere."""
-
-_PART = r"(?:`(?:[^`]|``)+`|[\w$]+)"
-_NAME = rf"{_PART}(?:\s*\.\s*{_PART})?"
-_ROWS = re.compile(
-    r"(?:INSERT|UPDATE|DELETE|REPLACE|SELECT|WITH|TRUNCATE|SET(?!\s+STATEMENT\b))\b", re.IGNORECASE
-)
-_TABLE = re.compile(
-    r"(?:CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    r"|ALTER\s+(?:ONLINE\s+)?(?:IGNORE\s+)?TABLE\s+(?:IF\s+EXISTS\s+)?"
-    rf"|CREATE\s+(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?{_PART}\s+(?:USING\s+\w+\s+)?ON\s+"
-    rf"|DROP\s+INDEX\s+(?:IF\s+EXISTS\s+)?{_PART}\s+ON\s+)"
-    rf"(?P<name>{_NAME})(?![\w$.`])",
-    re.IGNORECASE,
-)
-_DROPS = re.compile(
-    rf"DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<names>{_NAME}(?:\s*,\s*{_NAME})*)\s*(?:RESTRICT|CASCADE)?",
-    re.IGNORECASE,
-)
-_WRITES = re.compile(
-    rf"(?:UPDATE\s+(?:LOW_PRIORITY\s+)?(?:IGNORE\s+)?(?P<updated>{_NAME})\s+SET\b"
-    rf"|(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?(?:INTO\s+)?(?P<filled>{_NAME})\s*(?:\(|(?:VALUES?|SELECT|SET)\b)"
-    rf"|DELETE\s+(?:IGNORE\s+)?FROM\s+(?P<cleared>{_NAME})\s*(?:$|(?:WHERE|ORDER|LIMIT)\b)"
-    rf"|TRUNCATE\s+(?:TABLE\s+)?(?P<emptied>{_NAME})\s*$)",
-    re.IGNORECASE,
-)
 _CASCADES = re.compile(r" on (?:delete|update) (?:cascade|set )")
 _OWN_ROWS = re.compile(r"; engine (?:InnoDB|MyISAM|Aria|MEMORY);")
 """Engines whose tables hold their own rows: MERGE, FEDERATED and the like show those of others."""
 
-_OTHER_TABLES = re.compile(
-    r"\bRENAME\b(?!\s+(?:COLUMN|INDEX|KEY)\b)|\bEXCHANGE\b|\bCONVERT\b(?!\s+TO\s+CHARACTER\b)", re.IGNORECASE
-)
-"""Of an ALTER TABLE, which another table takes part in."""
+_ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "TRUNCATE", "SET")
+_DEFINES = (Verb.CREATE_TABLE, Verb.ALTER_TABLE, Verb.CREATE_INDEX, Verb.DROP_INDEX, Verb.DROP_TABLE)
+_NOT_HERE = frozenset({"REPLACE", "TEMPORARY"})
+"""Modifiers of what drops an old table too, or makes one that only the session sees."""
 
 
 def changed_tables(statement: str, database: str) -> frozenset[str] | None:
@@ -67,35 +42,68 @@ def changed_tables(statement: str, database: str) -> frozenset[str] | None:
         statement: as it was sent.
         database: the one that it was sent in.
     """
-    text = statement.strip().removesuffix(";").rstrip()
-    bare = _QUOTED.sub("?", text)
-    if _UNCLEAR.search(bare) or "\\" in text:
+    return read_alike(statement, "mysql", lambda actions: _changed(actions, database))
+
+
+def _changed(actions: Sequence[Action], database: str) -> frozenset[str] | None:
+    if len(actions) != 1:
         return None
-    if _ROWS.match(text):
-        return frozenset()
-    found = _TABLE.match(text)
-    names = [found["name"]] if found and not _OTHER_TABLES.search(bare) else []
-    if dropped := _DROPS.fullmatch(text):
-        names = re.findall(_NAME, dropped["names"])
-    own = [_own_name(name, database) for name in names]
-    return frozenset(name for name in own if name) if own and None not in own else None
+    action = actions[0]
+    if action.starts(*_ROWS):
+        return None if _sets_for_another(action) else frozenset()
+    if action.verb not in _DEFINES or action.modifiers & _NOT_HERE or _takes_another_table(action):
+        return None
+    return _own_names(action, database)
+
+
+def _sets_for_another(action: Action) -> bool:
+    """MariaDB's `SET STATEMENT max_statement_time = 9 FOR ALTER TABLE ...`."""
+    return begins(action.tokens, "SET", "STATEMENT")
+
+
+def _takes_another_table(action: Action) -> bool:
+    """Whether an ALTER TABLE renames its table, or swaps or makes partitions of another."""
+    others = (("EXCHANGE",), ("CONVERT", "PARTITION"), ("CONVERT", "TABLE"))
+    return action.verb is Verb.ALTER_TABLE and (
+        bool(renames(action)) or any(begins(part, *words) for part in action.parts for words in others)
+    )
 
 
 def written_tables(statement: str, database: str) -> frozenset[str] | None:
     """The tables whose rows a statement can have changed by itself; None: any. Arguments as of `changed_tables`."""
-    changed = changed_tables(statement, database)
-    text = statement.strip().removesuffix(";").rstrip()
-    if changed or changed is None or re.match(r"SET\b", text, re.IGNORECASE):
+    return read_alike(statement, "mysql", lambda actions: _written(actions, database))
+
+
+def _written(actions: Sequence[Action], database: str) -> frozenset[str] | None:
+    changed = _changed(actions, database)
+    if changed or changed is None or actions[0].starts("SET"):
         return changed
-    found = _WRITES.match(text)
-    name = _own_name(next(filter(None, found.groups())), database) if found else None
-    return None if name is None else frozenset({name})
+    return _own_names(actions[0], database) if _writes_one(actions[0]) else None
 
 
-def _own_name(name: str, database: str) -> str | None:
-    """The table's name; None where it is another database's."""
-    *owner, table = (p[1:-1].replace("``", "`") if p[0] == "`" else p for p in re.findall(_PART, name))
-    return table if not owner or owner == [database] else None
+def _writes_one(action: Action) -> bool:
+    """Whether it writes the table that it names and no other."""
+    after = action.rest[0] if action.rest else None
+    match action.verb:
+        case Verb.UPDATE:
+            return after is not None and after.is_word("SET")
+        case Verb.INSERT | Verb.REPLACE:
+            return after is not None and (
+                after.is_mark("(") or after.is_word("VALUES", "VALUE", "SELECT", "SET")
+            )
+        case Verb.DELETE:
+            return after is None or after.is_word("WHERE", "ORDER", "LIMIT")
+        case Verb.TRUNCATE:
+            return after is None
+        case _:
+            return False
+
+
+def _own_names(action: Action, database: str) -> frozenset[str] | None:
+    """The tables that it names; None for none, and where one is another database's."""
+    if not action.tables or any(name[:-1] not in ((), (database,)) for name in action.tables):
+        return None
+    return frozenset(name[-1] for name in action.tables)
 
 
 class TableReader:

@@ -254,6 +254,11 @@ class Cursor:
         return tuple(found)
 
 
+def begins(tokens: Sequence[Token], *words: str) -> bool:
+    """Whether these words come first, in this order."""
+    return Cursor(tokens[: len(words)]).take(*words)
+
+
 def is_name(token: Token) -> bool:
     """Whether a token may be a name where only a name can stand."""
     return token.kind in (WORD, NAME) or (token.kind == TEXT and token.text[0] in "'\"")

@@ -30,6 +30,15 @@ from ci_migrate.rehearsal.rows import RowsFollowed
         ("  DELETE FROM t", set()),
         ("SET foreign_key_checks = 0", set()),
         ("TRUNCATE t", set()),
+        # as tools write that put a comment to each statement, and as people do
+        ("/* app=shop */ ALTER TABLE t ADD a int -- and so on", {"t"}),
+        ("ALTER TABLE t # the last one\n ADD a int", {"t"}),
+        ("CREATE /* RENAME */ TABLE t (a int COMMENT 'C:\\\\x; RENAME TO u')", {"t"}),
+        ('ALTER TABLE t ADD a text DEFAULT ("; RENAME TO u")', {"t"}),
+        ('ALTER TABLE "t" ADD a int', {"t"}),  # with ANSI_QUOTES; else the server refuses it
+        ("ALTER TABLE t ADD `rename` int, ADD `exchange` int", {"t"}),
+        ("DROP TABLE t WAIT 5", {"t"}),
+        ("/* app=shop */ UPDATE t SET a = 1", set()),
     ],
 )
 def test_what_a_statement_can_have_changed(statement, tables):
@@ -44,10 +53,8 @@ def test_what_a_statement_can_have_changed(statement, tables):
         "SET STATEMENT max_statement_time = 9 FOR ALTER TABLE t ADD a int",
         "UPDATE t SET a = 1; ALTER TABLE t ADD b int",
         "INSERT INTO t VALUES ('\\'); DROP TABLE u; -- ')",
-        "ALTER TABLE t ADD a int -- and so on",
         "/*!80000 ALTER */ TABLE t ADD a int",
         "ALTER TABLE other.t ADD a int",
-        'ALTER TABLE "t" ADD a int',
         "ALTER TABLE t RENAME TO u",
         "ALTER TABLE t RENAME u",
         "ALTER TABLE t ADD a int, RENAME AS u",
@@ -62,6 +69,8 @@ def test_what_a_statement_can_have_changed(statement, tables):
         "DROP TABLE a, other.b",
         "BEGIN NOT ATOMIC ALTER TABLE t ADD a int",
         "EXECUTE IMMEDIATE 'ALTER TABLE t ADD a int'",
+        "DROP TEMPORARY TABLE t",
+        "INSERT INTO t VALUES ('x\\'); DROP TABLE u; -- ')",
     ],
 )
 def test_anything_may_have_changed(statement):
@@ -81,6 +90,9 @@ def test_anything_may_have_changed(statement):
         ("TRUNCATE TABLE t", {"t"}),
         ("ALTER TABLE t ADD a int", {"t"}),
         ("SET @a = 1", set()),
+        ("/* app=shop */ DELETE FROM t -- all", {"t"}),
+        ("DELETE QUICK FROM t LIMIT 3", {"t"}),
+        ('UPDATE t SET a = "it\'s"', {"t"}),
         ("UPDATE t, u SET t.a = u.a", None),
         ("UPDATE t JOIN u USING (id) SET u.a = 1", None),
         ("UPDATE t AS one SET one.a = 1", None),
@@ -105,7 +117,8 @@ CREATE VIEW v AS SELECT id, code FROM p
 CREATE TABLE IF NOT EXISTS p (id int)
 ALTER TABLE p CHANGE id number int
 ALTER TABLE c ADD CONSTRAINT positive CHECK (n < 100), ADD INDEX by_n (n)
-ALTER TABLE c RENAME INDEX by_n TO by_number
+ALTER TABLE c RENAME INDEX by_n TO by_number -- as the others are called
+/* app=shop */ ALTER /* x */ TABLE c ADD COLUMN `rename to` int COMMENT "; DROP TABLE p -- \\" x" # "
 ALTER TABLE c DROP CONSTRAINT positive, ENGINE = InnoDB ROW_FORMAT = COMPACT
 CREATE TRIGGER g BEFORE INSERT ON c FOR EACH ROW SET NEW.n = 1
 ALTER TABLE c ADD COLUMN m int FIRST
