@@ -7,9 +7,6 @@ from typing import Protocol, runtime_checkable
 
 from ci_migrate.model import LockHeld
 
-START = r"(?:\s|/\*(?!!).*?\*/|--[^\n]*\n)*"
-"""White space and comments at the beginning of a statement (a pattern for re.DOTALL)."""
-
 WRITES = "writes"
 READS_AND_WRITES = "reads and writes"
 """What a lock keeps others from (`LockHeld.blocks`); "" where they go on."""

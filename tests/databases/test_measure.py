@@ -49,6 +49,7 @@ op.execute("/* index */ CREATE INDEX ix_customers ON customers (name)")
 op.execute("/* rewrite */ ALTER TABLE orders ALTER COLUMN amount TYPE numeric USING amount::numeric")
 op.execute("/* new */ CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES customers)")
 op.execute("/* empty */ TRUNCATE old")
+op.execute("/* emptied /* all */ of it */ TRUNCATE older")
 op.execute("/* gone */ DROP TABLE gone")
 op.execute("/* slow */ DO $$ BEGIN PERFORM pg_sleep(0.3); END $$")
 """
@@ -68,6 +69,7 @@ def test_postgresql(postgresql_url: URL, tmp_path: Path) -> None:
         "CREATE TABLE customers (id int PRIMARY KEY, name text)",
         "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
         "CREATE TABLE old (id int)",
+        "CREATE TABLE older (id int)",
         "CREATE TABLE people (id int)",
         "CREATE TABLE gone (id int)",
         "INSERT INTO customers SELECT n, 'c' || n FROM generate_series(0, 99) n",
@@ -87,6 +89,7 @@ def test_postgresql(postgresql_url: URL, tmp_path: Path) -> None:
     assert locks(ran["new"]) == {(customers, "SHARE ROW EXCLUSIVE", "writes")}
     assert locks(ran["empty"]) == {("public.old", "ACCESS EXCLUSIVE", "reads and writes")}
     assert locks(ran["gone"]) == {("public.gone", "ACCESS EXCLUSIVE", "reads and writes")}
+    assert locks(ran["emptied"]) == {("public.older", "ACCESS EXCLUSIVE", "reads and writes")}
     assert [s for s in ran.values() if s.rewrites] == [ran["rewrite"], ran["vacuum"]]
     assert ran["nullable"].locks[0].seconds > ran["index"].locks[0].seconds > 0.3
     assert locks(ran["before"]) == {("public.people", "ROW EXCLUSIVE", "")}
@@ -234,6 +237,9 @@ op.execute("/* altered */ ALTER TABLE lines_ FORCE")
 op.execute("/* update */ UPDATE `odd-name` SET id = id + 1")
 op.execute("/* odd */ ALTER TABLE `odd-name` FORCE, ALGORITHM=COPY")
 op.execute("/* gone */ DROP TABLE gone")
+op.execute("/* named */ CREATE INDEX `ix ON orders` ON customers (name)")
+op.execute("/* between */ ALTER /* the customers' */ TABLE orders # soon\\n MODIFY amount varchar(50)")
+op.execute("/* both */ DROP TABLE lines_, `odd-name`, more")
 op.execute("/* counted */ UPDATE customers SET name = 'x' WHERE id < 3")
 op.execute("INSERT INTO counted SELECT ROW_COUNT()")
 """
@@ -247,6 +253,7 @@ def test_mariadb(mysql_url: URL, tmp_path: Path) -> None:
         "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
         "CREATE TABLE `odd-name` (id int)",
         "CREATE TABLE gone (id int)",
+        "CREATE TABLE more (id int)",
         "CREATE TABLE counted (n int)",
         "INSERT INTO customers SELECT seq, concat('c', seq) FROM seq_0_to_99",
         "INSERT INTO orders SELECT seq, seq FROM seq_0_to_99",
@@ -264,6 +271,12 @@ def test_mariadb(mysql_url: URL, tmp_path: Path) -> None:
     assert locks(ran["altered"]) == locks(ran["new"]) == set()
     assert locks(ran["update"]) == {(odd, "SHARED_WRITE", "")}
     assert locks(ran["gone"]) == {("gone", "EXCLUSIVE", "reads and writes")}
+    assert locks(ran["named"]) == {("customers", "SHARED_UPGRADABLE (not rebuilt)", "")}
+    assert {table for table, _, _ in locks(ran["between"])} == {"orders"}
+    assert locks(ran["both"]) == {
+        (odd, "EXCLUSIVE", "reads and writes"),
+        ("more", "EXCLUSIVE", "reads and writes"),
+    }
     rewritten = {word: s.rewrites for word, s in ran.items() if s.rewrites}
     assert rewritten == {"copy": ("orders",), "inplace": ("customers",), "odd": (odd,)}
     assert all(lock.seconds is not None for s in ran.values() for lock in s.locks)
@@ -328,6 +341,25 @@ time.sleep(0.3)
 op.create_table("made", sa.Column("id", sa.Integer))
 op.rename_table("made", "other")
 """
+
+
+BY_HAND = """
+op.execute('create /* as users */ table main . "users (new)" (id integer primary key, name varchar(80))')
+op.execute('insert into "users (new)" select * from users')
+op.execute("drop table /* the old */ main.users")
+op.execute('/* renames */ alter table "users (new)" rename to [users]')
+"""
+
+
+def test_sqlite_by_hand(tmp_path: Path) -> None:
+    project = filled(
+        tmp_path,
+        URL.create("sqlite", database=str(tmp_path / "app.db")),
+        "CREATE TABLE users (id integer PRIMARY KEY, name varchar(40))",
+        "INSERT INTO users VALUES (1, 'a'), (2, 'b')",
+    )
+    project.revision("r2", "r1", BY_HAND)
+    assert by_word(project.gate("dry-run"))["renames"].rewrites == ("users",)
 
 
 def test_sqlite(tmp_path: Path) -> None:

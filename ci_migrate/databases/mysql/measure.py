@@ -1,39 +1,27 @@
 """MySQL and MariaDB: tables that were built anew, the metadata locks that follow from how, binlog."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ci_migrate.databases.measuring import READS_AND_WRITES, START, WRITES, Ran, Taken
+from ci_migrate.databases.measuring import READS_AND_WRITES, WRITES, Ran, Taken
 from ci_migrate.databases.mysql.catalog import tables_of
 from ci_migrate.databases.mysql.sessions import Access
+from ci_migrate.databases.statements import Verb, actions_in
 from ci_migrate.errors import DatabaseError
+from ci_migrate.migrations.worker.tokens import MYSQL
 from ci_migrate.model import LockHeld
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-NAME = r"(?:`(?:[^`]|``)+`\s*\.\s*|\w+\s*\.\s*)?(?:`(?P<quoted>(?:[^`]|``)+)`|(?P<plain>[\w$]+))"
-ALTERS = re.compile(
-    START + r"(?:ALTER\s+(?:ONLINE\s+)?(?:IGNORE\s+)?TABLE\s+(?:IF\s+EXISTS\s+)?"
-    r"|CREATE\s+(?:\w+\s+)*?INDEX\b.*?\bON\s+|DROP\s+INDEX\b.*?\bON\s+|OPTIMIZE\s+(?:\w+\s+)?TABLE\s+)"
-    + NAME,
-    re.IGNORECASE | re.DOTALL,
-)
-EXCLUSIVE = re.compile(
-    START + r"(?:DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?|TRUNCATE\s+(?:TABLE\s+)?|RENAME\s+TABLES?\s+)" + NAME,
-    re.IGNORECASE | re.DOTALL,
-)
-WRITES_ROWS = re.compile(
-    START
-    + r"(?:UPDATE\s+(?:LOW_PRIORITY\s+)?(?:IGNORE\s+)?|INSERT\s+(?:IGNORE\s+)?(?:INTO\s+)?|REPLACE\s+(?:INTO\s+)?"
-    r"|DELETE\s+(?:IGNORE\s+)?FROM\s+)" + NAME,
-    re.IGNORECASE | re.DOTALL,
-)
-CHANGES_ROWS = re.compile(START + r"(?:UPDATE|DELETE)\b", re.IGNORECASE | re.DOTALL)
+ALTERS = (Verb.ALTER_TABLE, Verb.CREATE_INDEX, Verb.DROP_INDEX, Verb.OPTIMIZE_TABLE)
+EXCLUSIVE = (Verb.DROP_TABLE, Verb.TRUNCATE, Verb.RENAME_TABLE)
+WRITES_ROWS = (Verb.UPDATE, Verb.INSERT, Verb.REPLACE, Verb.DELETE, Verb.COPY)
+CHANGES_ROWS = (Verb.UPDATE, Verb.DELETE)
 """Whose rows the driver counts as they are found (CLIENT_FOUND_ROWS); INSERT and REPLACE count new ones too."""
 COPY = "SHARED_NO_WRITE (ALGORITHM=COPY)"
 INPLACE = "SHARED_UPGRADABLE (ALGORITHM=INPLACE, rebuilt)"
@@ -96,14 +84,14 @@ class MySQLMeter:
         every = [self._one(statement) for statement in ran]
         rows: dict[str, int] = {}
         for statement, taken in zip(ran, every, strict=True):
-            for lock in taken.locks if CHANGES_ROWS.match(statement.sql) else ():
+            for lock in taken.locks if _changes_rows(statement.sql) else ():
                 rows[lock.table] = rows.get(lock.table, 0) + (statement.rows or 0)
         held: set[tuple[str, str]] = set()
         found = []
         for statement, taken in zip(ran, every, strict=True):
             new = [lock for lock in taken.locks if (lock.table, lock.mode) not in held]
             held |= {(lock.table, lock.mode) for lock in new}
-            if CHANGES_ROWS.match(statement.sql):  # the first one of the table has them all
+            if _changes_rows(statement.sql):  # the first one of the table has them all
                 counted = [
                     replace(lock, rows=rows.pop(lock.table)) for lock in taken.locks if lock.table in rows
                 ]
@@ -112,28 +100,38 @@ class MySQLMeter:
         return found
 
     def _one(self, ran: Ran) -> Taken:
-        for pattern, mode, blocks in (
-            (WRITES_ROWS, "SHARED_WRITE", ""),
-            (EXCLUSIVE, "EXCLUSIVE", READS_AND_WRITES),
-        ):
-            if (match := pattern.match(ran.sql)) and (table := _table(match)) in self._tables:
-                if blocks:
-                    self._ids = self._ids_now()
-                return Taken((LockHeld(table=self._tables[table], mode=mode, blocks=blocks),))
-        match = ALTERS.match(ran.sql)
-        if match is None:
-            return Taken()
-        before, self._ids = self._ids, self._ids_now()
-        table = _table(match)
-        if table not in self._tables:  # made by this very migration
-            return Taken()
+        actions = actions_in(ran.sql, MYSQL)
+        locked = {
+            (table, "EXCLUSIVE" if action.verb in EXCLUSIVE else "SHARED_WRITE")
+            for action in actions
+            if action.verb in (*EXCLUSIVE, *WRITES_ROWS)
+            for *_, table in action.tables
+            if table in self._tables
+        }
+        altered = [table for action in actions if action.verb in ALTERS for *_, table in action.tables]
+        if altered or any(mode == "EXCLUSIVE" for _, mode in locked):
+            before, self._ids = self._ids, self._ids_now()
+        each = [self._altered(ran, table, before) for table in altered if table in self._tables]
+        locks = [
+            LockHeld(
+                table=self._tables[table], mode=mode, blocks=READS_AND_WRITES if mode == "EXCLUSIVE" else ""
+            )
+            for table, mode in sorted(locked)
+        ]
+        return Taken(
+            (*locks, *(lock for one in each for lock in one.locks)),
+            tuple(table for one in each for table in one.rewrites),
+        )
+
+    def _altered(self, ran: Ran, table: str, before: Mapping[str, set[str]]) -> Taken:
+        """What an ALTER TABLE took of a table that was there when the migration began."""
+        key = self._tables[table]
         if ran.rows or (
             self._view and before.get(table) and not before[table] & self._ids.get(table, before[table])
         ):
             mode, blocks = (COPY, WRITES) if ran.rows else (INPLACE, "")
-            key = self._tables[table]
             return Taken((LockHeld(table=key, mode=mode, blocks=blocks),), (key,))
-        return Taken((LockHeld(table=self._tables[table], mode=NO_REBUILD),) if self._view else ())
+        return Taken((LockHeld(table=key, mode=NO_REBUILD),) if self._view else ())
 
     def _log_files(self) -> dict[str, int]:
         return {str(row[0]): int(str(row[1])) for row in self._ask("SHOW BINARY LOGS")}
@@ -144,8 +142,8 @@ class MySQLMeter:
         return sum(max(0, each) for each in grown) if now and self._log else None
 
 
-def _table(match: re.Match[str]) -> str:
-    return (match["quoted"] or match["plain"] or "").replace("``", "`")
+def _changes_rows(sql: str) -> bool:
+    return any(action.verb in CHANGES_ROWS for action in actions_in(sql, MYSQL))
 
 
 def _file_name(name: str) -> str:

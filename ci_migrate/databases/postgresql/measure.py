@@ -1,17 +1,18 @@
 """PostgreSQL: locks of the child's session, tables that got a new file, WAL."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from ci_migrate.databases.measuring import READS_AND_WRITES, START, WRITES, Ran, Taken
-from ci_migrate.databases.names import parts
+from ci_migrate.databases.effects import names_table
+from ci_migrate.databases.measuring import READS_AND_WRITES, WRITES, Ran, Taken
 from ci_migrate.databases.postgresql.catalog import RELATIONS
 from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.statements import Verb, actions_in
 from ci_migrate.errors import DatabaseError
+from ci_migrate.migrations.worker.tokens import POSTGRESQL, tokens_of
 from ci_migrate.model import LockHeld
 
 if TYPE_CHECKING:
@@ -60,21 +61,13 @@ FLUSH = " CROSS JOIN (SELECT pg_catalog.pg_stat_force_next_flush()) f"
 may be counted again."""
 FLUSH_SINCE = 150000
 
-NAME = r"(?:\"(?:[^\"]|\"\")+\"|[\w$]+)"
-CHANGES_ROWS = re.compile(
-    START + rf"(?:UPDATE|DELETE\s+FROM)\s+(?:ONLY\s+)?(?P<table>(?:{NAME}\s*\.\s*)?{NAME})",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What nobody could ask about before its commit: a statement outside of a transaction."""
-
 TABLES = (
     f"WITH {RELATIONS} SELECT oid::text, key, relkind::text FROM rel WHERE relkind IN ('r', 'p', 'v') "
     "OR relkind = 'm' AND relispopulated AND pg_catalog.pg_relation_size(oid) > 0"
 )
 """Nobody can read a materialized view that holds nothing yet, or finds something there."""
 FILES = "SELECT oid::text, relfilenode::text FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm')"
-EMPTIES = re.compile(START + r"TRUNCATE\b", re.IGNORECASE | re.DOTALL)
-OUTSIDE = re.compile(START + r"(VACUUM|CLUSTER|REFRESH|ALTER|DO|SELECT|CALL)\b", re.IGNORECASE | re.DOTALL)
+OUTSIDE = ("VACUUM", "CLUSTER", "REFRESH", "ALTER", "DO", "SELECT", "CALL")
 """What may write a table anew outside of a transaction, where no probe can look."""
 
 
@@ -103,7 +96,7 @@ class PostgreSQLMeter:
         found = [self._one(statement, held, files) for statement in ran]
         if committed:
             self._files = files
-            if ran and ran[-1].probed is None and OUTSIDE.match(ran[-1].sql):
+            if ran and ran[-1].probed is None and _begins_with(ran[-1].sql, *OUTSIDE):
                 found[-1] = self._outside()
         if changed is None and committed and ran:
             changed = self._changed_outside(ran[-1])
@@ -127,11 +120,11 @@ class PostgreSQLMeter:
 
     def _changed_outside(self, ran: Ran) -> list[tuple[str, str]]:
         """What a statement outside of a transaction changed: its text names the table, its driver counted the rows."""
-        match = CHANGES_ROWS.match(ran.sql) if ran.probed is None and ran.rows else None
-        if match is None:
+        # what nobody could ask about before its commit: a statement outside of a transaction
+        actions = actions_in(ran.sql, POSTGRESQL) if ran.probed is None and ran.rows else []
+        if len(actions) != 1 or actions[0].verb not in (Verb.UPDATE, Verb.DELETE):
             return []
-        named = parts(re.sub(r"\s*\.\s*", ".", match["table"]))
-        fits = [oid for oid, key in self._names.items() if parts(key)[-len(named) :] == named]
+        fits = [oid for oid, key in self._names.items() if names_table(actions[0], key)]
         return [(oid, str(ran.rows)) for oid in fits] if len(fits) == 1 else []
 
     def _one(self, ran: Ran, held: dict[str, int], files: dict[str, set[str]]) -> Taken:
@@ -150,7 +143,7 @@ class PostgreSQLMeter:
                 locks[oid] = mode
             if file != "0" and file not in files.setdefault(oid, {file}):
                 files[oid].add(file)
-                if not EMPTIES.match(ran.sql):
+                if not _begins_with(ran.sql, "TRUNCATE"):
                     rewrites[table] = None
         return Taken(tuple(self._lock(oid, mode) for oid, mode in locks.items()), tuple(rewrites))
 
@@ -182,6 +175,11 @@ class PostgreSQLMeter:
 
     def log_bytes(self) -> int | None:
         return self._log_position() - self._begun
+
+
+def _begins_with(sql: str, *words: str) -> bool:
+    """Whether its first word is one of these."""
+    return any(token.is_word(*words) for token in tokens_of(sql, POSTGRESQL)[:1])
 
 
 @contextmanager

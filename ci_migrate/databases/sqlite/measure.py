@@ -1,26 +1,17 @@
 """SQLite: the one lock of the database, and tables that are made anew under another name (Alembic's batch mode)."""
 
-import re
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from ci_migrate.databases.measuring import START, WRITES, Ran, Taken
+from ci_migrate.databases.effects import renames
+from ci_migrate.databases.measuring import WRITES, Ran, Taken
+from ci_migrate.databases.statements import Verb, actions_in
+from ci_migrate.migrations.worker.tokens import SQLITE
 from ci_migrate.model import LockHeld
 
-NAME = r"""(?:"((?:[^"]|"")+)"|`([^`]+)`|\[([^\]]+)\]|(\w+))"""
-NO_LOCK = re.compile(
-    START + r"(PRAGMA|ATTACH|DETACH|VACUUM|COMMIT|END|ROLLBACK|RELEASE|SELECT|VALUES|EXPLAIN)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-CREATED = re.compile(START + rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{NAME}", re.IGNORECASE | re.DOTALL)
-DROPPED = re.compile(START + rf"DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{NAME}", re.IGNORECASE | re.DOTALL)
-RENAMED = re.compile(START + rf"ALTER\s+TABLE\s+{NAME}\s+RENAME\s+TO\s+{NAME}", re.IGNORECASE | re.DOTALL)
-
-
-def _names(found: re.Match[str]) -> list[str]:
-    groups = found.groups()
-    each = [next(filter(None, groups[n : n + 4]), "") for n in range(0, len(groups), 4)]
-    return [name.replace('""', '"') for name in each]
+NO_LOCK = (
+    "PRAGMA", "ATTACH", "DETACH", "VACUUM", "COMMIT", "END", "ROLLBACK", "RELEASE", "SELECT", "VALUES", "EXPLAIN"
+)  # fmt: skip
 
 
 class SQLiteMeter:
@@ -51,18 +42,18 @@ class SQLiteMeter:
         found = []
         for statement in ran:
             locks: tuple[LockHeld, ...] = ()
-            if not begun and not NO_LOCK.match(statement.sql):
+            actions = actions_in(statement.sql, SQLITE)
+            if not begun and any(not action.starts(*NO_LOCK) for action in actions):
                 begun = True
                 locks = (LockHeld(table="", mode="RESERVED", blocks=WRITES),)
             rewrites: tuple[str, ...] = ()
-            if match := CREATED.match(statement.sql):
-                made.add(_names(match)[0].lower())
-            elif match := DROPPED.match(statement.sql):
-                gone.add(_names(match)[0].lower())
-            elif match := RENAMED.match(statement.sql):
-                old, new = (name.lower() for name in _names(match))
-                if old in made and new in gone and new in self._tables:
-                    rewrites = (self._tables[new],)
+            for action in actions:
+                names = {table.lower() for *owner, table in action.tables if owner in ([], ["main"])}
+                made |= names if action.verb is Verb.CREATE_TABLE else set()
+                gone |= names if action.verb is Verb.DROP_TABLE else set()
+                for (*_, old), (*_, new) in renames(action):
+                    if old.lower() in made and new.lower() in gone and new.lower() in self._tables:
+                        rewrites = (*rewrites, self._tables[new.lower()])
             found.append(Taken(locks, rewrites))
         return found
 
