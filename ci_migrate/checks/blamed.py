@@ -14,7 +14,7 @@ from ci_migrate.databases.effects import (
     takes_rows,
 )
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Verb, actions_within, words_within
+from ci_migrate.databases.statements import Action, Verb, actions_within, within
 from ci_migrate.migrations.worker.tokens import Name, dialect_of
 from ci_migrate.model import Evidence, Statement
 from ci_migrate.schema_text import mentions
@@ -67,7 +67,7 @@ class Blamed:
                 s
                 for s in reversed(self._evidence.statements)
                 if (not table or mentions(s.sql, parts(table)[-1]))
-                and not words_within(s.sql, self._dialect).isdisjoint(words)
+                and not within(s.sql, self._dialect).words.isdisjoint(words)
             ),
             None,
         )

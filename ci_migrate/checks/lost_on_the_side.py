@@ -1,11 +1,15 @@
 """CM210: what goes although no statement names it: views, triggers, keys, indexes, privileges, attributes."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.databases.composite.names import bare
+from ci_migrate.databases.effects import cascades, drops, drops_without_names, renames, rewritten_columns
+from ci_migrate.databases.names import parts
+from ci_migrate.databases.statements import Action, Verb, Within, actions_within, within
+from ci_migrate.migrations.worker.tokens import POSTGRESQL, Cursor, Dialect, Name, dialect_of, tokens_of
 from ci_migrate.model import (
     Direction,
     Evidence,
@@ -19,28 +23,16 @@ from ci_migrate.model import (
 )
 from ci_migrate.schema_text import attributes, mentions
 
+# What these patterns read is what a catalog of ours has written, in one form whatever the revision's SQL looked like.
 _WITH_OTHERS = re.compile(r"(?P<kind>view|materialized view|trigger|rule|policy) (?P<name>.+)")
-_UNSEEN = re.compile(r"\bEXECUTE\b|\bCALL\b|\bDROP\s+(SCHEMA|OWNED|EXTENSION|DATABASE)\b", re.IGNORECASE)
-"""Statements that drop what they do not name."""
 _OF_A_TYPE = re.compile(r"CHECK\s*\(\s*\W?\w+\W?\s+IN\s*\([^()]*\)\s*\)", re.IGNORECASE)
 """What SQLAlchemy's Boolean and Enum write; it goes with their type."""
-_DROPS = re.compile(r"\s*DROP\s+TABLE\b", re.IGNORECASE)
-_NAME = r"""((?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+)(?:\.(?:"[^"]+"|`[^`]+`|\w+))?)"""
-_MAKES = re.compile(rf"\s*CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
-_TAKES = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
-_RENAMES = re.compile(r"\s*(?:ALTER\s+TABLE\b.*\bRENAME\s+TO\b|RENAME\s+TABLE\b)", re.IGNORECASE)
-_TO = re.compile(rf"{_NAME}\s+(?:RENAME\s+)?TO\s+{_NAME}", re.IGNORECASE)
-_MODIFIES = re.compile(r"\b(MODIFY|CHANGE)\b", re.IGNORECASE)
-_CASCADES = re.compile(r"\bDROP\b.*\bCASCADE\b", re.IGNORECASE | re.DOTALL)
 _BATCH = "_alembic_tmp_"
 """Batch mode's table: what it takes over stands in the revision's Python, and no statement names what it leaves out."""
-_FROM_SELECT = re.compile(r"\s*CREATE\s+TABLE\b[^(]*\bAS\s+SELECT\b", re.IGNORECASE)
 _SORTED = re.compile(r" DESC\b| COLLATE \w+", re.IGNORECASE)
 _OF_TEXT = re.compile(r"\w*(?:char|text|clob|enum|set|string)", re.IGNORECASE)
 """Types that have a collation to lose."""
-_POINTS_TO = re.compile(r"\breferences\s+(?P<table>[^\s(]+)", re.IGNORECASE)
 _OPTIONS = re.compile(r"; with (.+)", re.DOTALL)
-_SWITCHED = re.compile(r"\b(ENABLE|DISABLE)\b.*\bTRIGGER\b", re.IGNORECASE)
 _STATE = re.compile(r" (DISABLED|REPLICA|ALWAYS)$")
 _KEPT = {
     "NOT NULL": "NOT NULL",
@@ -57,27 +49,64 @@ Lost = tuple[str, str, Severity, Statement | None]
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """The evidence, and what many changes ask of all statements: searched once, since a history has hundreds."""
+class _Read:
+    """A statement as it was read."""
 
-    statements: tuple[Statement, ...]
+    statement: Statement
+    actions: tuple[Action, ...]
+    within: Within
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The evidence, and what many changes ask of all statements: read once, since a history has hundreds."""
+
+    each: tuple[_Read, ...]
     changes: tuple[SchemaChange, ...]
     tables: dict[str, TableEvidence]
-    rebuilds: dict[str, Statement]
+    rebuilds: dict[str, tuple[Statement, Action]]
     cascade: Statement | None
-    modifies: tuple[Statement, ...]
+    unseen: bool
 
     @classmethod
-    def of(cls, evidence: Evidence) -> "_Seen":
-        cascades = (s for s in reversed(evidence.statements) if _CASCADES.search(s.sql))
+    def of(cls, evidence: Evidence, dialect: Dialect) -> "_Seen":
+        each = tuple(
+            _Read(s, tuple(actions_within(s.sql, dialect)), within(s.sql, dialect))
+            for s in evidence.statements
+        )
         return cls(
-            evidence.statements,
+            each,
             evidence.changes,
             evidence.tables,
-            _rebuilds(evidence.statements),
-            next(cascades, None),
-            tuple(s for s in evidence.statements if _MODIFIES.search(s.sql)),
+            _rebuilds(each),
+            _last_of(each, cascades) or _last_saying(each, "DO", "DROP", "CASCADE"),
+            any(drops_without_names(read.within) for read in each),
         )
+
+    def last(self, wanted: Callable[[Action], object]) -> Statement | None:
+        """The last statement with an action of which this is true."""
+        return _last_of(self.each, wanted)
+
+    def dropping(self, *names: str) -> Statement | None:
+        """The last statement that drops something of one of these names."""
+        return self.last(lambda action: any(drops(action, name) for name in names))
+
+    def naming(self, name: str) -> Statement | None:
+        """The last statement that has this name outside of texts and comments."""
+        found = (r.statement for r in reversed(self.each) if name.lower() in r.within.names)
+        return next(found, None)
+
+    def saying(self, *words: str) -> Statement | None:
+        """The last statement that has all of these words."""
+        return _last_saying(self.each, *words)
+
+
+def _last_of(each: Sequence[_Read], wanted: Callable[[Action], object]) -> Statement | None:
+    return next((r.statement for r in reversed(each) if any(map(wanted, r.actions))), None)
+
+
+def _last_saying(each: Sequence[_Read], *words: str) -> Statement | None:
+    return next((r.statement for r in reversed(each) if r.within.words.issuperset(words)), None)
 
 
 @with_evidence
@@ -85,7 +114,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Objects that are gone after an upgrade although no statement named them."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    seen = _Seen.of(evidence)
+    seen = _Seen.of(evidence, dialect_of(facts.plan.identity.dialect))
     for change in evidence.changes:
         for look in _LOOKS:
             for message, fix, severity, statement in look(seen, change):
@@ -108,11 +137,11 @@ def _with_what_was_dropped(evidence: _Seen, change: SchemaChange) -> Iterator[Lo
     table, _, short = found["name"].rpartition(".")
     if of_table and any(c.name == f"table {table}" and c.after is None for c in evidence.changes):
         return
-    if any(mentions(s.sql, short) or _UNSEEN.search(s.sql) for s in evidence.statements):
+    if evidence.unseen or evidence.naming(_plain(short)):
         return
     statement = evidence.cascade
     if of_table:
-        statement = _last(evidence, _DROPS.match) or statement
+        statement = evidence.last(lambda a: a.verb is Verb.DROP_TABLE) or statement
     yield (
         f"{change.name[0].upper()}{change.name[1:]} goes, and no statement names it: it went with what it stands on.",
         "Make it again in the same revision, or drop it by name.",
@@ -126,21 +155,22 @@ def _in_a_rebuild(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     kind, name = _kind(change)
     table = bare(name.partition("(")[0].rpartition(".")[0])
     before, after = change.before, change.after
-    statement = evidence.rebuilds.get(table.rpartition(".")[2]) if before is not None else None
-    if before is None or statement is None:
+    rebuilt = evidence.rebuilds.get(_plain(table.rpartition(".")[2]).lower())
+    if before is None or rebuilt is None:
         return
-    by_hand = _BATCH not in statement.sql
+    statement, made = rebuilt
+    by_hand = not made.tables[0][-1].startswith(_BATCH)
     if kind == ObjectKind.COLUMN and after is not None:
         was, is_ = attributes(before), attributes(after)
         keys = ["COLLATE"] if _OF_TEXT.match(is_["type"]) else []
-        keys += ["NOT NULL", "DEFAULT"] if _FROM_SELECT.match(statement.sql) else []
+        keys += ["NOT NULL", "DEFAULT"] if _is_from_select(made) else []
         lost = [_KEPT[key] for key in keys if key in was and key not in is_]
         if lost:
             what = f"Table {table} is rebuilt, and its column {name.rpartition('.')[2]} loses {' and '.join(lost)}."
             yield what, "Repeat it where the table is made again.", Severity.ERROR, statement
     elif kind == ObjectKind.INDEX:
         short = name.rpartition(".")[2]
-        dropped = _last(evidence, re.compile(rf"\bDROP\s+INDEX\b.*{re.escape(short)}", re.IGNORECASE).search)
+        dropped = evidence.dropping(_plain(short))
         lesser = after is not None and after != before and after == _SORTED.sub("", before)
         gone = after is None and (by_hand or "((" in before) and not _in_another_index(evidence, change)
         if dropped is None and (lesser or gone):
@@ -197,8 +227,8 @@ def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     before = change.before or ""
     if kind not in (ObjectKind.CONSTRAINT, ObjectKind.INDEX) or not before or change.after is not None:
         return
-    short = name.rpartition(".")[2].strip('"')
-    if any(mentions(s.sql, short) for s in evidence.statements) or _belongs_to_a_key(evidence, change):
+    short = _plain(name.rpartition(".")[2])
+    if evidence.naming(short) or _belongs_to_a_key(evidence, change):
         return
     for table, found in evidence.tables.items():
         if found.before is None or found.after is None or not _is_of(change, table):
@@ -206,10 +236,7 @@ def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
         gone = found.before.columns.keys() - found.after.columns.keys()
         taken = [column for column in sorted(gone) if mentions(_parts(before), column)]
         left = [column for column in sorted(found.after.columns) if mentions(_parts(before), column)]
-        drop = re.compile(
-            rf"\bDROP\b.*(?<!\w)({'|'.join(map(re.escape, taken))})(?!\w)", re.IGNORECASE | re.DOTALL
-        )
-        statement = _last(evidence, drop.search) if taken and left else None
+        statement = evidence.dropping(*taken) if left else None
         if statement is not None:
             yield (
                 f"{short} goes with {table}.{', '.join(taken)}, and was about {', '.join(left)} too: {before}.",
@@ -227,16 +254,10 @@ def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
         return
     table, _, short = name.rpartition(".")
     gone = f"table {table}" in {c.name for c in evidence.changes if c.after is None}
-    target = re.search(r"\bREFERENCES\s+([\w.\"]+)", change.before or "")
-    with_table = target is not None and any(
-        _DROPS.match(s.sql) and mentions(s.sql, target[1].rpartition(".")[2]) for s in evidence.statements
-    )
-    if (
-        target is None
-        or gone
-        or with_table
-        or any(mentions(s.sql, short.strip('"')) for s in evidence.statements)
-    ):
+    target = _referenced(change.before)
+    if not target or gone or evidence.naming(_plain(short)):
+        return
+    if evidence.last(lambda a: a.verb is Verb.DROP_TABLE and drops(a, target[-1])):
         return
     yield (
         f"Foreign key {short} of {table} goes, and no statement names it: CASCADE took it along.",
@@ -249,18 +270,15 @@ def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
 def _points_elsewhere(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """A foreign key follows a table that is renamed away, while another one takes its name."""
     kind, name = _kind(change)
-    was, now = (_POINTS_TO.search(text or "") for text in (change.before, change.after))
-    if kind != ObjectKind.CONSTRAINT or not was or not now or was["table"] == now["table"]:
+    was, now = _referenced(change.before), _referenced(change.after)
+    if kind != ObjectKind.CONSTRAINT or not was or not now or was == now:
         return
-    old = was["table"].strip('"`')
-    renamed = re.compile(
-        rf"\bRENAME\b.*(?<!\w){re.escape(old.rpartition('.')[2])}(?!\w)", re.IGNORECASE | re.DOTALL
-    )
-    taken = any(split_key(c.name)[1].rpartition(".")[2] == old and c.after is None for c in evidence.changes)
-    statement = _last(evidence, renamed.search)
+    old = ".".join(was)
+    taken = any(parts(split_key(c.name)[1])[-1:] == was[-1:] and c.after is None for c in evidence.changes)
+    statement = evidence.last(lambda a: any(pair[0][-1].lower() == was[-1].lower() for pair in renames(a)))
     if statement is not None and not taken:
         yield (
-            f"Foreign key {name} points to {now['table']} now, which {old} was renamed to, and not to the new {old}.",
+            f"Foreign key {name} points to {'.'.join(now)} now, which {old} was renamed to, and not to the new {old}.",
             "Make the foreign key again in the same revision, or change the table where it is.",
             Severity.ERROR,
             statement,
@@ -274,9 +292,8 @@ def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Los
     if kind == "grant" and after is None:
         of, _, grantee = name.rpartition(" to ")
         short = of.rpartition(".")[2].rpartition(" ")[2]
-        drop = re.compile(rf"\bDROP\b.*(?<!\w){re.escape(short)}(?!\w)", re.IGNORECASE | re.DOTALL)
-        statement = _last(evidence, drop.search)
-        revoked = any(re.search(r"\bREVOKE\b", s.sql, re.IGNORECASE) for s in evidence.statements)
+        statement = evidence.dropping(_plain(short))
+        revoked = evidence.saying("REVOKE") is not None
         if statement is None or revoked or any(c.name == of and c.after is None for c in evidence.changes):
             return
         what = f"{of[0].upper()}{of[1:]} is made again without its privileges: {grantee} had {before}."
@@ -284,15 +301,14 @@ def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Los
     elif after is not None and kind in ("view", "materialized") and (was := _OPTIONS.search(before)):
         is_ = _OPTIONS.search(after)
         lost = sorted({*was[1].split(", ")} - {*(is_[1].split(", ") if is_ else ())})
-        statement = _last(evidence, lambda sql: re.search(r"\bVIEW\b", sql, re.IGNORECASE) is not None)
-        if lost and not any(re.search(r"\b(RE)?SET\s*\(", s.sql, re.IGNORECASE) for s in evidence.statements):
+        statement = evidence.saying("VIEW")
+        if lost and not evidence.last(_sets_options):
             what = f"View {name.removeprefix('view ')} is made again without {', '.join(lost)}."
             yield what, "Repeat it: CREATE VIEW ... WITH (...) AS ...", Severity.ERROR, statement
     elif after is not None and kind == "trigger":
         state, now = _STATE.search(before), _STATE.search(after)
-        short = name.rpartition(".")[2]
-        statement = _last(evidence, lambda sql: mentions(sql, short))
-        altered = _last(evidence, _SWITCHED.search)
+        statement = evidence.naming(_plain(name.rpartition(".")[2]))
+        altered = evidence.last(_switches_triggers)
         words = [found[1] if found else "enabled" for found in (state, now)]
         if words[0] != words[1] and altered is None:
             what = f"Trigger {name} was {words[0]}, and is made again {words[1]}."
@@ -312,10 +328,10 @@ def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     kind, name = split_key(change.name)
     if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
         return
-    if not evidence.modifies:
+    column = _plain(name.rpartition(".")[2]).lower()
+    statement = evidence.last(lambda a: column in {c.lower() for c in rewritten_columns(a)})
+    if statement is None:
         return
-    column = name.rpartition(".")[2]
-    statement = next((s for s in reversed(evidence.modifies) if mentions(s.sql, column)), None)
     before, after = attributes(change.before), attributes(change.after)
     gone = [
         key
@@ -323,18 +339,14 @@ def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
         if before.get(key, "").upper() not in _NOTHING and after.get(key, "").upper() in _NOTHING
         and (key != "COLLATE" or _OF_TEXT.match(after["type"]))
     ]  # fmt: skip
-    collated = re.compile(r"\b(COLLATE|CHARACTER\s+SET|CHARSET)\b", re.IGNORECASE)
-    if (
-        statement
-        and before.get("COLLATE") != after.get("COLLATE")
-        and "COLLATE" in before.keys() & after.keys()
-    ):
-        gone += [] if _last(evidence, collated.search) else ["COLLATE"]  # it gets the table's
+    if before.get("COLLATE") != after.get("COLLATE") and "COLLATE" in before.keys() & after.keys():
+        said = any(evidence.saying(*words) for words in (("COLLATE",), ("CHARSET",), ("CHARACTER", "SET")))
+        gone += [] if said else ["COLLATE"]  # it gets the table's
     meant = before["type"] != after["type"] or any(
         after.get(key, "").upper() not in _NOTHING and after[key] != before.get(key)
         for key in _KEPT.keys() - {"COLLATE"}
     )
-    if statement is None or not gone or not meant:
+    if not gone or not meant:
         return  # attributes alone were taken away: that is what was meant
     yield (
         f"Column {name} is changed and loses {' and '.join(_KEPT[k] for k in gone)}: MODIFY writes the whole column.",
@@ -370,25 +382,56 @@ def _columns_gone(evidence: _Seen, table: str) -> list[str]:
     ]
 
 
-def _rebuilds(statements: Iterable[Statement]) -> dict[str, Statement]:
+def _rebuilds(each: Iterable[_Read]) -> dict[str, tuple[Statement, Action]]:
     """From each table that was dropped and made again to the statement that made it, maybe under another name."""
-    created: dict[str, Statement] = {}
+    created: dict[str, tuple[Statement, Action]] = {}
     dropped: set[str] = set()
-    found: dict[str, Statement] = {}
-    for statement in statements:
-        if made := _MAKES.match(statement.sql):
-            created[_bare(made[1])] = found[_bare(made[1])] = statement
-        elif gone := _TAKES.match(statement.sql):
-            dropped.add(_bare(gone[1]))
-        elif _RENAMES.match(statement.sql):
-            for old, new in _TO.findall(statement.sql):
-                if _bare(old) in created:
-                    created[_bare(new)] = found[_bare(new)] = created[_bare(old)]
-    return {table: statement for table, statement in found.items() if table in dropped}
+    found: dict[str, tuple[Statement, Action]] = {}
+    for statement, action in ((read.statement, action) for read in each for action in read.actions):
+        names = [name[-1].lower() for name in action.tables]
+        if action.verb is Verb.CREATE_TABLE and names:
+            created[names[0]] = found[names[0]] = (statement, action)
+        elif action.verb is Verb.DROP_TABLE:
+            dropped.update(names)
+        for (*_, old), (*_, new) in renames(action):
+            if old.lower() in created:
+                created[new.lower()] = found[new.lower()] = created[old.lower()]
+    return {table: made for table, made in found.items() if table in dropped}
 
 
-def _bare(name: str) -> str:
-    return name.rpartition(".")[2].strip('"`[]')
+def _is_from_select(made: Action) -> bool:
+    """Whether it is CREATE TABLE ... AS SELECT, without columns of its own."""
+    words = [t for t in made.rest if t.is_mark("(") or t.is_word("SELECT")]
+    return bool(words) and words[0].is_word("SELECT")
+
+
+def _sets_options(action: Action) -> bool:
+    """Whether it is ALTER VIEW ... SET (...) or RESET (...)."""
+    following = zip(action.tokens, action.tokens[1:], strict=False)
+    return action.has("VIEW") and any(
+        t.is_word("SET", "RESET") and after.is_mark("(") for t, after in following
+    )
+
+
+def _switches_triggers(action: Action) -> bool:
+    """Whether it is ALTER TABLE ... ENABLE or DISABLE TRIGGER."""
+    return action.verb is Verb.ALTER_TABLE and any(
+        part[0].is_word("ENABLE", "DISABLE") and any(t.is_word("TRIGGER") for t in part)
+        for part in action.parts
+    )
+
+
+def _referenced(definition: str | None) -> Name:
+    """The table that a foreign key's definition names; () for none. All our catalogs quote as PostgreSQL does."""
+    cursor = Cursor(tokens_of(definition or "", POSTGRESQL))
+    while cursor.rest and not cursor.take("REFERENCES"):
+        del cursor.rest[0]
+    return cursor.name()
+
+
+def _plain(name: str) -> str:
+    """A part of a key without its quotes."""
+    return "".join(parts(name)) if name.startswith('"') else name
 
 
 def _in_another_index(evidence: _Seen, change: SchemaChange) -> bool:
@@ -426,10 +469,6 @@ def _is_of(change: SchemaChange, table: str) -> bool:
 def _parts(definition: str) -> str:
     """What stands in the brackets: the columns of a key or an index, or what a CHECK says."""
     return definition[definition.find("(") : definition.rfind(")") + 1]
-
-
-def _last(evidence: _Seen, wanted: Callable[[str], object]) -> Statement | None:
-    return next((s for s in reversed(evidence.statements) if wanted(s.sql)), None)
 
 
 CHECK = Check("CM210", "lost-on-the-side", Severity.ERROR, measured=True, find=find)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Verb
-from ci_migrate.migrations.worker.tokens import Cursor, Name, Token, split
+from ci_migrate.databases.statements import Action, Verb, Within
+from ci_migrate.migrations.worker.tokens import Cursor, Name, Token, is_name, split
 
 
 def means(written: Name, key: str) -> bool:
@@ -97,3 +97,48 @@ def _until_clause(tokens: Sequence[Token]) -> Sequence[Token]:
         if not depth and not distinct and token.is_word("FROM", "WHERE", "ORDER", "LIMIT", "RETURNING"):
             return tokens[:at]
     return tokens
+
+
+def drops(action: Action, name: str) -> bool:
+    """Whether it drops something of this name, by itself or as a part of an ALTER TABLE."""
+    return any(
+        token.value.lower() == name.lower() and is_name(token) for part in _dropping(action) for token in part
+    )
+
+
+def cascades(action: Action) -> bool:
+    """Whether it is a DROP, or an ALTER TABLE that drops, with CASCADE; ON DELETE CASCADE drops nothing."""
+    return any(part[-1].is_word("CASCADE") for part in _dropping(action))
+
+
+def _dropping(action: Action) -> list[Sequence[Token]]:
+    """A DROP as a whole, and of an ALTER TABLE what drops."""
+    if action.verb is Verb.ALTER_TABLE:
+        return [part for part in action.parts if part[0].is_word("DROP")]
+    return [action.tokens] if action.starts("DROP") else []
+
+
+def rewritten_columns(action: Action) -> list[str]:
+    """The columns that MODIFY and CHANGE of MySQL and MariaDB write as a whole, by old names and new ones."""
+    found: list[str] = []
+    for part in action.parts if action.verb is Verb.ALTER_TABLE else ():
+        cursor = Cursor(part)
+        changes = cursor.take("CHANGE")
+        if changes or cursor.take("MODIFY"):
+            cursor.skip("COLUMN", "IF", "EXISTS")
+            found += cursor.name()
+            found += cursor.name() if changes else ()
+    return found
+
+
+def drops_without_names(sql: Within) -> bool:
+    """Whether it may drop what it does not name: with a whole schema, or by a text that is put together."""
+    following = [*sql.tokens[1:], None]
+    return any(
+        token.is_word("CALL")
+        or (
+            token.is_word("EXECUTE") and not (after and after.is_word("FUNCTION", "PROCEDURE"))
+        )  # of a trigger
+        or (token.is_word("DROP") and after and after.is_word("SCHEMA", "OWNED", "EXTENSION", "DATABASE"))
+        for token, after in zip(sql.tokens, following, strict=True)
+    )

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from ci_migrate.migrations.worker.tokens import (
+    MARK,
+    NAME,
     OPEN,
     TEXT,
     WORD,
@@ -149,17 +151,33 @@ def _is_block(tokens: Sequence[Token]) -> bool:
     return len(tokens) > 2 and tokens[0].is_word("BEGIN") and tokens[1].is_word("NOT")
 
 
-def words_within(sql: str, dialect: Dialect) -> frozenset[str]:
-    """The bare words in it, in upper case, and in the texts that the server executes: a DO block, a function's body."""
-    return frozenset(token.text.upper() for token in _tokens_within(tokens_of(sql, dialect), dialect))
+class Within(NamedTuple):
+    """What stands in a statement, and in the texts that the server executes: a DO block, a function's body.
+
+    `words` are the bare words in upper case, `names` all that may be a name, in lower case: words, and names in quotes.
+    """
+
+    words: frozenset[str]
+    names: frozenset[str]
+    tokens: tuple[Token, ...]
+
+
+def within(sql: str, dialect: Dialect) -> Within:
+    """All that is no text, no number and no comment."""
+    tokens = tuple(_tokens_within(tokens_of(sql, dialect), dialect))
+    return Within(
+        frozenset(token.text.upper() for token in tokens if token.kind == WORD),
+        frozenset(token.value.lower() for token in tokens if token.kind in (WORD, NAME)),
+        tokens,
+    )
 
 
 def _tokens_within(tokens: Sequence[Token], dialect: Dialect) -> Iterator[Token]:
     for at, token in enumerate(tokens):
-        if token.kind == WORD:
-            yield token
-        elif _is_executed(tokens, at):
+        if _is_executed(tokens, at):
             yield from _tokens_within(tokens_of(token.value, dialect), dialect)
+        elif token.kind in (WORD, NAME, MARK):
+            yield token
 
 
 def _is_executed(tokens: Sequence[Token], at: int) -> bool:

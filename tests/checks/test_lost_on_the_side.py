@@ -239,6 +239,57 @@ def test_what_is_meant_is_none(changes, sql) -> None:
     assert found(*changes, sql=sql) == []
 
 
+QUOTED = (
+    "CREATE /* as t */ TABLE `made anew` (id INTEGER)",
+    "DROP TABLE /* the old */ t",
+    "ALTER TABLE `made anew` RENAME TO t",
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sql", "line"),
+    [
+        # what only speaks of it, or of running anything
+        ([TRIGGER], ("UPDATE t SET note = 'please call'", *REBUILD), 3),
+        ([TRIGGER], ("/* EXECUTE, CALL */ INSERT INTO log VALUES ('audit')", *REBUILD), 3),
+        ([TRIGGER], ("UPDATE t SET a = 1 -- audit\n", *REBUILD), 3),
+        ([VIEW], ("CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f()", "DROP TABLE people CASCADE"), 2),
+        # names that need quotes, comments between the words
+        ([("index t.ix", "UNIQUE INDEX (a)", None)], QUOTED, 1),
+        ([("index t.ix", "UNIQUE INDEX (a)", None)], ("/* DROP INDEX ix */ SELECT 1", *QUOTED), 2),
+        (
+            [("constraint trades.c", 'FOREIGN KEY (country) REFERENCES "my countries"(id)', None)],
+            ("ALTER TABLE `my countries` DROP CONSTRAINT pk CASCADE", "DROP VIEW `countries`"),
+            1,
+        ),
+        (
+            [("foreign key t.fk", '(a) references "my u" (id)', '(a) references "my u_old" (id)')],
+            ("RENAME TABLE `my u` TO `my u_old`, u_new TO `my u`",),
+            1,
+        ),
+        ([column("varchar(9) not null default 'x'", "text")], ("ALTER TABLE t ADD d int, /* x */ MODIFY /* y */ c TEXT NULL",), 1),
+    ],
+)  # fmt: skip
+def test_F93_texts_comments_and_quotes_lead_nobody_astray(changes, sql, line) -> None:
+    (finding,) = found(*changes, sql=sql)
+    assert (finding.code, finding.line) == ("CM210", line)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sql"),
+    [
+        # ON DELETE CASCADE takes no foreign key along
+        ([FOREIGN_KEY], ("ALTER TABLE t DROP COLUMN a, ADD FOREIGN KEY (b) REFERENCES u (id) ON DELETE CASCADE",)),
+        ([column("varchar(9) not null default 'x'", "text")], ("ALTER TABLE t ADD COLUMN `modify` int COMMENT 'c'",)),
+        ([("constraint trades.c", 'FOREIGN KEY (a) REFERENCES "my u"(id)', None)], ("DROP TABLE `my u` CASCADE",)),
+        ([("view report", "SELECT 1; with security_barrier=true", "SELECT 1")],
+         ("ALTER VIEW report RESET /* it slows */ (security_barrier)",)),
+    ],
+)  # fmt: skip
+def test_F93_texts_and_names_find_nothing_either(changes, sql) -> None:
+    assert found(*changes, sql=sql) == []
+
+
 def test_a_downgrade_takes_back_what_it_likes() -> None:
     assert found(TRIGGER, sql=REBUILD, direction=Direction.DOWNGRADE) == []
 

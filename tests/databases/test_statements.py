@@ -7,7 +7,7 @@ from ci_migrate.databases.statements import (
     actions_in,
     actions_within,
     read_alike,
-    words_within,
+    within,
 )
 from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL, SQLITE, dialect_of
 
@@ -113,8 +113,10 @@ def test_what_stands_inside(sql, deletes):
 
 
 def test_words_of_a_program_are_words_and_those_of_a_text_are_none():
-    assert "SETVAL" in words_within("DO $$ BEGIN PERFORM setval('s', 1); END $$", POSTGRESQL)
-    assert "SETVAL" not in words_within("UPDATE t SET a = 'setval', \"setval\" = 1 -- setval", POSTGRESQL)
+    assert "SETVAL" in within("DO $$ BEGIN PERFORM setval('s', 1); END $$", POSTGRESQL).words
+    found = within("UPDATE t SET a = 'setval', \"My setval\" = 1 -- restart", POSTGRESQL)
+    assert found.words == {"UPDATE", "T", "SET", "A"}
+    assert found.names == {"update", "t", "set", "a", "my setval"}
 
 
 @pytest.mark.parametrize(
