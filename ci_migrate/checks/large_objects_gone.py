@@ -1,13 +1,14 @@
 """CM204: PostgreSQL has fewer large objects after the migration than before."""
 
-import re
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.checks.blamed import Blamed
+from ci_migrate.databases.statements import Verb
 from ci_migrate.model import Direction, Evidence, Finding, Severity
 
-_UNLINKS = re.compile(r"\blo_unlink\b|\bDELETE\b|\bUPDATE\b|\bTRUNCATE\b", re.IGNORECASE)
-"""By itself, or by a trigger that follows the rows, as the extension lo has one."""
+_TAKES_ROWS = (Verb.DELETE, Verb.UPDATE, Verb.TRUNCATE)
+"""A trigger may follow the rows, as the extension lo has one."""
 
 
 @with_evidence
@@ -16,8 +17,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     before, after = facts.large_objects
     if facts.plan.direction is not Direction.UPGRADE or after >= before:
         return
-    sent = [s for s in reversed(evidence.statements) if _UNLINKS.search(s.sql)]
-    statement = next((s for s in sent if "lo_unlink" in s.sql.lower()), sent[0] if sent else None)
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
+    statement = blamed.last_saying("LO_UNLINK") or blamed.last(lambda action: action.verb in _TAKES_ROWS)
     yield check.finding(
         f"There were {before:,} large objects before, and {after:,} are left: what {before - after:,} held is gone, "
         "and no downgrade brings it back.",

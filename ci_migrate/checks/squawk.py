@@ -1,7 +1,6 @@
 """CM801: what squawk, a program of its own, finds in PostgreSQL's statements of the dry run."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +8,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from ci_migrate.checks.base import Check, Facts
+from ci_migrate.databases.statements import first_word
 from ci_migrate.errors import ToolError
 from ci_migrate.model import Finding, Severity, Statement
 from ci_migrate.process import run_command
@@ -17,8 +17,18 @@ from ci_migrate.timeouts import HOOK_TIMEOUT
 LIMIT = 16_000_000
 """Bytes of its output that are read."""
 
-DDL = re.compile(
-    r"\s*(CREATE|ALTER|DROP|TRUNCATE|COMMENT|REINDEX|CLUSTER|VACUUM|LOCK|GRANT|REVOKE)\b", re.IGNORECASE
+DDL = (
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "TRUNCATE",
+    "COMMENT",
+    "REINDEX",
+    "CLUSTER",
+    "VACUUM",
+    "LOCK",
+    "GRANT",
+    "REVOKE",
 )
 """Others hold a driver's placeholders, which are no SQL."""
 
@@ -52,7 +62,8 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
     """Warnings, with squawk's name of the rule; only where the setting `squawk` names the program."""
     if facts.squawk is None or facts.evidence is None or facts.plan.identity.dialect != "postgresql":
         return
-    statements = [s for s in facts.evidence.statements if s.revision and s.file and DDL.match(s.sql)]
+    sent = [s for s in facts.evidence.statements if s.revision and s.file]
+    statements = [s for s in sent if first_word(s.sql, "postgresql") in DDL]
     if not statements:
         return
     text, owners = _file_of(statements)

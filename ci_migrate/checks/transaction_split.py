@@ -1,15 +1,15 @@
 """CM303: a revision commits in its middle, though the engine could roll all of it back."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.databases.statements import first_word
 from ci_migrate.model import Evidence, Finding, Severity, Statement
 
-NO_COMMIT = re.compile(
-    r"\s*(?:SET|RESET|PRAGMA|SHOW|BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH)\b",
-    re.IGNORECASE,
-)
+NO_COMMIT = (
+    "SET", "RESET", "PRAGMA", "SHOW", "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "VACUUM",
+    "ATTACH", "DETACH",
+)  # fmt: skip
 """What is no commit point where each statement is committed by itself."""
 
 
@@ -28,7 +28,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             sent.setdefault(statement.revision, []).append(statement)
     splits = {revision: _last_before_a_split(revision, ran, evidence) for revision, ran in sent.items()}
     found = {revision: last for revision, last in splits.items() if last is not None}
-    alone = [revision for revision in found if _commits_each(sent[revision], revision, evidence)]
+    engine = facts.plan.identity.dialect
+    alone = [revision for revision in found if _commits_each(sent[revision], revision, evidence, engine)]
     if len(alone) > 1 and all(revision in alone for revision, ran in sent.items() if len(ran) > 1):
         yield check.finding(
             f"No revision runs in a transaction ({', '.join(alone)}): env.py or its driver sets AUTOCOMMIT, and what "
@@ -66,10 +67,10 @@ def _last_before_a_split(revision: str, ran: Sequence[Statement], evidence: Evid
     return max((s for s in ran if s.position <= splits[-1]), key=lambda s: s.position)
 
 
-def _commits_each(ran: Sequence[Statement], revision: str, evidence: Evidence) -> bool:
+def _commits_each(ran: Sequence[Statement], revision: str, evidence: Evidence, engine: str) -> bool:
     """Whether each statement that changes something is followed by its own commit."""
     points = {p.statements for p in evidence.commit_points if p.revision == revision}
-    return all(s.position in points for s in ran if not NO_COMMIT.match(s.sql))
+    return all(s.position in points for s in ran if first_word(s.sql, engine) not in NO_COMMIT)
 
 
 CHECK = Check("CM303", "transaction-split", Severity.WARNING, measured=True, find=find)

@@ -19,6 +19,7 @@ from ci_migrate.migrations.worker.tokens import (
     Name,
     Token,
     dialect_of,
+    is_executed_comment,
     is_name,
     readings,
     split,
@@ -110,9 +111,10 @@ def read_alike(sql: str, engine: str, ask: Callable[[Sequence[Action]], T | None
     return found[0] if found and all(one == found[0] for one in found) else None
 
 
-def is_executed_comment(token: Token) -> bool:
-    """Whether it is an end of what MySQL executes and others take for a comment."""
-    return token.text.startswith(("/*!", "/*M!")) or token.text == "*/"
+def first_word(sql: str, engine: str) -> str:
+    """The word that a text begins with, in upper case; "" where it begins with something else."""
+    tokens = [t for t in tokens_of(sql, dialect_of(engine)) if not is_executed_comment(t)]
+    return tokens[0].text.upper() if tokens and tokens[0].kind == WORD else ""
 
 
 _KINDS = (

@@ -4,10 +4,12 @@ Heads and fingerprint tell most states apart. Rungs that only changed data look 
 commits were seen, and what may have come after the last of them is asked of the engine, or seen in the rows.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ci_migrate.databases.effects import means
+from ci_migrate.databases.statements import Action, actions_in
+from ci_migrate.migrations.worker.tokens import dialect_of
 from ci_migrate.model import (
     CommitPoint,
     Delta,
@@ -33,10 +35,10 @@ Ran = tuple[int, str | None]
 TAKEN_BACK = frozenset({EntryKind.RESTORED, EntryKind.UNDONE})
 """After these the work of the commits above their `position` is gone."""
 
-SETS_NOTHING = re.compile(
-    r"\s*(SET|RESET|PRAGMA|SHOW|BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b",
-    re.IGNORECASE,
-)
+SETS_NOTHING = (
+    "SET", "RESET", "PRAGMA", "SHOW", "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE",
+    "LOCK", "UNLOCK", "USE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class _CommitPoints:
         self.commit_points = evidence.commit_points
         self.start = tuple(c.from_heads for c in plan.contexts)
         self.version_tables = [c.version_table.name for c in plan.contexts]
+        self.dialect = dialect_of(plan.identity.dialect)
 
     def matching(self, before: Fingerprint, changed: Delta, heads: Heads) -> list[int]:
         """The commit points whose heads and whose changes since the start are those of the target."""
@@ -235,11 +238,16 @@ class _CommitPoints:
             and not commit_point.delta
             and commit_point.heads == heads
             and all(
-                any(name in s.sql for name in self.version_tables) or SETS_NOTHING.match(s.sql)
+                all(self._is_bookkeeping(action) for action in actions_in(s.sql, self.dialect))
                 for s in self.evidence.statements
                 if statements < s.position <= commit_point.statements
             )
         )
+
+    def _is_bookkeeping(self, action: Action) -> bool:
+        """Whether it is about Alembic's own tables, or about the session."""
+        own = [any(means(written, name) for name in self.version_tables) for written in action.tables]
+        return all(own) if own else action.starts(*SETS_NOTHING)
 
     def reached(self, commits: Sequence[JournalEntry]) -> int | None:
         """The commit point of the last commit that was written down; None where they are not those of the dry run."""

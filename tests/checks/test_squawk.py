@@ -11,7 +11,7 @@ from ci_migrate.checks.squawk import CHECK
 from ci_migrate.errors import ToolError
 from ci_migrate.model import Evidence, Fingerprint, Identity, Plan, Statement, WayBack
 
-SQL = ("CREATE TABLE t (\n  id bigint\n)", "ALTER TABLE users\n  ADD COLUMN age integer NOT NULL", "UPDATE t SET x = %(x)s", "CREATE INDEX ix ON users (email)")  # fmt: skip
+SQL = ("CREATE TABLE t (\n  id bigint\n)", "/* app=shop */ ALTER TABLE users\n  ADD COLUMN age integer NOT NULL", "UPDATE t SET x = %(x)s", "CREATE INDEX ix ON users (email)")  # fmt: skip
 
 
 def facts(program: Path | None, dialect: str = "postgresql") -> Facts:

@@ -6,6 +6,7 @@ from ci_migrate.databases.statements import (
     Verb,
     actions_in,
     actions_within,
+    first_word,
     read_alike,
     within,
 )
@@ -133,6 +134,21 @@ def test_words_of_a_program_are_words_and_those_of_a_text_are_none():
 )
 def test_what_is_told_however_the_server_is_set(sql, engine, verbs):
     assert read_alike(sql, engine, lambda actions: [a.verb for a in actions]) == verbs
+
+
+@pytest.mark.parametrize(
+    ("sql", "engine", "word"),
+    [
+        ("/* app=shop */ alter table t", "postgresql", "ALTER"),
+        ("/* a /* b */ c */ -- d\n SET x = 1", "postgresql", "SET"),
+        ("# x\n/*!40101 SET NAMES utf8 */", "mariadb", "SET"),
+        ("/*!40101 SET NAMES utf8 */", "sqlite", ""),
+        ("(SELECT 1)", "postgresql", ""),
+        ("'SET'", "sqlite", ""),
+    ],
+)
+def test_the_word_that_a_statement_begins_with(sql, engine, word):
+    assert first_word(sql, engine) == word
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from ci_migrate.databases.effects import names_table
 from ci_migrate.databases.measuring import READS_AND_WRITES, WRITES, Ran, Taken
 from ci_migrate.databases.postgresql.catalog import RELATIONS
 from ci_migrate.databases.postgresql.sessions import Access
-from ci_migrate.databases.statements import Verb, actions_in
+from ci_migrate.databases.statements import Verb, actions_in, first_word
 from ci_migrate.errors import DatabaseError
-from ci_migrate.migrations.worker.tokens import POSTGRESQL, tokens_of
+from ci_migrate.migrations.worker.tokens import POSTGRESQL
 from ci_migrate.model import LockHeld
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ TABLES = (
 )
 """Nobody can read a materialized view that holds nothing yet, or finds something there."""
 FILES = "SELECT oid::text, relfilenode::text FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm')"
+ENGINE = "postgresql"
 OUTSIDE = ("VACUUM", "CLUSTER", "REFRESH", "ALTER", "DO", "SELECT", "CALL")
 """What may write a table anew outside of a transaction, where no probe can look."""
 
@@ -96,7 +97,7 @@ class PostgreSQLMeter:
         found = [self._one(statement, held, files) for statement in ran]
         if committed:
             self._files = files
-            if ran and ran[-1].probed is None and _begins_with(ran[-1].sql, *OUTSIDE):
+            if ran and ran[-1].probed is None and first_word(ran[-1].sql, ENGINE) in OUTSIDE:
                 found[-1] = self._outside()
         if changed is None and committed and ran:
             changed = self._changed_outside(ran[-1])
@@ -143,7 +144,7 @@ class PostgreSQLMeter:
                 locks[oid] = mode
             if file != "0" and file not in files.setdefault(oid, {file}):
                 files[oid].add(file)
-                if not _begins_with(ran.sql, "TRUNCATE"):
+                if first_word(ran.sql, ENGINE) != "TRUNCATE":
                     rewrites[table] = None
         return Taken(tuple(self._lock(oid, mode) for oid, mode in locks.items()), tuple(rewrites))
 
@@ -175,11 +176,6 @@ class PostgreSQLMeter:
 
     def log_bytes(self) -> int | None:
         return self._log_position() - self._begun
-
-
-def _begins_with(sql: str, *words: str) -> bool:
-    """Whether its first word is one of these."""
-    return any(token.is_word(*words) for token in tokens_of(sql, POSTGRESQL)[:1])
 
 
 @contextmanager

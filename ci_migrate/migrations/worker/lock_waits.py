@@ -19,7 +19,7 @@ from typing import Any
 
 from .failure import error_words, sqlstate
 from .state import Session, State, in_transaction
-from .statements import IMPLICIT_COMMIT, MYSQL
+from .statements import MYSQL, commits_first
 from .tokens import POSTGRESQL, Cursor, Token, dialect_of, readings, tokens_of
 from .wall import MIGRATE
 
@@ -184,7 +184,7 @@ def is_alone(session: Session, statement: str, dialect: str) -> bool:
     if may_be_done_in_part(statement, dialect):
         return False
     if dialect in MYSQL:
-        return IMPLICIT_COMMIT.match(statement) is not None
+        return commits_first(statement, session.sql)
     return dialect == "postgresql" and session.autocommit and not in_transaction(session.connection)
 
 

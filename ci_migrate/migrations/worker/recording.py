@@ -23,7 +23,6 @@ from .state import (
 )
 from .statements import (
     ENDS,
-    IMPLICIT_COMMIT,
     MYSQL,
     NO_CHANGE,
     OF_SESSION,
@@ -32,6 +31,7 @@ from .statements import (
     TRANSACTION,
     WRITES,
     asks_by_name,
+    commits_first,
     only_reads,
 )
 from .wall import DRY_RUN, READ, Wall
@@ -286,7 +286,7 @@ class Recorder:
             self.report_if_changed(conn.dialect, session)  # by a raw cursor, behind SQLAlchemy's back
         if sqlite:
             self.transactions.prepare_statement(raw, session, statement)
-        if mysql and session.dirty and not session.autocommit and IMPLICIT_COMMIT.match(statement):
+        if mysql and session.dirty and not session.autocommit and commits_first(statement, session.sql):
             conn.dialect.do_commit(conn.connection)  # the server would do it anyway, and nobody would be told
         if only_reads(statement, conn.dialect.name):
             return statement, parameters
@@ -477,5 +477,5 @@ def is_committed_by_itself(conn: Any, session: Session, statement: str) -> bool:
     """Whether what was sent is committed without anybody's COMMIT."""
     inside = in_transaction(conn.connection)
     if inside is None and conn.dialect.name in MYSQL:  # mysqlclient does not say
-        return session.autocommit or IMPLICIT_COMMIT.match(statement) is not None
+        return session.autocommit or commits_first(statement, session.sql)
     return session.autocommit or inside is False

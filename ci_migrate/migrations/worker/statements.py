@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .tokens import NAME, OPEN, TEXT, WORD, Dialect, Token, dialect_of, readings, tokens_of
+from .tokens import (
+    NAME,
+    OPEN,
+    TEXT,
+    WORD,
+    Cursor,
+    Dialect,
+    Token,
+    dialect_of,
+    is_executed_comment,
+    readings,
+    tokens_of,
+)
 
 COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 WRITES = re.compile(
@@ -75,16 +87,26 @@ FOREIGN_KEYS = re.compile(
 MYSQL = ("mysql", "mariadb")
 """SQLAlchemy's names of the two that share a protocol; here they are treated alike."""
 
-IMPLICIT_COMMIT = re.compile(
-    COMMENTS
-    + r"(?:(?:CREATE|ALTER|DROP)\b(?!\s+TEMPORARY\b)|(?:RENAME|TRUNCATE|GRANT|REVOKE|OPTIMIZE|REPAIR|FLUSH"
-    r"|INSTALL|UNINSTALL|BEGIN)\b|START\s+TRANSACTION\b|(?:ANALYZE|CHECK)\b.*\bTABLE\b|(?:UN)?LOCK\s+TABLES?\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""MySQL and MariaDB: what commits the open transaction before it runs.
+_COMMIT_FIRST = (
+    "RENAME", "TRUNCATE", "GRANT", "REVOKE", "OPTIMIZE", "REPAIR", "FLUSH", "INSTALL", "UNINSTALL", "BEGIN"
+)  # fmt: skip
 
-https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html, https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
-"""
+
+def commits_first(sql: str, dialect: Dialect) -> bool:
+    """MySQL and MariaDB: whether a statement commits the open transaction before it runs.
+
+    https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html, https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
+    """
+    cursor = Cursor([token for token in tokens_of(sql, dialect) if not is_executed_comment(token)])
+    if cursor.take("CREATE") or cursor.take("ALTER") or cursor.take("DROP"):
+        cursor.skip("OR", "REPLACE")
+        return not cursor.sees("TEMPORARY")
+    if cursor.take("ANALYZE") or cursor.take("CHECK"):
+        return any(token.is_word("TABLE", "TABLES") for token in cursor.rest)
+    if cursor.take("LOCK") or cursor.take("UNLOCK"):
+        return cursor.sees("TABLE", "TABLES")
+    return cursor.take("START", "TRANSACTION") or cursor.sees(*_COMMIT_FIRST)
+
 
 OF_SESSION = re.compile(
     COMMENTS + r"(?:SET|RESET|PRAGMA)\b|" + COMMENTS + r"SELECT\s+(?:pg_catalog\.)?set_config\b",

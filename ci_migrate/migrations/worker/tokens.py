@@ -254,6 +254,11 @@ class Cursor:
         return tuple(found)
 
 
+def is_executed_comment(token: Token) -> bool:
+    """Whether it is an end of what MySQL executes and others take for a comment."""
+    return token.kind == MARK and (token.text.startswith("/*") or token.text == "*/")
+
+
 def begins(tokens: Sequence[Token], *words: str) -> bool:
     """Whether these words come first, in this order."""
     return Cursor(tokens[: len(words)]).take(*words)
