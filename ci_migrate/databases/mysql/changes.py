@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
+# these two read what our catalog has written, in one form whatever the SQL looked like
 _CASCADES = re.compile(r" on (?:delete|update) (?:cascade|set )")
 _OWN_ROWS = re.compile(r"; engine (?:InnoDB|MyISAM|Aria|MEMORY);")
 """Engines whose tables hold their own rows: MERGE, FEDERATED and the like show those of others."""
