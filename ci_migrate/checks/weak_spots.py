@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.checks.rows_lost import statement_of
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.databases.weak_spots import WeakSpot, WeakSpotKind
 from ci_migrate.model import Direction, Evidence, Finding, RowCount, Severity, Statement
@@ -17,7 +17,7 @@ _NONE = RowCount(rows=0)
 @with_evidence
 def find_refusing(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """An error for a table that was there before; a warning for a new one, which may be meant for INSERT alone."""
-    for spot, statement in _new(facts, evidence, {WeakSpotKind.REFUSES_WRITES}, "ALTER|DROP|CREATE"):
+    for spot, statement in _new(facts, evidence, {WeakSpotKind.REFUSES_WRITES}, ("ALTER", "DROP", "CREATE")):
         there = f"table {spot.table}" in evidence.before.objects
         yield check.finding(
             f"Table {spot.table} is published, and refuses changes now: {spot.words}.",
@@ -37,7 +37,7 @@ def find_hidden(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
     Nothing of tables that had no rows before.
     """
     kinds = {WeakSpotKind.HIDES_ROWS, WeakSpotKind.HIDES_ROWS_FROM_OWNER}
-    for spot, statement in _new(facts, evidence, kinds, "ALTER|DROP"):
+    for spot, statement in _new(facts, evidence, kinds, ("ALTER", "DROP")):
         rows = evidence.row_counts_before.get(spot.table, _NONE).rows
         if not rows:
             continue
@@ -55,7 +55,7 @@ def find_hidden(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
 @with_evidence
 def find_unindexed(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Foreign keys of large tables."""
-    for spot, statement in _new(facts, evidence, {WeakSpotKind.NO_INDEX}, "ALTER|DROP|CREATE"):
+    for spot, statement in _new(facts, evidence, {WeakSpotKind.NO_INDEX}, ("ALTER", "DROP", "CREATE")):
         rows = evidence.row_counts_after.get(spot.table, _NONE).rows
         if rows < MANY_ROWS:
             continue
@@ -71,12 +71,13 @@ def find_unindexed(check: Check, facts: Facts, evidence: Evidence) -> Iterator[F
 
 
 def _new(
-    facts: Facts, evidence: Evidence, kinds: set[WeakSpotKind], verbs: str
+    facts: Facts, evidence: Evidence, kinds: set[WeakSpotKind], words: tuple[str, ...]
 ) -> Iterator[tuple[WeakSpot, Statement | None]]:
-    """What an upgrade made, with the last of these statements that names the table."""
+    """What an upgrade made, with the last statement that has one of these words and names the table."""
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
     for spot in facts.weak_spots if facts.plan.direction is Direction.UPGRADE else ():
         if spot.kind in kinds:
-            yield spot, statement_of(evidence, spot.table, verbs)
+            yield spot, blamed.last_saying(*words, table=spot.table)
 
 
 REFUSES_WRITES = Check(
