@@ -170,7 +170,7 @@ class StatementStarted(WireEvent, frozen=True, tag="statement"):
     """A statement that may change the database is about to be sent. The child waits for the parent's word.
 
     `form` is a digest of it without its values. `exact` is one of its text and values, where both stand in the file
-    that sends it; "" where they don't.
+    that sends it; "" where they don't. `backfill` is the name of the batched backfill that sends it, "" for none.
     """
 
     position: int
@@ -182,6 +182,7 @@ class StatementStarted(WireEvent, frozen=True, tag="statement"):
     digest: str
     form: str
     exact: str = ""
+    backfill: str = ""
 
 
 class StatementDone(WireEvent, frozen=True, tag="done"):
@@ -258,6 +259,7 @@ class Committing(WireEvent, frozen=True, tag="committing"):
     revision: str | None
     xid: str | None = None
     changed: tuple[tuple[str, ...], ...] | None = None
+    backfill: str = ""
 
 
 class Committed(WireEvent, frozen=True, tag="committed"):
@@ -275,6 +277,21 @@ class Committed(WireEvent, frozen=True, tag="committed"):
     contexts: tuple[int, ...] = ()
     database: str = ""
     at: float = 0.0
+    backfill: str = ""
+
+
+class BackfillProgress(WireEvent, frozen=True, tag="backfill"):
+    """How far a batched backfill is: see `ci_migrate.backfill.Progress`."""
+
+    context: int
+    revision: str | None
+    name: str
+    table: str
+    rows: int
+    changed: int
+    batches: int
+    seconds: float
+    total: int | None = None
 
 
 class RolledBack(WireEvent, frozen=True, tag="rolled-back"):
@@ -362,6 +379,7 @@ AnyEvent = (
     | Committing
     | Committed
     | RolledBack
+    | BackfillProgress
     | Stamped
     | InputsSeen
     | Finished

@@ -15,6 +15,7 @@ from ci_migrate.migrations.graph import relative
 from ci_migrate.migrations.lock_times import Sent, with_taken
 from ci_migrate.migrations.worker.forms import form_but_for_numbers
 from ci_migrate.model import (
+    Backfill,
     CommitPoint,
     Delta,
     Plan,
@@ -24,6 +25,9 @@ from ci_migrate.model import (
     canonical_json,
     sha256_hex,
 )
+
+RECORDS = "ci_migrate_backfills"
+"""`ci_migrate.backfill.checkpoints.RECORDS`: importing that would take SQLAlchemy."""
 
 WHOLE = 20000
 """Characters of a statement that the child sends."""
@@ -61,6 +65,7 @@ class Recorder:
     named: list[events.AsksByName] = field(default_factory=list)
     failed: tuple[Key, str] | None = None  # the last statement that did, and why
     left_out: list[events.LeftOut] = field(default_factory=list)
+    backfills: dict[tuple[int, str | None, str], Backfill] = field(default_factory=dict)
     last: Schema = field(default_factory=dict)
     hello: events.Hello | None = None
     _heads: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -103,6 +108,17 @@ class Recorder:
                 self.named.append(event)
             case events.LeftOut():
                 self.left_out.append(event)
+            case events.BackfillProgress():
+                self.backfills[event.context, event.revision, event.name] = Backfill(
+                    name=event.name,
+                    context=event.context,
+                    revision=event.revision,
+                    table=event.table,
+                    rows=event.rows,
+                    changed=event.changed,
+                    batches=event.batches,
+                    seconds=event.seconds,
+                )
             case _:
                 pass
         return None
@@ -129,7 +145,8 @@ class Recorder:
                 digest=key[-1],
                 seconds=0.0,
                 rows=None,
-                exact=event.exact,
+                exact="" if event.backfill else event.exact,
+                backfill=event.backfill,
             )
         )
 
@@ -156,6 +173,13 @@ class Recorder:
 
     def _on_committed(self, event: events.Committed) -> None:
         self._on_ended(event, committed=True)
+        if self._is_next_batch(
+            event
+        ):  # what it changed is measured at the commit that comes after the last one
+            self.commit_points[-1] = msgspec.structs.replace(
+                self.commit_points[-1], statements=event.statements
+            )
+            return
         # what was rolled back stays among them: it may have committed all the same
         sent = tuple(self._since.pop(event.database, {}).values())
         schema = self.measure(self.last, event.database, sent)
@@ -163,7 +187,8 @@ class Recorder:
         heads = tuple(self._heads.get(n, c.from_heads) for n, c in enumerate(self.plan.contexts))
         changes = without_version_tables(schema_delta(self.last, schema), self.plan)
         only_rows = bool(event.revision) and not event.complete and not changes
-        told = (self.keep or only_rows) and not self._busy
+        # what a part of a backfill's rows holds, nobody will ever find again
+        told = (self.keep or only_rows) and not self._busy and not event.backfill
         rows = self.contents() if told else None
         self.commit_points.append(
             CommitPoint(
@@ -179,9 +204,17 @@ class Recorder:
                 changed={t: c for t, c in rows.items() if c != self.start.get(t)}
                 if only_rows and rows is not None
                 else None,
+                backfill=event.backfill,
             )
         )
         self.last = schema
+
+    def _is_next_batch(self, event: events.Committed) -> bool:
+        """Whether the last commit point is a batch of the same backfill: all batches are one commit point."""
+        if not event.backfill or not self.commit_points:
+            return False
+        last = self.commit_points[-1]
+        return (last.context, last.revision, last.backfill) == (event.context, event.revision, event.backfill)
 
     def forget_exact(self, positions: Collection[int]) -> None:
         """Of these statements only the form is the same each time."""
@@ -213,7 +246,8 @@ def schema_delta(before: Schema, after: Schema) -> Delta:
 class Follower:
     """Holds a real run against the rehearsed stream: same statements, same order, loops of any length.
 
-    What ran more than once in the rehearsal is a loop: it may run more or less often, or not at all, and its rows
+    What ran more than once in the rehearsal is a loop, and so is what a batched backfill sends, however often that was
+    (`Statement.loops`): it may run more or less often, or not at all, and its rows
     may come in another order (a restored table need not have them in the same one). What one line of a script sends
     may come in another order too: Alembic's batch mode walks sets of indexes.
 
@@ -254,8 +288,8 @@ class Follower:
             else:
                 return self._differs(event, file, place)
         if place < self._next or place in self._done:
-            return None if self.rehearsed[place].repeats > 1 else self._differs(event, file)
-        due = [n for n in range(self._next, place) if n not in self._done and self.rehearsed[n].repeats == 1]
+            return None if self.rehearsed[place].loops else self._differs(event, file)
+        due = [n for n in range(self._next, place) if n not in self._done and not self.rehearsed[n].loops]
         if any(_rehearsed_key(self.rehearsed[n])[:4] != key[:4] for n in due):
             return self._differs(event, file)
         self._done.add(place)
@@ -266,7 +300,7 @@ class Follower:
         """Whether the rehearsal had this statement once: in no loop."""
         file = relative(event.file, self.project) if event.file else None
         place = self._places.get(_key(event, file))
-        return place is not None and self.rehearsed[place].repeats == 1
+        return place is not None and not self.rehearsed[place].loops
 
     def _place_but_for_names(self, event: events.StatementStarted, key: Key) -> int | None:
         """The next statement that this line sent in the rehearsal, if only numbers in names differ."""
@@ -281,7 +315,7 @@ class Follower:
     def left(self) -> Statement | None:
         """The first rehearsed statement, loops apart, that was not sent."""
         due = (n for n in range(self._next, len(self.rehearsed)) if n not in self._done)
-        return next((self.rehearsed[n] for n in due if self.rehearsed[n].repeats == 1), None)
+        return next((self.rehearsed[n] for n in due if not self.rehearsed[n].loops), None)
 
     def _has_other_values(self, event: events.StatementStarted, file: str | None, place: int) -> str:
         where = f"{file}:{event.line}" if file else f"revision {event.revision}"
@@ -313,11 +347,14 @@ def one_line(sql: str, limit: int = 160) -> str:
 
 
 def version_table_names(plan: Plan) -> set[str]:
-    """The version tables as the keys of a schema name them."""
+    """The version tables as the keys of a schema name them, and beside each the checkpoints of backfills.
+
+    Those come with the first backfill, and stay when a downgrade forgets it.
+    """
     tables = [context.version_table for context in plan.contexts]
-    return {
-        name_of(t.database, ".".join(p for p in (t.schema or t.search_path, t.name) if p)) for t in tables
-    }
+    places = [(t.database, t.schema or t.search_path, t.name) for t in tables]
+    places += [(t.database, t.search_path, RECORDS) for t in tables]
+    return {name_of(database, ".".join(p for p in (path, name) if p)) for database, path, name in places}
 
 
 def without_version_tables(schema: dict[str, Text], plan: Plan) -> dict[str, Text]:

@@ -21,6 +21,7 @@ from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
 from ci_migrate.model.base import Frozen, canonical_json, decode_foreign, now, sha256_hex
 from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.evidence import (
+    Backfill,
     CommitPoint,
     Divergence,
     Evidence,
@@ -45,7 +46,7 @@ from ci_migrate.model.plan import (
     VersionTable,
     shortened_key,
 )
-from ci_migrate.model.records import EntryKind, JournalEntry, RunRecord
+from ci_migrate.model.records import BACKFILL, EntryKind, JournalEntry, RunRecord
 from ci_migrate.model.release import Misfit, MisfitKind, ReleaseFit
 from ci_migrate.model.report import Outcome, Report, StageResult
 from ci_migrate.model.schema import (
@@ -79,8 +80,10 @@ from ci_migrate.model.state import (
 from ci_migrate.model.words import list_some, name_some, plural, show_heads
 
 __all__ = [
+    "BACKFILL",
     "Approvable",
     "Approval",
+    "Backfill",
     "Backup",
     "BackupFile",
     "BackupStatus",

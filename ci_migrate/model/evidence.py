@@ -9,6 +9,7 @@ from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.inputs import Inputs
 from ci_migrate.model.release import ReleaseFit
 from ci_migrate.model.schema import Delta, Fingerprint, RowCount, SchemaChange, TableContent
+from ci_migrate.model.words import plural
 
 
 class LockHeld(Frozen, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ class Statement(Frozen, frozen=True, kw_only=True):
     `position` counts from 1 in the run. `locks` are those that its transaction did not hold before; `rewrites` are
     tables that were there before the run and were rewritten by it. `exact` is a digest of text and values as they stand
     in the script; "" where they were computed, or it is a loop: then only the form of the statement is compared.
+    `backfill` is the name of the batched backfill that sent it, "" for none.
     """
 
     position: int
@@ -49,6 +51,12 @@ class Statement(Frozen, frozen=True, kw_only=True):
     locks: tuple[LockHeld, ...] = ()
     rewrites: tuple[str, ...] = ()
     exact: str = ""
+    backfill: str = ""
+
+    @property
+    def loops(self) -> bool:
+        """Whether it may run more often, or not at all: a round of a loop, or of a batched backfill."""
+        return self.repeats > 1 or bool(self.backfill)
 
 
 class CommitPoint(Frozen, frozen=True, kw_only=True):
@@ -58,7 +66,7 @@ class CommitPoint(Frozen, frozen=True, kw_only=True):
     run. `complete` is False for a commit in the middle of a revision; where that one left the schema as it was,
     `changed` is what those tables hold whose rows are not those of the start. `announced`: somebody asked for the
     commit, so that the child said so before; without one nobody can stand here. False where a statement commits by
-    itself.
+    itself. `backfill`: all batches of that backfill, of which the target may have more or fewer.
     """
 
     position: int
@@ -71,6 +79,37 @@ class CommitPoint(Frozen, frozen=True, kw_only=True):
     delta: Delta
     contents: dict[str, TableContent] = {}
     changed: dict[str, TableContent] | None = None
+    backfill: str = ""
+
+
+class Backfill(Frozen, frozen=True, kw_only=True):
+    """A batched backfill on the copy: `rows` that its batches covered, in so many `seconds`, without pauses.
+
+    `changed` are those that its statement changed; `target_rows` are those of the table in the backup.
+    """
+
+    name: str
+    context: int
+    revision: str | None
+    table: str
+    rows: int
+    changed: int
+    batches: int
+    seconds: float
+    target_rows: int | None = None
+
+    @property
+    def words(self) -> str:
+        """How long it took, and how long it will take for the rows of the target at this rate."""
+        took = f"backfill {self.name}: {plural(self.rows, 'row')} in {self.seconds:.1f} s on the copy"
+        if not self.rows or not self.seconds:
+            return f"{took}, which says nothing of how long it will take on the target"
+        rate = self.rows / self.seconds
+        rows = self.rows if self.target_rows is None else self.target_rows
+        return (
+            f"{took} ({rate:,.0f} rows/s); at this rate about {rows / rate:,.0f} s for the {plural(rows, 'row')} of "
+            "the target, and its pauses"
+        )
 
 
 class TableEvidence(Frozen, frozen=True, kw_only=True):
@@ -189,3 +228,4 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     rehearsal: Rehearsal | None = None
     without_rows: bool = False
     not_looked_at: tuple[str, ...] = ()
+    backfills: tuple[Backfill, ...] = ()

@@ -49,6 +49,10 @@ class EntryKind(StrEnum):
     UNDONE = "undone"  # what came after the first `position` commits is dropped
 
 
+BACKFILL = "backfill "
+"""How the note of a batch begins; of COMMITTING, whose note is a transaction's id, its digest."""
+
+
 class JournalEntry(Frozen, frozen=True, kw_only=True):
     """One line of the statement journal: the intent before, or the outcome after, of something on the target.
 
@@ -66,3 +70,19 @@ class JournalEntry(Frozen, frozen=True, kw_only=True):
     note: str = ""
     at: datetime
     sequence: int = 0
+
+    @property
+    def backfill(self) -> str:
+        """The batched backfill that sent the statement, or whose batch is committed; "" for none."""
+        words = self.digest if self.kind is EntryKind.COMMITTING else self.note
+        of_one = self.kind in (EntryKind.STATEMENT, EntryKind.COMMITTING, EntryKind.COMMITTED)
+        return words.removeprefix(BACKFILL) if of_one and words.startswith(BACKFILL) else ""
+
+    def is_next_batch(self, before: "JournalEntry | None") -> bool:
+        """Whether it is the commit of a further batch of the backfill that committed last."""
+        return (
+            before is not None
+            and bool(self.backfill)
+            and (before.context, before.revision, before.backfill)
+            == (self.context, self.revision, self.backfill)
+        )

@@ -213,6 +213,8 @@ def _writes(found: Found, added: Additions, done: int, reach: int) -> str:
     kept = {parts(name) for name in names_of(ObjectKind.TABLE, found.now)} - new
     columns = {parts(table): names for table, names in added.columns.items()}
     for statement in sorted(evidence_between(found.evidence, done, reach), key=lambda s: s.position):
+        if statement.backfill:  # its checkpoint would stay, and the next try would leave out what it covers
+            return f"backfill {statement.backfill} has begun: the rows that it filled can't be taken back"
         what = writes_to(statement.sql, found.plan.identity.dialect)
         sure = statement.position <= found.certain
         if what is None:

@@ -110,6 +110,11 @@ def _on_rung(plan: Plan, evidence: Evidence, commit_point: int, heads: Heads, la
         state, words = Progress.COMMITTED, f"{what} was committed, what came after it was rolled back"
     elif not begun(evidence, found):
         state, words = Progress.COMMITTED, f"{at} was committed, what came after it was rolled back"
+    elif found.backfill:
+        state, words = (
+            Progress.HALF,
+            f"{what} was committed up to a batch of its backfill {found.backfill}, not to its end",
+        )
     else:
         state = Progress.HALF
         words = f"{what} was committed up to its statement {within(evidence, commit_point)}, not to its end"
@@ -267,7 +272,7 @@ class _CommitPoints:
         below = self.commit_points[number - 2].statements if number > 1 else 0
         commit_point = self.commit_points[number - 1]
         between = [s for s in self.evidence.statements if below < s.position <= commit_point.statements]
-        looped = any(s.repeats > 1 for s in between) or len(between) != commit_point.statements - below
+        looped = any(s.loops for s in between) or len(between) != commit_point.statements - below
         return not looped and sent < len(between)
 
 
@@ -282,11 +287,15 @@ def rows_on(evidence: Evidence, number: int) -> Mapping[str, TableContent | None
 
 
 def standing_commits(journal: Sequence[JournalEntry]) -> list[JournalEntry]:
-    """The commits whose work is there: not those after which rows were put back, or objects dropped again."""
+    """The commits whose work is there: not those after which rows were put back, or objects dropped again.
+
+    All batches of a backfill are one, as they are one commit point.
+    """
     found: list[JournalEntry] = []
     for entry in journal:
         if entry.kind is EntryKind.COMMITTED:
-            found.append(entry)
+            if not entry.is_next_batch(found[-1] if found else None):
+                found.append(entry)
         elif entry.kind in TAKEN_BACK:
             del found[entry.position :]
     return found
@@ -300,7 +309,7 @@ def sent_of(entries: Sequence[JournalEntry], ran: Ran, commit_point: int | None 
     """
     sent: list[str] = []
     commits, upto = 0, None
-    resumed = False
+    resumed, last = False, None
     for entry in entries:
         if entry.kind is EntryKind.RESUMED:
             same = (entry.context, entry.revision) == ran
@@ -309,10 +318,11 @@ def sent_of(entries: Sequence[JournalEntry], ran: Ran, commit_point: int | None 
             if entry.position == 1 and not resumed:  # a try that began at the beginning
                 sent, upto = [], None
             resumed = False
-            if (entry.context, entry.revision) == ran:
+            # a backfill knows by itself what it has left
+            if (entry.context, entry.revision) == ran and not entry.backfill:
                 sent.append(entry.digest)
         elif entry.kind is EntryKind.COMMITTED:
-            commits += 1
+            commits, last = commits + (not entry.is_next_batch(last)), entry
             if commits == commit_point:
                 upto = len(sent)
         elif entry.kind is EntryKind.RESTORED:  # what half a revision had changed is not there any more
@@ -330,6 +340,8 @@ def _decide(
         possible = _possible(points, journal, witness)
         if possible is not None:
             candidates = [c for c in candidates if c in possible]
+    # where nobody can tell whether a backfill has begun: it has. What goes on is the same, and nothing goes back
+    candidates = [c for c in candidates if c + 1 not in candidates or not points.commit_points[c].backfill]
     if len(candidates) > 1:
         candidates = _by_rows(candidates, points, witness)
     if len(candidates) > 1 and _same_rows(candidates, points.evidence, witness):
@@ -343,6 +355,11 @@ def _possible(points: _CommitPoints, journal: Sequence[JournalEntry], witness: W
     if reached is None:
         return None
     after = _since_last_commit(journal)
+    backfill = points.commit_points[reached - 1].backfill if reached else ""
+    if backfill:  # a batch that was under way: committed or not, the commit point is the same
+        after = [e for e in after if e.backfill != backfill]
+        if not any(e.kind in (EntryKind.STATEMENT, EntryKind.COMMITTING, EntryKind.RESTORING) for e in after):
+            return {points.ground(reached)}
     sent = sum(e.kind is EntryKind.STATEMENT for e in after)
     asked = [e for e in after if e.kind is EntryKind.COMMITTING]
     here, next_ = {points.ground(reached)}, set[int]()
@@ -412,7 +429,7 @@ def _same_rows(candidates: list[int], evidence: Evidence, witness: Witness) -> b
     below, above = (evidence.commit_points[c - 1].statements for c in (first, last))
     between = [s.sql for s in evidence.statements if below < s.position <= above]
     if len(between) != above - below:  # one of a loop, of which the first is kept
-        between += [s.sql for s in evidence.statements if s.repeats > 1]
+        between += [s.sql for s in evidence.statements if s.loops]
     named = named_in(evidence.row_counts_before, between)
     found = witness.contents(named)
     return named <= expected.keys() and all(

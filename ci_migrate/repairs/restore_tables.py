@@ -51,10 +51,11 @@ def half_done(plan: Plan, evidence: Evidence, commit_point: int) -> HalfDone | N
 
     Returns:
         None where the schema changed too, where a revision before it wrote to the same tables (the backup has them
-        as they were still earlier), or where the dry run did not look at the rows.
+        as they were still earlier), where the dry run did not look at the rows, or where a backfill has begun: its
+        checkpoint would stay, and the rows before it would never be filled.
     """
     here = evidence.commit_points[commit_point - 1]
-    if here.complete or here.revision is None:
+    if here.complete or here.revision is None or here.backfill:
         return None
     below = base_of(plan, evidence, here.heads, commit_point - 1)
     if below is None or _schema_on(evidence, below) != _schema_on(evidence, commit_point):

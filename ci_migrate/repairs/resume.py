@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.requests import RunRequest, Skip, migrate_request
 from ci_migrate.model import (
+    BACKFILL,
     EntryKind,
     Evidence,
     JournalEntry,
@@ -72,6 +73,7 @@ def why_not(context: RepairContext) -> str:
 
     A revision of which a part is committed is run again with that part left out, statement by statement compared with
     the journal. A loop over rows may have been cut in two: what it still has to do can't be told from its statements.
+    A batched backfill has a checkpoint of its own, and goes on from there.
     """
     evidence, commit_point = context.evidence, context.diagnosis.commit_point
     if evidence is None or commit_point is None:
@@ -94,9 +96,10 @@ def why_not(context: RepairContext) -> str:
         if (s.context, s.revision) == half
         and s.position <= evidence.commit_points[commit_point - 1].statements
     ]
-    if len(sent_of(entries, half, commit_point)) < sum(s.repeats == 1 for s in part):
+    if len(sent_of(entries, half, commit_point)) < sum(not s.loops for s in part):
         return f"the journal does not hold what was sent of revision {revision}"
-    if part and max(part, key=lambda s: s.position).repeats > 1:
+    last = max(part, key=lambda s: s.position, default=None)
+    if last is not None and last.loops and not last.backfill:
         return f"revision {revision} stopped after a loop over rows, which may not have come to its end"
     return ""
 
@@ -152,9 +155,7 @@ def _without_committed(
     if rehearsed is None:
         return None
     done = evidence.commit_points[commit_point - 1].statements if half else 0
-    return tuple(
-        s for s in rehearsed if (s.context, s.revision) != half or s.position > done or s.repeats > 1
-    )
+    return tuple(s for s in rehearsed if (s.context, s.revision) != half or s.position > done or s.loops)
 
 
 def _half_done(evidence: Evidence, commit_point: int) -> Ran | None:
@@ -185,7 +186,7 @@ def _lost_commits(
             position=r.statements,
             context=r.context,
             revision=r.revision,
-            note="complete" if r.complete else "partial",
+            note=BACKFILL + r.backfill if r.backfill else "complete" if r.complete else "partial",
             at=at,
         )
         for r in evidence.commit_points[known:commit_point]

@@ -12,7 +12,16 @@ from ci_migrate.migrations import events
 from ci_migrate.migrations.record import Follower
 from ci_migrate.migrations.requests import PlannedTable, RunRequest, make_table, make_tables
 from ci_migrate.migrations.runner import Ended
-from ci_migrate.model import EntryKind, Evidence, JournalEntry, Plan, Progress, Statement, sha256_hex
+from ci_migrate.model import (
+    BACKFILL,
+    EntryKind,
+    Evidence,
+    JournalEntry,
+    Plan,
+    Progress,
+    Statement,
+    sha256_hex,
+)
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import revisions_done
 from ci_migrate.run.heartbeat import Heartbeat
@@ -21,6 +30,7 @@ from ci_migrate.run.run import LedgerRun
 from ci_migrate.settings.secrets import hide_secrets
 
 LOCK_CHECK_SECONDS = 5.0
+PROGRESS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class Watcher:
     _revision: str | None = None
     _follower: Follower | None = None
     _lock_checked: float = field(default_factory=time.monotonic)
+    _backfill_told: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         if self.rehearsed is not None:
@@ -115,17 +126,21 @@ class Watcher:
                 )
             case events.InvalidIndexDropped():
                 self._dropped(event)
+            case events.BackfillProgress():
+                self._tell_progress(event)
             case events.Committing():
                 self._note(
                     EntryKind.COMMITTING,
                     position=event.statements,
                     revision=event.revision,
                     note=event.xid or "",
+                    digest=BACKFILL + event.backfill if event.backfill else "",
                 )
                 self.flush()
             case events.Committed():
                 self._overlook()
                 note = "complete" if event.complete else "partial"
+                note = BACKFILL + event.backfill if event.backfill else note
                 self._note(
                     EntryKind.COMMITTED,
                     position=event.statements,
@@ -152,6 +167,14 @@ class Watcher:
             case _:
                 pass
         return None
+
+    def _tell_progress(self, event: events.BackfillProgress) -> None:
+        if time.monotonic() - self._backfill_told < PROGRESS_SECONDS:
+            return
+        self._backfill_told = time.monotonic()
+        of = f" of about {max(event.total, event.rows):,}" if event.total is not None else ""
+        done = f"{event.rows:,}{of} rows in {event.batches:,} batches"
+        self.run.tell(f"backfill {event.name}: {done}, {event.seconds:,.0f} s")
 
     def _overlook(self) -> None:
         """From here on a stop would leave a revision half done, where no transaction takes DDL back.
@@ -217,6 +240,7 @@ class Watcher:
             # a repair finds it again by it; what is no loop over rows may have other values by then
             digest=event.form if self._follower and self._follower.runs_once(event) else event.digest,
             prefix=self._prefix,
+            note=BACKFILL + event.backfill if event.backfill else "",
         )
         self.flush()  # before the child gets its word: no statement ran that the journal does not know
         return None

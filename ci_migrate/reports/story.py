@@ -344,6 +344,7 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
                 False,
                 "This run did not rehearse: what was written since that dry run may make the migration fail.",
             )
+        yield from ((True, f"The {one_line(backfill.words, 300)}.") for backfill in evidence.backfills)
     if evidence is not None and evidence.way_back.tried:
         yield evidence.way_back.proven, way_back(evidence)
     if evidence is not None and evidence.release is not None:

@@ -35,6 +35,7 @@ from ci_migrate.model import (
     schema_changes,
 )
 from ci_migrate.rehearsal.assertions import run_assertions
+from ci_migrate.rehearsal.backfills import tell_backfills
 from ci_migrate.rehearsal.copy_checks import look_after, look_before, note, with_changes
 from ci_migrate.rehearsal.deployed.deployed_release import fit_of, reflect_copy
 from ci_migrate.rehearsal.downgrade import try_way_back
@@ -319,6 +320,7 @@ def _evidence(run: Run, plan: Plan, backup: Backup, played: _Played, before: _Se
         statements=tuple(recorder.statements.values()),
         stream_digest=recorder.stream_digest,
         commit_points=tuple(recorder.commit_points),
+        backfills=tell_backfills(run, recorder.backfills.values(), backup),
         before=Fingerprint.of(before.schema),
         after=Fingerprint.of(after.schema),
         changes=schema_changes(before.schema, after.schema),

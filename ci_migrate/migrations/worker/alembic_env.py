@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .backfills import is_ours
 from .channel import Refused, Stopped
 from .failure import error_words
 from .models import describe_models
@@ -388,7 +389,7 @@ def compare_models(state: State, context: Any) -> dict[str, Any]:
     # SQLite says of INTEGER PRIMARY KEY that it may be NULL, which it can't be
     tables = [table for one in as_list(models) for table in one.tables.values()]
     keys = {(t.schema, t.name, c.name) for t in tables for c in t.primary_key.columns}
-    differences = [words for one in found for words in difference_words(one, keys)]
+    differences = [words for one in found if not is_ours(one) for words in difference_words(one, keys)]
     return {"differences": differences[:1000]}
 
 

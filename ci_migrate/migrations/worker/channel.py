@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from select import select
 from typing import Any
 
-HELD = ("revision", "done", "stamped")
+HELD = ("revision", "done", "stamped", "backfill")
 """Nothing depends on when they arrive: they go out with the next event, or after `HOLD` seconds."""
 
 HOLD = 0.05

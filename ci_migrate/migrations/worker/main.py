@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .alembic_env import make_config, run_env, tell_graph
+from .backfills import offer_backfill
 from .channel import Channel
 from .drivers import build_wall
 from .failure import describe_failure
@@ -104,6 +105,7 @@ def take_request(template: State | None) -> State:
     sys.argv = ["alembic", setup["direction"], setup["destination"]]
     channel.agree(request["asks"])
     sys.modules["ci_migrate.guard"] = let_through()
+    offer_backfill()
     state = State(channel, request, template)
     stays = False
     try:

@@ -6,6 +6,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
+from .backfills import Backfills
 from .channel import Refused
 from .failure import error_words, sqlstate
 from .forms import form
@@ -20,6 +21,7 @@ from .state import (
     in_transaction,
     raw_connection,
     read_dialect,
+    tell_transaction,
 )
 from .statements import (
     ENDS,
@@ -33,6 +35,7 @@ from .statements import (
     asks_by_name,
     commits_first,
     only_reads,
+    send_nothing,
 )
 from .wall import DRY_RUN, READ, Wall
 
@@ -46,6 +49,7 @@ class Recorder:
         self.state = state
         self.transactions = SQLiteTransactions(state)
         self.lock_waits = LockWaits(state)
+        self.backfills = Backfills()
         self.started: dict[int, tuple[int, float, bool]] = {}  # by the id of a cursor
         self.sending: dict[int, Session] = {}  # likewise
         self.probes = Probes(state)
@@ -205,7 +209,11 @@ class Recorder:
                 )
             session.violations = now
         self.state.channel.ask(
-            "committing", statements=self.state.position, revision=self.state.place_of(session)[1], **fields
+            "committing",
+            statements=self.state.position,
+            revision=self.state.place_of(session)[1],
+            backfill=session.backfill,
+            **fields,
         )
         return True
 
@@ -243,6 +251,7 @@ class Recorder:
             database=session.entry or "",
             revision=revision,
             complete=complete,
+            backfill=session.backfill,
             at=self.state.clock(),
         )
         if complete:  # what comes now is env.py's, until the next revision starts
@@ -268,6 +277,7 @@ class Recorder:
         if self.state.internal or session is None or session.entry is None:
             return statement, parameters
         self.state.inputs.refuse_again()  # an env.py that catches the refusal must not get any further
+        backfill = self.backfills.name_of(self.state, context)
         session.last, session.pending = shorten(statement), not session.autocommit
         wall = self.state.wall
         sqlite, mysql = conn.dialect.name == "sqlite", conn.dialect.name in MYSQL
@@ -298,7 +308,7 @@ class Recorder:
             revision = None  # it has come to its end, on another connection: this is env.py's
         # a repair goes on in the middle of a revision: its script runs from the top, what is committed is not sent
         committed_before = self.state.skip.get((self.state.context, revision))
-        if committed_before:
+        if committed_before and not backfill:  # which knows by itself what it has left
             if committed_before.pop(0) not in (shape, digest):  # the whole text's is version 0.1.0's
                 raise Refused("what is committed of the revision begins otherwise: " + shorten(statement))
             if OF_SESSION.match(statement):
@@ -315,6 +325,7 @@ class Recorder:
             sql=statement[:20000],
             digest=digest,
             form=shape,
+            backfill=backfill,
             exact=self.state.constants.bind(file, statement, session.sql, parameters, executemany, own),
         )
         self.state.position += 1
@@ -324,7 +335,7 @@ class Recorder:
             )
             self.started[id(cursor)] = (self.state.position, time.monotonic(), False)
             return send_nothing(statement, mysql, executemany, context)
-        session.first = not session.dirty
+        session.first, session.backfill = not session.dirty, backfill
         if sqlite:
             self.transactions.note(session, statement)
         elif not TRANSACTION.match(statement) and not (mysql and NO_CHANGE.match(statement)):
@@ -456,21 +467,6 @@ def leaves_copy(wall: Wall, session: Session, statement: str, mysql: bool) -> bo
     if not mysql:
         return leaves_postgresql(statement, database, session.sql)
     return bool(leaves_mysql(statement, database, wall.mysql.others, session.sql))
-
-
-def send_nothing(statement: str, mysql: bool, executemany: bool, context: Any) -> tuple[str, Any]:
-    """What is sent in place of a statement that must not run: it gives no rows."""
-    nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
-    # SQLAlchemy 2.0 sends many rows as one statement, which it executes once
-    at_once = getattr(getattr(context, "execute_style", None), "name", "") == "INSERTMANYVALUES"
-    return (statement, []) if executemany and not at_once else (nothing, ())
-
-
-def tell_transaction(driver: Any) -> None:
-    """PyMySQL and its relatives keep the status of before a statement that gives rows, as INSERT ... RETURNING does."""
-    status = getattr(driver, "server_status", None)
-    if isinstance(status, int) and not status & 2:  # SERVER_STATUS_AUTOCOMMIT
-        driver.server_status = status | 1  # SERVER_STATUS_IN_TRANS
 
 
 def is_committed_by_itself(conn: Any, session: Session, statement: str) -> bool:

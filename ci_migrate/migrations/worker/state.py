@@ -37,6 +37,7 @@ class Session:
         self.last = ""  # the statement that was sent last, short
         self.pending = False  # since then neither a commit nor a rollback
         self.dirty = False  # a statement that may change the database ran since the last commit
+        self.backfill = ""  # whose statement was sent last
         self.first = True  # what is sent now is the first such statement of its transaction
         self.violations: set[tuple[Any, ...]] | None = None  # foreign keys are off; the rows that break them
         self.contexts: list[int] = []  # the version tables that env.py configured on it; the last is its own
@@ -206,3 +207,10 @@ def read_dialect(engine: str, cursor: Any) -> Dialect:
     return MYSQL._replace(
         backslashes="NO_BACKSLASH_ESCAPES" not in modes, double_quotes="ANSI_QUOTES" not in modes
     )
+
+
+def tell_transaction(driver: Any) -> None:
+    """PyMySQL and its relatives keep the status of before a statement that gives rows, as INSERT ... RETURNING does."""
+    status = getattr(driver, "server_status", None)
+    if isinstance(status, int) and not status & 2:  # SERVER_STATUS_AUTOCOMMIT
+        driver.server_status = status | 1  # SERVER_STATUS_IN_TRANS

@@ -205,3 +205,11 @@ def asks_by_name(sql: str, values: Any, name: str, dialect: Dialect) -> bool:
         )
         for before, t, after in zip([*tokens[:1], *tokens], tokens, following)
     )
+
+
+def send_nothing(statement: str, mysql: bool, executemany: bool, context: Any) -> tuple[str, Any]:
+    """What is sent in place of a statement that must not run: it gives no rows."""
+    nothing = "SELECT 1 FROM DUAL WHERE 1 = 0" if mysql else "SELECT 1 WHERE 1 = 0"
+    # SQLAlchemy 2.0 sends many rows as one statement, which it executes once
+    at_once = getattr(getattr(context, "execute_style", None), "name", "") == "INSERTMANYVALUES"
+    return (statement, []) if executemany and not at_once else (nothing, ())
