@@ -67,7 +67,7 @@ def _instead(table: str, kind: str) -> str:
     if kind == ObjectKind.VIEW:
         return "Make the view anew in a revision of its own, with a transaction of its own."
     return (
-        "Put what takes long into a revision of its own that takes no such lock: rows in batches, an index with "
+        "Put what takes long into a revision of its own that takes no such lock: rows in batches (ci_migrate.backfill), an index with "
         "postgresql_concurrently=True, a constraint with NOT VALID and VALIDATE later."
     )
 

@@ -49,7 +49,7 @@ def test_the_gate_runs_it(make):
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_gate_killed_goes_on(make, mixed):
-    made = make(mixed=mixed, after='op.execute("UPDATE t SET n = n + 10 WHERE id = 0")')
+    made = make(mixed=mixed, after='op.execute("UPDATE t SET n = n + 10 WHERE id = 2")')
     made.kill_after(7)
     done = made.project.run("run")
     ended(done, 7, "up to a batch of its backfill count", "ci-migrate repair --forward")

@@ -40,11 +40,12 @@ asyncio.run(main())
 """
 
 IMPORTS = """
-import json, os, signal
+import json, os, signal, time
 from ci_migrate.backfill import backfill, forget_backfill, requires_backfill
 
 def told(progress):
     # `{"after": 3, "gate": pid}`: the batch was committed, nobody has heard of it
+    time.sleep(float(os.environ.get("SECONDS_AFTER_A_BATCH", "0")))
     kill = json.loads(os.environ.get("KILL_PLAN", "{}"))
     if os.environ.get("CI_MIGRATE_STAGE") == "dry-run" or progress.batches < kill.get("after", 1e9):
         return
