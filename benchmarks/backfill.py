@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import sqlalchemy as sa
 from measuring import ENGINES
@@ -59,7 +60,7 @@ class Requests:
         self.failed = 0
         self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(sessions)]
 
-    def __enter__(self) -> "Requests":
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         time.sleep(0.5)

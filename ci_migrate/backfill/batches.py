@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.dml import Delete, Update
 
-from .checkpoints import RECORDS, TABLE, find
+from .checkpoints import exists, find, records
 from .connection import LOCK_TIMEOUTS, MYSQL, Commits, own_transactions, state_of, text
 from .keys import Table, Values, dump_key, load_key, look_at_table
 from .pace import Brakes, Pace
@@ -104,15 +104,23 @@ def backfill(
 
 
 def _demand_forgetting(name: str, frame: Any) -> None:
-    """A revision whose downgrade() does something must forget the backfill there. Raises BackfillError."""
+    """The way back of a revision must forget its backfill, if it does something. Raises BackfillError."""
     while frame is not None and not {"revision", "down_revision"} <= frame.f_globals.keys():
         frame = frame.f_back
-    code = getattr(frame.f_globals.get("downgrade"), "__code__", None) if frame is not None else None
+    if frame is None:
+        return
+    script, called = frame.f_globals, "upgrade"
+    while frame is not None:
+        if frame.f_globals is script and frame.f_code.co_name.startswith(("upgrade", "downgrade")):
+            called = frame.f_code.co_name  # upgrade_engine1 in several databases
+        frame = frame.f_back
+    other = called.replace("down", "up", 1) if called.startswith("down") else called.replace("up", "down", 1)
+    code = getattr(script.get(other), "__code__", None)
     names = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
     if names - {"NotImplementedError"} and "forget_backfill" not in names:
         raise BackfillError(
-            f"Backfill {name!r}: downgrade() of revision {frame.f_globals['revision']} does not forget it, so that the "
-            "next upgrade would take the rows for filled. No row was changed. Write in downgrade(): "
+            f"Backfill {name!r}: {other}() of revision {script['revision']} does not forget it, so that the next "
+            f"{called} would take the rows for filled. No row was changed. Write in {other}(): "
             f"forget_backfill(op.get_bind(), {name!r})"
         )
 
@@ -135,6 +143,7 @@ class _Run:
         self.table = table
         self.remaining = remaining
         self.lock_timeout = lock_timeout
+        self.records = records(commits.connection)
         self.passes = 1
         self.last: Values | None = None
         self.end: Values | None = None
@@ -192,20 +201,20 @@ class _Run:
 
     def _begin(self) -> bool:
         """Find or make the checkpoint; returns whether the backfill has ended already."""
-        if not sa.inspect(self.commits.connection).has_table(RECORDS):
+        if not exists(self.commits.connection, self.records):
             self.commits.rollback()
-            TABLE.create(self.commits.connection, checkfirst=False)
+            self.records.create(self.commits.connection, checkfirst=False)
             self.commits.commit()
         digest = hashlib.sha256(
             "\0".join((_words(self.statement), self.table.full, self.table.order)).encode()
         ).hexdigest()
-        found = self.commits.execute(find(self.name)).mappings().first()
+        found = self.commits.execute(find(self.records, self.name)).mappings().first()
         if found is None:
             self.end = self._find_key("", {}, self.table.backwards)
             counts = dict.fromkeys(("batch_count", "seen_count", "row_count"), 0)
             now = sa.func.current_timestamp()
             self.commits.execute(
-                TABLE.insert().values(
+                self.records.insert().values(
                     name=self.name, digest=digest, end_key=dump_key(self.end), started_at=now, **counts
                 )
             )
@@ -245,7 +254,7 @@ class _Run:
             time.sleep(seconds)
             # ci-migrate hears of it, and knows that it does not hang
             self._mark()
-            self.commits.execute(find(self.name)).first()
+            self.commits.execute(find(self.records, self.name)).first()
             self.commits.rollback()
 
     def _find_key(self, where: str, values: Mapping[str, Any], order: str, skip: int = 0) -> Values | None:
@@ -306,10 +315,10 @@ class _Run:
 
     def _save(self, last: Values | None, covered: int, *, done: bool = False, more: int = 1) -> None:
         """Write the checkpoint. Raises BackfillError where it is not as this process left it."""
-        c, now = TABLE.c, sa.func.current_timestamp()
+        c, now = self.records.c, sa.func.current_timestamp()
         finished = sa.case((sa.bindparam("bf_done", int(done), type_=sa.Integer()) == 1, now))
         saved = self.commits.execute(
-            TABLE.update()
+            self.records.update()
             .where(c.name == self.name, c.batch_count == self.batches, c.finished_at.is_(None))
             .values(
                 last_key=dump_key(last),
@@ -327,9 +336,9 @@ class _Run:
             )
 
     def _note(self, changed: int) -> None:
-        c = TABLE.c
+        c = self.records.c
         self.commits.execute(
-            TABLE.update().where(c.name == self.name).values(row_count=self.changed + changed)
+            self.records.update().where(c.name == self.name).values(row_count=self.changed + changed)
         )
 
     def _finish(self) -> bool:

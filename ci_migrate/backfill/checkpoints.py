@@ -44,8 +44,9 @@ def requires_backfill(connection: Connection, name: str, *, unless: str | None =
     """
     if connection is None:  # alembic upgrade --sql
         return
-    there = sa.inspect(connection).has_table(RECORDS)
-    found = connection.execute(find(name)).mappings().first() if there else None
+    table = records(connection)
+    there = exists(connection, table)
+    found = connection.execute(find(table, name)).mappings().first() if there else None
     if found is not None and found["finished_at"] is not None:
         return
     if unless is not None and connection.execute(sa.text(unless)).first() is None:
@@ -70,10 +71,29 @@ def forget_backfill(connection: Connection, name: str) -> None:
     """
     if connection is None:
         return
-    if sa.inspect(connection).has_table(RECORDS):
-        connection.execute(TABLE.delete().where(TABLE.c.name == name))
+    table = records(connection)
+    if exists(connection, table):
+        connection.execute(table.delete().where(table.c.name == name))
 
 
-def find(name: str) -> Any:
+def records(connection: Connection) -> sa.Table:
+    """The table of the checkpoints of this connection.
+
+    On PostgreSQL that of the first schema of its search path: a schema per tenant has its own, and must not meet the
+    one that all of them see in another schema.
+    """
+    if connection.dialect.name != "postgresql":
+        return TABLE
+    # FROM: ci-migrate takes what has none for a statement that may do anything
+    schema = connection.execute(sa.text("SELECT current_schema() FROM (SELECT 1 AS one) AS x")).scalar()
+    return TABLE.to_metadata(sa.MetaData(), schema=str(schema)) if schema else TABLE
+
+
+def exists(connection: Connection, table: sa.Table) -> bool:
+    """Whether a table is there."""
+    return bool(sa.inspect(connection).has_table(table.name, schema=table.schema))
+
+
+def find(table: sa.Table, name: str) -> Any:
     """The query for a checkpoint."""
-    return sa.select(TABLE).where(TABLE.c.name == name)
+    return sa.select(table).where(table.c.name == name)

@@ -58,7 +58,7 @@ def _kind(evidence: Evidence, table: str) -> str:
 
 def _instead(table: str, kind: str) -> str:
     if not table:
-        return "Fill rows in smaller revisions, or deploy while nobody writes."
+        return "Fill rows in batches (ci_migrate.backfill), or deploy while nobody writes."
     if kind == "materialized view":
         return (
             "REFRESH MATERIALIZED VIEW CONCURRENTLY lets others read meanwhile. It needs a unique index on columns of "
@@ -67,8 +67,9 @@ def _instead(table: str, kind: str) -> str:
     if kind == ObjectKind.VIEW:
         return "Make the view anew in a revision of its own, with a transaction of its own."
     return (
-        "Put what takes long into a revision of its own that takes no such lock: rows in batches (ci_migrate.backfill), an index with "
-        "postgresql_concurrently=True, a constraint with NOT VALID and VALIDATE later."
+        "Put what takes long into a revision of its own that takes no such lock: rows in batches "
+        "(ci_migrate.backfill), an index with postgresql_concurrently=True, a constraint with NOT VALID and VALIDATE "
+        "later."
     )
 
 

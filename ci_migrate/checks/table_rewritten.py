@@ -27,7 +27,8 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             f"Table {table} with {rows:,} rows was rewritten in {statement.seconds:.1f} s under {lock.mode}, which "
             f"keeps others from {lock.blocks}"
             + (f" (lock-budget {facts.lock_budget:g} s)." if long else "."),
-            fix="Add a new column instead, fill it in batches (ci_migrate.backfill), and switch over in a later release."
+            fix="Add a new column instead, fill it in batches (ci_migrate.backfill), and switch over in a later "
+            "release."
             if long
             else "",
             revision=statement.revision,

@@ -26,7 +26,10 @@ MANY_ROWS = 100_000
 _LATER = "Stop using it in this release and drop it in the next one, or move what is in it elsewhere first. "
 _MEANT = "If the loss is meant, say so in the revision:"
 _STEPS = "Do it in steps that keep nobody waiting:"
-_NEW_COLUMN = "Add a column of the new type, fill it in batches (ci_migrate.backfill), and let the next release read it alone."
+_NEW_COLUMN = (
+    "Add a column of the new type, fill it in batches (ci_migrate.backfill), and let the next release read it "
+    "alone."
+)
 
 
 def told_without_data(

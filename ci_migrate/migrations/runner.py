@@ -30,6 +30,9 @@ NO_ALEMBIC = "No module named 'alembic'"
 AT_STATEMENT = events.StatementStarted | events.LockTimedOut | events.Committing
 """What something is sent after, as soon as the child has its word."""
 
+STOPS = AT_STATEMENT | events.BackfillProgress
+"""What a word to stop is sent after: a backfill may wait for a long time before its next statement."""
+
 Handle = Callable[[events.AnyEvent], str | None]
 """Called for each event. The answer matters where `events.waits`: None or "go", "stop", "refuse <why>"."""
 
@@ -250,7 +253,7 @@ class _Conversation:
             if isinstance(event, events.Finished | events.Failed):
                 self.last = event
                 return
-            if self.interrupt.number is not None and isinstance(event, AT_STATEMENT):
+            if self.interrupt.number is not None and isinstance(event, STOPS):
                 _write(self.child, b"stop\n")  # one that runs ahead hears it before its next statement
             elif events.waits(event, self.asked):
                 _write(self.child, (word or "go").encode() + b"\n")

@@ -93,3 +93,49 @@ def test_offline_it_says_that_it_cannot_be_written_as_sql():
 def test_a_name_that_does_not_fit_is_refused(one, name):
     with pytest.raises(BackfillError, match="1 to 200 characters"):
         one.call(lambda c: backfill(c, name, COUNT, table="t"))
+
+
+def test_a_backfill_on_the_way_back_is_forgotten_on_the_way_forth(one):
+    module = types.ModuleType("r2")
+    source = f"""
+from ci_migrate.backfill import backfill, forget_backfill
+revision, down_revision = "r2", "r1"
+def upgrade():
+    op.drop_column("t", "n")
+def fill(connection):
+    backfill(connection, "count", {COUNT!r}, table="t")
+def downgrade(connection):
+    fill(connection)
+"""
+    exec(compile(source, "r2.py", "exec"), module.__dict__)
+    with pytest.raises(
+        BackfillError, match=r"upgrade\(\) of revision r2 does not forget it, .* next downgrade"
+    ):
+        one.call(module.downgrade)
+    module.upgrade = revision('forget_backfill(op.get_bind(), "count")').downgrade
+    one.call(module.downgrade)
+    assert one.counts() == {1: 30}
+
+
+def test_each_schema_of_a_search_path_has_checkpoints_of_its_own(postgresql_url):
+    """That of a tenant is not hidden by the one that is seen in public."""
+    shop = Shop(sa.make_url(postgresql_url).set(drivername="postgresql+psycopg"))
+    shop.fill(5)
+    shop.call(lambda c: backfill(c, "count", COUNT, table="t"))
+    for tenant in ("one", "Two"):
+        shop.run(f'CREATE SCHEMA "{tenant}"', f'CREATE TABLE "{tenant}".t (LIKE t INCLUDING ALL)')
+        shop.run(f'INSERT INTO "{tenant}".t SELECT i, 0 FROM generate_series(1, 7) i')
+
+        def run(connection, tenant=tenant):
+            connection.execute(sa.text(f'SET search_path TO "{tenant}", public'))
+            with pytest.raises(BackfillError, match="has not run"):
+                requires_backfill(connection, "count")
+            done = backfill(connection, "count", COUNT, table="t")
+            requires_backfill(connection, "count")
+            forget_backfill(connection, "count")
+            return done.rows
+
+        assert shop.call(run) == 7
+        assert shop.run(f'SELECT n, count(*) FROM "{tenant}".t GROUP BY n') == [(1, 7)]
+    assert shop.counts() == {1: 5}
+    assert shop.run("SELECT count(*) FROM ci_migrate_backfills") == [(1,)]

@@ -63,3 +63,45 @@ def test_the_names_that_the_package_had_are_still_there():
     ]
     with pytest.raises(AttributeError, match="nosuch"):
         ci_migrate.nosuch  # noqa: B018
+
+
+WITHOUT = """
+import importlib.util, os, sys
+from pathlib import Path
+
+worker = Path({worker!r})
+
+
+class Lacking:
+    # the finders of an interpreter that has no ci-migrate
+
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name == "ci_migrate" else self.finder.find_spec(name, path, target)
+
+
+sys.meta_path[:] = [Lacking(finder) for finder in sys.meta_path]
+try:
+    import ci_migrate
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("it is there")
+spec = importlib.util.spec_from_file_location("_w", worker / "__init__.py", submodule_search_locations=[str(worker)])
+sys.modules["_w"] = importlib.util.module_from_spec(spec)
+from _w.backfills import offer_backfill
+offer_backfill()
+offer_backfill()
+from ci_migrate.backfill import backfill, forget_backfill, requires_backfill
+try:
+    import ci_migrate.gate
+except ModuleNotFoundError:
+    print(repr([backfill.__name__, len([f for f in sys.meta_path if type(f).__name__ == "Finder"])]))
+"""
+
+
+def test_the_child_brings_it_along_where_the_project_has_no_ci_migrate(tmp_path):
+    program = WITHOUT.format(worker=str(FOLDER.parent / "migrations" / "worker"))
+    assert python(program, cwd=tmp_path) == ["backfill", 1]

@@ -48,6 +48,7 @@ class Backfills:
                     for name in ("name", "table", "rows", "changed", "batches", "total", "seconds")
                 },
             )
+            state.channel.hear_stop()  # it may wait for long, and asks nothing meanwhile
         return str(found.get("name", ""))
 
 

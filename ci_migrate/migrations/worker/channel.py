@@ -129,6 +129,13 @@ class Channel:
         if word.startswith(b"refuse "):
             raise Refused(word[7:].decode("utf-8", "replace"))
 
+    def hear_stop(self) -> None:
+        """Where nothing is asked for long: raise Stopped if the parent has said so, end if it is gone."""
+        with self._lock:
+            while self._buffer or select([self._in], [], [], 0)[0]:
+                if self.line() == b"stop":
+                    raise Stopped
+
     @property
     def forked(self) -> bool:
         """Whether this is a process that env.py forked: it has no part in the conversation."""
