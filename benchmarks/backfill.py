@@ -39,10 +39,10 @@ def fill(engine: sa.Engine, rows: int) -> None:
                 f"INSERT INTO t SELECT i, 'Name of ' || i, 0, NULL FROM generate_series(1, {rows}) i"
             )
         else:
-            values = sa.text("INSERT INTO t (id, name, w) VALUES (:id, :name, 0)")
             for start in range(1, rows + 1, 20_000):
                 some = range(start, min(start + 20_000, rows + 1))
-                connection.execute(values, [{"id": i, "name": f"Name of {i}"} for i in some])
+                values = ", ".join(f"({i}, 'Name of {i}', 0)" for i in some)
+                connection.exec_driver_sql(f"INSERT INTO t (id, name, w) VALUES {values}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("VACUUM ANALYZE t")

@@ -250,7 +250,7 @@ class _Run:
         while why := brakes.why():
             if why != told:
                 log.info("backfill %s waits: %s", self.name, why)
-            seconds, told = min(5.0, seconds * 2), why
+            seconds, told = min(2.0, seconds * 2), why
             time.sleep(seconds)
             # ci-migrate hears of it, and knows that it does not hang
             self._mark()

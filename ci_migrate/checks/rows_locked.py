@@ -33,7 +33,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
             f"One transaction changed {lock.rows:,} rows of table {table} and kept them locked for up to "
             f"{lock.seconds or 0:.1f} s until its commit: whoever writes to one of them waits for it (lock-budget "
             f"{facts.lock_budget:g} s).",
-            fix="Change them in batches, each with a commit of its own: a loop inside of "
+            fix="Change them in batches, each with a commit of its own: `backfill()` of ci_migrate.backfill, inside of "
             "`with op.get_context().autocommit_block():`.",
             revision=statement.revision,
             file=statement.file,

@@ -43,6 +43,9 @@ IMPORTS = """
 import json, os, signal, time
 from ci_migrate.backfill import backfill, forget_backfill, requires_backfill
 
+def waits(connection):
+    return time.time() < float(os.environ.get("WAITS_UNTIL", "0"))
+
 def told(progress):
     # `{"after": 3, "gate": pid}`: the batch was committed, nobody has heard of it
     time.sleep(float(os.environ.get("SECONDS_AFTER_A_BATCH", "0")))
@@ -60,7 +63,7 @@ COLUMN = 'op.add_column("t", sa.Column("n", sa.Integer, nullable=False, server_d
 FILL = """
 with op.get_context().autocommit_block():
     backfill(op.get_bind(), "count", "UPDATE t SET n = n + 1 WHERE {batch}", table="t",
-             batch_size=50, max_batch_size=%d, rest=0, on_progress=told)
+             batch_size=20, max_batch_size=%s, rest=0, on_progress=told, throttle=waits)
 """
 FORGET = 'forget_backfill(op.get_bind(), "count")'
 
@@ -78,7 +81,7 @@ class BackfillProject:
         *,
         env: str = ENV,
         rows: int = 1000,
-        most: int = 50,
+        most: int | str = 50,
         mixed: bool = False,
         after: str = "",
     ) -> None:
