@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from .checkpoints import exists, find, records
 from .connection import LOCK_TIMEOUTS, MYSQL, Commits, own_transactions, state_of, text
 from .keys import Table, Values, dump_key, load_key, look_at_table
-from .pace import Brakes, Pace
+from .pace import SQLITE_REST, Brakes, Pace
 from .problems import BackfillError
 from .progress import Progress
 
@@ -68,7 +68,7 @@ def backfill(
         seconds_per_batch: the size of the batches is adapted so that each takes as long.
         batch_size: rows in the first batch.
         max_batch_size: rows in any batch.
-        rest: pause after each batch, as a share of its seconds.
+        rest: pause after each batch, as a share of its seconds; on SQLite at least 0.1 s, unless it is 0.
         max_replica_lag: PostgreSQL: wait while a replica is later than that, in seconds.
         max_lock_waits: wait while more sessions of the server than that wait for a lock.
         throttle: called before each batch, outside of a transaction: wait while it returns true.
@@ -98,7 +98,8 @@ def backfill(
     with own_transactions(connection, name) as commits:
         facts = look_at_table(commits, name, table, schema, key)
         run = _Run(commits, name, statement, facts, remaining, lock_timeout)
-        pace = Pace(seconds_per_batch, batch_size, max_batch_size, rest, tries)
+        least = SQLITE_REST if connection.dialect.name == "sqlite" else 0.0
+        pace = Pace(seconds_per_batch, batch_size, max_batch_size, rest, tries, least)
         brakes = Brakes(commits, max_replica_lag, max_lock_waits, throttle)
         return run.to_the_end(pace, brakes, on_progress)
 

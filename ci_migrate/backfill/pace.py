@@ -12,6 +12,9 @@ from sqlalchemy.engine import Connection
 from .connection import Commits
 from .problems import BackfillError
 
+SQLITE_REST = 0.1
+"""Seconds. Who waits for SQLite's lock looks again after up to 100 ms: in a shorter pause nobody gets it."""
+
 MAX_PAUSE = 30.0
 """Seconds between two tries of a batch, before chance makes them more or less by half."""
 
@@ -25,6 +28,7 @@ class Pace:
     most: int
     rest: float
     tries: int
+    least_rest: float = 0.0
     failures: int = 0
 
     def after(self, seconds: float) -> float:
@@ -32,7 +36,7 @@ class Pace:
         self.failures = 0
         factor = min(2.0, max(0.5, self.wanted / max(seconds, 0.001)))
         self.size = max(1, min(self.most, round(self.size * factor)))
-        return seconds * self.rest
+        return max(self.least_rest, seconds * self.rest) if self.rest else 0.0
 
     def after_failure(self) -> float | None:
         """A batch was taken back; returns the seconds to wait, None where it was tried often enough."""
