@@ -43,10 +43,13 @@ class Backfills:
                 "backfill",
                 context=state.context,
                 revision=state.revision,
-                **{
-                    name: found.get(name)
-                    for name in ("name", "table", "rows", "changed", "batches", "total", "seconds")
-                },
+                name=found["name"],
+                table=found.get("table", ""),
+                rows=found.get("rows", 0),
+                changed=found.get("changed", 0),
+                batches=found.get("batches", 0),
+                total=found.get("total"),
+                seconds=found.get("seconds", 0.0),
             )
             state.channel.hear_stop()  # it may wait for long, and asks nothing meanwhile
         return str(found.get("name", ""))
