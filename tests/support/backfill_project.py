@@ -94,7 +94,7 @@ class BackfillProject:
         done = self.alembic("upgrade", "r1")
         assert done.returncode == 0, done.stderr
         if rows:
-            self.shop.run("INSERT INTO t (id) VALUES (:id)", rows=[{"id": n * 2} for n in range(rows)])
+            self.shop.run("INSERT INTO t (id) VALUES (:id)", rows=[{"id": n * 2} for n in range(1, rows + 1)])
         fill = FILL % most
         back = 'op.drop_column("t", "n")'
         if mixed:
