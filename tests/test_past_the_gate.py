@@ -270,13 +270,13 @@ def test_reserved_at_the_start_it_counts_an_hour_later(protected, ledger, asked,
     clock = tokens.clock
     ahead = [timedelta()]
     monkeypatch.setattr(tokens, "clock", lambda connection: clock(connection) + ahead[0])
-    restored_copy = dry_run.restore_copy
+    make_copy = dry_run.make_copy
 
     def slow(*arguments, **named):
         ahead[0] = timedelta(hours=1)
-        return restored_copy(*arguments, **named)
+        return make_copy(*arguments, **named)
 
-    monkeypatch.setattr(dry_run, "restore_copy", slow)
+    monkeypatch.setattr(dry_run, "make_copy", slow)
     done = spend(protected, signed(asked, people["ana"]))
     assert done.code == 0, done.text
     assert ahead[0]

@@ -165,7 +165,14 @@ class _Run:
     ) -> Progress:
         """All batches that are left."""
         self._mark()
-        if self._begin():
+        while True:
+            try:
+                ended = self._begin()
+                break
+            except sa.exc.DBAPIError as error:
+                if not self._wait_for_lock(error, pace):
+                    raise
+        if ended:
             log.info("backfill %s has come to its end before", self.name)
             return self.progress
         self._wait_for_locks_shortly()
@@ -176,14 +183,8 @@ class _Run:
             try:
                 going = self._batch(pace.size)
             except sa.exc.DBAPIError as error:
-                pause = pace.after_failure() if state_of(error) in LOCK_TIMEOUTS else None
-                if pause is None:
+                if not self._wait_for_lock(error, pace):
                     raise
-                self.commits.rollback()
-                log.warning(
-                    "backfill %s: a batch met a lock (%s) and is tried again", self.name, state_of(error)
-                )
-                time.sleep(pause)
                 continue
             if on_progress is not None:
                 on_progress(self.progress)
@@ -245,6 +246,16 @@ class _Run:
         self.commits.restores.append(f"SET SESSION innodb_lock_wait_timeout = {int(before)}")
         self.commits.execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, round(self.lock_timeout))}")
         self.commits.commit()
+
+    def _wait_for_lock(self, error: sa.exc.DBAPIError, pace: Pace) -> bool:
+        """Take back what met a lock, and wait; False where it was none, or was tried often enough."""
+        pause = pace.after_failure() if state_of(error) in LOCK_TIMEOUTS else None
+        if pause is None:
+            return False
+        self.commits.rollback()
+        log.warning("backfill %s met a lock (%s) and tries again", self.name, state_of(error))
+        time.sleep(pause)
+        return True
 
     def _wait(self, brakes: Brakes) -> None:
         seconds, told = 0.5, ""

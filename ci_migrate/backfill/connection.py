@@ -110,12 +110,13 @@ def text(sql: str, values: Mapping[str, Any]) -> Any:
 def state_of(error: Any) -> str:
     """The driver's code of an error; "" where it gives none."""
     original: Any = getattr(error, "orig", error)
+    code = next(iter(getattr(original, "args", ())), "")
+    if isinstance(code, int):
+        # of MySQL and MariaDB: newer drivers give an SQLSTATE as well, which is HY000 for all
+        return str(code)
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         found = getattr(original, name, None)
         if found:
             return str(found).removesuffix("_SNAPSHOT")
-    code = next(iter(getattr(original, "args", ())), "")
-    if isinstance(code, int):
-        return str(code)
     # Python before 3.11 has no other sign of it
     return "SQLITE_BUSY" if "database is locked" in str(code) else ""

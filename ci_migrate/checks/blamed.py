@@ -168,7 +168,20 @@ class Blamed:
             lambda a: names_table(a, table) and column.lower() in {c.lower() for c in dropped_columns(a)},
             among,
         )
-        return drops or self.for_table(table)
+        return drops or self._rebuilt_without(table, column, among) or self.for_table(table)
+
+    def _rebuilt_without(
+        self, table: str, column: str, among: Collection[str | None] | None
+    ) -> Statement | None:
+        """The first statement that made a table anew without a column that it had up to then."""
+        found: Statement | None = None
+        names = self._earlier_names(table)
+        for statement, action in self.did:
+            made = action.verb is Verb.CREATE_TABLE and any(names_table(action, name) for name in names)
+            if made and (among is None or statement.revision in among):
+                has_it = any(token.value.lower() == column.lower() for token in action.tokens)
+                found = None if has_it else found or statement
+        return found
 
     def _revisions_of(self, name: str) -> set[str | None] | None:
         """The revision that removed an object, if commit points tell it; None for any."""

@@ -173,7 +173,11 @@ def _other_interpreter(launch: Launch) -> str:
     if tool and not launch.environ.get("VIRTUAL_ENV"):
         return f"{tool.capitalize()} keeps the project's packages elsewhere: put `{tool} run` before the command."
     by = f" by `{tool} install`" if tool else ""
-    return f'Install it there{by}, or name the interpreter that has it in the settings: python = ".venv/bin/python"'
+    named = 'in the settings: python = ".venv/bin/python"'
+    if launch.environ.get("CI_MIGRATE_PYTHON"):
+        # which the settings do not change
+        named = "in CI_MIGRATE_PYTHON."
+    return f"Install it there{by}, or name the interpreter that has it {named}"
 
 
 def _last_line(ended: Ended) -> str:

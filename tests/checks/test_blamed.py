@@ -237,3 +237,25 @@ def test_F93_a_table_that_is_filled_under_another_name(rehearse, engine):
     )
     ((_, blamed),) = found(report, "CM602")
     assert blamed == "fills"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_of_several_tables_made_anew_the_first_without_the_column_dropped_it(project, engine):
+    create(
+        project,
+        engine,
+        [
+            "create table people (id int primary key, a text, b text, c text)",
+            "insert into people values (1, 'x', 'y', 'z')",
+        ],
+    )
+    project.put_version_rows("r1")
+    project.revision("r1", None, "pass")
+    drop = 'with op.batch_alter_table("people", recreate="always") as people: people.{}'
+    project.revision("r2", "r1", drop.format('add_column(sa.Column("d", sa.Integer))'))
+    project.revision("r3", "r2", drop.format('drop_column("a")'))
+    project.revision("r4", "r3", drop.format('drop_column("b")'))
+    project.revision("r5", "r4", drop.format('add_column(sa.Column("e", sa.Integer))'))
+    report = project.gate("dry-run")
+    blamed = {f.message.split()[1]: f.revision for f in report.findings if f.code == "CM202"}
+    assert blamed == {"people.a": "r3", "people.b": "r4"}, report.findings

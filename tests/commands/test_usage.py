@@ -1,5 +1,6 @@
 """What a command line that makes no sense is told: exit 2, the words, and nothing is made. No database is looked at."""
 
+import json
 import shlex
 
 import pytest
@@ -71,8 +72,12 @@ def test_a_token_file_that_is_none(alembic_project):
     ended(alembic_project.call("token", "show", "--token-file", "none"), 4)
 
 
-def test_json_of_what_makes_no_sense_is_on_standard_error_alone(alembic_project):
+def test_what_makes_no_sense_is_told_on_standard_error_and_by_json_for_programs_too(alembic_project):
     for arguments in (("status", "--json"), ("history",), ("backup", "list", "--json")):
         done = alembic_project.call(*arguments, "--target", "nowhere")
-        assert (done.code, done.out) == (2, ""), arguments
+        assert done.code == 2, arguments
+        if "--json" in arguments:
+            assert json.loads(done.out)["failure"]["code"] == "settings"
+        else:
+            assert done.out == ""
         assert "nowhere" in done.err

@@ -71,7 +71,7 @@ def test_what_main_went_on_with_is_not_ours(shop) -> None:
     two = shop.call("check", "--since", "main")
     assert two.code == 1
     assert "CM101" in two.out
-    assert "alembic merge heads" in two.out
+    assert "alembic merge heads" in " ".join(two.out.split())
 
 
 def test_history_is_not_rewritten(shop) -> None:

@@ -29,7 +29,9 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         kind = "script"
     frames: list[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     place = state.blame.find_culprit(frames)
-    shown, told = state.shows_values, find_statement(error)
+    told = find_statement(error)
+    # who has not connected has read no row
+    shown = state.shows_values or not state.wall.asked
     known = "\n".join([told, *("".join(linecache.getlines(name)) for name in {f.filename for f in frames})])
     message = (
         f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error, known, shown=shown)

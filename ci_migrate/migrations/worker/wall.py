@@ -54,6 +54,9 @@ def ask(questions: Questions, cursor: Any) -> Any:
 class Wall:
     """What the parts for each engine share: the databases of the request, and how to say no."""
 
+    asked = False
+    """Whether anybody wanted to connect. It stays so in a forked process: rows may have been read before."""
+
     def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
         self.turn_to(channel, request)
 
@@ -90,7 +93,8 @@ class Wall:
             raise Stopped
 
     def entries_of(self, dialect: str) -> list[dict[str, Any]]:
-        """The request's databases of one engine."""
+        """The request's databases of one engine, for a connection."""
+        self.asked = True
         return [entry for entry in self.entries if entry["dialect"] == dialect]
 
     def leads_elsewhere(self, entry: dict[str, Any], ours: bool) -> bool:
