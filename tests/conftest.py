@@ -71,7 +71,8 @@ SLOW = {line.split()[1] for line in Path(__file__).with_name("slow.txt").read_te
 LONG = {
     line.strip().partition(" ")[2] for line in Path(__file__).with_name("long.txt").read_text().splitlines()
 }
-"""Cases that another engine shows as well, and that are too long for each change: `make test-long` runs them."""
+"""Cases of which others of the same test run for each change: of those that took longest about two thirds, so that
+`.ci/run` ends within half an hour. `make test-long` runs them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

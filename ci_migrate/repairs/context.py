@@ -195,7 +195,8 @@ class RepairContext:
         rehearsed = self.evidence.tables
         before = {table: e.before for table, e in rehearsed.items() if e.before is not None}
         if self.backup is not None:
-            named = named_in(self.backup.row_counts, (s.sql for s in self.evidence.statements))
+            tables = self.backup.row_counts.keys() - version_table_names(self.plan)
+            named = named_in(tables, (s.sql for s in self.evidence.statements))
             before = {
                 t: held
                 for t, held in self.run.catalog.with_digests(self.backup).contents.items()

@@ -34,9 +34,12 @@ NO_TARGET_AT_ALL = {
     "serve",
     "serve work",
     "demo",
+    "mcp",
 }
-GROUPS = {"backup", "token", "audit", "serve key"}
-COMMANDS = sorted(VERBS.keys() - NO_TARGET_AT_ALL - GROUPS)
+OF_FLEETS = {"fleet status", "fleet run", "fleet resume", "fleet retry", "fleet matrix"}
+"""They look at many ledgers: tests/fleet."""
+GROUPS = {"backup", "token", "audit", "serve key", "fleet"}
+COMMANDS = sorted(VERBS.keys() - NO_TARGET_AT_ALL - OF_FLEETS - GROUPS)
 
 
 def call(project: AlembicProject, name: str, *flags: str) -> Done:
