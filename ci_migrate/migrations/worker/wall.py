@@ -54,10 +54,9 @@ def ask(questions: Questions, cursor: Any) -> Any:
 class Wall:
     """What the parts for each engine share: the databases of the request, and how to say no."""
 
-    asked = False
-    """Whether anybody wanted to connect. It stays so in a forked process: rows may have been read before."""
-
     def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
+        # whether anybody wanted to connect; it stays so in a forked process: rows may have been read before
+        self.asked = False
         self.turn_to(channel, request)
 
     def turn_to(self, channel: Channel, request: dict[str, Any]) -> None:
