@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ci_migrate.errors import EXIT_CODE_MEANING, ExitCode
-from ci_migrate.mcp.tools import TOOLS, Tool
+from ci_migrate.mcp.tools import Scope, Tool, could_call
 from ci_migrate.model import Frozen, NextCommand, Outcome, Report, Severity, TargetState
 from ci_migrate.reports.clean import clean_value
 from ci_migrate.reports.failure import FIXES, UNKNOWN, Failure, ReportedFinding, all_codes
@@ -111,9 +111,9 @@ def _as_json(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def answer_failure(failure: Failure) -> Answer:
+def answer_failure(failure: Failure, scope: Scope) -> Answer:
     """Where there is nothing else to tell."""
-    told = _failure(failure)
+    told = _failure(failure, scope)
     return Answer(
         exit_code=failure.exit_code,
         meaning=_meaning(failure.exit_code),
@@ -132,24 +132,24 @@ def answer_document(document: Any, exit_code: int) -> Answer:
     return Answer(exit_code=exit_code, meaning=_meaning(exit_code), untrusted=quote(document))
 
 
-def answer_report(document: JsonReport, tool: Tool) -> Answer:
+def answer_report(document: JsonReport, tool: Tool, scope: Scope) -> Answer:
     """A run: what an agent asks first; the whole report is a resource."""
     report, findings = document.report, document.findings
     plan = report.plan
     kept = tool.verb.leaves_files and RUN.fullmatch(report.run_id)
-    commands, quoted = _commands(document.next)
+    commands, quoted = _commands(document.next, scope)
     return Answer(
         exit_code=int(report.exit_code),
         meaning=_meaning(int(report.exit_code)),
         state=report.state,
-        failure=_failure(document.failure) if document.failure is not None else None,
+        failure=_failure(document.failure, scope) if document.failure is not None else None,
         next=commands,
         stages=tuple(
             StageLine(stage=_closed(r.stage, ALL), outcome=r.outcome, seconds=round(r.seconds, 3))
             for r in report.results
             if r.outcome is not Outcome.SKIPPED
         ),
-        findings=tuple(_finding(finding) for finding in findings[:MOST]),
+        findings=tuple(_finding(finding, scope) for finding in findings[:MOST]),
         findings_left_out=max(0, len(findings) - MOST),
         measured=_measured(report),
         report=f"ci-migrate://runs/{report.run_id}" if kept else "",
@@ -188,8 +188,8 @@ def _measured(report: Report) -> dict[str, float | int | bool | None] | None:
     }
 
 
-def _failure(failure: Failure) -> AnsweredFailure:
-    commands, quoted = _commands(failure.next)
+def _failure(failure: Failure, scope: Scope) -> AnsweredFailure:
+    commands, quoted = _commands(failure.next, scope)
     return AnsweredFailure(
         code=_code(failure.code),
         exit_code=failure.exit_code,
@@ -211,8 +211,8 @@ def _failure(failure: Failure) -> AnsweredFailure:
     )
 
 
-def _finding(finding: ReportedFinding) -> AnsweredFinding:
-    commands, quoted = _commands(finding.next)
+def _finding(finding: ReportedFinding, scope: Scope) -> AnsweredFinding:
+    commands, quoted = _commands(finding.next, scope)
     return AnsweredFinding(
         code=_code(finding.code),
         severity=finding.severity,
@@ -255,14 +255,15 @@ def _meaning(exit_code: int) -> str:
         return "the process that did it died"
 
 
-def _commands(commands: Iterable[NextCommand]) -> tuple[tuple[Command, ...], list[dict[str, str]]]:
+def _commands(
+    commands: Iterable[NextCommand], scope: Scope
+) -> tuple[tuple[Command, ...], list[dict[str, str]]]:
     """The commands of ours that are made of plain words alone; and the others, to be quoted."""
     found, quoted = [], []
     for one in commands:
         if _is_plain(one.command):
-            found.append(
-                Command(command=one.command, by="agent" if _is_for_agents(one.command) else "person")
-            )
+            for_agents = could_call(one.command.split(" ")[1:], scope)
+            found.append(Command(command=one.command, by="agent" if for_agents else "person"))
         else:
             quoted.append({"command": one.command, "why": one.why})
     return tuple(found), quoted
@@ -273,12 +274,6 @@ def _is_plain(command: str) -> bool:
     words = command.split(" ")
     ours = words[0] == "ci-migrate" and len(words) > 1 and words[1] in VERBS
     return ours and all(_PLAIN_WORD.fullmatch(word) for word in words)
-
-
-def _is_for_agents(command: str) -> bool:
-    """Whether a tool does the same, without acknowledging anything."""
-    words = command.split(" ")
-    return words[1] in {tool.verb.name for tool in TOOLS} and "--allow" not in words
 
 
 def quote(value: Any) -> Any:

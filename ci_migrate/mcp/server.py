@@ -97,12 +97,12 @@ class Service:
             answer = self._answer(tool, await self._run(context, tool, arguments))
         except CiMigrateError as error:
             failure = failure_of_error(error, int(error.exit_code), "", self.children.directory)
-            answer = answers.answer_failure(failure)
+            answer = answers.answer_failure(failure, self.scope)
         except Exception as error:
             log.exception("%s", params.name)
             words = f"Bug in ci-migrate: {type(error).__name__}. The log of `ci-migrate mcp` has more."
             failure = failure_of_error(error, int(ExitCode.BUG), words, self.children.directory)
-            answer = answers.answer_failure(failure)
+            answer = answers.answer_failure(failure, self.scope)
         content = answers.builtins_of(answer)
         return types.CallToolResult(
             content=[types.TextContent(text=json.dumps(content, ensure_ascii=False))],
@@ -128,11 +128,11 @@ class Service:
         """
         document = _decoded(ended)
         if isinstance(document, ErrorDocument):
-            return answers.answer_failure(document.failure)
+            return answers.answer_failure(document.failure, self.scope)
         if isinstance(document, JsonReport):
             report = document.report
             if not report.target or self.scope.shows(report.target, tool):
-                return answers.answer_report(document, tool)
+                return answers.answer_report(document, tool, self.scope)
             raise RefusedError(f"Run {report.run_id} is of a target that this tool may not touch.")
         if isinstance(document, dict) and set(document) == {"page"}:
             return answers.answer_page(str(document["page"]))

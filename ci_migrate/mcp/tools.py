@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ci_migrate.errors import RefusedError, UsageError
+from ci_migrate.errors import CiMigrateError, RefusedError, UsageError
 from ci_migrate.verbs import VERBS, Verb
 
 LONGEST = 500
@@ -13,18 +13,24 @@ LONGEST = 500
 
 @dataclass(frozen=True)
 class Argument:
-    """What an agent may give. `flag` is the option that it becomes, "" for one without a name."""
+    """What an agent may give. `flag` is the option that it becomes, "" for one without a name.
+
+    `values` are the only ones, where some would reach beyond the target.
+    """
 
     name: str
     words: str
     flag: str = ""
     number: bool = False
+    values: tuple[str, ...] = ()
 
     @property
     def schema(self) -> dict[str, Any]:
         """Its JSON Schema."""
         if self.number:
             return {"type": "integer", "minimum": 1, "description": self.words}
+        if self.values:
+            return {"type": "string", "enum": list(self.values), "description": self.words}
         return {"type": "string", "maxLength": LONGEST, "description": self.words}
 
 
@@ -67,8 +73,8 @@ TOOLS: tuple[Tool, ...] = (
                                 "no database.", "--since")), walks=True),
     Tool("dry_run", "Back up the target, restore the backup into a scratch copy, run the pending revisions there and "
          "measure. The target is not written. Takes minutes.",
-         (TO, Argument("on", "Instead of the target, which is not reached: empty, backup:latest, backup:ID.", "--on")),
-         walks=True),
+         (TO, Argument("on", "Rehearse without reaching the target: on an empty database, or on the last backup of the "
+                             "target.", "--on", values=("empty", "backup:latest"))), walks=True),
     Tool("explain", "What a code (CM202, locked) means, why it is bad, what to write instead. Without one: all codes.",
          (Argument("code", "The code of a finding or an error."),), of_target=False, free=True),
     Tool("status", "Where the target is, what is pending, the last run. Only reads."),
@@ -149,11 +155,46 @@ def command_of(tool: Tool, given: Mapping[str, object], scope: Scope) -> tuple[s
     return (*words, *last)
 
 
+def could_call(command: Sequence[str], scope: Scope) -> bool:
+    """Whether a call does what a command does. `command` has no `ci-migrate` at its head.
+
+    Goes by what is known to be harmless: click reads `--allow X`, `--allow=X`, `-xX`, and may read more one day.
+    """
+    tool = BY_NAME.get(command[0].replace("-", "_"))
+    if tool is None:
+        return False
+    names = {argument.flag: argument.name for argument in tool.arguments}
+    if tool.of_target:
+        names["--target"] = "target"
+    given: dict[str, str] = {}
+    left = iter(command[1:])
+    for word in left:
+        flag, equals, value = word.partition("=") if word.startswith("-") else ("", "=", word)
+        if word in (*tool.prints, "-v"):
+            continue
+        if word == "-c" and f"--alembic-config={next(left, '')}" in scope.options:
+            continue
+        if flag not in names or names[flag] in given:  # of two click takes the last one
+            return False
+        given[names[flag]] = value if equals else next(left, "")
+    if tool.of_target and "target" not in given:  # it would go to the default one
+        return False
+    try:
+        command_of(tool, given, scope)
+    except CiMigrateError:
+        return False
+    return True
+
+
 def _text(tool: Tool, argument: Argument, value: object) -> str:
     if argument.number:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return str(value)
+    elif argument.values:
+        if value in argument.values:
+            return str(value)
     elif isinstance(value, str) and len(value) <= LONGEST and value.isprintable():
         return value
     kind = "a whole number from 1" if argument.number else f"a text of at most {LONGEST} printable characters"
+    kind = " or ".join(argument.values) or kind
     raise UsageError(f"{argument.name} of the tool {tool.name} must be {kind}.")

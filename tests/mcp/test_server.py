@@ -101,6 +101,8 @@ def test_what_no_tool_does(alembic_project, talk):
     )
     other = alembic_project.call("check", "--target", "other", "--json")
     run = json.loads(other.out)["report"]["runId"]
+    ended(alembic_project.call("backup", "create", "--target", "other"), 0)
+    (backup,) = json.loads(alembic_project.call("backup", "list", "--target", "other", "--json").out)
 
     async def conversation(client):
         assert "dry_run" in [tool.name for tool in (await client.list_tools()).tools]
@@ -111,6 +113,7 @@ def test_what_no_tool_does(alembic_project, talk):
             ),
             ("plan", {"target": "other"}),
             ("dry_run", {"target": "production"}),
+            ("dry_run", {"target": "dev", "on": f"backup:{backup['backupId']}"}),
             ("plan", {"target": "dev", "url": "sqlite:///prod.db"}),
             ("plan", {"target": "dev", "to": "--target=other"}),
             ("plan", {"target": "dev", "to": "a\nb"}),

@@ -27,7 +27,7 @@ def test_no_tool_writes_locks_removes_or_makes_a_ledger():
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_each_call_is_a_command_that_there_is(tool):
-    given = {a.name: 3 if a.number else "abc" for a in tool.arguments if a.name != "on"}
+    given = {a.name: 3 if a.number else a.values[0] if a.values else "abc" for a in tool.arguments}
     words = command_of(tool, given, Scope({"dev": ALL_TOOLS}, ("--alembic-config=a.ini", "-x", "tenant=a")))
     command = load_command(VERBS[words[0]])
     told = [words[0], *(["--stages-to=3"] if tool.walks else []), *words[1:]]
@@ -46,6 +46,10 @@ def test_each_call_is_a_command_that_there_is(tool):
         ("plan", {"allow": "CM201@r3=meant"}),
         ("dry_run", {"token_file": "/etc/passwd"}),
         ("explain", {"target": "dev"}),
+        ("dry_run", {"on": "backup:backup_r1_20261130_024335"}),
+        ("dry_run", {"on": "backup:"}),
+        ("dry_run", {"on": ["empty"]}),
+        ("dry_run", {"on": ""}),
         ("plan", {"to": ["head"]}),
         ("plan", {"to": "a\nb"}),
         ("plan", {"to": "a\x00b"}),
@@ -67,6 +71,16 @@ def test_an_argument_is_never_an_option(text):
     words = command_of(BY_NAME["plan"], {"to": text}, DEV)
     assert words[-1] == f"--to={text}"
     assert command_of(BY_NAME["show"], {"run": text}, DEV)[-2:] == ("--", text)
+
+
+def test_a_copy_comes_from_a_backup_of_the_target_alone():
+    """An id names a backup of any target."""
+    on = BY_NAME["dry_run"].schema(["dev"])["properties"]["on"]
+    assert on["enum"] == ["empty", "backup:latest"]
+    for what in on["enum"]:
+        assert command_of(BY_NAME["dry_run"], {"on": what}, DEV)[-1] == f"--on={what}"
+    with pytest.raises(UsageError, match="must be empty or backup:latest"):
+        command_of(BY_NAME["dry_run"], {"on": "backup:backup_r1_20261130_024335"}, DEV)
 
 
 def test_who_may_touch_what():
