@@ -5,13 +5,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from ci_migrate.errors import ToolError
 from ci_migrate.process import DATA_LIMIT, Child, Tail, TimeoutExpired, end_group, running
 
 LOOK = 0.1
@@ -48,10 +49,12 @@ class Children:
     environ: Mapping[str, str] = field(repr=False)
     _stops: set[threading.Event] = field(default_factory=set)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _ending: bool = False
 
     def end(self) -> None:
-        """Tell all to stop, and wait until they have."""
+        """Tell all to stop, and wait until they have. None is started any more."""
         with self._changed:
+            self._ending = True
             for stop in self._stops:
                 stop.set()
             self._changed.wait_for(lambda: not self._stops, GRACE + 5)
@@ -70,30 +73,24 @@ class Children:
             tell: called from another thread with each stage that has ended, for commands that walk the pipeline.
 
         Raises:
-            ToolError: it could not be started.
+            ToolError: it could not be started, or the server ends.
         """
         env = {name: value for name, value in self.environ.items() if name not in WITHOUT}
         argv = [sys.executable, "-m", "ci_migrate", "-C", str(self.directory)]
-        reading, writing = os.pipe()
-        told = ["--stages-to", str(writing)] if tell is not None else []
         verb, *rest = arguments
         with self._changed:
+            if self._ending:
+                raise ToolError("The server ends.")
             self._stops.add(stop)
         try:
-            with (
-                open(reading, "rb", closefd=True) as stages,
-                running([*argv, verb, *told, *rest], env=env, inherit=False, pass_fds=[writing]) as child,
-            ):
-                os.close(writing)
-                writing = -1
-                listening = threading.Thread(target=_listen, args=(stages, tell), daemon=True)
-                listening.start()
-                ended = _wait(child, stop)
-                listening.join(1.0)
-                return ended
+            with contextlib.ExitStack() as stack:
+                passed = [stack.enter_context(_listening(tell))] if tell is not None else []
+                told = [word for number in passed for word in ("--stages-to", str(number))]
+                child = stack.enter_context(
+                    running([*argv, verb, *told, *rest], env=env, inherit=False, pass_fds=passed)
+                )
+                return _wait(child, stop)
         finally:
-            if writing >= 0:
-                os.close(writing)
             with self._changed:
                 self._stops.discard(stop)
                 self._changed.notify_all()
@@ -115,9 +112,21 @@ def _wait(child: Child, stop: threading.Event) -> Ended:
     return Ended(child.wait(), out.text(), err.text())
 
 
-def _listen(stages: IO[bytes], tell: Callable[[StageEnded], None] | None) -> None:
+@contextlib.contextmanager
+def _listening(tell: Callable[[StageEnded], None]) -> Iterator[int]:
+    """A descriptor that a command writes the stages to which have ended; `tell` is given them in another thread."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stages:
+        thread = threading.Thread(target=_listen, args=(stages, tell), daemon=True)
+        thread.start()
+        try:
+            yield writing
+        finally:
+            os.close(writing)
+            thread.join(1.0)
+
+
+def _listen(stages: IO[bytes], tell: Callable[[StageEnded], None]) -> None:
     for line in stages:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            event = msgspec.json.decode(line, type=StageEnded)
-            if tell is not None:
-                tell(event)
+            tell(msgspec.json.decode(line, type=StageEnded))

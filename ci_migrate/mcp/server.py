@@ -94,7 +94,7 @@ class Service:
         try:
             tool = self._find(params.name)
             arguments = command_of(tool, params.arguments or {}, self.scope)
-            answer = self._answer(tool, await self._run(context, tool, arguments))
+            answer = self._answer(tool, await self._call(tool, arguments, context))
         except CiMigrateError as error:
             failure = failure_of_error(error, int(error.exit_code), "", self.children.directory)
             answer = answers.answer_failure(failure, self.scope)
@@ -138,22 +138,32 @@ class Service:
             return answers.answer_page(str(document["page"]))
         return answers.answer_document(document, ended.code)
 
-    async def _run(self, context: ServerRequestContext, tool: Tool, arguments: tuple[str, ...]) -> Ended:
-        """The command in a thread; it is told to stop where the call is cancelled."""
+    async def _call(
+        self, tool: Tool, arguments: tuple[str, ...], context: ServerRequestContext | None = None
+    ) -> Ended:
+        """The command in a thread; it is told to stop where the call is cancelled. `context` is told of its progress.
+
+        Raises:
+            ToolError: it could not be started.
+        """
         stop = threading.Event()
         events: queue.SimpleQueue[StageEnded] = queue.SimpleQueue()
-        ended: Ended | None = None
+        outcome: Ended | ToolError
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_set_when_cancelled, stop)
-            tasks.start_soon(self._report, context, tool, events)
-            ended = await anyio.to_thread.run_sync(
-                lambda: self.children.run(arguments, stop, events.put if tool.walks else None),
-                limiter=self._limit,
-            )
+            if context is not None:
+                tasks.start_soon(self._report, context, tool, events)
+            try:
+                outcome = await anyio.to_thread.run_sync(
+                    lambda: self.children.run(arguments, stop, events.put if tool.walks else None),
+                    limiter=self._limit,
+                )
+            except ToolError as error:  # one that leaves the group is an ExceptionGroup
+                outcome = error
             tasks.cancel_scope.cancel()
-        if ended is None:
-            raise ToolError("The call was cancelled.")
-        return ended
+        if isinstance(outcome, ToolError):
+            raise outcome
+        return outcome
 
     async def _report(
         self, context: ServerRequestContext, tool: Tool, events: "queue.SimpleQueue[StageEnded]"
@@ -227,14 +237,8 @@ class Service:
             raise MCPError(types.INVALID_PARAMS, "There is no such resource.")
         show = BY_NAME["show"]
         given = {} if name == "latest" else {"run": name}
-        stop = threading.Event()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_set_when_cancelled, stop)
-            ended = await anyio.to_thread.run_sync(
-                lambda: self.children.run(command_of(show, given, self.scope), stop), limiter=self._limit
-            )
-            tasks.cancel_scope.cancel()
         try:
+            ended = await self._call(show, command_of(show, given, self.scope))
             self._answer(show, ended)
         except CiMigrateError as error:
             raise MCPError(types.INVALID_PARAMS, "There is no such resource.") from error
