@@ -105,7 +105,7 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
     from importlib.metadata import entry_points
 
     try:
-        named, folder = _named_plugins(directory.resolve())
+        named, folder = _named_plugins(_resolve(directory))
         if not named and not entry_points(group=PROJECT_NAME):
             return
         from ci_migrate.plugins import manager as plugins
@@ -113,6 +113,17 @@ def _add_commands_of_plugins(group: click.Group, directory: Path) -> None:
         plugins.collect(plugins.create_manager(named, folder), "ci_migrate_commands", cli=group)
     except CiMigrateError as error:
         say(f"Commands of plugins were not looked for: {error.what}", err=True)
+
+
+def _resolve(directory: Path) -> Path:
+    """The folder's whole name. Raises UsageError: it has none, as the working folder was removed."""
+    try:
+        return directory.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"The folder {directory.name or 'that you are in'} is gone.",
+            hint="Go to one that is there, or name it with -C DIR.",
+        ) from error
 
 
 def _named_plugins(directory: Path) -> tuple[tuple[str, ...], Path]:
@@ -145,6 +156,7 @@ def _named_plugins(directory: Path) -> tuple[tuple[str, ...], Path]:
 @click.pass_context
 def cli(ctx: click.Context, directory: Path, quiet: bool, verbose: bool, debug: bool) -> None:
     """The deploy gate for Alembic: backup, dry run on the restored backup, real migration, repair."""
+    _resolve(directory)
     ctx.obj = Environment(
         directory=directory,
         debug=debug,
@@ -262,9 +274,9 @@ def _answer(error: BaseException, exit_code: int, arguments: Sequence[str], word
 
 
 def _folder(arguments: Sequence[str]) -> Path:
-    """The folder of `-C`, which click may not have come to."""
-    ordered = _in_order(arguments)
-    return Path.cwd() / (ordered[1] if ordered[:1] == ["-C"] and len(ordered) > 1 else "")
+    """The folder of `-C`, which click may not have come to: it reads what there is, and passes over what is wrong."""
+    read = cli.make_context("ci-migrate", _in_order(arguments), resilient_parsing=True)
+    return read.params.get("directory") or Path()
 
 
 def _show(error: CiMigrateError, arguments: Sequence[str], *, debug: bool) -> int:

@@ -1,15 +1,19 @@
 """The command line: help, the error boundary, and what is never printed. Each verb has its own in commands/."""
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 import venv
+from pathlib import Path
 
 import click
 import pytest
 from alembic_project import ended, new_project
 from sqlalchemy import create_engine
 
-from ci_migrate.cli import _in_order
+from ci_migrate.cli import _folder, _in_order
 from ci_migrate.commands import load_command
 from ci_migrate.verbs import GROUPS, VERBS
 
@@ -160,6 +164,50 @@ def test_an_interpreter_without_alembic_is_named(alembic_project, tmp_path):
 )
 def test_what_holds_for_all_commands_may_stand_after_them(given, ordered):
     assert _in_order(given) == ordered
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ("--debug -C a plan --nope", "a"),
+        ("-Ca plan --nope", "a"),
+        ("plan --nope -C a", "a"),
+        ("--nope -C a plan", "a"),
+        ("-C a plan -C b", "b"),
+        ("plan -- -C a", "."),
+        ("-C", "."),
+        ("", "."),
+    ],
+)
+def test_the_folder_is_known_where_the_command_line_is_wrong(given, folder):
+    assert _folder(given.split()) == Path(folder)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--json"],
+        ["check", "--since", "main", "--json"],
+        ["init"],
+        ["show"],
+        ["nonsense", "--json"],
+        ["plan", "--nonsense", "--json"],
+    ],
+)
+def test_a_working_folder_that_was_removed(alembic_project, arguments):
+    gone = alembic_project.folder / "gone"
+    gone.mkdir()
+    script = 'cd gone && rmdir ../gone && exec "$@"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", str(Path(sys.executable).with_name("ci-migrate")), *arguments],
+        cwd=alembic_project.folder, env=alembic_project.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Bug" not in done.stderr
+    assert "The folder that you are in is gone." in done.stderr or "nonsense" in done.stderr
+    if "--json" in arguments:
+        assert json.loads(done.stdout)["failure"]["code"] == "usage"
 
 
 def test_F53_names_that_are_not_ascii_in_a_locale_that_is_not_utf8(tmp_path):
