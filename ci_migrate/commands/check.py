@@ -29,14 +29,14 @@ from ci_migrate.verbs import VERBS
 @click.option(
     "--since",
     metavar="REF",
-    help="What this branch adds to a git commit, as origin/main: no database is reached.",
+    help="Check what this branch adds to a git commit, such as origin/main. Reaches no database.",
 )
 @click.option(
     "--watch",
     "watches",
     is_flag=True,
-    help="Print the findings of what is new, and again after each change of a file, until Ctrl-C. Reaches no database; "
-    "new is what is not committed, or what --since says.",
+    help="Check what you have not committed, or what --since names, and check it again whenever a file changes, until "
+    "Ctrl-C. Reaches no database.",
 )
 @settings_options
 @report_options
@@ -75,7 +75,7 @@ def _watch(environment: Environment, ref: str, destination: str | None, options:
     ]
     if destination is not None or unfit:
         raise UsageError(
-            "--watch prints lines, and writes no reports: leave --to and the options of reports out."
+            "--watch prints lines and writes no reports: leave --to and the options of reports out."
         )
     environment.listen()
     asked = options["target"]

@@ -4,9 +4,10 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -74,7 +75,12 @@ class Changed:
 
 
 def check_since(
-    settings: Settings, ref: str, interrupt: Interrupt | None = None, *, workers: Workers | None = None
+    settings: Settings,
+    ref: str,
+    interrupt: Interrupt | None = None,
+    *,
+    workers: Workers | None = None,
+    backup: Callable[[], Backup | None] | None = None,
 ) -> Report:
     """The report of a stage `check` on what is new since a commit.
 
@@ -83,6 +89,7 @@ def check_since(
         ref: the commit.
         interrupt: set by signal handlers.
         workers: what loads the scripts, where there is something that does already.
+        backup: finds the last backup; by default `last_backup` of the settings.
 
     Raises:
         UsageError: git does not know the commit, or this is no repository.
@@ -116,8 +123,8 @@ def check_since(
     checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
     graded = (grading.apply(f) for f in _edited_findings(by_id, changed, settings.project_dir, ref))
-    backup = _last_backup(settings) if order else None
-    told = (grading.apply(f) for f in _told(settings, plan, backup))
+    counted = (backup or partial(last_backup, settings))() if order else None
+    told = (grading.apply(f) for f in _told(settings, plan, counted))
     findings = (
         *(f for f in graded if f is not None),
         *(f for f in told if f is not None),
@@ -198,7 +205,7 @@ def find_changes(revisions: Sequence[events.GraphRevision], folder: Path, ref: s
     return Changed(base, frozenset(new), frozenset(edited), gone)
 
 
-def _last_backup(settings: Settings) -> Backup | None:
+def last_backup(settings: Settings) -> Backup | None:
     """The newest whole one of the target that is at hand: for its counts of rows. Who has none is not told off."""
     try:
         backups = open_catalog(settings).list(Owner(settings.target))

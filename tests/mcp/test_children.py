@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -17,6 +18,10 @@ from ci_migrate.errors import ToolError
 from ci_migrate.mcp.children import Children
 from ci_migrate.mcp.server import Service, create_server
 from ci_migrate.mcp.tools import BY_NAME, Scope
+
+
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
@@ -57,6 +62,6 @@ def test_stages_are_told_until_the_last(children, alembic_project):
     assert [(event.stage, event.outcome) for event in told] == [
         ("check", "passed"), ("backup", "passed"), ("dry-run", "passed"),
     ]  # fmt: skip
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     assert children.run(["explain", "locked", "--json"], threading.Event()).code == 0
-    assert set(os.listdir("/proc/self/fd")) <= before, "no descriptor is left open"
+    assert descriptors() <= before, "no descriptor is left open"
