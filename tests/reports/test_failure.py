@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -115,6 +117,43 @@ def test_each_sample_that_is_not_green_has_its_failure(sample):
     if document["failure"]:
         assert document["failure"]["exitCode"] == document["exitCode"]
         holds(failure_of_report(clean_report(sample)))
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq")
+def test_what_the_page_types_into_jq(alembic_project):
+    """Of a green run nothing, of another one object: `.failure` is null, and `.next[]` made an object for each."""
+    (script,) = re.findall(
+        r"^ci-migrate check --json \| jq '(.*)'$", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE
+    )
+
+    def ask(*command):
+        done = alembic_project.call(*command, "--json")
+        jq = subprocess.run(["jq", "-c", script], input=done.out, capture_output=True, text=True, check=False)
+        assert jq.returncode == 0, jq.stderr
+        return done.code, [json.loads(line) for line in jq.stdout.splitlines()]
+
+    assert ask("check") == (0, [])
+    alembic_project.settings('require-downgrade = true\n[targets.dev]\nurl = "sqlite:///app.db"\n')
+    alembic_project.revision("r3", "r2", "create table more (id integer)", "pass")
+    code, (told,) = ask("check")
+    assert code == 1
+    assert told["code"] == "CM401"
+    assert len(told["next"]) > 1
+    code, (told,) = ask("check", "--nonsense")
+    assert (code, told["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "verify", "wait --timeout 0.1"])
+def test_an_answer_in_full_has_no_failure(alembic_project, command):
+    """docs/errors.md says so: their answer is why they do not end with 0."""
+    assert ended(alembic_project.call("run", "--to", "r1"), 0)
+    alembic_project.sql("create table more (id integer)")
+    alembic_project.sql("update alembic_version set version_num = 'nowhere'")
+    done = alembic_project.call(*command.split(), "--json")
+    assert done.code != 0
+    answer = json.loads(done.out)
+    assert answer
+    assert not isinstance(answer, dict) or "failure" not in answer
 
 
 def test_each_code_is_explained(alembic_project):
