@@ -1,7 +1,6 @@
 """`ci-migrate explain`."""
 
 import difflib
-import re
 from pathlib import Path
 
 import click
@@ -9,13 +8,11 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import say, say_json
 from ci_migrate.errors import UsageError
+from ci_migrate.reports.links import without_links
 
 PACKAGED_CHECKS = Path(__file__).parents[1] / "check_pages"
 PACKAGED_ERRORS = Path(__file__).parents[1] / "errors_page.md"
 CHECKOUT = Path(__file__).parents[2] / "docs"
-
-_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
-"""A link to another page, which a terminal can't follow."""
 
 
 @click.command("explain")
@@ -29,7 +26,7 @@ def command(environment: Environment, /, code: str | None, as_json: bool) -> int
     """
     pages = _pages()
     if code is None:
-        listed = "\n".join(text.partition("\n")[0].removeprefix("# ") for text in pages.values())
+        listed = "\n".join(_text(page).partition("\n")[0].removeprefix("# ") for page in pages.values())
         if as_json:
             say_json({"page": listed})
         else:
@@ -44,7 +41,7 @@ def command(environment: Environment, /, code: str | None, as_json: bool) -> int
             f"There is no page for {wanted}: a check of a plugin explains itself in its message.",
             hint=f"ci-migrate explain {near[0]}" if near else "ci-migrate explain",
         )
-    text = _LINK.sub(r"\1", pages[found]).rstrip("\n")
+    text = without_links(_text(pages[found])).rstrip("\n")
     if as_json:
         say_json({"page": text})
         return 0
@@ -52,14 +49,18 @@ def command(environment: Environment, /, code: str | None, as_json: bool) -> int
     return 0
 
 
-def _pages() -> dict[str, str]:
-    """The pages of the findings, then the sections of the errors, by their codes."""
+def _pages() -> dict[str, Path | str]:
+    """The files of the findings, then the sections of the errors, by their codes."""
     folder = PACKAGED_CHECKS if PACKAGED_CHECKS.is_dir() else CHECKOUT / "checks"
     errors = PACKAGED_ERRORS if PACKAGED_ERRORS.is_file() else CHECKOUT / "errors.md"
-    pages = {page.stem: page.read_text(encoding="utf-8") for page in sorted(folder.glob("CM*.md"))}
-    for section in errors.read_text(encoding="utf-8").split("\n## ")[1:]:
+    pages: dict[str, Path | str] = {page.stem: page for page in sorted(folder.glob("CM*.md"))}
+    for section in _text(errors).split("\n## ")[1:]:
         pages[section.partition("\n")[0]] = f"# {section}"
     return pages
+
+
+def _text(page: Path | str) -> str:
+    return page.read_text(encoding="utf-8") if isinstance(page, Path) else page
 
 
 def _coloured(text: str, width: int) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from ci_migrate.errors import CiMigrateError, SettingsError
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.operations.project_install import project_install, python_version
+from ci_migrate.reports.links import without_links
 from ci_migrate.session import target_url
 from ci_migrate.settings.files import folders_upwards, is_file, read_settings_file
 from ci_migrate.settings.settings import Settings
@@ -161,9 +162,9 @@ def proposals(adoption: Adoption, *, agents: bool = False) -> list[Proposed]:
 
 
 def skill() -> str:
-    """What an agent has to know to write revisions, without what a skill's file has at its head."""
+    """What an agent has to know to write revisions, without a skill's head and without links to other pages."""
     file = PACKAGED_SKILL if PACKAGED_SKILL.is_file() else SKILL_IN_A_CHECKOUT
-    return file.read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
+    return without_links(file.read_text(encoding="utf-8").split("---\n", 2)[-1].strip())
 
 
 def _propose_agents(adoption: Adoption) -> Proposed:

@@ -11,6 +11,9 @@ from ci_migrate.verbs import ALL
 STAGE_CODES = tuple(f"{stage}-failed" for stage in ALL)
 """What a run failed of that met no error of ours, by the stage."""
 
+_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
+"""A link from one page to another."""
+
 _OURS = re.compile(r"CM\d{3}")  # plugins explain theirs in their messages
 
 
@@ -43,3 +46,8 @@ def page_of(code: str) -> str:
 def is_ours(code: str) -> bool:
     """Whether this project has a page for it, which `ci-migrate explain` shows, too."""
     return _OURS.fullmatch(code) is not None
+
+
+def without_links(page: str) -> str:
+    """A page for where the others are not: links to them are their words alone."""
+    return _LINK.sub(r"\1", page)

@@ -1,5 +1,6 @@
 """`ci-migrate explain`: the page of a check, without a site and without a project."""
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_each_code_has_its_page(alembic_project):
 def test_a_code_as_reports_write_it(alembic_project):
     shown = ended(alembic_project.call("explain", "CM202@3f2a"), 0)
     assert 'op.drop_column("users", "email")' in shown
+
+
+def test_one_page_is_read_for_one_code(alembic_project, tmp_path, monkeypatch):
+    pages = shutil.copytree(ROOT / "docs" / "checks", tmp_path / "checks")
+    (pages / "CM999.md").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(explain, "PACKAGED_CHECKS", pages)
+    ended(alembic_project.call("explain", "CM202"), 0, "# CM202 ")
+    ended(alembic_project.call("explain", "locked"), 0, "# locked")
 
 
 def test_colours_are_for_terminals(alembic_project):

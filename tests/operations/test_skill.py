@@ -117,6 +117,8 @@ def test_its_head_is_that_of_a_skill():
     assert 20 < len(head["description"]) < 1024
     assert init.skill().startswith("# Write Alembic revisions")
     assert "](" not in init.skill(), "a link leads nowhere in somebody else's repository"
+    assert "[`ci_migrate.backfill`](../backfills.md)" in SKILL.read_text()
+    assert "call `ci_migrate.backfill`" in init.skill()
 
 
 def test_a_wheel_has_it():
