@@ -16,7 +16,7 @@ from ci_migrate import __version__
 from ci_migrate.commands import VerbGroup
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.printing import own_output, say, say_json, say_traceback
-from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode, UsageError
+from ci_migrate.errors import EXIT_CODE_MEANING, UNTOUCHED, CiMigrateError, ExitCode, UsageError
 from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.verbs import ALEMBICS_OWN, GROUPS, HABITS
 
@@ -224,7 +224,7 @@ def _run(arguments: Sequence[str]) -> int:
         say(f"Error: {error.format_message()}", err=True)
         return _answer(error, ExitCode.USAGE, arguments, error.format_message())
     except (click.Abort, KeyboardInterrupt) as error:
-        say("Interrupted. The database was not touched.", err=True)
+        say(f"Interrupted. {UNTOUCHED}", err=True)
         return _answer(error, ExitCode.INTERRUPTED, arguments, "Interrupted.")
     except SystemExit as end:  # click's completion of the shell, the demo
         if isinstance(end.code, str):
@@ -289,7 +289,7 @@ def _show(error: CiMigrateError, arguments: Sequence[str], *, debug: bool) -> in
 def _unexpected(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:
     number = getattr(error, "number", None)
     if type(error).__name__ == "Interrupted" and isinstance(number, int):
-        say("Interrupted. The database was not touched.", err=True)
+        say(f"Interrupted. {UNTOUCHED}", err=True)
         return _answer(error, 128 + number, arguments, "Interrupted.")
     if debug:
         say_traceback()

@@ -34,6 +34,9 @@ EXIT_CODE_MEANING = {
 }
 
 
+UNTOUCHED = "The database was not touched."
+
+
 class CiMigrateError(Exception):
     """Base of all errors that a user may see.
 
@@ -54,7 +57,7 @@ class CiMigrateError(Exception):
         self,
         what: str,
         *,
-        state: str = "The database was not touched.",
+        state: str = UNTOUCHED,
         hint: str = "",
         file: str | None = None,
         line: int | None = None,

@@ -29,7 +29,6 @@ MAINTENANCE = "postgres"
 """The database that every PostgreSQL server has, unless somebody dropped it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-UNTOUCHED = "The database was not touched."
 READS: dict[str, dict[str, Any]] = {
     "sqlite": {"ledger_reads": True},
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
@@ -254,14 +253,14 @@ def _reach(url: URL, *, create: bool) -> Engine | None:
         return _reach_by_maintenance(url, first, create=create)
     except OSError as error:  # PyMySQL reads certificates before it connects
         engine.dispose()
-        raise problem(url, "opened", error, state=UNTOUCHED) from error
+        raise problem(url, "opened", error) from error
     return engine
 
 
 def _reach_on_mysql(url: URL, first: DBAPIError, *, create: bool) -> Engine | None:
     """Where the server has no such database: make it, or None."""
     if connect_mysql.number(first) not in (connect_mysql.UNKNOWN_DATABASE, connect_mysql.DENIED):
-        raise problem(url, "opened", first, state=UNTOUCHED) from first
+        raise problem(url, "opened", first) from first
     server = _engine(url.set(database=""))
     try:
         with translate_errors(url, "made"), server.connect() as connection:
@@ -308,7 +307,7 @@ def _reach_by_maintenance(url: URL, first: DBAPIError, *, create: bool) -> Engin
         engine.dispose()
         grant = f"GRANT CONNECT ON DATABASE {quote(name)} TO {quote(url.username or 'ROLE')};"
         hint = f'Where that is a missing right, let its owner run: {grant} or set `state = "URL"`.'
-        raise problem(url, "opened", error, state=UNTOUCHED, hint=hint) from error
+        raise problem(url, "opened", error, hint=hint) from error
     return engine
 
 
@@ -329,7 +328,7 @@ def _maintenance(url: URL, first: DBAPIError) -> Iterator[Connection]:
             connection.close()
             engine.dispose()
         return
-    raise problem(url, "opened", first, state=UNTOUCHED) from first
+    raise problem(url, "opened", first) from first
 
 
 def _create_database(connection: Connection, url: URL) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ci_migrate.errors import LedgerError
+from ci_migrate.errors import UNTOUCHED, LedgerError
 from ci_migrate.ledger.place import place
 from ci_migrate.settings.secrets import hide_secrets
 
@@ -25,7 +25,7 @@ def translate_errors(
     url: URL,
     doing: str,
     *,
-    state: str = "The database was not touched.",
+    state: str = UNTOUCHED,
     raw: type[Exception] = SQLAlchemyError,
 ) -> Iterator[None]:
     """Turn what goes wrong in the block into a LedgerError.
@@ -54,7 +54,9 @@ def translate_errors(
         ) from error
 
 
-def problem(url: URL, doing: str, error: BaseException, *, state: str, hint: str = "") -> LedgerError:
+def problem(
+    url: URL, doing: str, error: BaseException, *, state: str = UNTOUCHED, hint: str = ""
+) -> LedgerError:
     """A LedgerError for an error of SQLAlchemy, the driver or the operating system."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return LedgerError(

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from ci_migrate import gate
 from ci_migrate.approval.requester import ACTOR
 from ci_migrate.backups.restore import restore_loss
-from ci_migrate.errors import CiMigrateError, ExitCode, NotApprovedError
+from ci_migrate.errors import UNTOUCHED, CiMigrateError, ExitCode, NotApprovedError
 from ci_migrate.ledger import jobs
 from ci_migrate.ledger.jobs import JobStatus
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -134,7 +134,7 @@ def perform(work: Work, directory: Path, environ: Mapping[str, str], interrupt: 
             exit_code=int(error.exit_code), body={"message": hide_secrets("\n".join(error.lines))}
         )
     except Interrupted as error:
-        words = "Interrupted. The database was not touched."
+        words = f"Interrupted. {UNTOUCHED}"
         answer = Answer(exit_code=128 + error.number, body={"message": words})
     except Exception as error:  # noqa: BLE001 - the boundary of this process: the caller gets an answer, the log the rest
         _log_error()
