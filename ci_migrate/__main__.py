@@ -1,5 +1,6 @@
 """`python -m ci_migrate` and the console script."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     # `python -m` puts the working directory first, where a repository could put a module of anybody's name
-    if sys.path and sys.path[0] in ("", str(Path.cwd())):
-        del sys.path[0]
+    with contextlib.suppress(FileNotFoundError):  # one that was removed holds no module
+        if sys.path and sys.path[0] in ("", str(Path.cwd())):
+            del sys.path[0]
     main()

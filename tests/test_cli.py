@@ -186,20 +186,23 @@ def test_the_folder_is_known_where_the_command_line_is_wrong(given, folder):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["plan", "--json"],
         ["check", "--since", "main", "--json"],
-        ["init"],
         ["show"],
         ["nonsense", "--json"],
         ["plan", "--nonsense", "--json"],
     ],
 )
-def test_a_working_folder_that_was_removed(alembic_project, arguments):
+@pytest.mark.parametrize(
+    "program",
+    [[str(Path(sys.executable).with_name("ci-migrate"))], [sys.executable, "-m", "ci_migrate"]],
+    ids=["script", "module"],
+)
+def test_a_working_folder_that_was_removed(alembic_project, program, arguments):
     gone = alembic_project.folder / "gone"
     gone.mkdir()
     script = 'cd gone && rmdir ../gone && exec "$@"'
     done = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", str(Path(sys.executable).with_name("ci-migrate")), *arguments],
+        ["/bin/sh", "-c", script, "sh", *program, *arguments],
         cwd=alembic_project.folder, env=alembic_project.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
