@@ -15,8 +15,8 @@ from ci_migrate.mcp.tools import BY_NAME, Scope
     "targets",
     multiple=True,
     metavar="NAME[=TOOL,...]",
-    help="A target that the tools may touch, or these of them alone; several times. Default: the target that other "
-    "commands take, if it is not production.",
+    help="A target that the tools may touch; with =TOOL,... only those tools may. Repeatable. Default: the target of "
+    "other commands, unless it is production.",
 )
 @click.option(
     "-c", "--alembic-config", "--config", "alembic_config", metavar="FILE", help="Alembic's ini file."
@@ -33,10 +33,10 @@ def command(
     alembic_name: str | None,
     x: tuple[str, ...],
 ) -> int:
-    """Serve the commands that write to no target to a coding agent, over MCP on standard input and output.
+    """Offer the commands that write to no target to a coding agent, over MCP on standard input and output.
 
-    None of its tools migrates, approves, restores, repairs, stamps or deletes. Which targets they may touch is said
-    here, and not by the agent. A client starts it by itself: its settings name this command.
+    None of its tools migrates, approves, restores, repairs, stamps or deletes. You choose here which targets they may
+    touch; the agent can't. The agent's client starts this command: name it in the client's settings.
     """
     try:
         from ci_migrate.mcp.children import Children
@@ -53,7 +53,7 @@ def command(
         if settings.production:
             raise UsageError(
                 f"Target {settings.target} is production ({settings.production_reason}).",
-                hint=f"If agents are meant to look at it: ci-migrate mcp --target {settings.target}=plan,check,status",
+                hint=f"To let agents look at it: ci-migrate mcp --target {settings.target}=plan,check,status",
             )
         allowed = {settings.target: frozenset(BY_NAME)}
     for name in allowed:

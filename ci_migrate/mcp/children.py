@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from ci_migrate.errors import ToolError
+from ci_migrate.model import Outcome
 from ci_migrate.process import DATA_LIMIT, Child, Tail, TimeoutExpired, end_group, running
 
 LOOK = 0.1
@@ -29,7 +30,7 @@ class StageEnded(msgspec.Struct, frozen=True, kw_only=True):
     """What a command that walks the pipeline tells as soon as a stage has ended."""
 
     stage: str
-    outcome: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Children:
             tell: called from another thread with each stage that has ended, for commands that walk the pipeline.
 
         Raises:
-            ToolError: it could not be started, or the server ends.
+            ToolError: it could not be started, or the server is shutting down.
         """
         env = {name: value for name, value in self.environ.items() if name not in WITHOUT}
         argv = [sys.executable, "-m", "ci_migrate", "-C", str(self.directory)]
         verb, *rest = arguments
         with self._changed:
             if self._ending:
-                raise ToolError("The server ends.")
+                raise ToolError("The server is shutting down.")
             self._stops.add(stop)
         try:
             with contextlib.ExitStack() as stack:

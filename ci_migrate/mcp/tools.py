@@ -58,32 +58,32 @@ class Tool:
             fields["target"] = {
                 "type": "string",
                 "enum": list(targets),
-                "description": "Which target of the settings. May be left out if there is one alone.",
+                "description": "A target of the settings. Optional if there is only one.",
             }
         return {"type": "object", "properties": fields, "additionalProperties": False}
 
 
-TO = Argument("to", "Destination, as `alembic upgrade` has it: a revision, head, heads, +1.", "--to")
+TO = Argument("to", "Destination, as for `alembic upgrade`: a revision, head, heads, +1.", "--to")
 
 # fmt: off
 TOOLS: tuple[Tool, ...] = (
-    Tool("plan", "What would run, on which database. Only reads.", (TO,), walks=True),
-    Tool("check", "The plan and every static check. Only reads. Call it after each edit of a revision.",
-         (TO, Argument("since", "Instead of the target: what this branch adds to a git commit, as origin/main. Reaches "
-                                "no database.", "--since")), walks=True),
+    Tool("plan", "Show what would run, on which database. Only reads.", (TO,), walks=True),
+    Tool("check", "Show the plan and run every static check. Only reads. Call it after each edit of a revision.",
+         (TO, Argument("since", "Check what this branch adds to a git commit, as origin/main. Reaches no database.",
+                       "--since")), walks=True),
     Tool("dry_run", "Back up the target, restore the backup into a scratch copy, run the pending revisions there and "
-         "measure. The target is not written. Takes minutes.",
+         "measure. Does not write to the target. May take minutes.",
          (TO, Argument("on", "Rehearse without reaching the target: on an empty database, or on the last backup of the "
                              "target.", "--on", values=("empty", "backup:latest"))), walks=True),
-    Tool("explain", "What a code (CM202, locked) means, why it is bad, what to write instead. Without one: all codes.",
+    Tool("explain", "Explain a code (CM202, locked): why it is bad and what to write instead. Without a code list all.",
          (Argument("code", "The code of a finding or an error."),), of_target=False, free=True),
-    Tool("status", "Where the target is, what is pending, the last run. Only reads."),
-    Tool("show", "The report of a run of this folder again: of the last one, or of the one that you name.",
-         (Argument("run", "The id of a run, or its beginning."),), of_target=False),
-    Tool("history", "The runs of the target, newest first.",
+    Tool("status", "Show where the target is, what is pending, and the last run. Only reads."),
+    Tool("show", "Show the report of a run in this folder again: the last one, or the one that you name.",
+         (Argument("run", "The id of a run, or the start of it."),), of_target=False),
+    Tool("history", "List the runs of the target, newest first.",
          (Argument("limit", "How many.", "--limit", number=True),)),
-    Tool("doctor", "What stops or weakens the gate here, each with its fix. Only reads."),
-    Tool("settings", "Each setting with its value and its source. Shows no secrets."),
+    Tool("doctor", "Find what stops or weakens the gate here, each with its fix. Only reads."),
+    Tool("settings", "Show each setting with its value and source, without secrets."),
 )
 # fmt: on
 

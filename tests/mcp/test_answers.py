@@ -72,8 +72,7 @@ def test_what_others_write_is_quoted(samples):
     jsonschema.validate(told, schema())
 
 
-@pytest.mark.parametrize("name", ["status", "doctor", "history", "settings"])
-def test_a_document_is_quoted_as_a_whole(name):
+def test_a_document_is_quoted_as_a_whole():
     told = builtins_of(answer_document({"words": CANARY, CANARY: [CANARY]}, 0))
     assert CANARY not in json.dumps(ours(told))
     jsonschema.validate(told, schema())
@@ -181,6 +180,18 @@ def test_long_texts_and_lists_are_cut():
     told = builtins_of(answer_document({"words": "x" * 5000, "rows": list(range(80))}, 0))["untrusted"]
     assert told["words"].endswith("(3,000 more characters)")
     assert told["rows"][-1] == "... (30 more)"
+
+
+def test_what_is_quoted_is_clean():
+    told = builtins_of(answer_document({"words": "a\x1b[31mb\u202ec"}, 0))["untrusted"]
+    assert not set(told["words"]) & {"\x1b", "\u202e"}
+
+
+def test_findings_that_are_left_out_are_counted(samples):
+    document = document_of(samples.refused())
+    document = replace(document, findings=document.findings[:1] * 60)
+    told = builtins_of(answer_report(document, BY_NAME["check"], DEV))
+    assert (len(told["findings"]), told["findingsLeftOut"]) == (50, 10)
 
 
 def test_a_page_is_ours():
