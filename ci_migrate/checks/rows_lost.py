@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
 from ci_migrate.checks.blamed import Blamed
+from ci_migrate.migrations.worker.tokens import SQLITE, dialect_of
 from ci_migrate.model import ColumnContent, Direction, Evidence, Finding, Severity, Statement, plural
 
 _REBUILT = "Look for a table that is made again with foreign keys on: ON DELETE CASCADE takes the rows that point to it"
@@ -72,11 +73,12 @@ def find_rows(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Findin
     if facts.plan.direction is not Direction.UPGRADE:
         return
     engine = facts.plan.identity.dialect
+    advice = _REBUILT if dialect_of(engine) == SQLITE else _TAKEN_ALONG
     for table, before, after, statement, by_name in rows_gone(evidence, Blamed(evidence, engine)):
         yield check.finding(
             f"Table {table} had {plural(before, 'row')} before and has {after:,} after: "
             f"{before - after:,} are lost.",
-            fix="" if by_name else f"{_REBUILT if engine == 'sqlite' else _TAKEN_ALONG}.",
+            fix="" if by_name else f"{advice}.",
             revision=statement.revision if statement else None,
             file=statement.file if statement else None,
             line=statement.line if statement else None,

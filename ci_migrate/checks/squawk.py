@@ -10,6 +10,7 @@ import msgspec
 from ci_migrate.checks.base import Check, Facts
 from ci_migrate.databases.statements import first_word
 from ci_migrate.errors import ToolError
+from ci_migrate.migrations.worker.tokens import POSTGRESQL, dialect_of
 from ci_migrate.model import Finding, Severity, Statement
 from ci_migrate.process import run_command
 from ci_migrate.timeouts import HOOK_TIMEOUT
@@ -60,7 +61,9 @@ class Told(msgspec.Struct, frozen=True):
 
 def find(check: Check, facts: Facts) -> Iterator[Finding]:
     """Warnings, with squawk's name of the rule; only where the setting `squawk` names the program."""
-    if facts.squawk is None or facts.evidence is None or facts.plan.identity.dialect != "postgresql":
+    if facts.squawk is None or facts.evidence is None:
+        return
+    if dialect_of(facts.plan.identity.dialect) != POSTGRESQL:
         return
     sent = [s for s in facts.evidence.statements if s.revision and s.file]
     statements = [s for s in sent if first_word(s.sql, "postgresql") in DDL]

@@ -28,7 +28,7 @@ from ci_migrate.migrations.launch import launch
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.migrations.script import asked_of
-from ci_migrate.migrations.worker.tokens import dialect_of
+from ci_migrate.migrations.worker.tokens import MYSQL, Dialect, dialect_of
 from ci_migrate.model import (
     Backup,
     BackupStatus,
@@ -221,21 +221,22 @@ def _told(settings: Settings, plan: Plan, backup: Backup | None) -> Iterator[Fin
         for r in plan.revisions
     }
     dialect = _dialect(settings, backup, sources.values())
-    scripts = [(r, asked_of(sources[r.id], dialect_of(dialect))) for r in plan.revisions]
-    return told_without_data(scripts, dialect, backup)
+    # MySQL takes what stands in any of the quotes for a name where it wants one
+    scripts = [(r, asked_of(sources[r.id], dialect or MYSQL)) for r in plan.revisions]
+    return told_without_data(scripts, dialect.engine if dialect else "", backup)
 
 
-def _dialect(settings: Settings, backup: Backup | None, sources: Iterable[str]) -> str:
-    """Which engine it is for, by SQLAlchemy's name; "" where nothing tells. No database is asked."""
+def _dialect(settings: Settings, backup: Backup | None, sources: Iterable[str]) -> Dialect | None:
+    """Which engine it is for; None where nothing tells. No database is asked."""
     if backup is not None:
-        return backup.dialect
+        return dialect_of(backup.dialect)
     if not settings.url_of_program:  # which would be run, and may open a vault, for a name alone
         try:
-            return make_url(settings.resolve_url()).get_backend_name()
-        except (CiMigrateError, SQLAlchemyError):
-            pass  # the variable is not set in this job, or env.py alone knows
+            return dialect_of(make_url(settings.resolve_url()).get_backend_name())
+        except (CiMigrateError, SQLAlchemyError, ValueError):
+            pass  # the variable is not set in this job, env.py alone knows, or it is an engine that is not ours
     named = Counter(_ENGINE.findall("\n".join(sources)))
-    return named.most_common(1)[0][0] if named else ""
+    return dialect_of(named.most_common(1)[0][0]) if named else None
 
 
 def _git(folder: Path, *arguments: str) -> str:

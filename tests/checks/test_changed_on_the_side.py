@@ -33,7 +33,7 @@ def found(
     *sql: str, change: tuple[str, str, str] | None = None, rows_after: int = 3, direction=Direction.UPGRADE
 ):
     plan = Plan(
-        target="dev", identity=Identity(dialect="x", place="x", facts={}), direction=direction, destination="head",
+        target="dev", identity=Identity(dialect="mysql", place="x", facts={}), direction=direction, destination="head",
         contexts=(), revisions=(), env_sha256="", script_heads=(),
     )  # fmt: skip
     statements = tuple(

@@ -33,7 +33,7 @@ FOREIGN_KEY = ("constraint trades.to_country", "FOREIGN KEY (country) REFERENCES
 
 def found(*changes: tuple[str, str | None, str | None], sql: tuple[str, ...], direction=Direction.UPGRADE):
     plan = Plan(
-        target="dev", identity=Identity(dialect="x", place="x", facts={}), direction=direction, destination="head",
+        target="dev", identity=Identity(dialect="mysql", place="x", facts={}), direction=direction, destination="head",
         contexts=(), revisions=(), env_sha256="", script_heads=(),
     )  # fmt: skip
     statements = tuple(

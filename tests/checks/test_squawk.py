@@ -74,8 +74,9 @@ print(json.dumps([told, told, dict(line=0, rule_name="prefer-robust-stmts", mess
 @pytest.mark.parametrize(
     "words", ['message="It is required.", help=None', 'messages=[dict(Note="It is"), dict(Help="required.")]']
 )
-def test_at_its_statement_whatever_the_version(program, base, words):
-    (found,) = CHECK.find(CHECK, facts(program(TOLD.format(base=base, words=words), code=1)))
+@pytest.mark.parametrize("dialect", ["postgresql", "postgresql (2 databases)"])
+def test_at_its_statement_whatever_the_version(program, base, words, dialect):
+    (found,) = CHECK.find(CHECK, facts(program(TOLD.format(base=base, words=words), code=1), dialect))
     assert (found.code, found.message) == ("CM801", "squawk adding-required-field: It is required.")
     assert (found.revision, found.file, found.line) == ("r2", "versions/r2.py", 20)
 

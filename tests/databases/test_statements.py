@@ -157,3 +157,24 @@ def test_the_word_that_a_statement_begins_with(sql, engine, word):
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mysql"])
 def test_no_text_raises(sql, engine):
     assert isinstance(list(actions_within(sql, dialect_of(engine))), list)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dialect"),
+    [
+        ("sqlite", SQLITE),
+        ("postgresql", POSTGRESQL),
+        ("mysql", MYSQL),
+        ("mariadb", MYSQL),
+        ("postgresql (2 databases)", POSTGRESQL),
+        ("sqlite (3 databases)", SQLITE),
+    ],
+)
+def test_an_engine_by_each_of_its_names(engine, dialect):
+    assert dialect_of(engine) == dialect
+
+
+@pytest.mark.parametrize("engine", ["", "oracle", "PostgreSQL"])
+def test_an_engine_that_is_not_known_is_not_guessed(engine):
+    with pytest.raises(ValueError, match="can't be read"):
+        dialect_of(engine)

@@ -29,11 +29,19 @@ class Dialect(NamedTuple("Dialect", [("engine", str), ("backslashes", bool), ("d
 
 SQLITE, POSTGRESQL = Dialect("sqlite", False, False), Dialect("postgresql", False, False)
 MYSQL = Dialect("mysql", True, True)
+_ENGINES = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 
 
 def dialect_of(engine: str) -> Dialect:
-    """An engine as it is set by default; SQLAlchemy's names are known too."""
-    return {"sqlite": SQLITE, "postgresql": POSTGRESQL}.get(engine, MYSQL)
+    """An engine as it is set by default: by SQLAlchemy's name, or as several databases of one target are called.
+
+    Raises:
+        ValueError: it is no engine of ours.
+    """
+    found = _ENGINES.get(engine.partition(" ")[0])  # "postgresql (2 databases)"
+    if found is None:
+        raise ValueError(f"SQL of {engine!r} can't be read")
+    return found
 
 
 def readings(dialect: Dialect) -> list[Dialect]:
