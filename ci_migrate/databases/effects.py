@@ -28,9 +28,8 @@ def names_table(action: Action, table: str) -> bool:
 def renames(action: Action) -> list[tuple[Name, Name]]:
     """The tables that it gives another name, with that."""
     if action.verb is Verb.RENAME_TABLE:
-        pairs = [Cursor(part) for part in split(action.rest, ",")]
-        each = [(pair.name(), pair.take("TO"), pair.name()) for pair in pairs]
-        return [(old, new) for old, _, new in each if old and new]
+        pairs = [_pair(Cursor(part)) for part in split(action.rest, ",")]
+        return [(old, new) for old, new in pairs if old and new]
     if action.verb is not Verb.ALTER_TABLE or not action.tables:
         return []
     found = []
@@ -43,6 +42,13 @@ def renames(action: Action) -> list[tuple[Name, Name]]:
         if new and (told or not cursor.sees("TO")):  # RENAME a TO b is of a column
             found.append((action.tables[0], new))
     return found
+
+
+def _pair(cursor: Cursor) -> tuple[Name, Name]:
+    old = cursor.name()
+    cursor.skip_wait()
+    cursor.take("TO")
+    return old, cursor.name()
 
 
 def takes_rows(action: Action) -> bool:
@@ -62,14 +68,31 @@ NOT_COLUMNS = (
 
 
 def dropped_columns(action: Action) -> list[str]:
-    """The columns that an ALTER TABLE drops or gives another name."""
+    """The columns that an ALTER TABLE drops."""
     found: list[str] = []
     for part in action.parts if action.verb is Verb.ALTER_TABLE else ():
         cursor = Cursor(part)
-        if cursor.take("DROP") or cursor.take("CHANGE") or cursor.take("RENAME"):
-            kept = cursor.sees(*NOT_COLUMNS)
+        if cursor.take("DROP") and not cursor.sees(*NOT_COLUMNS):
             cursor.skip("COLUMN", "IF", "EXISTS")
-            found += () if kept else cursor.name()
+            found += cursor.name()
+    return found
+
+
+def renamed_columns(action: Action) -> list[tuple[str, str]]:
+    """The columns that an ALTER TABLE gives another name, with that."""
+    found: list[tuple[str, str]] = []
+    for part in action.parts if action.verb is Verb.ALTER_TABLE else ():
+        cursor = Cursor(part)
+        changes = cursor.take("CHANGE")
+        if not (changes or cursor.take("RENAME")) or cursor.sees(*NOT_COLUMNS, "TO", "AS"):
+            continue
+        cursor.skip("COLUMN", "IF", "EXISTS")
+        old = cursor.name()
+        if not (changes or cursor.take("TO")):
+            continue  # RENAME x is of the table
+        new = cursor.name()
+        if old and new and old[-1].lower() != new[-1].lower():
+            found.append((old[-1], new[-1]))
     return found
 
 

@@ -262,6 +262,7 @@ def _read_alter(cursor: Cursor) -> _Read:
     cursor.skip("IF", "EXISTS", "ONLY")
     tables = _one(cursor.name())
     cursor.take_mark("*")
+    cursor.skip_wait()
     return Verb.ALTER_TABLE, tables, ""
 
 
@@ -281,7 +282,9 @@ def _read_optimize(cursor: Cursor) -> _Read:
 
 def _read_truncate(cursor: Cursor) -> _Read:
     cursor.skip("TABLE")
-    return Verb.TRUNCATE, cursor.names(), ""
+    tables = cursor.names()
+    cursor.skip_wait()
+    return Verb.TRUNCATE, tables, ""
 
 
 def _read_delete(cursor: Cursor) -> _Read:

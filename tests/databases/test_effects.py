@@ -2,7 +2,14 @@
 
 import pytest
 
-from ci_migrate.databases.effects import dropped_columns, means, renames, set_columns, takes_rows
+from ci_migrate.databases.effects import (
+    dropped_columns,
+    means,
+    renamed_columns,
+    renames,
+    set_columns,
+    takes_rows,
+)
 from ci_migrate.databases.statements import actions_in
 from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL, SQLITE
 
@@ -37,6 +44,9 @@ def test_a_name_in_sql_means_a_table(written, key, same):
         ("ALTER TABLE a RENAME b TO c", []),
         ("RENAME TABLE a TO old, new TO a", [("a", "old"), ("new", "a")]),
         ("ALTER TABLE a COMMENT 'RENAME TO b'", []),
+        ("ALTER TABLE a NOWAIT RENAME TO b", [("a", "b")]),
+        ("ALTER ONLINE IGNORE TABLE IF EXISTS a WAIT 5 ADD c int, RENAME b", [("a", "b")]),
+        ("RENAME TABLE IF EXISTS a NOWAIT TO b, c WAIT 5 TO d", [("a", "b"), ("c", "d")]),
     ],
 )
 def test_renames(sql, pairs):
@@ -70,14 +80,30 @@ def test_sqlite_replaces_rows():
     ("sql", "columns"),
     [
         ("ALTER TABLE t DROP a", ["a"]),
-        ("ALTER TABLE t DROP COLUMN IF EXISTS `a b`, ADD DROP_ int, CHANGE c d int", ["a b", "c"]),
+        ("ALTER TABLE t NOWAIT DROP a", ["a"]),
+        ("ALTER TABLE t DROP COLUMN IF EXISTS `a b`, ADD DROP_ int, DROP c", ["a b", "c"]),
         ("ALTER TABLE t DROP CONSTRAINT a, DROP INDEX b, DROP PRIMARY KEY", []),
-        ("ALTER TABLE t RENAME COLUMN a TO b", ["a"]),
+        ("ALTER TABLE t RENAME COLUMN a TO b", []),
     ],
 )
 def test_columns_that_go(sql, columns):
     (action,) = actions_in(sql, MYSQL)
     assert dropped_columns(action) == columns
+
+
+@pytest.mark.parametrize(
+    ("sql", "pairs"),
+    [
+        ("ALTER TABLE t RENAME COLUMN a TO `b c`, RENAME d TO e", [("a", "b c"), ("d", "e")]),
+        ("ALTER TABLE t WAIT 5 CHANGE COLUMN IF EXISTS a b int", [("a", "b")]),
+        ("ALTER TABLE t CHANGE a A bigint, MODIFY b int", []),
+        ("ALTER TABLE t RENAME TO u", []),
+        ("ALTER TABLE t RENAME INDEX a TO b, RENAME CONSTRAINT c TO d", []),
+    ],
+)
+def test_columns_that_get_another_name(sql, pairs):
+    (action,) = actions_in(sql, MYSQL)
+    assert renamed_columns(action) == pairs
 
 
 @pytest.mark.parametrize(

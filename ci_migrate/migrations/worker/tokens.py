@@ -231,6 +231,12 @@ class Cursor:
         while self.sees(*words):
             self.skipped.add(self.rest.pop(0).text.upper())
 
+    def skip_wait(self) -> None:
+        """Step over MariaDB's `NOWAIT` or `WAIT 5`, which stands behind a table."""
+        self.take("NOWAIT")
+        if self.sees("WAIT") and [t.kind for t in self.rest[1:2]] == [NUMBER]:
+            del self.rest[:2]
+
     def name_tokens(self) -> list[Token]:
         """The name that comes next, as it is written; [] where none does.
 

@@ -38,6 +38,7 @@ from ci_migrate.rehearsal.rows import RowsFollowed
         ('ALTER TABLE "t" ADD a int', {"t"}),  # with ANSI_QUOTES; else the server refuses it
         ("ALTER TABLE t ADD `rename` int, ADD `exchange` int", {"t"}),
         ("DROP TABLE t WAIT 5", {"t"}),
+        ("ALTER TABLE t NOWAIT ADD a int", {"t"}),
         ("/* app=shop */ UPDATE t SET a = 1", set()),
     ],
 )
@@ -57,6 +58,8 @@ def test_what_a_statement_can_have_changed(statement, tables):
         "ALTER TABLE other.t ADD a int",
         "ALTER TABLE t RENAME TO u",
         "ALTER TABLE t RENAME u",
+        "ALTER TABLE t NOWAIT RENAME TO u",
+        "ALTER TABLE t WAIT 5 RENAME TO u",
         "ALTER TABLE t ADD a int, RENAME AS u",
         "ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u",
         "ALTER TABLE t CONVERT PARTITION p TO TABLE u",
