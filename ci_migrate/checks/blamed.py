@@ -1,6 +1,6 @@
 """Which statement did it: found by what statements do to which tables, never by words that stand somewhere in them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 
 import msgspec
@@ -9,6 +9,7 @@ from ci_migrate.databases.effects import (
     dropped_columns,
     means,
     names_table,
+    renamed_columns,
     renames,
     set_columns,
     takes_rows,
@@ -32,12 +33,11 @@ class Blamed:
 
     Args:
         evidence: of the dry run.
-        engine: by which SQL is read, as SQLAlchemy calls it.
+        engine: by which SQL is read, as `Identity.dialect` calls it.
     """
 
     def __init__(self, evidence: Evidence, engine: str) -> None:
         self._evidence = evidence
-        self._engine = engine
         self._dialect = dialect_of(engine)
         self._called: dict[str, list[str]] = {}
 
@@ -87,7 +87,7 @@ class Blamed:
         found = [table]
         for old, new in self._renames:
             if any(means(new, name) for name in found):
-                found.append(".".join(f'"{part}"' for part in old))
+                found.append(_as_key(old))
         return found[1:]
 
     # ---------------------------------------------------------------- who lost rows and values
@@ -114,7 +114,9 @@ class Blamed:
 
     def _sets_off(self, statement: Statement, action: Action) -> bool:
         """Whether rows of other tables may have gone with those that it took."""
-        if action.verb is Verb.DROP_TABLE and self._engine == "sqlite":  # which deletes the rows first
+        if (
+            action.verb is Verb.DROP_TABLE and self._dialect.engine == "sqlite"
+        ):  # which deletes the rows first
             counts = self._evidence.row_counts_before.items()
             return any(count.rows and names_table(action, table) for table, count in counts)
         if action.verb is Verb.TRUNCATE:
@@ -148,27 +150,48 @@ class Blamed:
     def for_table(self, table: str) -> Statement | None:
         """Who dropped a table."""
         among = self._revisions_of(f"table {table}")
-        return self.last(
-            lambda a: (
-                (a.verb is Verb.DROP_TABLE and names_table(a, table))
-                or any(means(old, table) for old, _ in renames(a))
-            ),
-            among,
-        ) or self.last(lambda a: a.has("DROP") and any(t.value == parts(table)[-1] for t in a.tokens), among)
+        gone: Statement | None = None
+        renamed = False  # what it is dropped as after that is another revision's, maybe
+        for statement, renames_it in self._left(table):
+            if renamed or among is None or statement.revision in among:
+                gone, renamed = statement, renames_it
+        return gone or self.last(
+            lambda a: a.has("DROP") and any(t.value == parts(table)[-1] for t in a.tokens), among
+        )
 
     def was_renamed(self, table: str) -> bool:
-        """Whether a table has another name, and was not dropped."""
-        dropped = any(a.verb is Verb.DROP_TABLE and names_table(a, table) for _, a in self.did)
-        return not dropped and any(means(old, table) for old, _ in self._renames)
+        """Whether a table stands under another name, and was never dropped under any."""
+        left = [renames_it for _, renames_it in self._left(table)]
+        return bool(left) and all(left)
+
+    def _left(self, table: str) -> Iterator[tuple[Statement, bool]]:
+        """What dropped a table, by the name that it had then, or gave it another; and whether it did that."""
+        called = table
+        for statement, action in self.did:
+            if action.verb is Verb.DROP_TABLE and names_table(action, called):
+                called = table
+                yield statement, False
+            for old, new in renames(action):
+                if means(old, called):
+                    called = _as_key(new)
+                    yield statement, True
 
     def for_column(self, table: str, column: str) -> Statement | None:
         """Who dropped a column, be it with its table, which was made anew without it."""
         among = self._revisions_of(f"column {table}.{column}")
-        drops = self.last(
-            lambda a: names_table(a, table) and column.lower() in {c.lower() for c in dropped_columns(a)},
-            among,
-        )
-        return drops or self._rebuilt_without(table, column, among) or self.for_table(table)
+        gone: Statement | None = None
+        called, renamed = column.lower(), False
+        for statement, action in self.did:
+            if not names_table(action, table) or not (
+                renamed or among is None or statement.revision in among
+            ):
+                continue
+            if called in {c.lower() for c in dropped_columns(action)}:
+                gone, called, renamed = statement, column.lower(), False
+            for old, new in renamed_columns(action):
+                if old.lower() == called:
+                    gone, called, renamed = statement, new.lower(), True
+        return gone or self._rebuilt_without(table, column, among) or self.for_table(table)
 
     def _rebuilt_without(
         self, table: str, column: str, among: Collection[str | None] | None
@@ -189,6 +212,11 @@ class Blamed:
         covered = {r.revision for r in self._evidence.commit_points if r.complete}
         sent = {s.revision for s in self._evidence.statements if s.revision}
         return {points[-1].revision} if points and covered == sent else None
+
+
+def _as_key(name: Name) -> str:
+    """A name as the keys of a schema write it."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name)
 
 
 def _common(statements: list[Statement]) -> Statement | None:

@@ -43,19 +43,26 @@ def told_without_data(
         backup: the last one of the target, which says how many rows there were; None where none is at hand.
     """
     fresh: set[str] = set()  # made by these revisions: nobody's rows are in them
+    were: dict[str, str] = {}  # from the name that they gave a table to the one that it has in the database
     for revision, asked in scripts:
-        rebuilt = {one.column for one in asked if one.asks is Asks.RENAMES and one.column}
-        for one in asked:
+        for at, one in enumerate(asked):
+            table = were.get(_bare(one.table), one.table)
             if one.asks is Asks.CREATES:
                 fresh.add(_bare(one.table))
             elif one.asks is Asks.RENAMES and _bare(one.table) in fresh:
-                fresh.add(one.column)
+                fresh.add(_bare(one.column))
+            elif one.asks is Asks.RENAMES and one.table and one.column:
+                were[_bare(one.column)] = table
             elif one.table and _bare(one.table) in fresh:
                 continue
-            elif one.asks is Asks.DROPS_TABLE and _bare(one.table) in rebuilt:
+            elif (
+                one.asks is Asks.DROPS_TABLE
+                and table
+                and (_bare(table) in fresh or _made_of(table, asked[at:]))
+            ):
                 continue  # made again under another name, filled, renamed: what is lost then only the data tells
             else:
-                for check, message, fix, example, severity in _told(one, dialect, backup):
+                for check, message, fix, example, severity in _told(one, table, dialect, backup):
                     yield check.finding(
                         message,
                         fix=fix,
@@ -71,19 +78,25 @@ def told_without_data(
 Told = tuple[Check, str, str, str, Severity]
 
 
-def _told(one: Asked, dialect: str, backup: Backup | None) -> Iterator[Told]:
-    table = f"Table {one.table}" if one.table else "A table whose name is made at run time"
-    rows = _rows(backup, one.table)
+def _made_of(table: str, asked: Sequence[Asked]) -> bool:
+    """Whether another table is given this name later."""
+    return any(one.asks is Asks.RENAMES and _bare(one.column) == _bare(table) for one in asked)
+
+
+def _told(one: Asked, called: str, dialect: str, backup: Backup | None) -> Iterator[Told]:
+    """What is to be said; `called` is the table's name in the database."""
+    table = f"Table {called}" if called else "A table whose name is made at run time"
+    rows = _rows(backup, called)
     match one.asks:
         case Asks.DROPS_TABLE:
             yield _loss(TABLE_DROPPED, f"{table} goes away", "row", rows, backup)
         case Asks.EMPTIES:
             yield _loss(ROWS_LOST, f"{table} is emptied", "row", rows, backup)
         case Asks.DROPS_COLUMN:
-            of = one.table or "a table whose name is made at run time"
+            of = called or "a table whose name is made at run time"
             about = f"Column {one.column} of {of}" if one.column else f"A column of {of}, named at run time,"
             about += " goes away"
-            values = _values(backup, one.table, one.column)
+            values = _values(backup, called, one.column)
             if values is None and rows:
                 words = f"{table} had {plural(rows, 'row')} in {_named(backup)}"
                 message = f"{about}. {words}; how many have a value is not known."
@@ -93,7 +106,7 @@ def _told(one: Asked, dialect: str, backup: Backup | None) -> Iterator[Told]:
         case Asks.DELETES if rows != 0:
             how_many = f" of {plural(rows, 'row')} in {_named(backup)}" if rows else ""
             message = (
-                f"Rows are deleted from {one.table or 'a table'}{how_many}. How many, only a dry run tells."
+                f"Rows are deleted from {called or 'a table'}{how_many}. How many, only a dry run tells."
             )
             yield ROWS_LOST, message, "", "", Severity.WARNING
         case _:

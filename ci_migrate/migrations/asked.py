@@ -79,11 +79,10 @@ def _statement(action: Action, line: int) -> Iterator[Asked]:
             yield from (Asked(Asks.CREATES, line, table) for table in tables)
         case Verb.CREATE_INDEX if "CONCURRENTLY" not in action.modifiers:
             yield from (Asked(Asks.ADDS_INDEX, line, table, name=known(action.name)) for table in tables)
-        case Verb.ALTER_TABLE if tables:
-            yield from (
-                Asked(Asks.RENAMES, line, tables[0], known(".".join(new))) for _, new in renames(action)
-            )
-            for part in action.parts:
+        case Verb.ALTER_TABLE | Verb.RENAME_TABLE if tables:
+            for old, new in renames(action):
+                yield Asked(Asks.RENAMES, line, known(".".join(old)), known(".".join(new)))
+            for part in action.parts if action.verb is Verb.ALTER_TABLE else ():
                 yield from _part(Cursor(part), tables[0], line)
         case _:
             return

@@ -1,13 +1,16 @@
 """Losses are found whatever a table is called, and blamed on the statement that did it. On each engine."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from alembic_project import AlembicProject, new_project
+from ledger_support import some_evidence
 from sqlalchemy import URL, create_engine
 
+from ci_migrate.checks.blamed import Blamed
 from ci_migrate.gate import run
-from ci_migrate.model import Direction, Finding, Report
+from ci_migrate.model import Direction, Finding, Report, Statement
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.settings import load
 from ci_migrate.verbs import VERBS
@@ -259,3 +262,80 @@ def test_of_several_tables_made_anew_the_first_without_the_column_dropped_it(pro
     report = project.gate("dry-run")
     blamed = {f.message.split()[1]: f.revision for f in report.findings if f.code == "CM202"}
     assert blamed == {"people.a": "r3", "people.b": "r4"}, report.findings
+
+
+@EACH
+def test_a_table_that_is_renamed_and_then_dropped_is_lost_by_the_drop(rehearse, engine):
+    report = rehearse(
+        [
+            "create table notes (id int primary key, word varchar(9))",
+            "insert into notes values (1, 'a'), (2, 'b')",
+            "create table people (id int primary key, email varchar(9))",
+            "insert into people values (1, 'x')",
+        ],
+        [
+            "/* renames */ alter table notes rename to old_notes",
+            "/* again */ alter table old_notes rename to older_notes",
+            "/* drops */ drop table older_notes",
+            "/* moves */ alter table people rename column email to mail",
+            "/* column */ alter table people drop column mail",
+        ],
+    )
+    ((message, blamed),) = found(report, "CM201")
+    assert blamed == "drops", message
+    assert "notes goes away with 2 rows" in message
+    assert "older" not in message
+    ((message, blamed),) = found(report, "CM202")
+    assert blamed == "column", message
+    assert "people.email goes away with 1 value" in message
+
+
+def of(*sql: str, **changes: Any) -> Blamed:
+    statements = [
+        Statement(position=n, context=0, revision="r2", file="r2.py", line=n, sql=one, digest="", seconds=0.0, rows=1)
+        for n, one in enumerate(sql, 1)
+    ]  # fmt: skip
+    return Blamed(some_evidence(statements=tuple(statements), **changes), "postgresql")
+
+
+@pytest.mark.parametrize(
+    ("sql", "renamed", "line"),
+    [
+        (["ALTER TABLE a RENAME TO b"], True, 1),
+        (['ALTER TABLE a RENAME TO "B ""c"', 'ALTER TABLE "B ""c" RENAME TO d'], True, 2),
+        (["ALTER TABLE a RENAME TO b", "DROP TABLE b"], False, 2),
+        (["ALTER TABLE a RENAME TO b", "ALTER TABLE b RENAME TO c", "DROP TABLE c"], False, 3),
+        # another table takes the name and goes
+        (["ALTER TABLE a RENAME TO b", "CREATE TABLE a (id int)", "DROP TABLE a"], True, 1),
+        (["DROP TABLE a", "CREATE TABLE a (id int)", "ALTER TABLE a RENAME TO b"], False, 3),
+        (["ALTER TABLE c RENAME TO b", "DROP TABLE b", "DROP TABLE a"], False, 3),
+    ],
+)
+def test_where_a_table_went_without_rows_that_tell(sql, renamed, line):
+    blamed = of(*sql)
+    assert blamed.was_renamed("public.a") is renamed
+    statement = blamed.for_table("public.a")
+    assert statement is not None
+    assert statement.line == line
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_several_databases_are_read_as_their_engine_reads(project, rehearse, tmp_path):
+    """MySQL would take the backslash for an escape, and the DELETE for a part of the text."""
+    other = tmp_path / "stats.db"
+    other.touch()
+    project.settings(
+        f'[targets.dev]\nurl = "env:DATABASE_URL"\ndatabases = {{stats = "sqlite:///{other}"}}\n'
+    )
+    report = rehearse(
+        CHILD,
+        [
+            "/* set */ pragma foreign_keys = on",
+            r"/* cascade */ with path (name) as (select 'C:\') delete from parent where id = 1",
+        ],
+    )
+    assert report.plan is not None
+    assert report.plan.identity.dialect == "sqlite (2 databases)"
+    assert {by for _, by in found(report, "CM601")} == {"cascade"}, report.findings
+    (child,) = [f for f in report.findings if f.code == "CM601" and "child had" in f.message]
+    assert "made again with foreign keys on" in child.fix, "that is SQLite's"

@@ -160,6 +160,36 @@ def test_F74_a_table_that_is_made_again_is_not_dropped() -> None:
     assert told(*rebuilt, 'op.rename_table("new", "a")', rows=5) == []
 
 
+def test_F74_a_table_that_is_made_again_under_its_own_name_is_not_dropped() -> None:
+    away = 'op.rename_table("a", "old")'
+    filled = ('op.create_table("a")', 'op.execute("insert into a select * from old")')
+    assert told(away, *filled, 'op.drop_table("old")', rows=5) == []
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        'op.rename_table("a", "b")',
+        'op.execute("alter table a rename to b")',
+        'op.execute("alter table a rename to c; alter table c rename to b")',
+    ],
+)
+def test_a_table_that_is_renamed_first_is_dropped_all_the_same(rename: str) -> None:
+    (found,) = told(rename, 'op.drop_table("b")', rows=5)
+    assert (found.code, found.severity) == ("CM201", Severity.ERROR)
+    assert found.message.startswith("Table a goes away; it had 5 rows")
+    assert found.line == len(HEAD.splitlines()) + 2
+    (found,) = told(rename, 'op.drop_column("b", "x")', rows=5)
+    assert found.message.startswith("Column x of a goes away; it had 7 values")
+
+
+def test_a_table_that_mysql_renames_first_is_dropped_all_the_same() -> None:
+    (found,) = told(
+        'op.execute("RENAME TABLE a TO b, c TO d")', 'op.drop_table("b")', rows=5, dialect="mysql"
+    )
+    assert found.message.startswith("Table a goes away; it had 5 rows")
+
+
 def test_F74_a_column_of_which_only_the_rows_are_known() -> None:
     (found,) = told('op.drop_column("a", "x")', rows=5, values=-1)
     assert found.severity is Severity.WARNING
