@@ -95,22 +95,24 @@ class Blamed:
     def for_rows(self, table: str, lost: int) -> tuple[Statement | None, bool]:
         """Who took rows out of a table, and whether it names the table.
 
-        A DELETE only if as many rows as are lost are known to have gone by it and its like. Where no statement names
-        the table, rows of another took these along (ON DELETE CASCADE, a trigger): of several that may have done it
-        nothing is told but the revision.
+        A DELETE only if as many rows as are lost are known to have gone by it and its like. Otherwise rows of another
+        table took these along (ON DELETE CASCADE, a trigger): of several statements that may have done it nothing is
+        told but the revision.
         """
         own = [(s, a) for s, a in self.did if takes_rows(a) and names_table(a, table)]
         deleted = [(s, s.rows or 0) for s, a in own if a.verb is Verb.DELETE and (s.rows or 0) > 0]
         whole = [s for s, a in own if a.verb is not Verb.DELETE]
-        if deleted and (not whole or sum(rows for _, rows in deleted) >= lost):
-            return max(deleted, key=lambda one: one[1])[0], True
+        most = max(deleted, key=lambda one: one[1])[0] if deleted else None
+        if sum(rows for _, rows in deleted) >= lost:
+            return most, True
         if whole:
             return whole[-1], True
         unknown = [s for s, a in own if s.rows is None or s.rows < 0]
         if unknown:
             return unknown[-1], True
-        others = [s for s, a in self.did if self._sets_off(s, a)]
-        return _common(others or [s for s, a in self.did if a.starts(*_MAY_DO_ANYTHING)]), False
+        others = [s for s, a in self.did if self._sets_off(s, a) and not names_table(a, table)]
+        others = others or [s for s, a in self.did if a.starts(*_MAY_DO_ANYTHING)]
+        return (_common(others), False) if others or most is None else (most, True)
 
     def _sets_off(self, statement: Statement, action: Action) -> bool:
         """Whether rows of other tables may have gone with those that it took."""

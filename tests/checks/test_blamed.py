@@ -192,6 +192,23 @@ def test_F93_a_cascade_is_blamed_on_the_statement_that_set_it_off(rehearse, engi
 
 
 @EACH
+def test_one_deleted_row_is_not_blamed_for_those_that_a_cascade_took(rehearse, engine):
+    statements = ["pragma foreign_keys = on"] if engine == "sqlite" else []
+    report = rehearse(
+        CHILD,
+        [
+            *statements,
+            "/* cascade */ delete from parent where id = 1",
+            "/* one */ delete from child where id = 3",
+        ],
+    )
+    blamed = {message.split()[1].removeprefix("public."): by for message, by in found(report, "CM601")}
+    assert blamed == {"parent": "cascade", "child": "cascade"}
+    (child,) = [f for f in report.findings if f.code == "CM601" and "child had" in f.message]
+    assert "ON DELETE CASCADE" in child.fix
+
+
+@EACH
 def test_F93_of_several_that_may_have_set_it_off_none_is_blamed_but_the_revision(rehearse, engine):
     statements = ["pragma foreign_keys = on"] if engine == "sqlite" else []
     report = rehearse(
