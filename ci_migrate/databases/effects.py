@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Verb, Within
+from ci_migrate.databases.statements import Action, Verb, Within, called
 from ci_migrate.migrations.worker.tokens import Cursor, Name, Token, is_name, split
 
 
@@ -98,6 +98,21 @@ def renamed_columns(action: Action) -> list[tuple[str, str]]:
 
 def set_columns(action: Action) -> list[str]:
     """The columns that an UPDATE sets; [] where it can't be told: `SET (a, b) = ...`."""
+    return [name[-1] for name in _set_names(action)]
+
+
+def updates_rows_of(action: Action) -> tuple[Name, ...]:
+    """The tables whose rows an UPDATE or a DELETE changes: not those that it joins, where SET tells them apart."""
+    if action.verb is Verb.DELETE or len(action.tables) < 2:
+        return action.tables if action.verb in (Verb.DELETE, Verb.UPDATE) else ()
+    owners = {name[:-1] for name in _set_names(action)}
+    meant = owners | {called(owner, action.tokens) for owner in owners}  # `UPDATE users AS u`
+    found = tuple(table for table in action.tables if any(one and table[-len(one) :] == one for one in meant))
+    return found if found and () not in owners else action.tables
+
+
+def _set_names(action: Action) -> list[Name]:
+    """What an UPDATE sets, as it is written; see `set_columns`."""
     if action.verb is not Verb.UPDATE:
         return []
     at = next((n for n, token in enumerate(action.rest) if token.is_word("SET")), len(action.rest))
@@ -107,7 +122,7 @@ def set_columns(action: Action) -> list[str]:
         name = cursor.name()
         if not name or not cursor.take_mark("="):
             return []
-        found.append(name[-1])
+        found.append(name)
     return found
 
 

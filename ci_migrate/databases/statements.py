@@ -294,10 +294,10 @@ def _read_delete(cursor: Cursor) -> _Read:
     if cursor.take("FROM"):
         return Verb.DELETE, cursor.names(), ""
     tables = cursor.names()  # of several, and some may be called otherwise there
-    return Verb.DELETE, tuple(_called(table, cursor.rest) for table in tables), ""
+    return Verb.DELETE, tuple(called(table, cursor.rest) for table in tables), ""
 
 
-def _called(alias: Name, tokens: Sequence[Token]) -> Name:
+def called(alias: Name, tokens: Sequence[Token]) -> Name:
     """The table that `FROM users AS u` calls so; the name itself where it is none's."""
     for at, token in enumerate(tokens):
         end = at - 1 if at and tokens[at - 1].is_word("AS") else at

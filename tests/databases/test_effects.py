@@ -3,6 +3,7 @@
 import pytest
 
 from ci_migrate.databases.effects import (
+    updates_rows_of,
     dropped_columns,
     means,
     renamed_columns,
@@ -119,3 +120,22 @@ def test_columns_that_get_another_name(sql, pairs):
 def test_columns_that_an_update_sets(sql, columns):
     (action,) = actions_in(sql, POSTGRESQL)
     assert set_columns(action) == columns
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("UPDATE a SET x = 1", ["a"]),
+        ("UPDATE a JOIN b USING (id) SET a.x = b.x", ["a"]),
+        ("UPDATE shop.users AS u, b SET u.x = 1, u.y = b.y", ["users"]),
+        ("UPDATE users u JOIN shop.b ON true SET shop.b.x = 1", ["b"]),
+        ("UPDATE a JOIN b USING (id) SET a.x = 1, b.y = 2", ["a", "b"]),
+        ("UPDATE a JOIN b USING (id) SET x = 1", ["a", "b"]),  # nobody knows whose it is
+        ("DELETE x FROM a AS x JOIN b ON true", ["a"]),
+        ("INSERT INTO a SELECT * FROM b", []),
+        ("DROP TABLE a", []),
+    ],
+)
+def test_whose_rows_change(sql, tables):
+    (action,) = actions_in(sql, MYSQL)
+    assert [name[-1] for name in updates_rows_of(action)] == tables

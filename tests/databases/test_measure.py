@@ -292,6 +292,7 @@ op.execute("/* update */ UPDATE orders SET amount = 7 WHERE id < 1500")
 op.execute("/* same */ UPDATE orders SET amount = 7 WHERE id < 10")
 for n in (1, 2):
     op.execute(f"/* loop */ DELETE FROM people WHERE id % 2 = {n - 1}")
+op.execute("/* joins */ UPDATE notes AS n JOIN seen ON seen.id = n.id JOIN orders o ON o.id = n.id SET n.word = 'x'")
 op.execute("/* slow */ INSERT INTO counted SELECT SLEEP(0.1)")
 """
 BATCHES_MYSQL = """
@@ -314,6 +315,10 @@ def test_mysql_counts_rows_that_a_transaction_keeps_locked(
         "CREATE TABLE orders (id int PRIMARY KEY, amount int)",
         "CREATE TABLE people (id int PRIMARY KEY)",
         "CREATE TABLE counted (n int)",
+        "CREATE TABLE notes (id int PRIMARY KEY, word varchar(9))",
+        "CREATE TABLE seen (id int PRIMARY KEY)",
+        f"INSERT INTO notes {numbers.format(', NULL')}",
+        f"INSERT INTO seen {numbers.format('')}",
         f"INSERT INTO orders {numbers.format(', n')}",
         f"INSERT INTO orders {numbers.format(' + 1000, n')}",
         f"INSERT INTO people {numbers.format('')}",
@@ -323,10 +328,12 @@ def test_mysql_counts_rows_that_a_transaction_keeps_locked(
     report = project.gate("dry-run", lock_budget=0.05, allow=("CM601=meant",))
     ran = by_word(report)
     assert {word: {lock.table: lock.rows for lock in s.locks if lock.rows} for word, s in ran.items()} == {
-        "inserts": {}, "update": {"orders": 1510}, "same": {}, "loop": {"people": 1000}, "slow": {},
-        "batch": {"orders": 500},
+        "inserts": {}, "update": {"orders": 1510}, "same": {}, "loop": {"people": 1000},
+        "joins": {"notes": 1000}, "slow": {}, "batch": {"orders": 500},
     }  # fmt: skip
+    assert {lock.table for lock in ran["joins"].locks} == {"notes", "seen"}
     assert [(f.severity.value, f.revision, f.line) for f in report.findings if f.code == "CM304"] == [
+        ("warning", "r2", ran["joins"].line),
         ("warning", "r2", ran["update"].line),
         ("warning", "r2", ran["loop"].line),
     ]

@@ -1,16 +1,18 @@
 """MySQL and MariaDB: tables that were built anew, the metadata locks that follow from how, binlog."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ci_migrate.databases.effects import updates_rows_of
 from ci_migrate.databases.measuring import READS_AND_WRITES, WRITES, Ran, Taken
 from ci_migrate.databases.mysql.catalog import tables_of
 from ci_migrate.databases.mysql.sessions import Access
-from ci_migrate.databases.statements import Verb, actions_in
+from ci_migrate.databases.statements import Action, Verb, actions_in
 from ci_migrate.errors import DatabaseError
 from ci_migrate.migrations.worker.tokens import MYSQL
 from ci_migrate.model import LockHeld
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 ALTERS = (Verb.ALTER_TABLE, Verb.CREATE_INDEX, Verb.DROP_INDEX, Verb.OPTIMIZE_TABLE)
 EXCLUSIVE = (Verb.DROP_TABLE, Verb.TRUNCATE, Verb.RENAME_TABLE)
 WRITES_ROWS = (Verb.UPDATE, Verb.INSERT, Verb.REPLACE, Verb.DELETE, Verb.COPY)
-CHANGES_ROWS = (Verb.UPDATE, Verb.DELETE)
-"""Whose rows the driver counts as they are found (CLIENT_FOUND_ROWS); INSERT and REPLACE count new ones too."""
+ROWS = "SHARED_WRITE"
 COPY = "SHARED_NO_WRITE (ALGORITHM=COPY)"
 INPLACE = "SHARED_UPGRADABLE (ALGORITHM=INPLACE, rebuilt)"
 NO_REBUILD = "SHARED_UPGRADABLE (not rebuilt)"
@@ -81,28 +82,29 @@ class MySQLMeter:
         committed: bool,  # noqa: ARG002
         changed: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
     ) -> Sequence[Taken]:
-        every = [self._one(statement) for statement in ran]
-        rows: dict[str, int] = {}
-        for statement, taken in zip(ran, every, strict=True):
-            for lock in taken.locks if _changes_rows(statement.sql) else ():
-                rows[lock.table] = rows.get(lock.table, 0) + (statement.rows or 0)
+        every = [self._one(statement, actions_in(statement.sql, MYSQL)) for statement in ran]
+        rows: Counter[str] = Counter()
+        for statement, (_, changes) in zip(ran, every, strict=True):
+            rows.update(dict.fromkeys(changes, statement.rows or 0))
         held: set[tuple[str, str]] = set()
         found = []
-        for statement, taken in zip(ran, every, strict=True):
-            new = [lock for lock in taken.locks if (lock.table, lock.mode) not in held]
+        for taken, changes in every:
+            new = []
+            for lock in taken.locks:
+                if lock.mode == ROWS and lock.table in changes & rows.keys():
+                    new.append(
+                        replace(lock, rows=rows.pop(lock.table))
+                    )  # the first one of the table has them all
+                elif (lock.table, lock.mode) not in held:
+                    new.append(lock)
             held |= {(lock.table, lock.mode) for lock in new}
-            if _changes_rows(statement.sql):  # the first one of the table has them all
-                counted = [
-                    replace(lock, rows=rows.pop(lock.table)) for lock in taken.locks if lock.table in rows
-                ]
-                new = counted or new
             found.append(Taken(tuple(new), taken.rewrites))
         return found
 
-    def _one(self, ran: Ran) -> Taken:
-        actions = actions_in(ran.sql, MYSQL)
+    def _one(self, ran: Ran, actions: Sequence[Action]) -> tuple[Taken, set[str]]:
+        """What it took, and the tables of which it changed rows that were there."""
         locked = {
-            (table, "EXCLUSIVE" if action.verb in EXCLUSIVE else "SHARED_WRITE")
+            (table, "EXCLUSIVE" if action.verb in EXCLUSIVE else ROWS)
             for action in actions
             if action.verb in (*EXCLUSIVE, *WRITES_ROWS)
             for *_, table in action.tables
@@ -118,10 +120,13 @@ class MySQLMeter:
             )
             for table, mode in sorted(locked)
         ]
-        return Taken(
+        taken = Taken(
             (*locks, *(lock for one in each for lock in one.locks)),
             tuple(table for one in each for table in one.rewrites),
         )
+        # whose rows the driver counts as they are found (CLIENT_FOUND_ROWS); INSERT and REPLACE count new ones too
+        changes = {table for action in actions for *_, table in updates_rows_of(action)}
+        return taken, {self._tables[table] for table in changes & self._tables.keys()}
 
     def _altered(self, ran: Ran, table: str, before: Mapping[str, set[str]]) -> Taken:
         """What an ALTER TABLE took of a table that was there when the migration began."""
@@ -140,10 +145,6 @@ class MySQLMeter:
         now = self._log_files()
         grown = (size - self._log.get(name, 0) for name, size in now.items())
         return sum(max(0, each) for each in grown) if now and self._log else None
-
-
-def _changes_rows(sql: str) -> bool:
-    return any(action.verb in CHANGES_ROWS for action in actions_in(sql, MYSQL))
 
 
 def _file_name(name: str) -> str:
