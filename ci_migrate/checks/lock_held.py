@@ -39,13 +39,18 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
 
 def _work(evidence: Evidence, taker: Statement) -> float:
     """Seconds that statements took from the one that took the lock to the commit, each with all its rounds."""
-    commits = (r.statements for r in evidence.commit_points if r.statements >= taker.position)
-    end = next(commits, None)
+    end = transaction_end(evidence, taker)
     return sum(
         s.seconds
         for s in evidence.statements
         if s.position >= taker.position and (end is None or s.position <= end)
     )
+
+
+def transaction_end(evidence: Evidence, statement: Statement) -> int | None:
+    """How many statements were sent when its transaction ended; None where nothing tells."""
+    commits = (r.statements for r in evidence.commit_points if r.statements >= statement.position)
+    return next(commits, None)
 
 
 def _kind(evidence: Evidence, table: str) -> str:
@@ -74,21 +79,22 @@ def _instead(table: str, kind: str) -> str:
 
 
 def longest(facts: Facts, evidence: Evidence) -> dict[str, tuple[Statement, LockHeld]]:
-    """By table or view; tables that were not there before, or had no rows, hinder nobody."""
+    """By table or view."""
     found: dict[str, tuple[Statement, LockHeld]] = {}
+    for statement, lock in too_long(facts, evidence):
+        if lock.table not in found or (lock.seconds or 0) > (found[lock.table][1].seconds or 0):
+            found[lock.table] = (statement, lock)
+    return found
+
+
+def too_long(facts: Facts, evidence: Evidence) -> Iterator[tuple[Statement, LockHeld]]:
+    """Locks that keep others out; tables that were not there before, or had no rows, hinder nobody."""
     in_use = {table for table, count in evidence.row_counts_before.items() if count.rows}
     for statement in evidence.statements:
         for lock in statement.locks:
-            seconds = lock.seconds or 0
-            if (
-                not lock.blocks
-                or seconds <= facts.lock_budget
-                or not (lock.table in in_use or (in_use and _kind(evidence, lock.table) != ObjectKind.TABLE))
-            ):
-                continue
-            if lock.table not in found or seconds > (found[lock.table][1].seconds or 0):
-                found[lock.table] = (statement, lock)
-    return found
+            used = lock.table in in_use or (in_use and _kind(evidence, lock.table) != ObjectKind.TABLE)
+            if lock.blocks and (lock.seconds or 0) > facts.lock_budget and used:
+                yield statement, lock
 
 
 CHECK = Check("CM301", "lock-held-too-long", Severity.ERROR, measured=True, find=find, rows=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
-from ci_migrate.checks.lock_held import longest
+from ci_migrate.checks.lock_held import too_long, transaction_end
 from ci_migrate.model import Evidence, Finding, LockHeld, Severity, Statement
 
 BATCH = 1_000
@@ -14,17 +14,17 @@ BATCH = 1_000
 def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Of each table the transaction that held its rows longest.
 
-    Nothing to say where the whole table was locked meanwhile (CM301), or was empty before.
+    Nothing to say where the same transaction locked the whole table (CM301), or where that was empty before.
     """
     found: dict[str, tuple[Statement, LockHeld]] = {}
-    told = longest(facts, evidence)
+    told = {(lock.table, transaction_end(evidence, one)) for one, lock in too_long(facts, evidence)}
     for statement in evidence.statements:
         for lock in statement.locks:
             count = evidence.row_counts_before.get(lock.table)
             seconds = lock.seconds or 0
-            if lock.rows < BATCH or seconds <= facts.lock_budget or lock.table in told:
+            if lock.rows < BATCH or seconds <= facts.lock_budget or count is None or not count.rows:
                 continue
-            if count is None or not count.rows:
+            if (lock.table, transaction_end(evidence, statement)) in told:
                 continue
             if lock.table not in found or seconds > (found[lock.table][1].seconds or 0):
                 found[lock.table] = (statement, lock)
@@ -41,4 +41,4 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-CHECK = Check("CM304", "rows-locked-too-long", Severity.WARNING, measured=True, find=find)
+CHECK = Check("CM304", "rows-locked-too-long", Severity.WARNING, measured=True, find=find, rows=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ledger_support import a_plan, some_evidence
 
-from ci_migrate.checks import lock_held, table_rewritten, transaction_split
+from ci_migrate.checks import lock_held, rows_locked, table_rewritten, transaction_split
 from ci_migrate.checks.base import Facts
 from ci_migrate.model import CommitPoint, LockHeld, RowCount, Statement
 
@@ -82,6 +82,21 @@ def test_of_each_table_the_longest_lock_alone() -> None:
     )
     (found,) = lock_held.find(lock_held.CHECK, facts(*ran))
     assert found.line == 2
+
+
+def test_rows_are_locked_too_long_where_another_transaction_locks_the_table() -> None:
+    rows = lock(mode="ROW EXCLUSIVE", blocks="", rows=1_000)
+    ran = (statement(1, locks=(lock(),)), statement(2, locks=(rows,)))
+    apart = facts(*ran, commit_points=(commit_point(1), commit_point(2)))
+    (found,) = rows_locked.find(rows_locked.CHECK, apart)
+    assert found.line == 2
+    together = facts(*ran, commit_points=(commit_point(2),))
+    assert list(rows_locked.find(rows_locked.CHECK, together)) == [], "that is CM301's"
+    assert list(rows_locked.find(rows_locked.CHECK, facts(*ran))) == []
+
+
+def test_what_is_measured_on_rows_is_not_looked_at_without_them() -> None:
+    assert rows_locked.CHECK.needs_rows
 
 
 def test_a_long_rewrite_is_said_once() -> None:
