@@ -1,5 +1,6 @@
 """CM210: what goes although no statement names it: views, triggers, keys, indexes, privileges, attributes."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -189,10 +190,11 @@ def _constraint_of_a_rebuild(
     evidence: _Seen, change: SchemaChange, table: str, statement: Statement, *, by_hand: bool
 ) -> Iterator[Lost]:
     before, after = change.before or "", change.after
+    quoted = json.dumps(_plain(table), ensure_ascii=False)
     if after is not None and before.endswith("AUTOINCREMENT") and not after.endswith("AUTOINCREMENT"):
         yield (
             f"Table {table} is rebuilt without AUTOINCREMENT: ids of deleted rows are given again.",
-            f'Write batch_alter_table("{table}", table_kwargs={{"sqlite_autoincrement": True}}).',
+            f'Write batch_alter_table({quoted}, table_kwargs={{"sqlite_autoincrement": True}}).',
             Severity.ERROR,
             statement,
         )
@@ -208,7 +210,7 @@ def _constraint_of_a_rebuild(
     if before.startswith("CHECK"):
         yield (
             f"Table {table} is rebuilt without its {before}, which has no name: batch mode leaves such ones out.",
-            f'Write batch_alter_table("{table}", table_args=[sa.CheckConstraint(...)]), and give it a name.',
+            f"Write batch_alter_table({quoted}, table_args=[sa.CheckConstraint(...)]), and give it a name.",
             Severity.WARNING if _OF_A_TYPE.fullmatch(before) else Severity.ERROR,
             statement,
         )

@@ -1,5 +1,6 @@
 """CM210: what goes although no statement names it."""
 
+import ast
 import time
 
 import pytest
@@ -288,6 +289,14 @@ def test_F93_texts_comments_and_quotes_lead_nobody_astray(changes, sql, line) ->
 )  # fmt: skip
 def test_F93_texts_and_names_find_nothing_either(changes, sql) -> None:
     assert found(*changes, sql=sql) == []
+
+
+def test_the_code_to_paste_is_code_where_a_name_needs_quotes() -> None:
+    key = 'constraint "Odd ""one""".primary key'
+    rebuild = tuple(sql.replace("t", '"Odd ""one"""') if sql == "DROP TABLE t" else sql.replace("TO t", 'TO "Odd ""one"""') for sql in REBUILD)  # fmt: skip
+    (finding,) = found((key, "PRIMARY KEY (id) AUTOINCREMENT", "PRIMARY KEY (id)"), sql=rebuild)
+    code = finding.fix.removeprefix("Write ").rstrip(".")
+    assert ast.literal_eval(ast.parse(code, mode="eval").body.args[0]) == 'Odd "one"'  # type: ignore[attr-defined]
 
 
 def test_a_downgrade_takes_back_what_it_likes() -> None:
