@@ -90,6 +90,14 @@ class Blamed:
                 found.append(_as_key(old))
         return found[1:]
 
+    def was_called(self, table: str) -> str:
+        """The key that a table's rows were counted under before the migration; its own where none is known."""
+        before = self._evidence.row_counts_before
+        if table in before:
+            return table
+        names = [parts(name) for name in self._earlier_names(table)]
+        return next((key for name in names for key in before if means(name, key)), table)
+
     # ---------------------------------------------------------------- who lost rows and values
 
     def for_rows(self, table: str, lost: int) -> tuple[Statement | None, bool]:

@@ -37,8 +37,9 @@ def find_hidden(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Find
     Nothing of tables that had no rows before.
     """
     kinds = {WeakSpotKind.HIDES_ROWS, WeakSpotKind.HIDES_ROWS_FROM_OWNER}
+    blamed = Blamed(evidence, facts.plan.identity.dialect)
     for spot, statement in _new(facts, evidence, kinds, ("ALTER", "DROP")):
-        rows = evidence.row_counts_before.get(spot.table, _NONE).rows
+        rows = evidence.row_counts_before.get(blamed.was_called(spot.table), _NONE).rows
         if not rows:
             continue
         yield check.finding(

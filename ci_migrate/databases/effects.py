@@ -26,7 +26,7 @@ def names_table(action: Action, table: str) -> bool:
 
 
 def renames(action: Action) -> list[tuple[Name, Name]]:
-    """The tables that it gives another name, with that."""
+    """The tables that it gives another name or another schema, with the new one."""
     if action.verb is Verb.RENAME_TABLE:
         pairs = [_pair(Cursor(part)) for part in split(action.rest, ",")]
         return [(old, new) for old, new in pairs if old and new]
@@ -35,6 +35,8 @@ def renames(action: Action) -> list[tuple[Name, Name]]:
     found = []
     for part in action.parts:
         cursor = Cursor(part)
+        if cursor.take("SET", "SCHEMA"):
+            found.append((action.tables[0], (*cursor.name(), action.tables[0][-1])))
         if not cursor.take("RENAME") or cursor.sees("COLUMN", "INDEX", "KEY", "CONSTRAINT"):
             continue
         told = cursor.take("TO") or cursor.take("AS") or cursor.take_mark("=")

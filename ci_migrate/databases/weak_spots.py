@@ -42,6 +42,13 @@ def weak_spots_of(database: object) -> list[WeakSpot]:
 
 
 def new_weak_spots(before: Iterable[WeakSpot], after: Iterable[WeakSpot]) -> tuple[WeakSpot, ...]:
-    """What a migration made."""
+    """What a migration made. A table that is made again with the weak spot that it had has another identity."""
     known = {(spot.kind, spot.identity) for spot in before}
-    return tuple(spot for spot in after if (spot.kind, spot.identity) not in known)
+    named = {_named(spot) for spot in before}
+    return tuple(
+        spot for spot in after if (spot.kind, spot.identity) not in known and _named(spot) not in named
+    )
+
+
+def _named(spot: WeakSpot) -> tuple[str, ...]:
+    return (spot.kind, spot.table, *((spot.words, *spot.columns) if spot.columns else ()))

@@ -3,13 +3,13 @@
 import pytest
 
 from ci_migrate.databases.effects import (
-    updates_rows_of,
     dropped_columns,
     means,
     renamed_columns,
     renames,
     set_columns,
     takes_rows,
+    updates_rows_of,
 )
 from ci_migrate.databases.statements import actions_in
 from ci_migrate.migrations.worker.tokens import MYSQL, POSTGRESQL, SQLITE
@@ -53,6 +53,11 @@ def test_a_name_in_sql_means_a_table(written, key, same):
 def test_renames(sql, pairs):
     (action,) = actions_in(sql, MYSQL)
     assert renames(action) == [((old,), (new,)) for old, new in pairs]
+
+
+def test_a_table_that_is_moved_has_another_name():
+    (action,) = actions_in('ALTER TABLE public.a SET SCHEMA "The archive"', POSTGRESQL)
+    assert renames(action) == [(("public", "a"), ("The archive", "a"))]
 
 
 @pytest.mark.parametrize(
