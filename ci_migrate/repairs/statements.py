@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ci_migrate.databases.effects import renames, set_columns
 from ci_migrate.databases.statements import Action, Verb, makes_program, read_alike
 from ci_migrate.migrations.record import WHOLE
-from ci_migrate.migrations.worker.tokens import Name
+from ci_migrate.migrations.worker.tokens import Name, begins
 
 Written = tuple[Name, frozenset[str] | None]
 """A table, and the columns that are set; None for whole rows."""
@@ -68,11 +68,10 @@ def _does_more(action: Action) -> bool:
     MariaDB's CREATE OR REPLACE TABLE drops the old table with its rows, its SET STATEMENT ... FOR and BEGIN NOT ATOMIC
     run others; of a program that is never closed nobody knows where it ends.
     """
-    second = action.tokens[1] if len(action.tokens) > 1 else action.tokens[0]
     if makes_program(action.tokens):
         return any(token.is_mark(";") for token in action.tokens) and not action.tokens[-1].is_word("END")
     return (
         (action.verb is Verb.CREATE_TABLE and "REPLACE" in action.modifiers)
-        or (action.starts("SET") and second.is_word("STATEMENT"))
-        or (action.starts("BEGIN") and second.is_word("NOT"))
+        or begins(action.tokens, "SET", "STATEMENT")
+        or begins(action.tokens, "BEGIN", "NOT")
     )

@@ -20,7 +20,7 @@ from typing import Any
 from .failure import error_words, sqlstate
 from .state import Session, State, in_transaction
 from .statements import MYSQL, commits_first
-from .tokens import POSTGRESQL, Cursor, Token, dialect_of, readings, tokens_of
+from .tokens import POSTGRESQL, Cursor, Token, dialect_of, readings, tokens_of, without_end
 from .wall import MIGRATE
 
 QUEUED, CONCURRENT, DETACH = "queued", "concurrent", "detach"
@@ -94,13 +94,6 @@ def may_be_done_in_part(sql: str, dialect: str) -> bool:
         if not tokens or tokens[0].is_word("CALL", "DO") or any(token.is_mark(";") for token in tokens):
             return True
     return False
-
-
-def without_end(tokens: list[Token]) -> list[Token]:
-    """Without the semicolons at its end."""
-    while tokens and tokens[-1].is_mark(";"):
-        tokens = tokens[:-1]
-    return tokens
 
 
 LOCK_TIMEOUT = ("55P03", "40P01", "1205", "1213")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from .tokens import (
@@ -17,6 +18,7 @@ from .tokens import (
     is_executed_comment,
     readings,
     tokens_of,
+    without_end,
 )
 
 COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
@@ -136,9 +138,8 @@ def only_reads(sql: str, engine: str) -> bool:
     return all(_is_one_query(tokens_of(sql, dialect)) for dialect in readings(dialect_of(engine)))
 
 
-def _is_one_query(tokens: list[Token]) -> bool:
-    while tokens and tokens[-1].is_mark(";"):
-        tokens.pop()
+def _is_one_query(tokens: Sequence[Token]) -> bool:
+    tokens = without_end(tokens)
     # MySQL executes what stands in /*! */
     if not tokens or any(t.kind == OPEN or t.is_mark(";") or t.text.startswith("/*") for t in tokens):
         return False
@@ -164,7 +165,7 @@ def _asks_pragma(tokens: list[Token]) -> bool:
     return ANSWERS.fullmatch(name[0].text) is not None and called <= 2 and tokens[-1].is_mark(")")
 
 
-def _is_harmless(tokens: list[Token], number: int) -> bool:
+def _is_harmless(tokens: Sequence[Token], number: int) -> bool:
     """Whether what is called by this parenthesis changes nothing."""
     called = tokens[number - 1] if number else None
     if called is None or called.kind not in (WORD, NAME):

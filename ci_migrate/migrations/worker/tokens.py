@@ -278,6 +278,13 @@ def begins(tokens: Sequence[Token], *words: str) -> bool:
     return Cursor(tokens[: len(words)]).take(*words)
 
 
+def without_end(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Without the semicolons at its end."""
+    while tokens and tokens[-1].is_mark(";"):
+        tokens = tokens[:-1]
+    return tokens
+
+
 def is_name(token: Token) -> bool:
     """Whether a token may be a name where only a name can stand."""
     return token.kind in (WORD, NAME) or (token.kind == TEXT and token.text[0] in "'\"")
