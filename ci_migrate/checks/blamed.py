@@ -1,4 +1,11 @@
-"""Which statement did it: found by what statements do to which tables, never by words that stand somewhere in them."""
+"""Finds the statement that is to blame for a loss: who took these rows, emptied this column, dropped this table.
+
+The evidence of a dry run says what is gone, and which statements were sent, but not which of them did it. So each
+statement is read by the lexer, and judged by what it does to which table, under the names that the table had at that
+time. A word in a text or in a comment blames nobody; two last resorts go by words: `last_saying`, where what is
+looked for has no verb of its own, and `schema_text.mentions`. Where several statements may have done it, only their
+revision is told, or nothing.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
@@ -15,7 +22,7 @@ from ci_migrate.databases.effects import (
     takes_rows,
 )
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Verb, actions_within, within
+from ci_migrate.databases.statements import Action, Verb, Within, actions_within, within
 from ci_migrate.migrations.worker.tokens import Name, dialect_of
 from ci_migrate.model import Evidence, Statement
 from ci_migrate.schema_text import mentions
@@ -37,7 +44,7 @@ class Blamed:
     """
 
     def __init__(self, evidence: Evidence, engine: str) -> None:
-        self._evidence = evidence
+        self.evidence = evidence
         self._dialect = dialect_of(engine)
         self._called: dict[str, list[str]] = {}
 
@@ -45,11 +52,16 @@ class Blamed:
     def did(self) -> list[Did]:
         """All actions in the order in which they were sent, each with its statement."""
         return [
-            (s, action) for s in self._evidence.statements for action in actions_within(s.sql, self._dialect)
+            (s, action) for s in self.evidence.statements for action in actions_within(s.sql, self._dialect)
         ]
 
+    @cached_property
+    def texts(self) -> list[tuple[Statement, Within]]:
+        """All statements with the words and names in them."""
+        return [(s, within(s.sql, self._dialect)) for s in self.evidence.statements]
+
     def last(
-        self, wanted: Callable[[Action], bool], among: Collection[str | None] | None = None
+        self, wanted: Callable[[Action], object], among: Collection[str | None] | None = None
     ) -> Statement | None:
         """The last statement of which this is true; of these revisions alone, if `among` names some."""
         return next(
@@ -65,12 +77,20 @@ class Blamed:
         return next(
             (
                 s
-                for s in reversed(self._evidence.statements)
+                for s in reversed(self.evidence.statements)
                 if (not table or mentions(s.sql, parts(table)[-1]))
                 and not within(s.sql, self._dialect).words.isdisjoint(words)
             ),
             None,
         )
+
+    def last_saying_all(self, *words: str) -> Statement | None:
+        """The last statement that has all of these words, in a program too."""
+        return next((s for s, text in reversed(self.texts) if text.words.issuperset(words)), None)
+
+    def last_naming(self, name: str) -> Statement | None:
+        """The last statement that has this name outside of texts and comments."""
+        return next((s for s, text in reversed(self.texts) if name.lower() in text.names), None)
 
     def about(self, action: Action, table: str) -> bool:
         """Whether it names a table where its verb wants one, be it by a name that it had before it was renamed."""
@@ -92,7 +112,7 @@ class Blamed:
 
     def was_called(self, table: str) -> str:
         """The key that a table's rows were counted under before the migration; its own where none is known."""
-        before = self._evidence.row_counts_before
+        before = self.evidence.row_counts_before
         if table in before:
             return table
         names = [parts(name) for name in self._earlier_names(table)]
@@ -127,7 +147,7 @@ class Blamed:
         if (
             action.verb is Verb.DROP_TABLE and self._dialect.engine == "sqlite"
         ):  # which deletes the rows first
-            counts = self._evidence.row_counts_before.items()
+            counts = self.evidence.row_counts_before.items()
             return any(count.rows and names_table(action, table) for table, count in counts)
         if action.verb is Verb.TRUNCATE:
             return action.has("CASCADE")
@@ -218,9 +238,9 @@ class Blamed:
 
     def _revisions_of(self, name: str) -> set[str | None] | None:
         """The revision that removed an object, if commit points tell it; None for any."""
-        points = [r for r in self._evidence.commit_points if name in r.delta and r.delta[name] is None]
-        covered = {r.revision for r in self._evidence.commit_points if r.complete}
-        sent = {s.revision for s in self._evidence.statements if s.revision}
+        points = [r for r in self.evidence.commit_points if name in r.delta and r.delta[name] is None]
+        covered = {r.revision for r in self.evidence.commit_points if r.complete}
+        sent = {s.revision for s in self.evidence.statements if s.revision}
         return {points[-1].revision} if points and covered == sent else None
 
 

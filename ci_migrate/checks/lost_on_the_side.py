@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from ci_migrate.checks.base import Check, Facts, with_evidence
+from ci_migrate.checks.blamed import Blamed, Did
 from ci_migrate.databases.composite.names import bare
 from ci_migrate.databases.effects import cascades, drops, drops_without_names, renames, rewritten_columns
 from ci_migrate.databases.names import parts
-from ci_migrate.databases.statements import Action, Verb, Within, actions_within, within
-from ci_migrate.migrations.worker.tokens import POSTGRESQL, Cursor, Dialect, Name, dialect_of, tokens_of
+from ci_migrate.databases.statements import Action, Verb
+from ci_migrate.migrations.worker.tokens import POSTGRESQL, Cursor, Name, tokens_of
 from ci_migrate.model import (
     Direction,
     Evidence,
@@ -19,7 +20,6 @@ from ci_migrate.model import (
     SchemaChange,
     Severity,
     Statement,
-    TableEvidence,
     split_key,
 )
 from ci_migrate.schema_text import attributes, mentions
@@ -49,65 +49,27 @@ Lost = tuple[str, str, Severity, Statement | None]
 """What is lost, what to write instead, how bad that is, and the statement that did it."""
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A statement as it was read."""
+class _Seen(Blamed):
+    """What many changes ask of all statements: found once, since a history has hundreds."""
 
-    statement: Statement
-    actions: tuple[Action, ...]
-    within: Within
+    @cached_property
+    def rebuilds(self) -> dict[str, Did]:
+        """See `_rebuilds`."""
+        return _rebuilds(self.did)
 
+    @cached_property
+    def cascade(self) -> Statement | None:
+        """The last statement that drops by CASCADE, in a program too."""
+        return self.last(cascades) or self.last_saying_all("DO", "DROP", "CASCADE")
 
-@dataclass(frozen=True)
-class _Seen:
-    """The evidence, and what many changes ask of all statements: read once, since a history has hundreds."""
-
-    each: tuple[_Read, ...]
-    changes: tuple[SchemaChange, ...]
-    tables: dict[str, TableEvidence]
-    rebuilds: dict[str, tuple[Statement, Action]]
-    cascade: Statement | None
-    unseen: bool
-
-    @classmethod
-    def of(cls, evidence: Evidence, dialect: Dialect) -> "_Seen":
-        each = tuple(
-            _Read(s, tuple(actions_within(s.sql, dialect)), within(s.sql, dialect))
-            for s in evidence.statements
-        )
-        return cls(
-            each,
-            evidence.changes,
-            evidence.tables,
-            _rebuilds(each),
-            _last_of(each, cascades) or _last_saying(each, "DO", "DROP", "CASCADE"),
-            any(drops_without_names(read.within) for read in each),
-        )
-
-    def last(self, wanted: Callable[[Action], object]) -> Statement | None:
-        """The last statement with an action of which this is true."""
-        return _last_of(self.each, wanted)
+    @cached_property
+    def unseen(self) -> bool:
+        """Whether something may be dropped that no statement names."""
+        return any(drops_without_names(text) for _, text in self.texts)
 
     def dropping(self, *names: str) -> Statement | None:
         """The last statement that drops something of one of these names."""
         return self.last(lambda action: any(drops(action, name) for name in names))
-
-    def naming(self, name: str) -> Statement | None:
-        """The last statement that has this name outside of texts and comments."""
-        found = (r.statement for r in reversed(self.each) if name.lower() in r.within.names)
-        return next(found, None)
-
-    def saying(self, *words: str) -> Statement | None:
-        """The last statement that has all of these words."""
-        return _last_saying(self.each, *words)
-
-
-def _last_of(each: Sequence[_Read], wanted: Callable[[Action], object]) -> Statement | None:
-    return next((r.statement for r in reversed(each) if any(map(wanted, r.actions))), None)
-
-
-def _last_saying(each: Sequence[_Read], *words: str) -> Statement | None:
-    return next((r.statement for r in reversed(each) if r.within.words.issuperset(words)), None)
 
 
 @with_evidence
@@ -115,7 +77,7 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
     """Objects that are gone after an upgrade although no statement named them."""
     if facts.plan.direction is not Direction.UPGRADE:
         return
-    seen = _Seen.of(evidence, dialect_of(facts.plan.identity.dialect))
+    seen = _Seen(evidence, facts.plan.identity.dialect)
     for change in evidence.changes:
         for look in _LOOKS:
             for message, fix, severity, statement in look(seen, change):
@@ -129,20 +91,20 @@ def find(check: Check, facts: Facts, evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
-def _with_what_was_dropped(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _with_what_was_dropped(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """A view by CASCADE; a trigger with the table that was rebuilt."""
     found = _WITH_OTHERS.fullmatch(change.name)
     if change.after is not None or found is None:
         return
     of_table = found["kind"] in ("trigger", "rule", "policy")
     table, _, short = found["name"].rpartition(".")
-    if of_table and any(c.name == f"table {table}" and c.after is None for c in evidence.changes):
+    if of_table and any(c.name == f"table {table}" and c.after is None for c in seen.evidence.changes):
         return
-    if evidence.unseen or evidence.naming(_plain(short)):
+    if seen.unseen or seen.last_naming(_plain(short)):
         return
-    statement = evidence.cascade
+    statement = seen.cascade
     if of_table:
-        statement = evidence.last(lambda a: a.verb is Verb.DROP_TABLE) or statement
+        statement = seen.last(lambda a: a.verb is Verb.DROP_TABLE) or statement
     yield (
         f"{change.name[0].upper()}{change.name[1:]} goes, and no statement names it: it went with what it stands on.",
         "Make it again in the same revision, or drop it by name.",
@@ -151,12 +113,12 @@ def _with_what_was_dropped(evidence: _Seen, change: SchemaChange) -> Iterator[Lo
     )
 
 
-def _in_a_rebuild(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _in_a_rebuild(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """What a table does not have any more that was made again, by batch mode or by hand."""
     kind, name = _kind(change)
     table = bare(name.partition("(")[0].rpartition(".")[0])
     before, after = change.before, change.after
-    rebuilt = evidence.rebuilds.get(_plain(table.rpartition(".")[2]).lower())
+    rebuilt = seen.rebuilds.get(_plain(table.rpartition(".")[2]).lower())
     if before is None or rebuilt is None:
         return
     statement, made = rebuilt
@@ -171,9 +133,9 @@ def _in_a_rebuild(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
             yield what, "Repeat it where the table is made again.", Severity.ERROR, statement
     elif kind == ObjectKind.INDEX:
         short = name.rpartition(".")[2]
-        dropped = evidence.dropping(_plain(short))
+        dropped = seen.dropping(_plain(short))
         lesser = after is not None and after != before and after == _SORTED.sub("", before)
-        gone = after is None and (by_hand or "((" in before) and not _in_another_index(evidence, change)
+        gone = after is None and (by_hand or "((" in before) and not _in_another_index(seen, change)
         if dropped is None and (lesser or gone):
             instead = f"as {after}" if lesser else "without it"
             yield (
@@ -183,11 +145,11 @@ def _in_a_rebuild(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
                 statement,
             )
     elif kind == ObjectKind.CONSTRAINT:
-        yield from _constraint_of_a_rebuild(evidence, change, table, statement, by_hand=by_hand)
+        yield from _constraint_of_a_rebuild(seen, change, table, statement, by_hand=by_hand)
 
 
 def _constraint_of_a_rebuild(
-    evidence: _Seen, change: SchemaChange, table: str, statement: Statement, *, by_hand: bool
+    seen: _Seen, change: SchemaChange, table: str, statement: Statement, *, by_hand: bool
 ) -> Iterator[Lost]:
     before, after = change.before or "", change.after
     quoted = json.dumps(_plain(table), ensure_ascii=False)
@@ -205,7 +167,7 @@ def _constraint_of_a_rebuild(
             Severity.ERROR,
             statement,
         )
-    if after is not None or any(mentions(before, column) for column in _columns_gone(evidence, table)):
+    if after is not None or any(mentions(before, column) for column in _columns_gone(seen, table)):
         return
     if before.startswith("CHECK"):
         yield (
@@ -214,7 +176,7 @@ def _constraint_of_a_rebuild(
             Severity.WARNING if _OF_A_TYPE.fullmatch(before) else Severity.ERROR,
             statement,
         )
-    elif by_hand and not _in_another_index(evidence, change):
+    elif by_hand and not _in_another_index(seen, change):
         yield (
             f"Table {table} is rebuilt without its {before}.",
             "Repeat it where the table is made again. If it is to go, say so: allow CM210 in the revision.",
@@ -223,22 +185,22 @@ def _constraint_of_a_rebuild(
         )
 
 
-def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _with_its_columns(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """PostgreSQL drops a key, a CHECK or an index over several columns with one of them."""
     kind, name = split_key(change.name)
     before = change.before or ""
     if kind not in (ObjectKind.CONSTRAINT, ObjectKind.INDEX) or not before or change.after is not None:
         return
     short = _plain(name.rpartition(".")[2])
-    if evidence.naming(short) or _belongs_to_a_key(evidence, change):
+    if seen.last_naming(short) or _belongs_to_a_key(seen, change):
         return
-    for table, found in evidence.tables.items():
+    for table, found in seen.evidence.tables.items():
         if found.before is None or found.after is None or not _is_of(change, table):
             continue
         gone = found.before.columns.keys() - found.after.columns.keys()
         taken = [column for column in sorted(gone) if mentions(_parts(before), column)]
         left = [column for column in sorted(found.after.columns) if mentions(_parts(before), column)]
-        statement = evidence.dropping(*taken) if left else None
+        statement = seen.dropping(*taken) if left else None
         if statement is not None:
             yield (
                 f"{short} goes with {table}.{', '.join(taken)}, and was about {', '.join(left)} too: {before}.",
@@ -248,18 +210,18 @@ def _with_its_columns(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
             )
 
 
-def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _by_a_cascade(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """Foreign keys of other tables go with the key that they point to."""
     kind, name = split_key(change.name)
-    statement = evidence.cascade
+    statement = seen.cascade
     if kind != ObjectKind.CONSTRAINT or change.after is not None or statement is None:
         return
     table, _, short = name.rpartition(".")
-    gone = f"table {table}" in {c.name for c in evidence.changes if c.after is None}
+    gone = f"table {table}" in {c.name for c in seen.evidence.changes if c.after is None}
     target = _referenced(change.before)
-    if not target or gone or evidence.naming(_plain(short)):
+    if not target or gone or seen.last_naming(_plain(short)):
         return
-    if evidence.last(lambda a: a.verb is Verb.DROP_TABLE and drops(a, target[-1])):
+    if seen.last(lambda a: a.verb is Verb.DROP_TABLE and drops(a, target[-1])):
         return
     yield (
         f"Foreign key {short} of {table} goes, and no statement names it: CASCADE took it along.",
@@ -269,15 +231,17 @@ def _by_a_cascade(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
     )
 
 
-def _points_elsewhere(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _points_elsewhere(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """A foreign key follows a table that is renamed away, while another one takes its name."""
     kind, name = _kind(change)
     was, now = _referenced(change.before), _referenced(change.after)
     if kind != ObjectKind.CONSTRAINT or not was or not now or was == now:
         return
     old = ".".join(was)
-    taken = any(parts(split_key(c.name)[1])[-1:] == was[-1:] and c.after is None for c in evidence.changes)
-    statement = evidence.last(lambda a: any(pair[0][-1].lower() == was[-1].lower() for pair in renames(a)))
+    taken = any(
+        parts(split_key(c.name)[1])[-1:] == was[-1:] and c.after is None for c in seen.evidence.changes
+    )
+    statement = seen.last(lambda a: any(pair[0][-1].lower() == was[-1].lower() for pair in renames(a)))
     if statement is not None and not taken:
         yield (
             f"Foreign key {name} points to {'.'.join(now)} now, which {old} was renamed to, and not to the new {old}.",
@@ -287,30 +251,34 @@ def _points_elsewhere(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
         )
 
 
-def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _made_again_with_less(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """What PostgreSQL keeps beside a view, a table or a trigger is not there any more once that is made again."""
     kind, _, name = change.name.partition(" ")
     before, after = change.before or "", change.after
     if kind == "grant" and after is None:
         of, _, grantee = name.rpartition(" to ")
         short = of.rpartition(".")[2].rpartition(" ")[2]
-        statement = evidence.dropping(_plain(short))
-        revoked = evidence.saying("REVOKE") is not None
-        if statement is None or revoked or any(c.name == of and c.after is None for c in evidence.changes):
+        statement = seen.dropping(_plain(short))
+        revoked = seen.last_saying_all("REVOKE") is not None
+        if (
+            statement is None
+            or revoked
+            or any(c.name == of and c.after is None for c in seen.evidence.changes)
+        ):
             return
         what = f"{of[0].upper()}{of[1:]} is made again without its privileges: {grantee} had {before}."
         yield what, "Give them again in the same revision: GRANT ... ON ... TO ...", Severity.ERROR, statement
     elif after is not None and kind in ("view", "materialized") and (was := _OPTIONS.search(before)):
         is_ = _OPTIONS.search(after)
         lost = sorted({*was[1].split(", ")} - {*(is_[1].split(", ") if is_ else ())})
-        statement = evidence.saying("VIEW")
-        if lost and not evidence.last(_sets_options):
+        statement = seen.last_saying_all("VIEW")
+        if lost and not seen.last(_sets_options):
             what = f"View {name.removeprefix('view ')} is made again without {', '.join(lost)}."
             yield what, "Repeat it: CREATE VIEW ... WITH (...) AS ...", Severity.ERROR, statement
     elif after is not None and kind == "trigger":
         state, now = _STATE.search(before), _STATE.search(after)
-        statement = evidence.naming(_plain(name.rpartition(".")[2]))
-        altered = evidence.last(_switches_triggers)
+        statement = seen.last_naming(_plain(name.rpartition(".")[2]))
+        altered = seen.last(_switches_triggers)
         words = [found[1] if found else "enabled" for found in (state, now)]
         if words[0] != words[1] and altered is None:
             what = f"Trigger {name} was {words[0]}, and is made again {words[1]}."
@@ -325,13 +293,13 @@ def _made_again_with_less(evidence: _Seen, change: SchemaChange) -> Iterator[Los
             )
 
 
-def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
+def _by_a_modify(seen: _Seen, change: SchemaChange) -> Iterator[Lost]:
     """MODIFY and CHANGE of MySQL and MariaDB write the whole column: what is left out is gone."""
     kind, name = split_key(change.name)
     if kind != ObjectKind.COLUMN or change.before is None or change.after is None:
         return
     column = _plain(name.rpartition(".")[2]).lower()
-    statement = evidence.last(lambda a: column in {c.lower() for c in rewritten_columns(a)})
+    statement = seen.last(lambda a: column in {c.lower() for c in rewritten_columns(a)})
     if statement is None:
         return
     before, after = attributes(change.before), attributes(change.after)
@@ -342,7 +310,9 @@ def _by_a_modify(evidence: _Seen, change: SchemaChange) -> Iterator[Lost]:
         and (key != "COLLATE" or _OF_TEXT.match(after["type"]))
     ]  # fmt: skip
     if before.get("COLLATE") != after.get("COLLATE") and "COLLATE" in before.keys() & after.keys():
-        said = any(evidence.saying(*words) for words in (("COLLATE",), ("CHARSET",), ("CHARACTER", "SET")))
+        said = any(
+            seen.last_saying_all(*words) for words in (("COLLATE",), ("CHARSET",), ("CHARACTER", "SET"))
+        )
         gone += [] if said else ["COLLATE"]  # it gets the table's
     meant = before["type"] != after["type"] or any(
         after.get(key, "").upper() not in _NOTHING and after[key] != before.get(key)
@@ -375,21 +345,21 @@ def _kind(change: SchemaChange) -> tuple[str, str]:
     return (ObjectKind.CONSTRAINT, found["name"]) if found else split_key(change.name)
 
 
-def _columns_gone(evidence: _Seen, table: str) -> list[str]:
+def _columns_gone(seen: _Seen, table: str) -> list[str]:
     return [
         name.rpartition(".")[2]
-        for c in evidence.changes
+        for c in seen.evidence.changes
         for kind, name in [split_key(c.name)]
         if c.after is None and kind == ObjectKind.COLUMN and bare(name.rpartition(".")[0]) == table
     ]
 
 
-def _rebuilds(each: Iterable[_Read]) -> dict[str, tuple[Statement, Action]]:
+def _rebuilds(did: Iterable[Did]) -> dict[str, Did]:
     """From each table that was dropped and made again to the statement that made it, maybe under another name."""
-    created: dict[str, tuple[Statement, Action]] = {}
+    created: dict[str, Did] = {}
     dropped: set[str] = set()
-    found: dict[str, tuple[Statement, Action]] = {}
-    for statement, action in ((read.statement, action) for read in each for action in read.actions):
+    found: dict[str, Did] = {}
+    for statement, action in did:
         names = [name[-1].lower() for name in action.tables]
         if action.verb is Verb.CREATE_TABLE and names:
             created[names[0]] = found[names[0]] = (statement, action)
@@ -436,23 +406,25 @@ def _plain(name: str) -> str:
     return "".join(parts(name)) if name.startswith('"') else name
 
 
-def _in_another_index(evidence: _Seen, change: SchemaChange) -> bool:
+def _in_another_index(seen: _Seen, change: SchemaChange) -> bool:
     """Whether the same columns are in a new index or key, which is unique if they were."""
     before = change.before or ""
     wanted = _parts(before)
     return any(
         c.before is None and c.after is not None and _parts(c.after) == wanted
         and ("UNIQUE" in c.after or "UNIQUE" not in before)
-        for c in evidence.changes
+        for c in seen.evidence.changes
     )  # fmt: skip
 
 
-def _belongs_to_a_key(evidence: _Seen, change: SchemaChange) -> bool:
+def _belongs_to_a_key(seen: _Seen, change: SchemaChange) -> bool:
     """Whether an index is that of a constraint, which is told of itself."""
     kind, name = split_key(change.name)
     short = name.rpartition(".")[2]
     keys = {
-        split_key(c.name)[1].rpartition(".")[2] for c in evidence.changes if c.name.startswith("constraint ")
+        split_key(c.name)[1].rpartition(".")[2]
+        for c in seen.evidence.changes
+        if c.name.startswith("constraint ")
     }
     return kind == ObjectKind.INDEX and short in keys
 

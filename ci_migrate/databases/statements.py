@@ -6,6 +6,7 @@ others, who blame and measure, read as the engine is set by default.
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from ci_migrate.migrations.worker.tokens import (
@@ -18,6 +19,7 @@ from ci_migrate.migrations.worker.tokens import (
     Dialect,
     Name,
     Token,
+    begins,
     dialect_of,
     is_executed_comment,
     is_name,
@@ -85,12 +87,28 @@ def actions_in(sql: str, dialect: Dialect) -> list[Action]:
     return [_action(one) for one in _statements(tokens) if one]
 
 
-def actions_within(sql: str, dialect: Dialect) -> Iterator[Action]:
+_remembered = lru_cache(maxsize=2_048)
+"""A dozen checks read the statements of a dry run, one check after the other."""
+
+SHORT = 1_000
+"""Characters of a text whose reading is remembered: what those of longer ones take is not worth its memory."""
+
+
+def actions_within(sql: str, dialect: Dialect) -> Sequence[Action]:
     """These, and those that stand inside of a WITH, of a DO block or of another text that the server executes."""
+    return (_remembered_actions if len(sql) <= SHORT else _actions_within)(sql, dialect)
+
+
+def _actions_within(sql: str, dialect: Dialect) -> Sequence[Action]:
+    found: list[Action] = []
     for action in actions_in(sql, dialect):
         if action.starts("DO", "BEGIN", "EXECUTE", "WITH", "EXPLAIN"):
-            yield from _inner(action.tokens, dialect)
-        yield action
+            found += _inner(action.tokens, dialect)
+        found.append(action)
+    return tuple(found)
+
+
+_remembered_actions = _remembered(_actions_within)
 
 
 T = TypeVar("T")
@@ -150,7 +168,7 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 def _is_block(tokens: Sequence[Token]) -> bool:
     """MariaDB's `BEGIN NOT ATOMIC ... END`."""
-    return len(tokens) > 2 and tokens[0].is_word("BEGIN") and tokens[1].is_word("NOT")
+    return begins(tokens, "BEGIN", "NOT")
 
 
 class Within(NamedTuple):
@@ -166,12 +184,19 @@ class Within(NamedTuple):
 
 def within(sql: str, dialect: Dialect) -> Within:
     """All that is no text, no number and no comment."""
+    return (_remembered_within if len(sql) <= SHORT else _within)(sql, dialect)
+
+
+def _within(sql: str, dialect: Dialect) -> Within:
     tokens = tuple(_tokens_within(tokens_of(sql, dialect), dialect))
     return Within(
         frozenset(token.text.upper() for token in tokens if token.kind == WORD),
         frozenset(token.value.lower() for token in tokens if token.kind in (WORD, NAME)),
         tokens,
     )
+
+
+_remembered_within = _remembered(_within)
 
 
 def _tokens_within(tokens: Sequence[Token], dialect: Dialect) -> Iterator[Token]:

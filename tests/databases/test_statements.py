@@ -3,6 +3,7 @@
 import pytest
 
 from ci_migrate.databases.statements import (
+    SHORT,
     Verb,
     actions_in,
     actions_within,
@@ -178,3 +179,12 @@ def test_an_engine_by_each_of_its_names(engine, dialect):
 def test_an_engine_that_is_not_known_is_not_guessed(engine):
     with pytest.raises(ValueError, match="can't be read"):
         dialect_of(engine)
+
+
+def test_a_short_text_is_read_once_for_all_checks():
+    insert = "INSERT INTO t VALUES ('{}')"
+    assert actions_within(insert.format("a"), SQLITE) is actions_within(insert.format("a"), SQLITE)
+    assert within(insert.format("a"), SQLITE) is within(insert.format("a"), SQLITE)
+    long = insert.format("a" * SHORT)
+    assert actions_within(long, SQLITE) is not actions_within(long, SQLITE), "it would take its memory"
+    assert within(long, SQLITE) is not within(long, SQLITE)
