@@ -13,7 +13,10 @@ _TAKEN_ALONG = (
     "No statement takes rows from it by name: look for ON DELETE CASCADE, a trigger, or a function that does"
 )
 
-_EMPTY = 'White space, {}, [], "" and the null of JSON hold nothing: look at what is written where nothing is found.'
+_EMPTY = (
+    'A text of white space, {}, [], "" and the null of JSON count as empty. Look at what the migration writes into '
+    "rows for which it finds no value."
+)
 
 
 def rows_gone(evidence: Evidence, blamed: Blamed) -> Iterator[tuple[str, int, int, Statement | None, bool]]:

@@ -17,10 +17,11 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
         )
     elif len(plan.script_heads) > 1 and plan.direction is Direction.UPGRADE and plan.destination == "head":
         yield check.finding(
-            f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}), and `head` is one.",
+            f"The scripts have {len(plan.script_heads)} heads ({', '.join(plan.script_heads)}), but `head` asks for "
+            "a single one.",
             fix=(
-                "Where two people added a revision on the same one, merge them (`alembic merge heads`). Branches that "
-                "stay apart are migrated by `--to heads`."
+                "If two people each added a revision after the same one, merge the two: `alembic merge heads`. If the "
+                "branches stay apart on purpose, migrate all of them: `--to heads`."
             ),
         )
 
