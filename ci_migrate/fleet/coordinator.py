@@ -79,18 +79,19 @@ class Coordinator:
         """
         scripts = read_scripts(self._settings, self.request.interrupt)
         there = [self._members[name] for name in names if name in self._members]
-        interrupt = self.request.interrupt
-        seen = {
-            s.name: s for s in look_at_all(self._settings, there, scripts, self.request.looked, interrupt)
-        }
+        known = (*fleets.known_targets(self.ledger, self.run.fleet), *self.targets.values())
+        found = look_at_all(
+            self._settings, there, scripts, self.request.looked, self.request.interrupt, known
+        )
         if self._over:
             return []
-        found = [self._seen(self.targets[name], seen.get(name), repairs=repairs) for name in names]
-        self._note(*found)
-        for target in found:
-            if target.status is FleetStatus.LEFT_OUT:
+        seen = {one.name: one for one in found}
+        targets = [self._seen(self.targets[name], seen.get(name), repairs=repairs) for name in names]
+        self._note(*targets)
+        for target in targets:
+            if target.status in (FleetStatus.LEFT_OUT, FleetStatus.FAILED):
                 self.request.ended(target)
-        return [target for target in found if target.status is FleetStatus.WAITING]
+        return [target for target in targets if target.status is FleetStatus.WAITING]
 
     def _seen(self, target: FleetTarget, seen: Seen | None, *, repairs: bool) -> FleetTarget:
         if seen is None:
@@ -100,6 +101,10 @@ class Coordinator:
                 exit_code=int(ExitCode.REFUSED),
                 message="the fleet does not list it any more",
             )
+        failed = target.exit_code == ExitCode.FAILED_DIRTY
+        if failed and target.schema_after and _came_to(target) == (seen.heads, seen.schema):
+            return target  # as it was when it failed: its schema is not its canary's
+        begun = failed or bool(target.attempts and target.heads != seen.heads)
         target = msgspec.structs.replace(target, heads=seen.heads, schema=seen.schema, message="", stage="")
         state = seen.state
         if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
@@ -107,6 +112,11 @@ class Coordinator:
         if state in (Place.AT_HEAD, Place.BEHIND) or (state in ATTENDED and repairs):
             return msgspec.structs.replace(target, status=FleetStatus.WAITING, state=state.value)
         message = f"{state.value}: {seen.words}"
+        if state is Place.DRIFTED and begun:
+            # this run did something here, so that "left out" would be wrong, and "untouched" too
+            return msgspec.structs.replace(
+                target, status=FleetStatus.FAILED, exit_code=int(ExitCode.FAILED_DIRTY), message=message
+            )
         if state is Place.UNFINISHED:
             message += f"; ci-migrate repair --target {self.run.fleet}/{target.name}"
         return msgspec.structs.replace(
@@ -301,6 +311,10 @@ class Coordinator:
             self.targets[target.name] = target
             if target.canary:
                 self._canaries[target.name] = target
+
+
+def _came_to(target: FleetTarget) -> tuple[tuple[str, ...], str]:
+    return target.heads_after, target.schema_after
 
 
 def new_run(request: FleetRequest) -> FleetRun:

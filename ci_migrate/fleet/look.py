@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from threading import BoundedSemaphore
@@ -12,6 +12,7 @@ import msgspec
 from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
 from ci_migrate.errors import CiMigrateError, LockedError, UsageError
 from ci_migrate.fleet.members import Member
+from ci_migrate.ledger.fleets import FleetTarget
 from ci_migrate.ledger.glance import find_unfinished
 from ci_migrate.migrations.graph import graph_of
 from ci_migrate.migrations.interrupt import Interrupt
@@ -75,9 +76,11 @@ def look_at_all(
     scripts: Scripts,
     told: Callable[[int], None] = lambda _done: None,
     interrupt: Interrupt | None = None,
+    known: Iterable[FleetTarget] = (),
 ) -> tuple[Seen, ...]:
     """Look at all of them, a few at a time and on one server no more than `fleet-per-server`.
 
+    `known` is what is written down of the fleet, for `judge`.
     `told` is called with how many were looked at. After a signal no further one is: what is returned then says nothing.
     """
     look = Look(settings)
@@ -96,7 +99,7 @@ def look_at_all(
         for seen in threads.map(one, members):
             found.append(seen)
             told(len(found))
-    return judge(found, scripts, settings.fleet_canary)
+    return judge(found, scripts, settings.fleet_canary, known)
 
 
 class Look:
@@ -164,23 +167,33 @@ def _holder(database: Database) -> str:
         return error.what
 
 
-def judge(found: Sequence[Seen], scripts: Scripts, canary: str | None = None) -> tuple[Seen, ...]:
+def judge(
+    found: Sequence[Seen], scripts: Scripts, canary: str | None = None, known: Iterable[FleetTarget] = ()
+) -> tuple[Seen, ...]:
     """Say of each where it is: by the scripts, and by the schema that those at the same revision should have.
 
-    That is the canary's where one is named, else the one that most of them have.
+    That is the canary's where one is named, else the one that most of them have, or had when they were there.
     """
-    usual = usual_schemas(found)
+    usual = usual_schemas(found, known)
     usual.update({seen.heads: seen.schema for seen in found if seen.schema and seen.name == canary})
     return tuple(_judged(seen, scripts, usual) for seen in found)
 
 
-def usual_schemas(found: Sequence[Seen]) -> dict[tuple[str, ...], str]:
-    """By heads, the schema that more of the databases at them have than any other; of equally many the first one."""
-    by_heads: dict[tuple[str, ...], Counter[str]] = {}
-    for seen in found:
-        if seen.schema:
-            by_heads.setdefault(seen.heads, Counter())[seen.schema] += 1
-    return {heads: counted.most_common(1)[0][0] for heads, counted in by_heads.items()}
+def usual_schemas(found: Sequence[Seen], known: Iterable[FleetTarget] = ()) -> dict[tuple[str, ...], str]:
+    """By heads, the schema that more databases have or had there than any other; of equally many the first one.
+
+    `known`, in the order in which it was written, counts for databases that are elsewhere now, or are not looked at.
+    """
+    by_heads: dict[tuple[str, ...], dict[str, str]] = {}
+    written = (
+        (target.name, heads, schema)
+        for target in known
+        for heads, schema in ((target.heads, target.schema), (target.heads_after, target.schema_after))
+    )
+    for name, heads, schema in (*written, *((seen.name, seen.heads, seen.schema) for seen in found)):
+        if schema:
+            by_heads.setdefault(heads, {})[name] = schema
+    return {heads: Counter(names.values()).most_common(1)[0][0] for heads, names in by_heads.items()}
 
 
 def _judged(seen: Seen, scripts: Scripts, usual: Mapping[tuple[str, ...], str]) -> Seen:

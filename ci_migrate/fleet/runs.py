@@ -99,6 +99,15 @@ def read_run(settings: Settings, fleet_run: str | None) -> FleetReport:
         return FleetReport(run=run, targets=fleets.targets_of(ledger, run.fleet_run))
 
 
+def read_known(settings: Settings) -> tuple[FleetTarget, ...]:
+    """What is written down of the databases of a fleet, for a look at them."""
+    ledger = open_ledger(state_url(settings), create=False)
+    if ledger is None:
+        return ()
+    with ledger:
+        return fleets.known_targets(ledger, settings.target)
+
+
 def find_run(ledger: Ledger, settings: Settings, fleet_run: str | None, shard: str | None = None) -> FleetRun:
     """A run by its id, or the last one of the fleet. Raises UsageError where there is none."""
     last = fleet_run is None

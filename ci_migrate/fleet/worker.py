@@ -109,8 +109,10 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
         request_file=_folder(settings, task) / f"{file_name(task.member.name)}-approval-request.json",
     )
     report = _report(lambda: gate.run(settings, request, interrupt), verb.name, settings)
-    after = look.at(task.member).schema if report.exit_code is ExitCode.OK else ""
-    return _told(task, settings, msgspec.structs.replace(target, schema_after=after), report)
+    if report.exit_code is ExitCode.OK:
+        after = look.at(task.member)
+        target = msgspec.structs.replace(target, heads_after=after.heads, schema_after=after.schema)
+    return _told(task, settings, target, report)
 
 
 def _wait(task: Task, look: Look, interrupt: Interrupt) -> Seen:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, exists, insert, select, update
 
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
@@ -16,6 +16,9 @@ from ci_migrate.settings.secrets import hide_secrets
 
 AT_ONCE = 500
 """Rows that are written in one statement."""
+
+REMEMBERED = 5
+"""Runs of a fleet whose databases say what schema is usual at a revision."""
 
 MESSAGE_LIMIT = 4000
 """Characters of a message."""
@@ -51,6 +54,7 @@ class FleetTarget(Frozen, frozen=True, kw_only=True):
     attempts: int = 0
     heads: tuple[str, ...] = ()  # before
     schema: str = ""  # before
+    heads_after: tuple[str, ...] = ()
     schema_after: str = ""
     run_id: str = ""
     exit_code: int | None = None
@@ -142,6 +146,26 @@ def targets_of(ledger: Ledger, fleet_run: str) -> tuple[FleetTarget, ...]:
         return tuple(
             msgspec.json.decode(r, type=FleetTarget) for r in connection.execute(statement).scalars()
         )
+
+
+def known_targets(ledger: Ledger, fleet: str) -> tuple[FleetTarget, ...]:
+    """The databases of the last runs of a fleet that migrated some, the oldest run first.
+
+    What the others were migrated from can't be seen any more, and one that was left out is compared with it.
+    """
+    migrated = exists().where(
+        fleet_targets.c.fleet_run == fleet_runs.c.fleet_run,
+        fleet_targets.c.status == FleetStatus.MIGRATED.value,
+    )
+    statement = (
+        select(fleet_runs.c.fleet_run)
+        .where(fleet_runs.c.fleet == fleet, migrated)
+        .order_by(fleet_runs.c.sequence.desc())
+        .limit(REMEMBERED)
+    )
+    with ledger.reading() as connection:
+        runs = connection.execute(statement).scalars().all()
+    return tuple(target for run in reversed(runs) for target in targets_of(ledger, run))
 
 
 def _one(ledger: Ledger, statement: Any) -> FleetRun | None:

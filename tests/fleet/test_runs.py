@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from alembic_project import ended
-from fleet_support import damage, new_fleet, sql
+from fleet_support import by_name, damage, new_fleet, report_of, sql, statuses
 from junitparser import JUnitXml
 from sqlalchemy import make_url
 
@@ -24,18 +24,6 @@ FOUR = 4
 @pytest.fixture
 def fleet(tmp_path):
     return new_fleet(tmp_path / "project", FOUR)
-
-
-def report_of(fleet):
-    return json.loads((fleet.project.reports / "fleet.json").read_text())
-
-
-def statuses(fleet):
-    return {t["name"]: t["status"] for t in report_of(fleet)["targets"]}
-
-
-def by_name(fleet):
-    return {t["name"]: t for t in report_of(fleet)["targets"]}
 
 
 def slow_revision(fleet, seconds=3):

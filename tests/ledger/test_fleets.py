@@ -61,6 +61,18 @@ def test_the_last_run_of_a_fleet_and_of_a_shard(ledger):
     assert fleets.find_run(ledger, "fleet_9") is None
 
 
+def test_what_the_last_runs_that_migrated_something_knew(ledger):
+    done = msgspec.structs.replace(target("acme", 1), status=FleetStatus.MIGRATED)
+    for number in range(8):
+        run = msgspec.structs.replace(RUN, fleet_run=f"fleet_{number}")
+        row = msgspec.structs.replace(done, schema=str(number))
+        fleets.begin(ledger, run, [row, target("globex", 2)] if number != 6 else [target("acme", 1)])
+    found = fleets.known_targets(ledger, "tenants")
+    assert [t.schema for t in found if t.name == "acme"] == ["2", "3", "4", "5", "7"]
+    assert len(found) == 10
+    assert fleets.known_targets(ledger, "others") == ()
+
+
 def test_a_run_ends_and_goes_on(ledger):
     fleets.begin(ledger, RUN, [target("acme", 1)])
     fleets.end(ledger, "fleet_1", 1, "2 failed one after the other")

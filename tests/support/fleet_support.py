@@ -1,9 +1,11 @@
 """Fleets of small SQLite files, made quickly: each is a copy of one that Alembic's revision r1 would have made."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from alembic_project import AlembicProject, new_project
 
@@ -61,6 +63,22 @@ class Fleet:
 def new_fleet(folder: Path, count: int = 3) -> Fleet:
     """A fleet whose databases are at r1; the scripts are at r2."""
     return Fleet(new_project(folder), count)
+
+
+def report_of(fleet: Fleet) -> dict[str, Any]:
+    """fleet.json of the last run."""
+    report: dict[str, Any] = json.loads((fleet.project.reports / "fleet.json").read_text())
+    return report
+
+
+def by_name(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """The databases of the last run."""
+    return {target["name"]: target for target in report_of(fleet)["targets"]}
+
+
+def statuses(fleet: Fleet) -> dict[str, str]:
+    """How each came out in the last run."""
+    return {name: target["status"] for name, target in by_name(fleet).items()}
 
 
 def damage(file: Path) -> None:

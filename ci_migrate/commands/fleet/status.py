@@ -13,7 +13,7 @@ from ci_migrate.fleet.look import Place, Scripts, Seen, look_at_all, read_script
 from ci_migrate.fleet.members import read_members
 from ci_migrate.fleet.outcome import exit_code_of
 from ci_migrate.fleet.report import summary_lines
-from ci_migrate.fleet.runs import read_run
+from ci_migrate.fleet.runs import read_known, read_run
 from ci_migrate.model import plural
 
 SHOWN = 10
@@ -56,6 +56,7 @@ def command(environment: Environment, /, as_json: bool, fleet_run: str | None, *
         members,
         scripts,
         lambda done: line.show(f"looked at {done:,} of {len(members):,} databases"),
+        known=read_known(settings),
     )
     line.end()
     if as_json:
