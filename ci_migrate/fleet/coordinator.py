@@ -151,8 +151,6 @@ class Coordinator:
         asks = canary.status is FleetStatus.APPROVAL
         if canary.status in WENT_WELL or (asks and self._settings.production):
             return ""
-        if canary.status is FleetStatus.INTERRUPTED:  # by a signal, which stops this run anyway
-            return ""
         return (
             f"the canary {canary.name} {'needs an approval' if asks else f'ended as: {canary.status.value}'}"
         )
@@ -298,7 +296,7 @@ class Coordinator:
             if number
             else int(exit_code_of_run(self.targets.values(), stopped=bool(self._stopped)))
         )
-        stopped = self._stopped or (f"signal {number}" if number else "")
+        stopped = f"signal {number}" if number else self._stopped
         fleets.end(self.ledger, self.run.fleet_run, code, stopped)
         return msgspec.structs.replace(self.run, finished=now(), exit_code=code, stopped=stopped)
 

@@ -28,9 +28,10 @@ CODES = {
 
 
 def worst(codes: Iterable[int]) -> ExitCode:
-    """The code that a person has to look at first; 0 where all are."""
+    """The code that a person has to look at first; 0 where all are. One that a signal left counts as refused."""
     there = set(codes)
-    return next((code for code in WORST_FIRST if code in there), ExitCode.OK)
+    other = ExitCode.REFUSED if there - {0} else ExitCode.OK
+    return next((code for code in WORST_FIRST if code in there), other)
 
 
 def exit_code_of(found: Iterable[Seen]) -> ExitCode:

@@ -54,6 +54,7 @@ class Task:
 
 def work(answer: Connection, task: Task) -> None:
     """Do it and send a FleetTarget as JSON. The function of the process: whatever happens, it answers."""
+    os.setsid()  # Ctrl-C in a terminal goes to the coordinator alone, which tells each worker once
     interrupt = Interrupt()
     _listen(interrupt)
     take_environment(task.environ)

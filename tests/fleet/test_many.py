@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from alembic_project import COMMAND
-from fleet_support import Fleet, damage, new_fleet, read_only, sql
+from fleet_support import Fleet, damage, new_fleet, read_only, sql, workers_of
 from junitparser import JUnitXml
 from postgresql_support import execute, one
 
@@ -56,17 +56,6 @@ def wait_until(condition, child: subprocess.Popen, log: Path, timeout: float = 3
         assert child.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.2)
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes in which databases are migrated."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    forking = {child for child, parent in parents.items() if parent == pid}
-    return [child for child, parent in parents.items() if parent in forking]
 
 
 WRONG = {

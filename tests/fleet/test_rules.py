@@ -47,6 +47,7 @@ def test_what_a_person_must_look_at_first_decides_the_code():
     assert worst([0, 4, 8, 7, 1]) is ExitCode.FAILED_DIRTY
     assert worst([4, 8, 1]) is ExitCode.COULD_NOT_TELL
     assert worst([0, 0]) is ExitCode.OK
+    assert worst([0, 143]) is ExitCode.REFUSED
     assert set(WORST_FIRST) == set(ExitCode) - {ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
 
 
@@ -56,6 +57,7 @@ def test_what_a_person_must_look_at_first_decides_the_code():
         ([target(FleetStatus.MIGRATED, 0), target(FleetStatus.ALREADY, 0)], False, 0),
         ([target(FleetStatus.MIGRATED, 0), target(FleetStatus.WAITING)], False, 1),
         ([target(FleetStatus.MIGRATED, 0)], True, 1),
+        ([target(FleetStatus.MIGRATED, 0), target(FleetStatus.INTERRUPTED, 143)], False, 1),
         ([target(FleetStatus.FAILED, 6), target(FleetStatus.LEFT_OUT, 8)], False, 6),
         ([target(FleetStatus.APPROVAL, 4), target(FleetStatus.MIGRATED, 0)], False, 4),
     ],

@@ -5,12 +5,21 @@ import os
 import signal
 import sqlite3
 import time
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 from alembic_project import ended
-from fleet_support import by_name, damage, new_fleet, report_of, sql, statuses
+from fleet_support import (
+    by_name,
+    damage,
+    new_fleet,
+    report_of,
+    slow_revision,
+    sql,
+    statuses,
+    wait_for,
+    workers_of,
+)
 from junitparser import JUnitXml
 from sqlalchemy import make_url
 
@@ -24,42 +33,6 @@ FOUR = 4
 @pytest.fixture
 def fleet(tmp_path):
     return new_fleet(tmp_path / "project", FOUR)
-
-
-def slow_revision(fleet, seconds=3):
-    """The revision r2 waits in its middle, and says that it is there."""
-    fleet.project.revision(
-        "r2",
-        "r1",
-        "import os, pathlib, time\n"
-        "from sqlalchemy import text\n"
-        'op.add_column("users", sa.Column("email", sa.Text))\n'
-        "if os.environ.get('CI_MIGRATE_STAGE') == 'migrate':\n"
-        "    pathlib.Path('at-work').touch()\n"
-        f"    time.sleep({seconds})\n"
-        'op.execute("update users set email = name")',
-        'op.drop_column("users", "email")',
-    )
-
-
-def wait_for(path, child, timeout=120):
-    deadline = time.monotonic() + timeout
-    while not path.exists():
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def workers_of(pid):
-    """The processes in which databases are migrated: children of the one that forks, which is a child of `pid`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                found.append((int(entry.name), int(stat[1])))
-    forking = [p for p, parent in found if parent == pid]
-    return [p for p, parent in found if parent in forking]
 
 
 def test_all_are_migrated_each_with_its_own_backup_and_rehearsal(fleet):
@@ -254,21 +227,6 @@ def test_a_killed_coordinator_s_run_is_resumed_to_its_end(fleet):
 
 def report_name(done):
     return next(word.rstrip(":") for word in done.out.split() if word.startswith("fleet_"))
-
-
-def test_a_signal_ends_it_in_good_order(fleet):
-    slow_revision(fleet, 2)
-    fleet.set("fleet-processes = 1\n")
-    ready = fleet.project.folder / "at-work"
-    done = fleet.project.interrupted("fleet", "run", when=ready.exists, timeout=120)
-    assert done.code == 143, done.text
-    assert "Stopped: signal 15" in done.words
-    rows = statuses(fleet)
-    assert rows["t00000"] in ("interrupted", "migrated")
-    assert rows["t00003"] == "waiting"
-    slow_revision(fleet, 0)
-    ended(fleet.project.run("fleet", "resume"), 0)
-    assert [fleet.at(name) for name in fleet.names] == [["r2"]] * FOUR
 
 
 def test_shards_are_runs_of_their_own(fleet):

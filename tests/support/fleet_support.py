@@ -3,7 +3,9 @@
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+import subprocess
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,43 @@ def by_name(fleet: Fleet) -> dict[str, dict[str, Any]]:
 def statuses(fleet: Fleet) -> dict[str, str]:
     """How each came out in the last run."""
     return {name: target["status"] for name, target in by_name(fleet).items()}
+
+
+def slow_revision(fleet: Fleet, seconds: int = 3) -> None:
+    """The revision r2 waits in its middle, and says that it is there and that it has waited."""
+    fleet.project.revision(
+        "r2",
+        "r1",
+        "import os, pathlib, time\n"
+        "from sqlalchemy import text\n"
+        'op.add_column("users", sa.Column("email", sa.Text))\n'
+        "if os.environ.get('CI_MIGRATE_STAGE') == 'migrate':\n"
+        "    pathlib.Path('at-work').touch()\n"
+        f"    time.sleep({seconds})\n"
+        "    pathlib.Path('waited').touch()\n"
+        'op.execute("update users set email = name")',
+        'op.drop_column("users", "email")',
+    )
+
+
+def wait_for(path: Path, child: "subprocess.Popen[str]", timeout: float = 120) -> None:
+    """Until this file is there; the process may not end before."""
+    deadline = time.monotonic() + timeout
+    while not path.exists():
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes in which databases are migrated: children of the one that forks, which is a child of `pid`."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    forking = {child for child, parent in parents.items() if parent == pid}
+    return [child for child, parent in parents.items() if parent in forking]
 
 
 def damage(file: Path) -> None:
