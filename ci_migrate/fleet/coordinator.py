@@ -21,7 +21,7 @@ from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import now
+from ci_migrate.model import TargetState, now
 from ci_migrate.session import new_run_id
 from ci_migrate.settings.settings import Settings
 
@@ -99,6 +99,7 @@ class Coordinator:
                 target,
                 status=FleetStatus.LEFT_OUT,
                 exit_code=int(ExitCode.REFUSED),
+                state=TargetState.UNKNOWN.value,
                 message="the fleet does not list it any more",
             )
         failed = target.exit_code == ExitCode.FAILED_DIRTY
@@ -111,6 +112,7 @@ class Coordinator:
             return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
         if state in (Place.AT_HEAD, Place.BEHIND) or (state in ATTENDED and repairs):
             return msgspec.structs.replace(target, status=FleetStatus.WAITING, state=state.value)
+        target = msgspec.structs.replace(target, state=state.value)
         message = f"{state.value}: {seen.words}"
         if state is Place.DRIFTED and begun:
             # this run did something here, so that "left out" would be wrong, and "untouched" too
@@ -206,8 +208,8 @@ class Coordinator:
             status=FleetStatus.RUNNING,
             attempts=target.attempts + 1,
             started=now(),
-            rehearsed=f"a copy of {instead}, not of this one" if instead else "a copy of its own",
-            state="",
+            instead=instead,
+            state=TargetState.UNKNOWN.value,
         )
         self._note(target)  # first: whoever goes on must know that something may have happened here
         task = Task(
@@ -234,10 +236,10 @@ class Coordinator:
         return next((canary.name for canary in self._same_canaries(target)), "")
 
     def _same_canaries(self, target: FleetTarget) -> list[FleetTarget]:
-        """The canaries that were migrated from the heads and the schema that this one has."""
+        """The canaries that were migrated from the heads and the schema that this one has, and to a known schema."""
         before = target.heads, target.schema
         migrated = (t for t in self._canaries.values() if t.status is FleetStatus.MIGRATED)
-        return [t for t in migrated if (t.heads, t.schema) == before]
+        return [t for t in migrated if (t.heads, t.schema) == before and t.schema_after]
 
     def _finish(self, job: Job, target: FleetTarget) -> FleetTarget:
         sent, code = job.end()
@@ -250,16 +252,18 @@ class Coordinator:
 
     def _compare(self, target: FleetTarget) -> FleetTarget:
         """Without a dry run of its own a database must have come to the schema that its canary came to."""
-        if target.status is not FleetStatus.MIGRATED or " not of this one" not in target.rehearsed:
+        if target.status is not FleetStatus.MIGRATED or not target.instead:
             return target
-        same = self._same_canaries(target)
-        if any(t.schema_after == target.schema_after for t in same):
+        if any(t.schema_after == target.schema_after for t in self._same_canaries(target)):
             return target
+        how = (
+            "is now another one than" if target.schema_after else "can't be read, so nothing compares it with"
+        )
         return msgspec.structs.replace(
             target,
             status=FleetStatus.FAILED,
             exit_code=int(ExitCode.FAILED_DIRTY),
-            message=f"migrated, and its schema is now another one than that of the canary {same[0].name}, on whose "
+            message=f"migrated, and its schema {how} that of the canary {target.instead}, on whose "
             f"copy the migration was rehearsed; ci-migrate status --target {self.run.fleet}/{target.name}",
         )
 
@@ -268,12 +272,18 @@ class Coordinator:
         how = f"was killed (signal {-code})" if code < 0 else f"ended with {code}"
         seen = Look(self._settings).at(self._members[target.name])
         found = f"{seen.words or f'the database is at {show(seen.heads)}'}"
-        dirty = seen.state is not Place.BEHIND or seen.heads != target.heads
+        # the ledger would say that a migration had begun, if it had; heads and schema are compared all the same
+        same = bool(seen.schema) and (seen.heads, seen.schema) == (target.heads, target.schema)
+        if seen.state is Place.BEHIND:
+            state = (TargetState.UNTOUCHED if same else TargetState.UNKNOWN).value
+        else:
+            state, same = seen.state.value, False
         advice = f"ci-migrate fleet retry --target {self.run.fleet}"
         return msgspec.structs.replace(
             target,
             status=FleetStatus.FAILED,
-            exit_code=int(ExitCode.FAILED_DIRTY if dirty else ExitCode.COULD_NOT_TELL),
+            exit_code=int(ExitCode.COULD_NOT_TELL if same else ExitCode.FAILED_DIRTY),
+            state=state,
             message=f"its process {how}: {found}; {advice}",
         )
 

@@ -11,9 +11,9 @@ import msgspec
 from junit_xml import TestSuite
 
 from ci_migrate import __version__
-from ci_migrate.errors import EXIT_CODE_MEANING, ExitCode
+from ci_migrate.errors import ExitCode
 from ci_migrate.fleet.runs import FleetReport
-from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget
+from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.model import Frozen, Outcome, plural
 from ci_migrate.reports import story
 from ci_migrate.reports.base import write
@@ -35,12 +35,20 @@ NOT_WELL = tuple(status for status in FleetStatus if status not in WENT_WELL)
 def describe(target: FleetTarget) -> str:
     """What became of a database, in one line."""
     if target.status is FleetStatus.MIGRATED:
-        instead = f", rehearsed on {target.rehearsed}" if "not of this one" in target.rehearsed else ""
-        return f"migrated ({story.duration(target.seconds)}{instead})"
+        usual = target.rehearsed is Rehearsed.OWN_COPY
+        rehearsed = "" if usual else f", rehearsed on {rehearsed_on(target)}"
+        return f"migrated ({story.duration(target.seconds)}{rehearsed})"
     code = f" (exit {target.exit_code})" if target.exit_code else ""
     stage = f" in {target.stage}" if target.stage else ""
     message = f": {one_line(target.message, 600)}" if target.message else ""
     return f"{target.status.value}{stage}{code}{message}"
+
+
+def rehearsed_on(target: FleetTarget) -> str:
+    """What it was migrated on the strength of; "" where it was not."""
+    if target.status is not FleetStatus.MIGRATED:
+        return ""
+    return f"a copy of {target.instead}, not of this one" if target.instead else target.rehearsed.value
 
 
 def next_commands(fleet: str, target: FleetTarget) -> list[str]:
@@ -174,15 +182,13 @@ def render_page(report: FleetReport) -> str:
     cleaned = msgspec.convert(clean_value(report), FleetReport)
     bad = [t for t in cleaned.targets if t.status in NOT_WELL and t.status not in NOT_ENDED]
     rest = [t for t in cleaned.targets if t not in bad]
-    code = report.run.exit_code
     return environment.from_string(page.read_text(encoding="utf-8")).render(
         style=style,
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
         run=cleaned.run,
-        good=code == ExitCode.OK,
+        good=report.run.exit_code == ExitCode.OK,
         verdict=verdict(cleaned.run),
         headline=headline(cleaned),
-        meaning="" if code is None else EXIT_CODE_MEANING[ExitCode(code)],
         counts=counts(cleaned),
         advice=advice(cleaned),
         bad=bad[:MOST_FAILURES],
@@ -190,6 +196,7 @@ def render_page(report: FleetReport) -> str:
         rest=rest[:MOST_OTHERS],
         more_rest=max(0, len(rest) - MOST_OTHERS),
         describe=describe,
+        rehearsed_on=rehearsed_on,
         next_commands=next_commands,
         duration=story.duration,
     )

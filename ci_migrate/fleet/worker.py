@@ -17,9 +17,9 @@ from ci_migrate.errors import CiMigrateError, ExitCode
 from ci_migrate.fleet.look import Look, Place, Seen
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES
-from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
+from ci_migrate.ledger.fleets import FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import Report
+from ci_migrate.model import Report, TargetState
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.process import take_environment
 from ci_migrate.reports.base import write
@@ -95,12 +95,21 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
         request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason)
         repaired = _report(lambda: gate.repair(settings, request, interrupt), "repair", settings)
         if repaired.exit_code is not ExitCode.OK:
-            return _told(task, settings, target, repaired)
+            told = _told(task, settings, target, repaired)
+            if repaired.state is TargetState.UNTOUCHED:  # by the repair; by the run before it, nobody knows
+                told = msgspec.structs.replace(told, state=seen.state.value)
+            return told
         seen = look.at(task.member)
     changed = _changed(task, seen)
     if changed:
         code = int(CODES.get(seen.state, ExitCode.REFUSED))
-        return msgspec.structs.replace(target, status=FleetStatus.LEFT_OUT, exit_code=code, message=changed)
+        return msgspec.structs.replace(
+            target,
+            status=FleetStatus.LEFT_OUT,
+            exit_code=code,
+            state=seen.state.value,
+            message=changed,
+        )
     # another one was rehearsed in its place: the gate refuses that where the target is protected
     verb = VERBS["run" if task.rehearse else "migrate"]
     request = GateRequest(
@@ -176,11 +185,18 @@ def _told(task: Task, settings: Settings, target: FleetTarget, report: Report) -
         run_id=report.run_id,
         exit_code=int(code),
         state=report.state.value,
+        rehearsed=_rehearsed(report),
         stage=bad.stage if bad is not None else "",
         message=hide_secrets(first_line(bad)) if bad is not None else "",
         backup_id=report.backup.backup_id if report.backup is not None else "",
         report=place,
     )
+
+
+def _rehearsed(report: Report) -> Rehearsed:
+    if report.evidence is None:
+        return Rehearsed.NOTHING
+    return Rehearsed.OWN_SCHEMA if report.evidence.without_rows else Rehearsed.OWN_COPY
 
 
 def _failed(task: Task, error: BaseException) -> FleetTarget:

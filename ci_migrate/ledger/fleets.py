@@ -41,6 +41,14 @@ NOT_ENDED = (FleetStatus.WAITING, FleetStatus.RUNNING, FleetStatus.INTERRUPTED)
 WENT_WELL = (FleetStatus.MIGRATED, FleetStatus.ALREADY)
 
 
+class Rehearsed(StrEnum):
+    """What a database's own dry run was. The words are those that people read."""
+
+    NOTHING = "nothing"
+    OWN_COPY = "a copy of its own"
+    OWN_SCHEMA = "a copy of its own schema, without rows"
+
+
 class FleetTarget(Frozen, frozen=True, kw_only=True):
     """One database in a fleet run. Texts hold no secret."""
 
@@ -50,7 +58,8 @@ class FleetTarget(Frozen, frozen=True, kw_only=True):
     server: str
     status: FleetStatus
     canary: bool = False
-    rehearsed: str = ""  # "own copy", or on a copy of which database instead
+    rehearsed: Rehearsed = Rehearsed.NOTHING
+    instead: str = ""  # the canary whose dry run counts for this one
     attempts: int = 0
     heads: tuple[str, ...] = ()  # before
     schema: str = ""  # before
@@ -58,7 +67,7 @@ class FleetTarget(Frozen, frozen=True, kw_only=True):
     schema_after: str = ""
     run_id: str = ""
     exit_code: int | None = None
-    state: str = ""  # of the database, as its run says
+    state: str = ""  # of the database, as its run or a look says
     stage: str = ""  # that failed
     message: str = ""
     backup_id: str = ""

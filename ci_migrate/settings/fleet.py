@@ -85,6 +85,12 @@ def check(settings: "Settings") -> None:
             f"Target {fleet} has {named[0]} and {named[1]}: a fleet is listed in one place.",
             hint="Take one of them out.",
         )
+    if settings.fleet_dry_run == "canary" and settings.dry_run == "off":
+        raise SettingsError(
+            f"fleet-dry-run ({settings.sources['fleet-dry-run']}) is canary and dry-run "
+            f"({settings.sources['dry-run']}) is off: then not even the canary is rehearsed.",
+            hint="Take one of them out.",
+        )
     own = [
         key for key in ("url", "read-url", "state") if getattr(settings, BY_NAME[key].attribute) is not None
     ]

@@ -171,6 +171,8 @@ def test_a_fleet_is_listed_in_one_place_and_shares_no_url_or_ledger(project):
     ):
         with pytest.raises(CiMigrateError, match=words):
             fleet(project, text)
+    with pytest.raises(CiMigrateError, match=r"dry-run \(.*\) is off: then not even the canary is rehearsed"):
+        fleet(project, 'fleet-file = "a"\nfleet-dry-run = "canary"\ndry-run = "off"')
     with pytest.raises(CiMigrateError, match="has fleet-file and url"):
         fleet(project, 'fleet-file = "a"', {"CI_MIGRATE_URL": "sqlite:///a.db"})
 

@@ -7,7 +7,7 @@ from junitparser import JUnitXml
 
 from ci_migrate.fleet.report import render_json, render_junit, render_page, summary_lines
 from ci_migrate.fleet.runs import FleetReport
-from ci_migrate.ledger.fleets import FleetRun, FleetStatus, FleetTarget
+from ci_migrate.ledger.fleets import FleetRun, FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.settings.secrets import register_secret
 
 STARTED = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -36,7 +36,7 @@ def target(number, status=FleetStatus.MIGRATED, **more):
         place=f"db1:5432/t{number:05}",
         server="db1:5432",
         status=status,
-        **{"exit_code": 0, "seconds": 1.5, "rehearsed": "a copy of its own", **more},
+        **{"exit_code": 0, "seconds": 1.5, "rehearsed": Rehearsed.OWN_COPY, **more},
     )
 
 
@@ -109,8 +109,33 @@ def test_texts_are_clean_and_hold_no_secret():
     assert "<script>" not in render_page(found)
 
 
+def test_what_was_rehearsed_on_less_than_a_copy_with_rows_is_told():
+    found = report(
+        target(1, rehearsed=Rehearsed.OWN_SCHEMA),
+        target(2, rehearsed=Rehearsed.NOTHING),
+        target(3),
+        target(4, FleetStatus.ALREADY, rehearsed=Rehearsed.NOTHING),
+        code=0,
+    )
+    said = [next(iter(s)).system_out for s in JUnitXml.fromstring(render_junit(found).encode())]
+    assert said == [
+        "migrated (1.50 s, rehearsed on a copy of its own schema, without rows)",
+        "migrated (1.50 s, rehearsed on nothing)",
+        "migrated (1.50 s)",
+        "nothing to do",
+    ]
+    assert render_page(found).count("<td>nothing</td>") == 1
+
+
+def test_nothing_is_called_untouched_that_nobody_compared():
+    found = report(failed(1, exit_code=7), failed(2, exit_code=8, state="untouched"))
+    page = render_page(found)
+    assert page.count('<td class="word">unknown</td>') == 1
+    assert page.count('<td class="word">untouched</td>') == 1
+
+
 def test_what_was_rehearsed_on_another_s_copy_is_told():
-    found = report(target(1), target(2, rehearsed="a copy of t00001, not of this one"), code=0)
+    found = report(target(1), target(2, rehearsed=Rehearsed.NOTHING, instead="t00001"), code=0)
     assert "a copy of t00001, not of this one" in render_page(found)
     case = next(iter(list(JUnitXml.fromstring(render_junit(found).encode()))[1]))
     assert "a copy of t00001, not of this one" in case.system_out

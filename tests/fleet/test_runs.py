@@ -63,6 +63,9 @@ def test_what_is_not_as_it_should_be_is_left_out_and_the_others_are_migrated(fle
     assert words["t00001"] == "unknown revision: the scripts do not have zzz"
     assert words["t00002"].startswith("drifted: its schema differs")
     assert words["t00004"] == "unreachable: there is no such file, or it is empty"
+    states = [rows[name]["state"] for name in sorted(words)]
+    assert states == ["unknown revision", "drifted", "unreachable", "unreachable"]
+    assert "untouched" not in (fleet.project.reports / "fleet.html").read_text()
     assert fleet.at("t00002") == ["r1"]
     assert not fleet.file("t00004").exists()
     # mended: retry takes them, and nothing else
@@ -112,7 +115,7 @@ def test_the_canary_s_dry_run_will_do_where_that_is_chosen_and_it_is_told(fleet)
     )
     rows = by_name(fleet)
     assert rows["t00000"]["rehearsed"] == "a copy of its own"
-    assert rows["t00001"]["rehearsed"] == "a copy of t00000, not of this one"
+    assert (rows["t00001"]["rehearsed"], rows["t00001"]["instead"]) == ("nothing", "t00000")
     assert rows["t00001"]["schemaAfter"] == rows["t00000"]["schemaAfter"] != ""
     history = fleet.project.call("history", "--target", "tenants/t00001").out
     assert " migrate " in history
@@ -186,6 +189,8 @@ def test_a_killed_worker_is_told_and_retry_repairs_what_it_left(fleet):
     assert child.returncode == 7, out + err
     assert "its process was killed (signal 9): " in out + err
     assert statuses(fleet) == {"t00000": "failed"} | dict.fromkeys(fleet.names[1:], "waiting")
+    assert by_name(fleet)["t00000"]["state"] in ("running", "unfinished run")
+    assert "untouched" not in (fleet.project.reports / "fleet.html").read_text()
     slow_revision(fleet, 0)
     time.sleep(6)  # its child ends before its next statement, and holds the lock till then
     found = fleet.project.run("fleet", "status")

@@ -1,0 +1,72 @@
+"""What the coordinator says of databases whose worker said nothing."""
+
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+from fleet_support import new_fleet, sql
+
+from ci_migrate.fleet.coordinator import Coordinator, FleetRequest, new_run, new_targets
+from ci_migrate.fleet.members import read_members
+from ci_migrate.fleet.runs import state_url
+from ci_migrate.ledger import fleets
+from ci_migrate.ledger.fleets import FleetStatus, Rehearsed
+from ci_migrate.ledger.ledger import open_ledger
+from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.settings.settings import load
+from ci_migrate.tempdirs import OWN, make_folder
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return new_fleet(tmp_path / "project", 2)
+
+
+@contextmanager
+def coordinating(fleet, **settings):
+    project = fleet.project
+    settings = load(project.folder, project.environment(), {"target": "tenants", **settings})
+    request = FleetRequest(
+        settings=settings,
+        members=read_members(settings),
+        directory=project.folder,
+        environ=project.environment(),
+        flags={},
+        interrupt=Interrupt(),
+    )
+    make_folder(project.folder / OWN)
+    with open_ledger(state_url(settings), create=True) as ledger:
+        run, targets = new_run(request), new_targets(request.members)
+        fleets.begin(ledger, run, targets)
+        yield Coordinator(request, ledger, run, targets)
+
+
+def test_a_database_is_untouched_after_a_worker_s_death_only_where_its_schema_is_the_same(fleet):
+    with coordinating(fleet) as coordinator:
+        first, second = coordinator.look(fleet.names, repairs=False)
+        sql(fleet.file("t00001"), "alter table users add column email text")
+        found = [coordinator._look_after_death(target, -9) for target in (first, second)]
+        unseen = coordinator._look_after_death(msgspec.structs.replace(first, schema=""), 3)
+    assert [(t.state, t.exit_code) for t in found] == [("untouched", 8), ("unknown", 7)]
+    assert {t.status for t in found} == {FleetStatus.FAILED}
+    assert (unseen.state, unseen.exit_code) == ("unknown", 7)
+    assert "ended with 3" in unseen.message
+
+
+def test_a_schema_that_nobody_could_read_is_not_that_of_the_canary(fleet):
+    with coordinating(fleet, **{"fleet-dry-run": "canary"}) as coordinator:
+        first, second = coordinator.look(fleet.names, repairs=False)
+        migrated = {"status": FleetStatus.MIGRATED, "exit_code": 0}
+        canary = msgspec.structs.replace(first, canary=True, rehearsed=Rehearsed.OWN_COPY, **migrated)
+        coordinator._note(canary)
+        assert coordinator._rehearsed_instead(second) == "", "what the canary came to is not known"
+        coordinator._note(msgspec.structs.replace(canary, schema_after="x"))
+        assert coordinator._rehearsed_instead(second) == "t00000"
+        done = msgspec.structs.replace(second, instead="t00000", **migrated)
+        unread, other, same = (
+            coordinator._compare(msgspec.structs.replace(done, schema_after=schema))
+            for schema in ("", "y", "x")
+        )
+    assert [t.exit_code for t in (unread, other, same)] == [7, 7, 0]
+    assert "its schema can't be read" in unread.message
+    assert "its schema is now another one" in other.message
