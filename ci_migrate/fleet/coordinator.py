@@ -129,6 +129,9 @@ class Coordinator:
 
     def walk(self, waiting: Sequence[FleetTarget]) -> None:
         """Canaries one after the other, then the waves; until a canary fails, a rule says so, or a signal comes."""
+        named = self.targets.get(self._settings.fleet_canary or "")
+        if named is not None and named.status is not FleetStatus.WAITING:
+            self._stopped = self._explain_canary(named)  # no other takes its place
         canaries = self._choose_canaries(waiting)
         for target in canaries:
             if self._over:
@@ -168,9 +171,9 @@ class Coordinator:
         for target in waiting:
             named = target.name == self._settings.fleet_canary
             sound = target.state not in ATTENDED
-            if target.heads not in proven and sound and (named or target.heads not in found):
+            if named or (target.heads not in proven and sound and target.heads not in found):
                 found[target.heads] = target
-        return list(found.values())
+        return sorted(found.values(), key=lambda target: target.name != self._settings.fleet_canary)
 
     def _wave(self, targets: Sequence[FleetTarget], rules: StopRules) -> None:
         """Take these to their ends, some at a time."""

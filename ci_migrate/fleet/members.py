@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ResourceClosedError, SQLAlchemyError
 
 from ci_migrate.databases.base import SessionOptions, session
 from ci_migrate.errors import DatabaseError, SettingsError, UsageError
@@ -70,6 +70,18 @@ def find_member(settings: Settings, name: str) -> Member:
             hint=f"The nearest name is {near[0]}: --target {settings.target}/{near[0]}" if near else "",
         )
     return members[name]
+
+
+def refuse_unknown_canary(settings: Settings, members: Sequence[Member]) -> None:
+    """Raise SettingsError where `fleet-canary` names none of these, which are all of the fleet."""
+    canary, names = settings.fleet_canary, [member.name for member in members]
+    if canary is not None and canary not in names:
+        near = get_close_matches(canary, names, n=1, cutoff=0.0)
+        raise SettingsError(
+            f"fleet-canary ({settings.sources['fleet-canary']}) is {canary[:150]!a}, which the fleet "
+            f"{settings.target} does not list.",
+            hint=f'The nearest name is "{near[0]}".' if near else "",
+        )
 
 
 def refuse_none(settings: Settings) -> None:
@@ -135,7 +147,13 @@ def _from_query(settings: Settings) -> Iterable[tuple[str, Entry]]:
     )
     try:
         with session(database, read_only=True) as connection:
-            rows = connection.execute(text(settings.fleet_query or "")).fetchall()
+            # as it is written: a colon begins no parameter, and a percent sign is one
+            plain = connection.execution_options(no_parameters=True)
+            rows = plain.exec_driver_sql(settings.fleet_query or "").fetchall()
+    except ResourceClosedError as error:
+        raise DatabaseError(
+            f"fleet-query gives no rows at all on {place(url)}.", hint="It is a SELECT."
+        ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(
             f"fleet-query failed on {place(url)}: {database.explain(error)}.",

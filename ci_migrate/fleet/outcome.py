@@ -24,7 +24,7 @@ CODES = {
     Place.DRIFTED: ExitCode.REFUSED,
     Place.RUNNING: ExitCode.LOCKED,
 }
-"""By where a database is, what a command ends with that only looks; 0 for all others."""
+"""By where a database is, what a command ends with that only looks; 0 for all others. The most pressing first."""
 
 
 def worst(codes: Iterable[int]) -> ExitCode:

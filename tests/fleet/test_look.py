@@ -136,9 +136,30 @@ def test_the_command_groups_them_and_ends_with_the_worst(fleet):
     out = ended(done, 0, "tenants 7 databases", "behind 7 (7 at r1)", "ci-migrate fleet run --target tenants")
     assert "unreachable" not in out
     sql(fleet.file("t00001"), "update alembic_version set version_num = 'zzz'")
-    ended(fleet.project.call("fleet", "status"), 1, "tenants/t00001: the scripts do not have zzz", "behind 6")
+    words = (
+        "tenants/t00001: the scripts do not have zzz",
+        "behind 6",
+        "ci-migrate status --target tenants/t00001",
+    )
+    ended(fleet.project.call("fleet", "status"), 1, *words)
     damage(fleet.file("t00003"))
-    ended(fleet.project.call("fleet", "status"), 8, "unreachable 1")
+    words = ("unreachable 1", "next ci-migrate status --target tenants/t00003")
+    ended(fleet.project.call("fleet", "status"), 8, *words)
+
+
+def test_there_is_nothing_to_do_only_where_it_ends_with_zero(fleet):
+    fleet.project.write("tenants.txt", "a sqlite:///data/t00000.db\nb sqlite:///data/t00001.db\n")
+    for name in fleet.names:
+        sql(
+            fleet.file(name),
+            "alter table users add column email text; update alembic_version set version_num = 'r2'",
+        )
+    ended(fleet.project.call("fleet", "status"), 0, "at head 2", "next nothing to do")
+    sql(fleet.file("t00001"), "create index by_name on users (name)")
+    done = fleet.project.call("fleet", "status")
+    assert "nothing to do" not in ended(done, 1, "drifted 1", "next ci-migrate status --target tenants/b")
+    damage(fleet.file("t00001"))
+    assert "nothing to do" not in ended(fleet.project.call("fleet", "status"), 8)
 
 
 def test_a_target_that_is_no_fleet(alembic_project):

@@ -8,7 +8,7 @@ import pytest
 from alembic_project import ended, new_project
 
 from ci_migrate.errors import CiMigrateError
-from ci_migrate.fleet.members import find_member, read_members, take_shard
+from ci_migrate.fleet.members import find_member, read_members, refuse_unknown_canary, take_shard
 from ci_migrate.markers import hookimpl
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.settings.settings import load
@@ -67,6 +67,11 @@ def test_a_query_gives_urls_or_names_with_urls(project):
     assert [m.name for m in read_members(fleet(project, text.format("url"), env))] == ["acme.db", "globex.db"]
     with pytest.raises(CiMigrateError, match=r"fleet-query failed on .*no such column: nope"):
         read_members(fleet(project, text.format("nope"), env))
+    marked = text.format("name, 'sqlite:///' || name || '.db' AS \\\"a:b%%c\\\"").replace("%%", "%")
+    found = read_members(fleet(project, marked, env))
+    assert [m.place.rpartition("/")[2] for m in found] == ["acme.db", "globex.db"]
+    with pytest.raises(CiMigrateError, match="gives no rows at all"):
+        read_members(fleet(project, 'fleet-query-url = "env:CATALOG_URL"\nfleet-query = "BEGIN"', env))
     with pytest.raises(CiMigrateError, match="no fleet-query-url"):
         read_members(fleet(project, 'fleet-query = "SELECT 1"'))
     drops = 'fleet-query-url = "env:CATALOG_URL"\nfleet-query = "DELETE FROM tenants RETURNING url"'
@@ -148,6 +153,19 @@ def test_one_is_found_by_its_name_or_the_nearest_is_told(project):
     with pytest.raises(CiMigrateError, match="has no database 'globix'") as raised:
         find_member(settings, "globix")
     assert "--target tenants/globex" in raised.value.hint
+
+
+def test_a_canary_that_the_fleet_does_not_list_is_refused(project):
+    settings = listed(project, "acme sqlite:///a.db\nglobex sqlite:///b.db")
+    refuse_unknown_canary(settings, read_members(settings))
+    settings = fleet(project, 'fleet-file = "tenants.txt"\nfleet-canary = "globix"')
+    with pytest.raises(
+        CiMigrateError, match=r"fleet-canary \(.*\) is 'globix', which .* tenants does not list"
+    ) as raised:
+        refuse_unknown_canary(settings, read_members(settings))
+    assert "globex" in raised.value.hint
+    for command in ("status", "run", "retry"):
+        ended(project.call("fleet", command), 2, "fleet-canary")
 
 
 def test_shards_divide_all_of_them_the_same_way_on_each_machine(project):

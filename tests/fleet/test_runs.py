@@ -105,6 +105,27 @@ def test_the_named_canary_goes_first_and_each_revision_that_databases_are_at_has
     assert rows["t00003"]["started"] < rows["t00000"]["started"]
 
 
+def test_where_the_named_canary_is_left_out_or_failed_no_other_takes_its_place(fleet):
+    fleet.set('fleet-canary = "t00002"\n')
+    damage(fleet.file("t00002"))
+    for command in ("run", "resume"):
+        ended(
+            fleet.project.run("fleet", command),
+            8,
+            "Stopped: the canary t00002 ended as: left out",
+            "1 left out",
+            "3 waiting",
+        )
+    fleet.file("t00002").write_bytes(fleet.file("t00001").read_bytes())
+    fleet.project.revision("r2", "r1", "create table users (id integer)")
+    for command in ("retry", "resume"):
+        ended(
+            fleet.project.run("fleet", command), 1, "Stopped: the canary t00002 ended as: failed", "3 waiting"
+        )
+    fleet.project.revision("r2", "r1", "alter table users add column email text")
+    ended(fleet.project.run("fleet", "retry"), 0, "4 migrated")
+
+
 def test_the_canary_s_dry_run_will_do_where_that_is_chosen_and_it_is_told(fleet):
     fleet.set('fleet-dry-run = "canary"\n')
     ended(

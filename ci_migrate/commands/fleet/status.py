@@ -10,8 +10,8 @@ from ci_migrate.commands.fleet.progress import ProgressLine
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say, say_json
 from ci_migrate.fleet.look import Place, Scripts, Seen, look_at_all, read_scripts, show
-from ci_migrate.fleet.members import read_members
-from ci_migrate.fleet.outcome import exit_code_of
+from ci_migrate.fleet.members import read_members, refuse_unknown_canary
+from ci_migrate.fleet.outcome import CODES, exit_code_of
 from ci_migrate.fleet.report import summary_lines
 from ci_migrate.fleet.runs import read_known, read_run
 from ci_migrate.model import plural
@@ -49,6 +49,7 @@ def command(environment: Environment, /, as_json: bool, fleet_run: str | None, *
             say(text)
         return int(report.run.exit_code or 0)
     members = read_members(settings)
+    refuse_unknown_canary(settings, members)
     scripts = read_scripts(settings, environment.interrupt)
     line = ProgressLine(environment)
     found = look_at_all(
@@ -96,8 +97,11 @@ def _print(target: str, found: tuple[Seen, ...], scripts: Scripts, *, shown: int
 
 def _next(target: str, found: tuple[Seen, ...]) -> list[str]:
     """What to type, the most pressing first."""
-    unfinished = [seen for seen in found if seen.state is Place.UNFINISHED]
-    lines = [f"ci-migrate repair --dry-run --target {target}/{seen.name}" for seen in unfinished[:1]]
+    at = {seen.state: f"--target {target}/{seen.name}" for seen in reversed(found)}  # the first of each
+    commands = {place: f"ci-migrate status {at[place]}" for place in CODES if place in at}
+    if Place.UNFINISHED in at:
+        commands[Place.UNFINISHED] = f"ci-migrate repair --dry-run {at[Place.UNFINISHED]}"
+    lines = list(commands.values())
     if any(seen.state is Place.BEHIND for seen in found):
         lines.append(f"ci-migrate fleet run --target {target}")
     return lines or ["nothing to do"]

@@ -13,7 +13,7 @@ from ci_migrate.commands.options import REPORTS, settings_of
 from ci_migrate.commands.printing import hand_over
 from ci_migrate.errors import UsageError
 from ci_migrate.fleet.coordinator import FleetRequest
-from ci_migrate.fleet.members import read_members, take_shard
+from ci_migrate.fleet.members import read_members, refuse_unknown_canary, take_shard
 from ci_migrate.fleet.report import failure_lines, render_json, summary_lines, write_reports
 from ci_migrate.fleet.runs import FleetReport
 from ci_migrate.ledger.fleets import WENT_WELL, FleetStatus, FleetTarget
@@ -61,7 +61,9 @@ def work(
     """Do it, tell it, write the reports; returns the exit code."""
     flags = {k: (list(v) if isinstance(v, tuple) else v) for k, v in options.items() if v not in (None, ())}
     settings = settings_of(environment, options)
-    members = take_shard(read_members(settings), read_shard(shard))
+    everyone = read_members(settings)
+    refuse_unknown_canary(settings, everyone)
+    members = take_shard(everyone, read_shard(shard))
     line = ProgressLine(environment)
     environment.listen()
     environment.interrupt.defer_signals = True  # the coordinator looks at them itself
