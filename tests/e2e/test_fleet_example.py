@@ -65,6 +65,34 @@ def test_each_platform_migrates_one_first_and_then_all_parts(tmp_path):
     assert [fleet.at(name) for name in fleet.names] == [["r2"]] * 4
 
 
+def test_a_matrix_that_can_t_be_made_fails_its_step(tmp_path):
+    program = tmp_path / "ci-migrate"
+    steps = yaml.safe_load((EXAMPLE / ".github/workflows/fleet.yml").read_text())["jobs"]["canary"]["steps"]
+    script = next(step["run"] for step in steps if step.get("id") == "parts")
+    for code, written in ((0, "matrix={}\n"), (2, "")):
+        program.write_text(f"#!/bin/sh\n[ {code} = 0 ] && echo '{{}}'\nexit {code}\n")
+        program.chmod(0o755)
+        output = tmp_path / f"output-{code}"
+        output.touch()
+        # as GitHub's runner starts a step
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_OUTPUT": str(output)},
+            check=False,
+        )
+        assert (done.returncode, output.read_text()) == (code, written)
+
+
+def test_a_part_that_fails_ends_no_other_part():
+    pods = yaml.safe_load((EXAMPLE / "kubernetes.yml").read_text())["spec"]
+    assert (pods["completionMode"], pods["backoffLimitPerIndex"]) == ("Indexed", 0)
+    assert pods["template"]["spec"]["restartPolicy"] == "Never"
+    # of its own accord a Job with a limit for each index has none for all of them
+    assert not {"backoffLimit", "maxFailedIndexes"} & set(pods)
+    github = yaml.safe_load((EXAMPLE / ".github/workflows/fleet.yml").read_text())["jobs"]
+    assert github["fleet"]["strategy"]["fail-fast"] is False
+
+
 def arguments(line: str) -> list[str]:
     words = shlex.split(line)
     assert words[:2] == ["exec", "ci-migrate"]

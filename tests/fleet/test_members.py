@@ -67,7 +67,7 @@ def test_a_query_gives_urls_or_names_with_urls(project):
     assert [m.name for m in read_members(fleet(project, text.format("url"), env))] == ["acme.db", "globex.db"]
     with pytest.raises(CiMigrateError, match=r"fleet-query failed on .*no such column: nope"):
         read_members(fleet(project, text.format("nope"), env))
-    marked = text.format("name, 'sqlite:///' || name || '.db' AS \\\"a:b%%c\\\"").replace("%%", "%")
+    marked = text.format("name, 'sqlite:///' || name || '.db' AS \\\"a :b%%c\\\"").replace("%%", "%")
     found = read_members(fleet(project, marked, env))
     assert [m.place.rpartition("/")[2] for m in found] == ["acme.db", "globex.db"]
     with pytest.raises(CiMigrateError, match="gives no rows at all"):
