@@ -116,7 +116,8 @@ def _settings(config: pytest.Config, path: Path, *, scripts_alone: bool = False)
     """
     from ci_migrate.errors import SettingsError
     from ci_migrate.settings.files import read_settings_file
-    from ci_migrate.settings.settings import any_target, load
+    from ci_migrate.settings.settings import load
+    from ci_migrate.settings.targets import any_target
 
     url, target = config.getoption("--ci-migrate-url"), config.getoption("--ci-migrate-target")
     files = read_settings_file(path.parent)

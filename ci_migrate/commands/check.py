@@ -20,7 +20,8 @@ from ci_migrate.reports.failure import failure_of_error
 from ci_migrate.reports.lines import failure_line, finding_lines
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.files import read_settings_file
-from ci_migrate.settings.settings import Settings, any_target
+from ci_migrate.settings.settings import Settings
+from ci_migrate.settings.targets import any_target
 from ci_migrate.verbs import VERBS
 
 

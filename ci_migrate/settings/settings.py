@@ -13,7 +13,6 @@ from ci_migrate.model import LockPolicy
 from ci_migrate.settings import fleet
 from ci_migrate.settings.files import (
     AlembicFiles,
-    FileSettings,
     Given,
     Layer,
     alembic_files,
@@ -26,6 +25,7 @@ from ci_migrate.settings.files import (
 )
 from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
 from ci_migrate.settings.secrets import register_environment, register_secret, register_url
+from ci_migrate.settings.targets import choose_target
 from ci_migrate.settings.urls import resolve, resolve_key, variable_of
 
 __all__ = ["Assertion", "Secret", "Settings", "load"]
@@ -276,11 +276,6 @@ class Settings:
             )
         return None if self.scratch == "server" else self._resolve("scratch", self.scratch)
 
-    @property
-    def scratch_source(self) -> str:
-        """What set `scratch`."""
-        return self.sources["scratch"]
-
     def _resolve(self, key: str, value: Secret | str, part: str = "") -> str:
         source, base = self.sources[key], self.bases[key]
         return resolve(value, key=key + part, source=source, base=base, environ=self.environ)
@@ -313,7 +308,7 @@ def load(
     register_environment(environ)
     directory = _existing(directory)
     files = read_settings_file(directory)
-    target, target_source = _choose_target(files, environ, flags)
+    target, target_source = choose_target(files, environ, flags)
     layers: list[Layer] = []
     if files is not None:
         layers += [files.project, files.targets.get(fleet.split(target)[0], {})]
@@ -396,49 +391,6 @@ def _existing(directory: Path) -> Path:
             f"The name of folder {quote(directory)} is not UTF-8.", hint="Rename it."
         ) from error
     return directory
-
-
-def any_target(files: FileSettings | None, environ: Mapping[str, str]) -> str | None:
-    """The first target, for what all of them share; None where one is named, or there is none to choose from."""
-    if files is None or len(files.targets) < 2 or environ.get("CI_MIGRATE_TARGET", "").strip():
-        return None
-    return None if "default-target" in files.project else next(iter(files.targets))
-
-
-def _choose_target(
-    files: FileSettings | None, environ: Mapping[str, str], flags: Mapping[str, object]
-) -> tuple[str, str]:
-    """The target's name and what chose it."""
-    names = list(files.targets) if files else []
-    listed = f"The targets are: {', '.join(names)}." if names else "No settings define a target."
-    for source, asked in (
-        ("--target", flags.get("target")),
-        ("CI_MIGRATE_TARGET", environ.get("CI_MIGRATE_TARGET")),
-    ):
-        name = str(asked or "").strip()  # CI systems pass an empty variable for "not set"
-        if not name:
-            continue
-        if name in names or (not names and name == "default"):
-            return name, source
-        if fleet.is_member(name, names):
-            return name, source
-        raise SettingsError(f"There is no target named {quote(name)} ({source}).", hint=listed)
-    default = files.project.get("default-target") if files else None
-    if default is not None:
-        if default.value not in names:
-            raise SettingsError(
-                f"There is no target named {quote(default.value)} (default-target in {default.source}).",
-                hint=listed,
-            )
-        return default.value, f"default-target in {default.source}"
-    if len(names) > 1:
-        raise SettingsError(
-            f"There are several targets and none was named: {', '.join(names)}.",
-            hint=f'Name one by --target or CI_MIGRATE_TARGET, or for good: default-target = "{names[0]}"',
-        )
-    if files is not None and names:
-        return names[0], f"the only one in {files.label}"
-    return "default", "default"
 
 
 def _merge(layers: list[Layer]) -> Layer:

@@ -493,7 +493,7 @@ def test_dry_run_off_is_refused_on_production_only(project):
 def test_scratch_has_no_default_on_production(project):
     write(project, TWO_TARGETS)
     settings = load(project, {}, {"target": "live"})
-    assert (settings.scratch, settings.scratch_source) == (None, "default")
+    assert (settings.scratch, settings.sources["scratch"]) == (None, "default")
     with pytest.raises(SettingsError) as caught:
         settings.resolve_scratch_url()
     assert 'scratch = "server"' in caught.value.hint
