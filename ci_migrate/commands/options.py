@@ -1,7 +1,7 @@
 """Options that several commands share, and how they become Settings."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -132,9 +132,14 @@ def report_options(function: Function) -> Function:
     return function
 
 
+def given_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those flags that were given, as `load` takes them."""
+    return {k: (list(v) if isinstance(v, tuple) else v) for k, v in flags.items() if v not in (None, ())}
+
+
 def settings_of(environment: Environment, flags: dict[str, Any]) -> Settings:
     """The settings, with those flags that were given on top. A target `FLEET/NAME` is looked up in its fleet."""
-    given = {k: (list(v) if isinstance(v, tuple) else v) for k, v in flags.items() if v not in (None, ())}
+    given = given_flags(flags)
     named = str(given.get("target") or environment.environ.get("CI_MIGRATE_TARGET") or "").strip()
     if "/" not in named:
         return load(environment.directory, environment.environ, given)

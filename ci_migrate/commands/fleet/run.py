@@ -6,24 +6,13 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.fleet.work import run_options, work
-from ci_migrate.commands.options import actor_options, settings_options
 from ci_migrate.fleet.runs import run_fleet
 
 
 @click.command("run")
 @run_options
-@actor_options
-@settings_options
 @click.pass_obj
-def command(
-    environment: Environment,
-    /,
-    as_json: bool,
-    shard: str | None,
-    by: str | None,
-    reason: str | None,
-    **options: Any,
-) -> int:
+def command(environment: Environment, /, **options: Any) -> int:
     """Migrate all databases of a fleet that are behind: the canary first, then in waves.
 
     Each is migrated as by `ci-migrate run`: checked, backed up, rehearsed on its own copy, locked, verified. Those that
@@ -31,4 +20,4 @@ def command(
 
     Ends with 0 if all databases are at the destination, otherwise with the code of the one that fared worst.
     """
-    return work(environment, options, run_fleet, shard=shard, as_json=as_json, by=by, reason=reason)
+    return work(environment, run_fleet, **options)

@@ -9,7 +9,7 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.fleet.progress import ProgressLine
-from ci_migrate.commands.options import REPORTS, settings_of
+from ci_migrate.commands.options import REPORTS, actor_options, given_flags, settings_of, settings_options
 from ci_migrate.commands.printing import hand_over
 from ci_migrate.errors import UsageError
 from ci_migrate.fleet.coordinator import FleetRequest
@@ -22,8 +22,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def run_options(function: Function) -> Function:
-    """--json, --to REVISION and --shard I/N."""
+    """What all three take: the settings, who and why, --json, --to REVISION and --shard I/N; for `work`."""
     for option in (
+        settings_options,
+        actor_options,
         click.option(
             "--shard",
             metavar="I/N",
@@ -50,16 +52,15 @@ def read_shard(text: str | None) -> tuple[int, int] | None:
 
 def work(
     environment: Environment,
-    options: dict[str, Any],
     do: Callable[[FleetRequest], FleetReport],
     *,
     shard: str | None,
     as_json: bool,
-    by: str | None = None,
-    reason: str | None = None,
+    by: str | None,
+    reason: str | None,
+    **options: Any,
 ) -> int:
-    """Do it, tell it, write the reports; returns the exit code."""
-    flags = {k: (list(v) if isinstance(v, tuple) else v) for k, v in options.items() if v not in (None, ())}
+    """Do it, tell it, write the reports; returns the exit code. The arguments are those of `run_options`."""
     settings = settings_of(environment, options)
     everyone = read_members(settings)
     refuse_unknown_canary(settings, everyone)
@@ -72,7 +73,7 @@ def work(
         members=members,
         directory=environment.directory.resolve(),
         environ=environment.environ,
-        flags=flags,
+        flags=given_flags(options),
         interrupt=environment.interrupt,
         shard=shard or "",
         by=(by or "").strip(),
