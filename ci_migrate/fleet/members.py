@@ -98,11 +98,12 @@ def take_shard(members: Sequence[Member], shard: tuple[int, int] | None) -> tupl
     if shard is None:
         return tuple(members)
     number, count = shard
-    return tuple(m for m in members if _bucket(m.name, count) == number - 1)
+    return tuple(m for m in members if shard_of(m.name, count) == number)
 
 
-def _bucket(name: str, count: int) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % count
+def shard_of(name: str, count: int) -> int:
+    """In which of so many shards, from 1, a database of this name is."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % count + 1
 
 
 # --------------------------------------------------------------------------- where they are listed

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, exists, insert, select, update
+from sqlalchemy import RowMapping, bindparam, exists, insert, select, update
 
 from ci_migrate.ledger import audit
 from ci_migrate.ledger.ledger import Ledger
@@ -107,10 +107,14 @@ def begin(ledger: Ledger, run: FleetRun, targets: Sequence[FleetTarget]) -> None
 
 def note(ledger: Ledger, fleet_run: str, targets: Iterable[FleetTarget]) -> None:
     """Write how far databases are now."""
-    with ledger.writing() as connection:
-        for target in targets:
-            this = (fleet_targets.c.fleet_run == fleet_run, fleet_targets.c.number == target.number)
-            connection.execute(update(fleet_targets).where(*this).values(_row(target)))
+    this = (
+        fleet_targets.c.fleet_run == bindparam("of_run"),
+        fleet_targets.c.number == bindparam("of_number"),
+    )
+    rows = [{"of_run": fleet_run, "of_number": target.number, **_row(target)} for target in targets]
+    if rows:
+        with ledger.writing() as connection:
+            connection.execute(update(fleet_targets).where(*this), rows)
 
 
 def go_on(ledger: Ledger, run: FleetRun) -> None:

@@ -7,7 +7,7 @@ import click
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
 from ci_migrate.commands.printing import say_json
-from ci_migrate.fleet.members import read_members, take_shard
+from ci_migrate.fleet.members import read_members, shard_of
 
 
 @click.command("matrix")
@@ -22,6 +22,6 @@ def command(environment: Environment, /, shards: int, **options: Any) -> int:
     Parts without a database are left out. No URL is printed. No database is reached but the one of `fleet-query`.
     """
     members = read_members(settings_of(environment, options))
-    parts = [f"{n}/{shards}" for n in range(1, shards + 1) if take_shard(members, (n, shards))]
-    say_json({"shard": parts}, indent=False)
+    numbers = {shard_of(member.name, shards) for member in members}
+    say_json({"shard": [f"{number}/{shards}" for number in sorted(numbers)]}, indent=False)
     return 0
