@@ -80,7 +80,11 @@ def test_the_contracts_of_import_linter_are_kept():
 def test_only_process_starts_processes():
     assert importers("subprocess") == {"process.py"}
     # the worker of a fleet is handed the end of its pipe
-    assert importers("multiprocessing") == {"forked.py", "fleet/worker.py", "testing/database_samples.py"}
+    assert importers("multiprocessing") == {
+        "fleet/forked.py",
+        "fleet/worker.py",
+        "testing/database_samples.py",
+    }
     assert calls("os.system") | calls("os.popen") == set()
     assert calls("os.fork") == {
         "migrations/worker/main.py"

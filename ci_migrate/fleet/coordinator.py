@@ -11,12 +11,12 @@ import msgspec
 
 from ci_migrate import gate
 from ci_migrate.errors import ExitCode
+from ci_migrate.fleet.forked import Job
 from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES, exit_code_of_run
 from ci_migrate.fleet.rules import StopRules
 from ci_migrate.fleet.worker import Task, work
-from ci_migrate.forked import Job
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget
 from ci_migrate.ledger.ledger import Ledger
@@ -50,7 +50,6 @@ class FleetRequest:
     looked: Callable[[int], None] = lambda _done: None
     ended: Callable[[FleetTarget], None] = lambda _target: None
     running: Callable[[int, int, int], None] = lambda _done, _of, _running: None
-    tell: Callable[[str], None] = lambda _text: None
 
 
 class Coordinator:

@@ -1,42 +1,39 @@
 """When a fleet run stops by itself. In words and meaning as Ansible: a percentage must be exceeded, not reached."""
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 
 @dataclass
 class StopRules:
-    """Counts the failures of a wave, and those in a row.
+    """Looks at the databases of a wave that failed, and at those that failed in a row.
 
-    Databases that were left out are none: nothing was tried there.
+    Databases that were left out are no failures: nothing was tried there.
     """
 
     max_fail_percentage: int
     max_in_a_row: int
     size: int = 0  # of the wave
-    failed: int = 0  # in the wave
-    in_a_row: int = 0
-    names: list[str] = field(default_factory=list)
+    began: int = 0  # so many had ended when the wave began
+    ended: list[tuple[str, bool]] = field(default_factory=list)  # by name, and whether they failed
 
     def begin_wave(self, size: int) -> None:
         """From now on shares are of so many databases."""
-        self.size, self.failed = size, 0
+        self.size, self.began = size, len(self.ended)
 
     def note(self, name: str, *, failed: bool) -> str:
-        """Count one that has ended. Returns why to stop, in words; "" to go on."""
+        """Note one that has ended. Returns why to stop, in words; "" to go on."""
+        self.ended.append((name, failed))
         if not failed:
-            self.in_a_row, self.names = 0, []
             return ""
-        self.failed += 1
-        self.in_a_row += 1
-        self.names.append(name)
-        if self.in_a_row >= self.max_in_a_row:
-            shown = ", ".join(self.names[-self.max_in_a_row :][:5])
+        row = [one for one, _ in takewhile(lambda end: end[1], reversed(self.ended))]
+        if len(row) >= self.max_in_a_row:
+            shown = ", ".join(row[: self.max_in_a_row][::-1][:5])
+            return f"{len(row)} databases failed one after the other ({shown}): fleet-max-failures-in-a-row"
+        of_wave = sum(failed for _, failed in self.ended[self.began :])
+        if of_wave * 100 > self.max_fail_percentage * self.size:
             return (
-                f"{self.in_a_row} databases failed one after the other ({shown}): fleet-max-failures-in-a-row"
-            )
-        if self.failed * 100 > self.max_fail_percentage * self.size:
-            return (
-                f"{self.failed} of the {self.size} databases of this wave failed, which is more than "
+                f"{of_wave} of the {self.size} databases of this wave failed, which is more than "
                 f"{self.max_fail_percentage} %: fleet-max-fail-percentage"
             )
         return ""

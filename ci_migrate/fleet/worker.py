@@ -210,9 +210,5 @@ def _failed(task: Task, error: BaseException) -> FleetTarget:
 
 
 def _folder(settings: Settings, task: Task) -> Path:
-    return fleet_folder(settings, task.fleet_run)
-
-
-def fleet_folder(settings: Settings, fleet_run: str) -> Path:
-    """Where the reports of a fleet run are."""
-    return settings.project_dir / OWN / "fleet" / fleet_run
+    """Where the reports of this fleet run are."""
+    return settings.project_dir / OWN / "fleet" / task.fleet_run
