@@ -146,7 +146,8 @@ def _coordinating(request: FleetRequest) -> Iterator[Ledger]:
     settings = request.settings
     folder = settings.project_dir / OWN
     make_folder(folder)
-    lock = folder / f"fleet-{file_name(settings.target + request.shard)}.lock"
+    # no target has a slash in its name: t, 11/20 is not t1, 1/20
+    lock = folder / f"fleet-{file_name(f'{settings.target}/{request.shard}')}.lock"
     with file_lock(lock, f"of the fleet {settings.target}, {os.getpid()}", 0):
         ledger = open_ledger(state_url(settings), create=True)
         assert ledger is not None

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from fleet_support import new_fleet, sql
 
+from ci_migrate.errors import LockedError
 from ci_migrate.fleet.coordinator import Coordinator, FleetRequest, new_run, new_targets
 from ci_migrate.fleet.members import read_members
-from ci_migrate.fleet.runs import state_url
+from ci_migrate.fleet.runs import _coordinating, state_url
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import FleetStatus, Rehearsed
 from ci_migrate.ledger.ledger import open_ledger
@@ -22,23 +23,42 @@ def fleet(tmp_path):
     return new_fleet(tmp_path / "project", 2)
 
 
-@contextmanager
-def coordinating(fleet, **settings):
+def request_of(fleet, shard="", **flags):
     project = fleet.project
-    settings = load(project.folder, project.environment(), {"target": "tenants", **settings})
-    request = FleetRequest(
+    settings = load(project.folder, project.environment(), {"target": "tenants", **flags})
+    return FleetRequest(
         settings=settings,
         members=read_members(settings),
         directory=project.folder,
         environ=project.environment(),
         flags={},
         interrupt=Interrupt(),
+        shard=shard,
     )
-    make_folder(project.folder / OWN)
-    with open_ledger(state_url(settings), create=True) as ledger:
+
+
+@contextmanager
+def coordinating(fleet, **flags):
+    request = request_of(fleet, **flags)
+    make_folder(fleet.project.folder / OWN)
+    with open_ledger(state_url(request.settings), create=True) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         fleets.begin(ledger, run, targets)
         yield Coordinator(request, ledger, run, targets)
+
+
+def test_two_fleets_of_a_project_do_not_stand_in_each_other_s_way(fleet):
+    """Not where the name of one and its part read as those of the other either."""
+    fleet.project.settings(
+        '[targets.t]\nfleet-file = "tenants.txt"\n[targets.t1]\nfleet-file = "tenants.txt"\n'
+    )
+    first, second = (
+        request_of(fleet, target=target, shard=shard) for target, shard in (("t", "11/20"), ("t1", "1/20"))
+    )
+    with _coordinating(first), _coordinating(second):
+        pass
+    with _coordinating(first), pytest.raises(LockedError), _coordinating(first):
+        pass
 
 
 def test_a_database_is_untouched_after_a_worker_s_death_only_where_its_schema_is_the_same(fleet):
