@@ -174,14 +174,16 @@ def judge(
 
     That is the canary's where one is named, else the one that most of them have, or had when they were there.
     """
-    usual = usual_schemas(found, known)
-    usual.update({seen.heads: seen.schema for seen in found if seen.schema and seen.name == canary})
+    usual = usual_schemas(found, known, canary)
     return tuple(_judged(seen, scripts, usual) for seen in found)
 
 
-def usual_schemas(found: Sequence[Seen], known: Iterable[FleetTarget] = ()) -> dict[tuple[str, ...], str]:
-    """By heads, the schema that more databases have or had there than any other; of equally many the first one.
+def usual_schemas(
+    found: Sequence[Seen], known: Iterable[FleetTarget] = (), canary: str | None = None
+) -> dict[tuple[str, ...], str]:
+    """By heads, the canary's schema, or that which more databases have or had there than any other.
 
+    Of equally many it is the first one.
     `known`, in the order in which it was written, counts for databases that are elsewhere now, or are not looked at.
     """
     by_heads: dict[tuple[str, ...], dict[str, str]] = {}
@@ -193,7 +195,10 @@ def usual_schemas(found: Sequence[Seen], known: Iterable[FleetTarget] = ()) -> d
     for name, heads, schema in (*written, *((seen.name, seen.heads, seen.schema) for seen in found)):
         if schema:
             by_heads.setdefault(heads, {})[name] = schema
-    return {heads: Counter(names.values()).most_common(1)[0][0] for heads, names in by_heads.items()}
+    return {
+        heads: names.get(canary or "") or Counter(names.values()).most_common(1)[0][0]
+        for heads, names in by_heads.items()
+    }
 
 
 def _judged(seen: Seen, scripts: Scripts, usual: Mapping[tuple[str, ...], str]) -> Seen:
@@ -203,7 +208,7 @@ def _judged(seen: Seen, scripts: Scripts, usual: Mapping[tuple[str, ...], str]) 
     if unknown:
         words = f"the scripts do not have {', '.join(unknown)}"
         return msgspec.structs.replace(seen, state=Place.UNKNOWN, words=words)
-    if seen.schema != usual.get(seen.heads, ""):
+    if not seen.schema or seen.schema != usual.get(seen.heads):
         words = f"its schema differs from that of the others at {show(seen.heads)}"
         return msgspec.structs.replace(seen, state=Place.DRIFTED, words=words)
     at_head = tuple(sorted(seen.heads)) == scripts.heads

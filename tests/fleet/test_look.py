@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.fleet.look import Place, Scripts, Seen, judge, look_at_all, read_scripts, usual_schemas
 from ci_migrate.fleet.members import read_members
+from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
 from ci_migrate.ledger.glance import find_unfinished
 from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
@@ -107,6 +108,38 @@ def test_drift_is_what_differs_from_most_at_the_same_revision():
         "at head",
         "behind",
     ]
+
+
+def test_what_others_had_before_counts_and_the_named_canary_s_schema_most():
+    def row(name, schema, after=""):
+        return FleetTarget(
+            name=name,
+            number=1,
+            place=name,
+            server="",
+            status=FleetStatus.MIGRATED,
+            heads=("r1",),
+            schema=schema,
+            heads_after=("r2",) if after else (),
+            schema_after=after,
+        )
+
+    def seen(name, schema, heads=("r1",)):
+        return Seen(name=name, place=name, server="", state=Place.BEHIND, heads=heads, schema=schema)
+
+    known = [row("a", "x", "z"), row("b", "y"), row("c", "y")]
+    # of equally many the first one that was written down, also where only the other one is looked at
+    assert usual_schemas([seen("b", "y")], known[:2])[("r1",)] == "x"
+    # one that is looked at counts with what it has now
+    assert usual_schemas([seen("a", "y")], known[:2])[("r1",)] == "y"
+    assert usual_schemas([seen("d", "new")], known)[("r1",)] == "y"
+    assert usual_schemas([seen("d", "new", ("r2",))], known)[("r2",)] == "z"
+    # the others differ from the canary that was named, and it was migrated
+    assert usual_schemas([seen("b", "y"), seen("c", "y")], known, "a")[("r1",)] == "x"
+    scripts = Scripts(heads=("r2",), revisions=frozenset({"r1", "r2"}))
+    judged = judge([seen("b", "y"), seen("c", "y")], scripts, "a", known)
+    assert {one.state for one in judged} == {Place.DRIFTED}
+    assert judge([seen("b", "")], scripts)[0].state is Place.DRIFTED, "a schema that nobody knows equals none"
 
 
 def test_on_a_server(postgresql_url, tmp_path):
