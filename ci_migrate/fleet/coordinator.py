@@ -105,7 +105,15 @@ class Coordinator:
         if failed and target.schema_after and _came_to(target) == (seen.heads, seen.schema):
             return target  # as it was when it failed: its schema is not its canary's
         begun = failed or bool(target.attempts and target.heads != seen.heads)
-        target = msgspec.structs.replace(target, heads=seen.heads, schema=seen.schema, message="", stage="")
+        target = msgspec.structs.replace(
+            target,
+            heads=seen.heads,
+            schema=seen.schema,
+            heads_after=(),
+            schema_after="",
+            message="",
+            stage="",
+        )
         state = seen.state
         if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
             return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
