@@ -187,6 +187,7 @@ def test_help_is_quick_because_it_imports_little(argument):
         # whether the project's plugins have commands
         "ci_migrate.settings",
         "ci_migrate.settings.files",
+        "ci_migrate.settings.backfills",
         "ci_migrate.settings.keys",
         "ci_migrate.settings.secrets",
         "ci_migrate.settings.urls",
@@ -361,7 +362,9 @@ def test_the_rows_make_sense():
     for verb in VERBS.values():
         assert set(verb.stages) <= set(ALL), verb.name
         assert list(verb.stages) == [stage for stage in ALL if stage in verb.stages], verb.name
-        assert verb.writes == ("migrate" in verb.stages) or verb.name.startswith(("backup restore", "repair"))
+        assert verb.writes == ("migrate" in verb.stages) or verb.name.startswith(
+            ("backfill run", "backup restore", "repair")
+        )
         assert not verb.rehearsal or VERBS[verb.rehearsal].rehearses
     assert not set(HABITS) & set(VERBS)
     assert {text.split()[0] for text in HABITS.values()} <= set(VERBS)
@@ -379,6 +382,7 @@ WRITERS = {
     "backups/restore.py": {"restore", "restore_tables"},
     "ledger/protection.py": {"protect", "unprotect", "unfreeze"},
     "migrations/requests.py": {"migrate_request"},
+    "operations/backfills.py": {"fill"},
 }
 """What writes to a target, or takes a way back or a protection away."""
 

@@ -1,6 +1,6 @@
 """The command lines that an approval needs, to be pasted into a terminal: how to get one, and how to go on."""
 
-from ci_migrate.model import Approvable, Purpose, Removal, Restoration, RunRepair
+from ci_migrate.model import Approvable, BackfillRun, Purpose, Removal, Restoration, RunRepair
 
 NEWEST = ("head", "heads", "")
 
@@ -25,6 +25,8 @@ def _flags(plan: Approvable) -> list[str]:
         return [word for name in plan.names for word in ("--delete-backup", name)]
     if isinstance(plan, RunRepair):
         return ["--repair", plan.run_id, *_way_of(plan)]
+    if isinstance(plan, BackfillRun):
+        return ["--backfill", plan.name, *(["--again"] if plan.again else [])]
     match plan.purpose:
         case Purpose.RESTORE:
             return ["--restore", _backup_of(plan), *_tables_of(plan)]
@@ -64,6 +66,8 @@ def go_on_command(plan: Approvable) -> list[str]:
         return ["ci-migrate", "backup", *what, "--yes", *target]
     if isinstance(plan, RunRepair):
         return ["ci-migrate", "repair", *_way_of(plan), *target]
+    if isinstance(plan, BackfillRun):
+        return ["ci-migrate", "backfill", "run", plan.name, *(["--again"] if plan.again else []), *target]
     match plan.purpose:
         case Purpose.RESTORE:
             return ["ci-migrate", "backup", "restore", _backup_of(plan), *_tables_of(plan), *target]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from ci_migrate.approval.request import ApprovalRequest
 from ci_migrate.approval.verification import plain
-from ci_migrate.model import Plan, Purpose, Removal, Restoration, RunRepair, Severity, show_heads
+from ci_migrate.model import BackfillRun, Plan, Purpose, Removal, Restoration, RunRepair, Severity, show_heads
 from ci_migrate.reports.story import NO_TABLE
 
 _SHOWN = 20
@@ -28,6 +28,8 @@ def describe_request(request: ApprovalRequest) -> list[str]:
             ]
         if isinstance(plan, RunRepair) and not plan.accepts:
             lines += [f"  {words}" for words in plan.does] or ["  no repair fits that writes"]
+        if isinstance(plan, BackfillRun):
+            lines += [f"  {words}" for words in plan.statement.splitlines()]
     elif evidence is None:
         lines.append("  There was no dry run.")
     else:

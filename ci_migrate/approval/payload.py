@@ -10,6 +10,7 @@ import msgspec
 from ci_migrate.errors import NotApprovedError
 from ci_migrate.model import (
     Approvable,
+    BackfillRun,
     Finding,
     Frozen,
     Identity,
@@ -40,6 +41,7 @@ STAGE_OF = {
     Purpose.PROTECTION: "protection",
     Purpose.REMOVAL: "removal",
     Purpose.REPAIR: "repair",
+    Purpose.BACKFILL: "backfill",
 }
 """What each direction is called among a payload's stages."""
 
@@ -144,7 +146,8 @@ def files_digest(plan: Approvable) -> str:
     """What a payload has as `files_digest`.
 
     sha256 over the list of a plan's revision files and env.py, in the order in which they run; of a restore that of
-    the manifest, of a removal over the list of manifests, of a repair over what it does.
+    the manifest, of a removal over the list of manifests, of a repair over what it does, of a backfill over
+    its statement.
     """
     if isinstance(plan, Restoration):
         return plan.manifest_sha256
@@ -152,6 +155,8 @@ def files_digest(plan: Approvable) -> str:
         return sha256_hex(canonical_json(plan.manifests))
     if isinstance(plan, RunRepair):
         return sha256_hex(canonical_json(plan.does))
+    if isinstance(plan, BackfillRun):
+        return sha256_hex(plan.statement.encode())
     revisions, env_sha256 = (plan.revisions, plan.env_sha256) if isinstance(plan, Plan) else ((), "")
     files = [(revision.id, revision.file, revision.sha256) for revision in revisions]
     return sha256_hex(canonical_json((files, env_sha256)))
@@ -281,6 +286,8 @@ def _files_of(plan: Approvable) -> str:
         return f"manifests of {', '.join(plan.names[:5])}"
     if isinstance(plan, RunRepair):
         return f"what the repair does ({'; '.join(plan.does) or 'no repair fits'})"
+    if isinstance(plan, BackfillRun):
+        return "statement"
     return "revision files"
 
 

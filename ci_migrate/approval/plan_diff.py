@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ci_migrate.model import Approvable, Inputs, Plan, Removal, Restoration, RunRepair
+from ci_migrate.model import Approvable, BackfillRun, Inputs, Plan, Removal, Restoration, RunRepair
 
 SHOWN = 5
 """Differences that a message names; the rest are counted."""
@@ -35,6 +35,11 @@ def plan_diff(approved: Approvable, now: Approvable) -> list[str]:
         found += [] if approved.plan_digest == now.plan_digest else ["what the run was to do is another plan"]
         found += [f"what it does: no more: {words}" for words in approved.does if words not in now.does]
         found += [f"what it does: not approved: {words}" for words in now.does if words not in approved.does]
+    if isinstance(approved, BackfillRun) and isinstance(now, BackfillRun):
+        names = ("statement", "table", "schema", "key", "remaining")
+        found += [
+            f"its {name} is another one" for name in names if getattr(approved, name) != getattr(now, name)
+        ]
     if not found and approved != now:
         found.append("version tables, or the order in which revisions run")
     return found

@@ -11,6 +11,7 @@ from ci_migrate.commands.printing import say, say_json
 from ci_migrate.commands.progress import say_aside
 from ci_migrate.errors import ExitCode
 from ci_migrate.model import Frozen, RunRecord
+from ci_migrate.operations.backfills import list_unended
 from ci_migrate.operations.status import verify
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.verbs import VERBS
@@ -26,6 +27,7 @@ class Verified(Frozen, frozen=True, kw_only=True):
     run_id: str | None
     ended: bool  # False: that run did not end, and `differences` are from what it was to leave
     differences: tuple[str, ...]
+    unended_backfills: tuple[str, ...] = ()  # of those that the settings require
     exit_code: int
 
 
@@ -34,18 +36,23 @@ class Verified(Frozen, frozen=True, kw_only=True):
 @settings_options
 @click.pass_obj
 def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
-    """Compare the target with what the last migration left. Ends with 1 if it differs."""
+    """Compare the target with what the last migration left. Ends with 1 if it differs.
+
+    So it does while a backfill that the settings require has not ended.
+    """
     settings = settings_of(environment, options)
     with open_session(settings, GateRequest(VERBS["verify"], tell=say_aside), environment.interrupt) as run:
         record, differences = verify(run)
+        unended = list_unended(run)
     if as_json:
-        code = NOT_COMPARED if record is None else int(record.needs_repair or bool(differences))
+        code = NOT_COMPARED if record is None else int(record.needs_repair or bool(differences or unended))
         say_json(
             Verified(
                 target=settings.target,
                 run_id=record.run_id if record is not None else None,
                 ended=record is None or not record.needs_repair,
                 differences=tuple(differences),
+                unended_backfills=unended,
                 exit_code=code,
             )
         )
@@ -55,9 +62,11 @@ def command(environment: Environment, /, as_json: bool, **options: Any) -> int:
         return NOT_COMPARED
     if record.needs_repair:
         return _say_unfinished(record, differences, settings.target)
+    for words in unended:
+        say(f"Required, and not at its end: {words}.")
     if not differences:
         say(f"As run {record.run_id} left it: heads and schema are the same.")
-        return 0
+        return int(bool(unended))
     say(f"Not as run {record.run_id} left it:")
     for words in differences:
         say(f"  {words}")

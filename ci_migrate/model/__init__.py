@@ -8,6 +8,7 @@ durations are seconds.
 from ci_migrate.model.approvals import (
     Approvable,
     Approval,
+    BackfillRun,
     ProtectionChange,
     Purpose,
     Removal,
@@ -84,6 +85,7 @@ __all__ = [
     "Approvable",
     "Approval",
     "Backfill",
+    "BackfillRun",
     "Backup",
     "BackupFile",
     "BackupStatus",

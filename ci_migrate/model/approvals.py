@@ -24,11 +24,12 @@ class Purpose(StrEnum):
     PROTECTION = "protection"
     REMOVAL = "removal"  # of backups, or of what restores kept
     REPAIR = "repair"
+    BACKFILL = "backfill"
 
 
 @runtime_checkable
 class Approvable(Protocol):
-    """What an approval can be given for: a Plan, a Restoration, a Removal, a RunRepair, a ProtectionChange."""
+    """What an approval can be given for: a Plan, or one of `_OTHER_THAN_PLANS`, or a Restoration."""
 
     @property
     def target(self) -> str:
@@ -158,10 +159,32 @@ class RunRepair(_NoMigration, frozen=True, kw_only=True):
         return f"{self.run_id} {'forward' if self.forward else 'back'}"
 
 
+class BackfillRun(_NoMigration, frozen=True, kw_only=True):
+    """A registered backfill, run until its end: the name of its checkpoint, and all that decides what it writes.
+
+    `key` is () for the primary key. `again`: its checkpoint is forgotten first, so that all rows are done once more.
+    """
+
+    direction: Literal["backfill"] = "backfill"
+    name: str
+    table: str
+    statement: str
+    key: tuple[str, ...] = ()
+    schema: str | None = None
+    remaining: str | None = None
+    again: bool = False
+
+    @property
+    def destination(self) -> str:
+        """Its name, and whether it begins at the beginning."""
+        return f"{self.name}{' again' if self.again else ''}"
+
+
 _OTHER_THAN_PLANS: dict[str, type[Frozen]] = {
     Purpose.PROTECTION: ProtectionChange,
     Purpose.REMOVAL: Removal,
     Purpose.REPAIR: RunRepair,
+    Purpose.BACKFILL: BackfillRun,
 }
 
 

@@ -25,6 +25,7 @@ from ci_migrate.model import (
     Report,
     RunRepair,
 )
+from ci_migrate.operations.backfills import backfill_run_of, find_registered
 from ci_migrate.operations.backups import removal_of, replaced_of, restoration_of
 from ci_migrate.operations.protection import protection_change
 from ci_migrate.operations.status import current_plan, sound_plan
@@ -58,6 +59,8 @@ class Wanted(Frozen, frozen=True, kw_only=True):
     forward: bool = False
     accept_foreign: bool = False  # with `repair`: what somebody else changed meanwhile
     change: str | None = None  # of the protection
+    backfill: str | None = None  # the name of a registered one
+    again: bool = False  # with `backfill`: from its beginning
 
     def __post_init__(self) -> None:
         """See the class."""
@@ -69,6 +72,8 @@ class Wanted(Frozen, frozen=True, kw_only=True):
             raise UsageError("A token is for one thing: --forward or --accept-foreign.")
         if self.tables and self.backup_id is None:
             raise UsageError("--table needs --restore BACKUP: it says what of that is restored.")
+        if self.again and self.backfill is None:
+            raise UsageError("--again needs --backfill NAME.")
         if self.rollback and self.stamp:
             raise UsageError("A token is either for --rollback or for --stamp.")
         if self.others + (self.rollback or self.stamp) > 1:
@@ -79,7 +84,7 @@ class Wanted(Frozen, frozen=True, kw_only=True):
     @property
     def others(self) -> int:
         """How many things are named that no run of the pipeline asks for."""
-        named = (self.backup_id, self.backups, self.drop_old, self.repair, self.change)
+        named = (self.backup_id, self.backups, self.drop_old, self.repair, self.change, self.backfill)
         return sum(map(bool, named))
 
     @property
@@ -99,7 +104,7 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
     """What is approved. Version rows that make no sense do not hinder a stamp that takes them away.
 
     Raises:
-        UsageError: there is no such backup, or no such run that is to be repaired.
+        UsageError: there is no such backup or backfill, or no such run that is to be repaired.
         RefusedError: what restores kept is meant, and none kept anything.
         SettingsError: a plugin of the repository, which may bring repairs, can't be imported.
     """
@@ -116,6 +121,8 @@ def find_approvable(run: Run, wanted: Wanted) -> Approvable:
                 f"No restore of {kept.identity.place} kept anything: there is nothing to approve."
             )
         return kept
+    if wanted.backfill:
+        return backfill_run_of(run, find_registered(run.settings, wanted.backfill), again=wanted.again)
     if wanted.repair is not None:
         return _repair(run, wanted, wanted.repair)
     return current_plan(run) if wanted.stamp else sound_plan(run)

@@ -211,11 +211,15 @@ def admit(run: Run, purpose: Purpose, *, goes_on: bool = False, moved: bool = Fa
     found = protection(run)
     if purpose is not Purpose.PROTECTION and not goes_on:
         _refuse_frozen(run, found.frozen)
-    if purpose in MIGRATING:
-        if found.protected:
-            refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
+    if purpose in MIGRATING and found.protected:
+        refuse_careless(run.settings, run.verb, f"protected since {found.since[:10]}")
+    if purpose in (*MIGRATING, Purpose.BACKFILL):
         refuse_unfinished(run)
-    if purpose in (*MIGRATING, Purpose.REPAIR, Purpose.PROTECTION) and not moved and not goes_on:
+    if (
+        purpose in (*MIGRATING, Purpose.BACKFILL, Purpose.REPAIR, Purpose.PROTECTION)
+        and not moved
+        and not goes_on
+    ):
         refuse_other_database(run)
     # inputs: an approval is held against them (`reserve_approval`), and so is each file that a child executes or reads
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ci_migrate.settings import backfills
 from ci_migrate.timeouts import HOOK_TIMEOUT
 
 
@@ -308,6 +309,7 @@ ASSERTIONS = Kind(
     "a list of tables with name, query, expect (a value, or a list of rows) and when (before, after, both)",
     _assertions,
 )
+BACKFILLS = Kind(backfills.WORDS, backfills.read_backfills)
 PAIRS = _texts('a list of "key=value"')
 
 
@@ -406,6 +408,8 @@ KEYS: tuple[Key, ...] = (
     Key("assertions", ASSERTIONS, [], BOTH,
         "Queries and what they must give, before and after the migration (docs/checks.md).", collects=True),
     Key("assertion-timeout", _seconds(zero=False), "1min", BOTH, "How long the query of an assertion may take."),
+    Key("backfills", BACKFILLS, [], BOTH,
+        "Batched backfills that `ci-migrate backfill run` knows by their names (docs/backfills.md).", collects=True),
     Key("previous-release", ARGUMENTS, [], BOTH,
         "Tests of the release that runs now: a command that is run against the migrated scratch copy."),
     Key("previous-release-variable", VARIABLE, "DATABASE_URL", BOTH,

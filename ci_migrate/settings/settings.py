@@ -11,6 +11,7 @@ from pathlib import Path
 from ci_migrate.errors import CiMigrateError, SettingsError
 from ci_migrate.model import LockPolicy
 from ci_migrate.settings import fleet
+from ci_migrate.settings.backfills import RegisteredBackfill
 from ci_migrate.settings.files import (
     AlembicFiles,
     Given,
@@ -28,7 +29,7 @@ from ci_migrate.settings.secrets import register_environment, register_secret, r
 from ci_migrate.settings.targets import choose_target
 from ci_migrate.settings.urls import resolve, resolve_key, variable_of
 
-__all__ = ["Assertion", "Secret", "Settings", "load"]
+__all__ = ["Assertion", "RegisteredBackfill", "Secret", "Settings", "load"]
 
 PRODUCTION = frozenset({"prod", "production"})
 OLD_PLACE = "default of 0.1.0"
@@ -101,6 +102,7 @@ class Settings:
     allow: tuple[str, ...]
     assertions: tuple[Assertion, ...]
     assertion_timeout: float
+    backfills: tuple[RegisteredBackfill, ...]
     previous_release: tuple[str, ...]
     previous_release_variable: str
     previous_release_timeout: float

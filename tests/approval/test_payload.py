@@ -150,6 +150,7 @@ def test_every_purpose_has_its_own_stage():
         "protection",
         "removal",
         "repair",
+        "backfill",
     }
     assert set(STAGE_OF) == set(Purpose)
     assert len(set(STAGE_OF.values())) == len(Purpose)

@@ -54,7 +54,7 @@ def test_a_request_for_what_no_run_asks_for(live):
     assert request["target"] == "live"
     refused = live.call("token", "request")
     assert refused.code == 2
-    assert "--repair RUN or --protection CHANGE" in refused.err
+    assert "--backfill NAME or --protection CHANGE" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from ci_migrate.approval.signing import from_armor
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import describe_token, verify
 from ci_migrate.errors import NotApprovedError, UsageError
-from ci_migrate.model import Finding, ProtectionChange, Removal, Restoration, RunRepair, Severity
+from ci_migrate.model import BackfillRun, Finding, ProtectionChange, Removal, Restoration, RunRepair, Severity
 
 SECONDS = 0.05
 SIGNED = a_payload().encode()
@@ -69,6 +69,7 @@ def seeds() -> tuple[bytes, ...]:
             Restoration(
                 **of, backup_id="b", manifest_sha256="0" * 64, place="/b", heads=("r1",), tables=("t",)
             ),
+            BackfillRun(**of, name="b", table="t", statement="UPDATE t SET n = 1 WHERE {batch}"),
             Removal(**of, what="backups", names=("a", "b"), place="/b", manifests=("0" * 64, "")),
             RunRepair(**of, run_id="run_1", forward=True, plan_digest="0" * 64, does=("undo: drop table x",)),
             ProtectionChange(**of, destination="unprotect"),

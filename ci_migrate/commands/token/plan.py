@@ -48,6 +48,8 @@ def change_options(function: Function) -> Function:
         click.option(
             "--accept-foreign", is_flag=True, help="With --repair: for `ci-migrate repair --accept-foreign`."
         ),
+        click.option("--backfill", metavar="NAME", help="For `ci-migrate backfill run NAME`."),
+        click.option("--again", is_flag=True, help="With --backfill: for `ci-migrate backfill run --again`."),
         click.option(
             "--protection",
             "change",

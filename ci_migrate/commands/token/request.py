@@ -34,8 +34,8 @@ def command(environment: Environment, /, out: str, **options: Any) -> int:
     stage = None if wanted.others or not settings.is_tagged("check") else "check"
     if not wanted.others and stage is None:
         raise UsageError(
-            "Name what it is for: --restore BACKUP, --delete-backup BACKUP, --drop-old, --repair RUN or "
-            "--protection CHANGE."
+            "Name what it is for: --restore BACKUP, --delete-backup BACKUP, --drop-old, --repair RUN, "
+            "--backfill NAME or --protection CHANGE."
         )
     with open_session(settings, GateRequest(VERBS["token request"]), environment.interrupt) as run:
         request = ask_for_approval(require_ledger(run), find_approvable(run, wanted), stage=stage)
