@@ -128,6 +128,10 @@ def _has_package(folder: Path, pyproject: dict[str, Any]) -> bool:
 _WAYS: Mapping[str, Callable[[Path], str]] = {
     "uv.lock": lambda _: "pip install -q uv && uv sync --frozen",
     "poetry.lock": _by_poetry,
+    # like Poetry, it takes the `.venv` that is there
+    "Pipfile.lock": lambda _: (
+        "pip install -q pipenv && python -m venv .venv && PIPENV_VENV_IN_PROJECT=1 pipenv sync"
+    ),
     "requirements.txt": lambda _: f"{_BY_PIP} -r requirements.txt",
     "pyproject.toml": _by_pyproject,
     "setup.py": lambda _: f"{_BY_PIP} .",

@@ -26,6 +26,7 @@ def project(folder, files):
         (["pyproject.toml"], "pip install -q .", "pyproject.toml"),
         (["pyproject.toml", "requirements.txt"], "-r requirements.txt", "requirements.txt"),
         (["pyproject.toml", "poetry.lock", "requirements.txt"], "poetry install", "poetry.lock"),
+        (["Pipfile", "Pipfile.lock", "requirements.txt"], "pipenv sync", "Pipfile.lock"),
         (["pyproject.toml", "uv.lock", "requirements.txt"], "uv sync --frozen", "uv.lock"),
     ],
 )

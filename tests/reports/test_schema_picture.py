@@ -4,6 +4,7 @@ import re
 
 import pytest
 from msgspec.structs import replace
+from picture import ROOT, drawing, migrated_bookshop
 
 from ci_migrate.model import Fingerprint, schema_changes
 from ci_migrate.reports.html import HtmlReporter
@@ -190,3 +191,10 @@ def test_one_picture_is_shown_and_its_text_stays_in_its_boxes(browser, tmp_path,
         assert not page.locator(f"svg.{other}").is_visible(), (width, media)
         assert page.locator(f"svg.{shown}").evaluate(LETTERS) == 0, (width, media)
         page.close()
+
+
+def test_the_picture_of_the_pages_is_what_a_report_draws_today():
+    with migrated_bookshop() as folder:
+        drawn = drawing(folder)
+    committed = (ROOT / "docs" / "schema.svg").read_text(encoding="utf-8")
+    assert drawn == committed, "make picture"

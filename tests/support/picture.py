@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -56,7 +58,7 @@ def picture(name: str, command: str, folder: Path) -> None:
     (ROOT / "docs" / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
-def drawing(name: str, folder: Path) -> None:
+def drawing(folder: Path) -> str:
     """What the report of the last run draws of the schema's change, with the page's own style."""
     page = (folder / ".ci-migrate" / "reports" / "report.html").read_text(encoding="utf-8")
     style = page.partition("<style>")[2].partition("</style>")[0]
@@ -66,10 +68,12 @@ def drawing(name: str, folder: Path) -> None:
     svg = found[0].replace('class="schema wide"', 'xmlns="http://www.w3.org/2000/svg" class="schema"', 1)
     svg = svg.replace(" The table below says the same in words.", "")
     svg = svg.replace("<title id", f"<style>{style}svg.schema {{ margin: 0; }}\n</style>\n<title id", 1)
-    (ROOT / "docs" / f"{name}.svg").write_text(f"{svg}\n", encoding="utf-8")
+    return f"{svg}\n"
 
 
-def main() -> None:
+@contextmanager
+def migrated_bookshop() -> Iterator[Path]:
+    """The folder of a bookshop that was run to its head from revision 0002, with its rows."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "bookshop"
         shutil.copytree(BOOKSHOP, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "backups"))
@@ -79,7 +83,12 @@ def main() -> None:
                        capture_output=True)  # fmt: skip
         subprocess.run([sys.executable, "seed.py", url], cwd=folder, check=True, capture_output=True)
         on_a_terminal("run", "--target", "dev", folder=folder)
-        drawing("schema", folder)
+        yield folder
+
+
+def main() -> None:
+    with migrated_bookshop() as folder:
+        (ROOT / "docs" / "schema.svg").write_text(drawing(folder), encoding="utf-8")
         picture("refused", "ci-migrate run --target dev -c alembic-fails.ini", folder)
 
 
