@@ -168,7 +168,12 @@ among them does so again by itself."""
 
 
 def evidence_digest(
-    plan_digest: str, before_digest: str, stream_digest: str, findings: Iterable[Finding]
+    plan_digest: str,
+    before_digest: str,
+    stream_digest: str,
+    findings: Iterable[Finding],
+    *,
+    without_rows: bool = False,
 ) -> str:
     """What a repeated dry run must give again; never times or counts.
 
@@ -177,6 +182,7 @@ def evidence_digest(
         before_digest: of the schema's fingerprint before the dry run (F_0).
         stream_digest: of the statements that ran.
         findings: of all checks, acknowledged ones included; their messages, which hold counts, don't matter.
+        without_rows: the copy had none; whoever approves a dry run with rows approves no other.
     """
     found = sorted(
         {
@@ -185,7 +191,9 @@ def evidence_digest(
             if f.code not in TIMED
         }
     )
-    return sha256_hex(canonical_json((plan_digest, before_digest, stream_digest, found)))
+    members = (plan_digest, before_digest, stream_digest, found)
+    # of a dry run with rows as it always was: tokens and requests of earlier versions fit
+    return sha256_hex(canonical_json((*members, "without rows") if without_rows else members))
 
 
 ROWS_LISTED = 40

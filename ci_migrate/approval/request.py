@@ -282,7 +282,13 @@ def _evidence_digest(
 ) -> str | None:
     if evidence is None:
         return None
-    return evidence_digest(plan.digest, evidence.before_digest, evidence.stream_digest, findings)
+    return evidence_digest(
+        plan.digest,
+        evidence.before_digest,
+        evidence.stream_digest,
+        findings,
+        without_rows=evidence.without_rows,
+    )
 
 
 def _summary(evidence: Evidence) -> EvidenceSummary:

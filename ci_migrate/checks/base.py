@@ -18,6 +18,9 @@ from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 OTHER_CODES = ("CM103", "CM104", "CM107", "CM108", "CM606", "CM901")
 """Of findings that stages add, without a check of their own."""
 
+FIRM = ("CM606",)
+"""Codes that no setting makes lighter where they are errors: a reason acknowledges them, and the approver sees it."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -151,7 +154,8 @@ class Grading:
 
     def apply(self, finding: Finding) -> Finding | None:
         """The finding as it stands in the report; None where its code is ignored."""
-        grade = self.severities.get(finding.code)
+        firm = finding.code in FIRM and finding.severity is Severity.ERROR
+        grade = None if firm else self.severities.get(finding.code)
         if grade == "ignore":
             return None
         if grade is not None:

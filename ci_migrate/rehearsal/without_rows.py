@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ci_migrate.databases.base import Database
 from ci_migrate.model import Backup, Evidence, Finding, Plan, Severity
-from ci_migrate.run.approvals import protection
+from ci_migrate.run.authorization import asks
 from ci_migrate.run.run import Run, restore_copy, schema_copy
 
 UNRESTORED = 'dry-run = "schema": it was not restored'
@@ -64,7 +64,7 @@ def find_without_rows(run: Run, evidence: Evidence) -> Iterator[Finding]:
     """CM606: an error where an approval is asked for, so that whoever gives it sees that somebody meant it, and why."""
     if not evidence.without_rows:
         return
-    guarded = run.settings.production or protection(run).protected
+    guarded = run.settings.production or asks(run)
     yield Finding(
         code="CM606",
         name="rehearsed-without-rows",

@@ -97,7 +97,13 @@ def evidence_of(report: Report) -> Measured | None:
     plan, evidence = report.plan, report.evidence
     if plan is None or evidence is None:
         return None
-    digest = evidence_digest(plan.digest, evidence.before.digest, evidence.stream_digest, report.findings)
+    digest = evidence_digest(
+        plan.digest,
+        evidence.before.digest,
+        evidence.stream_digest,
+        report.findings,
+        without_rows=evidence.without_rows,
+    )
     return Measured(digest=digest, rows=count_changes(evidence.tables))
 
 

@@ -108,6 +108,12 @@ def test_what_is_bound_does_not_depend_on_measured_seconds():
     assert digest("CM303", "warning") != nothing
 
 
+def test_who_approves_a_dry_run_with_rows_approves_none_without():
+    assert evidence_digest("p", "f0", "stream", []) != evidence_digest(
+        "p", "f0", "stream", [], without_rows=True
+    )
+
+
 OF_0_1_0 = Path(__file__).with_name("request_of_0_1_0.json")
 
 

@@ -155,6 +155,37 @@ def test_on_production_somebody_must_mean_it_and_the_approver_sees_it(alembic_pr
     ended(project.call("run", env={"CI_MIGRATE_TOKEN": token.out.strip().splitlines()[-1]}), 0)
 
 
+@pytest.mark.parametrize("grade", ["ignore", "info", "warning"])
+def test_what_was_approved_with_rows_does_not_run_without_by_a_setting(
+    alembic_project, tmp_path, grade: str
+) -> None:
+    project = alembic_project
+    prepare(project, sqlite(project), "pass")
+    ana = Approver("ana", tmp_path)
+    ended(project.call("protect", "--approver", ana.line), 0)
+    settings = f'[checks]\nCM606 = "{grade}"\n[targets.dev]\nurl = "env:SHOP"\n'
+    project.settings(f'dry-run = "backup"\n{settings}')
+    ended(project.call("run"), 4)
+    request = project.reports / "approval-request.json"
+    token = project.call("approve", str(request), "--key", str(ana.file), "--reason", "why")
+    ended(token, 0)
+    project.settings(f'dry-run = "schema"\n{settings}')
+    other = project.call("run", env={"CI_MIGRATE_TOKEN": token.out.strip().splitlines()[-1]})
+    ended(other, 1, "CM606 rehearsed-without-rows")
+    assert "migrate" not in (project.folder / "seen.txt").read_text()
+
+
+@pytest.mark.parametrize("tag", ["tags", "stages.dry-run.tags", "stages.migrate.tags"])
+def test_where_an_approval_is_asked_for_a_reason_is_too(alembic_project, tag: str) -> None:
+    project = alembic_project
+    prepare(project, sqlite(project), "pass")
+    project.settings(
+        f'dry-run = "schema"\n[targets.dev]\nurl = "env:SHOP"\nscratch = "server"\n{tag} = ["production"]\n'
+    )
+    token = project.call("token", "generate", "--reason", "why", "--quiet").out.strip()
+    ended(project.call("run", env={"CI_MIGRATE_TOKEN": token}), 1, "CM606 rehearsed-without-rows")
+
+
 def test_several_databases_are_refused(alembic_project) -> None:
     project = alembic_project
     prepare(project, sqlite(project), "pass")
