@@ -395,7 +395,7 @@ def test_M10_8_env_py_fails_or_exits(alembic_project):
     [
         ("def x(:\n", "SyntaxError"),
         ("import nothing_of_this_name\n", "nothing_of_this_name"),
-        ("revision = 'r3'\ndown_revision = 'nowhere'\ndef upgrade(): pass\n", "nowhere"),
+        ("revision = 'r3'\ndown_revision = 'f00d4711'\ndef upgrade(): pass\n", "f00d4711"),
         (
             "revision = 'r2'\ndown_revision = 'r1'\ndef upgrade(): pass\n",
             "Two revision scripts have the id r2",

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from ci_migrate.databases.base import Database, LimitsStatements, session
+from ci_migrate.databases.hidden_values import hide_values
 from ci_migrate.model import plural
 from ci_migrate.run.run import Run
 from ci_migrate.settings.settings import Assertion
@@ -39,7 +40,10 @@ def _wrong(run: Run, database: Database, assertion: Assertion) -> str:
             plain = connection.execution_options(no_parameters=True)
             rows = [tuple(row) for row in plain.exec_driver_sql(assertion.query).fetchmany(MOST_ROWS + 1)]
     except DBAPIError as error:
-        return f"the query fails: {database.explain(error)}".rstrip(".")
+        words = database.explain(error)
+        if not run.settings.show_values:
+            words = hide_values(words, assertion.query)
+        return f"the query fails: {words}".rstrip(".")
     except ResourceClosedError:
         return "the query gives no rows at all; an assertion is a SELECT"
     return (

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.databases.base import Database, session
 from ci_migrate.databases.composite.database import members_of
+from ci_migrate.databases.hidden_values import hide_values
 from ci_migrate.errors import RefusedError
 from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
 from ci_migrate.model import NextCommand, as_hint, plural
@@ -47,7 +48,7 @@ def mask_copy(settings: Settings, copy: Database) -> str:
         )
     )
     schema, counts = copy.schema(), copy.counts(exact=True)
-    changed = _execute(copy, name, statements, hint)
+    changed = _execute(copy, name, statements, hint, shown=settings.show_values)
     if copy.schema() != schema:
         raise RefusedError(
             f"mask: {name} changes the schema of the copy. It may change values alone.", hint=hint
@@ -63,7 +64,7 @@ def mask_copy(settings: Settings, copy: Database) -> str:
     return f"values of rows are masked: {name} ({plural(len(statements), 'statement')}, {plural(changed, 'row')})"
 
 
-def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint: str) -> int:
+def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint: str, *, shown: bool) -> int:
     """Send them in one transaction, where the engine has it. Returns how many rows they changed."""
     changed = 0
     with session(copy) as connection:
@@ -73,9 +74,10 @@ def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint:
             try:
                 changed += max(plain.exec_driver_sql(sql).rowcount, 0)
             except DBAPIError as error:
+                words = copy.explain(error) if shown else hide_values(copy.explain(error), sql)
+                words = words.rstrip(".")
                 raise RefusedError(
-                    f"mask: {name}:{line} fails: {copy.explain(error).rstrip('.')}. The copy is dropped; no code of "
-                    "the repository has met it.",
+                    f"mask: {name}:{line} fails: {words}. The copy is dropped; no code of the repository has met it.",
                     hint=hint,
                 ) from error
         connection.commit()

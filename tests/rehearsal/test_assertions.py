@@ -74,6 +74,7 @@ class Asking:
         self.settings = self
         self.assertions = assertions
         self.assertion_timeout = 0.3
+        self.show_values = False
 
 
 @pytest.fixture

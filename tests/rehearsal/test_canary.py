@@ -1,5 +1,7 @@
 """What stands in a row stays in the copy: no report, log, journal or ledger repeats it, whatever fails because of it."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import pytest
 from alembic_project import AlembicProject, Done
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ci_migrate.ledger.ledger import Ledger, open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.migrations.worker import failure
+from ci_migrate.migrations.worker.blame import Blame
 
 CANARY = "canary-4711@example.com"
 
@@ -54,6 +58,10 @@ FAILURES: dict[str, str | dict[str, str]] = {
     "raise": {
         "postgresql": "do $$ begin raise exception 'bad row %', (select min(email) from users); end $$"
     },
+    "raise with a code of the server's": {
+        "postgresql": "do $$ begin raise exception 'bad row %', (select min(email) from users) "
+        "using errcode = 'unique_violation'; end $$"
+    },
     "signal": {"mysql": "call complain()"},
     "enum": {"mysql": "alter table users modify email enum('a', 'b')"},
     "foreign key": {
@@ -66,9 +74,20 @@ FAILURES: dict[str, str | dict[str, str]] = {
     "python date": f"{PYTHON}import datetime; datetime.date.fromisoformat(rows[0])",
     "python key": f"{PYTHON}" + "{}[rows[0]]",
     "python raise": f"{PYTHON}raise ValueError('cannot split ' + rows[0])",
+    "python raise on one line": f"{PYTHON}if rows: raise ValueError('cannot split ' + rows[0])",
+    "python raise of a TypeError": f"{PYTHON}raise TypeError('cannot split ' + rows[0])",
+    "python raise of an OSError": f"{PYTHON}raise OSError(5, 'cannot keep ' + rows[0])",
+    "python raise with a number": f"{PYTHON}raise RuntimeError(1062, 'cannot keep ' + rows[0])",
+    "python raise of Alembic's": f"{PYTHON}from alembic.util import CommandError\nraise CommandError('not ' + rows[0])",
+    "python file": f"{PYTHON}open('/nowhere/' + rows[0])",
+    "python exit": f"{PYTHON}import sys\nsys.exit('cannot split ' + rows[0])",
     "python assert": f"{PYTHON}assert rows[0] == '', rows",
     "bound": f"{PYTHON}op.get_bind().execute(sa.text('insert into twice values (:e)'), [dict(e=e) for e in rows])",
     "bound type": f"{PYTHON}op.get_bind().execute(sa.text('insert into must values (:e, :f)'), dict(e=rows[0], f=None))",
+    "type that binds": f"{PYTHON}import sqlalchemy.types as t\n"
+    "class Short(t.TypeDecorator):\n    impl = t.String\n    def process_bind_param(self, value, dialect):\n"
+    "        raise ValueError('too long: ' + value)\n"
+    "op.get_bind().execute(sa.text('insert into twice values (:e)').bindparams(sa.bindparam('e', rows[0], Short)))",
     "wrapped": f"{PYTHON}try:\n    int(rows[0])\nexcept ValueError as e:\n    raise RuntimeError('row failed') from e",
 }
 
@@ -152,6 +171,7 @@ def statements_of(name: str, engine: str) -> str | None:
 
 
 IN_FULL = ("unique", "not null", "cast", "raise", "signal", "python int", "python raise", "bound")
+IN_FULL += ("python exit", "type that binds")
 
 
 def test_no_report_log_or_journal_repeats_what_stood_in_a_row(shop) -> None:
@@ -170,6 +190,10 @@ def test_no_report_log_or_journal_repeats_what_stood_in_a_row(shop) -> None:
         if name == "python int":
             assert "invalid literal for int() with base 10: '***'" in done.words
             assert "show-values = true shows them" in done.words
+        if name == "python exit":
+            assert "sys.exit(cannot split ***)" in done.words
+        if name == "type that binds":
+            assert "ValueError: too long: ***" in done.words
         if name == "python raise":
             assert "ValueError: cannot split ***" in done.words
     # SQLite's own errors repeat no value
@@ -186,7 +210,7 @@ def test_no_error_of_python_repeats_a_value(name: str, tmp_path: Path) -> None:
     file.write_text(code.partition(".all()\n")[2])
     try:
         exec(compile(file.read_text(), str(file), "exec"), {"rows": [CANARY, CANARY]})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = failure.error_words(error, file.read_text())
         assert "canary" not in told
         assert told.startswith(type(error).__name__)
@@ -245,3 +269,104 @@ def test_of_a_text_that_somebody_wrote_the_words_of_the_source_stay(tmp_path: Pa
         exec(compile(file.read_text(), str(file), "exec"), {"rows": ["ana@x.com", "bo"]})
     told = failure.error_words(caught.value, file.read_text())
     assert told == "RuntimeError: 2 orders have no customer, the first is ***"
+
+
+def test_a_value_that_is_a_part_of_a_word_of_the_source_is_none_of_its_words(tmp_path: Path) -> None:
+    file = tmp_path / "r2.py"
+    file.write_text("# analysis\nraise RuntimeError(f'no order of {rows[0]}, {rows[0]!r}')\n")
+    with pytest.raises(RuntimeError) as caught:
+        exec(compile(file.read_text(), str(file), "exec"), {"rows": ["ana"]})
+    assert failure.error_words(caught.value, file.read_text()) == "RuntimeError: no order of ***, '***'"
+
+
+def error_of(code: str, file: Path, **given: object) -> BaseException:
+    """What code raises, as if it had been called by nobody."""
+    file.write_text(code)
+    with pytest.raises(Exception) as caught:
+        exec(compile(code, str(file), "exec"), {"__name__": file.stem, **given})
+    traceback = caught.value.__traceback__
+    assert traceback is not None
+    return caught.value.with_traceback(traceback.tb_next)
+
+
+def test_the_source_of_a_library_that_an_error_went_through_is_not_known(tmp_path: Path) -> None:
+    code = (
+        "import contextlib\ndef split(row):\n    raise ValueError('cannot split ' + row)\n"
+        "with contextlib.ExitStack() as stack:\n    stack.callback(split, row)\n"
+    )
+    error = error_of(code, tmp_path / "r2.py", row="LIFO")
+    assert "LIFO" in Path(contextlib.__file__).read_text()
+    assert failure.error_words(error, failure.find_known(error, Blame())) == "ValueError: cannot split ***"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import json; json.loads(row)", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
+        (
+            "import datetime; datetime.datetime.strptime(row, '%Y')",
+            "ValueError: time data '***' does not match format '%Y'",
+        ),
+        (
+            (
+                "import sqlalchemy as sa\nsa.create_engine('sqlite://').connect().execute(sa.text('select ' + repr(row) + "
+                "' as e').columns(e=sa.Enum('one', 'two', name='mood'))).all()"
+            ),
+            "LookupError: '***' is not among the defined enum values. Enum name: mood. Possible values: one, two",
+        ),
+        (
+            (
+                "import sqlalchemy as sa\nfrom sqlalchemy.dialects import sqlite\nprint(sa.select(sa.literal(row, sa.Date))"
+                ".compile(dialect=sqlite.dialect(), compile_kwargs={'literal_binds': True}))"
+            ),
+            "CompileError: Could not render literal value '***' with datatype DATE",
+        ),
+    ],
+)
+def test_what_a_library_says_stays_without_the_value(code: str, told: str, tmp_path: Path) -> None:
+    error = error_of(code, tmp_path / "r2.py", row="O'Hara ann@x.com")
+    words = failure.error_words(error, failure.find_known(error, Blame()))
+    assert words.replace('"', "'").startswith(told), words
+    assert "Hara" not in words
+
+
+DRIVERS = ("psycopg", "psycopg2", "pg8000", "asyncpg")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_no_driver_of_postgresql_repeats_a_value(postgresql_url, driver: str) -> None:
+    url = postgresql_url.set(drivername=f"postgresql+{driver}")
+    names = ("unique", "cast", "raise", "raise with a code of the server's")
+
+    def errors(connection: Connection) -> Iterator[tuple[str, DBAPIError]]:
+        fill(connection, "postgresql")
+        for name in names:
+            sql = statements_of(name, "postgresql")
+            assert sql is not None
+            with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+                connection.execution_options(no_parameters=True).exec_driver_sql(sql)
+            yield name, caught.value
+        with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+            connection.execute(text("select cast(:e as integer)"), {"e": CANARY})
+        yield "bound", caught.value
+
+    def collect(connection: Connection) -> dict[str, DBAPIError]:
+        return dict(errors(connection))
+
+    async def ask() -> dict[str, DBAPIError]:
+        server = create_async_engine(url)
+        async with server.connect() as connection:
+            found = await connection.run_sync(collect)
+        await server.dispose()
+        return found
+
+    if driver == "asyncpg":
+        found = asyncio.run(ask())
+    else:
+        server = create_engine(url)
+        with server.connect() as connection:
+            found = collect(connection)
+        server.dispose()
+    for name, error in found.items():
+        assert "canary" not in failure.error_words(error), name
+    assert 'could not create unique index "one"' in failure.error_words(found["unique"])

@@ -124,12 +124,16 @@ def test_several_databases_are_refused(private) -> None:
     assert seen(private) == []
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
-def test_on_a_server(engine: str, request, alembic_project) -> None:
-    url = request.getfixturevalue(f"{engine}_url")
-    url = url.set(drivername={"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[engine])
+TARGET = '[targets.dev]\nurl = "env:SHOP"\n'
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def on_server(request, alembic_project) -> AlembicProject:
+    """The same on a server, without a mask."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    url = url.set(drivername={"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[request.param])
     alembic_project.environ["SHOP"] = url.render_as_string(hide_password=False)
-    alembic_project.settings('[targets.dev]\nurl = "env:SHOP"\n')
+    alembic_project.settings(TARGET)
     (alembic_project.folder / "migrations" / "versions" / "r2.py").unlink()
     create = "create table users (id integer primary key, name varchar(50))"
     alembic_project.revision("r1", None, create, "drop table users")
@@ -137,13 +141,30 @@ def test_on_a_server(engine: str, request, alembic_project) -> None:
     server = create_engine(url)
     with server.begin() as connection:
         connection.execute(text("insert into users values (1, 'ana'), (2, 'bo')"))
-    spy_on(alembic_project)
-    quoted = "-- 100 %\nupdate users set name = concat('x;', id) where name <> '%';"
-    (alembic_project.folder / "mask.sql").write_text(quoted)
-    alembic_project.settings('[targets.dev]\nurl = "env:SHOP"\nmask = "mask.sql"\n')
-    ended(alembic_project.call("run"), 0, "values of rows are masked: mask.sql (1 statement, 2 rows)")
-    assert set(seen(alembic_project)) == {"dry-run x;1,x;2", "migrate ana,bo"}
     server.dispose()
+    spy_on(alembic_project)
+    return alembic_project
+
+
+def test_on_a_server(on_server) -> None:
+    quoted = "-- 100 %\nupdate users set name = concat('x;', id) where name <> '%';"
+    (on_server.folder / "mask.sql").write_text(quoted)
+    on_server.settings(f'{TARGET}mask = "mask.sql"\n')
+    ended(on_server.call("run"), 0, "values of rows are masked: mask.sql (1 statement, 2 rows)")
+    assert set(seen(on_server)) == {"dry-run x;1,x;2", "migrate ana,bo"}
+
+
+def test_what_a_mask_or_an_assertion_fails_of_is_not_shown(on_server) -> None:
+    mysql = "mysql" in on_server.environ["SHOP"]
+    number = "name" if mysql else "cast(name as integer)"
+    (on_server.folder / "mask.sql").write_text(f"update users set id = {number}")
+    on_server.settings(f'{TARGET}mask = "mask.sql"\n')
+    assert "ana" not in ended(on_server.call("dry-run"), 1, "mask.sql:1 fails", "***")
+    if mysql:  # MySQL and MariaDB read such a text as 0 where nothing is written
+        return
+    query = 'assertions = [{name = "a", query = "select cast(name as integer) from users", expect = 1}]\n'
+    on_server.settings(f"{query}{TARGET}")
+    assert "ana" not in ended(on_server.call("dry-run"), 1, "the query fails: invalid input syntax", '"***"')
 
 
 def test_statements_and_their_lines() -> None:

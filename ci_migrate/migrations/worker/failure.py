@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import dis
 import linecache
 import re
 import sys
 import traceback
 from typing import Any
 
+from .blame import Blame
 from .channel import Stopped
 from .state import State
 
@@ -32,11 +35,13 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     told = find_statement(error)
     # who has not connected has read no row
     shown = state.shows_values or not state.wall.asked
-    known = "\n".join([told, *("".join(linecache.getlines(name)) for name in {f.filename for f in frames})])
-    message = (
-        f"sys.exit({error.code})" if isinstance(error, SystemExit) else error_words(error, known, shown=shown)
-    )
-    if not shown and message != error_words(error, shown=True):
+    known = find_known(error, state.blame)
+    message, text = error_words(error, known, shown=shown), error_text(error, known, shown=shown)
+    if isinstance(error, SystemExit):
+        message = f"sys.exit({text})"
+    elif kind in ("command", "refused", "configure"):
+        message = text or message
+    if not shown and text != error_text(error, shown=True):
         message += HIDDEN
     if isinstance(error, ImportError) and kind in ("error", "script"):
         message += f" (run by {sys.executable})"
@@ -44,8 +49,6 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         message += BUSY
     waits = state.waits_for if sqlstate(error) in ("55P03", "1205") else ""
     message += waits
-    if kind in ("command", "refused", "configure"):
-        message = str(error).splitlines()[0] if str(error) else message
     if state.inputs.refused:  # whatever the project made of it
         kind, message = "input", state.inputs.refused
     if state.inputs.wanted_program:
@@ -66,6 +69,22 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     }
 
 
+def find_known(error: BaseException, blame: Blame) -> str:
+    """The project's source that an error went through: what stands there needs no row to be known.
+
+    Not the statement: a migration may have written into it what it read.
+    """
+    frames = [
+        frame
+        for one in (error, getattr(error, "orig", None))
+        if one is not None
+        for frame in traceback.extract_tb(one.__traceback__)
+    ]
+    names = {f.filename for f in frames if blame.is_project(f.filename)}
+    names |= {name for name in (blame.revision_file, blame.revision_code) if name}
+    return "\n".join([*names, *("".join(linecache.getlines(name)) for name in names)])
+
+
 def find_statement(error: BaseException) -> str:
     """The statement that failed, without its bound values; "" where the error came from elsewhere."""
     seen: BaseException | None = error
@@ -82,8 +101,10 @@ def sqlstate(error: Any) -> str | None:
     """The code by which a driver tells what failed."""
     error = getattr(error, "orig", None) or error
     number = error.args[0] if getattr(error, "args", ()) else None
-    if isinstance(number, int):
+    if isinstance(number, int) and _is_of_driver(error):
         return str(number)  # MySQL and MariaDB: the server's own number says more than the SQLSTATE
+    if isinstance(number, dict):  # pg8000
+        return number.get("C")
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         value = getattr(error, name, None)
         if value:
@@ -92,86 +113,159 @@ def sqlstate(error: Any) -> str | None:
 
 
 VALUE = re.compile(
-    r"(Duplicate entry |(?:Incorrect|Truncated incorrect) [\w ]+ value: |invalid input (?:syntax|value) for [^:]+: )"
-    r"(['\"]).*?\2(?= for (?:key|column|function) | \(\d+\)$|$)",
+    r"(Duplicate entry |(?:Incorrect|Truncated incorrect) [\w ]+ value: |invalid input (?:syntax|value) for [^:]+: "
+    r"|Could not render literal value )"
+    r"(['\"]).*?\2(?= for (?:key|column|function) | with datatype | \(\d+\)$|$)",
     re.DOTALL,
 )
-"""Where servers repeat what stood in a row."""
+"""Where servers and SQLAlchemy repeat what stood in a row."""
 
 
 HIDDEN = " (values are hidden; show-values = true shows them)"
 
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-"""As Python's repr writes a text."""
+QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.|'(?=\w))*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+"""As Python's repr writes a text; an apostrophe within a word begins and ends none."""
 
 IN_QUOTES = re.compile(r'"(.*)"', re.DOTALL)
 """From the first quote to the last: PostgreSQL doubles none in a value."""
 
-BY_PEOPLE = re.compile("P0|1644$|45|SQLITE_CONSTRAINT_TRIGGER")
+BY_PEOPLE = re.compile("P0|164[34]$|45|SQLITE_CONSTRAINT_TRIGGER")
 """Of a RAISE or SIGNAL: a text that somebody wrote, with whatever values are put into it."""
 
-NAMES_CODE = (
-    ImportError,
-    AttributeError,
-    NameError,
-    SyntaxError,
-    TypeError,
-    OSError,
-    RecursionError,
-    MemoryError,
-)
-"""What these repeat are names of code and files."""
+RAISE = "exec_stmt_raise"
+"""PL/pgSQL's own function that raises: where a RAISE has the code of an error of the server's."""
+
+NAMES_CODE = (ImportError, AttributeError, NameError, SyntaxError, TypeError, RecursionError, MemoryError)
+"""What Python itself says in these repeats names of code."""
+
+LIBRARIES = ("sqlalchemy", "alembic", "ci_migrate", "_ci_migrate_worker")
+"""Whose own errors name objects of the schema and of the project."""
 
 
 def error_words(error: Any, known: str = "", *, shown: bool = False) -> str:
+    """The kind of an error, and `error_text`."""
+    text = error_text(error, known, shown=shown)
+    kind = type(getattr(error, "orig", None) or error).__name__
+    return f"{kind}: {text}" if text else kind
+
+
+def error_text(error: Any, known: str = "", *, shown: bool = False) -> str:
     """One line without bound values, without rows' values and without the server's DETAIL.
 
     Args:
         error: of a driver, wrapped by SQLAlchemy or not, or of Python.
-        known: the statement and the source code: what stands there needs no row to be known.
+        known: the project's source code: what stands there needs no row to be known.
         shown: leave values and DETAIL as they are.
     """
-    wrapped, error = error, getattr(error, "orig", None) or error
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    if primary is None and len(getattr(error, "args", ())) == 2 and isinstance(error.args[0], int):
-        primary = f"{error.args[1]} ({error.args[0]})"
+    error = getattr(error, "orig", None) or error
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    fields = arguments[0] if arguments and isinstance(arguments[0], dict) else {}  # pg8000
+    diag = getattr(error, "diag", None)
+    primary = getattr(diag, "message_primary", None) or fields.get("M")
+    if primary is None and len(arguments) == 2 and isinstance(arguments[0], int) and _is_of_driver(error):
+        primary = f"{arguments[1]} ({arguments[0]})"
     if primary is None:
         left_out = ("DETAIL", "[SQL", "[par")
         lines = [t for t in str(error).splitlines() if t.strip() and not t.startswith(left_out)]
         primary = lines[0] if lines else ""
     if shown:
-        detail = getattr(getattr(error, "diag", None), "message_detail", None)
+        detail = getattr(diag, "message_detail", None) or fields.get("D")
         primary += f" DETAIL: {detail}" if detail else ""
     else:
-        primary = _without_values(primary, wrapped, sqlstate(error) or "", known)
-    return f"{type(error).__name__}: {primary}"[:2000] if primary else type(error).__name__
+        primary = _without_values(primary, error, known)
+    return str(primary[:2000])
 
 
-def _without_values(text: str, error: Any, state: str, known: str) -> str:
+def _without_values(text: str, error: Any, known: str) -> str:
     """The text with `***` for what may have stood in a row."""
-    text = VALUE.sub(r"\1\2***\2", text)
-    if BY_PEOPLE.match(state):
+    text, state = VALUE.sub(r"\1\2***\2", text), sqlstate(error) or ""
+    if BY_PEOPLE.match(state) or _source_function(error) == RAISE:
         return _without_words(text, known)
     if state.startswith("22"):
-        return IN_QUOTES.sub(lambda m: m[0] if m[1] in known else '"***"', text)
-    library = type(error).__module__.partition(".")[0] in ("sqlalchemy", "alembic", "ci_migrate")
-    if state or library or not known or isinstance(error, NAMES_CODE):
+        text = IN_QUOTES.sub(lambda m: m[0] if _is_known(m[1], known) else '"***"', text)
+        return _without_quoted(text, known)  # asyncpg's own errors have these codes, too
+    if state:
         return text
-    text = QUOTED.sub(lambda m: m[0] if m[0][1:-1] in known else f"{m[0][0]}***{m[0][0]}", text)
-    written = isinstance(error, KeyError) or _is_raised(error)
-    return _without_words(text, known) if written else text
+    if isinstance(error, SystemExit):
+        return text if isinstance(error.code, int) else _without_words(text, known)
+    if _module_of(_innermost(error)).startswith("alembic.script."):
+        return text  # it sees scripts and their ids, and no row
+    raised = _raised_in(error)
+    library = type(error).__module__.partition(".")[0] in LIBRARIES
+    if library and (not raised or raised.partition(".")[0] in LIBRARIES):
+        return text
+    if isinstance(error, NAMES_CODE) and not raised:
+        return text
+    if isinstance(error, KeyError) or (raised and not _is_of_driver(error)):
+        # a KeyError's text is a repr as a whole
+        return _without_words(text, f"{known}\n{_constants_around(error)}")
+    return _without_quoted(text, known)
 
 
-def _is_raised(error: Any) -> bool:
-    """Whether the text was written by code, and not by Python itself."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and bool(re.match(r"(raise|assert)\b", (frames[-1].line or "").lstrip()))
+def _is_of_driver(error: Any) -> bool:
+    """Whether a driver made it: PEP 249 names the classes."""
+    return not {"DatabaseError", "InterfaceError"}.isdisjoint(c.__name__ for c in type(error).__mro__)
+
+
+def _source_function(error: Any) -> str:
+    """The server's function that made an error; "" where the driver does not tell."""
+    of_psycopg = getattr(getattr(error, "diag", None), "source_function", None)
+    of_asyncpg = getattr(error.__cause__ or error, "server_source_function", None)
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    of_pg8000 = arguments[0].get("R") if arguments and isinstance(arguments[0], dict) else None
+    return str(of_psycopg or of_asyncpg or of_pg8000 or "")
+
+
+def _innermost(error: Any) -> Any:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place
+
+
+def _module_of(place: Any) -> str:
+    return "" if place is None else str(place.tb_frame.f_globals.get("__name__") or "?")
+
+
+def _raised_in(error: Any) -> str:
+    """The module whose code wrote the text, by a `raise` or `assert`; "" where Python itself did."""
+    place = _innermost(error)
+    if place is None:
+        return ""
+    code = place.tb_frame.f_code.co_code
+    if not dis.opname[code[place.tb_lasti]].startswith(("RAISE", "RERAISE")):
+        return ""
+    return _module_of(place)
+
+
+def _constants_around(error: Any) -> str:
+    """The texts in the module that raised: a library's words are no row's. Not its comments: names stand in those."""
+    place = _innermost(error)
+    if place is None:
+        return ""
+    try:
+        tree = ast.parse("".join(linecache.getlines(place.tb_frame.f_code.co_filename)))
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    comments = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in comments)
+    return "\n".join(n.value for n in texts if isinstance(n.value, str))
+
+
+def _is_known(text: str, known: str) -> bool:
+    """Whether it stands there, as whole words; an absolute path, piece by piece."""
+    pieces = [piece for piece in text.split("/") if piece] if text.startswith("/") else [text]
+    return all(re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", known) for piece in pieces)
+
+
+def _without_quoted(text: str, known: str) -> str:
+    return QUOTED.sub(lambda m: m[0] if _is_known(m[0][1:-1], known) else f"{m[0][0]}***{m[0][0]}", text)
 
 
 def _without_words(text: str, known: str) -> str:
     def hide(found: re.Match[str]) -> str:
         core = found[0].strip("()[]{}<>.,;:!?*'\"")
-        if not core or core in known or (core.isdigit() and len(core) <= COUNT):
+        if not core or _is_known(core, known) or (core.isdigit() and len(core) <= COUNT):
             return found[0]
         return found[0].replace(core, "***")
 

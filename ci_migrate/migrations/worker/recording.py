@@ -8,7 +8,7 @@ from typing import Any
 
 from .backfills import Backfills
 from .channel import Refused
-from .failure import error_words, sqlstate
+from .failure import error_words, find_known, sqlstate
 from .forms import form
 from .lock_waits import LockWaits
 from .probes import Probes
@@ -455,7 +455,7 @@ class Recorder:
                 "statement-failed",
                 position=started[0],
                 seconds=time.monotonic() - started[1],
-                error=error_words(error, shown=self.state.shows_values),
+                error=error_words(error, find_known(error, self.state.blame), shown=self.state.shows_values),
                 sqlstate=sqlstate(error),
             )
 

@@ -106,3 +106,29 @@ def test_what_stood_in_a_row_is_not_repeated(words):
     assert "***" in told
     assert told.startswith("ValueError: " + words[:12])
     assert told.split("***")[1].lstrip("'\"").split("(")[0].strip() in words
+
+
+VALUE = "name = 'can' + 'ary'\nop.get_bind().execute(sa.text('select 1'))\n"
+
+
+@pytest.mark.parametrize("zoo", ["migrations"], indirect=True)
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys; sys.exit('nothing to do here')", "sys.exit(nothing to do here)"),
+        ("import sys; sys.exit(12345)", "sys.exit(12345)"),
+        ("import sys; sys.exit('no ' + name)", f"sys.exit(no ***){failure.HIDDEN}"),
+        ("class NotFound(Exception): pass\nraise NotFound('no ' + name)", f"no ***{failure.HIDDEN}"),
+        (
+            (
+                "try:\n    op.execute(f\"insert into nowhere values ('{name}')\")\n"
+                "except Exception as error:\n    raise ValueError('lost ' + name) from error"
+            ),
+            f"ValueError: lost ***{failure.HIDDEN}",
+        ),
+    ],
+)
+def test_what_a_revision_says_is_shown_by_the_words_of_its_source(zoo, code, message):
+    """Not by those of a statement: a value of a row may be written into it."""
+    zoo.revision("r1", None, VALUE + code)
+    assert fail(zoo).message == message
