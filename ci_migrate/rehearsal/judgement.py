@@ -27,7 +27,7 @@ from ci_migrate.model import (
     show_heads,
 )
 from ci_migrate.rehearsal.copy_checks import find_left_out, find_named
-from ci_migrate.rehearsal.without_rows import find_without_rows
+from ci_migrate.rehearsal.without_rows import find_without_rows, leaves_rows_out
 from ci_migrate.run.inputs import refused_words
 from ci_migrate.run.run import Run
 
@@ -89,6 +89,8 @@ def judge(
         return replace(base, message=message, file=statement.file, line=statement.line, sql=statement.sql)
     if not evidence.comparison.equal:
         message = f"The backup does not restore to what it was taken from: {evidence.unproven_reason}."
+        if evidence.without_rows:
+            message = f"The copy of the schema is another than the backup's: {evidence.unproven_reason}."
         return replace(base, outcome=Outcome.ERROR, message=message)
     findings = looked + run.look(
         facts,
@@ -118,7 +120,8 @@ def judge(
     if plan.direction is Direction.DOWNGRADE:
         lost = [f.message.rstrip(".") for f in findings if f.code == "CM403"]
         kept = "nothing that was compared" if evidence.comparison.not_compared else "nothing"
-        back = f"accepted: {'; '.join(lost)}" if lost else f"it loses {kept}"
+        loses = "nobody knows whether it loses rows" if evidence.without_rows else f"it loses {kept}"
+        back = f"accepted: {'; '.join(lost)}" if lost else loses
     if evidence.without_rows:
         rehearsed = (
             f"{plural(plan.pending, 'revision')} rehearsed without rows ({evidence.migrate_seconds:.1f} s)"
@@ -135,6 +138,7 @@ def _failure(
     run: Run, plan: Plan, base: StageResult, ended: Ended, failed: events.Failed, recorder: Recorder
 ) -> StageResult:
     file = relative(failed.file, run.settings.project_dir) if failed.file else None
+    copy = "a copy without rows" if leaves_rows_out(run) else "a copy of the data"
     if failed.kind == "stopped":
         return replace(base, outcome=Outcome.ERROR, message="The dry run was interrupted.")
     if failed.kind == "input":
@@ -149,9 +153,9 @@ def _failure(
     elif failed.revision:
         fix = FIXES.get(failed.sqlstate or "", "")
         where = plan.place_of(failed.context)
-        message = f"Revision {failed.revision} fails on a copy of the data{where}: {failed.message}{fix}"
+        message = f"Revision {failed.revision} fails on {copy}{where}: {failed.message}{fix}"
     else:
-        message = f"env.py fails on a copy of the data: {failed.message}"
+        message = f"env.py fails on {copy}: {failed.message}"
     if failed.kind == "error" and base.evidence is not None:
         message += _describe_lacks(base.evidence.comparison, failed.sql or "")
     return replace(

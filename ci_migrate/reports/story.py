@@ -335,9 +335,10 @@ def proofs(report: Report) -> Iterator[tuple[bool, str]]:
         ran = sum(statement.repeats for statement in evidence.statements)
         took = duration(evidence.migrate_seconds)
         pending = f"{plural(report.plan.pending, 'revision')}, " if report.plan else ""
+        where = "a copy without rows" if evidence.without_rows else "it"
         yield (
             True,
-            f"The migration was rehearsed on it{_by(report)}: {pending}{plural(ran, 'statement')}, {took}.",
+            f"The migration was rehearsed on {where}{_by(report)}: {pending}{plural(ran, 'statement')}, {took}.",
         )
         if dry_run.reused is not None:
             yield (

@@ -69,6 +69,7 @@ def test_no_row_is_copied_and_the_report_says_what_that_cannot_show(alembic_proj
         ).split()
     )
     assert "restored into a scratch copy" not in said
+    assert "The migration was rehearsed on a copy without rows: 1 revision" in said
     assert 'is unproven: dry-run = "schema": it was not restored' in said
     assert "The rollback path by downgrade is not proven" in said
     assert (project.folder / "seen.txt").read_text().split("\n")[:2] == ["dry-run[0, 1]", "migrate[2, 1]"]
@@ -117,6 +118,27 @@ def test_a_table_with_rows_that_goes_is_told_by_the_backup(alembic_project) -> N
     prepare(project, sqlite(project), "op.execute('DROP TABLE users')")
     done = project.call("dry-run")
     ended(done, 1, "Table users goes away with 2 rows in it")
+
+
+def test_what_fails_there_is_not_blamed_on_the_data(alembic_project) -> None:
+    project = alembic_project
+    prepare(project, sqlite(project), "raise ValueError('never')")
+    said = ended(project.call("dry-run"), 1, "Revision r2 fails on a copy without rows: ValueError: never")
+    assert "copy of the data" not in said
+
+
+DROPS = "op.execute('ALTER TABLE users DROP COLUMN age')"
+
+
+def test_a_rollback_does_not_say_that_it_loses_nothing(alembic_project) -> None:
+    project = alembic_project
+    prepare(project, sqlite(project), "op.execute('ALTER TABLE users ADD COLUMN age integer')", DROPS)
+    ended(project.call("run"), 0)
+    done = project.call("rollback", "--to", "r1", "--by", "downgrade")
+    message = done.stage("dry-run")["message"]
+    assert "loses nothing" not in message, done.text
+    assert done.code == 0, done.text
+    assert "nobody knows whether it loses rows" in message
 
 
 def test_a_table_that_is_renamed_is_not_gone(alembic_project) -> None:
