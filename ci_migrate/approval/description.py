@@ -4,7 +4,17 @@ from datetime import UTC, datetime
 
 from ci_migrate.approval.request import ApprovalRequest
 from ci_migrate.approval.verification import plain
-from ci_migrate.model import BackfillRun, Plan, Purpose, Removal, Restoration, RunRepair, Severity, show_heads
+from ci_migrate.model import (
+    BackfillRun,
+    NamedRehearsal,
+    Plan,
+    Purpose,
+    Removal,
+    Restoration,
+    RunRepair,
+    Severity,
+    show_heads,
+)
 from ci_migrate.reports.story import NO_TABLE
 
 _SHOWN = 20
@@ -43,7 +53,7 @@ def describe_request(request: ApprovalRequest) -> list[str]:
         lines += changed[:_SHOWN]
         if changed:
             lines.append(f"  {request.rows_tolerance}")
-    lines += _rehearsal(request)
+    lines += describe_rehearsal(request.rehearsal)
     lines += _inputs(request)
     findings = sorted(request.findings, key=lambda f: list(Severity).index(f.severity))
     lines += [f"  {f.severity.value} {f.code} {f.name}: {f.text}" for f in findings[:_SHOWN]]
@@ -53,9 +63,8 @@ def describe_request(request: ApprovalRequest) -> list[str]:
     return list(map(plain, lines))
 
 
-def _rehearsal(request: ApprovalRequest) -> list[str]:
-    """Which dry run it is, and that the approved run may use it again, if it may."""
-    named = request.rehearsal
+def describe_rehearsal(named: NamedRehearsal | None) -> list[str]:
+    """Which dry run was looked at, and that the approved run may use it again, if it may."""
     if named is None:
         return []
     lines = [f"  dry run of {_time(named.at)} (run {named.run_id})"]

@@ -25,6 +25,7 @@ from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.model import Finding, Plan, Severity, StageResult
 from ci_migrate.plugins import hookspecs
 from ci_migrate.reports import built_in
+from ci_migrate.settings.keys import plugin_name
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in)
@@ -70,7 +71,7 @@ class Manager(pluggy.PluginManager):
             SettingsError: a plugin can't be imported, or does not fit.
         """
         named, self._named = self._named, []
-        for name in (_show(plugin, self._folder) for plugin in named):
+        for name in (plugin_name(plugin, self._folder) for plugin in named):
             if name in self.distributions:
                 raise _two_plugins(name, self.distributions[name])
             if self.has_plugin(name):
@@ -164,13 +165,6 @@ def _two_plugins(name: str, origin: str) -> SettingsError:
         f"There are two plugins {name}; one is installed with {origin}.",
         hint="Uninstall it, or leave the other one out of `plugins`.",
     )
-
-
-def _show(name: str, folder: Path) -> str:
-    """A plugin as messages name it: a file relative to the project where it lies inside."""
-    path = Path(name)
-    inside = path.is_absolute() and path.is_relative_to(folder)
-    return path.relative_to(folder).as_posix() if inside else name
 
 
 def _register(manager: pluggy.PluginManager, plugin: ModuleType, name: str) -> None:

@@ -5,7 +5,9 @@ The evidence of a dry run is, where that restored this very backup, the approval
 upon is another: plan, files, settings, ci-migrate. What can't be told counts as changed.
 """
 
+import site
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
@@ -37,7 +39,6 @@ from ci_migrate.model import (
     Reused,
     StageResult,
     TargetState,
-    TokenKind,
     list_some,
     now,
     sha256_hex,
@@ -47,12 +48,13 @@ from ci_migrate.run.identity import owner_of
 from ci_migrate.run.mark import facts_of
 from ci_migrate.run.run import LedgerRun, Run, WritingRun, heads_of, translate_errors
 from ci_migrate.run.state import named_tables
+from ci_migrate.settings.keys import plugin_name
 from ci_migrate.settings.settings import Settings
 from ci_migrate.settings.urls import redact
 
 JUDGING = (
     "dry-run", "mask", "measure", "lock-budget", "rehearse-twice", "require-downgrade", "checks", "allow", "assertions",
-    "squawk", "max-duration", "restore", "plugins", "provider",
+    "squawk", "max-duration", "restore", "provider", "compare-budget",
 )  # fmt: skip
 """Settings that decide how a dry run is made, or what its checks say; those that are inputs of the plan stand there."""
 
@@ -178,6 +180,7 @@ def _conditions(run: Run, plan: Plan) -> dict[str, str]:
     settings, grading = run.settings, run.grading(plan)
     found = {f"setting {name}": _text(settings, _value(settings, name)) for name in JUDGING}
     found["the database itself"] = repr({n: facts_of(m) for n, m in members_of(run.database).items()})
+    found["setting plugins"] = repr([plugin_name(name, settings.project_dir) for name in settings.plugins])
     found["setting scratch"] = redact(settings.scratch or "")
     holding = sorted(f"{one.place}={one.words}" for one in grading.allowed if not one.over(grading.today))
     found["what is acknowledged today"] = "\n".join(holding)
@@ -201,17 +204,31 @@ def _text(settings: Settings, value: Any) -> str:
 
 
 def _read_files(settings: Settings) -> Iterator[str]:
-    """The files of the repository that this process itself reads: the mask, and what plugins made it import."""
+    """The files of the repository that this process itself reads: the mask, plugins, and what those made it import.
+
+    Not those of the interpreter and of installed packages, wherever they lie: `/usr` may be the folder of both.
+    """
     if settings.mask is not None:
         yield str(settings.mask)
+    yield from (name for name in settings.plugins if name.endswith(".py"))
     ours = Path(__file__).resolve().parents[1]
-    for module in list(sys.modules.values()):
+    folders = _library_folders()
+    inside = [f for f in folders if f.is_relative_to(settings.project_dir) and f != settings.project_dir]
+    for module_name, module in list(sys.modules.items()):
         name = getattr(module, "__file__", None)
         path = Path(name) if isinstance(name, str) else None
-        if path is None or not path.is_relative_to(settings.project_dir):
+        # the script that started this process is none of the project's, though its environment may lie there
+        if path is None or module_name == "__main__" or not path.is_relative_to(settings.project_dir):
             continue
-        if not path.is_relative_to(ours) and not path.is_relative_to(sys.prefix):
+        if not path.is_relative_to(ours) and not any(path.is_relative_to(folder) for folder in inside):
             yield str(path)
+
+
+def _library_folders() -> set[Path]:
+    """Where the interpreter's library and installed packages are."""
+    paths = sysconfig.get_paths()
+    named = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return {Path(folder) for folder in (*named, *site.getsitepackages(), site.getusersitepackages())}
 
 
 def _files(settings: Settings, files: Iterator[str]) -> dict[str, str]:
@@ -220,6 +237,7 @@ def _files(settings: Settings, files: Iterator[str]) -> dict[str, str]:
 
 
 def _digest_of(file: Path) -> str:
+    """Its sha256; "" where it can't be read, which is never the same as what another run met."""
     try:
         return sha256_hex(file.read_bytes())
     except OSError:
@@ -252,7 +270,7 @@ def find_rehearsal(run: Run, plan: Plan, report: Report, backup: Backup) -> Stag
     if result is None or result.evidence is None or made is None:
         return f"the ledger does not know the dry run of run {named.run_id}"
     why = (
-        _why_edited(run, approval, named, result)
+        _why_edited(run, named, result)
         or ("" if result.evidence.proven else "the dry run did not prove the backup")
         or _why_old(run, named, made)
         or _why_other_backup(run, made, backup)
@@ -277,12 +295,11 @@ def find_rehearsal(run: Run, plan: Plan, report: Report, backup: Backup) -> Stag
     )
 
 
-def _why_edited(run: LedgerRun, approval: Approval, named: NamedRehearsal, result: StageResult) -> str:
-    """Somebody changed the evidence in the ledger since it was approved."""
-    if seal_of(result) != named.evidence:
+def _why_edited(run: LedgerRun, named: NamedRehearsal, result: StageResult) -> str:
+    """Somebody changed the evidence in the ledger since it was approved, or something else that a run goes by."""
+    if not _is_same(named.evidence, seal_of(result)):
         return f"what the ledger has of the dry run of run {named.run_id} is not what was approved: it was changed"
-    # what a confirmation token names is known from the trail alone
-    broken = run.ledger.verify_audit() if approval.kind is TokenKind.CONFIRMATION else []
+    broken = run.ledger.verify_audit()
     return f"the audit trail is not whole: {broken[0]}" if broken else ""
 
 
@@ -303,7 +320,7 @@ def _why_old(run: LedgerRun, named: NamedRehearsal, made: Rehearsal) -> str:
 def _why_other_backup(run: LedgerRun, made: Rehearsal, backup: Backup) -> str:
     if made.backup_id != backup.backup_id:
         return f"it restored {made.backup_id}, and there is a newer backup: {backup.backup_id}"
-    if made.manifest != run.catalog.manifest_sha256(backup.backup_id):
+    if not _is_same(made.manifest, run.catalog.manifest_sha256(backup.backup_id)):
         return f"the manifest of {backup.backup_id} was changed"
     if backup.provider_id is not None:
         return f"{backup.backup_id} is the provider's, and a clone alone shows that it is still there"
@@ -325,10 +342,19 @@ def _why_other(run: LedgerRun, plan: Plan, made: Rehearsal, evidence: Evidence) 
         return "it met other distributions or settings than the plan names"
     files = {name for name in made.conditions if name.startswith(FILE)}
     again = _conditions(run, plan) | _files(settings, (name.removeprefix(FILE) for name in files))
-    other = sorted(n for n in made.conditions.keys() | again.keys() if made.conditions.get(n) != again.get(n))
+    other = sorted(
+        n for n in made.conditions.keys() | again.keys() if not _is_same(made.conditions.get(n), again.get(n))
+    )
     seen = evidence.inputs.files
-    other += [f"file {n}" for n in sorted(seen) if _digest_of(settings.project_dir / n) != seen[n]]
+    other += [
+        f"file {n}" for n in sorted(seen) if not _is_same(seen[n], _digest_of(settings.project_dir / n))
+    ]
     return f"changed since: {list_some(other, 3)}" if other else ""
+
+
+def _is_same(then: str | None, today: str | None) -> bool:
+    """Whether two digests are of the same; of what can't be told they are "", and nobody knows."""
+    return bool(then) and then == today
 
 
 def _why_rows(run: LedgerRun, evidence: Evidence) -> str:

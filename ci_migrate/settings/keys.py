@@ -184,6 +184,13 @@ def _plugins(value: Any, base: Path) -> tuple[str, ...]:
     return tuple(str(_path(name, base)) if name.endswith(".py") else name for name in names)
 
 
+def plugin_name(name: str, folder: Path) -> str:
+    """A plugin as messages name it: a file relative to the project where it lies inside."""
+    path = Path(name)
+    inside = path.is_absolute() and path.is_relative_to(folder)
+    return path.relative_to(folder).as_posix() if inside else name
+
+
 def _path(value: Any, base: Path) -> Path:
     try:
         return base / Path(_text(value, base)).expanduser()  # no shell has seen what stands in a file

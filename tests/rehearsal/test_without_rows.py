@@ -177,7 +177,7 @@ def test_on_production_somebody_must_mean_it_and_the_approver_sees_it(alembic_pr
     ended(project.call("run", env={"CI_MIGRATE_TOKEN": token.out.strip().splitlines()[-1]}), 0)
 
 
-@pytest.mark.parametrize("grade", ["ignore", "info", "warning"])
+@pytest.mark.parametrize("grade", ["ignore", "info"])
 def test_what_was_approved_with_rows_does_not_run_without_by_a_setting(
     alembic_project, tmp_path, grade: str
 ) -> None:

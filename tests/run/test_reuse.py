@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from ci_migrate.ledger.ledger import open_ledger
 from ci_migrate.ledger.place import ledger_url
 from ci_migrate.ledger.tables import audit, rehearsals, stages
 from ci_migrate.model import Finding, Severity
+from ci_migrate.run import reuse
+from ci_migrate.settings.keys import plugin_name
 
 SETTINGS = '{top}reuse-backup = "1h"\n{more}[targets.live]\nurl = "{url}"\ntags = ["production"]\nscratch = "server"\n'
 SPY = "open('sent.txt', 'a').write(os.environ['CI_MIGRATE_STAGE'] + '\\n')"
@@ -80,7 +84,7 @@ class Shop:
                 "approve", str(self.request_file), "--key", str(self.signers[0].file), "--reason", "why"
             )
         else:
-            done = self.project.call("token", "generate", "--reason", "why", "--quiet")
+            done = self.project.call("token", "generate", "--reason", "why")
         ended(done, 0)
         self.said = done.text
         return done.out.strip().splitlines()[-1]
@@ -173,13 +177,23 @@ def test_an_approved_run_neither_dumps_nor_rehearses_again(any_shop, signed: boo
     assert "rows written since are not in it" in page
 
 
-def test_who_signs_is_told_and_a_later_run_is_bound_by_it(shop) -> None:
-    shop.protect()
+@pytest.mark.parametrize("signed", [False, True])
+def test_who_approves_is_told_that_it_may_be_used_again(shop, signed: bool) -> None:
+    if signed:
+        shop.protect()
     shop.ask()
     shop.token()
     words = " ".join(shop.said.split())
     assert "the approved run may use this dry run again, and backup_r1" in words
     assert "is then neither in the backup nor rehearsed" in words
+
+
+def test_who_asks_for_the_token_alone_is_told_nothing_else(shop) -> None:
+    shop.ask()
+    done = shop.project.call("token", "generate", "--reason", "why", "--quiet")
+    ended(done, 0)
+    assert len(done.out.split()) == 1
+    assert done.err == ""
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -282,12 +296,31 @@ def test_who_edits_the_trail_too_is_found_out_by_the_next_record(shop) -> None:
     assert shop.sent == ["dry-run", "dry-run", "migrate"]
 
 
+def test_a_trail_that_was_edited_counts_for_signed_approvals_too(shop) -> None:
+    shop.protect()
+    shop.ask()
+    token = shop.token()
+    ledger = shop.ledger()
+    with ledger, ledger.writing() as connection:
+        row = connection.execute(audit.select().where(audit.c.kind == "stage")).first()
+        assert row is not None
+        values = {"facts": row.facts.replace("{", '{"more":1,', 1)}
+        connection.execute(update(audit).where(audit.c.sequence == row.sequence).values(**values))
+    done = shop.approved(token)
+    ended(done, 0, "Rehearsed again: the audit trail is not whole: record")
+    assert shop.sent == ["dry-run", "dry-run", "migrate"]
+
+
 def a_file(shop: Shop) -> None:
     shop.project.write("seed.txt", "3 ")
 
 
 def a_setting(shop: Shop) -> None:
     shop.settings('[checks]\nCM401 = "error"\n')
+
+
+def another_comparison(shop: Shop) -> None:
+    shop.settings(top='compare-budget = "9s"\n')
 
 
 def an_acknowledgement(shop: Shop) -> None:
@@ -353,6 +386,7 @@ CHANGES = {
     "a plugin": (a_plugin, "changed since: file checks.py"),
     "a mask": (a_mask, "changed since: file mask.sql"),
     "a setting": (a_setting, "changed since: setting checks"),
+    "another comparison": (another_comparison, "changed since: setting compare-budget"),
     "an acknowledgement": (an_acknowledgement, "changed since: setting allow; what is acknowledged today"),
     "rows": (rows, "users had 2 rows and has 16"),
     "a newer backup": (the_newest_backup, "and there is a newer backup: backup_r1"),
@@ -404,6 +438,61 @@ def test_what_is_another_and_was_approved_otherwise_is_refused_after_it_was_rehe
     else:
         ended(done, 4 if signed else 0)
         assert "the schema is not the one of backup_r1" in told
+
+
+GHOST = """
+import os, sys, types
+ghost = types.ModuleType("ghost_of_a_plugin")
+ghost.__file__ = os.path.join(os.path.dirname(__file__), "ghost.py")
+sys.modules["ghost_of_a_plugin"] = ghost
+"""
+
+
+def test_a_file_that_cannot_be_read_is_never_the_same(shop, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ghost_of_a_plugin", sys)  # and away it goes
+    shop.project.write("checks.py", GHOST)
+    shop.settings(top='plugins = ["checks.py"]\n')
+    shop.ask()
+    ended(shop.approved(), 0, "Rehearsed again: changed since: file ghost.py")
+    assert shop.sent == ["dry-run", "dry-run", "migrate"]
+
+
+class OfAProject:
+    """As much of the settings as says which files a process has read."""
+
+    mask = None
+
+    def __init__(self, project_dir: Path, *plugins: Path) -> None:
+        self.project_dir, self.plugins = project_dir, tuple(map(str, plugins))
+
+    def read(self) -> set[str]:
+        return set(reuse._read_files(self))
+
+
+@pytest.mark.parametrize("prefix", ["/", "{project}", "{project}/.."])
+def test_a_project_below_the_interpreter_s_prefix_has_files_of_its_own(
+    tmp_path, monkeypatch, prefix: str
+) -> None:
+    helper, other = tmp_path / "helper.py", tmp_path / "lib" / "shop.py"
+    for name, file in {"helper_of_a_plugin": helper, "shop_of_a_plugin": other}.items():
+        module = types.ModuleType(name)
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("prefix", "exec_prefix"):
+        monkeypatch.setattr(sys, name, str(Path(prefix.format(project=tmp_path)).resolve()))
+    plugin = tmp_path.parent / "checks.py"
+    assert OfAProject(tmp_path, plugin).read() == {str(helper), str(other), str(plugin)}
+
+
+def test_an_environment_in_the_project_s_folder_has_none_of_its_files() -> None:
+    read = OfAProject(Path(sys.prefix).parent).read()
+    assert not any("site-packages" in file for file in read)
+
+
+def test_a_project_in_another_folder_has_the_same_plugins() -> None:
+    names = [plugin_name(f"/{folder}/shop/checks.py", Path(f"/{folder}/shop")) for folder in ("a", "b")]
+    assert names == ["checks.py", "checks.py"]
+    assert plugin_name("shop.checks", Path("/a")) == "shop.checks"
 
 
 def test_another_head_is_another_plan(shop) -> None:

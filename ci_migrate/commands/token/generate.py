@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ci_migrate.approval.command_lines import go_on_command
+from ci_migrate.approval.description import describe_rehearsal
 from ci_migrate.commands.approve import sign_file
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import settings_of, settings_options
@@ -62,7 +63,8 @@ def command(
         say(
             f"Approved: {_describe(plan)} (plan {plan.digest[:12]}), "
             f"by {approval.approved_by[0]}, until {approval.expires:%H:%M:%S} UTC, once.\n"
-            f"Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
+            + "".join(f"{words}\n" for words in describe_rehearsal(approval.rehearsal))
+            + "Whoever reaches the ledger can confirm; keep the token secret. Use it:\n"
             f"  CI_MIGRATE_TOKEN=... {shlex.join(go_on_command(plan))}",
             err=True,
         )
