@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -30,7 +30,9 @@ LOCK_CHECKED = 10.0
 
 
 class Checkpoint(Frozen, frozen=True, kw_only=True):
-    """How far one backfill of the target is. Times are UTC; `begun` is None where it has not run.
+    """How far one backfill of the target is; `begun` is None where it has not run.
+
+    Times are by the clock of the server, in the time zone of the session that wrote them: they have none of their own.
 
     `registered`: the settings know it; others are of revisions. `changed` counts rows that the statement changed.
     """
@@ -51,8 +53,8 @@ class Checkpoint(Frozen, frozen=True, kw_only=True):
         if self.begun is None:
             return "has not run"
         if self.ended is not None:
-            return f"ended {self.ended:%Y-%m-%d %H:%M} UTC after {self.rows:,} rows"
-        last = f", the last batch at {self.last_batch:%Y-%m-%d %H:%M} UTC" if self.last_batch else ""
+            return f"ended {self.ended:%Y-%m-%d %H:%M} after {self.rows:,} rows"
+        last = f", the last batch at {self.last_batch:%Y-%m-%d %H:%M}" if self.last_batch else ""
         return f"is at {self.rows:,} rows{last}"
 
 
@@ -193,9 +195,9 @@ def list_checkpoints(run: Run) -> tuple[Checkpoint, ...]:
             rows=row["seen_count"],
             changed=row["row_count"],
             batches=row["batch_count"],
-            begun=_utc(row["started_at"]),
-            last_batch=_utc(row["updated_at"]),
-            ended=_utc(row["finished_at"]),
+            begun=row["started_at"],
+            last_batch=row["updated_at"],
+            ended=row["finished_at"],
         )
         for row in rows
     }
@@ -213,10 +215,6 @@ def list_unended(run: Run) -> tuple[str, ...]:
         return ()
     found = list_checkpoints(run)
     return tuple(f"backfill {c.name} {c.words}" for c in found if c.required and c.ended is None)
-
-
-def _utc(moment: Any) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
 
 
 def _main(database: Database) -> Database:

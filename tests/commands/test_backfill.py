@@ -244,7 +244,7 @@ def test_status_as_json(small):
     found = json.loads(made.call("status", "--json").out)
     (one,) = found["backfills"]
     assert (one["name"], one["rows"], one["batches"], one["registered"]) == ("count", 1000, 50, True)
-    assert one["ended"].endswith("Z")
+    assert not one["ended"].endswith("Z"), "nobody knows the time zone of the session that wrote it"
 
 
 @pytest.mark.parametrize(
