@@ -65,12 +65,16 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("same" if "not long" in config.option.markexpr else "new")
 
 
-SLOW = {line.split()[1] for line in Path(__file__).with_name("slow.txt").read_text().splitlines()}
+def _listed(name: str) -> set[str]:
+    """The tests of a list: a line has seconds and a node id, of a test or of one of its cases."""
+    lines = Path(__file__).with_name(name).read_text().splitlines()
+    return {line.strip().partition(" ")[2].strip() for line in lines if line.strip()}
+
+
+SLOW = _listed("slow.txt")
 """See support/slow_list.py."""
 
-LONG = {
-    line.strip().partition(" ")[2] for line in Path(__file__).with_name("long.txt").read_text().splitlines()
-}
+LONG = _listed("long.txt")
 """Cases of which others of the same test run for each change: of those that took longest about two thirds, so that
 `.ci/run` ends within half an hour. `make test-long` runs them."""
 
@@ -78,7 +82,7 @@ LONG = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` leaves out."""
     for item in items:
-        if item.nodeid.partition("[")[0] in SLOW:
+        if {item.nodeid, item.nodeid.partition("[")[0]} & SLOW:
             item.add_marker(pytest.mark.slow)
         if item.nodeid in LONG:
             item.add_marker(pytest.mark.long)

@@ -136,7 +136,7 @@ def test_the_shell_completes_commands_and_targets(alembic_project) -> None:
     alembic_project.settings(
         '[targets.dev]\nurl = "sqlite:///app.db"\n[targets.production]\nurl = "env:URL"\n'
     )
-    assert completed("ci-migrate ba") == {"backup"}
+    assert completed("ci-migrate ba") == {"backfill", "backup"}
     folder = str(alembic_project.folder)
     assert completed(f"ci-migrate -C {folder} run --target p") == {"production"}
     alembic_project.settings("[[[")
