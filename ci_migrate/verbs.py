@@ -160,6 +160,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
     "Set-up": (
         Verb("init", "Write commented settings and the job for your CI."),
         Verb("doctor", "Find what stops or weakens the gate, each with its fix."),
+        Verb("squash", "Write one baseline for a long history, and prove it.", (), SCRATCH | NO_LEDGER | NO_FILES),
         Verb("settings", "Show each setting with its value and where it comes from."),
         Verb("plugins", "Show all hooks and who implements them."),
         Verb("audit", "Show, verify or export the audit trail."),

@@ -1,6 +1,8 @@
 """CM102: a revision script was edited after it was applied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from ci_migrate.checks.base import Check, Facts
 from ci_migrate.model import Finding, Severity
@@ -19,6 +21,25 @@ def find(check: Check, facts: Facts) -> Iterator[Finding]:
                 file=now[0],
                 line=1,
             )
+
+
+def accept_baselines(
+    findings: Iterable[Finding], replaced: Mapping[str, Sequence[str]]
+) -> tuple[Finding, ...]:
+    """The findings, acknowledged where a script became the baseline of a squash: it is meant to be another text.
+
+    Args:
+        findings: of any check.
+        replaced: by the id of each baseline, the revisions that were squashed into it.
+    """
+    return tuple(
+        msgspec.structs.replace(
+            one, acknowledged=f"it is a baseline, in the place of {len(replaced[one.revision])} revisions"
+        )
+        if one.code == CHECK.code and one.acknowledged is None and one.revision in replaced
+        else one
+        for one in findings
+    )
 
 
 CHECK = Check("CM102", "edited-after-applied", Severity.ERROR, measured=False, find=find)

@@ -59,7 +59,7 @@ class Session(WireEvent, frozen=True, tag="session"):
 
 
 class GraphRevision(msgspec.Struct, frozen=True):
-    """One revision script as Alembic sees it."""
+    """One revision script as Alembic sees it. `replaces`: the revisions that were squashed into it, itself included."""
 
     id: str
     file: str
@@ -69,6 +69,7 @@ class GraphRevision(msgspec.Struct, frozen=True):
     branch_labels: tuple[str, ...]
     has_downgrade: bool
     allow: dict[str, str]
+    replaces: tuple[str, ...] = ()
 
 
 class Graph(WireEvent, frozen=True, tag="graph"):

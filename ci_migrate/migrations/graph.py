@@ -313,16 +313,21 @@ def heads_after(
     queue = list(applied)
     while queue:
         revision = by_id.get(queue.pop())
-        for down in _below(revision, by_id) if revision else ():
+        for down in names_below(revision, by_id) if revision else ():
             if down not in applied:
                 applied.add(down)
                 queue.append(down)
     applied = applied - set(revisions) if direction is Direction.DOWNGRADE else applied | set(revisions)
-    covered = {down for r in applied if r in by_id for down in _below(by_id[r], by_id)}
+    covered = {down for r in applied if r in by_id for down in names_below(by_id[r], by_id)}
     return tuple(sorted(applied - covered))
 
 
-def _below(revision: events.GraphRevision, by_id: Mapping[str, events.GraphRevision]) -> tuple[str, ...]:
+def baselines_in(graph: events.Graph) -> dict[str, tuple[str, ...]]:
+    """By the id of each baseline, the revisions that were squashed into it."""
+    return {one.id: one.replaces for one in graph.revisions if one.replaces}
+
+
+def names_below(revision: events.GraphRevision, by_id: Mapping[str, events.GraphRevision]) -> tuple[str, ...]:
     """What a revision builds upon; `depends_on` may name a branch label or a partial id."""
     depends = []
     for name in revision.depends_on:

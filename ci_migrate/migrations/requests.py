@@ -79,6 +79,14 @@ class ExpectedInputs(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
 
 
+class Squashed(msgspec.Struct, frozen=True, kw_only=True):
+    """Files of revisions that count as gone, and the file of the baseline in their place; "" where nothing is."""
+
+    gone: tuple[str, ...] = ()
+    baseline: str = ""
+    revision: str = ""
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What every request says: the project's Alembic, where it goes, and where its connections lead.
 
@@ -97,6 +105,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     # revisions whose statements may reach beyond the database; a copy is sent none
     elsewhere: tuple[str, ...] = ()
     inputs: ExpectedInputs = ExpectedInputs()
+    squashed: Squashed = Squashed()
     programs: bool = True
     show_values: bool = False
 

@@ -10,7 +10,8 @@ from ci_migrate.model import Frozen
 class RowTrouble(Frozen, frozen=True, kw_only=True):
     """What is wrong with the rows of one version table.
 
-    `kind`: "unknown" (no script has `row`), "covered" (`row` is an ancestor of `by`, another row) or "twice".
+    `kind`: "unknown" (no script has `row`; `by` is the baseline that it was squashed into, if there is one), "covered"
+    (`row` is an ancestor of `by`, another row) or "twice".
     """
 
     kind: str
@@ -44,7 +45,8 @@ def _of_table(by_id: Mapping[str, events.GraphRevision], context: events.Context
     rows = tuple(sorted(context.heads))
     for row, times in sorted(Counter(rows).items()):
         if row not in by_id:
-            yield RowTrouble(kind="unknown", table=table, rows=rows, row=row)
+            by = next((one.id for one in by_id.values() if row in one.replaces), "")
+            yield RowTrouble(kind="unknown", table=table, rows=rows, row=row, by=by)
         if times > 1:
             yield RowTrouble(kind="twice", table=table, rows=rows, row=row)
         for other in sorted(set(rows) - {row}):

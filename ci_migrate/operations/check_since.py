@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from ci_migrate import __version__
 from ci_migrate.backups.owner import Owner
 from ci_migrate.checks.base import Facts, Grading, run_checks
 from ci_migrate.checks.edited_after_applied import CHECK as EDITED
+from ci_migrate.checks.edited_after_applied import accept_baselines
 from ci_migrate.checks.without_data import told_without_data
 from ci_migrate.errors import CiMigrateError, ToolError, UsageError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.code import code_digest
-from ci_migrate.migrations.graph import build_plan, graph_of, heads_after, relative
+from ci_migrate.migrations.graph import baselines_in, build_plan, graph_of, heads_after, relative
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.launch import launch
 from ci_migrate.migrations.requests import project_setup
@@ -122,7 +123,11 @@ def check_since(
     facts = Facts(plan=plan, require_downgrade=settings.require_downgrade)
     checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
-    graded = (grading.apply(f) for f in _edited_findings(by_id, changed, settings.project_dir, ref))
+    baselines = baselines_in(graph)
+    squashed = {revision for ids in baselines.values() for revision in ids}
+    gone = {revision: name for revision, name in changed.gone.items() if revision not in squashed}
+    edited = _edited_findings(by_id, replace(changed, gone=gone), settings.project_dir, ref)
+    graded = map(grading.apply, accept_baselines(edited, baselines))
     counted = (backup or partial(last_backup, settings))() if order else None
     told = (grading.apply(f) for f in _told(settings, plan, counted))
     findings = (

@@ -12,7 +12,7 @@ from ci_migrate import gate
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.backups.owner import Owner
-from ci_migrate.databases.base import SessionOptions
+from ci_migrate.databases.base import Database, SessionOptions
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
@@ -50,7 +50,7 @@ def dry_run_on(
         RefusedError: the backup was never finished, or can't be read.
         CiMigrateError: as `gate.run`.
     """
-    with _stand_in(settings, request.verb, what, interrupt) as (instead, words):
+    with stand_in(settings, request.verb, what, interrupt) as (instead, words):
         report = gate.run(instead, request, interrupt)
     results = report.results if what != EMPTY else tuple(map(_without_rows, report.results))
     return msgspec.structs.replace(report, place=words, results=results)
@@ -66,7 +66,7 @@ def _without_rows(result: StageResult) -> StageResult:
 
 
 @contextmanager
-def _stand_in(
+def stand_in(
     settings: Settings, verb: Verb, what: str, interrupt: Interrupt | None
 ) -> Iterator[tuple[Settings, str]]:
     """Settings whose target is the scratch copy, and words for it."""
@@ -110,6 +110,7 @@ def _stand_in(
             },
             environ={**settings.environ, **given},
             read_url=None,
+            scratch=_scratch(settings, copies, copy),
             mask=None,
             state=None,
             stage_tags={},  # of the target, which is not reached: there is nobody to approve and nothing to guard
@@ -118,6 +119,14 @@ def _stand_in(
             reuse_backup=0.0,
         )
         yield instead, words
+
+
+def _scratch(settings: Settings, place: Database, copy: Database) -> str | None:
+    """Where the copies of the stand-in live: where it lives itself, if its own account may make none (MySQL)."""
+    main = members_of(place)[MAIN].url
+    if settings.scratch != "server" or members_of(copy)[MAIN].url.username == main.username:
+        return settings.scratch
+    return main.render_as_string(hide_password=False)
 
 
 def _url(settings: Settings, interrupt: Interrupt | None) -> URL:

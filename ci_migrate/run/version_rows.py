@@ -90,6 +90,13 @@ def _delete(trouble: RowTrouble) -> str:
 
 
 def _unknown(run: Run, trouble: RowTrouble, plan: Plan) -> RefusedError:
+    if trouble.by:
+        return RefusedError(
+            f"{plan.identity.place} is at revision {trouble.row}, which was squashed into {trouble.by}: the scripts "
+            "that lead from one to the other are gone.",
+            hint=f"Migrate it to {trouble.by} by the scripts as they were before the squash (git has them), then by "
+            "these.",
+        )
     applied = _find_applied(run, trouble.row)
     fits = find_fitting_heads(run, plan)
     known = {revision for heads in fits or () for revision in heads}

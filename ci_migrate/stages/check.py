@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from ci_migrate.checks.base import Facts
+from ci_migrate.checks.edited_after_applied import accept_baselines
 from ci_migrate.databases.base import KnowsRights
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.ledger.scripts import codes_of, note_codes
 from ci_migrate.migrations import events
 from ci_migrate.migrations.code import code_digest
-from ci_migrate.migrations.graph import Inspection, relative
+from ci_migrate.migrations.graph import Inspection, baselines_in, relative
 from ci_migrate.model import (
     Approval,
     Direction,
@@ -40,7 +41,11 @@ def run_stage(run: Run, _report: Report) -> StageResult:
     plan, found = look_at_target(run)
     refuse_rows(run, found, plan)
     refuse_emptied(run, plan)
-    findings = run.look(_facts(run, plan, found), measured=False, more=_writes_at_load(found))
+    assert found.graph is not None
+    findings = accept_baselines(
+        run.look(_facts(run, plan, found), measured=False, more=_writes_at_load(found)),
+        baselines_in(found.graph),
+    )
     refused = next((f for f in findings if f.refuses), None)
     if refused is not None:
         result = StageResult(

@@ -111,3 +111,13 @@ def test_no_approval_is_asked_for_where_the_target_is_not_reached(shop) -> None:
     done = shop.call("dry-run", "--on", "empty")
     assert done.code == 0, done.text
     assert done.outcomes == {"check": "passed", "backup": "passed", "dry-run": "passed"}
+
+
+@pytest.mark.parametrize("engine", ["mysql_url", "mysql97_url"])
+def test_the_account_of_a_copy_of_mysql_makes_no_copies(shop, request, engine) -> None:
+    url = request.getfixturevalue(engine).set(drivername="mysql+pymysql")
+    shop.settings('[targets.live]\nurl = "env:DATABASE_URL"\n')
+    shop.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    assert "2 revisions to run: base -> r2" in done.out

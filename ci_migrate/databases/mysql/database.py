@@ -22,6 +22,7 @@ from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.mysql import changes, copies, mark, traffic
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
+from ci_migrate.databases.mysql.baseline import MySQLBaselines
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
 from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.replicas import follows
@@ -294,6 +295,9 @@ class MySQL:
     def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
         with self._digesting() as cursor:
             return read_samples(cursor, self._access.database, samples)
+
+    def baseline_reader(self) -> MySQLBaselines:
+        return MySQLBaselines(self._reading, self._access.database)
 
     # ------------------------------------------------------------------ who is in it
 

@@ -25,6 +25,7 @@ from ci_migrate.databases.postgresql import copies, mark, shared, traffic
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
+from ci_migrate.databases.postgresql.baseline import PostgreSQLBaselines
 from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema, unpin
 from ci_migrate.databases.postgresql.dump import Job, write_dump
 from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
@@ -42,7 +43,7 @@ from ci_migrate.databases.postgresql.sequences import read_uses
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters, own_url
 from ci_migrate.databases.postgresql.snapshot import AT_ONCE, in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
-from ci_migrate.databases.postgresql.tools import find_tool
+from ci_migrate.databases.postgresql.tools import name_tools
 from ci_migrate.databases.postgresql.unseen import read_sequences
 from ci_migrate.databases.postgresql.weak_spots import weak_spots
 from ci_migrate.databases.traffic import Hindrance
@@ -304,6 +305,9 @@ class PostgreSQL:
     def weak_spots(self) -> list[WeakSpot]:
         return weak_spots(self._access)
 
+    def baseline_reader(self) -> PostgreSQLBaselines:
+        return PostgreSQLBaselines(self._reading, self._job())
+
     # ------------------------------------------------------------------ who is in it
 
     def meter(self) -> AbstractContextManager[Meter]:
@@ -387,9 +391,7 @@ class PostgreSQL:
     def client_programs(self) -> str:
         with self._reading() as connection:
             major = connection.info.server_version // 10000
-        dump = find_tool("pg_dump", at_least=major, like=major, folder=self.client_tools)
-        restore = find_tool("pg_restore", at_least=dump.major, like=major, folder=self.client_tools)
-        return f"{dump.words}, {restore.words}"
+        return name_tools(major, self.client_tools)
 
     def refuse_scratch(self) -> None:
         copies.refuse_scratch(self._access)

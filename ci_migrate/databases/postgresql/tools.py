@@ -75,6 +75,13 @@ def find_tool(name: str, *, at_least: int, like: int, folder: str | None = None)
     raise ToolError(f"{name} was not found in {where}.", hint=install)
 
 
+def name_tools(server: int, folder: str | None) -> str:
+    """The programs for a server of this major version, in words. Raises as `find_tool`."""
+    dump = find_tool("pg_dump", at_least=server, like=server, folder=folder)
+    restore = find_tool("pg_restore", at_least=dump.major, like=server, folder=folder)
+    return f"{dump.words}, {restore.words}"
+
+
 def _candidates(name: str, folder: str | None) -> Iterator[Path]:
     if folder is not None:
         yield from (path for path in (Path(folder) / name,) if path.exists())

@@ -36,6 +36,7 @@ from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite import tables as sqlite_tables
 from ci_migrate.databases.sqlite import undo as sqlite_undo
 from ci_migrate.databases.sqlite import weak_spots as sqlite_weak_spots
+from ci_migrate.databases.sqlite.baseline import SQLiteBaselines
 from ci_migrate.databases.sqlite.catalog import Catalog
 from ci_migrate.databases.sqlite.contents import Digests
 from ci_migrate.databases.sqlite.tokens import quote
@@ -175,6 +176,9 @@ class SQLite:
     def sample(self, samples: Mapping[str, Sample]) -> dict[str, TableContent]:
         with self._reading() as connection:
             return sqlite_rows.read_samples(connection, samples)
+
+    def baseline_reader(self) -> SQLiteBaselines:
+        return SQLiteBaselines(self._reading)
 
     def size(self) -> int:
         wal = self.file.with_name(self.file.name + "-wal")

@@ -170,7 +170,7 @@ def describe_revision(revision: Any) -> dict[str, Any]:
 
 def describe_one(revision: Any, has_downgrade: bool, own: Any) -> dict[str, Any]:
     """What the parent is told of a script."""
-    allow = own.get("allow", {}) if isinstance(own, dict) else {}
+    own = own if isinstance(own, dict) else {}
     return {
         "id": revision.revision,
         "file": revision.path,
@@ -179,7 +179,8 @@ def describe_one(revision: Any, has_downgrade: bool, own: Any) -> dict[str, Any]
         "depends_on": list(as_tuple(revision.dependencies)),
         "branch_labels": sorted(revision.branch_labels or ()),
         "has_downgrade": has_downgrade,
-        "allow": {str(k): str(v) for k, v in allow.items()},
+        "allow": {str(k): str(v) for k, v in own.get("allow", {}).items()},
+        "replaces": [str(one) for one in own.get("replaces", ())],
     }
 
 

@@ -21,6 +21,7 @@ from .drivers import build_wall
 from .failure import describe_failure
 from .models import Tree, describe_models, import_models
 from .recording import Recorder
+from .squashed import put_in_place
 from .state import State
 
 
@@ -196,6 +197,10 @@ def obey(state: State) -> None:
     config = make_config(state.request["setup"])
     state.inputs.look_at_distributions()
     script = alembic.script.ScriptDirectory.from_config(config)
+    squashed = state.request["setup"]["squashed"]
+    if squashed["baseline"]:
+        put_in_place(script, squashed)
+        state.inputs.places.add_scripts([os.path.dirname(squashed["baseline"])])
     state.blame.add_scripts(script)
     state.inputs.places.add_scripts([script.dir, *(script.version_locations or ())])
     if action in ("graph", "inspect"):
