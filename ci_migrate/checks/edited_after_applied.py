@@ -32,14 +32,16 @@ def accept_baselines(
         findings: of any check.
         replaced: by the id of each baseline, the revisions that were squashed into it.
     """
-    return tuple(
-        msgspec.structs.replace(
-            one, acknowledged=f"it is a baseline, in the place of {len(replaced[one.revision])} revisions"
+
+    def accept(one: Finding) -> Finding:
+        count = len(replaced.get(one.revision or "", ()))
+        if one.code != CHECK.code or one.acknowledged is not None or not count:
+            return one
+        return msgspec.structs.replace(
+            one, acknowledged=f"it is a baseline, in the place of {count} revisions"
         )
-        if one.code == CHECK.code and one.acknowledged is None and one.revision in replaced
-        else one
-        for one in findings
-    )
+
+    return tuple(map(accept, findings))
 
 
 CHECK = Check("CM102", "edited-after-applied", Severity.ERROR, measured=False, find=find)

@@ -18,10 +18,10 @@ from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import inspect, make_plan, names_below, relative
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.record import version_table_names
+from ci_migrate.migrations.record import RECORDS, version_table_names
 from ci_migrate.migrations.requests import AnyRequest, Mode, Squashed
 from ci_migrate.migrations.runner import Ended, Handle, Workers
-from ci_migrate.model import Frozen, Plan, list_some, name_some, now, plural
+from ci_migrate.model import Frozen, Plan, VersionTable, list_some, name_some, now, plural
 from ci_migrate.operations.dry_run_on import EMPTY, stand_in
 from ci_migrate.operations.squash_files import Change, finish_change, refuse_uncommitted, write_change
 from ci_migrate.operations.squash_proof import Seen, differences, look_at
@@ -92,6 +92,8 @@ def squash(
     if not write:
         return made
     refuse_uncommitted(settings.project_dir, (made.file, *made.gone))
+    if interrupt is not None:
+        interrupt.defer_signals = True  # half of the files is no history
     write_change(settings.project_dir, change)
     return msgspec.structs.replace(made, written=True)
 
@@ -143,7 +145,7 @@ class _Squash:
         """See `squash`."""
         run = self._run
         chain = _find_chain(run, destination)
-        _refuse_other_branches(run, chain)
+        _refuse_unfit(run, chain)
         folder = run.settings.project_dir
         with ExitStack() as stack:
             first, second = (stack.enter_context(self._copy(n)) for n in ("first", "second"))
@@ -217,6 +219,7 @@ class _Squash:
             Wanted(
                 revision=chain.revision,
                 revisions=chain.ids,
+                replaces=tuple(dict.fromkeys(i for one in chain.scripts for i in (*one.replaces, one.id))),
                 labels=sorted(labels),
                 command=shlex.join(["ci-migrate", "squash", "--to", destination]),
                 version=__version__,
@@ -322,18 +325,23 @@ def _refuse_dependents(
         )
 
 
-def _refuse_other_branches(run: Run, chain: _Chain) -> None:
+def _refuse_unfit(run: Run, chain: _Chain) -> None:
     """Raise RefusedError where the engine has no baselines, or a script that stays imports one that goes."""
     if not isinstance(run.database, MakesBaselines):
         raise RefusedError(f"squash knows no baselines of {run.database.dialect}.")
-    stems = "|".join(re.escape(Path(one.file).stem) for one in chain.scripts)
-    imports = re.compile(rf"^\s*(?:from|import)\b.*\b(?:{stems})\b", re.MULTILINE)
     gone = {Path(one.file).resolve() for one in chain.scripts}
-    folders = {file.parent for file in gone}
-    for file in sorted(file for folder in folders for file in folder.rglob("*.py")):
-        if file.resolve() not in gone and imports.search(file.read_text(encoding="utf-8", errors="replace")):
-            name = relative(str(file), run.settings.project_dir)
-            raise RefusedError(f"{name} imports a script that would go.", file=name)
+    for folder in sorted({file.parent for file in gone}):
+        stems = "|".join(re.escape(file.stem) for file in gone if file.parent == folder)
+        within = rf"[\w.]*\b{re.escape(folder.name)}"
+        imports = re.compile(
+            rf"^\s*(?:from\s+(?:\.+|{within}\.)?(?:{stems})\s+import|import\s+(?:{within}\.)?(?:{stems})\b"
+            rf"|from\s+(?:\.+|{within})\s+import\s.*\b(?:{stems})\b)",
+            re.MULTILINE,
+        )
+        for file in sorted(set(folder.glob("*.py")) - gone):
+            if imports.search(file.read_text(encoding="utf-8", errors="replace")):
+                name = relative(str(file), run.settings.project_dir)
+                raise RefusedError(f"{name} imports a script that would go.", file=name)
 
 
 def _plan_on(run: Run, copy: Database) -> Plan:
@@ -367,7 +375,9 @@ def _refuse_many_rows(copy: Database, plan: Plan) -> None:
 def _read_baseline(copy: Database, plan: Plan) -> Baseline:
     assert isinstance(copy, MakesBaselines)
     with translate_errors(copy):
-        found = copy.baseline_reader().baseline([c.version_table for c in plan.contexts])
+        tables = [c.version_table for c in plan.contexts]
+        checkpoints = [VersionTable(name=RECORDS, search_path=table.search_path) for table in tables]
+        found = copy.baseline_reader().baseline([*tables, *checkpoints])
     if found.unfit:
         raise RefusedError(f"A baseline can't hold all of it: {list_some(found.unfit)}.")
     return found

@@ -55,7 +55,7 @@ def send(sql):
     if context.as_sql:  # alembic upgrade --sql
         context.impl.static_output(sql + ";")
         return
-{driver}    op.get_bind().exec_driver_sql(sql, None, {{"no_parameters": True}})
+    op.get_bind().exec_driver_sql(sql, None, {{"no_parameters": True}})
 
 
 STRUCTURE = ({structure})
@@ -67,18 +67,17 @@ ROWS = ({rows})
 REST = ({rest})
 '''
 
-_PG8000 = """\
-    if context.dialect.driver == "pg8000":  # which reads percent signs in any case
-        sql = sql.replace("%", "%%")
-"""
-
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a baseline says of itself: its id, the revisions in it from the first on, and the command that made it."""
+    """What a baseline says of itself: its id, the revisions in it from the first on, and the command that made it.
+
+    `replaces` are these, with those that an earlier baseline among them replaces.
+    """
 
     revision: str
     revisions: Sequence[str]
+    replaces: Sequence[str]
     labels: Sequence[str]
     command: str
     version: str
@@ -105,7 +104,7 @@ def write_script(wanted: Wanted, baseline: Baseline) -> str:
         about=_in_docstring(textwrap.fill(about, 100, break_on_hyphens=False, break_long_words=False)),
         labels=repr(tuple(wanted.labels)) if wanted.labels else None,
         replaces=textwrap.fill(
-            ", ".join(map(repr, wanted.revisions)) + ",",
+            ", ".join(map(repr, wanted.replaces)) + ",",
             100,
             initial_indent=" " * 8,
             subsequent_indent=" " * 8,
@@ -114,7 +113,6 @@ def write_script(wanted: Wanted, baseline: Baseline) -> str:
         ),
         dialects=dialects,
         engine=_family(baseline),
-        driver=_PG8000 if wanted.dialect == "postgresql" else "",
         structure=_literals(baseline.structure),
         rows=_literals(baseline.rows),
         rest=_literals(baseline.rest),
@@ -157,19 +155,17 @@ def labels_of(source: str, revision: str) -> tuple[str, ...]:
     Raises:
         RefusedError: they are computed.
     """
+    found: tuple[str, ...] = ()
     for node in ast.parse(source).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if not any(isinstance(target, ast.Name) and target.id == "branch_labels" for target in targets):
             continue
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
         try:
-            found = (
-                ast.literal_eval(node.value)
-                if isinstance(node, ast.Assign | ast.AnnAssign) and node.value
-                else None
-            )
+            labels = ast.literal_eval(value) if value is not None else None
         except ValueError as error:
             raise RefusedError(
                 f"The branch labels of {revision} are computed: write them as plain texts."
             ) from error
-        return (found,) if isinstance(found, str) else tuple(map(str, found or ()))
-    return ()
+        found = (labels,) if isinstance(labels, str) else tuple(map(str, labels or ()))
+    return found

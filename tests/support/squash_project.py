@@ -30,15 +30,19 @@ def history(engine: str) -> list[tuple[str, list[str]]]:
     stored = "GENERATED ALWAYS AS (amount * 2) STORED"
     r1 = [
         *(["CREATE TYPE state_of_user AS ENUM ('new', 'it''s old')"] if pg else []),
-        f"CREATE TABLE users (id {number}, name VARCHAR(40) NOT NULL, email VARCHAR(80), state {state},"
-        " boss INTEGER REFERENCES users (id), CONSTRAINT uq_email UNIQUE (email))",
+        (
+            f"CREATE TABLE users (id {number}, name VARCHAR(40) NOT NULL, email VARCHAR(80), state {state},"
+            " boss INTEGER REFERENCES users (id), CONSTRAINT uq_email UNIQUE (email))"
+        ),
     ]
-    comment = f"COMMENT 'per cent % and : colon'" if server else ""
+    comment = "COMMENT 'per cent % and : colon'" if server else ""
     r2 = [
-        f"CREATE TABLE {order} (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, amount INTEGER DEFAULT 5,"
-        f" twice INTEGER {stored}, {_quoted('se lect', engine)} VARCHAR(300) {comment},"
-        " CONSTRAINT fk_user FOREIGN KEY (user_id) REFERENCES users (id),"
-        " CONSTRAINT positive CHECK (amount > 0 AND amount % 7 <> 6))",
+        (
+            f"CREATE TABLE {order} (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, amount INTEGER DEFAULT 5,"
+            f" twice INTEGER {stored}, {_quoted('se lect', engine)} VARCHAR(300) {comment},"
+            " CONSTRAINT fk_user FOREIGN KEY (user_id) REFERENCES users (id),"
+            " CONSTRAINT positive CHECK (amount > 0 AND amount % 7 <> 6))"
+        ),
         f"CREATE INDEX ix_amount ON {order} (amount, user_id)",
         *([f"COMMENT ON COLUMN {order}.amount IS 'per cent % and : colon'"] if pg else []),
     ]
@@ -51,13 +55,17 @@ def history(engine: str) -> list[tuple[str, list[str]]]:
         "DELETE FROM users WHERE id = 77",
     ]
     r4 = [
-        "CREATE VIEW names AS SELECT u.name, o.amount AS a FROM users u"
-        f" JOIN {order} o ON o.user_id = u.id WHERE u.name LIKE 'a%' AND u.name <> ':x'",
+        (
+            "CREATE VIEW names AS SELECT u.name, o.amount AS a FROM users u"
+            f" JOIN {order} o ON o.user_id = u.id WHERE u.name LIKE 'a%' AND u.name <> ':x'"
+        ),
     ]
     if pg:
         r4 += [
-            "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name) || '%';"
-            " RETURN NEW; END $$",
+            (
+                "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := upper(NEW.name) || '%';"
+                " RETURN NEW; END $$"
+            ),
             "CREATE TRIGGER loud BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION shout()",
             "CREATE SEQUENCE tickets START 100 INCREMENT 10",
             "SELECT nextval('tickets')",

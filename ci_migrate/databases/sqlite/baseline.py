@@ -31,7 +31,7 @@ class SQLiteBaselines:
             ordered = _after_their_parents(connection, tables)
             return Baseline(
                 engine=f"SQLite {sqlite3.sqlite_version}",
-                structure=_of_kinds(made, BEFORE_ROWS),
+                structure=(*_numbers_of_file(connection), *_of_kinds(made, BEFORE_ROWS)),
                 rows=(
                     *(sql for table in ordered for sql in _insert(connection, table)),
                     *_next_numbers(connection, tables),
@@ -50,7 +50,16 @@ class SQLiteBaselines:
                 f"order of the columns of {table}": ", ".join(_columns(connection, table)) for table in tables
             }
             found |= {f"last number given out in {name}": str(last) for name, last in _numbers(connection)}
-            return found
+            return found | dict.fromkeys(_numbers_of_file(connection), "")
+
+
+def _numbers_of_file(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """What an application may write into the file's head, as statements."""
+    numbers = {
+        name: connection.execute(f"PRAGMA main.{name}").fetchone()[0]
+        for name in ("user_version", "application_id")
+    }
+    return tuple(f"PRAGMA {name} = {number}" for name, number in numbers.items() if number)
 
 
 def _of_kinds(made: Sequence[Row], kinds: Sequence[str]) -> tuple[str, ...]:
