@@ -89,7 +89,7 @@ def _apply(project: Path, change: Change) -> None:
         path.unlink(missing_ok=True)
         for compiled in path.parent.glob(
             f"__pycache__/{path.stem}.*.pyc"
-        ):  # with `sourceless` it would still count
+        ):  # sourceless histories load these
             compiled.unlink(missing_ok=True)
     (project / NOTE).unlink(missing_ok=True)
 
