@@ -124,7 +124,7 @@ def check_since(
     checks = plugins.unique(plugins.collect(manager, "ci_migrate_checks", settings=settings), "code")
     grading = Grading.of(settings.checks, settings.allow, plan)
     baselines = baselines_in(graph)
-    squashed = {revision for ids in baselines.values() for revision in ids}
+    squashed = {revision for one, ids in baselines.items() if one in changed.edited for revision in ids}
     gone = {revision: name for revision, name in changed.gone.items() if revision not in squashed}
     edited = _edited_findings(by_id, replace(changed, gone=gone), settings.project_dir, ref)
     graded = map(grading.apply, accept_baselines(edited, baselines))

@@ -87,9 +87,8 @@ def _apply(project: Path, change: Change) -> None:
     for name in change.gone:
         path = project / name
         path.unlink(missing_ok=True)
-        for compiled in path.parent.glob(
-            f"__pycache__/{path.stem}.*.pyc"
-        ):  # sourceless histories load these
+        # a history that is loaded without sources would still have it
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
             compiled.unlink(missing_ok=True)
     (project / NOTE).unlink(missing_ok=True)
 
