@@ -38,9 +38,8 @@ ci_migrate = {{
 
 
 def upgrade():
-    dialect = op.get_context().dialect.name
-    if dialect not in {dialects!r}:
-        raise RuntimeError(f"this baseline is for {engine}, and this is {{dialect}}")
+    if op.get_context().dialect.name not in {dialects!r}:
+        raise RuntimeError("this baseline is for {engine} alone, and this is another database")
     for sql in (*STRUCTURE, *ROWS, *REST):
         send(sql)
 

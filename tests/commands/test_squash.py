@@ -170,7 +170,7 @@ def test_another_engine_refuses_the_baseline(shop) -> None:
     assert shop.call("squash", "--to", "r6", "--write").code == 0
     text = scripts(shop)["r6.py"].replace("('sqlite',)", "('oracle',)")
     shop.write("migrations/versions/r6.py", text)
-    ended(shop.call("run"), 1, "this baseline is for SQLite, and this is sqlite")
+    ended(shop.call("run"), 1, "this baseline is for SQLite alone, and this is another database")
 
 
 @pytest.mark.parametrize("at", [1, 2, 4])
