@@ -8,6 +8,8 @@ from ci_migrate.verbs import VERBS
 ARGUMENTS = {
     "rollback": ["--to", "r1"],
     "stamp": ["r1", "--reason", "x"],
+    "backfill run": ["fill"],
+    "backfill dry-run": ["fill"],
     "backup show": ["BACKUP"],
     "backup verify": ["BACKUP"],
     "backup copy": ["BACKUP", "elsewhere"],
@@ -35,10 +37,11 @@ NO_TARGET_AT_ALL = {
     "serve work",
     "demo",
     "mcp",
+    "squash",
 }
 OF_FLEETS = {"fleet status", "fleet run", "fleet resume", "fleet retry", "fleet matrix"}
 """They look at many ledgers: tests/fleet."""
-GROUPS = {"backup", "token", "audit", "serve key", "fleet"}
+GROUPS = {"backup", "token", "audit", "serve key", "fleet", "backfill"}
 COMMANDS = sorted(VERBS.keys() - NO_TARGET_AT_ALL - OF_FLEETS - GROUPS)
 
 
@@ -64,7 +67,8 @@ def refused(done: Done, code: int, *words: str) -> None:
 def broken(tmp_path_factory) -> AlembicProject:
     """Migrated once; then its ledger is overwritten."""
     project = new_project(tmp_path_factory.mktemp("broken") / "project")
-    project.settings('[targets.dev]\nurl = "sqlite:///app.db"\n')
+    registered = 'backfills = [{name = "fill", table = "users", statement = "UPDATE users SET id = id WHERE {batch}"}]\n'
+    project.settings(f'{registered}[targets.dev]\nurl = "sqlite:///app.db"\n')
     assert project.gate("migrate").exit_code == 0
     (project.folder / "app.db.ci-migrate").write_bytes(b"no ledger at all " * 500)
     return project
