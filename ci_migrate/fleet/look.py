@@ -145,17 +145,18 @@ class Look:
             )
         database.ping()
         ((*heads,),) = database.heads([self._table])
-        schema = Fingerprint.of(database.schema()).digest
-        seen = msgspec.structs.replace(base, heads=tuple(heads), schema=schema)
+        seen = msgspec.structs.replace(base, heads=tuple(heads))
         identity = database.identity() if database.capabilities.remote else None
         run_id = find_unfinished(url, identity)
+        at_work = _holder(database) if run_id else ""
+        if (
+            at_work
+        ):  # its schema is on its way, and behind the locks of the migration: PostgreSQL waits to tell it
+            return msgspec.structs.replace(seen, state=Place.RUNNING, words=at_work)
+        seen = msgspec.structs.replace(seen, schema=Fingerprint.of(database.schema()).digest)
         if not run_id:
             return seen
-        at_work = _holder(database)
-        state, words = (
-            (Place.RUNNING, at_work) if at_work else (Place.UNFINISHED, f"run {run_id} did not end")
-        )
-        return msgspec.structs.replace(seen, state=state, words=words)
+        return msgspec.structs.replace(seen, state=Place.UNFINISHED, words=f"run {run_id} did not end")
 
 
 def _holder(database: Database) -> str:
@@ -183,7 +184,7 @@ def usual_schemas(
 ) -> dict[tuple[str, ...], str]:
     """By heads, the canary's schema, or that which more databases have or had there than any other.
 
-    Of equally many it is the first one.
+    Of equally many it is the first one. What a run has left in its middle is not what others should have.
     `known`, in the order in which it was written, counts for databases that are elsewhere now, or are not looked at.
     """
     by_heads: dict[tuple[str, ...], dict[str, str]] = {}
@@ -192,7 +193,8 @@ def usual_schemas(
         for target in known
         for heads, schema in ((target.heads, target.schema), (target.heads_after, target.schema_after))
     )
-    for name, heads, schema in (*written, *((seen.name, seen.heads, seen.schema) for seen in found)):
+    there = ((seen.name, seen.heads, seen.schema) for seen in found if seen.state is Place.BEHIND)
+    for name, heads, schema in (*written, *there):
         if schema:
             by_heads.setdefault(heads, {})[name] = schema
     return {

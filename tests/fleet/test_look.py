@@ -110,6 +110,16 @@ def test_drift_is_what_differs_from_most_at_the_same_revision():
     ]
 
 
+def test_what_a_run_left_in_its_middle_is_no_measure():
+    """Where DDL commits by itself, its schema is neither that of its heads nor that of the next ones."""
+    scripts = Scripts(heads=("r2",), revisions=frozenset({"r1", "r2"}))
+    found = [
+        Seen(name="a", place="a", server="", state=Place.UNFINISHED, heads=("r1",), schema="half"),
+        Seen(name="b", place="b", server="", state=Place.BEHIND, heads=("r1",), schema="x"),
+    ]
+    assert [seen.state for seen in judge(found, scripts)] == [Place.UNFINISHED, Place.BEHIND]
+
+
 def test_what_others_had_before_counts_and_the_named_canary_s_schema_most():
     def row(name, schema, after=""):
         return FleetTarget(

@@ -1,6 +1,6 @@
-"""A fleet of 2,000 files of which 30 are wrong in ways of their own, through kills to its end; and one on a server.
+"""A fleet of 2,000 files of which 30 are wrong in ways of their own, through kills to its end; and one on each server.
 
-TEST_FLEET says how many files, 2,000 by default.
+TEST_FLEET says how many files, 2,000 by default; TEST_FLEET_ON_A_SERVER how many databases, 100 by default.
 """
 
 import json
@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from alembic_project import COMMAND
+from fleet_servers import ENGINES, ServerFleet, server_fleet, sql_at
 from fleet_support import Fleet, damage, new_fleet, read_only, sql, workers_of
 from junitparser import JUnitXml
-from postgresql_support import execute, one
 
 COUNT = int(os.environ.get("TEST_FLEET", "2000"))
+ON_A_SERVER = int(os.environ.get("TEST_FLEET_ON_A_SERVER", "100"))
 
 
-def fleet_command(fleet: Fleet, *arguments: str, log: Path) -> "subprocess.Popen[bytes]":
+def fleet_command(fleet: Fleet | ServerFleet, *arguments: str, log: Path) -> "subprocess.Popen[bytes]":
     with log.open("ab") as out:
         return subprocess.Popen(
             [*COMMAND, "fleet", *arguments],
@@ -238,43 +239,33 @@ def look(fleet: Fleet, wrong: dict[str, list[str]]) -> None:
     assert {found[name] for name in wrong["unfinished"]} == {"unfinished run"}
 
 
+AT_WORK = {
+    "postgresql": "select count(distinct datname) from pg_stat_activity "
+    "where application_name like 'ci-migrate/%' and datname ~ '_t[0-9]{5}$'",
+    "mysql": "select count(distinct db) from information_schema.processlist where db regexp '_t[0-9]{5}$'",
+}
+"""How many databases of the fleet have sessions, those of looks left out where a server can tell them."""
+
+
 @pytest.mark.long
-def test_twenty_databases_of_one_server_three_at_a_time(postgresql_server, tmp_path):
-    fleet = new_fleet(tmp_path / "project", 0)
-    names = [f"tenant_{number:02}" for number in range(20)]
-    lines = []
-    for name in names:
-        execute(postgresql_server.admin_url, f"CREATE DATABASE {name} TEMPLATE template0")
-        url = postgresql_server.url(name)
-        execute(url, "create table most (n integer)")
-        lines.append(f"{name} {url.render_as_string(hide_password=False)}\n")
-    fleet.project.write("tenants.txt", "".join(lines))
-    fleet.set('scratch = "server"\nfleet-processes = 6\nfleet-per-server = 3\nfleet-wave = 12\n')
-    fleet.project.revision(
-        "r1",
-        None,
-        'op.execute("create table users (id serial primary key, name text)")\n'
-        "op.execute(\"insert into users (name) values ('Ada')\")",
-        "drop table users",
-    )
-    child = fleet_command(fleet, "run", log=tmp_path / "log")
-    most, began = 0, time.monotonic()
-    while child.poll() is None:
-        assert time.monotonic() - began < 1800
-        at_work = "select count(distinct datname) from pg_stat_activity where application_name like 'ci-migrate/%' and datname like 'tenant%'"
-        most = max(most, one(postgresql_server.admin_url, at_work))
-        time.sleep(0.1)
-    text = (tmp_path / "log").read_text()
-    assert child.returncode == 0, text[-3000:]
-    assert 2 <= most <= 3
-    password = postgresql_server.admin_url.password
-    for name in names:
-        assert one(postgresql_server.url(name), "select version_num from alembic_version") == "r2"
-    if password:
-        kept = b"".join(
-            p.read_bytes() for p in (fleet.project.folder / ".ci-migrate").rglob("*") if p.is_file()
-        )
-        assert f":{password}@".encode() not in kept
-        assert f":{password}@" not in text
-    for name in names:
-        execute(postgresql_server.admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hundred_databases_of_one_server_three_at_a_time(request, engine, tmp_path):
+    url = request.getfixturevalue(ENGINES[engine])
+    with server_fleet(tmp_path / "project", url, ON_A_SERVER) as fleet:
+        fleet.set('scratch = "server"\nfleet-processes = 6\nfleet-per-server = 3\nfleet-wave = 40\n')
+        child = fleet_command(fleet, "run", log=tmp_path / "log")
+        most, began = 0, time.monotonic()
+        while child.poll() is None:
+            assert time.monotonic() - began < 3600
+            most = max(most, int(sql_at(fleet.admin, AT_WORK[url.get_backend_name()])[0][0]))
+            time.sleep(0.1)
+        text = (tmp_path / "log").read_text()
+        assert child.returncode == 0, text[-3000:]
+        assert 2 <= most <= 3
+        assert {tuple(fleet.at(name)) for name in fleet.names} == {("r2",)}
+        if url.password:
+            kept = b"".join(
+                p.read_bytes() for p in (fleet.project.folder / ".ci-migrate").rglob("*") if p.is_file()
+            )
+            assert url.password.encode() not in kept
+            assert url.password not in text
