@@ -123,6 +123,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("fleet run"),
         Verb("fleet resume"),
         Verb("fleet retry"),
+        Verb("fleet request"),
         Verb("fleet matrix"),
     ),
     "When it failed": (

@@ -26,18 +26,37 @@ class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sig: str
 
 
+class _Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    entry: str
+    number: int
+    proof: tuple[str, ...]
+
+
 class _Envelope(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     payload: str
     payload_type: str
     signatures: tuple[_Signature, ...]
+    member: _Member | msgspec.UnsetType = msgspec.UNSET
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a list whose digest is signed: its bytes, its place in the list, and the proof that it is there."""
+
+    entry: bytes
+    number: int
+    proof: tuple[bytes, ...]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A payload, its type, and signatures over both; nothing of it is verified."""
+    """A payload, its type, and signatures over both; nothing of it is verified.
+
+    `member` is the one database that it is used for, where the payload is for many; the signatures are not over it.
+    """
 
     payload: bytes
     payload_type: str = PAYLOAD_TYPE
     signatures: tuple[bytes, ...] = ()
+    member: Member | None = None
 
     @property
     def signed_bytes(self) -> bytes:
@@ -47,7 +66,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     def encode(self) -> str:
         """The token."""
         signatures = tuple(_Signature(base64.b64encode(s).decode()) for s in self.signatures)
-        envelope = _Envelope(base64.b64encode(self.payload).decode(), self.payload_type, signatures)
+        payload = base64.b64encode(self.payload).decode()
+        envelope = _Envelope(payload, self.payload_type, signatures, _encode_member(self.member))
         return base64.urlsafe_b64encode(canonical_json(envelope)).decode().rstrip("=")
 
     @classmethod
@@ -78,6 +98,20 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+def _encode_member(member: Member | None) -> _Member | msgspec.UnsetType:
+    if member is None:
+        return msgspec.UNSET
+    entry = base64.b64encode(member.entry).decode()
+    return _Member(entry, member.number, tuple(node.hex() for node in member.proof))
+
+
+def _decode_member(member: _Member | msgspec.UnsetType) -> Member | None:
+    if isinstance(member, msgspec.UnsetType):
+        return None
+    entry, proof = base64.b64decode(member.entry, validate=True), tuple(map(bytes.fromhex, member.proof))
+    return Member(entry=entry, number=member.number, proof=proof)
+
+
 def _decode(token: str) -> Envelope | None:
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -86,6 +120,7 @@ def _decode(token: str) -> Envelope | None:
             payload=base64.b64decode(envelope.payload, validate=True),
             payload_type=envelope.payload_type,
             signatures=tuple(base64.b64decode(s.sig, validate=True) for s in envelope.signatures),
+            member=_decode_member(envelope.member),
         )
     except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
         return None
@@ -112,7 +147,10 @@ def merge(tokens: Sequence[str]) -> str:
     if not envelopes:
         raise NotApprovedError("There is no token to merge.", hint=HINT)
     first = envelopes[0]
-    if any((e.payload, e.payload_type) != (first.payload, first.payload_type) for e in envelopes):
+    if any(
+        (e.payload_type, e.payload, e.member) != (first.payload_type, first.payload, first.member)
+        for e in envelopes
+    ):
         raise NotApprovedError(
             "These tokens say different things: only signatures under the same payload go together.",
             hint="Let the second approver sign the first one's token: ci-migrate approve --token-file FILE.",

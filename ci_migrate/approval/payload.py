@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -24,6 +25,8 @@ from ci_migrate.model import (
     canonical_json,
     sha256_hex,
 )
+
+T = TypeVar("T")
 
 FORMAT = 1
 
@@ -117,13 +120,21 @@ def new_nonce() -> str:
 
 
 def decode_payload(data: bytes) -> ApprovalPayload:
-    """The payload of a token whose signatures were verified.
+    """The payload of a token whose signatures were verified. Raises NotApprovedError, as `decode_signed`."""
+    payload = decode_signed(data, ApprovalPayload)
+    if not payload.requester.strip():
+        raise NotApprovedError("The token gives no reason, or does not say who asked for it.")
+    return payload
+
+
+def decode_signed(data: bytes, kind: type[T]) -> T:
+    """A payload of this kind, which has the fields that each kind has: those that are looked at here.
 
     Raises:
         NotApprovedError: it says something that this version does not understand, or says it twice.
     """
     try:
-        payload = msgspec.json.decode(data, type=ApprovalPayload)
+        payload: Any = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise NotApprovedError(
             "The token's payload can't be read by this version of ci-migrate.",
@@ -135,11 +146,11 @@ def decode_payload(data: bytes) -> ApprovalPayload:
     for name in ("issued", "not_before", "expires"):
         if getattr(payload, name).tzinfo is None:
             raise NotApprovedError(f"The token's field {name} has no time zone.")
-    if not payload.reason.strip() or not payload.requester.strip():
+    if not payload.reason.strip():
         raise NotApprovedError("The token gives no reason, or does not say who asked for it.")
     if not _NONCE.fullmatch(payload.nonce):
         raise NotApprovedError("The token's nonce is none.")
-    return payload
+    return cast("T", payload)
 
 
 def files_digest(plan: Approvable) -> str:

@@ -116,12 +116,16 @@ def read_request(path: Path) -> ApprovalRequest:
     Raises:
         UsageError: it can't be read, or is not what a run wrote.
     """
+    return decode_request(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file of a request holds. Raises UsageError: it can't be read."""
     try:
         with path.open("rb") as file:
-            data = file.read(REQUEST_LIMIT)
+            return file.read(REQUEST_LIMIT)
     except OSError as error:
         raise UsageError(f"The request {path} can't be read: {error.strerror}.") from error
-    return decode_request(data, path)
 
 
 def decode_request(data: bytes, path: Path) -> ApprovalRequest:
@@ -136,7 +140,13 @@ def decode_request(data: bytes, path: Path) -> ApprovalRequest:
         raise UsageError(
             f"{path} is no approval request.", hint=f"It is the file {FILE_NAME} of the run that stopped."
         ) from error
-    digest = _evidence_digest(request.plan, request.evidence, request.findings)
+    check_request(request, path)
+    return request
+
+
+def check_request(request: ApprovalRequest, path: Path) -> None:
+    """Raise UsageError unless a request can be signed: it says what its digests say, of what, and who asks."""
+    digest = digest_of_evidence(request.plan, request.evidence, request.findings)
     if request.plan.digest != request.plan_digest or request.evidence_digest != digest:
         raise UsageError(
             f"{path}: its plan or its evidence is not the one that its digests name.",
@@ -150,7 +160,12 @@ def decode_request(data: bytes, path: Path) -> ApprovalRequest:
             f"{path} can't be signed: it does not say which ledger's target it is for, or who asks.",
             hint="Run again with this version of ci-migrate.",
         )
-    return request
+
+
+def refuse_no_reason(reason: str) -> None:
+    """Raise UsageError where an approval gives no reason."""
+    if not reason.strip():
+        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
 
 
 def payload_of(
@@ -168,8 +183,7 @@ def payload_of(
     Raises:
         UsageError: there is no reason.
     """
-    if not reason.strip():
-        raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
+    refuse_no_reason(reason)
     plan, issued = request.plan, moment - timedelta(minutes=1)
     return ApprovalPayload(
         target=request.target,
@@ -183,7 +197,7 @@ def payload_of(
         commit=request.commit,
         evidence_digest=request.evidence_digest,
         inputs_digest=request.inputs.digest or msgspec.UNSET,
-        rows=_changes(request.evidence) if request.evidence is not None else msgspec.UNSET,
+        rows=changes_of(request) if request.evidence is not None else msgspec.UNSET,
         rehearsal=request.rehearsal or msgspec.UNSET,
         stages=tuple(stages),
         requester=request.requester,
@@ -242,7 +256,7 @@ def approval_request(
         ),
         target_uuid=target_uuid,
         commit=commit,
-        evidence_digest=_evidence_digest(plan, summary, findings),
+        evidence_digest=digest_of_evidence(plan, summary, findings),
         requester=requester,
         stages=(stage or stage_of(plan),),
         validity_minutes=validity_minutes,
@@ -255,7 +269,7 @@ def approval_request(
     return msgspec.structs.replace(request, inputs_since=run_id, inputs_changed=changed)
 
 
-def write_request(request: ApprovalRequest, path: Path) -> Path:
+def write_request(request: Frozen, path: Path) -> Path:
     """Write a request as JSON; whole or not at all. Returns the path.
 
     Raises:
@@ -277,9 +291,10 @@ def write_request(request: ApprovalRequest, path: Path) -> Path:
     return path
 
 
-def _evidence_digest(
+def digest_of_evidence(
     plan: Approvable, evidence: EvidenceSummary | None, findings: Sequence[Finding]
 ) -> str | None:
+    """What an approval binds of a dry run; None where there was none."""
     if evidence is None:
         return None
     return evidence_digest(
@@ -310,9 +325,10 @@ def _summary(evidence: Evidence) -> EvidenceSummary:
     )
 
 
-def _changes(evidence: EvidenceSummary) -> dict[str, int]:
+def changes_of(request: ApprovalRequest) -> dict[str, int]:
     """What is signed of the rows: of those that the approver was shown."""
-    return list_changes({name: (r.after or 0) - (r.before or 0) for name, r in evidence.rows.items()})
+    rows = request.evidence.rows if request.evidence is not None else {}
+    return list_changes({name: (r.after or 0) - (r.before or 0) for name, r in rows.items()})
 
 
 def _rows(table: TableEvidence) -> RowsChange | None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from ci_migrate.approval.command_lines import generate_command
 from ci_migrate.approval.envelope import Envelope, is_envelope
+from ci_migrate.approval.many import payload_to_revoke
 from ci_migrate.approval.payload import CLOCKS_DIFFER, ApprovalPayload, decode_payload, lifetime_refusal
 from ci_migrate.approval.plan_diff import SHOWN, covering, input_refusal, plan_diff
 from ci_migrate.approval.token_rows import approval_of, record_of, row_of
@@ -252,7 +253,7 @@ def validate_signed(ledger: Ledger, token: str, trust: Trust, asking: Collection
     """
     verified = _verify(ledger, token, trust, asking)
     with ledger.reading() as connection:
-        _refuse_unfit_signed(connection, verified.payload, run_id=None)
+        _refuse_unfit_signed(connection, verified, run_id=None)
     return verified
 
 
@@ -262,7 +263,7 @@ def reserve_signed(
     """As `validate_signed`, and bind the token to a run: for that one it expires no more."""
     verified = _verify(ledger, token, trust, asking)
     with ledger.writing() as connection:
-        _refuse_unfit_signed(connection, verified.payload, run_id)
+        _refuse_unfit_signed(connection, verified, run_id)
         if not _is_reserved(connection, verified.payload.nonce, run_id):
             _reserve_signed(connection, verified, run_id)
     return verified
@@ -275,8 +276,14 @@ def _verify(ledger: Ledger, token: str, trust: Trust, asking: Collection[str]) -
     return verified
 
 
-def _refuse_unfit_signed(connection: Connection, payload: ApprovalPayload, run_id: str | None) -> None:
+def _refuse_unfit_signed(connection: Connection, verified: Verified, run_id: str | None) -> None:
     """Raise NotApprovedError unless a token whose signatures are good can be used, by this run where one is named."""
+    payload = verified.payload
+    # all databases of a list have one nonce: what this ledger writes down under it is of its own database alone
+    if verified.list_digest and payload.target_uuid != _target_uuid(connection):
+        raise NotApprovedError(
+            f"The token was made for another target ({payload.target}) than this database.", hint=_SIGN_ANEW
+        )
     row = _row(connection, payload.nonce)
     if row is not None:
         _refuse_gone(row, run_id)
@@ -296,6 +303,7 @@ def _reserve_signed(connection: Connection, verified: Verified, run_id: str) -> 
         "reason": payload.reason,
         "requester": payload.requester,
         "planDigest": payload.plan_digest,
+        **({"listDigest": verified.list_digest} if verified.list_digest else {}),
     }
     # first: it lets one writer in at a time, and two runs that come with one token would both add its row
     sequence = audit.append(connection, "token reserved", run_id, facts)
@@ -411,7 +419,7 @@ _FREE = (tokens.c.claimed_by.is_(None), tokens.c.revoked.is_(None))
 def _chosen(connection: Connection, name: str) -> Any:
     """The condition for one token, by its id or by itself. Raises UsageError, NotApprovedError."""
     if kind_of(name) is TokenKind.SIGNED:
-        payload = decode_payload(Envelope.decode(name).payload)
+        payload = payload_to_revoke(Envelope.decode(name))
         if _row(connection, payload.nonce) is None:
             # not verified: whoever may revoke need not prove that somebody signed it
             _add_signed(connection, payload, emergency=False)

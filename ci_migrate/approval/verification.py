@@ -9,7 +9,8 @@ import msgspec
 
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import HINT, PAYLOAD_TYPE, Envelope
-from ci_migrate.approval.payload import ApprovalPayload, decode_payload
+from ci_migrate.approval.many import MANY_TYPE, decode_many, payload_in
+from ci_migrate.approval.payload import ApprovalPayload
 from ci_migrate.approval.signers import Signer, people_of
 from ci_migrate.approval.sshsig import NAMESPACE, BadSignatureError
 from ci_migrate.approval.trust import Trust
@@ -19,10 +20,14 @@ _BAD = "The token's signature does not fit: it was altered, or not made by the k
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """A token whose signatures are all good. `signers` are the lines that they are by."""
+    """A token whose signatures are all good. `signers` are the lines that they are by.
+
+    `list_digest` is of the list of databases that were approved together; "" where the approval is for one.
+    """
 
     payload: ApprovalPayload
     signers: tuple[Signer, ...]
+    list_digest: str = ""
 
     @property
     def approved_by(self) -> tuple[str, ...]:
@@ -50,9 +55,13 @@ def verify(token: str, trust: Trust, now: datetime) -> Verified:
     envelope = Envelope.decode(token)
     message = envelope.signed_bytes
     signers = tuple(_signer(data, message, trust, now) for data in envelope.signatures)
-    if envelope.payload_type != PAYLOAD_TYPE:  # signed, by an approver, but for something else
+    if envelope.payload_type not in (
+        PAYLOAD_TYPE,
+        MANY_TYPE,
+    ):  # signed, by an approver, but for something else
         _refuse(f"What was signed is no approval but {envelope.payload_type[:60]}.")
-    return Verified(payload=decode_payload(envelope.payload), signers=signers)
+    listed = decode_many(envelope.payload).list_digest if envelope.payload_type == MANY_TYPE else ""
+    return Verified(payload=payload_in(envelope), signers=signers, list_digest=listed)
 
 
 def _signer(data: bytes, message: bytes, trust: Trust, now: datetime) -> Signer:
@@ -122,8 +131,11 @@ def describe_token(token: str) -> str:
         except BadSignatureError:
             _refuse(_BAD)
         keys.append(f"{sshsig.fingerprint(signature.key)} ({signature.namespace})")
-    fields = msgspec.to_builtins(decode_payload(envelope.payload))
-    fields["identity"] = fields["identity"]["place"]
+    if envelope.payload_type == MANY_TYPE and envelope.member is None:
+        fields = msgspec.to_builtins(decode_many(envelope.payload))
+    else:
+        fields = msgspec.to_builtins(payload_in(envelope))
+        fields["identity"] = fields["identity"]["place"]
     shown = {name: ", ".join(v) if isinstance(v, list) else v for name, v in fields.items() if v is not None}
     lines = [f"{name:<14} {value}" for name, value in [*shown.items(), *(("signed by", key) for key in keys)]]
     return "\n".join(map(plain, lines))

@@ -5,12 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from ci_migrate.approval import signing
 from ci_migrate.approval.description import describe_request
 from ci_migrate.approval.envelope import Envelope
+from ci_migrate.approval.many import MANY_TYPE
+from ci_migrate.approval.many_request import (
+    decode_many_request,
+    describe_many,
+    is_of_many,
+    many_payload_of,
+    read_many,
+    refuse_other_list,
+)
 from ci_migrate.approval.payload import WAYS_BACK
-from ci_migrate.approval.request import FILE_NAME, payload_of, read_request
+from ci_migrate.approval.request import FILE_NAME, decode_request, payload_of, read_bytes
 from ci_migrate.approval.verification import describe_token
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import REPORTS, token_of
@@ -43,14 +53,20 @@ def command(environment: Environment, /, key: str, token_file: str | None, **opt
     """Sign an approval request; prints the token, which is no secret. Reaches no database.
 
     REQUEST is the file approval-request.json of the run that stopped, .ci-migrate/reports/approval-request.json by
-    default.
+    default; or what `ci-migrate fleet request` wrote, for many databases. To sign a token of many, name it too.
     """
     if token_file is not None:
         if options["reason"] is not None or options["minutes"] is not None or options["back"]:
             raise UsageError("What a token says can't be changed: --token-file goes alone.")
         token = token_of(environment, token_file)
-        envelope = Envelope.decode(token.reveal() if token else "")
+        envelope = msgspec.structs.replace(Envelope.decode(token.reveal() if token else ""), member=None)
         say(describe_token(envelope.encode()), err=True)
+        if (
+            envelope.payload_type == MANY_TYPE
+        ):  # it has the digest of a list: whoever signs it must see the list
+            many = read_many(environment.directory / options["request"])
+            refuse_other_list(envelope, many)
+            say("\n".join(describe_many(many)), err=True)
     else:
         envelope = _envelope(environment, **options)
     hand_over(sign_request(environment, envelope, key))
@@ -98,7 +114,20 @@ def _envelope(
 ) -> Envelope:
     if reason is None:
         raise UsageError("An approval needs a reason.", hint="Say why: --reason 'ticket 4711: ...'")
-    found = read_request(environment.directory / request)
+    path = environment.directory / request
+    data = read_bytes(path)
+    if is_of_many(data):
+        many = decode_many_request(data, path)
+        say("\n".join(describe_many(many)), err=True)
+        signed = many_payload_of(
+            many,
+            reason=reason,
+            stages=(*many.request.stages, *(way for way in WAYS_BACK if way in (back or _DEFAULT_BACK))),
+            minutes=minutes or many.request.validity_minutes,
+            moment=now(),
+        )
+        return Envelope(payload=signed.encode(), payload_type=MANY_TYPE)
+    found = decode_request(data, path)
     say("\n".join(describe_request(found)), err=True)
     stages = found.stages
     goes_back = isinstance(found.plan, RunRepair) and not (found.plan.forward or found.plan.accepts)

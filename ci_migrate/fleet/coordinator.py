@@ -23,7 +23,7 @@ from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import TargetState, now
 from ci_migrate.session import new_run_id
-from ci_migrate.settings.settings import Settings
+from ci_migrate.settings.settings import Secret, Settings
 
 POLL = 0.2
 """Seconds between two looks at signals while nothing ends."""
@@ -47,6 +47,7 @@ class FleetRequest:
     shard: str = ""
     by: str = ""
     reason: str = ""
+    tokens: Mapping[str, Secret] | None = field(default=None, repr=False)  # by name, of one approval for many
     looked: Callable[[int], None] = lambda _done: None
     ended: Callable[[FleetTarget], None] = lambda _target: None
     running: Callable[[int, int, int], None] = lambda _done, _of, _running: None
@@ -88,7 +89,7 @@ class Coordinator:
         targets = [self._seen(self.targets[name], seen.get(name), repairs=repairs) for name in names]
         self._note(*targets)
         for target in targets:
-            if target.status in (FleetStatus.LEFT_OUT, FleetStatus.FAILED):
+            if target.status in (FleetStatus.LEFT_OUT, FleetStatus.FAILED, FleetStatus.APPROVAL):
                 self.request.ended(target)
         return [target for target in targets if target.status is FleetStatus.WAITING]
 
@@ -118,6 +119,15 @@ class Coordinator:
         if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
             return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
         if state in (Place.AT_HEAD, Place.BEHIND) or (state in ATTENDED and repairs):
+            tokens = self.request.tokens
+            if tokens is not None and self._settings.production and target.name not in tokens:
+                return msgspec.structs.replace(
+                    target,
+                    status=FleetStatus.APPROVAL,
+                    exit_code=int(ExitCode.NOT_APPROVED),
+                    state=state.value,
+                    message="the approval that was given does not list it",
+                )
             return msgspec.structs.replace(target, status=FleetStatus.WAITING, state=state.value)
         target = msgspec.structs.replace(target, state=state.value)
         message = f"{state.value}: {seen.words}"
@@ -158,10 +168,11 @@ class Coordinator:
     def _explain_canary(self, canary: FleetTarget) -> str:
         """Why nothing may follow this canary, in words; "" where the others may.
 
-        On production all of them ask for an approval, so none is migrated before: then each may be rehearsed.
+        On production all of them ask for an approval, so none is migrated before: then each may be rehearsed. Where one
+        was given, and does not fit the canary, it fits none of the others that the canary stands for.
         """
         asks = canary.status is FleetStatus.APPROVAL
-        if canary.status in WENT_WELL or (asks and self._settings.production):
+        if canary.status in WENT_WELL or (asks and self._settings.production and self.request.tokens is None):
             return ""
         return (
             f"the canary {canary.name} {'needs an approval' if asks else f'ended as: {canary.status.value}'}"
@@ -233,6 +244,7 @@ class Coordinator:
             goes_on=goes_on,
             by=self.request.by,
             reason=self.request.reason or f"fleet run {self.run.fleet_run}",
+            token=(self.request.tokens or {}).get(target.name),
         )
         job = Job(PRELOAD, work, task)
         return job, msgspec.structs.replace(target, pid=job.pid)

@@ -94,6 +94,8 @@ def advice(report: FleetReport) -> list[str]:
     run = report.run
     if report.count(*NOT_ENDED):
         return [f"ci-migrate fleet resume {run.fleet_run} --target {run.fleet}"]
+    if report.count(FleetStatus.APPROVAL):
+        return [f"ci-migrate fleet request {run.fleet_run} --target {run.fleet}"]
     if report.count(*NOT_WELL):
         return [f"ci-migrate fleet retry {run.fleet_run} --target {run.fleet}   # when the causes are mended"]
     return []

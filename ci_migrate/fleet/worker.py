@@ -28,7 +28,7 @@ from ci_migrate.reports.story import first_line
 from ci_migrate.session import GateRequest
 from ci_migrate.settings.fleet import file_name
 from ci_migrate.settings.secrets import hide_secrets
-from ci_migrate.settings.settings import Settings, load
+from ci_migrate.settings.settings import Secret, Settings, load
 from ci_migrate.tempdirs import OWN
 from ci_migrate.verbs import VERBS
 
@@ -50,6 +50,12 @@ class Task:
     goes_on: bool  # this run has begun with it before: what that left is waited for, and repaired
     by: str
     reason: str
+    token: Secret | None = None  # that of the fleet's approval which is for this database
+
+
+def request_file(project: Path, fleet_run: str, name: str) -> Path:
+    """Where a database's request for an approval goes."""
+    return _folder(project, fleet_run) / f"{file_name(name)}-approval-request.json"
 
 
 def work(answer: Connection, task: Task) -> None:
@@ -116,7 +122,8 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
         verb,
         by=task.by,
         reason=task.reason,
-        request_file=_folder(settings, task) / f"{file_name(task.member.name)}-approval-request.json",
+        token=task.token,
+        request_file=request_file(settings.project_dir, task.fleet_run, task.member.name),
     )
     report = _report(lambda: gate.run(settings, request, interrupt), verb.name, settings)
     if report.exit_code is ExitCode.OK:
@@ -163,7 +170,7 @@ def _told(task: Task, settings: Settings, target: FleetTarget, report: Report) -
     code, bad = report.exit_code, report.first_bad
     place = ""
     if code is not ExitCode.OK or target.canary:
-        path = _folder(settings, task) / f"{file_name(task.member.name)}.json"
+        path = _folder(settings.project_dir, task.fleet_run) / f"{file_name(task.member.name)}.json"
         try:
             write(path, JsonReporter().render(report))
             place = path.relative_to(settings.project_dir).as_posix()
@@ -209,6 +216,6 @@ def _failed(task: Task, error: BaseException) -> FleetTarget:
     return msgspec.structs.replace(task.target, status=status, exit_code=code, message=hide_secrets(words))
 
 
-def _folder(settings: Settings, task: Task) -> Path:
-    """Where the reports of this fleet run are."""
-    return settings.project_dir / OWN / "fleet" / task.fleet_run
+def _folder(project: Path, fleet_run: str) -> Path:
+    """Where the reports of a fleet run are."""
+    return project / OWN / "fleet" / fleet_run

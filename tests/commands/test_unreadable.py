@@ -39,7 +39,7 @@ NO_TARGET_AT_ALL = {
     "mcp",
     "squash",
 }
-OF_FLEETS = {"fleet status", "fleet run", "fleet resume", "fleet retry", "fleet matrix"}
+OF_FLEETS = {"fleet status", "fleet run", "fleet resume", "fleet retry", "fleet request", "fleet matrix"}
 """They look at many ledgers: tests/fleet."""
 GROUPS = {"backup", "token", "audit", "serve key", "fleet", "backfill"}
 COMMANDS = sorted(VERBS.keys() - NO_TARGET_AT_ALL - OF_FLEETS - GROUPS)

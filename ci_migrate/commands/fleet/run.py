@@ -18,6 +18,8 @@ def command(environment: Environment, /, **options: Any) -> int:
     Each is migrated as by `ci-migrate run`: checked, backed up, rehearsed on its own copy, locked, verified. Those that
     have drifted, have an unknown revision or an unfinished run, or can't be reached are left out and reported.
 
+    On production each asks for an approval; one token can be for many (ci-migrate fleet request).
+
     Ends with 0 if all databases are at the destination, otherwise with the code of the one that fared worst.
     """
     return work(environment, run_fleet, **options)

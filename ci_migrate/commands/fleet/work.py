@@ -9,23 +9,41 @@ import click
 
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.fleet.progress import ProgressLine
-from ci_migrate.commands.options import REPORTS, actor_options, given_flags, settings_of, settings_options
+from ci_migrate.commands.options import (
+    REPORTS,
+    actor_options,
+    given_flags,
+    settings_of,
+    settings_options,
+    token_of,
+)
 from ci_migrate.commands.printing import hand_over
 from ci_migrate.errors import UsageError
+from ci_migrate.fleet.approvals import FILE_NAME, tokens_of
 from ci_migrate.fleet.coordinator import FleetRequest
 from ci_migrate.fleet.members import read_members, refuse_unknown_canary, take_shard
 from ci_migrate.fleet.report import failure_lines, render_json, summary_lines, write_reports
 from ci_migrate.fleet.runs import FleetReport
 from ci_migrate.ledger.fleets import WENT_WELL, FleetStatus, FleetTarget
+from ci_migrate.settings.settings import Secret, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def run_options(function: Function) -> Function:
-    """What all three take: the settings, who and why, --json, --to REVISION and --shard I/N; for `work`."""
+    """What all three take: the settings, who and why, an approval, --json, --to REVISION, --shard I/N; for `work`."""
     for option in (
         settings_options,
         actor_options,
+        click.option(
+            "--request",
+            "request",
+            metavar="FILE",
+            help=f"The request that --token-file approves. Default: {REPORTS}/{FILE_NAME}.",
+        ),
+        click.option(
+            "--token-file", metavar="PATH", help="An approval for many databases; - reads standard input."
+        ),
         click.option(
             "--shard",
             metavar="I/N",
@@ -58,6 +76,8 @@ def work(
     as_json: bool,
     by: str | None,
     reason: str | None,
+    token_file: str | None,
+    request: str | None,
     **options: Any,
 ) -> int:
     """Do it, tell it, write the reports; returns the exit code. The arguments are those of `run_options`."""
@@ -65,10 +85,11 @@ def work(
     everyone = read_members(settings)
     refuse_unknown_canary(settings, everyone)
     members = take_shard(everyone, read_shard(shard))
+    tokens = _tokens(environment, settings, token_file, request)
     line = ProgressLine(environment)
     environment.listen()
     environment.interrupt.defer_signals = True  # the coordinator looks at them itself
-    request = FleetRequest(
+    asked = FleetRequest(
         settings=settings,
         members=members,
         directory=environment.directory.resolve(),
@@ -78,11 +99,12 @@ def work(
         shard=shard or "",
         by=(by or "").strip(),
         reason=(reason or "").strip(),
+        tokens=tokens,
         looked=lambda done: line.show(f"looked at {done:,} of {len(members):,} databases"),
         ended=partial(_tell, environment, line, settings.target),
         running=lambda done, of, running: line.show(f"{done:,} of {of:,} databases done, {running} at work"),
     )
-    report = do(request)
+    report = do(asked)
     line.end()
     for text in write_reports(report, settings.project_dir / REPORTS):
         line.say(text)
@@ -91,6 +113,19 @@ def work(
     if as_json:
         hand_over(render_json(report).rstrip("\n"))
     return int(report.run.exit_code or 0)
+
+
+def _tokens(
+    environment: Environment, settings: Settings, token_file: str | None, request: str | None
+) -> dict[str, Secret] | None:
+    """By name the token of each database that an approval lists; None where none was given."""
+    token = token_of(environment, token_file) if token_file is not None else None
+    if token is None:
+        if request is not None:
+            raise UsageError("--request goes with --token-file: the request that it approves.")
+        return None
+    path = settings.project_dir / REPORTS / FILE_NAME if request is None else environment.directory / request
+    return tokens_of(settings, token, path)
 
 
 def _tell(environment: Environment, line: ProgressLine, fleet: str, target: FleetTarget) -> None:
