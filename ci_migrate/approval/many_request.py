@@ -150,14 +150,15 @@ def collect(fleet: str, fleet_run: str, x: str, requests: Mapping[str, ApprovalR
             f"No database of {fleet_run} waits for the approval of a migration that was rehearsed.",
             hint=f"ci-migrate fleet status --run {fleet_run} --target {fleet}",
         )
-    largest = dict.fromkeys(max(groups.values(), key=len))
-    first = fit[next(iter(largest))]
+    largest = max(groups.values(), key=len)
+    first = fit[largest[0]]
     empty = ManyRequest(fleet=fleet, fleet_run=fleet_run, x=x, request=first, databases=(), left_out={})
+    same = frozenset(largest)
     left_out = {name: "it asks for no migration that was rehearsed" for name in requests if name not in fit}
     listed: dict[str, ListedDatabase] = {}  # by ledger
     for name, one in fit.items():
         own = _listed(one)
-        if name not in largest or empty.entry(own) != _entry_of(one, own.rows):
+        if name not in same or empty.entry(own) != _entry_of(one, own.rows):
             left_out[name] = _difference(first, one)
         elif one.target_uuid in listed:
             left_out[name] = f"its ledger is a copy of that of {listed[one.target_uuid].target}"

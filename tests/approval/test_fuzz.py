@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 few = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-SEEDS = 20
+SEEDS = 24
 
 
 def test_what_is_good_is_accepted():

@@ -18,22 +18,41 @@ from approval_support import (
     to_armor,
     touched_signature,
 )
+from ledger_support import some_evidence
 
 from ci_migrate.approval import sshsig
 from ci_migrate.approval.envelope import PAYLOAD_TYPE, Envelope, pae
+from ci_migrate.approval.many import MANY_TYPE
+from ci_migrate.approval.many_request import (
+    ManyRequest,
+    collect,
+    decode_many_request,
+    many_payload_of,
+    tokens_for,
+)
 from ci_migrate.approval.request import approval_request, decode_request, payload_of
 from ci_migrate.approval.signers import parse_signers
 from ci_migrate.approval.signing import from_armor
 from ci_migrate.approval.trust import Trust
 from ci_migrate.approval.verification import describe_token, verify
 from ci_migrate.errors import NotApprovedError, UsageError
-from ci_migrate.model import BackfillRun, Finding, ProtectionChange, Removal, Restoration, RunRepair, Severity
+from ci_migrate.model import (
+    BackfillRun,
+    Finding,
+    Identity,
+    ProtectionChange,
+    Removal,
+    Restoration,
+    RunRepair,
+    Severity,
+)
 
 SECONDS = 0.05
 SIGNED = a_payload().encode()
 MESSAGE = pae(PAYLOAD_TYPE, SIGNED)
 SK = "sk-ssh-ed25519@openssh.com"
-MODES = ("token", "envelope", "payload", "signature", "payload type", "signers", "request", "armor")
+MODES = ("token", "envelope", "payload", "signature", "payload type", "signers", "request", "armor", "list",
+         "entry")  # fmt: skip
 
 
 @cache
@@ -55,6 +74,27 @@ def trust() -> Trust:
 
 def token(payload: bytes = SIGNED, kind: str = PAYLOAD_TYPE, *signed: bytes) -> str:
     return Envelope(payload=payload, payload_type=kind, signatures=signed or signatures()[:1]).encode()
+
+
+@cache
+def listed() -> ManyRequest:
+    """A request for three databases of a fleet."""
+    asked = {}
+    for number in range(3):
+        identity = Identity(dialect="sqlite", place=f"/{number}", facts={"file": f"/{number}"})
+        plan = a_plan(target=f"shops/s{number}", identity=identity)
+        own = {"target_uuid": f"u-{number}", "requester": "bob"}
+        asked[f"s{number}"] = approval_request(plan, some_evidence(), (), plan.target, "again", **own)
+    return collect("shops", "fleet_1", "", asked)
+
+
+@cache
+def tokens_of_list() -> tuple[str, ...]:
+    """Of the databases of that list, by an approver."""
+    payload = many_payload_of(listed(), reason="why", stages=("migrate",), minutes=30, moment=NOW)
+    whole = Envelope(payload=payload.encode(), payload_type=MANY_TYPE)
+    signed = msgspec.structs.replace(whole, signatures=(signature(whole.signed_bytes),)).encode()
+    return tuple(tokens_for(signed, listed()).values())
 
 
 @cache
@@ -87,6 +127,8 @@ def seeds() -> tuple[bytes, ...]:
         ("signers", f'# x\n"alice smith,a@b" {options} {public_line()} her laptop'.encode()),
         *(("request", msgspec.json.encode(request)) for request in asked),
         ("armor", to_armor(signatures()[0]).encode()),
+        ("list", msgspec.json.encode(listed())),
+        *(("entry", base64.urlsafe_b64decode(text + "==")) for text in tokens_of_list()),
     ]
     return tuple(bytes([MODES.index(mode)]) + data for mode, data in texts)
 
@@ -128,6 +170,16 @@ def _fed(mode: str, data: bytes) -> bool:
         request = decode_request(data, Path("request"))
         payload = payload_of(request, reason="why", stages=request.stages, minutes=30, moment=NOW)
         assert payload.plan_digest == request.plan.digest
+        return True
+    if mode == "list":
+        found = decode_many_request(data, Path("request"))
+        return many_payload_of(found, reason="why", stages=(), minutes=30, moment=NOW).list_digest != ""
+    if mode == "entry":
+        text = base64.urlsafe_b64encode(data).decode().rstrip("=")
+        with suppress(NotApprovedError):
+            describe_token(text)
+        whole = [verify(one, trust(), NOW).payload for one in tokens_of_list()]
+        assert verify(text, trust(), NOW).payload in whole, "what nobody signed is accepted"
         return True
     if mode == "armor":
         try:

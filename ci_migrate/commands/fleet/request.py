@@ -20,7 +20,7 @@ def command(environment: Environment, /, fleet_run: str | None, **options: Any) 
     """Write one approval request for all databases that a fleet run has rehearsed and that wait for an approval.
 
     Those with the same heads, schema, statements, findings and inputs go together; the others are left out and named.
-    Without FLEET_RUN of the last run. Reaches no database.
+    Without FLEET_RUN of the last run. Reaches no database of the fleet.
     """
     settings = settings_of(environment, options)
     request = ask_for_many(settings, fleet_run)
