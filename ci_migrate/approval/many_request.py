@@ -241,6 +241,11 @@ def describe_many(request: ManyRequest) -> list[str]:
         f"  rows of {table or 'other tables'} in each of them: from {least:+,} to {most:+,}"
         for table, least, most in _ranges(request)
     ]
+    until = [one.rehearsal.until for one in request.databases if one.rehearsal and one.rehearsal.until]
+    if until:
+        first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (min(until), max(until)))
+        runs = plural(len(until), "approved run")
+        lines.append(f"  {runs} may use dry run and backup again, until {first} to {last} UTC")
     if request.x:
         lines.append(f"  x in each of them: {request.x}")
     if request.left_out:
@@ -307,6 +312,7 @@ def _facts(request: ApprovalRequest) -> list[tuple[str, str]]:
         ("heads", " + ".join(plan.from_heads)),
         ("schema", evidence.before_digest),
         ("files and inputs", inputs.digest),
+        ("rows in the copy", "none" if evidence.without_rows else ""),
         ("statements", evidence.stream_digest),
         ("plan", bare.digest),
         ("findings", evidence_digest("", "", "", request.findings)),

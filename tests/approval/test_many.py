@@ -21,7 +21,7 @@ from ci_migrate.approval.payload import Facts, payload_diff
 from ci_migrate.approval.request import approval_request, payload_of
 from ci_migrate.approval.verification import describe_token, verify
 from ci_migrate.errors import NotApprovedError, UsageError
-from ci_migrate.model import Finding, Identity, Inputs, Severity, TableContent, TableEvidence
+from ci_migrate.model import Finding, Identity, Inputs, NamedRehearsal, Severity, TableContent, TableEvidence
 
 FINDING = Finding(code="CM303", name="x", severity=Severity.WARNING, message="m", revision="2222")
 
@@ -87,6 +87,22 @@ def test_five_hundred_databases_make_no_longer_tokens():
     assert "rows of users in each of them: from -499 to +0" in shown
 
 
+def test_how_long_dry_runs_may_be_used_again_is_shown_of_all():
+    named = NamedRehearsal(run_id="r", at=NOW, evidence="e", backup_id="b", backup_time=NOW)
+    asked = [
+        a_request(
+            number,
+            rehearsal=msgspec.structs.replace(named, until=NOW + timedelta(days=number) if number else None),
+        )
+        for number in range(3)
+    ]
+    shown = "\n".join(describe_many(many(*asked)))
+    assert (
+        "2 approved runs may use dry run and backup again, until 2026-11-23 12:00 to 2026-11-24 12:00 UTC"
+        in shown
+    )
+
+
 def test_a_token_for_one_database_can_not_be_altered_to_be_for_another():
     request = many(*(a_request(number) for number in range(1, 6)))
     token = token_of(request)
@@ -147,6 +163,7 @@ def test_two_sign_the_same_list():
     [
         ({"findings": (FINDING,)}, "findings"),
         ({"evidence": {"stream_digest": "t" * 64}}, "statements"),
+        ({"evidence": {"without_rows": True}}, "rows in the copy"),
         ({"plan": {"env_sha256": "f" * 64}}, "plan"),
         ({"commit": "c" * 40}, "commit"),
     ],
