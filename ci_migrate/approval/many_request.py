@@ -4,7 +4,7 @@ What is signed for each is worked out from the full one: so all of them have its
 findings and its inputs, and an approver who has read it has read all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -236,11 +236,16 @@ def describe_many(request: ManyRequest) -> list[str]:
         f"  the list (sha256 {merkle.list_digest(request.entries())}):",
         *(f"    {one.target}  {one.identity.place}" for one in request.databases[:_SHOWN]),
     ]
-    lines += [f"    and {count - _SHOWN:,} more: {names[_SHOWN]} to {names[-1]}"] if count > _SHOWN else []
+    if count > _SHOWN:
+        lines.append(
+            f"    and {count - _SHOWN:,} more, {names[_SHOWN]} to {names[-1]}: `databases` in the request"
+        )
+    ranges = _ranges(request)
     lines += [
         f"  rows of {table or 'other tables'} in each of them: from {least:+,} to {most:+,}"
-        for table, least, most in _ranges(request)
+        for table, least, most in ranges[:_SHOWN]
     ]
+    lines += [f"  and of {len(ranges) - _SHOWN} more tables fewer"] if len(ranges) > _SHOWN else []
     until = [one.rehearsal.until for one in request.databases if one.rehearsal and one.rehearsal.until]
     if until:
         first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (min(until), max(until)))
@@ -254,11 +259,12 @@ def describe_many(request: ManyRequest) -> list[str]:
     return list(map(plain, lines))
 
 
-def _ranges(request: ManyRequest) -> Iterable[tuple[str, int, int]]:
+def _ranges(request: ManyRequest) -> list[tuple[str, int, int]]:
+    """By how many rows each table grows or shrinks, from the least to the most; where most rows change first."""
     tables = sorted({table for one in request.databases for table in one.rows})
-    for table in tables[:_SHOWN]:
-        counts = [one.rows.get(table, 0) for one in request.databases]
-        yield table, min(counts), max(counts)
+    counts = [(table, [one.rows.get(table, 0) for one in request.databases]) for table in tables]
+    found = [(table, min(of_each), max(of_each)) for table, of_each in counts]
+    return sorted(found, key=lambda one: -max(abs(one[1]), abs(one[2])))
 
 
 # --------------------------------------------------------------------------- one of them
@@ -314,6 +320,8 @@ def _facts(request: ApprovalRequest) -> list[tuple[str, str]]:
         ("files and inputs", inputs.digest),
         ("rows in the copy", "none" if evidence.without_rows else ""),
         ("statements", evidence.stream_digest),
+        ("changes of the schema", "\n".join(evidence.changes)),
+        ("proof of backup and rollback path", f"{evidence.proven} {evidence.way_back_proven}"),
         ("plan", bare.digest),
         ("findings", evidence_digest("", "", "", request.findings)),
         ("commit", request.commit or ""),

@@ -83,7 +83,7 @@ def test_five_hundred_databases_make_no_longer_tokens():
     assert max(map(len, tokens_for(token, request).values())) < 6_000 < TOKEN_LIMIT
     shown = "\n".join(describe_many(request))
     assert "500 databases of the fleet shops, asked for by dev" in shown
-    assert "and 480 more: shops/s020 to shops/s499" in shown
+    assert "and 480 more, shops/s020 to shops/s499: `databases` in the request" in shown
     assert "rows of users in each of them: from -499 to +0" in shown
 
 
@@ -164,6 +164,7 @@ def test_two_sign_the_same_list():
         ({"findings": (FINDING,)}, "findings"),
         ({"evidence": {"stream_digest": "t" * 64}}, "statements"),
         ({"evidence": {"without_rows": True}}, "rows in the copy"),
+        ({"evidence": {"proven": False}}, "proof of backup and rollback path"),
         ({"plan": {"env_sha256": "f" * 64}}, "plan"),
         ({"commit": "c" * 40}, "commit"),
     ],
