@@ -241,7 +241,7 @@ def look(fleet: Fleet, wrong: dict[str, list[str]]) -> None:
 
 AT_WORK = {
     "postgresql": "select count(distinct datname) from pg_stat_activity "
-    "where application_name like 'ci-migrate/%' and datname ~ '_t[0-9]{5}$'",
+    "where starts_with(application_name, 'ci-migrate/') and datname ~ '_t[0-9]{5}$'",
     "mysql": "select count(distinct db) from information_schema.processlist where db regexp '_t[0-9]{5}$'",
 }
 """How many databases of the fleet have sessions, those of looks left out where a server can tell them."""
