@@ -301,11 +301,6 @@ def _entry_of(request: ApprovalRequest, rows: dict[str, int]) -> ApprovedDatabas
     )
 
 
-def _fingerprint(request: ApprovalRequest) -> bytes:
-    """What is the same in databases that are approved together."""
-    return canonical_json([text for _, text in _facts(request)])
-
-
 def _facts(request: ApprovalRequest) -> list[tuple[str, str]]:
     """What databases that are approved together have in common, by its name."""
     plan, evidence = request.plan, request.evidence

@@ -94,10 +94,15 @@ def advice(report: FleetReport) -> list[str]:
     run = report.run
     if report.count(*NOT_ENDED):
         return [f"ci-migrate fleet resume {run.fleet_run} --target {run.fleet}"]
-    if report.count(FleetStatus.APPROVAL):
+    asking = [target for target in report.targets if target.status is FleetStatus.APPROVAL]
+    if asking and not any(target.stage for target in asking):  # an approval was given, and lists none of them
+        return [
+            f"ci-migrate fleet run --target {run.fleet}   # rehearses those that the approval did not list"
+        ]
+    if asking:
         return [f"ci-migrate fleet request {run.fleet_run} --target {run.fleet}"]
     if report.count(*NOT_WELL):
-        return [f"ci-migrate fleet retry {run.fleet_run} --target {run.fleet}   # when the causes are mended"]
+        return [f"ci-migrate fleet retry {run.fleet_run} --target {run.fleet}   # once the causes are fixed"]
     return []
 
 

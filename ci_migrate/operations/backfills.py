@@ -130,7 +130,6 @@ def run_backfill(run: LedgerRun, registered: RegisteredBackfill, *, again: bool 
 
 def fill(permit: Permit, run: LedgerRun, approvable: BackfillRun, registered: RegisteredBackfill) -> Filled:
     """Send the batches. Raises as `run_backfill`."""
-    """Send the batches. Raises as `run_backfill`."""
     permit.require(Purpose.BACKFILL, subject=approvable.digest)
     brake = _Brake(run)
     with session(_main(run.database)) as connection, _told(run.tell), _explained(run.database, run, brake):

@@ -158,7 +158,8 @@ def test_what_does_not_fit_is_refused_and_what_fits_goes_on(fleet, ana):
     fleet.file("t00009").write_bytes(fleet.file("t00001").read_bytes())
     fleet.project.write("tenants.txt", "t00009 sqlite:///data/t00009.db\n" + listed)
     sql(fleet.file("t00001"), "create index by_name on users (name)")
-    ended(asked.run(token), 1, "2 migrated, 1 left out, 1 approval required")
+    done = asked.run(token)
+    ended(done, 1, "2 migrated, 1 left out, 1 approval required")
     assert statuses(fleet) == {
         "t00000": "migrated",
         "t00001": "left out",
@@ -166,6 +167,7 @@ def test_what_does_not_fit_is_refused_and_what_fits_goes_on(fleet, ana):
         "t00009": "approval required",
     }
     assert by_name(fleet)["t00009"]["message"] == "the approval that was given does not list it"
+    assert "ci-migrate fleet run --target tenants " in done.words, "there is no request of it to be signed"
     assert fleet.at("t00009") == ["r1"]
 
 

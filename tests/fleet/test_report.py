@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from junitparser import JUnitXml
 
-from ci_migrate.fleet.report import render_json, render_junit, render_page, summary_lines
+from ci_migrate.fleet.report import advice, render_json, render_junit, render_page, summary_lines
 from ci_migrate.fleet.runs import FleetReport
 from ci_migrate.ledger.fleets import FleetRun, FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.settings.secrets import register_secret
@@ -141,3 +141,10 @@ def test_what_was_rehearsed_on_another_s_copy_is_told():
     assert "a copy of t00001, not of this one" in case.system_out
     last = list(summary_lines(found, verbose=False))[-1]
     assert last == "OK. 2 of 2 databases at the destination."
+
+
+def test_who_is_in_no_approval_is_to_be_rehearsed_first():
+    asks = target(1, FleetStatus.APPROVAL, stage="approve")
+    unlisted = target(2, FleetStatus.APPROVAL)
+    assert advice(report(asks, unlisted))[0].startswith("ci-migrate fleet request ")
+    assert advice(report(target(0), unlisted))[0].startswith("ci-migrate fleet run ")

@@ -1,10 +1,8 @@
 """The statements that make a PostgreSQL database: pg_dump's, one by one."""
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.baselines import Baseline
@@ -15,6 +13,7 @@ from ci_migrate.databases.postgresql.unseen import read_sequences, read_unseen
 from ci_migrate.databases.statements import Action, actions_in
 from ci_migrate.migrations.worker.tokens import POSTGRESQL
 from ci_migrate.model import VersionTable
+from ci_migrate.tempdirs import private_folder
 
 if TYPE_CHECKING:
     import psycopg
@@ -84,8 +83,8 @@ class PostgreSQLBaselines:
 
     def _dump(self, major: int, version_tables: Sequence[VersionTable]) -> str:
         tool = find_tool("pg_dump", at_least=major, like=major, folder=self._job.client_tools)
-        with tempfile.TemporaryDirectory(prefix="ci-migrate-") as folder:
-            file = Path(folder) / "baseline.sql"
+        with private_folder() as folder:
+            file = folder / "baseline.sql"
             arguments = [
                 "--no-owner",
                 f"--exclude-schema={LEDGER_SCHEMA}",
