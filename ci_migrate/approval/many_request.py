@@ -1,7 +1,7 @@
 """The request for one approval of many databases: one of them in full, and of each other what differs.
 
 What is signed for each is worked out from the full one: so all of them have its plan, its schema, its statements, its
-findings and its inputs, and an approver who has read it has read all.
+inputs and its findings, by code, severity, revision and reason. Counts in a finding's text are the full one's alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -231,7 +231,7 @@ def describe_many(request: ManyRequest) -> list[str]:
     asking = sorted({one.requester for one in request.databases})
     lines = [
         f"{plural(count, 'database')} of the fleet {request.fleet}, asked for by {', '.join(asking[:_SHOWN])}.",
-        "Each has the heads, the schema, the plan, the statements, the findings and the inputs of this one:",
+        "Each has the heads, schema, plan, statements, inputs and findings of this one; counts in findings may differ:",
         *describe_request(request.request),
         f"  the list (sha256 {merkle.list_digest(request.entries())}):",
         *(f"    {one.target}  {one.identity.place}" for one in request.databases[:_SHOWN]),

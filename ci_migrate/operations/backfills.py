@@ -60,9 +60,12 @@ class Checkpoint(Frozen, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Filled:
-    """What a run or a dry run of a backfill came to. `stopped` is the number of the signal that ended it early."""
+    """What a run of a backfill came to. `stopped` is the number of the signal that ended it early.
 
-    progress: Progress
+    `progress` is None where that came before the first batch of this run: an earlier one may have made some.
+    """
+
+    progress: Progress | None
     stopped: int | None = None
 
 
@@ -124,7 +127,9 @@ def run_backfill(run: LedgerRun, registered: RegisteredBackfill, *, again: bool 
     run.ledger.audit("backfill begun", run.id, again=again, **facts)
     filled = fill(permit, run, approvable, registered)
     kind = "backfill ended" if filled.stopped is None else "backfill stopped"
-    run.ledger.audit(kind, run.id, rows=filled.progress.rows, changed=filled.progress.changed, **facts)
+    done = filled.progress
+    counts = {} if done is None else {"rows": done.rows, "changed": done.changed}
+    run.ledger.audit(kind, run.id, **counts, **facts)
     return filled
 
 
@@ -142,7 +147,7 @@ def fill(permit: Permit, run: LedgerRun, approvable: BackfillRun, registered: Re
             )
         except _StopError:
             number = run.interrupt.number or 0
-            return Filled(brake.progress or _nothing(registered), stopped=number)
+            return Filled(brake.progress, stopped=number)
     return Filled(progress)
 
 
@@ -232,10 +237,6 @@ def _backfill(connection: Any, registered: RegisteredBackfill, pace: Any, **more
         **pace,
         **more,
     )
-
-
-def _nothing(registered: RegisteredBackfill) -> Progress:
-    return Progress(registered.name, registered.table, 0, 0, 0, None, 0.0, 0.0)
 
 
 class _StopError(Exception):

@@ -10,6 +10,9 @@ from alembic_project import INI, ended, new_project
 from backfill_project import ENV
 from backfill_shop import ENGINES, Shop, url_of
 
+from ci_migrate.cli import run
+from ci_migrate.operations import backfills
+
 COUNT = """
 [[backfills]]
 name = "count"
@@ -107,6 +110,18 @@ def test_stopped_and_killed_no_row_is_done_twice(registered):
         time.sleep(0.2)
     ended(done, 0, "backfill count goes on after", "20,000 rows in 1,000 batches")
     assert made.shop.counts() == {1: 20_000}
+
+
+def test_a_signal_before_its_first_batch_claims_no_rows(small, monkeypatch, capsys):
+    made = small()
+    begin = backfills.authorize
+    monkeypatch.setattr(
+        backfills, "authorize", lambda run, intent: (run.interrupt.set(15), begin(run, intent))[1]
+    )
+    monkeypatch.setenv("SHOP", made.project.environ["SHOP"])
+    assert run(["-C", str(made.project.folder), "backfill", "run", "count"]) == 143
+    assert "Stopped: backfill count made no batch in this run." in capsys.readouterr().out
+    assert made.shop.counts() == {0: 1000}
 
 
 def test_a_dry_run_meets_the_backup_alone(registered):

@@ -34,11 +34,14 @@ def command(
     request = GateRequest(VERBS["backfill run"], token=token_of(environment, token_file), tell=say_aside)
     with open_session(settings, request, environment.interrupt) as run:
         filled = run_backfill(require_ledger(run), registered, again=again)
-    progress = filled.progress
-    done = f"{progress.rows:,} rows in {progress.batches:,} batches, {progress.changed:,} of them changed"
+    done = filled.progress
+    counts = (
+        f"{done.rows:,} rows in {done.batches:,} batches, {done.changed:,} of them changed" if done else ""
+    )
     if filled.stopped is not None:
-        say(f"Stopped: backfill {name} is at {done}. These rows stay. To go on:")
+        at = f"is at {counts}. These rows stay." if done else "made no batch in this run."
+        say(f"Stopped: backfill {name} {at} To go on:")
         say(f"  {shlex.join(['ci-migrate', 'backfill', 'run', name, '--target', settings.target])}")
         return 128 + filled.stopped
-    say(f"OK. Backfill {name} has come to its end: {done}.")
+    say(f"OK. Backfill {name} has come to its end: {counts}.")
     return 0
