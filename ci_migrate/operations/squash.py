@@ -171,7 +171,7 @@ class _Squash:
             after = replace(run, workers=_WithBaseline(run.workers, squashed))
             third = stack.enter_context(self._copy("third"))
             run.tell("running the baseline on an empty copy")
-            baseline_seconds = self._prove(after, third, chain, seen)
+            baseline_seconds, rewritten = self._prove(after, third, chain, seen)
             later, unsteady = self._prove_later(after, first, second, third)
         return Baselined(
             revision=chain.revision,
@@ -185,7 +185,7 @@ class _Squash:
                 " in ".join((plural(seen.rows, "row"), plural(len(seen.contents), "table"))),
                 "the order of columns, the numbers that come next, the version rows",
             ),
-            not_compared=(*baseline.not_compared, *unsteady),
+            not_compared=(*baseline.not_compared, *rewritten, *unsteady),
             later=later,
             chain_seconds=round(chain_seconds, 3),
             baseline_seconds=round(baseline_seconds, 3),
@@ -228,18 +228,23 @@ class _Squash:
             baseline,
         )
 
-    def _prove(self, after: Run, copy: Database, chain: _Chain, seen: Seen) -> float:
-        """Raise RefusedError where the baseline leads to something else; returns the seconds that it took."""
+    def _prove(self, after: Run, copy: Database, chain: _Chain, seen: Seen) -> tuple[float, tuple[str, ...]]:
+        """Raise RefusedError where the baseline leads to something else.
+
+        Returns the seconds that it took, and the definitions that were compared without casts and parentheses.
+        """
         plan, _ = look_at_target(after)
         seconds = self._migrate(copy, plan, after, what="The baseline does not run on an empty database")
-        different = differences(seen, look_at(copy, plan), exact=copy.capabilities.stable_definitions)
+        found = look_at(copy, plan)
+        different = differences(seen, found, exact=copy.capabilities.stable_definitions)
         if different:
             raise RefusedError(
                 f"The baseline does not lead to what {plural(len(chain.ids), 'revision')} lead to: "
                 f"{list_some(list(different.values()))}.",
                 hint="Nothing was written. docs/squash.md says what can't be proved.",
             )
-        return seconds
+        rewritten = differences(seen, found, exact=True)
+        return seconds, tuple(f"casts and parentheses of {name}" for name in rewritten)
 
     def _prove_later(
         self, after: Run, first: Database, second: Database, third: Database

@@ -106,6 +106,8 @@ def test_new_and_existing_databases_come_to_the_same(shop, tmp_path, engine) -> 
     # the target was never reached
     assert not [name for name in target.schema() if name.startswith("table ")]
     text = (versions / "r6.py").read_text()
+    if engine == "postgresql":  # it writes its own text anew, and nobody compared what it left out
+        assert "not compared: casts and parentheses of" in done.out, done.out
     assert ("alone, and this is another database" in text) and f"{engine}'" in text.partition("upgrade()")[2]
     assert "'r1', 'r2', 'r3', 'r4', 'r5', 'r6'," in text
 
