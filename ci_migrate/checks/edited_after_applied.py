@@ -38,7 +38,7 @@ def accept_baselines(
         if one.code != CHECK.code or one.acknowledged is not None or not count:
             return one
         return msgspec.structs.replace(
-            one, acknowledged=f"it is a baseline, in the place of {count} revisions"
+            one, acknowledged=f"its file says that it is a baseline, in the place of {count} revisions"
         )
 
     return tuple(map(accept, findings))

@@ -62,7 +62,7 @@ def test_the_gate_takes_a_baseline_for_what_it_is(shop) -> None:
     checked = shop.call("check")
     ended(checked, 0, "2 revisions to run: r6 -> r8")
     (finding,) = [f for s in checked.report["results"] for f in s["findings"] if f["code"] == "CM102"]
-    assert finding["acknowledged"] == "it is a baseline, in the place of 6 revisions"
+    assert finding["acknowledged"] == "its file says that it is a baseline, in the place of 6 revisions"
     ended(shop.call("check", "--since", "main"), 0)
     assert shop.gate("run").exit_code == 0
     assert shop.heads == ["r8"]
