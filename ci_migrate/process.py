@@ -443,6 +443,11 @@ def bare_environment(**more: str) -> Iterator[None]:
         take_environment(before)
 
 
+def own_environment() -> dict[str, str]:
+    """All of this process's environment, for one that is no command line."""
+    return dict(os.environ)
+
+
 def take_environment(environ: Mapping[str, str]) -> None:
     """Let this process, and what it starts from now on, have this environment and no other."""
     os.environ.clear()

@@ -10,25 +10,25 @@ from typing import Any
 import msgspec
 
 from ci_migrate import gate
-from ci_migrate.errors import ExitCode
-from ci_migrate.fleet.forked import Job
+from ci_migrate.errors import CiMigrateError, ExitCode, ToolError
+from ci_migrate.fleet.engines import Engine, Processes
 from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES, exit_code_of_run
+from ci_migrate.fleet.remote import SETTINGS, digest_of
 from ci_migrate.fleet.rules import StopRules
-from ci_migrate.fleet.worker import Task, work
+from ci_migrate.fleet.worker import Task
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import TargetState, now
 from ci_migrate.session import new_run_id
+from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.settings.settings import Secret, Settings
 
 POLL = 0.2
 """Seconds between two looks at signals while nothing ends."""
-
-PRELOAD = "ci_migrate.fleet.preload"
 
 ATTENDED = (Place.UNFINISHED, Place.RUNNING)
 """What an attempt before may have left; the worker waits for it and repairs it."""
@@ -57,9 +57,17 @@ class Coordinator:
     """Takes the databases of one fleet run to their ends. It alone writes their rows."""
 
     def __init__(
-        self, request: FleetRequest, ledger: Ledger, run: FleetRun, targets: Iterable[FleetTarget]
+        self,
+        request: FleetRequest,
+        ledger: Ledger,
+        run: FleetRun,
+        targets: Iterable[FleetTarget],
+        engine: Engine | None = None,
     ) -> None:
         self.request = request
+        self._engine = engine or Processes()
+        self._files: dict[str, str] = {}
+        self._script_heads: tuple[str, ...] = ()
         self.ledger = ledger
         self.run = run
         self.targets = {target.name: target for target in targets}
@@ -78,6 +86,9 @@ class Coordinator:
         `repairs`: what an earlier attempt left is repaired, so it is none of those.
         """
         scripts = read_scripts(self._settings, self.request.interrupt)
+        self._script_heads = scripts.heads
+        files = (*scripts.files, *SETTINGS)
+        self._files = {file: digest_of(self._settings.project_dir / file) for file in files}
         there = [self._members[name] for name in names if name in self._members]
         known = (*fleets.known_targets(self.ledger, self.run.fleet), *self.targets.values())
         found = look_at_all(
@@ -195,33 +206,44 @@ class Coordinator:
 
     def _wave(self, targets: Sequence[FleetTarget], rules: StopRules) -> None:
         """Take these to their ends, some at a time."""
-        left, running = list(targets), dict[Job, FleetTarget]()
+        left, running = list(targets), dict[Any, Task]()
         rules.begin_wave(len(left))
         while left or running:
             while not self._over and (following := self._startable(left, running.values())) is not None:
                 left.remove(following)
-                job, target = self._start(following)
-                running[job] = target
+                try:
+                    job, task = self._start(following)
+                except ToolError as error:
+                    self._note(following)
+                    self._stopped = f"fleet-executor takes no more databases: {error.what}"
+                else:
+                    running[job] = task
             if not running:
                 return
             self._pass_signals_on(running)
-            for job in Job.ended(list(running), POLL):
+            for job in self._engine.ended(list(running), POLL):
                 target = self._finish(job, running.pop(job))
                 self.request.ended(target)
                 if target.status in (FleetStatus.FAILED, *WENT_WELL):
                     words = rules.note(target.name, failed=target.status is FleetStatus.FAILED)
                     self._stopped = self._stopped or words
+            if self.request.interrupt.again and not self._engine.here:
+                for task in running.values():  # nothing tells them to stop
+                    target = self._look_after_loss(task.target, "the run stopped waiting for its worker")
+                    self._note(target)
+                    self.request.ended(target)
+                return
             self.request.running(self._done, len(self.targets), len(running))
 
-    def _startable(self, left: Sequence[FleetTarget], running: Iterable[FleetTarget]) -> FleetTarget | None:
+    def _startable(self, left: Sequence[FleetTarget], running: Iterable[Task]) -> FleetTarget | None:
         """The first one that there is room for, in all and on its server."""
-        servers = [target.server for target in running]
-        if len(servers) >= (self._settings.fleet_processes or os.cpu_count() or 1):
+        servers = [task.target.server for task in running]
+        if len(servers) >= (self._settings.fleet_processes or self._engine.at_once):
             return None
         most = self._settings.fleet_per_server
         return next((t for t in left if not t.server or servers.count(t.server) < most), None)
 
-    def _start(self, target: FleetTarget) -> tuple[Job, FleetTarget]:
+    def _start(self, target: FleetTarget) -> tuple[Any, Task]:
         instead = self._rehearsed_instead(target)
         goes_on = target.attempts > 0 or target.state in ATTENDED
         target = msgspec.structs.replace(
@@ -246,8 +268,7 @@ class Coordinator:
             reason=self.request.reason or f"fleet run {self.run.fleet_run}",
             token=(self.request.tokens or {}).get(target.name),
         )
-        job = Job(PRELOAD, work, task)
-        return job, msgspec.structs.replace(target, pid=job.pid)
+        return self._engine.start(task, self._files), task
 
     def _rehearsed_instead(self, target: FleetTarget) -> str:
         """The canary whose dry run will do for this one; "" where it needs its own."""
@@ -263,12 +284,17 @@ class Coordinator:
         migrated = (t for t in self._canaries.values() if t.status is FleetStatus.MIGRATED)
         return [t for t in migrated if (t.heads, t.schema) == before and t.schema_after]
 
-    def _finish(self, job: Job, target: FleetTarget) -> FleetTarget:
-        sent, code = job.end()
-        told = msgspec.json.decode(sent, type=FleetTarget) if sent else self._look_after_death(target, code)
-        started = target.started
+    def _finish(self, job: Any, task: Task) -> FleetTarget:
+        told, code = self._engine.finish(job, task)
+        if told is None and isinstance(code, int):
+            told = self._look_after_death(task.target, code)
+        elif told is None:
+            told = self._look_after_loss(task.target, f"its worker was lost ({code})")
+        started = task.target.started
         seconds = (now() - started).total_seconds() if started is not None else 0.0
-        told = msgspec.structs.replace(self._compare(told), seconds=round(seconds, 3), pid=target.pid)
+        told = msgspec.structs.replace(
+            self._compare(told), seconds=round(seconds, 3), pid=getattr(job, "pid", 0)
+        )
         self._note(told)
         return told
 
@@ -309,16 +335,44 @@ class Coordinator:
             message=f"its process {how}: {found}; {advice}",
         )
 
+    def _look_after_loss(self, target: FleetTarget, why: str) -> FleetTarget:
+        """Nobody knows how it ended in a worker, nor whether it has. `resume` waits for the database's own run lock."""
+        member, look = self._members[target.name], Look(self._settings)
+        try:
+            held = look.holder(member)
+        except CiMigrateError:
+            held = ""
+        seen = look.at(member)
+        same = bool(seen.schema) and (seen.heads, seen.schema) == (target.heads, target.schema)
+        code: ExitCode | None = ExitCode.FAILED_DIRTY
+        state, found = TargetState.UNKNOWN.value, seen.words or f"the database is at {show(seen.heads)}"
+        if held:
+            code, state, found = ExitCode.LOCKED, Place.RUNNING.value, held
+        elif seen.state is Place.BEHIND and same:
+            code, state = ExitCode.COULD_NOT_TELL, TargetState.UNTOUCHED.value
+            found += " as before, and nobody holds its run lock"
+        elif seen.state is Place.BEHIND and tuple(sorted(seen.heads)) == self._script_heads:
+            code, state = None, Place.AT_HEAD.value
+            found += ", no run of it is unfinished, and nobody holds its run lock"
+        advice = f"ci-migrate fleet resume --target {self.run.fleet}"
+        return msgspec.structs.replace(
+            target,
+            status=FleetStatus.INTERRUPTED,
+            exit_code=None if code is None else int(code),
+            state=state,
+            message=hide_secrets(f"{why}: {found}; {advice}"),
+        )
+
     # ------------------------------------------------------------------ the end
 
-    def _pass_signals_on(self, jobs: Iterable[Job]) -> None:
+    def _pass_signals_on(self, jobs: Iterable[Any]) -> None:
         """Each worker stops at a statement boundary, as a single run does; a second signal ends its child at once."""
         interrupt = self.request.interrupt
         came = (interrupt.number is not None) + interrupt.again
         if interrupt.number is not None and came > self._signalled:
             self._signalled = came
             for job in jobs:
-                job.signal(interrupt.number)
+                self._engine.signal(job, interrupt.number)
 
     def close(self) -> FleetRun:
         """Write how it ended; returns the run with that."""

@@ -57,17 +57,22 @@ class Seen(Frozen, frozen=True, kw_only=True):
 
 
 class Scripts(Frozen, frozen=True, kw_only=True):
-    """What the scripts have: their heads, and all revisions."""
+    """What the scripts have: their heads, all revisions, and the files of those, env.py among them."""
 
     heads: tuple[str, ...]
     revisions: frozenset[str]
+    files: tuple[str, ...] = ()
 
 
 def read_scripts(settings: Settings, interrupt: Interrupt | None = None) -> Scripts:
     """The revision graph, by one child of Alembic's for the whole fleet; env.py is not run. Raises CiMigrateError."""
     with Workers(launch(settings), interrupt) as workers:
         graph = graph_of(workers, project_setup(settings, Direction.UPGRADE, settings.to))
-    return Scripts(heads=tuple(sorted(graph.heads)), revisions=frozenset(r.id for r in graph.revisions))
+    return Scripts(
+        heads=tuple(sorted(graph.heads)),
+        revisions=frozenset(r.id for r in graph.revisions),
+        files=(graph.env_file, *(r.file for r in graph.revisions)),
+    )
 
 
 def look_at_all(
@@ -132,12 +137,19 @@ class Look:
         words = " ".join(secrets.hide(words).split())
         return msgspec.structs.replace(base, state=Place.UNREACHABLE, words=words)
 
-    def _at(self, member: Member, base: Seen) -> Seen:
+    def holder(self, member: Member) -> str:
+        """Who holds the run lock of one, in words; "" for nobody. Raises CiMigrateError where that can't be told."""
+        return _holder(self._database(member))
+
+    def _database(self, member: Member) -> Database:
         url = member.parsed
         factory = self._factories.get(url.get_backend_name())
         if factory is None:
             raise UsageError(f"Databases of the kind {url.get_backend_name()} are not supported.")
-        database = factory.make(url, self._options)
+        return factory.make(url, self._options)
+
+    def _at(self, member: Member, base: Seen) -> Seen:
+        database = self._database(member)
         if database.capabilities.lock_is_file and not database.size():
             # for one target that is an empty database; in a list of thousands it is a name that is wrong
             return msgspec.structs.replace(
@@ -147,7 +159,7 @@ class Look:
         ((*heads,),) = database.heads([self._table])
         seen = msgspec.structs.replace(base, heads=tuple(heads))
         identity = database.identity() if database.capabilities.remote else None
-        run_id = find_unfinished(url, identity)
+        run_id = find_unfinished(member.parsed, identity)
         at_work = _holder(database) if run_id else ""
         if (
             at_work

@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 from ci_migrate.databases.file_lock import file_lock
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.fleet.coordinator import Coordinator, FleetRequest, new_run, new_targets
+from ci_migrate.fleet.engines import open_engine
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, FleetRun, FleetStatus, FleetTarget
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -42,10 +43,10 @@ def run_fleet(request: FleetRequest) -> FleetReport:
         CiMigrateError: scripts or ledger can't be read; no database was touched.
     """
     refuse_careless(request.settings)
-    with _coordinating(request) as ledger:
+    with open_engine(request.settings) as engine, _coordinating(request) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         fleets.begin(ledger, run, targets)
-        coordinator = Coordinator(request, ledger, run, targets)
+        coordinator = Coordinator(request, ledger, run, targets, engine)
         return _work(coordinator, [target.name for target in targets], repairs=False)
 
 
@@ -59,7 +60,7 @@ def resume_fleet(request: FleetRequest, fleet_run: str | None, *, retry: bool = 
         RefusedError, LockedError, CiMigrateError: as `run_fleet`.
     """
     refuse_careless(request.settings)
-    with _coordinating(request) as ledger:
+    with open_engine(request.settings) as engine, _coordinating(request) as ledger:
         run = find_run(
             ledger, request.settings, fleet_run, shard=request.shard if fleet_run is None else None
         )
@@ -78,7 +79,7 @@ def resume_fleet(request: FleetRequest, fleet_run: str | None, *, retry: bool = 
         wanted = (*NOT_ENDED, *(RETRIED if retry else ()))
         begun = msgspec.structs.replace(new_run(request), fleet_run=run.fleet_run, started=run.started)
         fleets.go_on(ledger, begun)
-        coordinator = Coordinator(request, ledger, begun, targets)
+        coordinator = Coordinator(request, ledger, begun, targets, engine)
         return _work(coordinator, [t.name for t in targets if t.status in wanted], repairs=True)
 
 

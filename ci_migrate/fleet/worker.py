@@ -53,6 +53,11 @@ class Task:
     token: Secret | None = None  # that of the fleet's approval which is for this database
 
 
+def report_file(project: Path, fleet_run: str, name: str) -> Path:
+    """Where the report of a database goes that did not go well."""
+    return _folder(project, fleet_run) / f"{file_name(name)}.json"
+
+
 def request_file(project: Path, fleet_run: str, name: str) -> Path:
     """Where a database's request for an approval goes."""
     return _folder(project, fleet_run) / f"{file_name(name)}-approval-request.json"
@@ -61,17 +66,25 @@ def request_file(project: Path, fleet_run: str, name: str) -> Path:
 def work(answer: Connection, task: Task) -> None:
     """Do it and send a FleetTarget as JSON. The function of the process: whatever happens, it answers."""
     os.setsid()  # Ctrl-C in a terminal goes to the coordinator alone, which tells each worker once
+
+    def make() -> Task:
+        take_environment(task.environ)
+        return task
+
+    answer.send_bytes(msgspec.json.encode(perform(make, task.target)))
+
+
+def perform(make: Callable[[], Task], target: FleetTarget) -> FleetTarget:
+    """Make the task and do it, in a process that does nothing else; whatever happens, there is a row."""
     interrupt = Interrupt()
     _listen(interrupt)
-    take_environment(task.environ)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # a plugin that prints would write between the coordinator's lines
         os.dup2(null, stream)
     try:
-        result = _work(task, interrupt)
+        return _work(make(), interrupt)
     except (Exception, SystemExit, Interrupted) as error:  # noqa: BLE001 - the end of this process is the answer
-        result = _failed(task, error)
-    answer.send_bytes(msgspec.json.encode(result))
+        return _failed(target, error)
 
 
 def _listen(interrupt: Interrupt) -> None:
@@ -170,7 +183,7 @@ def _told(task: Task, settings: Settings, target: FleetTarget, report: Report) -
     code, bad = report.exit_code, report.first_bad
     place = ""
     if code is not ExitCode.OK or target.canary:
-        path = _folder(settings.project_dir, task.fleet_run) / f"{file_name(task.member.name)}.json"
+        path = report_file(settings.project_dir, task.fleet_run, task.member.name)
         try:
             write(path, JsonReporter().render(report))
             place = path.relative_to(settings.project_dir).as_posix()
@@ -206,14 +219,14 @@ def _rehearsed(report: Report) -> Rehearsed:
     return Rehearsed.OWN_SCHEMA if report.evidence.without_rows else Rehearsed.OWN_COPY
 
 
-def _failed(task: Task, error: BaseException) -> FleetTarget:
+def _failed(target: FleetTarget, error: BaseException) -> FleetTarget:
     """The row of a database whose worker could not do its work."""
     status, code, words = FleetStatus.FAILED, int(ExitCode.BUG), f"{type(error).__name__}: {error}"
     if isinstance(error, CiMigrateError):
         code, words = int(error.exit_code), error.what
     elif isinstance(error, Interrupted):
         status, code, words = FleetStatus.INTERRUPTED, 128 + error.number, "interrupted"
-    return msgspec.structs.replace(task.target, status=status, exit_code=code, message=hide_secrets(words))
+    return msgspec.structs.replace(target, status=status, exit_code=code, message=hide_secrets(words))
 
 
 def _folder(project: Path, fleet_run: str) -> Path:

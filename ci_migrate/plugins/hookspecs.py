@@ -7,6 +7,7 @@ takes longer than `hook-timeout` counts as one that raised. It gets copies: what
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from ci_migrate.approval.decision import Approver
@@ -101,6 +102,18 @@ def ci_migrate_fleet(settings: Settings) -> Sequence[str | tuple[str, str]]:  # 
     Called where the target has `fleet-plugin = true`, before anything connects. Returns URLs, or names with URLs.
     Only installed plugins are asked, not those that the setting `plugins` names. An exception ends the command
     before anything is touched.
+    """
+
+
+@hookspec(firstresult=True)
+def ci_migrate_executor(settings: Settings) -> Executor | None:
+    """What does the work of a fleet run.
+
+    Called once per fleet run, before anything is migrated, where `fleet-executor` is not "processes". Returns a
+    `concurrent.futures.Executor` if `settings.fleet_executor` is the name of one that it has, otherwise None; the
+    first one counts, and is shut down when the run ends. It is handed one call for each database, which must not be
+    made twice. An attribute `max_workers` says how many calls it makes at a time. Only installed plugins are asked, not
+    those that the setting `plugins` names. An exception ends the command before anything is touched.
     """
 
 

@@ -20,15 +20,15 @@ from ci_migrate import backups, checks, databases, repairs
 from ci_migrate.backups.storage import Storage, StorageFactory, open_storage
 from ci_migrate.checks.functions import FunctionChecks, function_checks
 from ci_migrate.databases.base import Database, DatabaseFactory, SessionOptions
-from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.errors import CiMigrateError, SettingsError, UsageError
 from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.model import Finding, Plan, Severity, StageResult
-from ci_migrate.plugins import hookspecs
+from ci_migrate.plugins import executors, hookspecs
 from ci_migrate.reports import built_in
 from ci_migrate.settings.keys import plugin_name
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
-BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in)
+BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in, executors)
 """Registered by the same hooks as anybody's."""
 
 BUILT_IN_PREFIX = "built-in "
@@ -221,6 +221,28 @@ def ask_all(manager: Manager, hook: str, **arguments: Any) -> list[tuple[Any, st
             ) from error
         found += [(item, implementation.plugin_name) for item in items]
     return found
+
+
+def ask_first(manager: Manager, hook: str, **arguments: Any) -> Any:
+    """What the first plugin returns that returns something, the built-ins last; None where none does.
+
+    Raises:
+        UsageError: a plugin raised; nothing was touched by then.
+        CiMigrateError: one that a plugin raised.
+    """
+    for implementation in reversed(getattr(manager.hook, hook).get_hookimpls()):
+        try:
+            found = manager.ask(implementation, arguments)
+        except CiMigrateError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UsageError(
+                f"Plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}.",
+                hint="Mend it, or leave it out of `plugins`.",
+            ) from error
+        if found is not None:
+            return found
+    return None
 
 
 def make_database(manager: Manager, url: Any, options: SessionOptions) -> Database:

@@ -131,6 +131,8 @@ class Settings:
     fleet_canary: str | None
     fleet_wave: int
     fleet_processes: int | None
+    fleet_executor: str
+    fleet_executor_address: str | None
     fleet_per_server: int
     fleet_max_fail_percentage: int
     fleet_max_failures_in_a_row: int
