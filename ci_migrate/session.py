@@ -16,6 +16,7 @@ from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, MakesCopiesOf, SessionOptions, Watch, unwatched
 from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
 from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.databases.own_server import RunsServers
 from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError, UsageError
 from ci_migrate.ledger import protection
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -34,6 +35,7 @@ from ci_migrate.run.identity import refuse_other_reader
 from ci_migrate.run.mark import is_marked, protect_too, refuse_by_mark
 from ci_migrate.run.programs import refuse_programs
 from ci_migrate.run.run import Run, narrow
+from ci_migrate.settings.kinds import EMBEDDED
 from ci_migrate.settings.secrets import register_url
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder, sweep_folders
@@ -114,7 +116,7 @@ def open_session(
     with ExitStack() as stack:
         url = asked or target_url(settings, interrupt)
         options = session_options(settings, run_id)
-        database, reader, copies = databases_of(settings, manager, url, options, verb)
+        database, reader, copies = databases_of(settings, manager, url, options, verb, stack)
         if verb.needs_target:
             database.ping()
             copy_as_target(copies, database)
@@ -213,9 +215,17 @@ def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
 
 
 def databases_of(
-    settings: Settings, manager: plugins.Manager, url: URL, options: SessionOptions, verb: Verb
+    settings: Settings,
+    manager: plugins.Manager,
+    url: URL,
+    options: SessionOptions,
+    verb: Verb,
+    stack: ExitStack,
 ) -> tuple[Database, Database, Database]:
-    """The target, the target as it is read, and the database on whose server scratch copies live."""
+    """The target, the target as it is read, and the database on whose server scratch copies live.
+
+    A server of our own for these runs until the stack is left.
+    """
 
     def made(text: str) -> Database:
         return plugins.make_database(manager, make_url(text), options)
@@ -234,6 +244,11 @@ def databases_of(
         reader = with_others(made(settings.resolve_read_url()), others)
     if database.capabilities.scratch_on_server and verb.rehearses:
         scratch = settings.resolve_scratch_url()
+        if settings.scratch == EMBEDDED:
+            main.ping()
+            if not isinstance(main, RunsServers):
+                raise SettingsError(f'scratch = "{EMBEDDED}": there is no such server for {main.dialect}.')
+            scratch = stack.enter_context(main.new_server()).render_as_string(hide_password=False)
         if scratch is not None:
             place = made(scratch)
             if place.dialect != main.dialect:

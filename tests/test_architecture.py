@@ -23,6 +23,8 @@ NAMES = {f: f.relative_to(PACKAGE).as_posix() for f in FILES}
 
 CHILD = {name for name in NAMES.values() if name.startswith("migrations/worker/")}
 """What runs in the project's interpreter, where nothing of the package exists."""
+KEEPER = {"databases/server_keeper.py"}
+"""A program of its own."""
 
 
 @cache
@@ -86,9 +88,8 @@ def test_only_process_starts_processes():
         "testing/database_samples.py",
     }
     assert calls("os.system") | calls("os.popen") == set()
-    assert calls("os.fork") == {
-        "migrations/worker/main.py"
-    }  # which process.py started, so that children are forked
+    # which process.py started: children are forked, and a server ends with the one who asked for it
+    assert calls("os.fork") == {"migrations/worker/main.py", *KEEPER}
 
 
 def test_only_migrations_and_the_ledger_know_alembic():
@@ -118,9 +119,9 @@ def test_only_the_command_line_prints_and_exits():
     # it cleans what it prints; click's own questions are ours
     assert calls("click.echo") == {"commands/printing.py"}
     assert calls("traceback.print_exc") == set()
-    assert calls("sys.exit") == {"__main__.py"}
+    assert calls("sys.exit") == {"__main__.py", *KEEPER}
     assert calls("exit") | calls("quit") == set()
-    assert calls("os._exit") <= CHILD
+    assert calls("os._exit") <= CHILD | KEEPER
 
 
 def test_no_shell():
@@ -189,6 +190,7 @@ def test_help_is_quick_because_it_imports_little(argument):
         "ci_migrate.settings.files",
         "ci_migrate.settings.backfills",
         "ci_migrate.settings.keys",
+        "ci_migrate.settings.kinds",
         "ci_migrate.settings.secrets",
         "ci_migrate.settings.urls",
         "ci_migrate.timeouts",

@@ -17,7 +17,7 @@ from servers import TOO_OLD, TRIED
 from ci_migrate import checks
 from ci_migrate.approval.payload import ApprovalPayload
 from ci_migrate.databases.mysql.flavours import flavour_of
-from ci_migrate.databases.postgresql.database import OLDEST
+from ci_migrate.databases.postgresql.usable import OLDEST
 from ci_migrate.errors import EXIT_CODE_MEANING
 from ci_migrate.plugins import hookspecs
 from ci_migrate.reports.story import VERDICT

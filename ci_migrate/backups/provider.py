@@ -1,7 +1,7 @@
 """Backups by commands of the user's: pgBackRest, a snapshot of the storage, a cloud's. We keep the manifest."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.databases.base import Database, Dumped
+from ci_migrate.databases.own_server import RunsServers
 from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
@@ -28,8 +29,8 @@ class Provider:
     """The user's commands, each a list of arguments; () where there is none.
 
     In arguments `{id}` is the provider's id of the backup (for `create` ours), `{target}` the target's name,
-    `{folder}` an empty private folder that is gone afterwards. The target's URL is in CI_MIGRATE_PROVIDER_URL,
-    never in an argument. `environ` is all else that they see of an environment.
+    `{folder}` an empty private folder that is gone afterwards (that of `clone` once the clone is dropped). The target's
+    URL is in CI_MIGRATE_PROVIDER_URL, never in an argument. `environ` is all else that they see of an environment.
     """
 
     create: Sequence[str]
@@ -77,7 +78,7 @@ class Provider:
             row_counts=estimated,  # of now, not of the moment that the backup shows
             engine_version="",
             tool_version=f"provider command {Path(self.create[0]).name}",
-            how_to_restore=f"With what provider-create calls {provider_id}: the setting provider-restore.",
+            how_to_restore=f"provider-create calls it {provider_id}: by provider-restore or provider-clone.",
             heads=database.heads(version_tables),
             provider_id=provider_id,
         )
@@ -92,7 +93,7 @@ class Provider:
         if not self.restore:
             raise RefusedError(
                 f"{backup.backup_id} is the provider's {backup.provider_id}, and no provider-restore is set.",
-                hint="Set provider-restore, or restore it by the provider's own tools.",
+                hint="Set provider-restore or provider-clone, or restore it by the provider's own tools.",
             )
         try:
             self._run("restore", self.restore, database.url, self._of(backup))
@@ -111,44 +112,73 @@ class Provider:
         self._run("delete", self.delete, url, self._of(backup))
 
     @contextmanager
-    def clone_of(self, url: URL, backup: Backup) -> Iterator[URL]:
+    def clone_of(self, database: Database, backup: Backup) -> Iterator[URL]:
         """A clone of a backup: its URL is the last line that the command prints; `provider-drop` takes it away.
 
+        Where that line is the path of a folder, it is a copy of the server's files, and a server of our own runs on it.
+
         Raises:
-            BackupError: the command failed, or printed no URL.
+            BackupError: the command failed, or printed neither; or no server can run on the folder.
+            DatabaseError, ToolError: as `RunsServers.server_on`.
         """
-        printed = self._run("clone", self.clone, url, self._of(backup)).strip().split("\n")[-1].strip()
-        register_url(printed)
-        try:
-            clone = make_url(printed)
-        except (ArgumentError, ValueError):
-            # the cause is left out on purpose: it may quote the URL
-            raise BackupError(
-                "provider-clone did not print a URL as its last line.", hint="See docs/backup-places.md"
-            ) from None
-        try:
-            yield clone
-        finally:
-            if self.drop:
-                self._run("drop", self.drop, url, self._of(backup), clone)
+        with private_folder() as folder:
+            printed = self._run("clone", self.clone, database.url, self._of(backup), folder=folder)
+            clone = printed.strip().split("\n")[-1].strip()
+            register_url(clone)
+            try:
+                with _running(database, clone) as url:
+                    yield url
+            finally:
+                if self.drop:
+                    self._run("drop", self.drop, database.url, self._of(backup), clone=clone)
 
     def _of(self, backup: Backup) -> dict[str, str]:
         return {"id": backup.provider_id or "", "target": backup.target}
 
     def _run(
-        self, name: str, argv: Sequence[str], url: URL | None, given: dict[str, str], clone: URL | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        url: URL | None,
+        given: dict[str, str],
+        *,
+        clone: str = "",
+        folder: Path | None = None,
     ) -> str:
-        urls = {
-            variable: place.render_as_string(hide_password=False)
-            for variable, place in ((URL_VARIABLE, url), (CLONE_VARIABLE, clone))
-            if place is not None
-        }
-        with private_folder() as folder:
-            filled = [_fill(argument, {**given, "folder": str(folder)}) for argument in argv]
+        environ = {**self.environ}
+        if url is not None:
+            environ[URL_VARIABLE] = url.render_as_string(hide_password=False)
+        if clone:
+            environ[CLONE_VARIABLE] = clone
+        with private_folder() if folder is None else nullcontext(folder) as place:
+            filled = [_fill(argument, {**given, "folder": str(place)}) for argument in argv]
             try:
-                return run_tool(filled, env={**self.environ, **urls}, cwd=self.directory, inherit=False)
+                return run_tool(filled, env=environ, cwd=self.directory, inherit=False)
             except ToolError as error:
                 raise BackupError(f"provider-{name}: {hide_secrets(error.what)}", hint=error.hint) from error
+
+
+@contextmanager
+def _running(database: Database, clone: str) -> Iterator[URL]:
+    """The URL of a clone; on a folder with a server's files runs a server of our own meanwhile."""
+    if not clone.startswith("/"):
+        try:
+            url = make_url(clone)
+        except (ArgumentError, ValueError):
+            # the cause is left out on purpose: it may quote the URL
+            raise BackupError(
+                "provider-clone did not print a URL, or the path of a folder, as its last line.",
+                hint="See docs/backup-places.md",
+            ) from None
+        yield url
+        return
+    if not isinstance(database, RunsServers):
+        raise BackupError(
+            f"provider-clone printed the folder {clone}: there is no server of {database.dialect} to run on it.",
+            hint="Let it print a URL.",
+        )
+    with database.server_on(Path(clone)) as url:
+        yield url
 
 
 def _fill(argument: str, given: dict[str, str]) -> str:

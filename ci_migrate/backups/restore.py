@@ -1,6 +1,10 @@
 """Putting a backup in the place of a live database, and what that would lose."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import msgspec
 
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.comparison import compare_contents, compare_restored, describe_wrong
@@ -8,6 +12,7 @@ from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.databases.base import Database, Unless, takes_tables
 from ci_migrate.errors import BackupError, DirtyError, RefusedError
 from ci_migrate.model import Backup, Fingerprint, ObjectKind, Permit, Purpose, now, split_key
+from ci_migrate.tempdirs import private_folder
 
 
 def restore(
@@ -16,6 +21,7 @@ def restore(
     backup: Backup,
     catalog: Catalog,
     *,
+    clone: Callable[[Backup], AbstractContextManager[Database]],
     expected: Fingerprint | None = None,
     before_swap: Callable[[Database, str], None] = lambda _copy, _label: None,
 ) -> str:
@@ -26,6 +32,7 @@ def restore(
         database: the target; untouched until the restored copy is proved.
         backup: what to restore.
         catalog: where it is.
+        clone: makes a database of its own of a provider's backup.
         expected: the schema that the restored copy must have; the manifest's by default.
         before_swap: called with the restored copy and the label of `replace`, just before it takes the place.
 
@@ -44,17 +51,40 @@ def restore(
             hint=f"ci-migrate backup restore {backup.backup_id} --table {backup.tables[0] if backup.tables else 'T'}",
         )
     if backup.provider_id is not None:
-        return _by_provider(database, backup, catalog, expected or backup.fingerprint)
+        provider = catalog.provider_of(backup)
+        if provider.restore or not provider.clone:
+            return _by_provider(database, backup, catalog, expected or backup.fingerprint)
     notes: list[str] = []
     label = f"{now():%Y%m%d_%H%M%S}"
+    with _payload(backup, catalog, clone) as (folder, dumped, most):
 
-    def check(copy: Database) -> None:
-        notes.extend(_compare(copy, catalog.with_digests(backup), expected or backup.fingerprint))
-        before_swap(copy, label)
+        def check(copy: Database) -> None:
+            notes.extend(_compare(copy, dumped(), expected or backup.fingerprint))
+            before_swap(copy, label)
 
-    with catalog.reading(backup) as folder:
-        words = database.replace(folder, check, label, most=most_unpacked(backup))
+        words = database.replace(folder, check, label, most=most)
     return " ".join([words, *notes])
+
+
+@contextmanager
+def _payload(
+    backup: Backup, catalog: Catalog, clone: Callable[[Backup], AbstractContextManager[Database]]
+) -> Iterator[tuple[Path, Callable[[], Backup], int | None]]:
+    """A dump of what is restored, the manifest that its copy is held against, and the bytes that it may unpack to.
+
+    That of a provider's backup is taken of its clone.
+    """
+    if backup.provider_id is None:
+        with catalog.reading(backup) as folder:
+            yield folder, lambda: catalog.with_digests(backup), most_unpacked(backup)
+        return
+    with private_folder() as folder:
+        with clone(backup) as source:
+            told = source.dump(folder, ())
+        manifest = msgspec.structs.replace(
+            backup, row_counts=told.row_counts, contents=told.contents, samples=told.samples
+        )
+        yield folder, lambda: manifest, None
 
 
 def _by_provider(database: Database, backup: Backup, catalog: Catalog, expected: Fingerprint | None) -> str:

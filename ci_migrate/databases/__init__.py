@@ -39,6 +39,7 @@ def _mysql(url: URL, options: SessionOptions) -> Database:
     return MySQL(
         url,
         application_name=options.application_name,
+        client_tools=options.client_tools,
         lock_timeout=options.lock_timeout,
         compare_budget=options.compare_budget,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -198,7 +199,14 @@ def restore_backup(run: Run, backup: Backup, how: Restoring) -> str:
             run.ledger.audit("tables restored", run.id, backup=backup.backup_id, tables=", ".join(tables))
         return f"Restored from {backup.backup_id}: {words}{kept}"
     with _as_run(run, backup), run.watch("restore", backup.backup_size):
-        words = restore(permit, run.database, backup, run.catalog, before_swap=_announce(run, backup))
+        words = restore(
+            permit,
+            run.database,
+            backup,
+            run.catalog,
+            clone=partial(restore_copy, run),
+            before_swap=_announce(run, backup),
+        )
         if run.ledger is not None:
             finish_restore(run.ledger, run.database, run.settings.target, backup.backup_id, run.id, run.tell)
     return f"Restored {backup.backup_id}. {words}{kept}"

@@ -23,6 +23,7 @@ from ci_migrate.operations.backups import complete
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
+from ci_migrate.settings.kinds import EMBEDDED
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
 from ci_migrate.verbs import Verb
@@ -84,7 +85,7 @@ def stand_in(
         )
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
-        _, _, copies = databases_of(settings, manager, url, options, verb)
+        _, _, copies = databases_of(settings, manager, url, options, verb, stack)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"
         if backup is not None:
@@ -124,8 +125,10 @@ def stand_in(
 def _scratch(settings: Settings, place: Database, copy: Database) -> str | None:
     """Where the copies of the stand-in live: where it lives itself, if its own account may make none (MySQL)."""
     main = members_of(place)[MAIN].url
-    if settings.scratch != "server" or members_of(copy)[MAIN].url.username == main.username:
+    if settings.scratch not in ("server", EMBEDDED):
         return settings.scratch
+    if members_of(copy)[MAIN].url.username == main.username:
+        return "server"
     return main.render_as_string(hide_password=False)
 
 

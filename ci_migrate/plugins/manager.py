@@ -25,7 +25,7 @@ from ci_migrate.markers import PROJECT_NAME
 from ci_migrate.model import Finding, Plan, Severity, StageResult
 from ci_migrate.plugins import executors, hookspecs
 from ci_migrate.reports import built_in
-from ci_migrate.settings.keys import plugin_name
+from ci_migrate.settings.kinds import plugin_name
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in, executors)

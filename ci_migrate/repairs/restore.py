@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ci_migrate.backups.restore import restore
 from ci_migrate.errors import CiMigrateError, DirtyError, RefusedError
@@ -9,6 +10,7 @@ from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.model import Backup, EntryKind, JournalEntry, NextCommand, Progress, TargetState, now
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
+from ci_migrate.run.run import restore_copy
 
 
 def fits(context: RepairContext) -> str | None:
@@ -87,7 +89,9 @@ def _restore(context: RepairContext, backup: Backup) -> str:
     run = context.run
     run.ledger.update_run(run.subject, phase="repairing")
     with run.watch("restore", backup.backup_size), journal_restore(run.ledger, run.subject, 0):
-        where = restore(context.permit_for("restore"), run.database, backup, run.catalog)
+        where = restore(
+            context.permit_for("restore"), run.database, backup, run.catalog, clone=partial(restore_copy, run)
+        )
     run.ledger.audit("backup restored", run.subject, backup=backup.backup_id, target=run.settings.target)
     return where
 

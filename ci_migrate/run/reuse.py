@@ -48,7 +48,7 @@ from ci_migrate.run.identity import owner_of
 from ci_migrate.run.mark import facts_of
 from ci_migrate.run.run import LedgerRun, Run, WritingRun, heads_of, translate_errors
 from ci_migrate.run.state import named_tables
-from ci_migrate.settings.keys import plugin_name
+from ci_migrate.settings.kinds import plugin_name
 from ci_migrate.settings.settings import Settings
 from ci_migrate.settings.urls import redact
 

@@ -146,7 +146,7 @@ def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]
         )
     with ExitStack() as stack:
         with run.watch("clone", 0):
-            clone = run.open_database(stack.enter_context(provider.clone_of(run.database.url, backup)))
+            clone = run.open_database(stack.enter_context(provider.clone_of(run.database, backup)))
         refuse_same(run.database, clone)
         yield clone
 

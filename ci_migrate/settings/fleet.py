@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ci_migrate.errors import SettingsError
 from ci_migrate.settings.files import Given, Layer
-from ci_migrate.settings.keys import BY_NAME, Secret
+from ci_migrate.settings.keys import BY_NAME
+from ci_migrate.settings.kinds import Secret
 
 if TYPE_CHECKING:
     from ci_migrate.settings.settings import Settings

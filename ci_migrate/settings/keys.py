@@ -1,60 +1,36 @@
 """Every key of the settings, in one literal table: what it holds, its default, where it may stand."""
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from ci_migrate.settings import backfills
+from ci_migrate.settings.kinds import (
+    ALLOW,
+    ARGUMENTS,
+    ASSERTIONS,
+    ATTRIBUTE,
+    BACKFILLS,
+    CHECKS,
+    FLAG,
+    FOLDER,
+    FUNCTION,
+    IDENTITY,
+    NAMES,
+    PAIRS,
+    PATH,
+    PLUGINS,
+    PROGRAM,
+    RECIPIENTS,
+    SCRATCH,
+    TEXT,
+    URL,
+    URLS,
+    VARIABLE,
+    Kind,
+    choice,
+    seconds,
+    whole,
+)
 from ci_migrate.timeouts import HOOK_TIMEOUT
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A text that may hold a password: shown as `***` wherever it is printed."""
-
-    _text: str = field(repr=False)
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def reveal(self) -> str:
-        """The text itself. For connecting only, never for showing."""
-        return self._text
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a key holds.
-
-    `convert` gets a value as TOML gives it and the folder that relative paths start from; it raises
-    ValueError or TypeError where the value is something else. `read_text` makes such a value of a variable's
-    text.
-    """
-
-    words: str
-    convert: Callable[[Any, Path], Any]
-    read_text: Callable[[str], object] = str
-
-
-@dataclass(frozen=True)
-class Assertion:
-    """A query of the project's own, and what it must give.
-
-    `expect`: a value, then the query gives one row of that value alone; or a list of rows (of values, where there is
-    one column), `[]` for none. `when`: `before`, `after` (the migration) or `both`.
-    """
-
-    name: str
-    query: str = field(repr=False)
-    expect: Any
-    when: str = "after"
-
 
 Scope = Literal["project", "target", "stage"]
 PROJECT: tuple[Scope, ...] = ("project",)
@@ -90,238 +66,6 @@ class Key:
         return "CI_MIGRATE_" + self.attribute.upper()
 
 
-# --------------------------------------------------------------------------- conversions
-
-
-def _text(value: Any, _base: Path) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError
-    return value.strip()
-
-
-def _flag(value: Any, _base: Path) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _flag_of_text(text: str) -> object:
-    # neither `on` nor `off` nor `y`: to guess would be to switch a backup off by a typing error
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
-        text.lower(), text
-    )
-
-
-def _number_of_text(text: str) -> object:
-    # int() takes digits of all scripts, and thousands of them for seconds (CVE-2020-10735)
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
-
-
-def _whole(low: int, high: int) -> Kind:
-    def convert(value: Any, _base: Path) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError
-        return value
-
-    return Kind(f"a whole number from {low} to {high}", convert, _number_of_text)
-
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST = 366 * 86400.0
-
-
-def _seconds(*, zero: bool) -> Kind:
-    def convert(value: Any, _base: Path) -> float:
-        if isinstance(value, str):
-            match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|min|h|d|)", value.strip())
-            if match is None:
-                raise ValueError
-            seconds = float(match[1]) * _UNITS[match[2]]
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            seconds = float(value) if isinstance(value, float) or abs(value) < 2**53 else math.inf
-        else:
-            raise TypeError
-        # servers count milliseconds, and none of them is "without a limit" for PostgreSQL and MariaDB;
-        # NaN compares False with everything, so it is refused too
-        if not (0.001 <= seconds <= _LONGEST or (seconds == 0 and zero)):
-            raise ValueError
-        return seconds
-
-    least = "from 0" if zero else "from 1 ms"
-    return Kind(
-        f'a duration {least}, up to 366 days: seconds, or text such as "30s", "10min", "24h"', convert
-    )
-
-
-def _choice(*names: str) -> Kind:
-    def convert(value: Any, _base: Path) -> str:
-        if not isinstance(value, str) or value.strip() not in names:
-            raise ValueError
-        return value.strip()
-
-    return Kind("one of " + ", ".join(f'"{name}"' for name in names), convert)
-
-
-def _list_of_text(text: str) -> list[str]:
-    # commas may be part of a value: then one value a line
-    return [part.strip() for part in text.split("\n" if "\n" in text else ",") if part.strip()]
-
-
-def _texts(words: str, pattern: str = r"(?s).+") -> Kind:
-    def convert(value: Any, base: Path) -> tuple[str, ...]:
-        if not isinstance(value, (list, tuple)):
-            raise TypeError
-        items = tuple(_text(item, base) for item in value)
-        if not all(re.fullmatch(pattern, item) for item in items):
-            raise ValueError
-        return items
-
-    return Kind(words, convert, _list_of_text)
-
-
-def _plugins(value: Any, base: Path) -> tuple[str, ...]:
-    names = _texts("").convert(value, base)
-    return tuple(str(_path(name, base)) if name.endswith(".py") else name for name in names)
-
-
-def plugin_name(name: str, folder: Path) -> str:
-    """A plugin as messages name it: a file relative to the project where it lies inside."""
-    path = Path(name)
-    inside = path.is_absolute() and path.is_relative_to(folder)
-    return path.relative_to(folder).as_posix() if inside else name
-
-
-def _path(value: Any, base: Path) -> Path:
-    try:
-        return base / Path(_text(value, base)).expanduser()  # no shell has seen what stands in a file
-    except RuntimeError as error:
-        raise ValueError from error
-
-
-def _program(value: Any, base: Path) -> Path:
-    text = _text(value, base)
-    return _path(text, base) if "/" in text or "\\" in text else Path(text)
-
-
-def _folder_or_url(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    return text if "://" in text else str(_path(text, base))
-
-
-def _function(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
-        raise ValueError
-    return text
-
-
-def _variable(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError
-    return text
-
-
-def _url(value: Any, base: Path) -> Secret:
-    text = _text(value, base)
-    form, _, rest = text.partition(":")
-    if form == "env":
-        valid = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest) is not None
-    elif form in {"file", "command"}:
-        valid = bool(rest.strip())
-    else:
-        valid = re.match(r"[A-Za-z][\w+.-]*://", text) is not None
-    if not valid:
-        raise ValueError
-    return Secret(text)
-
-
-def _identity(value: Any, base: Path) -> Secret:
-    text = _text(value, base)
-    if not re.fullmatch(r"(?s)env:[A-Za-z_][A-Za-z0-9_]*|file:.*\S.*", text):
-        raise ValueError
-    return Secret(text)
-
-
-def _scratch(value: Any, base: Path) -> str:
-    return "server" if value == "server" else _url(value, base).reveal()
-
-
-def _table(item: Callable[[Any, Path], Any], names: str) -> Callable[[Any, Path], Mapping[str, Any]]:
-    def convert(value: Any, base: Path) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping) or not all(re.fullmatch(names, str(name)) for name in value):
-            raise ValueError
-        return {str(name): item(content, base) for name, content in value.items()}
-
-    return convert
-
-
-def _table_of_text(text: str) -> object:
-    parts = _list_of_text(text)
-    if not all("=" in part for part in parts):
-        return text
-    return {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in parts)}
-
-
-def _assertions(value: Any, base: Path) -> tuple[Assertion, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise TypeError
-    return tuple(_assertion(one, base) for one in value)
-
-
-def _assertion(value: Any, base: Path) -> Assertion:
-    if not isinstance(value, Mapping) or not {"name", "query", "expect"} <= value.keys():
-        raise ValueError
-    if value.keys() - {"name", "query", "expect", "when"} or not _expectable(value["expect"]):
-        raise ValueError
-    when = _choice("before", "after", "both").convert(value.get("when", "after"), base)
-    return Assertion(_text(value["name"], base), _text(value["query"], base), value["expect"], when)
-
-
-def _expectable(value: Any, depth: int = 2) -> bool:
-    if isinstance(value, list):
-        return depth > 0 and all(_expectable(one, depth - 1) for one in value)
-    return isinstance(value, (str, int, float))
-
-
-_GRADES = _choice("error", "warning", "info", "ignore")
-_FORMS = 'a URL, "env:NAME", "file:PATH" or "command:PROGRAM ARGUMENTS"'
-
-TEXT = Kind("a text", _text)
-FLAG = Kind("true or false", _flag, _flag_of_text)
-PATH = Kind("a path", _path)
-PROGRAM = Kind("a path, or a program on PATH", _program)
-FOLDER = Kind("a folder, or a URL such as s3://bucket/prefix", _folder_or_url)
-FUNCTION = Kind('"module:function"', _function)
-ATTRIBUTE = Kind('"module:attribute"', _function)
-PLUGINS = Kind("a list of modules and of files that end in .py", _plugins, _list_of_text)
-URL = Kind(_FORMS, _url)
-URLS = Kind(f"a table NAME = {_FORMS}", _table(_url, r"[A-Za-z][A-Za-z0-9_]{0,30}"), _table_of_text)
-SCRATCH = Kind(f'"server", or {_FORMS}', _scratch)
-CODE = r"(?:[A-Z]{2,}[0-9]{3,}|X-[\w-]+)"
-CHECKS = Kind(f"a table CODE = {_GRADES.words}", _table(_GRADES.convert, CODE), _table_of_text)
-ALLOW = _texts(
-    'a list of "CODE@REVISION=REASON" or "CODE=REASON", both with "; until YYYY-MM-DD" where it ends',
-    rf"(?s){CODE}(@[^=@]+)?=\s*\S.*",
-)
-RECIPIENTS = _texts(
-    "a list of public keys of age's (\"age1...\") or SSH's",
-    r"age1[a-z0-9]+|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?",
-)
-IDENTITY = Kind('"env:NAME" or "file:PATH"', _identity)
-ARGUMENTS = _texts("a list of a program and its arguments; no shell is involved")
-NAMES = _texts("a list of texts")
-VARIABLE = Kind("the name of an environment variable", _variable)
-ASSERTIONS = Kind(
-    "a list of tables with name, query, expect (a value, or a list of rows) and when (before, after, both)",
-    _assertions,
-)
-BACKFILLS = Kind(backfills.WORDS, backfills.read_backfills)
-PAIRS = _texts('a list of "key=value"')
-
-
-# --------------------------------------------------------------------------- the table
-
 KEYS: tuple[Key, ...] = (
     Key("default-target", TEXT, None, PROJECT,
         "The target of commands that name none, where there are several."),
@@ -351,38 +95,41 @@ KEYS: tuple[Key, ...] = (
     Key("allow-ephemeral-backups", FLAG, False, BOTH,
         "In a CI's job, backups may lie in the checkout, which is thrown away."),
     Key("auto-backup", FLAG, True, BOTH, "A backup before each migration."),
-    Key("keep-backups", _whole(1, 10_000), 3, BOTH,
+    Key("keep-backups", whole(1, 10_000), 3, BOTH,
         "`backup prune` keeps those of the last so many migrations."),
-    Key("reuse-backup", _seconds(zero=True), "0", BOTH,
+    Key("reuse-backup", seconds(zero=True), "0", BOTH,
         "A backup of the same schema and heads that is not older will do, also of an approved run: rows written since "
         "are not in it (docs/approval.md); 0: always a new one."),
     Key("backup-recipients", RECIPIENTS, [], BOTH,
         "Backups are encrypted for these public keys. None: they are not encrypted.", secret=True),
     Key("backup-identity", IDENTITY, None, BOTH,
         "The private key that encrypted backups are read with; its file has mode 0600.", secret=True),
-    Key("provider", _choice("built-in", "command"), "built-in", BOTH,
+    Key("provider", choice("built-in", "command"), "built-in", BOTH,
         "Who takes backups: we, or commands of yours (docs/backup-places.md)."),
     Key("provider-create", ARGUMENTS, [], BOTH,
         "Takes a backup; the last line that it prints is its id. For all of them: `{id}`, `{target}` and `{folder}` "
         "are filled in, and the target's URL is in `CI_MIGRATE_PROVIDER_URL`."),
-    Key("provider-restore", ARGUMENTS, [], BOTH, "Restores the backup `{id}` over the target."),
+    Key("provider-restore", ARGUMENTS, [], BOTH,
+        "Restores the backup `{id}` over the target. Not set: from the clone."),
     Key("provider-delete", ARGUMENTS, [], BOTH, "Deletes the backup `{id}`."),
     Key("provider-clone", ARGUMENTS, [], BOTH,
-        "Makes a database of its own from the backup `{id}` for the dry run; the last line that it prints is its URL."),
+        "Makes a database of its own from the backup `{id}` for the dry run; the last line that it prints is its URL, "
+        "or a folder with a copy of the server's files (docs/physical-backups.md)."),
     Key("provider-drop", ARGUMENTS, [], BOTH,
-        "Takes that database away again; its URL is in `CI_MIGRATE_PROVIDER_CLONE_URL`."),
+        "Takes that away again; what `provider-clone` printed is in `CI_MIGRATE_PROVIDER_CLONE_URL`."),
     Key("client-tools", PATH, None, BOTH,
-        "Folder with pg_dump and the like. Not set: PATH, then the places where systems install them."),
-    Key("jobs", _whole(1, 64), None, BOTH,
+        'Folder with pg_dump and the like, and with the server for `scratch = "embedded"`. Not set: PATH, then the '
+        "places where systems install them."),
+    Key("jobs", whole(1, 64), None, BOTH,
         "How many tables of a database server are dumped and restored at a time. Not set: the number of cores, "
         "at most 4."),
-    Key("compare-budget", _seconds(zero=True), None, BOTH,
+    Key("compare-budget", seconds(zero=True), None, BOTH,
         "How long tables may be digested after a dump, to compare a restored copy with it; of what is left then "
         "a sample is compared. Not set: a third of the dump's time, at least 30 s."),
     Key("scratch", SCRATCH, "server", BOTH,
-        "Where scratch copies live: the target's server, or another by its URL. No default on production, "
-        "SQLite apart.", secret=True),
-    Key("dry-run", _choice("backup", "schema", "off"), "backup", BOTH,
+        "Where scratch copies live: the target's server, another by its URL, or \"embedded\": a server of our own that "
+        "runs on this machine meanwhile (docs/databases.md). No default on production, SQLite apart.", secret=True),
+    Key("dry-run", choice("backup", "schema", "off"), "backup", BOTH,
         "What the scratch copy is made of: the backup, or the schema without any rows, which proves less "
         "(docs/dry-run.md). `off` (never on production): no dry run."),
     Key("mask", PATH, None, BOTH,
@@ -392,20 +139,20 @@ KEYS: tuple[Key, ...] = (
         "Errors of a migration repeat what stood in a row, and the server's DETAIL (docs/dry-run.md)."),
     Key("measure", FLAG, True, BOTH,
         "The dry run measures what each statement locks and rewrites (docs/dry-run.md)."),
-    Key("lock-budget", _seconds(zero=False), "3s", BOTH,
+    Key("lock-budget", seconds(zero=False), "3s", BOTH,
         "How long a lock may be held that keeps others from a table with rows (CM301, CM302), or many rows from those "
         "who write to them (CM304)."),
     Key("rehearse-twice", FLAG, False, BOTH,
         "The dry run rehearses a second time on another copy: other statements are an error (CM603)."),
     Key("require-confirmation", FLAG, True, BOTH, "Production-tagged stages need an approval token."),
-    Key("token-validity-minutes", _whole(1, 7 * 24 * 60), 30, BOTH, "How long a token is valid."),
-    Key("max-evidence-age", _seconds(zero=True), "24h", BOTH,
+    Key("token-validity-minutes", whole(1, 7 * 24 * 60), 30, BOTH, "How long a token is valid."),
+    Key("max-evidence-age", seconds(zero=True), "24h", BOTH,
         "How old a dry run may be whose evidence approvers are shown over HTTP, and an approved run uses again, where "
         "`reuse-backup` lets it (docs/approval.md)."),
     Key("auto-rollback", FLAG, True, BOTH, "Repair by itself when a migration fails."),
-    Key("on-failure", _choice("keep", "back"), "keep", BOTH,
+    Key("on-failure", choice("keep", "back"), "keep", BOTH,
         "Revisions that committed before the failing one: keep them, or go back by proven downgrades."),
-    Key("restore", _choice("never", "auto"), "never", BOTH,
+    Key("restore", choice("never", "auto"), "never", BOTH,
         "Restore by itself after a failure, where nobody else wrote since the backup."),
     Key("require-downgrade", FLAG, False, BOTH, "A rollback path that fails or does not lead back is an error."),
     Key("checks", CHECKS, {}, BOTH, "Severity of a check by its code.", collects=True),
@@ -414,14 +161,14 @@ KEYS: tuple[Key, ...] = (
         collects=True),
     Key("assertions", ASSERTIONS, [], BOTH,
         "Queries and what they must give, before and after the migration (docs/checks.md).", collects=True),
-    Key("assertion-timeout", _seconds(zero=False), "1min", BOTH, "How long the query of an assertion may take."),
+    Key("assertion-timeout", seconds(zero=False), "1min", BOTH, "How long the query of an assertion may take."),
     Key("backfills", BACKFILLS, [], BOTH,
         "Batched backfills that `ci-migrate backfill run` knows by their names (docs/backfills.md).", collects=True),
     Key("previous-release", ARGUMENTS, [], BOTH,
         "Tests of the release that runs now: a command that is run against the migrated scratch copy."),
     Key("previous-release-variable", VARIABLE, "DATABASE_URL", BOTH,
         "The environment variable in which that command finds the scratch copy's URL."),
-    Key("previous-release-timeout", _seconds(zero=False), "10min", BOTH, "How long that command may take."),
+    Key("previous-release-timeout", seconds(zero=False), "10min", BOTH, "How long that command may take."),
     Key("deployed", TEXT, None, BOTH,
         "The release that runs now: a git ref such as `v1.4.2`, a folder, a wheel, or an environment. "
         "Its models are compared with the migrated copy (docs/rolling-deploys.md). Not set: they are not."),
@@ -433,27 +180,27 @@ KEYS: tuple[Key, ...] = (
         "among them, the newest first. An empty list: it is not."),
     Key("squawk", PROGRAM, None, BOTH,
         "The program `squawk`: PostgreSQL's statements of the dry run are shown to it. Not set: they are not."),
-    Key("lock-timeout", _seconds(zero=False), None, BOTH,
+    Key("lock-timeout", seconds(zero=False), None, BOTH,
         "How long a statement of a migration waits for a lock while others queue behind it. Not set: 2 s; what hinders "
         "nobody (SQLite, backups) waits 5 s (docs/locks.md)."),
-    Key("lock-timeout-concurrently", _seconds(zero=False), "30min", BOTH,
+    Key("lock-timeout-concurrently", seconds(zero=False), "30min", BOTH,
         "How long a statement that lets others work meanwhile waits for a lock, as CREATE INDEX CONCURRENTLY does."),
-    Key("lock-tries", _whole(1, 1000), 10, BOTH,
+    Key("lock-tries", whole(1, 1000), 10, BOTH,
         "How often what met a lock timeout and did nothing is tried, after pauses that grow."),
-    Key("in-the-way", _choice("wait", "refuse", "go-on"), "wait", BOTH,
+    Key("in-the-way", choice("wait", "refuse", "go-on"), "wait", BOTH,
         "What to do before a migration where an old or prepared transaction, or an autovacuum to prevent wraparound, "
         "holds a lock that it needs: wait for its end and then refuse, refuse at once, or go on."),
-    Key("in-the-way-age", _seconds(zero=True), "30s", BOTH,
+    Key("in-the-way-age", seconds(zero=True), "30s", BOTH,
         "How old a transaction is, and how late a replica, that is named before a migration."),
-    Key("in-the-way-wait", _seconds(zero=True), "1min", BOTH, 'How long `in-the-way = "wait"` waits.'),
-    Key("run-lock-timeout", _seconds(zero=True), 0, BOTH,
+    Key("in-the-way-wait", seconds(zero=True), "1min", BOTH, 'How long `in-the-way = "wait"` waits.'),
+    Key("run-lock-timeout", seconds(zero=True), 0, BOTH,
         "How long to wait for another run on the same target."),
-    Key("statement-timeout", _seconds(zero=False), None, BOTH, "Limit for one statement. Not set: none."),
-    Key("stall-timeout", _seconds(zero=False), "10min", BOTH,
+    Key("statement-timeout", seconds(zero=False), None, BOTH, "Limit for one statement. Not set: none."),
+    Key("stall-timeout", seconds(zero=False), "10min", BOTH,
         "A child process without an event and without activity on the server is ended after that."),
-    Key("hook-timeout", _seconds(zero=False), HOOK_TIMEOUT, BOTH,
+    Key("hook-timeout", seconds(zero=False), HOOK_TIMEOUT, BOTH,
         "How long a hook, a check, an approver or a reporter of a plugin may take; then it counts as failed."),
-    Key("max-duration", _seconds(zero=False), None, BOTH,
+    Key("max-duration", seconds(zero=False), None, BOTH,
         "A migration stops at a statement boundary after that. Not set: no limit."),
     Key("state", URL, None, BOTH, "Where the ledger lives. Not set: beside the target.", secret=True),
     Key("fleet-file", PATH, None, TARGET,
@@ -472,20 +219,20 @@ KEYS: tuple[Key, ...] = (
         "Alembic's version table in each database of a fleet, with a schema where it has one: `app.alembic_version`."),
     Key("fleet-canary", TEXT, None, TARGET,
         "The name of the database of a fleet that is migrated first. Not set: the first one that is behind."),
-    Key("fleet-wave", _whole(1, 10_000), 50, TARGET, "How many databases of a fleet make a wave."),
-    Key("fleet-processes", _whole(1, 256), None, TARGET,
+    Key("fleet-wave", whole(1, 10_000), 50, TARGET, "How many databases of a fleet make a wave."),
+    Key("fleet-processes", whole(1, 256), None, TARGET,
         "How many databases of a fleet are migrated at a time. Not set: the number of cores, or an executor's."),
     Key("fleet-executor", TEXT, "processes", TARGET,
         "What does the work of a fleet run: processes on this machine, `dask`, or an executor of an installed plugin."),
     Key("fleet-executor-address", TEXT, None, TARGET,
         "Where the scheduler of `fleet-executor` is, such as `tls://scheduler:8786`."),
-    Key("fleet-per-server", _whole(1, 256), 4, TARGET,
+    Key("fleet-per-server", whole(1, 256), 4, TARGET,
         "How many of them at a time on one server. SQLite files have none."),
-    Key("fleet-max-fail-percentage", _whole(0, 100), 10, TARGET,
+    Key("fleet-max-fail-percentage", whole(0, 100), 10, TARGET,
         "A fleet run stops when more than so many percent of a wave failed."),
-    Key("fleet-max-failures-in-a-row", _whole(1, 10_000), 5, TARGET,
+    Key("fleet-max-failures-in-a-row", whole(1, 10_000), 5, TARGET,
         "A fleet run stops when so many databases failed one after the other."),
-    Key("fleet-dry-run", _choice("each", "canary"), "each", TARGET,
+    Key("fleet-dry-run", choice("each", "canary"), "each", TARGET,
         "Each database of a fleet is rehearsed on a copy of its own, or only the canary: then those whose heads and "
         "schema are the canary's migrate without a dry run of their own. Refused on production."),
     Key("fleet-state", URL, None, TARGET,

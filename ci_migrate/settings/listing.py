@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ci_migrate.settings.keys import KEYS, Secret
+from ci_migrate.settings.keys import KEYS
+from ci_migrate.settings.kinds import Secret
 from ci_migrate.settings.settings import Settings
 from ci_migrate.settings.urls import redact, show_url
 

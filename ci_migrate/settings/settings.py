@@ -24,7 +24,8 @@ from ci_migrate.settings.files import (
     read_flags,
     read_settings_file,
 )
-from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, Assertion, Secret
+from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS
+from ci_migrate.settings.kinds import EMBEDDED, Assertion, Secret
 from ci_migrate.settings.secrets import register_environment, register_secret, register_url
 from ci_migrate.settings.targets import choose_target
 from ci_migrate.settings.urls import resolve, resolve_key, variable_of
@@ -84,7 +85,7 @@ class Settings:
     jobs: int | None
     compare_budget: float | None
     scratch: str | None = field(repr=False)
-    """`server`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
+    """`server`, `embedded`, a URL setting (see `resolve_scratch_url`), or None where somebody has to choose."""
     dry_run: str
     mask: Path | None
     show_values: bool
@@ -267,7 +268,7 @@ class Settings:
         return None if self.state is None else self._resolve("state", self.state)
 
     def resolve_scratch_url(self) -> str | None:
-        """The server of the scratch copies; None: the target's own. Not for databases that are files.
+        """The server of the scratch copies; None: the target's own, or one of ours. Not for databases that are files.
 
         Raises:
             SettingsError: a production target, and nobody has chosen; or as `resolve_url`.
@@ -276,9 +277,10 @@ class Settings:
             raise SettingsError(
                 f"Nobody has said where scratch copies of production target {self.target} may live. "
                 "They cost a server time, disk and memory, so there is no default.",
-                hint='Set scratch = "server" (uses the target\'s server), or a URL of another server.',
+                hint='Set scratch = "server" (uses the target\'s server), "embedded" (one that we run here), or '
+                "a URL of another server.",
             )
-        return None if self.scratch == "server" else self._resolve("scratch", self.scratch)
+        return None if self.scratch in ("server", EMBEDDED) else self._resolve("scratch", self.scratch)
 
     def _resolve(self, key: str, value: Secret | str, part: str = "") -> str:
         source, base = self.sources[key], self.bases[key]

@@ -7,7 +7,7 @@ from stat import S_ISREG
 from urllib.parse import unquote_plus
 
 from ci_migrate.errors import SettingsError
-from ci_migrate.settings.keys import Secret
+from ci_migrate.settings.kinds import Secret
 from ci_migrate.settings.secrets import OURS, register_secret, register_url
 
 # As generous as SQLAlchemy's own pattern: a password may hold any of @ : / % #, so it ends at the last @.

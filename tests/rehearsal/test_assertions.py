@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ci_migrate.databases.sqlite.database import SQLite
 from ci_migrate.rehearsal.assertions import MOST_ROWS, _found, holds, run_assertions
-from ci_migrate.settings.keys import Assertion
+from ci_migrate.settings.kinds import Assertion
 
 VALUES = st.integers(-(2**53), 2**53) | st.text(max_size=5) | st.booleans()
 

@@ -19,7 +19,7 @@ from ci_migrate.ledger.place import ledger_url
 from ci_migrate.ledger.tables import audit, rehearsals, stages
 from ci_migrate.model import Finding, Severity
 from ci_migrate.run import reuse
-from ci_migrate.settings.keys import plugin_name
+from ci_migrate.settings.kinds import plugin_name
 
 SETTINGS = '{top}reuse-backup = "1h"\n{more}[targets.live]\nurl = "{url}"\ntags = ["production"]\nscratch = "server"\n'
 SPY = "open('sent.txt', 'a').write(os.environ['CI_MIGRATE_STAGE'] + '\\n')"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_migrate.errors import SettingsError
-from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, STAGES, Assertion, Secret
+from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS, STAGES
+from ci_migrate.settings.kinds import Assertion, Secret
 from ci_migrate.settings.settings import load
 
 BASE = Path("/srv/shop")

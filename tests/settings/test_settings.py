@@ -502,8 +502,10 @@ def test_scratch_has_no_default_on_production(project):
     assert load(project, {}, {"target": "live", "scratch": "server"}).resolve_scratch_url() is None
     other = load(project, {"SCRATCH": "postgresql://u@h/db"}, {"target": "live", "scratch": "env:SCRATCH"})
     assert other.resolve_scratch_url() == "postgresql://u@h/db"
-    assert 'scratch must be "server", or a URL' in refusal(
-        project, {}, {"target": "live", "scratch": "embedded"}
+    own = load(project, {}, {"target": "live", "scratch": "embedded"})
+    assert (own.scratch, own.resolve_scratch_url()) == ("embedded", None)
+    assert 'scratch must be "server", "embedded", or a URL' in refusal(
+        project, {}, {"target": "live", "scratch": "elsewhere"}
     )
 
 

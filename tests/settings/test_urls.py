@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from ci_migrate.errors import SettingsError
-from ci_migrate.settings.keys import Secret
+from ci_migrate.settings.kinds import Secret
 from ci_migrate.settings.secrets import SECRETS
 from ci_migrate.settings.urls import holds_password, redact, resolve, resolve_key, show_url, variable_of
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -76,15 +76,20 @@ def _as_server_user(argv: list[str]) -> list[str]:
 
 @contextmanager
 def run_postgresql(
-    binaries: Path, *, copy_of: Path | None = None, port: int | None = None, settings: tuple[str, ...] = ()
+    binaries: Path,
+    *,
+    copy_of: Path | None = None,
+    port: int | None = None,
+    settings: tuple[str, ...] = (),
+    place: str | None = IN_MEMORY,
+    prepare: Callable[[Path], object] = lambda _data: None,
 ) -> Iterator[PostgreSQLServer]:
     """A server of its own, in a private folder; with `copy_of` on a copy of a stopped server's data, as a standby.
 
-    With `port`, another server's, it is reached by its socket alone.
+    With `port`, another server's, it is reached by its socket alone. Its folder lies in `place`; `prepare` makes the data
+    folder, where it shall be a special one.
     """
-    folder = Path(
-        tempfile.mkdtemp(prefix="cim-pg-", dir=IN_MEMORY)
-    )  # short: the path of a socket has 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="cim-pg-", dir=place))  # short: the path of a socket has 107 bytes
     data = folder / "data"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
     process = None
@@ -92,6 +97,7 @@ def run_postgresql(
         if copy_of is not None:
             shutil.copytree(copy_of, data)
             (data / "standby.signal").touch()
+        prepare(data)
         secret = folder / "password"
         secret.write_text(PASSWORD + "\n")
         if os.getuid() == 0:

@@ -19,7 +19,7 @@ from ci_migrate.databases.base import (
     no_progress,
 )
 from ci_migrate.databases.measuring import Meter
-from ci_migrate.databases.mysql import changes, copies, mark, traffic
+from ci_migrate.databases.mysql import changes, copies, mark, own_server, traffic
 from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.baseline import MySQLBaselines
@@ -65,6 +65,7 @@ class MySQL:
     Args:
         url: `mysql://` or `mariadb://`, with any driver; sessions of our own use PyMySQL.
         application_name: the name of our sessions, in the comment of each statement of a migration.
+        client_tools: the folder of the programs for servers of our own; None looks in the usual places.
         lock_timeout: seconds to wait for other sessions' locks.
         compare_budget: seconds that digests may take after a dump; None: see `digests.seconds_for`.
 
@@ -82,10 +83,12 @@ class MySQL:
         url: URL,
         *,
         application_name: str = "ci-migrate",
+        client_tools: str | None = None,
         lock_timeout: float = 5.0,
         compare_budget: float | None = None,
     ) -> None:
         self.url = url
+        self.client_tools = client_tools
         self.lock_timeout = lock_timeout
         self._compare_budget = compare_budget
         seconds = str(max(1, round(lock_timeout)))
@@ -421,6 +424,12 @@ class MySQL:
 
     def scratch_room(self, folder: Path) -> tuple[str, int] | None:  # noqa: ARG002 - on the server
         return copies.room(self._access)
+
+    def new_server(self) -> AbstractContextManager[URL]:
+        return own_server.new_server(self._access, self.client_tools)
+
+    def server_on(self, data: Path) -> AbstractContextManager[URL]:
+        return own_server.server_on(data, self._access, self.client_tools)
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)

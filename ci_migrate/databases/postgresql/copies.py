@@ -1,15 +1,15 @@
 """Databases beside the target: made like it, dropped, or put in its place."""
 
-import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.names import fit_name, is_kept, name_of_kept
+from ci_migrate.databases.postgresql.session_defaults import SETTINGS, spell
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import CiMigrateError, DatabaseError
 
@@ -22,17 +22,6 @@ SCRATCH = "ci_migrate_scratch_"
 
 NEW = "_ci_migrate_new_"
 """What stands between a database's name and the label, while a restore builds its successor."""
-
-LISTS = (
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-)
-"""Settings that are lists of names (GUC_LIST_QUOTE): as one literal, ALTER would take them for one name. pg_dumpall
-knows the same six."""
 
 MAINTENANCE = ("postgres", "template1")
 """Where to stand while a database is made, renamed or dropped: as PostgreSQL's own `createdb` does."""
@@ -195,6 +184,27 @@ def create_like(
 
 
 def _create(name: str, facts: dict[str, Any], *, twin: bool, role: str) -> "Composed":
+    statement = _like(name, facts)
+    if role:
+        statement += _sql(" OWNER {}", role)
+    if twin:
+        from psycopg import sql
+
+        limit = sql.SQL(" CONNECTION LIMIT {}").format(sql.Literal(facts["datconnlimit"]))
+        statement += _sql(" OWNER {}", facts["owner"]) + limit
+        if (
+            facts["tablespace"] != "pg_default"
+        ):  # spelt out, it needs a right that creating a database does not
+            statement += _sql(" TABLESPACE {}", facts["tablespace"])
+    return statement
+
+
+def create_database(admin: "psycopg.Connection[Any]", name: str, facts: Mapping[str, Any]) -> None:
+    """Make an empty database with the encoding and locale of another server's: `facts` is its row of pg_database."""
+    admin.execute(_like(name, facts))
+
+
+def _like(name: str, facts: Mapping[str, Any]) -> "Composed":
     from psycopg import sql
 
     provider = {"c": "libc", "i": "icu", "b": "builtin"}.get(facts.get("datlocprovider") or "")
@@ -212,33 +222,19 @@ def _create(name: str, facts: dict[str, Any], *, twin: bool, role: str) -> "Comp
     for option, value in options.items():
         if value is not None:
             statement += sql.SQL(" " + option + " {}").format(sql.Literal(value))
-    if role:
-        statement += _sql(" OWNER {}", role)
-    if twin:
-        limit = sql.SQL(" CONNECTION LIMIT {}").format(sql.Literal(facts["datconnlimit"]))
-        statement += _sql(" OWNER {}", facts["owner"]) + limit
-        if (
-            facts["tablespace"] != "pg_default"
-        ):  # spelt out, it needs a right that creating a database does not
-            statement += _sql(" TABLESPACE {}", facts["tablespace"])
     return statement
 
 
 def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, all_of_them: bool) -> None:
     """`ALTER DATABASE SET` of one database for another; also those for single roles in it."""
     import psycopg
-    from psycopg import sql
 
     settings = admin.execute(
-        "SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)"
-        " FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) c LEFT JOIN pg_roles r ON r.oid = s.setrole"
-        " WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = %s)",
-        [source],
+        f"{SETTINGS} WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = %s)", [source]
     ).fetchall()
     for role, setting, value in settings:
         whom = _sql("ROLE {} IN DATABASE {}", role, name) if role else _sql("DATABASE {}", name)
-        values = _split_list(value) if setting in LISTS else [value]
-        spelt = sql.SQL(", ").join(sql.Literal(each) for each in values)
+        spelt = spell(setting, value)
         try:
             # a role may set its own; those of the database are its owner's to set
             with nullcontext() if role else _as_owner(admin, name):
@@ -246,12 +242,6 @@ def _copy_settings(admin: "psycopg.Connection[Any]", source: str, name: str, *, 
         except psycopg.errors.InsufficientPrivilege:
             if all_of_them:
                 raise
-
-
-def _split_list(value: str) -> list[str]:
-    """The names in a list of identifiers, as the server keeps it: `"$user", public`."""
-    found = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', value)
-    return [quoted.replace('""', '"') or bare for quoted, bare in found] or [""]
 
 
 def _copy_grants(admin: "psycopg.Connection[Any]", source: str, name: str, owner: str) -> None:

@@ -21,7 +21,7 @@ from ci_migrate.databases.base import (
 )
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.names import BEFORE, fit_name
-from ci_migrate.databases.postgresql import copies, mark, shared, traffic
+from ci_migrate.databases.postgresql import copies, mark, own_server, shared, traffic
 from ci_migrate.databases.postgresql import measure as postgresql_measure
 from ci_migrate.databases.postgresql import undo as postgresql_undo
 from ci_migrate.databases.postgresql.archive import default_jobs
@@ -40,11 +40,12 @@ from ci_migrate.databases.postgresql.rows import (
     with_columns,
 )
 from ci_migrate.databases.postgresql.sequences import read_uses
-from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters, own_url
+from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql.snapshot import AT_ONCE, in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
 from ci_migrate.databases.postgresql.tools import name_tools
 from ci_migrate.databases.postgresql.unseen import read_sequences
+from ci_migrate.databases.postgresql.usable import refuse_unusable
 from ci_migrate.databases.postgresql.weak_spots import weak_spots
 from ci_migrate.databases.traffic import Hindrance
 from ci_migrate.databases.weak_spots import WeakSpot
@@ -53,9 +54,6 @@ from ci_migrate.model import Identity, RowCount, Sample, Schema, TableContent, V
 
 if TYPE_CHECKING:
     import psycopg
-
-OLDEST = 13
-"""The oldest major version of the server."""
 
 
 class PostgreSQL:
@@ -126,30 +124,7 @@ class PostgreSQL:
     # ------------------------------------------------------------------ what is it
 
     def ping(self) -> None:
-        with self._access.session() as connection:
-            told = connection.execute(
-                "SELECT pg_is_in_recovery(), pg_backend_pid(), current_setting('server_version'),"
-                " host(inet_server_addr()), current_setting('port')"
-            ).fetchone()
-            again = connection.execute("SELECT pg_backend_pid()").fetchone()
-            assert told is not None
-            assert again is not None
-            in_recovery, pid, version, address, port = told
-            if connection.info.server_version < OLDEST * 10000:
-                raise DatabaseError(
-                    f"{self._access.server} is PostgreSQL {version}; {OLDEST} is the oldest that is supported.",
-                    hint="Upgrade the server, or run Alembic by hand.",
-                )
-            if in_recovery:
-                raise DatabaseError(
-                    f"{self._access.place} is a replica (in recovery): nothing can be written there.",
-                    hint="Give the URL of the primary (libpq: several hosts and target_session_attrs=read-write).",
-                )
-            if not connection.info.backend_pid == pid == again[0]:
-                raise DatabaseError(
-                    f"{self._access.place} is behind a connection pooler: a lock would not stay with its session.",
-                    hint=own_url(address, port),
-                )
+        refuse_unusable(self._access)
 
     def identity(self) -> Identity:
         facts = {
@@ -395,6 +370,12 @@ class PostgreSQL:
 
     def refuse_scratch(self) -> None:
         copies.refuse_scratch(self._access)
+
+    def new_server(self) -> AbstractContextManager[URL]:
+        return own_server.new_server(self._access, self.client_tools)
+
+    def server_on(self, data: Path) -> AbstractContextManager[URL]:
+        return own_server.server_on(data, self._access, self.client_tools)
 
     def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         assert isinstance(source, PostgreSQL)

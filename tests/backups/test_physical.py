@@ -1,0 +1,495 @@
+"""Physical backups through the whole pipeline, and servers of our own on them: the scripts that the examples have."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from mysql_server import mysql_programs, require
+from sqlalchemy import create_engine, text
+
+from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.errors import BackupError
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "physical-backups"
+
+ROWS = 500
+
+
+def servers() -> set[int]:
+    """The servers of our own that run: those on a folder of `tempdirs`."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        program = Path(os.fsdecode(words[0])).name
+        if program in ("postgres", "mariadbd", "mysqld") and b"/ci-migrate-" in b" ".join(words):
+            found.add(int(entry.parent.name))
+    return found
+
+
+class Shop:
+    """A project whose target has rows, is at r1, and is backed up by a script of the examples."""
+
+    def __init__(self, project, url) -> None:
+        self.project, self.url = project, url
+        self.env = {"SHOP": url.render_as_string(hide_password=False)}
+        (project.folder / "migrations" / "versions" / "r2.py").unlink()
+        project.revision(
+            "r1", None, "create table users (id integer primary key, name varchar(50))", "drop table users"
+        )
+        project.settings('[targets.dev]\nurl = "env:SHOP"\n')
+        done = self.run("run")
+        assert done.code == 0, done.text
+        numbers = f"with recursive n (i) as (select 1 union all select i + 1 from n where i < {ROWS})"
+        words = "concat('name ', i)" if url.get_backend_name() != "postgresql" else "'name ' || i"
+        self.sql(f"insert into users {numbers} select i, {words} from n")
+        project.revision(
+            "r2", "r1", "alter table users add column city varchar(20)", "alter table users drop city"
+        )
+
+    def run(self, *words, code=None, **env):
+        done = self.project.run(*words, env={**self.env, **env})
+        assert code is None or done.code == code, done.text
+        return done
+
+    def sql(self, *statements):
+        engine = create_engine(self.url)
+        with engine.begin() as connection:
+            found = [connection.execute(text(statement)) for statement in statements]
+            rows = list(found[-1]) if found[-1].returns_rows else []
+        engine.dispose()
+        return rows
+
+    def provider(
+        self, script: str, *arguments: str, clone=("{id}", "{folder}"), drop: bool = False, more: str = ""
+    ) -> None:
+        def command(verb, *rest):
+            argv = [sys.executable, str(EXAMPLES / script), verb, *arguments, *rest]
+            return f"provider-{verb} = {json.dumps(argv)}"
+
+        lines = [command("create", "{id}"), command("clone", *clone), command("delete", "{id}")]
+        lines += [command("drop", "{id}")] if drop else []
+        self.project.settings(
+            "\n".join(['[targets.dev]\nurl = "env:SHOP"\nprovider = "command"', *lines, more])
+        )
+
+    def backup(self) -> dict:
+        return json.loads(self.run("backup", "list", "--json", code=0).out)[-1]
+
+
+@pytest.fixture
+def shop(alembic_project, postgresql_url):
+    return Shop(alembic_project, postgresql_url.set(drivername="postgresql+psycopg"))
+
+
+@pytest.fixture(autouse=True)
+def _no_server_stays():
+    before = servers()
+    yield
+    deadline = time.monotonic() + 15
+    while servers() - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert servers() <= before
+
+
+# --------------------------------------------------------------------------- scratch = "embedded"
+
+
+def test_a_rehearsal_on_a_server_of_our_own(shop, postgresql_server):
+    """It has the target's version, roles, locale and settings; the target's server makes no copy."""
+    with psycopg.connect(
+        postgresql_server.admin_url.render_as_string(hide_password=False), autocommit=True
+    ) as admin:
+        admin.execute("DROP ROLE IF EXISTS embedded_reader")
+        admin.execute("CREATE ROLE embedded_reader")
+        try:
+            shop.sql("grant select on users to embedded_reader", "alter table users add check (id > 0)")
+            made = set()
+            shop.project.settings('[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\n')
+            shop.project.revision(
+                "r2",
+                "r1",
+                "op.execute('GRANT INSERT ON users TO embedded_reader')",
+                "op.execute('REVOKE INSERT ON users FROM embedded_reader')",
+            )
+            done = shop.run("run", code=0)
+            made = {row[0] for row in admin.execute("SELECT datname FROM pg_database")}
+            evidence = done.stage("dry-run")["evidence"]
+            assert evidence["proven"] is True
+            assert not [name for name in made if "scratch" in name]
+            assert not evidence["comparison"].get("exceptions"), "the grant was restored: its role was there"
+        finally:
+            shop.sql("revoke all on users from embedded_reader")
+            admin.execute("DROP ROLE embedded_reader")
+
+
+def as_the_child(copy):
+    """A session as a child process gets it on a copy."""
+    place = dict(copy.wall().connect)
+    return psycopg.connect(dbname=place.pop("database"), **place)
+
+
+def test_it_is_used_as_the_role_that_migrates(postgresql_server, postgresql_url, tmp_path):
+    admin = postgresql_server.admin_url.render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("CREATE ROLE embedded_app LOGIN PASSWORD 'x'")
+        connection.execute("ALTER ROLE embedded_app SET search_path = pg_catalog, public")
+        connection.execute(f"ALTER DATABASE {postgresql_url.database} OWNER TO embedded_app")
+        try:
+            target = PostgreSQL(postgresql_url.set(username="embedded_app", password="x"))
+            with target.new_server() as url:
+                place = PostgreSQL(url)
+                place.make_copies_of(target)
+                with place.scratch("own", tmp_path) as copy, as_the_child(copy) as session:
+                    told = session.execute(
+                        "SELECT current_user, current_setting('search_path'), current_setting('is_superuser'),"
+                        " (SELECT datcollate FROM pg_database WHERE datname = current_database())"
+                    ).fetchone()
+            collation = connection.execute(
+                "SELECT datcollate FROM pg_database WHERE datname = %s", [postgresql_url.database]
+            ).fetchone()[0]
+            assert told == ("embedded_app", "pg_catalog, public", "off", collation)
+        finally:
+            connection.execute(f"ALTER DATABASE {postgresql_url.database} OWNER TO postgres")
+            connection.execute("DROP ROLE embedded_app")
+
+
+def test_a_server_of_another_version_is_not_taken(shop, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("postgres", "initdb", "pg_dump", "pg_restore"):
+        (old / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) 99.1"\n')
+        (old / name).chmod(0o755)
+    shop.project.settings(f'[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\nclient-tools = "{old}"\n')
+    done = shop.run("run")
+    assert done.code == 8, done.text
+    assert "is not of the target's version" in " ".join(done.text.split())
+    assert "apt install postgresql-" in done.text
+
+
+def test_the_server_ends_with_a_killed_process(postgresql_url):
+    """SIGKILL: nobody is left to end it but its keeper."""
+    script = (
+        "import sys, time\nfrom sqlalchemy import make_url\n"
+        "from ci_migrate.databases.postgresql.database import PostgreSQL\n"
+        "with PostgreSQL(make_url(input())).new_server() as url:\n print(url, flush=True)\n time.sleep(60)\n"
+    )
+    before = servers()
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    child.stdin.write(postgresql_url.render_as_string(hide_password=False) + "\n")
+    child.stdin.flush()
+    assert "ci_migrate_like_target" in child.stdout.readline()
+    assert servers() - before
+    child.kill()
+    child.wait()
+    child.stdin.close()
+    child.stdout.close()
+
+
+# --------------------------------------------------------------------------- pg_basebackup
+
+
+@pytest.fixture
+def based(shop, postgresql_bin, tmp_path):
+    if not (postgresql_bin / "pg_verifybackup").exists():
+        pytest.skip(f"there is no pg_verifybackup in {postgresql_bin}")
+    shop.env["PATH"] = f"{postgresql_bin}:{os.environ['PATH']}"
+    shop.store = tmp_path / "store"
+    shop.store.mkdir()
+    shop.provider("postgresql.py", str(shop.store))
+    return shop
+
+
+def test_a_run_rehearses_on_a_server_on_the_backup(based):
+    done = based.run("run", code=0)
+    evidence = done.stage("dry-run")["evidence"]
+    assert evidence["proven"] is True
+    assert "column public.users.city" in json.dumps(evidence)
+    held = based.backup()
+    assert (based.store / held["providerId"] / "PG_VERSION").exists()
+    assert [row[0] for row in based.sql("select count(city) from users")] == [0]
+    assert based.project.environ.get("PGPASSWORD") is None
+
+
+def test_it_is_restored_from_the_clone(based):
+    based.run("backup", "create", code=0)
+    name = based.backup()["backupId"]
+    based.sql("delete from users where id > 10", "create table later (id int)")
+    done = based.run("backup", "restore", name, "--yes", code=0)
+    assert "kept" in done.text, done.text
+    assert based.sql("select count(*), min(name) from users") == [(ROWS, "name 1")]
+    assert based.sql("select to_regclass('later')") == [(None,)]
+    based.sql("delete from users where id = 7")
+    based.run("backup", "restore", name, "--table", "users", "--yes", "--no-safety-backup", code=0)
+    assert based.sql("select count(*) from users") == [(ROWS,)]
+    assert "equal to its manifest" in based.run("backup", "verify", name, "--restore", code=0).text
+    based.run("backup", "delete", name, "--yes", code=0)
+    assert not (based.store / name).exists()
+
+
+def test_a_damaged_backup_is_refused(based):
+    based.run("backup", "create", code=0)
+    held = based.store / based.backup()["providerId"]
+    victim = max((f for f in held.joinpath("base").rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    victim.write_bytes(data)
+    done = based.run("backup", "verify", based.backup()["backupId"], "--restore")
+    assert done.code == 8, done.text
+    assert "checksum mismatch" in done.text
+    before = based.sql("select count(*) from users")
+    assert based.run("backup", "restore", based.backup()["backupId"], "--yes").code != 0
+    assert based.sql("select count(*) from users") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: (data / "PG_VERSION").unlink(), "not a server's data folder"),
+        (lambda data: (data / "PG_VERSION").write_text("9.6\n"), "is of PostgreSQL 9"),
+        (lambda data: (data / "postmaster.pid").write_text("1\n"), "has a postmaster.pid"),
+        (lambda data: (data / "standby.signal").touch(), "wait for its primary for ever"),
+        (lambda data: (data / "global" / "pg_control").unlink(), "did not start"),
+    ],
+)
+def test_folders_that_no_server_is_started_on(postgresql_url, tmp_path, change, words):
+    data = tmp_path / "data"
+    (data / "global").mkdir(parents=True)
+    version = postgresql_major(postgresql_url)
+    (data / "PG_VERSION").write_text(f"{version}\n")
+    (data / "global" / "pg_control").touch()
+    change(data)
+    with pytest.raises(Exception, match=words), PostgreSQL(postgresql_url).server_on(data):
+        pass
+
+
+def test_the_targets_own_folder_is_refused(postgresql_server, postgresql_url):
+    with (
+        pytest.raises(BackupError, match="target's own server"),
+        PostgreSQL(postgresql_url).server_on(postgresql_server.data),
+    ):
+        pass
+
+
+def postgresql_major(url) -> int:
+    with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        return connection.info.server_version // 10000
+
+
+def test_a_copy_leads_nowhere(based):
+    """User mappings and subscriptions of the target are not in it, and no worker of theirs ever ran."""
+    based.sql("create extension if not exists postgres_fdw", "create server away foreign data wrapper postgres_fdw",
+              "create user mapping for current_user server away options (user 'u', password 'secret')",
+              "create subscription sub connection 'host=127.0.0.1 port=1' publication p with (connect = false)")  # fmt: skip
+    try:
+        based.project.revision(
+            "r2",
+            "r1",
+            "if os.environ['CI_MIGRATE_STAGE'] == 'dry-run': open('seen.txt', 'w').write(repr(op.get_bind().exec_driver_sql("
+            "'select (select count(*) from pg_user_mappings), (select count(*) from pg_subscription s join pg_database d"
+            " on d.oid = s.subdbid where datname = current_database())').one()))",
+            "pass",
+            extra="import os",
+        )
+        done = based.run("run")
+        assert (based.project.folder / "seen.txt").read_text() == "(0, 0)", done.text
+        assert based.sql("select count(*) from pg_user_mappings") == [(1,)]
+    finally:
+        based.sql(
+            "alter subscription sub disable",
+            "alter subscription sub set (slot_name = none)",
+            "drop subscription sub",
+        )
+
+
+# --------------------------------------------------------------------------- MariaDB and MySQL
+
+
+@pytest.fixture
+def maria_shop(alembic_project, mysql_url):
+    return Shop(alembic_project, mysql_url.set(drivername="mysql+pymysql"))
+
+
+@pytest.mark.parametrize("engine", ["mysql", "mysql97"])
+def test_a_rehearsal_on_an_own_server_of_mariadb_and_mysql(request, alembic_project, engine):
+    url = request.getfixturevalue(f"{engine}_url").set(drivername="mysql+pymysql")
+    shop = Shop(alembic_project, url)
+    tools = f'client-tools = "{mysql_programs()}"' if engine == "mysql97" else ""
+    shop.project.settings(f'[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\n{tools}\n')
+    done = shop.run("run", code=0)
+    assert done.stage("dry-run")["evidence"]["proven"] is True
+    assert shop.sql("select count(*) from users where city is null") == [(ROWS,)]
+
+
+@pytest.fixture
+def copied(maria_shop, tmp_path):
+    if shutil.which("mariadb-backup") is None:
+        require("mariadb", "there is no mariadb-backup (Debian: mariadb-backup)")
+    maria_shop.store = tmp_path / "store"
+    maria_shop.store.mkdir()
+    maria_shop.provider("mariadb.py", str(maria_shop.store))
+    return maria_shop
+
+
+def test_mariadb_backup_through_the_pipeline(copied):
+    done = copied.run("run", code=0)
+    assert done.stage("dry-run")["evidence"]["proven"] is True
+    name = copied.backup()["backupId"]
+    copied.sql("delete from users where id > 10", "create table later (id int)")
+    copied.run("backup", "restore", name, "--yes", code=0)
+    assert copied.sql("select count(*), min(name) from users") == [(ROWS, "name 1")]
+    assert copied.sql("show tables like 'later'") == []
+    assert "equal to its manifest" in copied.run("backup", "verify", name, "--restore", code=0).text
+
+
+def test_a_damaged_copy_of_mariadb_is_refused(copied):
+    copied.run("backup", "create", code=0)
+    name = copied.backup()["backupId"]
+    (table,) = (copied.store / name).rglob("users.ibd")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    table.write_bytes(data)
+    before = copied.sql("select count(*) from users")
+    assert copied.run("backup", "verify", name, "--restore").code != 0
+    assert copied.run("backup", "restore", name, "--yes").code != 0
+    assert copied.sql("select count(*) from users") == before
+
+
+# --------------------------------------------------------------------------- pgBackRest, btrfs
+
+
+def made_in(server):
+    """The URL of a new database."""
+    with psycopg.connect(server.admin_url.render_as_string(hide_password=False), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE shop")
+    return server.url("shop").set(drivername="postgresql+psycopg")
+
+
+@pytest.fixture
+def rested(alembic_project, start_postgresql):
+    """A shop on a server whose WAL pgBackRest archives."""
+    if shutil.which("pgbackrest") is None:
+        pytest.skip("there is no pgbackrest (Debian: pgbackrest)")
+    # the server archives as its own account, and a copy of it reads the archive as another one: pytest's folder is closed
+    place = Path(tempfile.mkdtemp(prefix="cim-rest-"))
+    config = place / "pgbackrest.conf"
+    own = ["pgbackrest", f"--config={config}", "--stanza=shop"]
+    try:
+        with start_postgresql(
+            settings=("archive_mode=on", f"archive_command={' '.join(own)} archive-push %p")
+        ) as server:
+            folders = [place / name for name in ("repo1", "log", "spool", "lock")]
+            for folder in folders:
+                folder.mkdir()
+            config.write_text(
+                "\n".join(
+                    ["[global]", *(f"{folder.name}-path={folder}" for folder in folders), "repo1-retention-full=2",
+                     "start-fast=y", "log-level-console=warn", "[shop]", f"pg1-path={server.data}",
+                     f"pg1-port={server.port}", f"pg1-socket-path={server.sockets}", "pg1-user=postgres", ""]
+                )
+            )  # fmt: skip
+            subprocess.run([*own, "stanza-create"], check=True)
+            subprocess.run(["chmod", "-R", "a+rwX", str(place)], check=True)
+            subprocess.run([*own, "check"], check=True)
+            shop = Shop(alembic_project, made_in(server))
+            shop.env["PGBACKREST_CONFIG"] = str(config)
+            yield shop
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.mark.long
+def test_pgbackrest_through_the_pipeline(rested):
+    rested.provider("pgbackrest.py", "shop", clone=("{id}", "{folder}"))
+    done = rested.run("run", code=0)
+    assert done.stage("dry-run")["evidence"]["proven"] is True
+    held = rested.backup()
+    assert held["providerId"].endswith("F")
+    rested.sql("delete from users where id > 10")
+    assert (
+        "equal to its manifest" in rested.run("backup", "verify", held["backupId"], "--restore", code=0).text
+    )
+
+
+@pytest.fixture
+def mounted(request, tmp_path):
+    """A file system of its own, of the kind that the test names."""
+    system = request.param
+    if os.geteuid() != 0 or shutil.which(f"mkfs.{system}") is None:
+        pytest.skip(f"it takes root and mkfs.{system}")
+    disk, place = tmp_path / "disk", Path(tempfile.mkdtemp(prefix="cim-fs-"))  # short: sockets lie below
+    with disk.open("wb") as file:
+        file.truncate(800 * 1024 * 1024)
+    subprocess.run([f"mkfs.{system}", "-q", str(disk)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(disk), str(place)], check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        place.chmod(0o755)
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()
+
+
+def used(folder: Path) -> int:
+    subprocess.run(["sync", "-f", str(folder)], check=True)
+    return shutil.disk_usage(folder).used
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mounted", ["btrfs"], indirect=True)
+def test_snapshots_of_btrfs_through_the_pipeline(alembic_project, start_postgresql, mounted):
+    """A snapshot of a server at work: what was committed is in it."""
+
+    def subvolume(data: Path) -> None:
+        subprocess.run(["btrfs", "-q", "subvolume", "create", str(data)], check=True)
+
+    with start_postgresql(place=str(mounted), prepare=subvolume) as server:
+        shop = Shop(alembic_project, made_in(server))
+        store = mounted / "store"
+        store.mkdir()
+        shop.provider("btrfs.py", str(server.data), str(store), clone=("{id}",), drop=True)
+        before = used(mounted)
+        done = shop.run("run", code=0)
+        assert done.stage("dry-run")["evidence"]["proven"] is True
+        name = shop.backup()["backupId"]
+        assert [p.name for p in store.iterdir()] == [shop.backup()["providerId"]], "the clone was dropped"
+        shop.sql("delete from users where id > 10")
+        shop.run("backup", "restore", name, "--yes", "--no-safety-backup", code=0)
+        assert shop.sql("select count(*) from users") == [(ROWS,)]
+        assert used(mounted) - before < 40_000_000, "the snapshot shares what did not change"
+        shop.run("backup", "delete", name, "--yes", code=0)
+        assert not list(store.iterdir())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mounted", ["btrfs", "xfs"], indirect=True)
+def test_a_clone_shares_its_blocks_with_the_backup(shop, postgresql_bin, mounted):
+    path = f"{postgresql_bin}:{os.environ['PATH']}"
+    script = [sys.executable, str(EXAMPLES / "postgresql.py")]
+    place = {**os.environ, "PATH": path, "CI_MIGRATE_PROVIDER_URL": shop.env["SHOP"]}
+    subprocess.run([*script, "create", str(mounted), "one"], check=True, env=place)
+    before = used(mounted)
+    (mounted / "folder").mkdir(mode=0o755)
+    made = subprocess.run(
+        [*script, "clone", str(mounted), "one", str(mounted / "folder")],
+        check=True,
+        env=place,
+        capture_output=True,
+        text=True,
+    )
+    assert used(mounted) - before < 5_000_000
+    with PostgreSQL(shop.url).server_on(Path(made.stdout.strip())) as url:
+        (count,) = PostgreSQL(url).counts(["public.users"], exact=True).values()
+    assert count.rows == ROWS
