@@ -1,6 +1,7 @@
-"""examples/fleet: what its files would type is typed, on a fleet of SQLite files."""
+"""examples/fleet, and the jobs of docs/fleet-approvals.md: what they would type is typed, on a fleet of SQLite files."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -8,9 +9,12 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from alembic_project import ended
 from fleet_support import new_fleet
+from signing_support import Approver
+from typed_page import BIN
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet"
 
@@ -97,3 +101,63 @@ def arguments(line: str) -> list[str]:
     words = shlex.split(line)
     assert words[:2] == ["exec", "ci-migrate"]
     return words[2:]
+
+
+def jobs_of_the_page() -> dict[str, dict]:
+    page = (EXAMPLE.parents[1] / "docs" / "fleet-approvals.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return dict(zip(("github", "gitlab"), map(yaml.safe_load, blocks), strict=True))
+
+
+def scripts_of(platform: str, job: dict) -> tuple[str, str, str]:
+    """What is typed before somebody approved, and after, and the variable that holds the token."""
+    if platform == "gitlab":
+        return *("\n".join(job[f"fleet-{n}"]["script"]) for n in ("rehearse", "migrate")), "FLEET_TOKEN"
+    steps = [step for step in job["jobs"]["fleet"]["steps"] if "ci-migrate fleet" in step.get("run", "")]
+    run, request, approved = (step["run"].removeprefix("exec ") for step in steps)
+    assert [step["if"] for step in steps] == [
+        "${{ !inputs.token }}",
+        "${{ failure() && !inputs.token }}",
+        "inputs.token",
+    ]
+    # a step that is there for a failure, after the one that fails
+    return f"code=0; {run} || code=$?\n{request}\nexit $code", approved, "TOKEN"
+
+
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_the_jobs_of_the_page_rehearse_a_fleet_and_migrate_it_with_an_approval(tmp_path, platform):
+    """Each in a checkout of its own: what goes from one to the other is the artifact."""
+    fleet = new_fleet(tmp_path / "project", 2)
+    fleet.set('tags = ["production"]\n')
+    (tmp_path / "keys").mkdir()
+    ana = Approver("ana", tmp_path / "keys")
+    first, second, variable = scripts_of(platform, jobs_of_the_page()[platform])
+
+    def job(script: str, code: int, **more: str) -> str:
+        environ = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "CI_MIGRATE_TRUST": ana.line,
+            "CI_MIGRATE_BACKUP_DIR": str(tmp_path / "kept"),
+            **more,
+        }
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            cwd=fleet.project.folder,
+            env=fleet.project.environment(environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "2 approval required" in job(first, 4)
+    reports = fleet.project.folder / ".ci-migrate" / "reports"
+    artifact = shutil.copytree(reports, tmp_path / "artifact")
+    shutil.rmtree(fleet.project.folder / ".ci-migrate")
+    request = artifact / "fleet-approval-request.json"
+    approve = ("approve", str(request), "--key", str(ana.file), "--reason", "why", "--minutes", "240")
+    token = ended(fleet.project.call(*approve), 0).strip()
+    shutil.copytree(artifact, reports)
+    assert "2 migrated" in job(second, 0, **{variable: token})
+    assert [fleet.at(name) for name in fleet.names] == [["r2"]] * 2

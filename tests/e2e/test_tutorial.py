@@ -1,14 +1,20 @@
-"""docs/tutorial.md: each file on it is written and each command is typed, in order, and prints what is shown."""
+"""docs/tutorial.md, and the first fleet of docs/fleet.md: each file on it is written and each command is typed, in order,
+and prints what is shown.
+"""
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from typed_page import Page
+from alembic_project import AlembicProject
+from typed_page import BIN, Page
 
-TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"^```(console|python|yaml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TUTORIAL = DOCS / "tutorial.md"
+BLOCK = re.compile(r"^```(console|python|yaml|toml|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WHO = {
     f"GIT_{role}_{what}": "ana@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
@@ -55,3 +61,26 @@ def test_every_step_of_the_tutorial(tmp_path: Path) -> None:
     gates = [step["run"] for step in job["steps"] if step.get("run", "").startswith("ci-migrate ")]
     assert len(gates) == 2
     assert all(f"$ {gate.replace('origin/main', 'main')}\n" in page for gate in gates)
+
+
+class Terminal(Tutorial):
+    """The page, typed in a shell: both streams come in the order in which they are written."""
+
+    def type(self, line: str) -> tuple[int, str]:
+        environ = AlembicProject(self.folder).environment({"PATH": f"{BIN}:{os.environ['PATH']}"})
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+
+def test_the_first_fleet_of_its_page(tmp_path: Path) -> None:
+    page = (DOCS / "fleet.md").read_text().partition("## A first fleet\n")[2].partition("\n## ")[0]
+    assert page.count("$ ") == 6
+    Terminal(tmp_path).work_through(page)

@@ -1,11 +1,16 @@
-"""One approval for many databases of a fleet: what it lets through, and what it does not."""
+"""One approval for many databases of a fleet: what it lets through, and what it does not.
 
+TEST_FLEET_APPROVED says how many databases the long test has, 500 by default.
+"""
+
+import os
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 from alembic_project import ended
 from fleet_support import by_name, new_fleet, sql, statuses
+from junitparser import JUnitXml
 from signing_support import Approver
 
 from ci_migrate.approval import signing
@@ -16,6 +21,7 @@ from ci_migrate.approval.merkle import list_digest
 from ci_migrate.fleet.approvals import FILE_NAME
 
 DEV = {"GITHUB_ACTOR": "dev", "GITHUB_TRIGGERING_ACTOR": "dev", "GITHUB_ACTIONS": "true"}
+COUNT = int(os.environ.get("TEST_FLEET_APPROVED", "500"))
 PRODUCTION = 'tags = ["production"]\nallow-ephemeral-backups = true\nfleet-processes = 2\n'
 """The runs of a test are jobs that keep their folder."""
 
@@ -37,9 +43,14 @@ def fleet(tmp_path, ana):
 class Asked:
     """A fleet of which all databases wait for one approval."""
 
-    def __init__(self, fleet, code=4) -> None:
-        self.fleet = fleet
-        ended(fleet.project.run("fleet", "run"), code, "approval required", "ci-migrate fleet request")
+    def __init__(self, fleet, code=4, timeout=120) -> None:
+        self.fleet, self.timeout = fleet, timeout
+        ended(
+            fleet.project.run("fleet", "run", timeout=timeout),
+            code,
+            "approval required",
+            "ci-migrate fleet request",
+        )
         self.told = ended(fleet.project.call("fleet", "request"), 0)
         self.path = fleet.project.reports / FILE_NAME
         self.request = read_many(self.path)
@@ -71,7 +82,9 @@ class Asked:
 
     def run(self, token, command="run", **environ):
         self.fleet.project.write("token", token)
-        return self.fleet.project.run("fleet", command, "--token-file", "token", env=environ)
+        return self.fleet.project.run(
+            "fleet", command, "--token-file", "token", env=environ, timeout=self.timeout
+        )
 
     def refused(self, token, words, **environ):
         """The canary is refused for these words, and nothing else begins."""
@@ -210,3 +223,43 @@ def test_whoever_signs_as_the_second_sees_the_list_too(fleet, ana):
     ended(fleet.project.call(*command), 4, "another list of databases")
     asked.path.unlink()
     ended(fleet.project.call(*command), 2, "can't be read")
+
+
+@pytest.mark.long
+def test_of_five_hundred_three_drift_and_the_others_are_migrated_by_one_approval(tmp_path, ana):
+    """Two had drifted before anybody was asked, one does while the approver reads."""
+    fleet = new_fleet(tmp_path / "many", COUNT)
+    fleet.set(PRODUCTION)
+    fleet.project.environ |= {**DEV, "CI_MIGRATE_TRUST": ana.line}
+    before, last = [fleet.names[COUNT // 3], fleet.names[COUNT // 2]], fleet.names[-1]
+    for name in before:
+        sql(fleet.file(name), "create index by_name on users (name)")
+    asked = Asked(fleet, 1, timeout=7200)
+    assert set(asked.names) == {*fleet.names} - {*before}
+    assert f"{COUNT - 2} databases of the fleet tenants" in asked.told
+    assert set(statuses(fleet).values()) == {"approval required", "left out"}
+    assert {fleet.at(name)[0] for name in fleet.names} == {"r1"}
+    token = asked.approve(ana, "--minutes", "240")
+    sql(fleet.file(last), "alter table users add column nick text")
+    ended(asked.run(token), 1, f"{COUNT - 3} migrated, 3 left out", f"{COUNT - 3} of {COUNT} databases")
+    left = {*before, last}
+    rows = by_name(fleet)
+    for name in fleet.names:
+        assert fleet.at(name) == (["r1"] if name in left else ["r2"]), name
+        assert rows[name]["status"] == ("left out" if name in left else "migrated"), rows[name]
+        if name in left:
+            assert rows[name]["message"] == "drifted: its schema differs from that of the others at r1"
+    suites = {one.name: one for one in JUnitXml.fromfile(str(fleet.project.reports / "fleet.xml"))}
+    assert len(suites) == COUNT
+    for name in fleet.names:
+        assert suites[f"ci-migrate.tenants/{name}"].failures == (name in left)
+    page = (fleet.project.reports / "fleet.html").read_text()
+    assert all(name in page for name in left)
+    for name in (fleet.names[0], fleet.names[-2]):
+        assert " used " in fleet.project.call("token", "list", "--target", f"tenants/{name}").out
+        shown = fleet.project.call("audit", "show", "--target", f"tenants/{name}").out
+        assert f'"listDigest":"{asked.list_digest}"' in shown
+    # used once: what drifted is not let through by it later
+    sql(fleet.file(before[0]), "drop index by_name")
+    ended(asked.run(token, "retry"), 1, "2 left out, 1 approval required")
+    assert fleet.at(before[0]) == ["r1"]

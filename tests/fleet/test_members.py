@@ -11,7 +11,7 @@ from ci_migrate.errors import CiMigrateError
 from ci_migrate.fleet.members import find_member, read_members, refuse_unknown_canary, take_shard
 from ci_migrate.markers import hookimpl
 from ci_migrate.plugins import manager as plugins
-from ci_migrate.settings.settings import load
+from ci_migrate.settings.settings import Secret, load
 
 PASSWORD = "kX7-horse-battery"
 
@@ -202,6 +202,13 @@ def test_a_fleet_named_production_is_production_in_each_of_its_databases(project
     one = load(project.folder, {}, {"target": "production/acme"}, url)
     assert one.production_reason == "the target is named production"
     assert one.needs_approval("migrate")
+
+
+def test_what_a_database_is_called_in_the_list_makes_it_no_production(project):
+    listed(project, "production sqlite:///a.db")
+    url = Secret("sqlite:///a.db")
+    named = load(project.folder, project.environment(), {"target": "tenants/production"}, url)
+    assert named.production_reason == ""
 
 
 def test_without_its_url_a_database_of_a_fleet_is_refused_not_asked_of_env_py(project):

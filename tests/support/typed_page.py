@@ -15,6 +15,7 @@ BIN = Path(sys.executable).parent
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 VARIES = (
     (r"\d+\.\d+ s\b", "N s"),
+    (r"\d{14}_[0-9a-f]{6}", "RUN"),
     (r"_\d{8}_\d{6}", "_TIME"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "TIME"),
     (r"[\d.,]+ (?:bytes|kB)", "SIZE"),
