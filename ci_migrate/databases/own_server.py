@@ -12,12 +12,18 @@ from typing import Protocol, runtime_checkable
 
 from sqlalchemy import URL
 
-from ci_migrate.errors import BackupError, CiMigrateError, DatabaseError
+from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.process import Child, Tail, TimeoutExpired, run_tool, running
 from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.tempdirs import private_folder
 
 KEEPER = Path(__file__).with_name("server_keeper.py")
+
+REMOTE = ".isl"
+"""Of files that say where InnoDB's tables with a DATA DIRECTORY are.
+
+https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-tablespaces/innodb-file-per-table-tablespaces
+"""
 
 LONGEST = 90
 """Characters of a socket's folder: the path of a socket has 107 bytes at most on Linux, 103 on macOS."""
@@ -50,20 +56,37 @@ class RunsServers(Protocol):
         """
 
 
-def refuse_unfit_folder(data: Path, live: str | None, *marks: str) -> None:
-    """Raise BackupError where a folder can't be a copy of a server's data, or where a server may be at work on it.
+def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
+    """Raise BackupError where a folder is no copy of a server's files, or leads to files that are none.
+
+    A tablespace or a log elsewhere is reached by a link: a server on the copy would write to the live one's.
 
     Args:
         data: the folder.
         live: where the target's server has its own; None where it does not tell.
-        marks: files of which each copy has one.
+        mark: a file that each copy has.
     """
     hint = "Let provider-clone print the path of a copy that nobody else uses (docs/physical-backups.md)."
-    if not data.is_dir() or not any((data / mark).exists() for mark in marks):
-        raise BackupError(f"{data} is not a server's data folder: it has no {' or '.join(marks)}.", hint=hint)
+    if not (data / mark).is_file():
+        raise BackupError(f"{data} is not a server's data folder: it has no {mark}.", hint=hint)
     with suppress(OSError):
         if live is not None and Path(live).samefile(data):
             raise BackupError(f"{data} is the data folder of the target's own server.", hint=hint)
+    real = data.resolve()
+    for place, folders, files in os.walk(data):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            leads_out = path.is_symlink() and not path.resolve().is_relative_to(real)
+            if leads_out or path.suffix == REMOTE:
+                raise BackupError(
+                    f"{path} leads out of the copied folder: a server on it would write to {_led_to(path)}.",
+                    hint="Such a server (with tablespaces, or a log elsewhere) can't be rehearsed on copied files yet: "
+                    "use dumps, or let provider-clone print the URL of a server of yours.",
+                )
+
+
+def _led_to(path: Path) -> str:
+    return str(path.resolve()) if path.is_symlink() else "the folder that it names"
 
 
 @contextmanager
@@ -113,7 +136,7 @@ def run_as(account: str, argv: Sequence[str], environ: Mapping[str, str]) -> Non
 
 @contextmanager
 def serving(
-    account: str, ending: int, argv: Sequence[str], environ: Mapping[str, str], up: Callable[[], None]
+    account: str, ending: int, argv: Sequence[str], environ: Mapping[str, str], up: Callable[[], bool]
 ) -> Iterator[None]:
     """A server that runs until the block is left; it ends with this process, whatever ends that.
 
@@ -122,10 +145,10 @@ def serving(
         ending: the signal that ends it.
         argv: program and arguments.
         environ: all of its environment.
-        up: raises as long as it does not answer.
+        up: whether it answers by now; raises where it answers and lets nobody in.
 
     Raises:
-        DatabaseError: it ended instead of answering; with the line of its log that says why.
+        DatabaseError: it ended instead of answering, with the line of its log that says why; or as `up`.
     """
     with running([*_keeper(account, ending), *argv], env=environ, inherit=False) as child:
         tails = Tail(child.stderr), Tail(child.stdout)
@@ -144,20 +167,15 @@ def _keeper(account: str, ending: int) -> list[str]:
     return [sys.executable, "-I", str(KEEPER), account, str(ending)]
 
 
-def _wait(child: Child, up: Callable[[], None], name: str, tails: Sequence[Tail]) -> None:
-    while True:
-        try:
-            up()
-        except CiMigrateError:
-            if child.poll() is not None:
-                said = "\n".join(tail.text() for tail in tails)
-                raise DatabaseError(
-                    f"A server of our own ({name}) did not start: {hide_secrets(_why(said))}",
-                    hint='Let scratch copies live elsewhere: scratch = "server", or a URL.',
-                ) from None
-            time.sleep(0.05)
-        else:
-            return
+def _wait(child: Child, up: Callable[[], bool], name: str, tails: Sequence[Tail]) -> None:
+    while not up():
+        if child.poll() is not None:
+            said = "\n".join(tail.text() for tail in tails)
+            raise DatabaseError(
+                f"A server of our own ({name}) did not start: {hide_secrets(_why(said))}",
+                hint='Let scratch copies live elsewhere: scratch = "server", or a URL.',
+            )
+        time.sleep(0.05)
 
 
 def _why(log: str) -> str:

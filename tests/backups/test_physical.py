@@ -14,6 +14,7 @@ import pytest
 from mysql_server import mysql_programs, require
 from sqlalchemy import create_engine, text
 
+from ci_migrate.databases.mysql.database import MySQL
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import BackupError
 
@@ -197,6 +198,16 @@ def test_the_server_ends_with_a_killed_process(postgresql_url):
     child.stdout.close()
 
 
+@pytest.mark.parametrize("on", ["empty", "backup:latest"])
+def test_a_copy_in_the_targets_place_is_on_an_own_server(shop, on):
+    shop.run("backup", "create", code=0)
+    shop.project.settings('[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\n')
+    before = shop.sql("select pg_postmaster_start_time(), (select count(*) from pg_database)")
+    done = shop.run("dry-run", "--on", on, code=0)
+    assert done.stage("dry-run")["outcome"] == "passed"
+    assert shop.sql("select pg_postmaster_start_time(), (select count(*) from pg_database)") == before
+
+
 # --------------------------------------------------------------------------- pg_basebackup
 
 
@@ -253,6 +264,52 @@ def test_a_damaged_backup_is_refused(based):
     assert based.sql("select count(*) from users") == before
 
 
+def test_killed_on_the_clone(based):
+    """Nothing of ours stays: neither the server nor, from the next run on, its files."""
+    based.project.revision("r2", "r1", "op.execute('SELECT pg_sleep(60)')", "pass")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ci_migrate", "run"],
+        cwd=based.project.folder,
+        env={**based.project.environment(), **based.env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    try:
+        deadline = time.monotonic() + 90
+        while not (asleep := sleeping(query)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        process.kill()
+        process.wait()
+    assert based.sql(query) == [], "it slept on the clone alone"
+    place = asleep.parent
+    based.project.revision(
+        "r2", "r1", "alter table users add column city varchar(20)", "alter table users drop city"
+    )
+    os.utime(place, (0, 0))  # a young folder might not have taken its lock yet
+    assert place.exists()
+    assert based.run("repair").code in (0, 1)
+    assert based.run("run").code == 0
+    assert not place.exists()
+
+
+def sleeping(query: str) -> Path | None:
+    """The folder of a server of our own on which somebody sleeps."""
+    for socket in Path(tempfile.gettempdir()).glob("ci-migrate-*/folder/.s.PGSQL.*[0-9]"):
+        place = f"host={socket.parent} port={socket.suffix[1:]} dbname=postgres user=postgres"
+        try:
+            with psycopg.connect(place) as connection:
+                if connection.execute(query).fetchone():
+                    return socket.parent
+        except psycopg.Error:
+            continue
+    return None
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -261,6 +318,8 @@ def test_a_damaged_backup_is_refused(based):
         (lambda data: (data / "postmaster.pid").write_text("1\n"), "has a postmaster.pid"),
         (lambda data: (data / "standby.signal").touch(), "wait for its primary for ever"),
         (lambda data: (data / "global" / "pg_control").unlink(), "did not start"),
+        (lambda data: (data / "pg_wal").symlink_to(data.parent), "leads out of the copied folder"),
+        (lambda data: (data / "global" / "16400").symlink_to("/srv/space"), "would write to /srv/space"),
     ],
 )
 def test_folders_that_no_server_is_started_on(postgresql_url, tmp_path, change, words):
@@ -407,6 +466,15 @@ def rested(alembic_project, start_postgresql):
             yield shop
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def test_a_table_of_mariadb_that_lies_elsewhere_is_refused(mysql_url, tmp_path):
+    data = tmp_path / "data"
+    (data / "shop").mkdir(parents=True)
+    (data / "ibdata1").touch()
+    (data / "shop" / "users.isl").write_text("/srv/other/shop/users.ibd")
+    with pytest.raises(BackupError, match=r"users\.isl leads out"), MySQL(mysql_url).server_on(data):
+        pass
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
 
@@ -16,9 +17,12 @@ from ci_migrate.databases.mysql.catalog import quote_name, read_flavour
 from ci_migrate.databases.mysql.flavours import Flavour
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.databases.own_server import refuse_unfit_folder, run_as, server_folder, serving
-from ci_migrate.errors import DatabaseError, ToolError
+from ci_migrate.errors import BackupError, DatabaseError, ToolError
 from ci_migrate.process import run_tool
 from ci_migrate.settings.secrets import register_secret
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
 
 ACCOUNT = "ci_migrate_root"
 """Who may do anything on a server of ours: the target's accounts may be known by hosts that a socket is not."""
@@ -63,6 +67,10 @@ OURS = (
 """No network, no replication, no events, and nothing for safety's sake: the copy is thrown away."""
 
 
+REDO = ("ib_logfile0", "#innodb_redo")
+"""The log that InnoDB recovers by."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a server of our own takes over from the target's."""
@@ -72,6 +80,9 @@ class Facts:
     data_directory: str
     charset: str
     collation: str
+    elsewhere: (
+        str | None
+    )  # a file outside of the data folder; "" where there is none, None where nobody may ask
 
     @classmethod
     def of(cls, access: Access) -> "Facts":
@@ -82,8 +93,23 @@ class Facts:
             found = dict(cursor.fetchall())
             cursor.execute("SELECT @@character_set_database, @@collation_database")
             charset, collation = cursor.fetchone() or ("", "")
+            elsewhere = "" if flavour.mariadb else _outside(cursor)
         data = found.pop("datadir", "")
-        return cls(flavour, found, data, charset, collation)
+        return cls(flavour, found, data, charset, collation, elsewhere)
+
+
+def _outside(cursor: "Cursor") -> str | None:
+    """A file of MySQL's with a path of its own: its dictionary has them, and a server on a copy would open it.
+
+    https://dev.mysql.com/doc/refman/8.4/en/information-schema-files-table.html
+    """
+    import pymysql
+
+    try:
+        cursor.execute("SELECT FILE_NAME FROM information_schema.FILES WHERE FILE_NAME LIKE '/%%' LIMIT 1")
+    except pymysql.MySQLError:  # it takes PROCESS
+        return None
+    return str((cursor.fetchone() or ("",))[0])
 
 
 @contextmanager
@@ -131,6 +157,16 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
     """
     facts = Facts.of(target)
     refuse_unfit_folder(data, facts.data_directory, "ibdata1")
+    if not any((data / name).exists() for name in REDO):
+        raise BackupError(f"{data} has no {' or '.join(REDO)}: it is no whole copy, or was not prepared.")
+    if facts.elsewhere != "":
+        raise BackupError(
+            f"The target's server has files outside of its data folder ({facts.elsewhere or 'it may not be asked'}): a "
+            "server on a copy of that folder would write to them.",
+            hint="Use dumps, or let provider-clone print the URL of a server of yours."
+            if facts.elsewhere
+            else "GRANT PROCESS ON *.* to the account of the target's URL: it may ask then.",
+        )
     server = _program(facts.flavour, client_tools)
     (data / "auto.cnf").unlink(missing_ok=True)  # the server's UUID: the copy gets one of its own
     with server_folder("") as folder, _serve(server, data, folder, facts, target, []) as access:
@@ -231,8 +267,11 @@ def _serve(
     }
     access = Access(parameters, "ci-migrate")
 
-    def up() -> None:
+    def up() -> bool:
+        if not Path(socket).exists():  # made when what `first` says was done
+            return False
         access.connect().close()
+        return True
 
     with serving("", signal.SIGKILL, argv, _environment(folder), up):
         yield access

@@ -21,8 +21,9 @@ from ci_migrate.errors import BackupError, DatabaseError, ToolError
 if TYPE_CHECKING:
     import psycopg
 
-PORT = "5432"
-"""A part of the socket's name alone: the server listens to no network."""
+PORT = "54329"
+"""A part of the socket's name alone: the server listens to no network. The usual one may be the target's, and two
+sockets with one number are told as one place."""
 
 OWNER = "postgres"
 """The superuser of a new server."""
@@ -42,6 +43,7 @@ CARRIED = (
 migration runs out of locks that has enough there."""
 
 OURS = {
+    "archive_cleanup_command": "",
     "archive_mode": "off",
     "autovacuum": "off",
     "cluster_name": "ci-migrate",
@@ -49,6 +51,7 @@ OURS = {
     "fsync": "off",
     "full_page_writes": "off",
     "hot_standby": "off",
+    "huge_pages": "try",
     "listen_addresses": "",
     "local_preload_libraries": "",
     "log_destination": "stderr",
@@ -57,12 +60,16 @@ OURS = {
     "max_wal_senders": "0",
     "port": PORT,
     "primary_conninfo": "",
+    "recovery_end_command": "",
     "recovery_target_action": "promote",
     "session_preload_libraries": "",
+    "shared_buffers": "128MB",
     "shared_preload_libraries": "",
     "ssl": "off",
     "synchronous_commit": "off",
     "synchronous_standby_names": "",
+    "unix_socket_group": "",
+    "unix_socket_permissions": "0700",
 }
 """As arguments, which win over postgresql.auto.conf: a copy of a server's files brings that along. No network, no
 replication, no library that acts by itself (pg_cron would run its jobs on the copy), and nothing for safety's sake: the
@@ -314,8 +321,14 @@ def _serve(
     parameters = {"host": str(folder), "port": PORT, "user": user, "dbname": database}
     access = Access(parameters, "ci-migrate")
 
-    def up() -> None:
+    def up() -> bool:
+        import psycopg
+
+        answer = psycopg.pq.PGconn.ping(access.conninfo().encode())
+        if answer != psycopg.pq.Ping.OK:  # it is starting, or recovers, and lets nobody in yet
+            return False
         access.connect().close()
+        return True
 
     with serving(account, signal.SIGQUIT, argv, _ENVIRONMENT, up):
         yield access
