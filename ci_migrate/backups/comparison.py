@@ -136,6 +136,8 @@ def _describe_not_digested(
 ) -> tuple[str, ...]:
     """Whose contents were not compared, each reason once."""
     if not (backup.contents or backup.samples) and backup.row_counts:
+        if not any(count.exact for count in backup.row_counts.values()):  # a provider's
+            return ("rows: the backup has neither digests nor exact numbers of them",)
         return ("rows by their digests: the backup has none, they were only counted",)
     reasons = {n: why for n, why in backup.not_digested.items() if n in tables or n not in backup.row_counts}
     by_reason: dict[str, list[str]] = {}

@@ -102,7 +102,7 @@ def _glance(report: Report) -> list[tuple[str, str, str, str]]:
         taken = report.result("backup")
         reused = taken.reused if taken is not None else None
         weight = "good" if proven and reused is None else "warn"
-        rests = story.size(report.backup.backup_size)
+        rests = story.kept(report.backup)
         if reused is not None:
             rests += f", taken {story.duration(reused.seconds)} before"
         tiles.append(("Backup", answer, weight, rests))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from ci_migrate.errors import EXIT_CODE_MEANING, CiMigrateError, ExitCode
 from ci_migrate.model import (
+    Backup,
     Comparison,
     Direction,
     Evidence,
@@ -305,11 +306,18 @@ def _again(report: Report) -> tuple[NextCommand, ...]:
     )
 
 
+def kept(backup: Backup) -> str:
+    """How large it is, or who keeps it."""
+    if backup.provider_id is not None:
+        return f"the provider's {one_line(backup.provider_id, 60)}"
+    return size(backup.backup_size)
+
+
 def proofs(report: Report) -> Iterator[tuple[bool, str]]:
     """What the run proved, and what it could not: (proved, sentence)."""
     backup, evidence = report.backup, report.evidence
     if backup is not None:
-        name = f"Backup {backup.backup_id} ({size(backup.backup_size)})"
+        name = f"Backup {backup.backup_id} ({kept(backup)})"
         if evidence is None:
             yield False, f"{name} was written, but not yet restored."
         elif evidence.proven:

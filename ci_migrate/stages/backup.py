@@ -15,7 +15,7 @@ from ci_migrate.model import (
     plural,
     show_heads,
 )
-from ci_migrate.reports.story import duration, size
+from ci_migrate.reports.story import duration, kept, size
 from ci_migrate.run.approvals import protection
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.reuse import find_backup, reused_backup
@@ -57,9 +57,10 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
             backup=backup,
         )
     rows = sum(c.rows for c in backup.row_counts.values())
+    provided = backup.provider_id is not None
     message = (
-        f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {plural(rows, 'row')}, "
-        f"{plural(backup.backup_size, 'byte')}"
+        f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {'about ' * provided}{plural(rows, 'row')}, "
+        + (kept(backup) if provided else plural(backup.backup_size, "byte"))
     )
     if backup.not_digested:
         first, why = next(iter(backup.not_digested.items()))

@@ -83,7 +83,10 @@ def test_a_run_rehearses_on_the_clone(provided):
     done = provided.run("run")
     assert done.code == 0, done.text
     assert done.stage("dry-run")["evidence"]["proven"] is True
+    said = " ".join(done.text.split())
     (backup,) = backups(provided)
+    assert f"(the provider's {backup['providerId']}) was restored into a scratch copy" in said
+    assert "byte" not in said
     assert backup["providerId"] == backup["backupId"], "the script called it as we do"
     assert [file["path"] for file in backup["files"]] == ["provider.json"]
     assert store(provided) == [backup["providerId"]], "the clone was dropped"
