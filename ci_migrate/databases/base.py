@@ -55,6 +55,14 @@ class Wall:
     others see them."""
 
 
+@runtime_checkable
+class TellsItsPlace(Protocol):
+    """What a Database may do besides: say how a connection to it is recognised, without a session."""
+
+    def match(self) -> Mapping[str, str]:
+        """As `Wall.match`."""
+
+
 class Lock(Protocol):
     """The run lock: held by a session (or file descriptor) of its own."""
 

@@ -3,7 +3,7 @@
 `worker/` reads them as JSON with exactly these names; a test holds the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -261,9 +261,15 @@ def target_setup(
         project,
         url=url,
         environ={**environ, "CI_MIGRATE_STAGE": stage},
-        databases=tuple(
-            wall_entry(name, member.wall(), others[name].wall() if others else None)
-            for name, member in members_of(database).items()
+        databases=(
+            *(
+                wall_entry(name, member.wall(), others[name].wall() if others else None)
+                for name, member in members_of(database).items()
+            ),
+            *(
+                _stand_in_entry(name, match, (others or members_of(database))[name].wall())
+                for name, match in settings.stands_for.items()
+            ),
         ),
         allow_connections=tuple(settings.allow_connections),
         session=_session_settings(settings, run_id, on_copy=scratch is not None),
@@ -285,6 +291,19 @@ def wall_entry(name: str, target: Wall, other: Wall | None = None) -> WallEntry:
         # the child connects to the target with the login that env.py has: it is told none
         connect=match if other is None else dict(other.connect),
         identity=dict((other or target).identity),
+    )
+
+
+def _stand_in_entry(name: str, match: Mapping[str, str], place: Wall) -> WallEntry:
+    """The database that a scratch copy stands in for, which env.py may know by a URL of its own."""
+    named = {key: value for key, value in match.items() if key not in LOGIN}
+    # with the login: that of env.py may be one on another server
+    return WallEntry(
+        name=name,
+        dialect=place.dialect,
+        match=named,
+        connect=dict(place.connect),
+        identity=dict(place.identity),
     )
 
 

@@ -12,11 +12,11 @@ from ci_migrate import gate
 from ci_migrate.backups.catalog import Catalog
 from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.backups.owner import Owner
-from ci_migrate.databases.base import Database, SessionOptions
+from ci_migrate.databases.base import Database, SessionOptions, TellsItsPlace
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, UsageError
-from ci_migrate.migrations.environment import with_driver_of
+from ci_migrate.migrations.environment import ChildEnvironment
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.model import Backup, BackupStatus, Report, StageResult, name_some
 from ci_migrate.operations.backups import complete
@@ -85,7 +85,7 @@ def stand_in(
         )
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
-        _, _, copies = databases_of(settings, manager, url, options, verb, stack)
+        target, _, copies = databases_of(settings, manager, url, options, verb, stack)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"
         if backup is not None:
@@ -96,11 +96,11 @@ def stand_in(
             words = f"a copy of {backup.backup_id}"
         variables = {MAIN: settings.url_variable, **settings.database_variables}
         members = members_of(copy)
-        given = {
-            variable: with_driver_of(members[name].url, settings.environ.get(variable, ""))
-            for name, variable in variables.items()
-            if variable
-        }
+        # those that name the target by another login or no setting, too: programs that revisions start read them
+        stood_for = members_of(target)
+        given = ChildEnvironment(settings, {name: one.url for name, one in stood_for.items()}).for_stage(
+            {name: one.url for name, one in members.items()}
+        )
         plain = {n: Secret(m.url.render_as_string(hide_password=False)) for n, m in members.items()}
         instead = replace(
             settings,
@@ -115,6 +115,9 @@ def stand_in(
             mask=None,
             state=None,
             stage_tags={},  # of the target, which is not reached: there is nobody to approve and nothing to guard
+            stands_for={
+                name: one.match() for name, one in stood_for.items() if isinstance(one, TellsItsPlace)
+            },
             backup_dir=str(folder / "backups"),
             auto_backup=True,
             reuse_backup=0.0,

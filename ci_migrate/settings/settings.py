@@ -140,6 +140,8 @@ class Settings:
     fleet_dry_run: str
     fleet_state: Secret | None
     fleet_variable: str
+    stands_for: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Not a setting: how connections to the databases are recognised that the target stands in for (`Wall.match`)."""
 
     @property
     def fleet_key(self) -> str:

@@ -1,7 +1,7 @@
 """`dry-run --on`: the target is not reached, and nothing of the stand-in stays."""
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 LOSES = "DELETE FROM users"
 
@@ -121,3 +121,56 @@ def test_the_account_of_a_copy_of_mysql_makes_no_copies(shop, request, engine) -
     done = shop.call("dry-run", "--on", "empty")
     assert done.code == 0, done.text
     assert "2 revisions to run: base -> r2" in done.out
+
+
+OWN_URL = """\
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+with create_engine({url!r}, poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql_url", "mysql_url", "mysql97_url"])
+def test_env_py_with_the_targets_url_in_it_is_led_to_the_stand_in(shop, request, engine) -> None:
+    """As where it comes from the application's own settings: no variable tells another one."""
+    url = make_url(f"sqlite:///{shop.database}")
+    if engine != "sqlite":
+        driver = {"postgresql_url": "postgresql+psycopg"}.get(engine, "mysql+pymysql")
+        url = request.getfixturevalue(engine).set(drivername=driver)
+    live = create_engine(url)
+    with live.begin() as connection:
+        connection.execute(text("CREATE TABLE here (id INTEGER)"))
+        connection.execute(text("INSERT INTO here VALUES (1)"))
+    address = url.render_as_string(hide_password=False)
+    shop.write("migrations/env.py", OWN_URL.format(url=address))
+    shop.settings('[targets.live]\nscratch = "server"\n')
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    assert "2 revisions to run: base -> r2" in done.out
+    squashed = shop.call("squash", "--to", "r2")
+    assert squashed.code == 0, squashed.text
+    assert "Proved on" in squashed.out
+    shop.revision("r3", "r2", "INSERT INTO here VALUES (2)")  # a table of the target's alone
+    assert shop.call("dry-run", "--on", "empty").code == 1
+    with live.begin() as connection:
+        assert inspect(connection).get_table_names() == ["here"]
+        assert connection.execute(text("SELECT id FROM here")).all() == [(1,)]
+        connection.execute(text("DROP TABLE here"))
+    live.dispose()
+
+
+def test_programs_are_told_of_the_stand_in(shop) -> None:
+    """A variable beside the settings that holds the target's URL, too."""
+    address = f"sqlite:///{shop.database}"
+    shop.settings(f'[targets.live]\nurl = "{address}"\n')
+    shop.environ["DATABASE_URL"] = address
+    shop.revision("r3", "r2", "import os; print(os.environ['DATABASE_URL'], file=open('seen', 'a'))")
+    done = shop.call("dry-run", "--on", "empty")
+    assert done.code == 0, done.text
+    seen = (shop.folder / "seen").read_text()
+    assert "sqlite:///" in seen
+    assert str(shop.database) not in seen

@@ -236,9 +236,12 @@ class MySQL:
                 f"{name}, then again: {mark.statement_of(text)};",
             ) from error
 
-    def wall(self) -> Wall:
+    def match(self) -> dict[str, str]:
         names = ("host", "port", "database", "user", "password", "unix_socket")
-        parts = {name: self._child.parameters.get(name, "") for name in names}
+        return {name: self._child.parameters.get(name, "") for name in names}
+
+    def wall(self) -> Wall:
+        parts = self.match()
         return Wall(
             dialect=self.dialect,
             match=parts,

@@ -185,21 +185,19 @@ class PostgreSQL:
                 hint=f"Let the database's owner run, then again: {mark.statement_of(self._access, text)};",
             ) from error
 
+    def match(self) -> dict[str, str]:
+        return self._access.match
+
     def wall(self) -> Wall:
-        match = {
-            "host": self._access.host,
-            "port": self._access.parameters["port"],
-            "database": self._access.database,
-        }
-        login = {"user": self._access.user, "password": self._access.parameters.get("password", "")}
-        connect = {**match, **login}
+        match = self.match()
+        connect = dict(match)
         if "," in match["host"] + match["port"]:  # the one of several hosts that answers
             with self._access.session(read_only=True) as connection:
                 there = self._access.same_server(connection).parameters
             connect |= {"host": there["host"], "port": there["port"]}
         return Wall(
             dialect=self.dialect,
-            match={**match, **login},
+            match=match,
             connect=connect,
             identity={"database": self._access.database, **self._told()},
         )

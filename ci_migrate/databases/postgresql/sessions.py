@@ -135,6 +135,17 @@ class Access:
         return self.parameters["host"]
 
     @property
+    def match(self) -> dict[str, str]:
+        """As `base.Wall.match`."""
+        return {
+            "host": self.host,
+            "port": self.parameters["port"],
+            "database": self.database,
+            "user": self.user,
+            "password": self.parameters.get("password", ""),
+        }
+
+    @property
     def server(self) -> str:
         """`db.example.com:5432`, `socket:5432`."""
         by_socket = not self.host or self.host.startswith(("/", "@"))

@@ -208,8 +208,11 @@ class SQLite:
         with self._explain_errors(), closing(self._open(read_only=False)) as connection:
             sqlite_mark.write(connection, text)
 
+    def match(self) -> dict[str, str]:
+        return {"file": str(self.file)}
+
     def wall(self) -> Wall:
-        facts, place = {"file": str(self.file)}, self._place()
+        facts, place = self.match(), self._place()
         inode = {"inode": "{}:{}".format(*place)} if place else {}
         return Wall(dialect=self.dialect, match=facts, connect=facts, identity={**facts, **inode})
 

@@ -138,7 +138,8 @@ class SQLiteWall:
             if same_file(file, entry["connect"].get("file")):
                 return None
             if same_file(file, entry["match"].get("file")):
-                return str(entry["connect"]["file"]) if self.wall.mode == DRY_RUN else None
+                elsewhere = self.wall.leads_elsewhere(entry, ours=False)
+                return str(entry["connect"]["file"]) if elsewhere else None
         self.wall.tell_wanted("sqlite", "", {"file": file})
         if self.allows_file(file):
             return None
