@@ -59,7 +59,11 @@ class Session(WireEvent, frozen=True, tag="session"):
 
 
 class GraphRevision(msgspec.Struct, frozen=True):
-    """One revision script as Alembic sees it. `replaces`: the revisions that were squashed into it, itself included."""
+    """One revision script as Alembic sees it.
+
+    `own_labels` are the branch labels that it gives itself. `replaces`: the revisions that were squashed into it,
+    itself included.
+    """
 
     id: str
     file: str
@@ -70,6 +74,7 @@ class GraphRevision(msgspec.Struct, frozen=True):
     has_downgrade: bool
     allow: dict[str, str]
     replaces: tuple[str, ...] = ()
+    own_labels: tuple[str, ...] = ()
 
 
 class Graph(WireEvent, frozen=True, tag="graph"):

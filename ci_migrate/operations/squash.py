@@ -25,7 +25,7 @@ from ci_migrate.model import Frozen, Plan, VersionTable, list_some, name_some, n
 from ci_migrate.operations.dry_run_on import EMPTY, stand_in
 from ci_migrate.operations.squash_files import Change, finish_change, refuse_uncommitted, write_change
 from ci_migrate.operations.squash_proof import Seen, differences, look_at
-from ci_migrate.operations.squash_script import Wanted, labels_of, write_script
+from ci_migrate.operations.squash_script import Wanted, write_script
 from ci_migrate.rehearsal.measured import run_on_copy
 from ci_migrate.run.inputs import inputs_seen, look_at_target
 from ci_migrate.run.run import Run, child_setup, translate_errors
@@ -210,11 +210,7 @@ class _Squash:
         return seconds
 
     def _text(self, chain: _Chain, baseline: Baseline, destination: str) -> str:
-        labels = {
-            label
-            for one in chain.scripts
-            for label in labels_of(Path(one.file).read_text(encoding="utf-8"), one.id)
-        }
+        labels = {label for one in chain.scripts for label in one.own_labels}
         return write_script(
             Wanted(
                 revision=chain.revision,

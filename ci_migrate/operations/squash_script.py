@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ci_migrate.databases.baselines import Baseline
-from ci_migrate.errors import RefusedError
 from ci_migrate.model import now, plural
 
 ENGINES = {"sqlite": ("sqlite",), "postgresql": ("postgresql",), "mysql": ("mysql", "mariadb")}
@@ -146,25 +145,3 @@ def _reads_as(written: str, sql: str) -> bool:
         return bool(ast.literal_eval(written) == sql)
     except (SyntaxError, ValueError):
         return False
-
-
-def labels_of(source: str, revision: str) -> tuple[str, ...]:
-    """The branch labels that a script gives itself.
-
-    Raises:
-        RefusedError: they are computed.
-    """
-    found: tuple[str, ...] = ()
-    for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if not any(isinstance(target, ast.Name) and target.id == "branch_labels" for target in targets):
-            continue
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-        try:
-            labels = ast.literal_eval(value) if value is not None else None
-        except ValueError as error:
-            raise RefusedError(
-                f"The branch labels of {revision} are computed: write them as plain texts."
-            ) from error
-        found = (labels,) if isinstance(labels, str) else tuple(map(str, labels or ()))
-    return found

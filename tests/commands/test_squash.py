@@ -95,7 +95,7 @@ def test_a_branch_in_the_middle(shop) -> None:
 
 
 def test_a_merge_and_labels_inside(shop) -> None:
-    shop.revision("side", "r3", "create table side (id integer)", extra='branch_labels = ("aside",)')
+    shop.revision("side", "r3", "create table side (id integer)", extra='branch_labels = [LABEL := "aside"]')
     shop.revision("both", ("r8", "side"), "pass")
     shop.revision("next", "both", "create table next (id integer)", extra='branch_labels = "ahead"')
     git(shop, "add", "-A")

@@ -178,6 +178,7 @@ def describe_one(revision: Any, has_downgrade: bool, own: Any) -> dict[str, Any]
         "down_revisions": list(as_tuple(revision.down_revision)),
         "depends_on": list(as_tuple(revision.dependencies)),
         "branch_labels": sorted(revision.branch_labels or ()),
+        "own_labels": sorted(revision._orig_branch_labels),  # Alembic gives them to its neighbours, too
         "has_downgrade": has_downgrade,
         "allow": {str(k): str(v) for k, v in own.get("allow", {}).items()},
         "replaces": [str(one) for one in own.get("replaces", ())],
