@@ -4,14 +4,15 @@ python benchmarks/squash.py [--only optuna,glance] [--database sqlite|postgresql
 
 Each history is copied into a project of its own, in git, and squashed up to its fifth last revision (one that has
 branches to the end: up to the end). Then plain `alembic upgrade` brings fresh databases to the head, by the old scripts
-and by those that are left, in turns; printed are medians of the seconds of the whole command. The databases that they
-made are compared. mlflow is there twice: as it is, and with the tables that it makes beside its history as its first
-revision.
+and by those that are left, in turns, and the databases are compared. Printed are medians of the seconds of the whole
+command, and of those that it took of the processors, without a server's. mlflow is there twice: as it is, and with the
+tables that it makes beside its history as its first revision.
 """
 
 import argparse
 import json
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -77,8 +78,10 @@ def main() -> int:
     arguments = parser.parse_args()
     pairs = dict.fromkeys((case.corpus, case.backend) for case in CASES)
     names = arguments.only.split(",") if arguments.only else {corpus for corpus, _ in pairs}
-    print("| history | database | revisions | outcome | before | after | why |")
-    print("| --- | --- | ---: | --- | ---: | ---: | --- |")
+    print(
+        "| history | database | revisions | outcome | before | processors | after | processors | not compared, or why |"
+    )
+    print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- |")
     with ExitStack() as stack:
         servers: dict[str, tuple[URL, Path | None]] = {}
         for corpus, backend in pairs:
@@ -128,9 +131,9 @@ def squash(
     destination = ids[0 if branches else LATER]
     done = gate(project, "-q", "squash", "--to", destination, "--write", "--json", client_tools=tools)
     if done.returncode:
-        return f"{len(ids)} | refused | | | {' '.join(done.stderr.split())}"
+        return f"{len(ids)} | refused | | | | | {' '.join(done.stderr.split())}"
     made = json.loads(done.stdout)
-    seconds: dict[bool, list[float]] = {False: [], True: []}
+    seconds: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     seen: dict[bool, Snapshot] = {}
     for number in range(rounds):
         for squashed in (False, True):
@@ -138,9 +141,9 @@ def squash(
             if squashed:
                 shutil.rmtree(own)
                 shutil.copytree(scripts, own)
-            started = time.monotonic()
+            started, worked = time.monotonic(), processor_time()
             on.must("alembic", "upgrade", project.facts["target"])
-            seconds[squashed].append(time.monotonic() - started)
+            seconds[squashed].append((time.monotonic() - started, processor_time() - worked))
             seen[squashed] = on.snapshot()
     rewritten = [words.removeprefix("casts and parentheses of ") for words in made.get("not_compared", [])]
     other = all_of(seen[True])
@@ -150,10 +153,19 @@ def squash(
         if other.get(name) != text and name not in rewritten
     ]
     if different:
-        return f"{len(ids)} | NOT THE SAME | | | {', '.join(different)}"
-    before, after = (f"{statistics.median(seconds[which]):.1f} s" for which in (False, True))
+        return f"{len(ids)} | NOT THE SAME | | | | | {', '.join(different)}"
+    before, after = (
+        " | ".join(f"{statistics.median(each):.1f} s" for each in zip(*seconds[which], strict=True))
+        for which in (False, True)
+    )
     outcome = f"proved: {len(made['revisions'])} in one, {made.get('later', 0)} stay"
     return f"{len(ids)} | {outcome} | {before} | {after} | {'; '.join(made.get('not_compared', []))}"
+
+
+def processor_time() -> float:
+    """Seconds that ended children took of the processors: it hardly depends on what else the machine does."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def all_of(seen: Snapshot) -> dict[str, Any]:
