@@ -65,7 +65,9 @@ class MySQLServer:
 
 
 @contextmanager
-def serve(command: list[str], template: Path, port: int, options: Sequence[str]) -> Iterator[MySQLServer]:
+def serve(
+    command: list[str], template: Path, port: int, options: Sequence[str], place: str | None = IN_MEMORY
+) -> Iterator[MySQLServer]:
     """A server of its own on loopback and a socket, on a copy of an installed data folder.
 
     Args:
@@ -73,9 +75,10 @@ def serve(command: list[str], template: Path, port: int, options: Sequence[str])
         template: the installed data folder.
         port: one that is free.
         options: more of them.
+        place: the folder that its own one is made in.
     """
     # short: the path of a socket has 107 bytes
-    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=IN_MEMORY))
+    folder = Path(tempfile.mkdtemp(prefix="cim-my-", dir=place))
     process = None
     try:
         shutil.copytree(template, folder / "data")
@@ -231,12 +234,14 @@ def _wait_until_up(server: MySQLServer, process: "subprocess.Popen[bytes]", log:
             return
 
 
-def run_mariadb(template: Path, *, settings: tuple[str, ...] = ()) -> AbstractContextManager[MySQLServer]:
+def run_mariadb(
+    template: Path, *, settings: tuple[str, ...] = (), place: str | None = IN_MEMORY
+) -> AbstractContextManager[MySQLServer]:
     """A MariaDB server of its own."""
     server = mariadb_binary("mariadbd") or mariadb_binary("mysqld")
     assert server is not None
     own = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M")
-    return serve([server, *defaults(Path(server).parent)], template, free_port(), (*own, *settings))
+    return serve([server, *defaults(Path(server).parent)], template, free_port(), (*own, *settings), place)
 
 
 @contextmanager
