@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
@@ -13,55 +15,80 @@ from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
 from ci_migrate.model import NextCommand, as_hint, plural
 from ci_migrate.settings.settings import Settings
 
+MAIN_FILE = "main.sql"
+"""In a folder, the file for the target's own database; that of each of `databases` is called as it is."""
+
 
 def mask_copy(settings: Settings, copy: Database) -> str:
-    """Run the file of the setting `mask` on a copy that was restored.
+    """Run the file of the setting `mask` on a copy that was restored; where it is a folder, that of each database.
 
     Args:
         settings: of the target.
-        copy: a scratch copy; where this raises, it holds what it held, and must be dropped.
+        copy: a scratch copy; where this raises, it must be dropped.
 
     Returns:
         What was done, in words; "" where nothing is to be masked.
 
     Raises:
-        RefusedError: the file can't be read, a statement fails, or it changes more than values. No code of the
+        RefusedError: a file can't be read, a statement fails, or it changes more than values. No code of the
             repository has met the copy.
     """
     if settings.mask is None:
         return ""
-    name = settings.mask.name
-    if len(members_of(copy)) > 1:
-        raise RefusedError(
-            f"mask: {name} is run on one database, and this target has {len(members_of(copy))}: the rows of the others "
-            "would stay as they are."
-        )
-    try:
-        statements = list(_statements(settings.mask.read_text(encoding="utf-8"), copy.dialect))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise RefusedError(f"mask: {settings.mask} can't be read: {why}.") from error
+    members = members_of(copy)
     hint = as_hint(
         NextCommand(
             command=f"ci-migrate dry-run --on backup:latest --target {shlex.quote(settings.target)}",
             why="it is tried on a copy of the last backup",
         )
     )
+    texts = {name: _read(settings.mask, name, several=len(members) > 1) for name in members}
     schema, counts = copy.schema(), copy.counts(exact=True)
-    changed = _execute(copy, name, statements, hint, shown=settings.show_values)
+    done, words = Masked(), settings.mask.name
+    for name, member in members.items():
+        file, text = texts[name]
+        statements = list(_statements(text, member.dialect))
+        done.statements += len(statements)
+        done.rows += _execute(member, file, statements, hint, shown=settings.show_values)
     if copy.schema() != schema:
         raise RefusedError(
-            f"mask: {name} changes the schema of the copy. It may change values alone.", hint=hint
+            f"mask: {words} changes the schema of the copy. It may change values alone.", hint=hint
         )
     after = copy.counts(exact=True)
     other = sorted(table for table in counts if after.get(table) != counts[table])
     if other:
         raise RefusedError(
-            f"mask: {name} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
+            f"mask: {words} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
             "takes is held against the rehearsal.",
             hint=hint,
         )
-    return f"values of rows are masked: {name} ({plural(len(statements), 'statement')}, {plural(changed, 'row')})"
+    told = f"{plural(done.statements, 'statement')}, {plural(done.rows, 'row')}"
+    return f"values of rows are masked: {words} ({told})"
+
+
+@dataclass
+class Masked:
+    """How much was done."""
+
+    statements: int = 0
+    rows: int = 0
+
+
+def _read(mask: Path, database: str, *, several: bool) -> tuple[str, str]:
+    """The name and the text of the file for a database ("" for the main one). Raises RefusedError."""
+    if several and not mask.is_dir():
+        raise RefusedError(
+            f"mask: {mask.name} is a file, and this target has several databases: the rows of the others would stay as "
+            "they are.",
+            hint=f"Make it a folder with a file for each: {MAIN_FILE}, NAME.sql.",
+        )
+    file = mask / (f"{database}.sql" if database else MAIN_FILE) if mask.is_dir() else mask
+    name = f"{mask.name}/{file.name}" if mask.is_dir() else mask.name
+    try:
+        return name, file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RefusedError(f"mask: {file} can't be read: {why}.") from error
 
 
 def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint: str, *, shown: bool) -> int:

@@ -209,7 +209,9 @@ def _read_files(settings: Settings) -> Iterator[str]:
     Not those of the interpreter and of installed packages, wherever they lie: `/usr` may be the folder of both.
     """
     if settings.mask is not None:
-        yield str(settings.mask)
+        yield from map(
+            str, sorted(settings.mask.glob("*.sql")) if settings.mask.is_dir() else [settings.mask]
+        )
     yield from (name for name in settings.plugins if name.endswith(".py"))
     ours = Path(__file__).resolve().parents[1]
     folders = _library_folders()

@@ -1,12 +1,16 @@
 """The setting `mask`: no code of the repository meets private values on a copy."""
 
-import subprocess
+import sqlite3
 
 import pytest
 from alembic_project import AlembicProject, ended
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
-from ci_migrate.rehearsal.mask import _statements
+from ci_migrate.databases.composite.database import CompositeDatabase
+from ci_migrate.databases.sqlite.database import SQLite
+from ci_migrate.rehearsal.mask import _statements, mask_copy
+from ci_migrate.run.reuse import _read_files
+from ci_migrate.settings.settings import load
 
 SPY = """
 def seen(op, stage):
@@ -112,16 +116,55 @@ def test_a_mask_that_fails_lets_nothing_be_seen(private, mask: str | None, words
     assert not [p for p in private.folder.rglob("*scratch*") if p.is_file()]
 
 
-def test_several_databases_are_refused(private) -> None:
-    other = private.folder / "stats.db"
-    private.settings(
-        f'[targets.dev]\nmask = "mask.sql"\nurl = "sqlite:///{private.database}"\n'
+def with_stats(project: AlembicProject, mask: str):
+    """A second database, with a name in it."""
+    other = project.folder / "stats.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("create table if not exists visits (who text)")
+        connection.execute("insert into visits values ('ana')")
+    connection.close()
+    project.settings(
+        f'[targets.dev]\nmask = "{mask}"\nurl = "sqlite:///{project.database}"\n'
         f'databases = {{stats = "sqlite:///{other}"}}\n'
     )
-    subprocess.run(["touch", str(other)], check=True)
-    done = private.call("dry-run")
-    assert done.code != 0
+    return other
+
+
+@pytest.mark.parametrize("mask", ["mask.sql", "masks"])
+def test_several_databases_without_a_file_for_each_are_refused(private, mask) -> None:
+    (private.folder / "masks").mkdir()
+    (private.folder / "masks" / "main.sql").write_text(MASK)
+    with_stats(private, mask)
+    words = "several databases" if mask == "mask.sql" else "masks/stats.sql can't be read"
+    ended(private.call("dry-run"), 1, words)
     assert seen(private) == []
+
+
+def test_each_of_several_databases_is_masked_by_its_own_file(private) -> None:
+    folder = private.folder / "masks"
+    folder.mkdir()
+    (folder / "main.sql").write_text(MASK)
+    (folder / "stats.sql").write_text("update visits set who = 'nobody'")
+    other = with_stats(private, "masks")
+    databases = {
+        "": SQLite(make_url(f"sqlite:///{private.database}")),
+        "stats": SQLite(make_url(f"sqlite:///{other}")),
+    }
+    settings = load(private.folder, {}, {"target": "dev"})
+    assert "masks (2 statements, 3 rows)" in mask_copy(settings, CompositeDatabase(databases))
+    assert private.sql("select name from users order by id") == [("x1",), ("x2",)]
+    with sqlite3.connect(other) as connection:
+        assert connection.execute("select who from visits").fetchall() == [("nobody",)]
+    connection.close()
+    assert {str(folder / name) for name in ("main.sql", "stats.sql")} <= set(_read_files(settings))
+
+
+def test_a_folder_does_for_one_database(private) -> None:
+    (private.folder / "masks").mkdir()
+    (private.folder / "mask.sql").rename(private.folder / "masks" / "main.sql")
+    private.settings('[targets.dev]\nmask = "masks"\n')
+    ended(private.call("run"), 0, "values of rows are masked: masks (1 statement, 2 rows)")
+    assert set(seen(private)) == {"dry-run x1,x2", "migrate ana,bo"}
 
 
 TARGET = '[targets.dev]\nurl = "env:SHOP"\n'
