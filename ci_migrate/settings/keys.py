@@ -133,8 +133,8 @@ KEYS: tuple[Key, ...] = (
         "What the scratch copy is made of: the backup, or the schema without any rows, which proves less "
         "(docs/dry-run.md). `off` (never on production): no dry run."),
     Key("mask", PATH, None, BOTH,
-        "A file of SQL, or a folder with one for each of several databases, that replaces private values in each scratch "
-        "copy of the dry run before any code of the repository meets it (docs/dry-run.md)."),
+        "A file of SQL, or a folder with one for each of several databases, that replaces private values in each "
+        "scratch copy of the dry run before any code of the repository meets it (docs/dry-run.md)."),
     Key("show-values", FLAG, False, BOTH,
         "Errors of a migration repeat what stood in a row, and the server's DETAIL (docs/dry-run.md)."),
     Key("measure", FLAG, True, BOTH,
