@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ci_migrate import gate
-from ci_migrate.errors import CiMigrateError, ExitCode, ToolError
+from ci_migrate.errors import ExitCode, ToolError
 from ci_migrate.fleet.engines import Engine, Processes
 from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
 from ci_migrate.fleet.members import Member
@@ -182,6 +182,8 @@ class Coordinator:
         On production all of them ask for an approval, so none is migrated before: then each may be rehearsed. Where one
         was given, and does not fit the canary, it fits none of the others that the canary stands for.
         """
+        if canary.status is FleetStatus.WAITING and self._stopped:  # an executor did not take it
+            return self._stopped
         asks = canary.status is FleetStatus.APPROVAL
         if canary.status in WENT_WELL or (asks and self._settings.production and self.request.tokens is None):
             return ""
@@ -338,11 +340,7 @@ class Coordinator:
     def _look_after_loss(self, target: FleetTarget, why: str) -> FleetTarget:
         """Nobody knows how it ended in a worker, nor whether it has. `resume` waits for the database's own run lock."""
         member, look = self._members[target.name], Look(self._settings)
-        try:
-            held = look.holder(member)
-        except CiMigrateError:
-            held = ""
-        seen = look.at(member)
+        held, seen = look.holder(member), look.at(member)
         same = bool(seen.schema) and (seen.heads, seen.schema) == (target.heads, target.schema)
         code: ExitCode | None = ExitCode.FAILED_DIRTY
         state, found = TargetState.UNKNOWN.value, seen.words or f"the database is at {show(seen.heads)}"

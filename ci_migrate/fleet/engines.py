@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ci_migrate import __version__
-from ci_migrate.errors import SettingsError, ToolError
+from ci_migrate.errors import SettingsError, ToolError, UsageError
 from ci_migrate.fleet.forked import Job
 from ci_migrate.fleet.remote import Answer, Order, Sealed, attempt
 from ci_migrate.fleet.worker import Task, report_file, request_file, work
@@ -133,6 +133,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
 
     Raises:
         SettingsError: no plugin has an executor of this name.
+        UsageError: it has something else.
         CiMigrateError: its scheduler can't be reached, or its plugin failed.
     """
     if settings.fleet_executor == PROCESSES:
@@ -144,6 +145,11 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             f"fleet-executor ({settings.sources['fleet-executor']}) is {settings.fleet_executor[:60]!a}: no installed "
             "plugin has one of that name.",
             hint=f'There are "{PROCESSES}", "dask", and those of plugins (docs/fleet.md).',
+        )
+    if not isinstance(executor, Executor):
+        raise UsageError(
+            f"A plugin returned {executor!r:.100} from ci_migrate_executor, which is no Executor.",
+            hint="Mend it, or uninstall it.",
         )
     engine = Submitted(executor, settings)
     try:

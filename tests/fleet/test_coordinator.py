@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from fleet_support import new_fleet, sql
 
-from ci_migrate.errors import LockedError
+from ci_migrate.errors import LockedError, ToolError
 from ci_migrate.fleet.coordinator import Coordinator, FleetRequest, new_run, new_targets
+from ci_migrate.fleet.engines import Processes
+from ci_migrate.fleet.look import Look
 from ci_migrate.fleet.members import read_members
 from ci_migrate.fleet.runs import _coordinating, state_url
 from ci_migrate.ledger import fleets
@@ -38,13 +40,13 @@ def request_of(fleet, shard="", **flags):
 
 
 @contextmanager
-def coordinating(fleet, **flags):
+def coordinating(fleet, engine=None, **flags):
     request = request_of(fleet, **flags)
     make_folder(fleet.project.folder / OWN)
     with open_ledger(state_url(request.settings), create=True) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         fleets.begin(ledger, run, targets)
-        yield Coordinator(request, ledger, run, targets)
+        yield Coordinator(request, ledger, run, targets, engine)
 
 
 def test_two_fleets_of_a_project_do_not_stand_in_each_other_s_way(fleet):
@@ -71,6 +73,42 @@ def test_a_database_is_untouched_after_a_worker_s_death_only_where_its_schema_is
     assert {t.status for t in found} == {FleetStatus.FAILED}
     assert (unseen.state, unseen.exit_code) == ("unknown", 7)
     assert "ended with 3" in unseen.message
+
+
+def test_what_a_lost_worker_left_is_said_by_lock_schema_and_heads(fleet):
+    with coordinating(fleet) as coordinator:
+        first, second = coordinator.look(fleet.names, repairs=False)
+        with Look(coordinator.request.settings)._database(coordinator.request.members[0]).lock("run_1", 0):
+            held = coordinator._look_after_loss(first, "lost")
+        same = coordinator._look_after_loss(first, "lost")
+        sql(fleet.file("t00001"), "alter table users add column email text")
+        changed = coordinator._look_after_loss(second, "lost")
+        sql(fleet.file("t00001"), "update alembic_version set version_num = 'r2'")
+        done = coordinator._look_after_loss(second, "lost")
+    assert {t.status for t in (held, same, changed, done)} == {FleetStatus.INTERRUPTED}
+    found = [(t.state, t.exit_code) for t in (held, same, changed, done)]
+    assert found == [("running", 5), ("untouched", 8), ("unknown", 7), ("at head", None)]
+    assert "run run_1" in held.message
+    assert "is at r1 as before, and nobody holds its run lock" in same.message
+    assert "is at r2, no run of it is unfinished, and nobody holds its run lock" in done.message
+
+
+class Broken(Processes):
+    """Takes nothing more."""
+
+    here = False
+
+    def start(self, task, files):
+        raise ToolError("the pool is broken")
+
+
+def test_what_an_executor_does_not_take_any_more_waits(fleet):
+    with coordinating(fleet, Broken()) as coordinator:
+        coordinator.walk(coordinator.look(fleet.names, repairs=False))
+        run = coordinator.close()
+    assert run.stopped == "fleet-executor takes no more databases: the pool is broken"
+    assert run.exit_code == 1
+    assert [(t.status, t.attempts) for t in coordinator.targets.values()] == [(FleetStatus.WAITING, 0)] * 2
 
 
 def test_a_schema_that_nobody_could_read_is_not_that_of_the_canary(fleet):

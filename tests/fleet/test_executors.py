@@ -29,6 +29,8 @@ POOLS = {"threads": ThreadPoolExecutor, "pool": ProcessPoolExecutor}
 def ci_migrate_executor(settings):
     if settings.fleet_executor == "broken":
         raise ValueError("no cluster today")
+    if settings.fleet_executor == "other":
+        return "pool"
     return POOLS[settings.fleet_executor](2) if settings.fleet_executor in POOLS else None
 """
 SECRET = "kX7-horse-battery"
@@ -123,6 +125,7 @@ def test_an_executor_that_is_not_there_is_said_before_anything_is_touched(fleet,
     for name, code, words in (
         ("nope", 2, "is 'nope': no installed plugin has one of that name"),
         ("broken", 2, "Plugin our-pools failed in ci_migrate_executor: ValueError: no cluster today"),
+        ("other", 2, "A plugin returned 'pool' from ci_migrate_executor, which is no Executor"),
         ("dask", 2, "fleet-executor-address is not set"),
     ):
         fleet.set(f'fleet-executor = "{name}"\n')
