@@ -145,7 +145,7 @@ def squash(
             on.must("alembic", "upgrade", project.facts["target"])
             seconds[squashed].append((time.monotonic() - started, processor_time() - worked))
             seen[squashed] = on.snapshot()
-    rewritten = [words.removeprefix("casts and parentheses of ") for words in made.get("not_compared", [])]
+    rewritten = [words.removeprefix("casts and parentheses of ") for words in made["notCompared"]]
     other = all_of(seen[True])
     different = [
         name
@@ -158,8 +158,8 @@ def squash(
         " | ".join(f"{statistics.median(each):.1f} s" for each in zip(*seconds[which], strict=True))
         for which in (False, True)
     )
-    outcome = f"proved: {len(made['revisions'])} in one, {made.get('later', 0)} stay"
-    return f"{len(ids)} | {outcome} | {before} | {after} | {'; '.join(made.get('not_compared', []))}"
+    outcome = f"proved: {len(made['revisions'])} in one, {made['later']} stay"
+    return f"{len(ids)} | {outcome} | {before} | {after} | {'; '.join(made['notCompared'])}"
 
 
 def processor_time() -> float:
