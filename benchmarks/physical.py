@@ -51,8 +51,14 @@ def server(engine: str, folder: Path) -> Iterator[Any]:
             yield stack.enter_context(run_mariadb(template, place=str(folder)))
 
 
-def fill(url: URL, engine: str, megabytes: int) -> None:
-    """A table of this size, in pieces."""
+SIZE = {
+    "postgresql": "SELECT pg_database_size(current_database())",
+    "mariadb": "SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_SYS_TABLESPACES WHERE NAME LIKE 'big/%%'",
+}
+
+
+def fill(url: URL, engine: str, megabytes: int) -> int:
+    """A table of this size, in pieces. Returns the bytes that it takes on the disk."""
     target = create_engine(url)
     with target.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("CREATE TABLE big (id bigint PRIMARY KEY, content text)")
@@ -61,7 +67,9 @@ def fill(url: URL, engine: str, megabytes: int) -> None:
         for first in range(1, megabytes * 1000, 100_000):
             last = min(first + 99_999, megabytes * 1000)
             connection.exec_driver_sql(FILL[engine].format(first=first, last=last))
+        taken = int(connection.exec_driver_sql(SIZE[engine]).scalar_one())
     target.dispose()
+    return taken
 
 
 def main() -> int:
@@ -88,10 +96,8 @@ def main() -> int:
             admin.dispose()
             url = running.url("big").set(drivername=driver)
             started = time.monotonic()
-            fill(url, options.engine, options.size)
-            print(
-                f"{options.engine}: about {options.size} MB in {time.monotonic() - started:.0f} s", flush=True
-            )
+            taken = fill(url, options.engine, options.size) / 1e6
+            print(f"{options.engine}: {taken:,.0f} MB in {time.monotonic() - started:.0f} s", flush=True)
             for kind in ("physical", *(["dumps"] if options.dumps else [])):
                 project = new_project(folder / kind, revisions=False)
                 project.write("migrations/versions/0001.py", REVISION)

@@ -332,6 +332,6 @@ keep-backups = 3
 [${targets}.production]
 url = "env:${variable}"
 tags = ["production"]            # it needs an approval; `ci-migrate protect` says whose
-scratch = "server"               # the rehearsal's copy lives on the target's own server; or the URL of another one
+scratch = "server"               # the rehearsal's copy lives on the target's own server; "embedded": on one run here
 # read-url = "env:DATABASE_READ_URL"   # a role that can't write, for all that comes before the approval
 """
