@@ -1,6 +1,7 @@
 """Permits for tests of what lies behind the door. In the package only the door makes one."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ci_migrate.backups.catalog import Catalog
@@ -30,7 +31,10 @@ def to_restore(backup: Backup) -> Permit:
 
 
 def restored(database: Database, backup: Backup, catalog: Catalog, **how: Any) -> str:
-    return restore(to_restore(backup), database, backup, catalog, **how)
+    def clone(_backup: Backup) -> AbstractContextManager[Database]:
+        raise AssertionError("there is no provider whose clone could be asked for")
+
+    return restore(to_restore(backup), database, backup, catalog, clone=clone, **how)
 
 
 def delete(catalog: Catalog, backup_id: str) -> None:
