@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import sys
 import tempfile
 import time
@@ -25,8 +26,8 @@ REMOTE = ".isl"
 https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-tablespaces/innodb-file-per-table-tablespaces
 """
 
-LONGEST = 90
-"""Characters of a socket's folder: the path of a socket has 107 bytes at most on Linux, 103 on macOS."""
+LONGEST = 88
+"""Bytes of a socket's folder: the path of a socket has 107 at most on Linux, 103 on macOS."""
 
 ENDS_IN = 12.0
 """Seconds in which the keeper ends its server; it has 8 of its own."""
@@ -73,6 +74,7 @@ def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
         if live is not None and Path(live).samefile(data):
             raise BackupError(f"{data} is the data folder of the target's own server.", hint=hint)
     real = data.resolve()
+    shared: dict[tuple[int, int], list[Path]] = {}
     for place, folders, files in os.walk(data):
         for name in (*folders, *files):
             path = Path(place, name)
@@ -83,6 +85,16 @@ def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
                     hint="Such a server (with tablespaces, or a log elsewhere) can't be rehearsed on copied files yet: "
                     "use dumps, or let provider-clone print the URL of a server of yours.",
                 )
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                shared.setdefault((status.st_dev, status.st_ino), []).append(path)
+    for paths in shared.values():
+        if paths[0].lstat().st_nlink > len(paths):
+            raise BackupError(
+                f"{paths[0]} is the same file as one outside of the copied folder (a hard link): a server on it would "
+                "write to that, too.",
+                hint="Let provider-clone copy the files (cp -a --reflink=auto), not link them.",
+            )
 
 
 def _led_to(path: Path) -> str:
@@ -94,10 +106,15 @@ def server_folder(account: str) -> Iterator[Path]:
     """A new private folder for a server that runs as this account; removed when the block is left.
 
     Raises:
-        DatabaseError: its path is too long for a socket.
+        DatabaseError: its path is too long for a socket, or would be taken for several.
     """
     with private_folder() as folder:
-        if len(str(folder)) > LONGEST:
+        if "," in str(folder):  # PostgreSQL would listen in two folders, neither of them private
+            raise DatabaseError(
+                f"The path {folder} has a comma: PostgreSQL takes it for two.",
+                hint="Set TMPDIR to a folder without one.",
+            )
+        if len(os.fsencode(folder)) > LONGEST:
             raise DatabaseError(
                 f"The path {folder} is too long for the socket of a database server.",
                 hint="Set TMPDIR to a folder with a shorter path.",

@@ -6,15 +6,20 @@ ACCOUNT is whom the server runs as ("" for our own), SIGNAL the number of the si
 line to who asked: it ends with them, also where they were killed. With SIGNAL 0 the program is only run as ACCOUNT.
 """
 
+import ctypes
 import os
 import pwd
 import select
 import signal
 import sys
 import time
+from contextlib import suppress
 
 GRACE = 8.0
 """Seconds that a server gets to end."""
+
+PR_SET_PDEATHSIG = 1
+"""<linux/prctl.h>."""
 
 
 def become(account: str) -> None:
@@ -26,13 +31,24 @@ def become(account: str) -> None:
         os.setuid(entry.pw_uid)
 
 
+def end_with(parent: int, ending: int) -> None:
+    """Let the kernel end this process when its parent is gone, where it can: somebody may kill the keeper itself."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a libc without it
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ending, 0, 0, 0)
+        if os.getppid() != parent:  # it was killed before that
+            os._exit(127)
+
+
 def keep(account: str, ending: int, argv: list[str]) -> int:
     """Run a server until standard input or the server itself ends; returns its exit code."""
+    keeper = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()  # signals to our group are ours: the server gets the one that it ends well with
             become(account)
+            end_with(keeper, ending)  # a change of account would take it back
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.execv(argv[0], argv)  # noqa: S606 - that is its purpose
         except OSError as error:

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,8 +17,10 @@ from mysql_server import mysql_programs, require
 from sqlalchemy import create_engine, text
 
 from ci_migrate.databases.mysql.database import MySQL
+from ci_migrate.databases.own_server import server_folder
+from ci_migrate.databases.postgresql import own_server
 from ci_migrate.databases.postgresql.database import PostgreSQL
-from ci_migrate.errors import BackupError
+from ci_migrate.errors import BackupError, DatabaseError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "physical-backups"
 
@@ -198,6 +202,51 @@ def test_the_server_ends_with_a_killed_process(postgresql_url):
     child.stdout.close()
 
 
+def test_the_server_ends_with_a_killed_keeper(postgresql_url):
+    before = servers()
+    with PostgreSQL(postgresql_url).new_server():
+        (server,) = {pid for pid in servers() - before if b"server_keeper" in parent_of(pid)[1]}
+        os.kill(parent_of(server)[0], signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while servers() - before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert servers() <= before
+
+
+def parent_of(pid: int) -> tuple[int, bytes]:
+    """Its parent's id and command line."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return parent, Path(f"/proc/{parent}/cmdline").read_bytes()
+
+
+def test_the_role_postgres_has_the_rights_that_it_has_on_the_target(postgresql_url, monkeypatch):
+    """Many hosts give the role `postgres` to their customers, and it is no superuser there."""
+    facts = own_server.Facts.of
+    asked = []
+
+    def hosted(access):
+        asked.append(told := facts(access))
+        return replace(told, roles=[("postgres", False, True, True, True, False)])
+
+    monkeypatch.setattr(own_server.Facts, "of", hosted)
+    with PostgreSQL(postgresql_url).new_server() as url, PostgreSQL(url).engine().connect() as session:
+        assert asked
+        query = "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'postgres'"
+        assert session.exec_driver_sql(query).one() == (False, True, True)
+        assert session.exec_driver_sql("SELECT current_user").scalar() != "postgres"
+
+
+@pytest.mark.parametrize(("name", "words"), [("a,b", "has a comma"), ("ü" * 40, "is too long")])
+def test_folders_that_no_socket_fits_in(monkeypatch, name, words):
+    """A comma would make two folders of it, neither of them private; a path's bytes count."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, name)
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        with pytest.raises(DatabaseError, match=words), server_folder(""):
+            pass
+
+
 @pytest.mark.parametrize("on", ["empty", "backup:latest"])
 def test_a_copy_in_the_targets_place_is_on_an_own_server(shop, on):
     shop.run("backup", "create", code=0)
@@ -322,6 +371,10 @@ def sleeping(query: str) -> Path | None:
         (lambda data: (data / "global" / "pg_control").unlink(), "did not start"),
         (lambda data: (data / "pg_wal").symlink_to(data.parent), "leads out of the copied folder"),
         (lambda data: (data / "global" / "16400").symlink_to("/srv/space"), "would write to /srv/space"),
+        (
+            lambda data: os.link(data / "global" / "pg_control", data.parent / "live"),
+            "pg_control is the same file as one outside",
+        ),
     ],
 )
 def test_folders_that_no_server_is_started_on(postgresql_url, tmp_path, change, words):

@@ -25,13 +25,14 @@ PORT = "54329"
 """A part of the socket's name alone: the server listens to no network. The usual one may be the target's, and two
 sockets with one number are told as one place."""
 
-OWNER = "postgres"
-"""The superuser of a new server."""
+OWNER = "ci_migrate_root"
+"""The superuser of a new server. Not `postgres`: that is no superuser at many hosts, and may be who migrates."""
 
 LIKE_TARGET = "ci_migrate_like_target"
 """The database of a new server that scratch copies are made like."""
 
 CARRIED = (
+    "max_active_replication_origins",
     "max_connections",
     "max_locks_per_transaction",
     "max_prepared_transactions",
