@@ -189,13 +189,19 @@ def _wait(child: Child, up: Callable[[], bool], name: str, tails: Sequence[Tail]
         if child.poll() is not None:
             said = "\n".join(tail.text() for tail in tails)
             raise DatabaseError(
-                f"A server of our own ({name}) did not start: {hide_secrets(_why(said))}",
-                hint='Let scratch copies live elsewhere: scratch = "server", or a URL.',
+                f"A server of our own ({name}) did not start: {hide_secrets(why_of(said))}",
+                hint='Let scratch copies live elsewhere: scratch = "server", or a URL; a clone: let provider-clone '
+                "print a URL.",
             )
         time.sleep(0.05)
 
 
-def _why(log: str) -> str:
+def why_of(log: str) -> str:
+    """The line of a server's log that says why it ended."""
     lines = [line.strip() for line in log.splitlines() if not any(words in line for words in _EARLY)]
     lines = [line for line in lines if line] or ["it said nothing"]
-    return next((line for line in lines if any(word in line for word in _WORDS)), lines[-1])
+    found = next((n for n, line in enumerate(lines) if any(word in line for word in _WORDS)), -1)
+    # PostgreSQL says above that a file `contains errors` which ones
+    return (
+        " ".join(lines[max(found - 1, 0) : found + 1]) if "contains errors" in lines[found] else lines[found]
+    )

@@ -13,6 +13,9 @@ from sqlalchemy import make_url
 from ci_migrate.approval.requester import in_ci
 from ci_migrate.approval.trust import VARIABLE, dies_with_job, trust_lines
 from ci_migrate.databases.base import KnowsRights, KnowsTools
+from ci_migrate.databases.composite.database import members_of
+from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.databases.own_server import RunsServers
 from ci_migrate.errors import CiMigrateError, ToolError
 from ci_migrate.ledger.ledger import ledger_url
 from ci_migrate.ledger.tamper import find_tampering
@@ -26,6 +29,7 @@ from ci_migrate.run.run import Run
 from ci_migrate.run.version_rows import refuse_rows
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.files import folders_upwards
+from ci_migrate.settings.kinds import EMBEDDED
 from ci_migrate.settings.settings import Settings
 from ci_migrate.tempdirs import OWN
 from ci_migrate.verbs import VERBS
@@ -202,10 +206,18 @@ def _missing_greenlet(settings: Settings) -> str:
 
 
 def scratch_copies(patient: DoctorContext) -> Examined | None:
-    """Whether the role may make the copies that a rehearsal needs."""
+    """Whether the role may make the copies that a rehearsal needs, or a server of our own for them starts."""
     run = patient.run
     if run is None or not isinstance(run.copies, KnowsRights):
         return None
+    if patient.settings.scratch == EMBEDDED:
+        main = members_of(run.database)[MAIN]
+        if not isinstance(main, RunsServers):
+            return _bad(
+                "scratch copies", f"there is no server of our own for {main.dialect}", 'scratch = "server"'
+            )
+        with main.new_server():
+            return _good("scratch copies", "a server of our own starts here")
     run.copies.refuse_scratch()
     return _good("scratch copies", "the role may make them")
 

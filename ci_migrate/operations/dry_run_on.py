@@ -22,7 +22,7 @@ from ci_migrate.model import Backup, BackupStatus, Report, StageResult, name_som
 from ci_migrate.operations.backups import complete
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.rehearsal.mask import mask_copy
-from ci_migrate.session import GateRequest, databases_of, new_run_id, open_catalog, target_url
+from ci_migrate.session import GateRequest, copy_as_target, databases_of, new_run_id, open_catalog, target_url
 from ci_migrate.settings.kinds import EMBEDDED
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
@@ -86,6 +86,10 @@ def stand_in(
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
         target, _, copies = databases_of(settings, manager, url, options, verb, stack)
+        if (
+            settings.scratch == EMBEDDED
+        ):  # that server took over the target's roles; of another nobody may know them
+            copy_as_target(copies, target)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"
         if backup is not None:

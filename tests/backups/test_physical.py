@@ -17,7 +17,7 @@ from mysql_server import mysql_programs, require
 from sqlalchemy import create_engine, text
 
 from ci_migrate.databases.mysql.database import MySQL
-from ci_migrate.databases.own_server import server_folder
+from ci_migrate.databases.own_server import server_folder, why_of
 from ci_migrate.databases.postgresql import own_server
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import BackupError, DatabaseError
@@ -120,6 +120,7 @@ def test_a_rehearsal_on_a_server_of_our_own(shop, postgresql_server):
             shop.sql("grant select on users to embedded_reader", "alter table users add check (id > 0)")
             made = set()
             shop.project.settings('[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\n')
+            assert "a server of our own starts here" in shop.run("doctor").text
             shop.project.revision(
                 "r2",
                 "r1",
@@ -251,6 +252,9 @@ def test_folders_that_no_socket_fits_in(monkeypatch, name, words):
 def test_a_copy_in_the_targets_place_is_on_an_own_server(shop, on):
     shop.run("backup", "create", code=0)
     shop.project.settings('[targets.dev]\nurl = "env:SHOP"\nscratch = "embedded"\n')
+    shop.project.revision(  # as who migrates the target, not as that server's own superuser
+        "r2", "r1", "op.execute(\"do $$ begin assert current_user = 'postgres'; end $$\")", "pass"
+    )
     before = shop.sql("select pg_postmaster_start_time(), (select count(*) from pg_database)")
     done = shop.run("dry-run", "--on", on, code=0)
     assert done.stage("dry-run")["outcome"] == "passed"
@@ -388,6 +392,13 @@ def test_folders_that_no_server_is_started_on(postgresql_url, tmp_path, change, 
         pass
 
 
+def test_of_a_servers_log_the_lines_that_say_why_are_told():
+    errors = "LOG:  unrecognized configuration parameter\nFATAL:  configuration file contains errors"
+    assert why_of(f"LOG:  starting\n{errors}\n") == errors.replace("\n", " ")
+    assert why_of("LOG:  starting\nFATAL:  no memory\nLOG:  shut down") == "FATAL:  no memory"
+    assert why_of("one\ntwo\n") == "two"
+
+
 def test_the_targets_own_folder_is_refused(postgresql_server, postgresql_url):
     with (
         pytest.raises(BackupError, match="target's own server"),
@@ -444,6 +455,20 @@ def test_a_rehearsal_on_an_own_server_of_mariadb_and_mysql(request, alembic_proj
     done = shop.run("run", code=0)
     assert done.stage("dry-run")["evidence"]["proven"] is True
     assert shop.sql("select count(*) from users where city is null") == [(ROWS,)]
+
+
+def test_a_database_whose_name_is_not_of_the_servers_character_set(start_mariadb, tmp_path):
+    with start_mariadb(settings=("--character-set-server=latin1",)) as server:
+        url = server.admin_url.set(query={"charset": "utf8mb4"}, database="mysql")
+        engine = create_engine(url)
+        with engine.connect() as session:
+            session.exec_driver_sql('CREATE DATABASE `Käse; "1`')
+        engine.dispose()
+        with (
+            MySQL(url.set(database='Käse; "1')).new_server() as own,
+            MySQL(own).scratch("a", tmp_path) as copy,
+        ):
+            assert copy.schema() is not None
 
 
 @pytest.fixture

@@ -236,6 +236,7 @@ def _serve(
     first.touch(mode=0o600)
     # one statement a line: what a server does before it lets anybody in
     statements = [
+        "SET NAMES utf8mb4;",  # it takes them as of the server's character set otherwise
         f"DROP USER IF EXISTS {account};",
         f"CREATE USER {account} IDENTIFIED BY '{password}';",
         f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;",
