@@ -557,6 +557,15 @@ def test_a_table_of_mariadb_that_lies_elsewhere_is_refused(mysql_url, tmp_path):
         pass
 
 
+def test_a_folder_that_another_server_uses_is_left_as_it_is(mysql_url, start_mariadb):
+    """Not that of the target, which is told by its path: in a container it has another one."""
+    with start_mariadb() as other:
+        (other.data / "auto.cnf").write_text("[auto]\n")  # as MySQL has it
+        with pytest.raises(BackupError, match="in use by a server"), MySQL(mysql_url).server_on(other.data):
+            pass
+        assert (other.data / "auto.cnf").read_text() == "[auto]\n"
+
+
 @pytest.mark.long
 def test_pgbackrest_through_the_pipeline(rested):
     rested.provider("pgbackrest.py", "shop", clone=("{id}", "{folder}"))

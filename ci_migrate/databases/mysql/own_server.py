@@ -1,5 +1,7 @@
 """MariaDB and MySQL servers of our own: a new, empty one, or one on a copy of the files of the target's server."""
 
+import errno
+import fcntl
 import os
 import re
 import secrets
@@ -168,9 +170,25 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
             else "GRANT PROCESS ON *.* to the account of the target's URL: it may ask then.",
         )
     server = _program(facts.flavour, client_tools)
+    _refuse_used(data)
     (data / "auto.cnf").unlink(missing_ok=True)  # the server's UUID: the copy gets one of its own
     with server_folder("") as folder, _serve(server, data, folder, facts, target, []) as access:
         yield _url(access)
+
+
+def _refuse_used(data: Path) -> None:
+    """Raise BackupError where a server is at work on a folder: InnoDB locks its first file, and would wait 100 s."""
+    try:
+        with (data / "ibdata1").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        used = error.errno in (errno.EACCES, errno.EAGAIN) and os.access(data / "ibdata1", os.W_OK)
+        raise BackupError(
+            f"{data} is in use by a server."
+            if used
+            else f"{data}/ibdata1 can't be written: {error.strerror}.",
+            hint="Let provider-clone print the path of a copy that nobody else uses (docs/physical-backups.md).",
+        ) from error
 
 
 def _install(flavour: Flavour, server: Path, data: Path, initial: list[str]) -> list[str]:
