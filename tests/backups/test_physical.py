@@ -27,18 +27,37 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "physical-backups"
 ROWS = 500
 
 
-def servers() -> set[int]:
-    """The servers of our own that run: those on a folder of `tempdirs`."""
-    found = set()
+def servers() -> dict[int, int]:
+    """The servers of our own that run, of any test: to each who asked for it; 0 where its keeper is gone."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = entry.read_bytes().split(b"\0")
-        except OSError:
+            program = Path(os.fsdecode(words[0])).name
+            if program in ("postgres", "mariadbd", "mysqld") and b"/ci-migrate-" in b" ".join(words):
+                keeper, command = parent_of(int(entry.parent.name))
+                found[int(entry.parent.name)] = parent_of(keeper)[0] if b"server_keeper" in command else 0
+        except OSError:  # it ended meanwhile
             continue
-        program = Path(os.fsdecode(words[0])).name
-        if program in ("postgres", "mariadbd", "mysqld") and b"/ci-migrate-" in b" ".join(words):
-            found.add(int(entry.parent.name))
     return found
+
+
+def servers_of(asker: int) -> set[int]:
+    return {pid for pid, who in servers().items() if who == asker}
+
+
+def parent_of(pid: int) -> tuple[int, bytes]:
+    """Its parent's id and command line."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return parent, Path(f"/proc/{parent}/cmdline").read_bytes()
+
+
+def end(pids: set[int]) -> bool:
+    """Whether these servers end by themselves."""
+    deadline = time.monotonic() + 15
+    while (left := pids & servers().keys()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not left
 
 
 class Shop:
@@ -98,12 +117,9 @@ def shop(alembic_project, postgresql_url):
 
 @pytest.fixture(autouse=True)
 def _no_server_stays():
-    before = servers()
+    before = servers_of(os.getpid())
     yield
-    deadline = time.monotonic() + 15
-    while servers() - before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert servers() <= before
+    assert end((servers_of(0) | servers_of(1) | servers_of(os.getpid())) - before)
 
 
 # --------------------------------------------------------------------------- scratch = "embedded"
@@ -149,6 +165,7 @@ def test_it_is_used_as_the_role_that_migrates(postgresql_server, postgresql_url,
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("CREATE ROLE embedded_app LOGIN PASSWORD 'x'")
         connection.execute("ALTER ROLE embedded_app SET search_path = pg_catalog, public")
+        connection.execute("ALTER ROLE embedded_app SET session_preload_libraries = auto_explain")
         connection.execute(f"ALTER DATABASE {postgresql_url.database} OWNER TO embedded_app")
         try:
             target = PostgreSQL(postgresql_url.set(username="embedded_app", password="x"))
@@ -158,12 +175,13 @@ def test_it_is_used_as_the_role_that_migrates(postgresql_server, postgresql_url,
                 with place.scratch("own", tmp_path) as copy, as_the_child(copy) as session:
                     told = session.execute(
                         "SELECT current_user, current_setting('search_path'), current_setting('is_superuser'),"
+                        " (SELECT count(*) FROM pg_db_role_setting, unnest(setconfig) c WHERE c LIKE 'session_preload%'),"
                         " (SELECT datcollate FROM pg_database WHERE datname = current_database())"
                     ).fetchone()
             collation = connection.execute(
                 "SELECT datcollate FROM pg_database WHERE datname = %s", [postgresql_url.database]
             ).fetchone()[0]
-            assert told == ("embedded_app", "pg_catalog, public", "off", collation)
+            assert told == ("embedded_app", "pg_catalog, public", "off", 0, collation)
         finally:
             connection.execute(f"ALTER DATABASE {postgresql_url.database} OWNER TO postgres")
             connection.execute("DROP ROLE embedded_app")
@@ -189,35 +207,26 @@ def test_the_server_ends_with_a_killed_process(postgresql_url):
         "from ci_migrate.databases.postgresql.database import PostgreSQL\n"
         "with PostgreSQL(make_url(input())).new_server() as url:\n print(url, flush=True)\n time.sleep(60)\n"
     )
-    before = servers()
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     child.stdin.write(postgresql_url.render_as_string(hide_password=False) + "\n")
     child.stdin.flush()
     assert "ci_migrate_like_target" in child.stdout.readline()
-    assert servers() - before
+    started = servers_of(child.pid)
+    assert started
     child.kill()
     child.wait()
     child.stdin.close()
     child.stdout.close()
+    assert end(started)
 
 
 def test_the_server_ends_with_a_killed_keeper(postgresql_url):
-    before = servers()
     with PostgreSQL(postgresql_url).new_server():
-        (server,) = {pid for pid in servers() - before if b"server_keeper" in parent_of(pid)[1]}
+        (server,) = servers_of(os.getpid())
         os.kill(parent_of(server)[0], signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while servers() - before and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert servers() <= before
-
-
-def parent_of(pid: int) -> tuple[int, bytes]:
-    """Its parent's id and command line."""
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return parent, Path(f"/proc/{parent}/cmdline").read_bytes()
+        assert end({server})
 
 
 def test_the_role_postgres_has_the_rights_that_it_has_on_the_target(postgresql_url, monkeypatch):
@@ -481,7 +490,7 @@ def copied(maria_shop, tmp_path):
     return maria_shop
 
 
-def test_mariadb_backup_through_the_pipeline(copied):
+def test_mariadb_backup_through_the_pipeline(copied, tmp_path):
     done = copied.run("run", code=0)
     assert done.stage("dry-run")["evidence"]["proven"] is True
     name = copied.backup()["backupId"]
@@ -490,6 +499,16 @@ def test_mariadb_backup_through_the_pipeline(copied):
     assert copied.sql("select count(*), min(name) from users") == [(ROWS, "name 1")]
     assert copied.sql("show tables like 'later'") == []
     assert "equal to its manifest" in copied.run("backup", "verify", name, "--restore", code=0).text
+    # what lies elsewhere would lie where the live server's files of that name will
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(copied.store / name, tmp_path / "copy")
+    with MySQL(copied.url).server_on(tmp_path / "copy") as url:
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text(f"create table far (id int) data directory = '{elsewhere}'"))
+        engine.dispose()
+        assert not list(elsewhere.iterdir())
 
 
 def test_a_damaged_copy_of_mariadb_is_refused(copied):

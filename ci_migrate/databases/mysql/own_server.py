@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +172,9 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
     server = _program(facts.flavour, client_tools)
     _refuse_used(data)
     (data / "auto.cnf").unlink(missing_ok=True)  # the server's UUID: the copy gets one of its own
-    with server_folder("") as folder, _serve(server, data, folder, facts, target, []) as access:
+    # the databases of the copy have the live ones' names: a table with a DATA DIRECTORY would lie where theirs will
+    inside = ["--symbolic-links=0"] if facts.flavour.mariadb else []
+    with server_folder("") as folder, _serve(server, data, folder, facts, target, [], inside) as access:
         yield _url(access)
 
 
@@ -245,7 +247,13 @@ def _url(access: Access) -> URL:
 
 @contextmanager
 def _serve(
-    server: Path, data: Path, folder: Path, facts: Facts, target: Access, more: list[str]
+    server: Path,
+    data: Path,
+    folder: Path,
+    facts: Facts,
+    target: Access,
+    more: list[str],
+    options: Sequence[str] = (),
 ) -> Iterator[Access]:
     password = f"aA1!{secrets.token_urlsafe(24)}"
     register_secret(password)
@@ -272,6 +280,7 @@ def _serve(
         f"--init-file={first}",
         f"--secure-file-priv={folder}",  # MySQL's default is a folder that may not be there
         *OURS,
+        *options,
         *([] if facts.flavour.mariadb else ["--mysqlx=OFF"]),
         *(["--user=root"] if os.geteuid() == 0 else []),
         *(f"--{name}={value}" for name, value in facts.variables.items()),

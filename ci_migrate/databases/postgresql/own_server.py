@@ -313,6 +313,8 @@ def _serve(
         **facts.defaults,
         **facts.limits,
         **OURS,
+        **({"min_dynamic_shared_memory": "0"} if facts.major >= 14 else {}),
+        **({"stats_temp_directory": "pg_stat_tmp"} if facts.major < 15 else {}),
         "unix_socket_directories": str(folder),
         "config_file": str(config),
         "hba_file": str(hba),

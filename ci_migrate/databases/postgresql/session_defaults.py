@@ -36,12 +36,14 @@ def spell(setting: str, value: str) -> "Composed":
 def settings_of(connection: "psycopg.Connection[Any]", database: str, role: str) -> list[tuple[str, str]]:
     """What a session of this role in this database begins with by ALTER DATABASE and ALTER ROLE; of two the last wins.
 
-    Not `role`: whose rights a copy is used with is another matter.
+    Not `role`: whose rights a copy is used with is another matter. Nor libraries to be preloaded: another machine may
+    not have them.
     """
     return connection.execute(
         SETTINGS.replace("r.rolname, ", "")
         + " WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = %s))"
-        " AND (r.rolname = %s OR s.setrole = 0) AND c NOT LIKE 'role=%%' ORDER BY r.rolname IS NOT NULL, s.setdatabase",
+        " AND (r.rolname = %s OR s.setrole = 0) AND c !~ '^role=|_preload_libraries='"
+        " ORDER BY r.rolname IS NOT NULL, s.setdatabase",
         [database, role],
     ).fetchall()
 
