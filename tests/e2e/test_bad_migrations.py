@@ -32,7 +32,7 @@ def url(request, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("case", each_of(BAD))
+@pytest.mark.parametrize("case", [*each_of(BAD)])
 def test_a_bad_one_is_refused_and_the_target_stays_as_it_was(case: Case, url, tmp_path) -> None:
     played, _ = play(case, tmp_path / "project", url(case.engine))
     assert played.refused, played.report.results
@@ -40,7 +40,7 @@ def test_a_bad_one_is_refused_and_the_target_stays_as_it_was(case: Case, url, tm
     assert played.as_expected, (played.by, case.expected)
 
 
-@pytest.mark.parametrize("case", each_of(HARMLESS))
+@pytest.mark.parametrize("case", [*each_of(HARMLESS)])
 def test_a_harmless_one_goes_through(case: Case, url, tmp_path) -> None:
     played, _ = play(case, tmp_path / "project", url(case.engine))
     assert played.as_expected, played.report.first_bad

@@ -47,9 +47,10 @@ def test_the_async_engine_on_postgresql(tmp_path: Path, postgresql_url, driver: 
 
 
 def test_every_example_is_tested() -> None:
-    """Here, or in a file of its own: test_bookshop.py, test_documentation.py of backfills, test_checks.py, test_deploy_examples.py, test_fleet_example.py, test_plugin.py."""
+    """Here, or in a file of its own: test_bookshop.py, test_documentation.py of backfills, test_checks.py, test_deploy_examples.py, test_fleet_example.py, test_plugin.py,
+    test_physical.py."""
     assert {readme.parent.name for readme in EXAMPLES.glob("*/README.md")} == {
-        *("backfill", "bookshop", "checks", "deploy", "fleet", "plugin"),
+        *("backfill", "bookshop", "checks", "deploy", "fleet", "physical-backups", "plugin"),
         *("fastapi-async", "flask-migrate", "mariadb", "multi-db", "multi-head", "production-approval"),
     }
 
