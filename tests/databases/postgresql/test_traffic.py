@@ -1,7 +1,8 @@
 """What stands in the way on PostgreSQL: autovacuum, which gives way or does not; replicas that lag."""
 
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -72,6 +73,53 @@ def test_F65_an_autovacuum_to_prevent_wraparound_is_in_the_way(session) -> None:
     assert "(to prevent wraparound)" in found[0].words
     assert not add_column(session, 2, "late")
     assert not any(one.stops for one in database.hindrances({"public.t": "ROW EXCLUSIVE"}, age=3600))
+
+
+@pytest.mark.long
+def test_a_replica_that_lags_is_named_and_stops_nobody(start_postgresql, postgresql_bin, tmp_path) -> None:
+    """A real standby whose replay stands still, and then goes on."""
+    copy = tmp_path / "copy"
+    with start_postgresql() as primary:
+        place = ["-h", str(primary.sockets), "-p", str(primary.port), "-U", "postgres"]
+        subprocess.run(
+            [str(postgresql_bin / "pg_basebackup"), "-D", str(copy), "-c", "fast", *place], check=True
+        )
+        source = f"host={primary.sockets} port={primary.port} user=postgres application_name=late"
+        database = PostgreSQL(primary.admin_url)
+
+        def named() -> list[str]:
+            return [
+                one.words
+                for one in database.hindrances({}, age=2)
+                if "replica" in one.words and not one.stops
+            ]
+
+        with (
+            start_postgresql(copy_of=copy, settings=(f"primary_conninfo={source}",)) as replica,
+            psycopg.connect(
+                primary.socket_url().render_as_string(hide_password=False), autocommit=True
+            ) as here,
+            psycopg.connect(
+                replica.socket_url().render_as_string(hide_password=False), autocommit=True
+            ) as there,
+        ):
+            here.execute("CREATE TABLE t (a int)")
+            written_until(here, lambda: there.execute("SELECT to_regclass('t')").fetchone() != (None,))
+            assert named() == []
+            there.execute("SELECT pg_wal_replay_pause()")
+            written_until(here, named)
+            assert named()[0].startswith("replica late at a socket (streaming) is ")
+            there.execute("SELECT pg_wal_replay_resume()")
+            written_until(here, lambda: not named())
+
+
+def written_until(connection: "psycopg.Connection", done: Callable[[], object]) -> None:
+    """A write now and then: the lag is that of what was written."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        connection.execute("SELECT pg_logical_emit_message(true, 'x', 'x')")
+        time.sleep(0.3)
 
 
 @pytest.mark.parametrize(
