@@ -200,6 +200,20 @@ def test_a_server_of_another_version_is_not_taken(shop, tmp_path):
     assert "apt install postgresql-" in done.text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a server as somebody else")
+def test_a_folder_that_the_servers_account_can_not_come_to(postgresql_url, tmp_path, monkeypatch):
+    closed = Path(tempfile.mkdtemp(prefix="cim-closed-"))
+    (closed / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(closed / "tmp"))
+    try:
+        with pytest.raises(DatabaseError) as caught, PostgreSQL(postgresql_url).new_server():
+            pass
+        assert "set TMPDIR" in caught.value.hint
+        assert str(closed) in caught.value.hint
+    finally:
+        shutil.rmtree(closed)
+
+
 def test_the_server_ends_with_a_killed_process(postgresql_url):
     """SIGKILL: nobody is left to end it but its keeper."""
     script = (

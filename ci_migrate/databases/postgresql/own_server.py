@@ -161,7 +161,12 @@ def new_server(target: Access, client_tools: str | None) -> Iterator[URL]:
         try:
             run_as(account, [str(initdb.path), *arguments], _ENVIRONMENT)
         except ToolError as error:
-            raise DatabaseError(f"A server of our own could not be made: {error.what}") from error
+            raise DatabaseError(
+                f"A server of our own could not be made: {error.what}",
+                hint=f"It runs as {account}, who must be able to come to {folder}: set TMPDIR."
+                if account
+                else "",
+            ) from error
         with _serve(server, data, folder, account, facts, OWNER, "postgres") as access:
             _fill(access, facts)
             yield _url(access.elsewhere(LIKE_TARGET))
