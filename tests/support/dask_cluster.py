@@ -26,9 +26,16 @@ class DaskCluster:
     def __enter__(self) -> Self:
         quiet = ("--scheduler-file", str(self._file), "--no-dashboard")
         self._scheduler = self._start("scheduler", "--host", self._host, "--port", "0", *quiet)
-        self.wait(self._file.exists)
+        self.wait(self._written)
         self.address = str(json.loads(self._file.read_text())["address"])
         return self
+
+    def _written(self) -> bool:
+        """Whether the scheduler's file is there, and whole."""
+        try:
+            return "address" in json.loads(self._file.read_text())
+        except (FileNotFoundError, ValueError):
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
