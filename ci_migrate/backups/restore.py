@@ -82,7 +82,13 @@ def _payload(
         with clone(backup) as source:
             told = source.dump(folder, ())
         manifest = msgspec.structs.replace(
-            backup, row_counts=told.row_counts, contents=told.contents, samples=told.samples
+            backup,
+            row_counts=told.row_counts,
+            contents=told.contents,
+            samples=told.samples,
+            sequences=told.sequences,
+            not_digested=told.not_digested,
+            exceptions=dict(told.exceptions),
         )
         yield folder, lambda: manifest, None
 

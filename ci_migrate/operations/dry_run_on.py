@@ -86,9 +86,8 @@ def stand_in(
         manager = plugins.create_manager(settings.plugins, settings.project_dir, settings.hook_timeout)
         url = _url(settings, interrupt)
         target, _, copies = databases_of(settings, manager, url, options, verb, stack)
-        if (
-            settings.scratch == EMBEDDED
-        ):  # that server took over the target's roles; of another nobody may know them
+        # an embedded server took over the target's roles; another one may lack them
+        if settings.scratch == EMBEDDED:
             copy_as_target(copies, target)
         copy = stack.enter_context(copies.scratch(run_id, folder))
         words = f"an empty {copy.dialect} database"

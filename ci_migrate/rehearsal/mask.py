@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -44,34 +43,25 @@ def mask_copy(settings: Settings, copy: Database) -> str:
     )
     texts = {name: _read(settings.mask, name, several=len(members) > 1) for name in members}
     schema, counts = copy.schema(), copy.counts(exact=True)
-    done, words = Masked(), settings.mask.name
+    mask, ran, changed = settings.mask.name, 0, 0
     for name, member in members.items():
         file, text = texts[name]
         statements = list(_statements(text, member.dialect))
-        done.statements += len(statements)
-        done.rows += _execute(member, file, statements, hint, shown=settings.show_values)
+        ran += len(statements)
+        changed += _execute(member, file, statements, hint, shown=settings.show_values)
     if copy.schema() != schema:
         raise RefusedError(
-            f"mask: {words} changes the schema of the copy. It may change values alone.", hint=hint
+            f"mask: {mask} changes the schema of the copy. It may change values alone.", hint=hint
         )
     after = copy.counts(exact=True)
     other = sorted(table for table in counts if after.get(table) != counts[table])
     if other:
         raise RefusedError(
-            f"mask: {words} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
+            f"mask: {mask} changes how many rows {other[0]} has. It may change values alone: what a migration adds or "
             "takes is held against the rehearsal.",
             hint=hint,
         )
-    told = f"{plural(done.statements, 'statement')}, {plural(done.rows, 'row')}"
-    return f"values of rows are masked: {words} ({told})"
-
-
-@dataclass
-class Masked:
-    """How much was done."""
-
-    statements: int = 0
-    rows: int = 0
+    return f"values of rows are masked: {mask} ({plural(ran, 'statement')}, {plural(changed, 'row')})"
 
 
 def _read(mask: Path, database: str, *, several: bool) -> tuple[str, str]:
