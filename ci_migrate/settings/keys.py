@@ -127,8 +127,8 @@ KEYS: tuple[Key, ...] = (
         "How long tables may be digested after a dump, to compare a restored copy with it; of what is left then "
         "a sample is compared. Not set: a third of the dump's time, at least 30 s."),
     Key("scratch", SCRATCH, "server", BOTH,
-        "Where scratch copies live: the target's server, another by its URL, or \"embedded\": a server of our own that "
-        "runs on this machine meanwhile (docs/databases.md). No default on production, SQLite apart.", secret=True),
+        "Where scratch copies live: the target's server, another by its URL, or \"embedded\": a server that ci-migrate "
+        "starts on this machine for the run (docs/databases.md). No default on production, SQLite apart.", secret=True),
     Key("dry-run", choice("backup", "schema", "off"), "backup", BOTH,
         "What the scratch copy is made of: the backup, or the schema without any rows, which proves less "
         "(docs/dry-run.md). `off` (never on production): no dry run."),
