@@ -211,6 +211,7 @@ def load_extensions(run: RunT, manager: plugins.Manager) -> RunT:
             plugins.collect(manager, "ci_migrate_repairs", settings=settings), "name", Repair
         ),
         approvers=lambda plan: plugins.collect(manager, "ci_migrate_approvals", plan=plan, settings=settings),
+        masks=plugins.masks(manager, settings),
     )
 
 

@@ -95,7 +95,9 @@ def stand_in(
             if backup.dialect != copy.dialect:
                 raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
             copy.load(stack.enter_context(catalog.reading(backup)), most=most_unpacked(backup))
-            mask_copy(settings, copy)  # here: env.py meets it before the dry run does
+            mask_copy(
+                settings, copy, plugins.masks(manager, settings)
+            )  # here: env.py meets it before the dry run does
             words = f"a copy of {backup.backup_id}"
         variables = {MAIN: settings.url_variable, **settings.database_variables}
         members = members_of(copy)
@@ -116,6 +118,7 @@ def stand_in(
             read_url=None,
             scratch=_scratch(settings, copies, copy),
             mask=None,
+            masked=True,
             state=None,
             stage_tags={},  # of the target, which is not reached: there is nobody to approve and nothing to guard
             stands_for={

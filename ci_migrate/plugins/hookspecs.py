@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ci_migrate.approval.decision import Approver
 from ci_migrate.backups.storage import StorageFactory
 from ci_migrate.checks.base import Check
@@ -92,6 +94,19 @@ def ci_migrate_after_stage(result: StageResult, plan: Plan | None) -> Finding | 
 
     Called after each stage that ran. What it returns is added to the report. An exception becomes a warning
     of the report and changes nothing else.
+    """
+
+
+@hookspec
+def ci_migrate_mask(connection: Connection, database: str, settings: Settings) -> str | None:
+    """Replaces private values of a scratch copy.
+
+    Called on each copy that a dry run makes, once the copy was compared with its backup, and before any code of the
+    repository meets it: once for each database, "" for the main one, before the file of the setting `mask`. It works in
+    the transaction of a SQLAlchemy connection, which the core commits, and may take its time. It may change values
+    alone. Returns what it did, in words, or None where there is nothing for it to do. If it raises, or if the schema or
+    the number of rows is another one afterwards, the copy is dropped and the run refused. Only installed plugins are
+    asked; one that the setting `plugins` names is refused.
     """
 
 

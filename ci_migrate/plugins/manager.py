@@ -7,7 +7,8 @@ import copy
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -15,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import pluggy
+from sqlalchemy import Connection
 
 from ci_migrate import backups, checks, databases, repairs
 from ci_migrate.backups.storage import Storage, StorageFactory, open_storage
@@ -26,6 +28,7 @@ from ci_migrate.model import Finding, Plan, Severity, StageResult
 from ci_migrate.plugins import executors, hookspecs
 from ci_migrate.reports import built_in
 from ci_migrate.settings.kinds import plugin_name
+from ci_migrate.settings.settings import Settings
 from ci_migrate.timeouts import HOOK_TIMEOUT, call_with_timeout
 
 BUILT_IN: tuple[ModuleType, ...] = (databases, backups, checks, repairs, built_in, executors)
@@ -243,6 +246,31 @@ def ask_first(manager: Manager, hook: str, **arguments: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+def masks(manager: Manager, settings: Settings) -> dict[str, Callable[[Connection, str], Any]]:
+    """What masks the values of scratch copies, by the plugins' names; {} where the target is a masked copy itself.
+
+    Raises:
+        SettingsError: a plugin of the repository would: it would meet what it is to hide.
+    """
+    found: dict[str, Callable[[Connection, str], Any]] = {}
+    for implementation in manager.hook.ci_migrate_mask.get_hookimpls():
+        if implementation.plugin_name not in manager.distributions:
+            raise SettingsError(
+                f"Plugin {implementation.plugin_name} has the hook ci_migrate_mask, and the settings name it: code of "
+                "the repository would meet the values that it is to hide.",
+                hint="Install it as a distribution with the entry point group ci_migrate, and take it out of "
+                '`plugins`; or write a file of SQL: mask = "mask.sql".',
+            )
+        found[implementation.plugin_name] = partial(_mask, implementation, copy.deepcopy(settings))
+    return {} if settings.masked else found
+
+
+def _mask(implementation: pluggy.HookImpl, settings: Settings, connection: Connection, database: str) -> Any:
+    """Not in a thread of its own, as other hooks: some drivers forbid it, and many rows take their time."""
+    given = {"connection": connection, "database": database, "settings": settings}
+    return implementation.function(**{name: given[name] for name in implementation.argnames})
 
 
 def make_database(manager: Manager, url: Any, options: SessionOptions) -> Database:

@@ -97,5 +97,5 @@ def look_after(run: Run, facts: Facts, backup: Backup, scratch: Database) -> tup
         return found
     run.tell("restoring a second copy: a check looks at before and after")
     with restore_copy(run, backup, name=f"{run.id}_before") as kept:
-        mask_copy(run.settings, kept)
+        mask_copy(run.settings, kept, run.masks)
         return (*found, *run.look(replace(facts, copies={"before": kept, "after": scratch}), measured=True))

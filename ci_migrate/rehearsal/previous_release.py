@@ -23,7 +23,7 @@ def try_previous_release(run: Run, plan: Plan, backup: Backup) -> tuple[str, str
     run.tell("running the tests of the previous release on a migrated copy")
     # a copy of its own: what these tests write would stand in the evidence
     with restore_copy(run, backup, f"{run.id}_old") as copy:
-        mask_copy(run.settings, copy)
+        mask_copy(run.settings, copy, run.masks)
         ended = run_on_copy(run, plan, copy, lambda _event: None, asks=())
         if not ended.ok:
             return f"the copy that it was to run on could not be migrated: {ended.words}", ""

@@ -36,7 +36,7 @@ def rehearse_again(
 
     run.tell("rehearsing a second time, on another copy")
     with make_copy(run, plan, backup, f"{run.id}_again") as scratch:
-        mask_copy(run.settings, scratch)
+        mask_copy(run.settings, scratch, run.masks)
         ended = run_on_copy(run, plan, scratch, handle, asks=())
     varying = frozenset(follower.varying or ())
     if found:

@@ -1,12 +1,13 @@
 """What all stages share: the Run, and how a child process is asked for."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.approval.decision import Approver
@@ -28,6 +29,9 @@ from ci_migrate.model import Backup, Direction, Finding, Plan, Report, Schema, S
 from ci_migrate.settings.settings import Secret, Settings
 from ci_migrate.tempdirs import private_folder
 from ci_migrate.verbs import Verb
+
+Mask = Callable[[Connection, str], object]
+"""A plugin's: replaces private values in one database of a scratch copy ("" for the main one), and says what it did."""
 
 
 class Named(Protocol):
@@ -67,6 +71,7 @@ class Run:
     checks: Sequence[Check] = ()
     repairs: Sequence[Named] = ()
     approvers: Callable[[Plan], Sequence[Approver]] = lambda _plan: ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)  # of installed plugins, by their names
     token: Secret | None = None
     unfit: CiMigrateError | None = None  # what is wrong with the token, looked at before any script was run
     tell: Callable[[str], None] = field(default=lambda _text: None)

@@ -143,6 +143,9 @@ class Settings:
     stands_for: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Not a setting: how connections to the databases are recognised that the target stands in for (`Wall.match`)."""
 
+    masked: bool = False
+    """Not a setting: the target is a copy whose values are masked already."""
+
     @property
     def fleet_key(self) -> str:
         """The key that says where the databases of this fleet are listed; "" where the target is one database."""

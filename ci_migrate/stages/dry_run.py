@@ -246,7 +246,7 @@ def _look_first(
         held = without_contents(backup) if leaves_rows_out(run) else run.catalog.with_digests(backup)
         comparison = compare_restored(scratch, held, version_tables=tables, known=before.contents)
         comparison = comparison.plus(Comparison(not_compared=tuple(list_reaching_out(schema))))
-        masked = mask_copy(run.settings, scratch)
+        masked = mask_copy(run.settings, scratch, run.masks)
         if masked:  # after the comparison: the backup was proved by what it holds, not by what was masked
             comparison = comparison.plus(Comparison(exceptions=(masked,)))
             before = _Seen(schema, counts, scratch.contents(watched))

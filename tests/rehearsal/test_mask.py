@@ -1,6 +1,8 @@
-"""The setting `mask`: no code of the repository meets private values on a copy."""
+"""The setting `mask`, the hook `ci_migrate_mask`: no code of the repository meets private values on a copy."""
 
 import sqlite3
+from textwrap import indent
+from uuid import uuid4
 
 import pytest
 from alembic_project import AlembicProject, ended
@@ -151,7 +153,7 @@ def test_each_of_several_databases_is_masked_by_its_own_file(private) -> None:
         "stats": SQLite(make_url(f"sqlite:///{other}")),
     }
     settings = load(private.folder, {}, {"target": "dev"})
-    assert "masks (2 statements, 3 rows)" in mask_copy(settings, CompositeDatabase(databases))
+    assert "masks (2 statements, 3 rows)" in mask_copy(settings, CompositeDatabase(databases), {})
     assert private.sql("select name from users order by id") == [("x1",), ("x2",)]
     with sqlite3.connect(other) as connection:
         assert connection.execute("select who from visits").fetchall() == [("nobody",)]
@@ -174,7 +176,7 @@ TARGET = '[targets.dev]\nurl = "env:SHOP"\n'
 def on_server(request, alembic_project) -> AlembicProject:
     """The same on a server, without a mask."""
     url = request.getfixturevalue(f"{request.param}_url")
-    url = url.set(drivername={"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[request.param])
+    url = url.set(drivername="postgresql+psycopg" if request.param == "postgresql" else "mysql+pymysql")
     alembic_project.environ["SHOP"] = url.render_as_string(hide_password=False)
     alembic_project.settings(TARGET)
     (alembic_project.folder / "migrations" / "versions" / "r2.py").unlink()
@@ -210,6 +212,22 @@ def test_what_a_mask_or_an_assertion_fails_of_is_not_shown(on_server) -> None:
     assert "ana" not in ended(on_server.call("dry-run"), 1, "the query fails: invalid input syntax", '"***"')
 
 
+def test_what_the_end_of_a_mask_fails_of_is_not_shown(on_server) -> None:
+    """A constraint that is looked at when the transaction ends."""
+    if "mysql" in on_server.environ["SHOP"]:
+        pytest.skip("there is none on MySQL")
+    server = create_engine(on_server.environ["SHOP"])
+    with server.begin() as connection:
+        connection.execute(text("alter table users add unique (name) deferrable initially deferred"))
+    server.dispose()
+    (on_server.folder / "mask.sql").write_text("update users set name = (select min(name) from users)")
+    on_server.settings(f'{TARGET}mask = "mask.sql"\n')
+    assert "ana" not in ended(
+        on_server.call("dry-run"), 1, "mask.sql fails at its end", "The copy is dropped"
+    )
+    assert seen(on_server) == []
+
+
 def test_statements_and_their_lines() -> None:
     sql = "-- a; b\nupdate a set b = ';';\n\n/* ; */ update c\nset d = $$;$$ ;;\n"
     assert list(_statements(sql, "postgresql")) == [
@@ -217,3 +235,115 @@ def test_statements_and_their_lines() -> None:
         (4, "update c\nset d = $$;$$"),
     ]
     assert list(_statements("-- nothing", "sqlite")) == []
+
+
+# --------------------------------------------------------------------------- by a plugin
+
+PLUGIN = """
+from ci_migrate import hookimpl
+from ci_migrate.errors import RefusedError
+from sqlalchemy import text
+
+@hookimpl
+def ci_migrate_mask(connection, database, settings):
+"""
+NAMES = """
+if database:
+    return None
+for number in connection.execute(text("select id from users")).scalars().all():
+    connection.execute(text("update users set name = :name where id = :id"), {"id": number, "name": f"p{number}"})
+return f"names of {settings.target}"
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a distribution with the hook, whose body is given; returns the plugin's name."""
+
+    def installed(body: str) -> str:
+        name = f"masking_{uuid4().hex[:8]}"
+        place = tmp_path / "installed"
+        meta = place / f"{name}-1.0.dist-info"
+        meta.mkdir(parents=True)
+        (place / f"{name}.py").write_text(f"{PLUGIN}{indent(body, '    ')}\n")
+        (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (meta / "entry_points.txt").write_text(f"[ci_migrate]\n{name} = {name}\n")
+        monkeypatch.syspath_prepend(str(place))
+        return name
+
+    return installed
+
+
+def test_a_plugin_masks_each_copy_before_a_file_does(private, install) -> None:
+    plugin = install(NAMES)
+    (private.folder / "mask.sql").write_text("update users set name = upper(name) where id = 1")
+    private.settings('rehearse-twice = true\n[targets.dev]\nmask = "mask.sql"\n')
+    done = private.call("run")
+    assert "ana" not in ended(
+        done, 0, f"values of rows are masked: plugin {plugin} (names of dev), mask.sql (1 statement, 1 row)"
+    )
+    assert set(seen(private)) == {"dry-run P1,p2", "migrate ana,bo"}
+    assert len(seen(private)) == 3, "rehearsed on two copies, then migrated"
+
+
+def test_a_backup_in_the_targets_place_is_masked_once_by_a_plugin(private, install) -> None:
+    install("connection.execute(text(\"update users set name = name || '-'\"))\nreturn ''")
+    private.settings("[targets.dev]\n")
+    ended(private.call("backup", "create"), 0)
+    ended(private.call("dry-run", "--on", "backup:latest"), 0)
+    assert set(seen(private)) == {"dry-run ana-,bo-"}
+
+
+@pytest.mark.parametrize("on_server", ["postgresql", "mysql", "mysql97"], indirect=True)
+def test_a_plugin_masks_on_a_server(on_server, install) -> None:
+    plugin = install(NAMES)
+    ended(on_server.call("run"), 0, f"values of rows are masked: plugin {plugin} (names of dev)")
+    assert set(seen(on_server)) == {"dry-run p1,p2", "migrate ana,bo"}
+
+
+@pytest.mark.parametrize("on_server", ["postgresql", "mysql", "mysql97"], indirect=True)
+def test_what_a_plugin_fails_of_is_not_shown(on_server, install) -> None:
+    install("connection.execute(text(\"insert into users select id, name from users where name = 'ana'\"))")
+    said = ended(on_server.call("dry-run"), 1, "fails: ", "The copy is dropped")
+    assert "ana" not in said.replace("'ana'", "")
+    assert seen(on_server) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            "raise ValueError(connection.execute(text('select name from users')).scalar())",
+            "fails: ValueError",
+        ),
+        ("raise RefusedError('no rule for users.name')", "fails: no rule for users.name"),
+        ("raise SystemExit(3)", "fails: SystemExit"),
+        ("return 3", "fails: TypeError"),
+        ("connection.execute(text('update nowhere set a = 1'))", "fails: no such table: nowhere"),
+        ("connection.execute(text('alter table users add column b int'))", "changes the schema of the copy"),
+        ("connection.execute(text('delete from users where id = 1'))", "changes how many rows users has"),
+    ],
+)
+def test_a_plugin_that_fails_lets_nothing_be_seen(private, install, body: str, words: str) -> None:
+    plugin = install(body)
+    before = private.dump()
+    said = ended(private.call("run"), 1, words, f"mask: plugin {plugin}")
+    assert "ana" not in said
+    assert seen(private) == []
+    assert private.dump() == before
+    assert not [p for p in private.folder.rglob("*scratch*") if p.is_file()]
+
+
+def test_a_plugin_of_the_repository_may_not_mask(private) -> None:
+    """It would meet what it is to hide; and if it were not asked, nothing would be masked."""
+    (private.folder / "ours.py").write_text(PLUGIN + indent(NAMES, "    "))
+    private.settings('plugins = ["ours.py"]\n')
+    said = ended(private.call("dry-run"), 2, "ours", "ci_migrate_mask")
+    assert "ana" not in said
+    assert seen(private) == []
+
+
+def test_a_plugin_that_has_nothing_to_do_says_nothing(private, install) -> None:
+    install("return None")
+    private.settings("[targets.dev]\n")
+    assert "masked" not in ended(private.call("run"), 0)
