@@ -3,7 +3,9 @@
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -182,6 +184,56 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
     yield postgresql_server.url(name)
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def archived_postgresql(postgresql_bin: Path) -> "Iterator[tuple[PostgreSQLServer, dict[str, str]]]":
+    """A server whose WAL pgBackRest archives, for the stanza `shop`; with the variables that pgBackRest needs."""
+    if shutil.which("pgbackrest") is None:
+        pytest.skip("there is no pgbackrest (Debian: pgbackrest)")
+    # the server archives as its own account, and a copy of it reads the archive as another one: pytest's folder is closed
+    place = Path(tempfile.mkdtemp(prefix="cim-rest-"))
+    config = place / "pgbackrest.conf"
+    own = ["pgbackrest", f"--config={config}", "--stanza=shop"]
+    archive = ("archive_mode=on", f"archive_command={' '.join(own)} archive-push %p")
+    try:
+        with run_postgresql(postgresql_bin, settings=archive) as server:
+            folders = [place / name for name in ("repo1", "log", "spool", "lock")]
+            for folder in folders:
+                folder.mkdir()
+            config.write_text(
+                "\n".join(
+                    ["[global]", *(f"{folder.name}-path={folder}" for folder in folders), "repo1-retention-full=2",
+                     "start-fast=y", "log-level-console=warn", "[shop]", f"pg1-path={server.data}",
+                     f"pg1-port={server.port}", f"pg1-socket-path={server.sockets}", "pg1-user=postgres", ""]
+                )
+            )  # fmt: skip
+            subprocess.run([*own, "stanza-create"], check=True)
+            subprocess.run(["chmod", "-R", "a+rwX", str(place)], check=True)
+            subprocess.run([*own, "check"], check=True)
+            yield server, {"PGBACKREST_CONFIG": str(config)}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of the kind that the test names."""
+    system = request.param
+    if os.geteuid() != 0 or shutil.which(f"mkfs.{system}") is None:
+        pytest.skip(f"it takes root and mkfs.{system}")
+    disk, place = tmp_path / "disk", Path(tempfile.mkdtemp(prefix="cim-fs-"))  # short: sockets lie below
+    with disk.open("wb") as file:
+        file.truncate(800 * 1024 * 1024)
+    subprocess.run([f"mkfs.{system}", "-q", str(disk)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(disk), str(place)], check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        place.chmod(0o755)
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        place.rmdir()
 
 
 # --------------------------------------------------------------------------- MariaDB

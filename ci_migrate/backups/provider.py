@@ -126,7 +126,7 @@ class Provider:
             clone = printed.strip().split("\n")[-1].strip()
             register_url(clone)
             try:
-                with _running(database, clone) as url:
+                with _running(database, clone, folder) as url:
                     yield url
             finally:
                 if self.drop:
@@ -159,8 +159,11 @@ class Provider:
 
 
 @contextmanager
-def _running(database: Database, clone: str) -> Iterator[URL]:
-    """The URL of a clone; on a folder with a server's files runs a server of our own meanwhile."""
+def _running(database: Database, clone: str, folder: Path) -> Iterator[URL]:
+    """The URL of a clone; on a folder with a server's files runs a server of our own meanwhile.
+
+    Tablespaces may lie beside these, in the folder that was given to the command.
+    """
     if not clone.startswith("/"):
         try:
             url = make_url(clone)
@@ -177,7 +180,9 @@ def _running(database: Database, clone: str) -> Iterator[URL]:
             f"provider-clone printed the folder {clone}: there is no server of {database.dialect} to run on it.",
             hint="Let it print a URL.",
         )
-    with database.server_on(Path(clone)) as url:
+    data = Path(clone)
+    inside = data.resolve().is_relative_to(folder.resolve())
+    with database.server_on(data, folder if inside else data) as url:
         yield url
 
 

@@ -50,14 +50,16 @@ class RunsServers(Protocol):
     def new_server(self) -> AbstractContextManager[URL]:
         """A new server like the target's. Yields a URL on which `scratch` makes copies."""
 
-    def server_on(self, data: Path) -> AbstractContextManager[URL]:
+    def server_on(self, data: Path, within: Path) -> AbstractContextManager[URL]:
         """A server on a copy of the files of the target's server, which is changed. Yields the copied database's URL.
+
+        All that links in the folder lead to must lie `within`: in the folder itself, or in one of ours around it.
 
         Raises BackupError where the folder holds no such copy.
         """
 
 
-def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
+def refuse_unfit_folder(data: Path, live: str | None, mark: str, *, within: Path) -> None:
     """Raise BackupError where a folder is no copy of a server's files, or leads to files that are none.
 
     A tablespace or a log elsewhere is reached by a link: a server on the copy would write to the live one's.
@@ -66,6 +68,7 @@ def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
         data: the folder.
         live: where the target's server has its own; None where it does not tell.
         mark: a file that each copy has.
+        within: where all of the copy lies: the folder itself, or one around it that is ours.
     """
     hint = "Let provider-clone print the path of a copy that nobody else uses (docs/physical-backups.md)."
     if not (data / mark).is_file():
@@ -73,17 +76,17 @@ def refuse_unfit_folder(data: Path, live: str | None, mark: str) -> None:
     with suppress(OSError):
         if live is not None and Path(live).samefile(data):
             raise BackupError(f"{data} is the data folder of the target's own server.", hint=hint)
-    real = data.resolve()
+    real = within.resolve()
     shared: dict[tuple[int, int], list[Path]] = {}
-    for place, folders, files in os.walk(data):
+    for place, folders, files in os.walk(within):
         for name in (*folders, *files):
             path = Path(place, name)
             leads_out = path.is_symlink() and not path.resolve().is_relative_to(real)
             if leads_out or path.suffix == REMOTE:
                 raise BackupError(
                     f"{path} leads out of the copied folder: a server on it would write to {_led_to(path)}.",
-                    hint="Such a server (with tablespaces, or a log elsewhere) can't be rehearsed on copied files yet: "
-                    "use dumps, or let provider-clone print the URL of a server of yours.",
+                    hint="Let provider-clone copy what such links lead to (tablespaces, a log) below {folder} as well, "
+                    "and make them lead there (docs/physical-backups.md).",
                 )
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:

@@ -33,7 +33,7 @@ def main(verb: str, data: str, store: str, name: str) -> None:
         print(copy)
     elif verb == "drop":
         btrfs("delete", str(copy))
-    elif verb == "delete":
+    elif verb == "delete" and backup.exists():  # one that was killed is done again
         btrfs("delete", str(backup))
 
 

@@ -35,22 +35,23 @@ def options() -> str:
 
 
 def main(verb: str, store: str, name: str, folder: str = "") -> None:
-    backup = Path(store, name)
+    backup, begun = Path(store, name), Path(store, f"{name}.new")
     if verb == "create":
         with tempfile.NamedTemporaryFile("w") as file:  # mode 0600
             file.write(options())
             file.flush()
-            take = [f"--defaults-extra-file={file.name}", "--backup", f"--target-dir={backup}"]
+            take = [f"--defaults-extra-file={file.name}", "--backup", f"--target-dir={begun}"]
             subprocess.run(["mariadb-backup", *take], check=True, stdout=sys.stderr)
         subprocess.run(
-            ["mariadb-backup", "--prepare", f"--target-dir={backup}"], check=True, stdout=sys.stderr
+            ["mariadb-backup", "--prepare", f"--target-dir={begun}"], check=True, stdout=sys.stderr
         )
+        begun.rename(backup)  # what a killed one leaves is no backup
         print(name)
     elif verb == "clone":
         copy = Path(folder, "data")
         subprocess.run(["cp", "-a", "--reflink=auto", str(backup), str(copy)], check=True)
         print(copy)
-    elif verb == "delete":
+    elif verb == "delete" and backup.exists():  # one that was killed is done again
         shutil.rmtree(backup)
 
 

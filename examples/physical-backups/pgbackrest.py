@@ -32,7 +32,8 @@ def main(verb: str, stanza: str, name: str = "", folder: str = "") -> None:
         copy.mkdir(mode=0o700)
         # no further than the end of the backup, with the WAL that came along
         until = ["--type=immediate", "--target-action=promote", "--recovery-option=restore_command=false"]
-        pgbackrest(f"--stanza={stanza}", f"--set={name}", f"--pg1-path={copy}", *until, "restore")
+        spaces = f"--tablespace-map-all={Path(folder, 'tablespaces')}"
+        pgbackrest(f"--stanza={stanza}", f"--set={name}", f"--pg1-path={copy}", spaces, *until, "restore")
         print(copy)
     elif verb == "delete":
         pgbackrest(f"--stanza={stanza}", f"--set={name}", "expire")

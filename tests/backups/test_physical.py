@@ -17,7 +17,7 @@ from mysql_server import mysql_programs, require
 from sqlalchemy import create_engine, text
 
 from ci_migrate.databases.mysql.database import MySQL
-from ci_migrate.databases.own_server import server_folder, why_of
+from ci_migrate.databases.own_server import refuse_unfit_folder, server_folder, why_of
 from ci_migrate.databases.postgresql import own_server
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import BackupError, DatabaseError
@@ -287,8 +287,8 @@ def test_a_copy_in_the_targets_place_is_on_an_own_server(shop, on):
 # --------------------------------------------------------------------------- pg_basebackup
 
 
-@pytest.fixture
-def based(shop, postgresql_bin, tmp_path):
+def backed_up(shop, postgresql_bin, tmp_path):
+    """By pg_basebackup."""
     if not (postgresql_bin / "pg_verifybackup").exists():
         pytest.skip(f"there is no pg_verifybackup in {postgresql_bin}")
     shop.env["PATH"] = f"{postgresql_bin}:{os.environ['PATH']}"
@@ -296,6 +296,11 @@ def based(shop, postgresql_bin, tmp_path):
     shop.store.mkdir()
     shop.provider("postgresql.py", str(shop.store))
     return shop
+
+
+@pytest.fixture
+def based(shop, postgresql_bin, tmp_path):
+    return backed_up(shop, postgresql_bin, tmp_path)
 
 
 def test_a_run_rehearses_on_a_server_on_the_backup(based):
@@ -306,7 +311,7 @@ def test_a_run_rehearses_on_a_server_on_the_backup(based):
     said = " ".join(done.text.split())
     assert "Not compared: rows: the backup has neither digests nor exact numbers of them." in said
     held = based.backup()
-    assert (based.store / held["providerId"] / "PG_VERSION").exists()
+    assert (based.store / held["providerId"] / "data" / "PG_VERSION").exists()
     assert [row[0] for row in based.sql("select count(city) from users")] == [0]
     assert based.project.environ.get("PGPASSWORD") is None
 
@@ -334,7 +339,7 @@ def test_it_is_restored_from_the_clone(based):
 
 def test_a_damaged_backup_is_refused(based):
     based.run("backup", "create", code=0)
-    held = based.store / based.backup()["providerId"]
+    held = based.store / based.backup()["providerId"] / "data"
     victim = max((f for f in held.joinpath("base").rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -400,6 +405,10 @@ def sleeping(query: str) -> Path | None:
         (lambda data: (data / "PG_VERSION").write_text("9.6\n"), "is of PostgreSQL 9"),
         (lambda data: (data / "postmaster.pid").write_text("1\n"), "has a postmaster.pid"),
         (lambda data: (data / "standby.signal").touch(), "wait for its primary for ever"),
+        (
+            lambda data: (data / "tablespace_map").write_text("16400 /srv/space\n"),
+            "would make links to /srv/space",
+        ),
         (lambda data: (data / "global" / "pg_control").unlink(), "did not start"),
         (lambda data: (data / "pg_wal").symlink_to(data.parent), "leads out of the copied folder"),
         (lambda data: (data / "global" / "16400").symlink_to("/srv/space"), "would write to /srv/space"),
@@ -416,8 +425,28 @@ def test_folders_that_no_server_is_started_on(postgresql_url, tmp_path, change, 
     (data / "PG_VERSION").write_text(f"{version}\n")
     (data / "global" / "pg_control").touch()
     change(data)
-    with pytest.raises(Exception, match=words), PostgreSQL(postgresql_url).server_on(data):
+    with pytest.raises(Exception, match=words), PostgreSQL(postgresql_url).server_on(data, data):
         pass
+
+
+def test_links_within_the_clones_folder_are_its_own(tmp_path):
+    """Also beside the server's data, where that is in the folder that ci-migrate gave; hard links are found there too."""
+    data, space = tmp_path / "folder" / "data", tmp_path / "folder" / "tablespaces" / "16400"
+    data.mkdir(parents=True)
+    space.mkdir(parents=True)
+    (data / "PG_VERSION").touch()
+    (data / "16400").symlink_to("../tablespaces/16400")
+    refuse_unfit_folder(data, None, "PG_VERSION", within=data.parent)
+    with pytest.raises(BackupError, match="16400 leads out of the copied folder"):
+        refuse_unfit_folder(data, None, "PG_VERSION", within=data)
+    (tmp_path / "live").touch()
+    os.link(tmp_path / "live", space / "1")
+    with pytest.raises(BackupError, match="1 is the same file as one outside"):
+        refuse_unfit_folder(data, None, "PG_VERSION", within=data.parent)
+    (space / "1").unlink()
+    (space / "2").symlink_to(tmp_path / "live")
+    with pytest.raises(BackupError, match="2 leads out of the copied folder"):
+        refuse_unfit_folder(data, None, "PG_VERSION", within=data.parent)
 
 
 def test_of_a_servers_log_the_lines_that_say_why_are_told():
@@ -430,7 +459,7 @@ def test_of_a_servers_log_the_lines_that_say_why_are_told():
 def test_the_targets_own_folder_is_refused(postgresql_server, postgresql_url):
     with (
         pytest.raises(BackupError, match="target's own server"),
-        PostgreSQL(postgresql_url).server_on(postgresql_server.data),
+        PostgreSQL(postgresql_url).server_on(postgresql_server.data, postgresql_server.data),
     ):
         pass
 
@@ -464,6 +493,42 @@ def test_a_copy_leads_nowhere(based):
             "alter subscription sub set (slot_name = none)",
             "drop subscription sub",
         )
+
+
+@pytest.fixture
+def spaced(alembic_project, start_postgresql, postgresql_bin, tmp_path):
+    """Its table lies in a tablespace of another folder."""
+    place = Path(tempfile.mkdtemp(prefix="cim=space-"))  # an equals sign is one in pg_basebackup's mappings
+    if os.geteuid() == 0:
+        shutil.chown(place, "nobody", "nogroup")
+    try:
+        with start_postgresql() as server:
+            shop = Shop(alembic_project, made_in(server))
+            engine = create_engine(shop.url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as session:
+                session.exec_driver_sql(f"create tablespace space location '{place}'")
+                session.exec_driver_sql("alter table users set tablespace space")
+            engine.dispose()
+            shop.space = place
+            yield backed_up(shop, postgresql_bin, tmp_path)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_a_tablespace_goes_with_the_clone(spaced):
+    """The copy's lies below the folder of the clone; what a rehearsal writes is not the live server's."""
+    files = sorted(spaced.space.rglob("*"))
+    done = spaced.run("run", code=0)
+    assert done.stage("dry-run")["evidence"]["proven"] is True
+    assert sorted(spaced.space.rglob("*")) == files
+    name = spaced.backup()["backupId"]
+    spaced.sql("delete from users where id > 10")
+    spaced.run("backup", "restore", name, "--yes", "--no-safety-backup", code=0)
+    assert spaced.sql("select count(*), min(name) from users") == [(ROWS, "name 1")]
+    query = (
+        "select spcname from pg_class c join pg_tablespace t on t.oid = reltablespace where relname = 'users'"
+    )
+    assert spaced.sql(query) == [("space",)]
 
 
 # --------------------------------------------------------------------------- MariaDB and MySQL
@@ -522,7 +587,7 @@ def test_mariadb_backup_through_the_pipeline(copied, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copytree(copied.store / name, tmp_path / "copy")
-    with MySQL(copied.url).server_on(tmp_path / "copy") as url:
+    with MySQL(copied.url).server_on(tmp_path / "copy", tmp_path / "copy") as url:
         engine = create_engine(url)
         with engine.begin() as connection:
             connection.execute(text(f"create table far (id int) data directory = '{elsewhere}'"))
@@ -554,36 +619,12 @@ def made_in(server):
 
 
 @pytest.fixture
-def rested(alembic_project, start_postgresql):
+def rested(alembic_project, archived_postgresql):
     """A shop on a server whose WAL pgBackRest archives."""
-    if shutil.which("pgbackrest") is None:
-        pytest.skip("there is no pgbackrest (Debian: pgbackrest)")
-    # the server archives as its own account, and a copy of it reads the archive as another one: pytest's folder is closed
-    place = Path(tempfile.mkdtemp(prefix="cim-rest-"))
-    config = place / "pgbackrest.conf"
-    own = ["pgbackrest", f"--config={config}", "--stanza=shop"]
-    try:
-        with start_postgresql(
-            settings=("archive_mode=on", f"archive_command={' '.join(own)} archive-push %p")
-        ) as server:
-            folders = [place / name for name in ("repo1", "log", "spool", "lock")]
-            for folder in folders:
-                folder.mkdir()
-            config.write_text(
-                "\n".join(
-                    ["[global]", *(f"{folder.name}-path={folder}" for folder in folders), "repo1-retention-full=2",
-                     "start-fast=y", "log-level-console=warn", "[shop]", f"pg1-path={server.data}",
-                     f"pg1-port={server.port}", f"pg1-socket-path={server.sockets}", "pg1-user=postgres", ""]
-                )
-            )  # fmt: skip
-            subprocess.run([*own, "stanza-create"], check=True)
-            subprocess.run(["chmod", "-R", "a+rwX", str(place)], check=True)
-            subprocess.run([*own, "check"], check=True)
-            shop = Shop(alembic_project, made_in(server))
-            shop.env["PGBACKREST_CONFIG"] = str(config)
-            yield shop
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    server, environ = archived_postgresql
+    shop = Shop(alembic_project, made_in(server))
+    shop.env |= environ
+    return shop
 
 
 def test_a_table_of_mariadb_that_lies_elsewhere_is_refused(mysql_url, tmp_path):
@@ -591,7 +632,7 @@ def test_a_table_of_mariadb_that_lies_elsewhere_is_refused(mysql_url, tmp_path):
     (data / "shop").mkdir(parents=True)
     (data / "ibdata1").touch()
     (data / "shop" / "users.isl").write_text("/srv/other/shop/users.ibd")
-    with pytest.raises(BackupError, match=r"users\.isl leads out"), MySQL(mysql_url).server_on(data):
+    with pytest.raises(BackupError, match=r"users\.isl leads out"), MySQL(mysql_url).server_on(data, data):
         pass
 
 
@@ -599,13 +640,26 @@ def test_a_folder_that_another_server_uses_is_left_as_it_is(mysql_url, start_mar
     """Not that of the target, which is told by its path: in a container it has another one."""
     with start_mariadb() as other:
         (other.data / "auto.cnf").write_text("[auto]\n")  # as MySQL has it
-        with pytest.raises(BackupError, match="in use by a server"), MySQL(mysql_url).server_on(other.data):
+        with (
+            pytest.raises(BackupError, match="in use by a server"),
+            MySQL(mysql_url).server_on(other.data, other.data),
+        ):
             pass
         assert (other.data / "auto.cnf").read_text() == "[auto]\n"
 
 
 @pytest.mark.long
 def test_pgbackrest_through_the_pipeline(rested):
+    """With a table in a tablespace, which the clone has below its own folder."""
+    place = Path(rested.env["PGBACKREST_CONFIG"]).parent / "space"
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, "nobody", "nogroup")
+    engine = create_engine(rested.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as session:
+        session.exec_driver_sql(f"create tablespace space location '{place}'")
+        session.exec_driver_sql("alter table users set tablespace space")
+    engine.dispose()
     rested.provider("pgbackrest.py", "shop", clone=("{id}", "{folder}"))
     done = rested.run("run", code=0)
     assert done.stage("dry-run")["evidence"]["proven"] is True
@@ -615,26 +669,6 @@ def test_pgbackrest_through_the_pipeline(rested):
     assert (
         "equal to its manifest" in rested.run("backup", "verify", held["backupId"], "--restore", code=0).text
     )
-
-
-@pytest.fixture
-def mounted(request, tmp_path):
-    """A file system of its own, of the kind that the test names."""
-    system = request.param
-    if os.geteuid() != 0 or shutil.which(f"mkfs.{system}") is None:
-        pytest.skip(f"it takes root and mkfs.{system}")
-    disk, place = tmp_path / "disk", Path(tempfile.mkdtemp(prefix="cim-fs-"))  # short: sockets lie below
-    with disk.open("wb") as file:
-        file.truncate(800 * 1024 * 1024)
-    subprocess.run([f"mkfs.{system}", "-q", str(disk)], check=True)
-    if subprocess.run(["mount", "-o", "loop", str(disk), str(place)], check=False).returncode:
-        pytest.skip("nothing may be mounted here")
-    try:
-        place.chmod(0o755)
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-        place.rmdir()
 
 
 def used(folder: Path) -> int:
@@ -685,6 +719,6 @@ def test_a_clone_shares_its_blocks_with_the_backup(shop, postgresql_bin, mounted
         text=True,
     )
     assert used(mounted) - before < 5_000_000
-    with PostgreSQL(shop.url).server_on(Path(made.stdout.strip())) as url:
+    with PostgreSQL(shop.url).server_on(Path(made.stdout.strip()), mounted / "folder") as url:
         (count,) = PostgreSQL(url).counts(["public.users"], exact=True).values()
     assert count.rows == ROWS

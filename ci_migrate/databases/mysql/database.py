@@ -431,8 +431,8 @@ class MySQL:
     def new_server(self) -> AbstractContextManager[URL]:
         return own_server.new_server(self._access, self.client_tools)
 
-    def server_on(self, data: Path) -> AbstractContextManager[URL]:
-        return own_server.server_on(data, self._access, self.client_tools)
+    def server_on(self, data: Path, within: Path) -> AbstractContextManager[URL]:
+        return own_server.server_on(data, within, self._access, self.client_tools)
 
     def sweep(self, keep: Iterable[str] = ()) -> list[str]:
         return copies.sweep(self._access, keep)

@@ -141,11 +141,12 @@ def new_server(target: Access, client_tools: str | None) -> Iterator[URL]:
 
 
 @contextmanager
-def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[URL]:
+def server_on(data: Path, within: Path, target: Access, client_tools: str | None) -> Iterator[URL]:
     """A server on a copy of the files of the target's server: it recovers, and neither replicates nor runs events.
 
     Args:
         data: the copied data folder, which is changed.
+        within: where all of the copy lies.
         target: how the target is reached.
         client_tools: the folder of the programs, if configured.
 
@@ -158,7 +159,7 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
         ToolError: there are no programs of its version here.
     """
     facts = Facts.of(target)
-    refuse_unfit_folder(data, facts.data_directory, "ibdata1")
+    refuse_unfit_folder(data, facts.data_directory, "ibdata1", within=within)
     if not any((data / name).exists() for name in REDO):
         raise BackupError(f"{data} has no {' or '.join(REDO)}: it is no whole copy, or was not prepared.")
     if facts.elsewhere != "":

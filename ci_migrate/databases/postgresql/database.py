@@ -372,8 +372,8 @@ class PostgreSQL:
     def new_server(self) -> AbstractContextManager[URL]:
         return own_server.new_server(self._access, self.client_tools)
 
-    def server_on(self, data: Path) -> AbstractContextManager[URL]:
-        return own_server.server_on(data, self._access, self.client_tools)
+    def server_on(self, data: Path, within: Path) -> AbstractContextManager[URL]:
+        return own_server.server_on(data, within, self._access, self.client_tools)
 
     def take_tables(self, source: Database, tables: Sequence[str], unless: Unless | None = None) -> None:
         assert isinstance(source, PostgreSQL)

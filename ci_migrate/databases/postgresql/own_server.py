@@ -195,11 +195,12 @@ def _fill(access: Access, facts: Facts) -> None:
 
 
 @contextmanager
-def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[URL]:
+def server_on(data: Path, within: Path, target: Access, client_tools: str | None) -> Iterator[URL]:
     """A server on a copy of the files of the target's server: it recovers, and can reach no other one.
 
     Args:
-        data: the copied data folder, which is changed: as root it is given to the account that the server runs as.
+        data: the copied data folder, which is changed.
+        within: where all of the copy lies: as root it is given to the account that the server runs as.
         target: how the target is reached.
         client_tools: the folder of the programs, if configured.
 
@@ -212,7 +213,7 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
         ToolError: there are no programs of its version here.
     """
     facts = Facts.of(target)
-    refuse_unfit_folder(data, facts.data_directory, "PG_VERSION")
+    refuse_unfit_folder(data, facts.data_directory, "PG_VERSION", within=within)
     major = int((data / "PG_VERSION").read_text(encoding="ascii").split(".")[0])
     if major != facts.major:
         raise BackupError(f"{data} is of PostgreSQL {major}, the target's server is {facts.major}.")
@@ -222,13 +223,29 @@ def server_on(data: Path, target: Access, client_tools: str | None) -> Iterator[
                 f"{data} has a {name}: {why or 'a server on it would wait for its primary for ever'}.",
                 hint=f"Let provider-clone remove {name} from the copy.",
             )
+    _refuse_map(data)
     (server,) = _programs(major, client_tools, "postgres")
     account = _account()
     with server_folder(account) as folder:
-        give(data, account)
+        give(within, account)
         with _serve(server, data, folder, account, facts, target.user, target.database) as access:
             _cut_off(access)
             yield _url(access)
+
+
+def _refuse_map(data: Path) -> None:
+    """Raise BackupError where a server that recovers here would make links to the live one's tablespaces."""
+    try:
+        lines = (data / "tablespace_map").read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return
+    places = [line.partition(" ")[2] for line in lines if line.strip()]
+    if places:
+        raise BackupError(
+            f"{data} has a tablespace_map: a server on it would make links to {', '.join(places)}.",
+            hint="Let provider-clone copy these folders below {folder}, make the links of pg_tblspc lead there, and "
+            "remove tablespace_map.",
+        )
 
 
 def _cut_off(access: Access) -> None:
