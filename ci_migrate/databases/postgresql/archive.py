@@ -8,7 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
@@ -23,6 +23,7 @@ from ci_migrate.databases.compression import (
     open_decompressed,
 )
 from ci_migrate.databases.postgresql import large_objects
+from ci_migrate.databases.postgresql.streams import END_OF_ROWS, LEAST, MOST, Streams
 from ci_migrate.errors import BackupError
 from ci_migrate.tempdirs import private_folder
 
@@ -31,9 +32,6 @@ ARCHIVE = "dump"
 
 PACKED = ".zst"
 """What our own packing adds to a file's name; pg_dump 16 and later does the same."""
-
-END_OF_ROWS = b"\\.\n\n\n"
-"""What each table's file ends with, written when its last row was."""
 
 _CHUNK = 1 << 20
 _THREADS = 8
@@ -131,7 +129,12 @@ def _plain_name(path: Path) -> str:
 
 @contextmanager
 def unpack(
-    archive: Path, size: int, jobs: int, progress: Progress = no_progress, allowance: Allowance | None = None
+    archive: Path,
+    size: int,
+    jobs: int,
+    progress: Progress = no_progress,
+    allowance: Allowance | None = None,
+    streams: Streams | None = None,
 ) -> Iterator[Path]:
     """The archive as any pg_restore reads it: itself, or where it is packed a private copy that is gone at the end.
 
@@ -141,6 +144,7 @@ def unpack(
         jobs: how many files at a time.
         progress: called after each file.
         allowance: what all that is unpacked takes from; None: there is no limit.
+        streams: unpack the largest tables while they are read, once and to the end; None: all of it at once.
 
     Raises:
         BackupError: it is damaged, there is no room for the copy, or it unpacks to more than is allowed.
@@ -152,18 +156,27 @@ def unpack(
     if not packed:
         yield archive
         return
-    with private_folder() as folder:
-        free = shutil.disk_usage(folder).free
-        hint = f"{size:,} bytes needed, {free:,} free in {tempfile.gettempdir()}; TMPDIR names another place."
-        if free < size:
+    allowance = allowance or Allowance()
+    large = [path for path in packed if path.stat().st_size >= LEAST and not large_objects.is_tar(path)]
+    streamed = [] if streams is None else large[:MOST]
+    total = sum(path.stat().st_size for path in packed)
+    done = sum(path.stat().st_size for path in streamed)
+    with private_folder() as folder, streams or nullcontext():
+        free, needed = shutil.disk_usage(folder).free, size * (total - done) // (total or 1)
+        hint = (
+            f"{needed:,} bytes needed, {free:,} free in {tempfile.gettempdir()}; TMPDIR names another place."
+        )
+        if free < needed:
             raise BackupError("There is no room to unpack the dump.", hint=hint)
-        total, done = sum(path.stat().st_size for path in packed), 0
-        work = partial(_unpack, folder=folder, allowance=allowance or Allowance())
+        work = partial(_unpack, folder=folder, allowance=allowance)
         try:
             link(archive, folder, lambda path: path.suffix != PACKED)
-            for read in _each(work, packed, jobs):
+            for read in _each(work, [path for path in packed if path not in streamed], jobs):
                 done += read
                 progress(done, total)
+            for path in streamed:
+                assert streams is not None
+                streams.add(path, folder / path.name.removesuffix(PACKED), allowance)
         except _DAMAGED as error:
             raise BackupError(f"The dump in {archive.parent.name} is damaged: {error}") from error
         except OSError as error:

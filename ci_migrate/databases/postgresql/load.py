@@ -2,8 +2,10 @@
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from ci_migrate.databases.postgresql.entries import Entry, dependent, entries
 from ci_migrate.databases.postgresql.lacks import Lacks, Roles, quote_part
 from ci_migrate.databases.postgresql.privileged import may_not_make, reasons_for
 from ci_migrate.databases.postgresql.sessions import Access
+from ci_migrate.databases.postgresql.streams import Streams
 from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS
 from ci_migrate.errors import BackupError
 from ci_migrate.tempdirs import private_folder
@@ -34,6 +37,16 @@ _NOT_FILLED = f"""
 WITH {RELATIONS}
 SELECT 'materialized view ' || key, quote_ident(nspname) || '.' || quote_ident(relname)
 FROM rel WHERE relkind = 'm' AND NOT relispopulated ORDER BY oid"""
+
+_ANALYZED = """
+SELECT format('%I.%I', nspname, relname), sum(pg_relation_size(c.oid)) OVER ()
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition AND NOT pg_is_other_temp_schema(n.oid)
+ORDER BY pg_relation_size(c.oid) DESC"""
+"""What ANALYZE alone reads; a partitioned table has its partitions read with it."""
+
+_SMALL = 64 * 1024 * 1024
+"""Bytes of a database whose statistics are not worth a second session."""
 
 _SECONDS = 1.0
 """Between two looks at how large the restored database is."""
@@ -84,12 +97,15 @@ def load_dump(
     chosen = _without_denied(chosen, denied, tool, payload, access.user, lacks)
     chosen = [entry for entry in chosen if not _left_out(entry, about, roles, copy=copy)]
     roles.tell(access.user, about, lacks)
-    allowance = Allowance(most)
+    allowance, streams = Allowance(most), Streams()
     with (
-        archives.unpack(payload / ARCHIVE, about.unpacked, job.workers, progress, allowance) as unpacked,
+        archives.unpack(
+            payload / ARCHIVE, about.unpacked, job.workers, progress, allowance,
+            streams if tools.connects(tool, major) else None,
+        ) as unpacked,
         _looking_in(about.search_path, unpacked) as archive,
-        _watching(job.access, archive, allowance, progress) as watch,
-    ):
+        _watching(job.access, archive, allowance, progress, streams) as watch,
+    ):  # fmt: skip
         options = [
             *(["--no-owner"] if roles.missing else []),
             *(["--no-privileges"] if roles.no_rights(about) else []),
@@ -120,7 +136,7 @@ def load_dump(
         if not about.partial:
             _refresh(connection, about, access, lacks)
         _compare_versions(connection, about, lacks)
-        connection.execute("ANALYZE")
+        _analyze(connection, job)
     return lacks
 
 
@@ -266,21 +282,26 @@ def _looking_in(search_path: str, archive: Path) -> Iterator[Path]:
 
 @contextmanager
 def _watching(
-    access: Access, archive: Path, allowance: Allowance, progress: Progress
+    access: Access, archive: Path, allowance: Allowance, progress: Progress, streams: Streams
 ) -> Iterator[Callable[[], None]]:
     """What is called while pg_restore runs, which unpacks zlib by itself: it may not fill the server's disk.
 
     We don't unpack that: it was chosen where there was no room for the whole.
     """
+
+    def stay() -> None:
+        streams.check()
+        progress(0, 0)
+
     if allowance.most is None or next(archive.glob("*.gz"), None) is None:
-        yield lambda: progress(0, 0)
+        yield stay
         return
     with access.session() as connection:
         last = time.monotonic()
 
         def look() -> None:
             nonlocal last
-            progress(0, 0)
+            stay()
             if time.monotonic() - last > _SECONDS:
                 row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
                 last = time.monotonic()
@@ -322,3 +343,26 @@ def _compare_versions(connection: "psycopg.Connection[Any]", about: About, lacks
         if (then := versions.get(name, version)) != version:
             why = f"it was version {then}, this server makes {version}"
             lacks.reasons[f"extension {quote_part(name)}"] = why
+
+
+def _analyze(connection: "psycopg.Connection[Any]", job: Job) -> None:
+    """Statistics of all tables, the largest first, several at a time."""
+    rows = connection.execute(_ANALYZED).fetchall()
+    if job.workers == 1 or not rows or rows[0][1] < _SMALL:
+        connection.execute("ANALYZE")
+        return
+    waiting = deque(name for name, _ in rows)
+
+    def work() -> None:
+        with job.access.session() as session:
+            session.execute("SET statement_timeout = 0")
+            with suppress(IndexError):
+                while True:
+                    session.execute(f"ANALYZE {waiting.popleft()}".encode(session.info.encoding))
+
+    with ThreadPoolExecutor(job.workers) as pool:
+        try:
+            for done in [pool.submit(work) for _ in range(job.workers)]:
+                done.result()
+        finally:
+            waiting.clear()

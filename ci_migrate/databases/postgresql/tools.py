@@ -205,6 +205,11 @@ def restore(
         ) from error
 
 
+def connects(tool: Tool, server: int) -> bool:
+    """Whether this pg_restore itself connects to a server of this major version; else psql runs its script."""
+    return tool.major < UNKNOWN_SETTING_SINCE or server >= UNKNOWN_SETTING_SINCE
+
+
 def _restore(
     tool: Tool,
     archive: Path,
@@ -214,7 +219,7 @@ def _restore(
     server: int,
     watch: Callable[[], None],
 ) -> None:
-    if tool.major < UNKNOWN_SETTING_SINCE or server >= UNKNOWN_SETTING_SINCE:
+    if connects(tool, server):
         run_client(tool, ["--exit-on-error", *options, str(archive)], access, watch)
         return
     psql = tool.path.with_name("psql")
