@@ -1,10 +1,11 @@
 """What backups and restores cost: ours against the usual tools, on the same generated database, in one run.
 
-python benchmarks/backup.py [--engine postgresql] [--size 1024] [--rounds 3]
+python benchmarks/backup.py [--engine postgresql] [--size 1024] [--rounds 3] [--digests]
 
 Each round runs everything once, in the opposite order of the round before; a figure is the median of the rounds. A
-ratio is that of one round's two, so that a machine that is slow for a while does not count. Needs the extra `dev`; the
-servers are throw-away ones of its own.
+ratio is that of one round's two, so that a machine that is slow for a while does not count. Seconds of processors are
+those of all that this program started, the servers too: they depend little on what else the machine does. Needs the
+extra `dev`; the servers are throw-away ones of its own.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -40,9 +41,11 @@ Command = list[str]
 
 @dataclass(frozen=True)
 class Cost:
-    """What it took: seconds, bytes that it left (0: not of interest), peak memory in MB (0: not measured)."""
+    """What it took: seconds by the clock and of processors, bytes that it left (0: not of interest), peak memory in MB
+    (0: not measured)."""
 
     seconds: float
+    processors: float
     size: int = 0
     memory: float = 0.0
 
@@ -86,6 +89,27 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def processors() -> float:
+    """Seconds of this process and all below it: those that have ended are in their parents' sums."""
+    found, parents = {}, {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            found[int(entry.parent.name)] = sum(map(int, fields[11:15]))
+            parents[int(entry.parent.name)] = int(fields[1])
+    ours = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return sum(found[pid] for pid in ours if pid in found) / os.sysconf("SC_CLK_TCK")
+
+
+def costs_of(work: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of processors."""
+    before = processors()
+    seconds = timed(work)
+    return seconds, processors() - before
+
+
 def run(
     command: Command, *, stdin: IO[bytes] | None = None, environment: dict[str, str] | None = None
 ) -> None:
@@ -108,8 +132,7 @@ def run_into_gzip(command: Command, target: Path) -> None:
 
 def backup_by(commands: Callable[[Path], Any]) -> Work:
     def work(folder: Path) -> Cost:
-        seconds = timed(lambda: commands(folder))
-        return Cost(seconds, bytes_in(folder))
+        return Cost(*costs_of(lambda: commands(folder)), bytes_in(folder))
 
     return work
 
@@ -117,9 +140,13 @@ def backup_by(commands: Callable[[Path], Any]) -> Work:
 def restore_by(fresh: Callable[[], object], commands: Callable[[Path], Any]) -> Work:
     def work(folder: Path) -> Cost:
         fresh()
-        return Cost(timed(lambda: commands(folder)))
+        return Cost(*costs_of(lambda: commands(folder)))
 
     return work
+
+
+DIGESTS: list[float | None] = [0]
+"""The setting `compare-budget` of our backups: 0 leaves the digests of large tables out, which no rival makes."""
 
 
 def ours(url: URL, fresh_url: URL, fresh: Callable[[], object], rows: int) -> Rival:
@@ -127,25 +154,29 @@ def ours(url: URL, fresh_url: URL, fresh: Callable[[], object], rows: int) -> Ri
 
     def in_child(url: URL, do: str, folder: Path) -> dict[str, Any]:
         os.sync()
-        order = {"do": do, "url": url.render_as_string(hide_password=False), "folder": str(folder)}
+        order = {
+            "do": do, "url": url.render_as_string(hide_password=False), "folder": str(folder), "budget": DIGESTS[0],
+        }  # fmt: skip
+        before = processors()
         done = subprocess.run(
             [sys.executable, str(HERE), "--child"],
             input=json.dumps(order).encode(),
             stdout=subprocess.PIPE,
             check=True,
         )
-        return dict(json.loads(done.stdout))
+        told = dict(json.loads(done.stdout))
+        return {**told, "processors": processors() - before - told["other"]}
 
     def backup(folder: Path) -> Cost:
         told = in_child(url, "backup", folder)
-        return Cost(told["seconds"], bytes_in(folder), told["memory"])
+        return Cost(told["seconds"], told["processors"], bytes_in(folder), told["memory"])
 
     def restore(folder: Path) -> Cost:
         fresh()
         told = in_child(fresh_url, "restore", folder)
-        if told["rows"] != rows:
-            raise SystemExit(f"The restored database has {told['rows']} rows, not {rows}.")
-        return Cost(told["seconds"], memory=told["memory"])
+        if (found := in_child(fresh_url, "count", folder)["rows"]) != rows:
+            raise SystemExit(f"The restored database has {found} rows, not {rows}.")
+        return Cost(told["seconds"], told["processors"], memory=told["memory"])
 
     return Rival("ci-migrate", backup, restore)
 
@@ -160,21 +191,21 @@ def child() -> None:
     order = json.load(sys.stdin)
     url = make_url(order["url"])
     factory = next(f for f in BUILT_IN if url.get_backend_name() in f.backends)
-    database = factory.make(url, SessionOptions())
+    database = factory.make(url, SessionOptions(compare_budget=order["budget"]))
     catalog = Catalog(LocalStorage(Path(order["folder"])))
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"other": time.process_time()}  # Python's start, and imports
     if order["do"] == "backup":
         told["seconds"] = timed(
             lambda: catalog.create(database, target="bench", version_tables=(), migration_version="0001")
         )
+    elif order["do"] == "count":
+        told["rows"] = sum(count.rows for count in database.counts(exact=True).values())
     else:
         began = time.perf_counter()
         with catalog.reading(catalog.list()[-1]) as payload:  # verifies the checksums
             database.load(payload)
         told["seconds"] = time.perf_counter() - began
     told["memory"] = peak_memory()
-    if order["do"] == "restore":
-        told["rows"] = sum(count.rows for count in database.counts(exact=True).values())
     print(json.dumps(told))
 
 
@@ -414,8 +445,8 @@ def show(engine: Engine, costs: Costs) -> None:
     print(
         f"\n{engine.name}: {engine.size / MB:,.0f} MB, {engine.rows:,} rows; our backup has {packed / MB:,.1f} MB"
     )
-    head = ("", "theirs s", "ours s", "theirs/ours", "aim", "size theirs/ours", "")
-    line = "  {:<34} {:>9} {:>8} {:>24} {:>7} {:>17}  {}".format
+    head = ("", "theirs s", "ours s", "theirs/ours", "of processors", "aim", "size theirs/ours", "")
+    line = "  {:<34} {:>9} {:>8} {:>22} {:>22} {:>7} {:>17}  {}".format
     print(line(*head))
     for rival in engine.rivals:
         for what in ("backup", "restore"):
@@ -423,19 +454,24 @@ def show(engine: Engine, costs: Costs) -> None:
                 continue
             theirs = costs[what, rival.name]
             ratios = [t.seconds / o.seconds for t, o in zip(theirs, mine[what], strict=True)]
+            used = [t.processors / o.processors for t, o in zip(theirs, mine[what], strict=True)]
             ratio = statistics.median(ratios)
             larger = statistics.median(t.size for t in theirs) / packed if what == "backup" else 0.0
             reached = ratio >= rival.aim and (larger >= 1 or not rival.no_larger)
             print(line(
                 f"{what}: {rival.name}", f"{statistics.median(c.seconds for c in theirs):.2f}", f"{seconds[what]:.2f}",
-                f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})", f">={rival.aim:.2f}" if rival.aim else "-",
+                f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+                f"{statistics.median(used):.2f} ({min(used):.2f} to {max(used):.2f})",
+                f">={rival.aim:.2f}" if rival.aim else "-",
                 f"{larger:.2f}{' >=1' if rival.no_larger else ''}" if larger else "-",
                 ("reached" if reached else "MISSED") if rival.aim else "",
             ))  # fmt: skip
     for what, each in mine.items():
         peak = max(c.memory for c in each)
         verdict = "reached" if peak < MEMORY else "MISSED"
-        print(f"  {what}: peak memory of our process {peak:.0f} MB (aim: below {MEMORY:.0f})  {verdict}")
+        used = statistics.median(c.processors for c in each)
+        memory = f"peak memory of our process {peak:.0f} MB (aim: below {MEMORY:.0f})"
+        print(f"  {what}: {used:.1f} s of processors; {memory}  {verdict}")
 
 
 def main() -> None:
@@ -445,11 +481,16 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, action="append", help="several times; all by default")
     parser.add_argument("--size", type=int, default=1024, help="MB of each database")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--digests", action="store_true", help="our backups digest all rows, as they do by default"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         child()
         return
+    if given.digests:
+        DIGESTS[0] = None
     jobs = min(os.cpu_count() or 1, 4)  # as many as ours has by default
     for name in given.engine or ENGINES:
         with tempfile.TemporaryDirectory(prefix="ci-migrate-bench-") as folder:
@@ -457,7 +498,8 @@ def main() -> None:
             print(f"{name}: filling {given.size} MB", file=sys.stderr)
             with ENGINES[name](place, given.size * MB, jobs) as engine:
                 show(engine, measure(engine, place, given.rounds))
-    print(f"\nmachine: {os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
+    print(f"\nmachine: {os.cpu_count()} cores, load {load}, Python {sys.version.split()[0]}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader, BufferedWriter, RawIOBase
 from pathlib import Path
@@ -103,6 +104,36 @@ def compress(source: Path, target: Path, progress: Progress = no_progress, *, th
                 done += len(chunk)
                 progress(done, total)
         flush(file)
+
+
+@contextmanager
+def compressing_beside(source: Path, target: Path, progress: Progress = no_progress) -> Iterator[None]:
+    """Compress as `compress` does, in a thread of its own while the block runs; kept where the block ends well.
+
+    `progress` is called from this thread alone. Raises OSError.
+    """
+    done, stop = (0, 0), threading.Event()
+
+    def look(taken: int, total: int) -> None:
+        nonlocal done
+        done = taken, total
+        if stop.is_set():
+            raise CancelledError
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            packing = pool.submit(compress, source, target, look)
+            try:
+                yield
+                while wait([packing], 0.2).not_done:
+                    progress(*done)
+                packing.result()
+            finally:
+                stop.set()
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    progress(*done)
 
 
 def decompress(

@@ -51,7 +51,8 @@ class Digests:
         small = rows <= RANGES * IN_RANGE  # takes no longer than a sample of it
         deadline = math.inf if small else self._deadline
         try:
-            content = read_content(self._connection, table, deadline=deadline)
+            late = time.monotonic() > deadline
+            content = None if late else read_content(self._connection, table, deadline=deadline)
         except sqlite3.OperationalError as error:  # a generated column may call the application's functions
             self.reasons[table] = str(error)
             return

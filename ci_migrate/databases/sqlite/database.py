@@ -26,7 +26,7 @@ from ci_migrate.databases.base import (
     Wall,
     no_progress,
 )
-from ci_migrate.databases.compression import Allowance, DecompressionError, compress, decompress
+from ci_migrate.databases.compression import Allowance, DecompressionError, compressing_beside, decompress
 from ci_migrate.databases.file_lock import file_lock, lock_holders
 from ci_migrate.databases.measuring import Meter
 from ci_migrate.databases.sqlite import files as sqlite_files
@@ -236,25 +236,26 @@ class SQLite:
                 if only is not None:
                     with closing(sqlite3.connect(copied, isolation_level=None)) as copy:
                         sqlite_tables.keep_rows(copy, {*only, *(table.name for table in version_tables)})
-                sqlite_files.check(copied, str(self.file))
-                with closing(sqlite_files.open_finished(copied)) as copy:
-                    counted = sqlite_rows.counts(copy, only)
-                    digests = Digests(copy, counted, self._compare_budget, time.monotonic() - started)
-                    dumped = Dumped(
-                        schema=Catalog().schema(copy, None),
-                        row_counts=counted,
-                        contents=digests.contents,
-                        samples=digests.samples,
-                        not_digested=digests.reasons,
-                        heads=_heads(copy, version_tables),
-                        engine_version=f"SQLite {sqlite3.sqlite_version}",
-                        tool_version=f"SQLite {sqlite3.sqlite_version} online backup API, zstd",
-                        how_to_restore=(
-                            "Stop what uses the database, move the old file and its -wal and -shm away, then:"
-                            f" zstd -d {PAYLOAD} -o {self.file.name}"
-                        ),
-                    )
-                compress(copied, into / PAYLOAD, progress)
+                # nobody writes the copy any more: it is packed while it is checked and digested
+                with compressing_beside(copied, into / PAYLOAD, progress):
+                    sqlite_files.check(copied, str(self.file))
+                    with closing(sqlite_files.open_finished(copied)) as copy:
+                        counted = sqlite_rows.counts(copy, only)
+                        digests = Digests(copy, counted, self._compare_budget, time.monotonic() - started)
+                        dumped = Dumped(
+                            schema=Catalog().schema(copy, None),
+                            row_counts=counted,
+                            contents=digests.contents,
+                            samples=digests.samples,
+                            not_digested=digests.reasons,
+                            heads=_heads(copy, version_tables),
+                            engine_version=f"SQLite {sqlite3.sqlite_version}",
+                            tool_version=f"SQLite {sqlite3.sqlite_version} online backup API, zstd",
+                            how_to_restore=(
+                                "Stop what uses the database, move the old file and its -wal and -shm away, then:"
+                                f" zstd -d {PAYLOAD} -o {self.file.name}"
+                            ),
+                        )
         finally:
             sqlite_files.remove(copied)
         return dumped

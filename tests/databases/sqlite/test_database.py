@@ -1,5 +1,6 @@
 """SQLite behind the contract of a database, on real files."""
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, make_url, text
 
+from ci_migrate.databases import compression
 from ci_migrate.databases.base import Database, session
+from ci_migrate.databases.sqlite import files as sqlite_files
 from ci_migrate.databases.sqlite import rows as sqlite_rows
 from ci_migrate.databases.sqlite.database import PAYLOAD, SQLite
 from ci_migrate.errors import BackupError, DatabaseError, LockedError, UsageError
@@ -397,6 +400,48 @@ def test_B22_ten_thousand_tables(file: Path, tmp_path: Path) -> None:
     )
     (tmp_path / "dump").mkdir()
     assert len(at(file).dump(tmp_path / "dump", []).row_counts) == 10_000
+
+
+def test_what_is_packed_while_it_is_checked_goes_with_a_check_that_fails(
+    database: SQLite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packing waits until the check has failed, in the middle of its file."""
+    failed, pieces, packed = threading.Event(), [], compression.compress
+
+    def compress(source: Path, target: Path, progress: compression.Progress) -> None:
+        def wait_and_go_on(done: int, total: int) -> None:
+            failed.wait(60)
+            pieces.append(done)
+            progress(done, total)
+
+        packed(source, target, wait_and_go_on)
+
+    def check(copied: Path, _what: str) -> None:
+        assert copied.stat().st_size > 2 << 20
+        failed.set()
+        raise BackupError("It is damaged.")
+
+    monkeypatch.setattr(compression, "compress", compress)
+    monkeypatch.setattr(sqlite_files, "check", check)
+    run(database.file, "CREATE TABLE large AS SELECT randomblob(5000000) AS data")
+    (tmp_path / "into").mkdir()
+    with pytest.raises(BackupError, match="damaged"):
+        database.dump(tmp_path / "into", VERSIONS)
+    assert len(pieces) <= 3
+    assert list((tmp_path / "into").iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+def test_a_disk_that_is_full_while_it_is_packed_is_told(
+    database: SQLite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_given: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(compression, "flush", full)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(BackupError, match="No space left"):
+        database.dump(tmp_path / "into", VERSIONS)
 
 
 def test_a_damaged_database_is_never_backed_up(file: Path, tmp_path: Path) -> None:
