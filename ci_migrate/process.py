@@ -2,18 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from select import select
-from typing import IO, TypeVar
+from select import POLLIN, poll
+from typing import IO, Protocol, TypeVar
 
 from ci_migrate.errors import ToolError
 
@@ -30,22 +27,41 @@ PLAIN = frozenset(("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TMPDIR", "TZ"
 """Variables without which a program does not find others, its files or its language."""
 
 TimeoutExpired = subprocess.TimeoutExpired
+NOTHING = subprocess.DEVNULL
 
 
-class _Heard(subprocess.Popen[bytes]):
+class Heard(subprocess.Popen[bytes]):
     """A program whose complaints are read."""
 
     stderr: IO[bytes]
 
+    def wait(self, timeout: float | None = None) -> int:
+        """As Popen's, which looks again after naps of up to 50 ms; on Linux the kernel tells when it ends.
 
-class Child(_Heard):
+        Raises:
+            TimeoutExpired: it runs after `timeout` seconds.
+        """
+        if sys.platform == "linux" and timeout is not None and self.poll() is None:
+            with suppress(OSError):  # an old kernel, or no descriptor left
+                told = os.pidfd_open(self.pid)
+                try:
+                    events = poll()
+                    events.register(told, POLLIN)
+                    if not events.poll(max(0.0, timeout) * 1000):
+                        raise subprocess.TimeoutExpired(self.args, timeout)
+                finally:
+                    os.close(told)
+        return super().wait(timeout)
+
+
+class Child(Heard):
     """A program with a pipe for each of its three standard streams."""
 
     stdin: IO[bytes]
     stdout: IO[bytes]
 
 
-HeardT = TypeVar("HeardT", bound=_Heard)
+HeardT = TypeVar("HeardT", bound=Heard)
 
 
 class Tail:
@@ -87,10 +103,10 @@ def spawn(
         ToolError: the program could not be started.
     """
     pipe = subprocess.PIPE
-    return _popen(Child, argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=pipe, stdout=pipe)
+    return popen(Child, argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=pipe, stdout=pipe)
 
 
-def _popen(
+def popen(
     kind: type[HeardT],
     argv: Sequence[str],
     *,
@@ -100,6 +116,7 @@ def _popen(
     stdin: int,
     stdout: int,
 ) -> HeardT:
+    """As `spawn`, for any kind of program, with these two of its standard streams."""
     hide_memory()
     try:
         return kind(
@@ -135,183 +152,16 @@ def hide_memory() -> None:
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-@dataclass(eq=False)
-class _Birth:
-    """What a `ForkServer` told of one child. The kernel may give its pid to a later one of the same server."""
+class Ends(Protocol):
+    """A process that leads a group of its own."""
 
     pid: int
-    code: int | None = None
-
-
-class Forked:
-    """A child that a `ForkServer` forked; as `subprocess.Popen`, as far as it goes."""
-
-    def __init__(self, server: "Forker", birth: _Birth, streams: Sequence[int]) -> None:
-        self.pid = birth.pid
-        self.returncode: int | None = None
-        self._server, self._birth = server, birth
-        self.stdin = open(streams[0], "wb", buffering=0)  # noqa: SIM115 - the caller's to close
-        self.stdout, self.stderr = (open(fd, "rb", buffering=0) for fd in streams[1:])  # noqa: SIM115
-
-    def poll(self) -> int | None:
-        """The exit code, or minus the signal that ended it; None while it runs."""
-        if self.returncode is None:
-            self.returncode = self._server.ended(self._birth)
-        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises TimeoutExpired after `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise subprocess.TimeoutExpired(f"child {self.pid}", timeout or 0)
-            self._server.listen(left)
-        return code
-
-    def close(self) -> None:
-        """Close its pipes."""
-        for pipe in (self.stdin, self.stdout, self.stderr):
-            with suppress(OSError):
-                pipe.close()
 
 
-class Forker:
-    """A process that forks a child for each byte that comes with three descriptors on a socket of its own.
-
-    It answers `<pid>`, and `<pid> <exit code>` when the child ends; and it ends when the socket does. Each child is
-    in a process group of its own.
-    """
-
-    UNKNOWN = 255
-    """The exit code of a child that outlived its server."""
-
-    def __init__(self, control: socket.socket, process: "_Heard | Forked", complaints: Tail) -> None:
-        self._control = control
-        self._process = process
-        self._complaints = complaints
-        self._heard = b""
-        self._born: list[_Birth] = []
-        self._living: dict[int, _Birth] = {}
-        self._gone = False
-
-    def spawn(self, *, stays: bool = False) -> Forked:
-        """A child of its own.
-
-        Args:
-            stays: it may become a `Forker`, so that its standard input is a socket.
-
-        Raises:
-            ToolError: the server ended; with the last line that it printed.
-        """
-        (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = (
-            _socket_pair() if stays else os.pipe(),
-            os.pipe(),
-            os.pipe(),
-        )
-        theirs, ours = (stdin, stdout, stderr), (ours_in, ours_out, ours_err)
-        try:
-            with suppress(BrokenPipeError):
-                socket.send_fds(self._control, [b"."], theirs)
-        finally:
-            for fd in theirs:  # ours would keep the pipes open when the child has ended
-                os.close(fd)
-        while not self._born and not self._gone:
-            self.listen(None)
-        if not self._born:
-            for fd in ours:
-                os.close(fd)
-            code, lines = self._process.wait(), self._complaints.text().strip().splitlines()
-            raise ToolError(f"the child process ended with {code}" + (f": {lines[-1]}" if lines else ""))
-        return Forked(self, self._born.pop(), ours)
-
-    def listen(self, timeout: float | None) -> None:
-        """Wait for news, at most `timeout` seconds."""
-        if self._gone:  # nobody tells any more: who waits looks at the child's pid now and then
-            time.sleep(min(timeout or 0.05, 0.05))
-            return
-        if not select([self._control], [], [], timeout)[0]:
-            return
-        try:
-            data = self._control.recv(4096)
-        except ConnectionError:
-            data = b""
-        self._gone = not data
-        # a stream: one read may hold several lines, or a part of one
-        *lines, self._heard = (self._heard + data).split(b"\n")
-        for line in lines:
-            pid, *code = (int(word) for word in line.split())
-            if code:
-                self._living.pop(pid).code = code[0]
-            else:
-                birth = self._living[pid] = _Birth(pid)
-                self._born.append(birth)
-
-    def ended(self, birth: _Birth) -> int | None:
-        """How a child ended; None while it runs."""
-        if birth.code is None:
-            self.listen(0)
-        if birth.code is None and self._gone:
-            try:
-                os.kill(birth.pid, 0)
-            except ProcessLookupError:
-                return self.UNKNOWN
-        return birth.code
-
-    def close(self) -> None:
-        """End the program. Its children are the caller's affair."""
-        self._control.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-        end_group(self._process, grace=0.2)
-        self._complaints.text(1.0)
-        if isinstance(self._process, Forked):
-            self._process.close()
-        else:
-            self._process.stderr.close()
-
-
-class ForkServer(Forker):
-    """A program that is a `Forker` by its standard input.
-
-    Raises:
-        ToolError: the program could not be started.
-    """
-
-    def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, pass_fds: Sequence[int]
-    ) -> None:
-        control, theirs = socket.socketpair()
-        try:
-            with theirs:
-                process = _popen(
-                    _Heard,
-                    argv,
-                    env=env,
-                    cwd=cwd,
-                    pass_fds=pass_fds,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                )
-        except ToolError:
-            control.close()
-            raise
-        super().__init__(control, process, Tail(process.stderr))
-
-
-def forker_of(child: Forked, complaints: Tail) -> Forker:
-    """A child that forks others from now on, as it is asked to by its standard input."""
-    control = socket.socket(fileno=os.dup(child.stdin.fileno()))
-    child.stdin.close()
-    return Forker(control, child, complaints)
-
-
-def _socket_pair() -> tuple[int, int]:
-    theirs, ours = socket.socketpair()
-    return theirs.detach(), ours.detach()
-
-
-def end_group(child: "_Heard | Forked", grace: float = 3.0) -> None:
+def end_group(child: Ends, grace: float = 3.0) -> None:
     """End a child and all that it started: SIGTERM to its process group, SIGKILL after `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_migrate import process
+from ci_migrate import forking, process
 from ci_migrate.errors import ToolError
 
 PYTHON = sys.executable
@@ -114,7 +114,7 @@ control.recv(1)
 
 def test_a_child_with_the_pid_of_an_earlier_one_has_not_ended():
     """On a busy machine pids come round; with the end of another child a migration would be taken for over."""
-    server = process.ForkServer([sys.executable, "-c", REUSES], env={}, cwd=None, pass_fds=())
+    server = forking.ForkServer([sys.executable, "-c", REUSES], env={}, cwd=None, pass_fds=())
     first, second = server.spawn(), server.spawn()
     assert (first.pid, first.wait(5)) == (second.pid, 6)
     assert second.poll() is None

@@ -31,7 +31,7 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import ci_migrate
 from ci_migrate import cli, gate, pipeline
 from ci_migrate import session as opening
-from ci_migrate.migrations.runner import WORKER
+from ci_migrate.migrations.lender import WORKER
 from ci_migrate.session import GateRequest, create_manager, open_session
 from ci_migrate.settings.settings import load
 from ci_migrate.verbs import VERBS
@@ -165,7 +165,7 @@ def main() -> None:
 
 def by_fork(argv, **keywords):
     """Our child by fork, any other program as ever."""
-    forked = list(argv[1:]) == [str(WORKER)]
+    forked = list(argv[1:2]) == [str(WORKER)]
     return (ForkedChild if forked else by_exec)(argv, **keywords)
 
 

@@ -24,7 +24,7 @@ PROGRAM = Path(__file__).with_name("worker_template.py")
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 """Variables that an interpreter, or what it is linked to, reads when it starts."""
 
-start_process = process._popen
+start_process = process.popen
 
 
 def is_worker(argv: Sequence[str]) -> bool:
@@ -32,7 +32,7 @@ def is_worker(argv: Sequence[str]) -> bool:
     interpreter, *program = argv
     return interpreter == sys.executable and (
         (program[0] == "-c" and "<ci-migrate worker>" in program[1])
-        or (len(program) == 1 and program[0].endswith("/ci_migrate/migrations/worker/__main__.py"))
+        or program[0].endswith("/ci_migrate/migrations/worker/__main__.py")
     )
 
 
@@ -126,7 +126,7 @@ template = Template()
 
 
 def spawn(kind, argv, *, env, cwd, pass_fds, stdin, stdout):
-    """`process._popen`, but a worker is forked."""
+    """`process.popen`, but a worker is forked."""
     if is_worker(argv) and _read_at_start(env) == _read_at_start(template.environ):
         return template.fork(argv[1:], env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin)
     return start_process(kind, argv, env=env, cwd=cwd, pass_fds=pass_fds, stdin=stdin, stdout=stdout)
@@ -140,4 +140,4 @@ def install(control: int | None = None) -> None:
     global template  # noqa: PLW0603 - one per process
     if control is not None:
         template = Template(socket.socket(fileno=control))
-    process._popen = spawn
+    process.popen = spawn

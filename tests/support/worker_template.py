@@ -88,8 +88,8 @@ def _become(asked: dict, fds: list[int]) -> None:
         os.environ.clear()
         os.environ.update(asked["env"])
         sys.modules["__main__"] = module = ModuleType("__main__")
-        sys.argv = asked["program"][:1]
-        if sys.argv == ["-c"]:
+        sys.argv = asked["program"]
+        if sys.argv[0] == "-c":
             sys.path[0], source, name = "", asked["program"][1], "<string>"
         else:
             sys.path[0], source, name = (

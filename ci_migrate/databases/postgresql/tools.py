@@ -5,9 +5,8 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +16,7 @@ from ci_migrate.databases.postgresql.about import About
 from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.errors import BackupError, ToolError
-from ci_migrate.process import Child, Tail, end_group, run_tool, running
+from ci_migrate.process import Child, Tail, TimeoutExpired, end_group, run_tool, running
 
 ZLIB = "--compress=1"
 """The fastest that pg_dump knows until version 15."""
@@ -269,7 +268,8 @@ def _run(argv: Sequence[str], secret: _Secret, watch: Callable[[], None]) -> Non
         try:
             while (code := child.poll()) is None:
                 watch()
-                time.sleep(pause)
+                with suppress(TimeoutExpired):
+                    child.wait(pause)
                 pause = min(pause * 1.5, 0.3)
         finally:
             printed = _end(tails, child)
