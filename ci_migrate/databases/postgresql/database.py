@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from ci_migrate.databases.postgresql.baseline import PostgreSQLBaselines
 from ci_migrate.databases.postgresql.catalog import LEDGER_SCHEMA, pin, read_schema, unpin
 from ci_migrate.databases.postgresql.dump import Job, write_dump
 from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
+from ci_migrate.databases.postgresql.kept import Kept
 from ci_migrate.databases.postgresql.lacks import Lacks
 from ci_migrate.databases.postgresql.load import load_dump
 from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
@@ -139,9 +141,9 @@ class PostgreSQL:
         """`oid`, `system_identifier` ('' where it may not be read), and when the server `started`.
 
         The worker asks for the start, too: every role may, and a cluster that was copied as files has the same
-        identifier. It is compared within a run alone.
+        identifier. It is compared within a run alone. A session of its own is asked: the URL may lead elsewhere now.
         """
-        with self._access.session(read_only=True) as connection:
+        with self._access.anew.session(read_only=True) as connection:
             row = connection.execute(
                 "SELECT d.oid, pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute'),"
                 " (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint"
@@ -189,10 +191,12 @@ class PostgreSQL:
         return self._access.match
 
     def wall(self) -> Wall:
+        if self._access.kept is not None:
+            self._access.kept.close()  # a child is about to connect: its session may be the last that there is room for
         match = self.match()
         connect = dict(match)
         if "," in match["host"] + match["port"]:  # the one of several hosts that answers
-            with self._access.session(read_only=True) as connection:
+            with self._access.anew.session(read_only=True) as connection:
                 there = self._access.same_server(connection).parameters
             connect |= {"host": there["host"], "port": there["port"]}
         return Wall(
@@ -209,6 +213,19 @@ class PostgreSQL:
 
     def explain(self, error: BaseException) -> str:
         return self._access.explain(error)
+
+    @contextmanager
+    def keep_session(self) -> Iterator[None]:
+        if "," in self._access.host:  # of several hosts another one may be the right one now
+            yield
+            return
+        access, kept = self._access, Kept()
+        self._access = replace(access, kept=kept)
+        try:
+            yield
+        finally:
+            self._access = access
+            kept.close()
 
     # ------------------------------------------------------------------ what is in it
 
@@ -437,7 +454,8 @@ class PostgreSQL:
         with copies.new_database(self._access, name, twin=False, roles=other) as access:
             copy = self._at(access)
             copy._is_copy = True  # noqa: SLF001
-            yield copy
+            with copy.keep_session():
+                yield copy
 
     def make_copies_of(self, target: Database) -> None:
         if isinstance(target, PostgreSQL):

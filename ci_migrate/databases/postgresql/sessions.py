@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL
 
+from ci_migrate.databases.postgresql.kept import Kept
 from ci_migrate.errors import DatabaseError, UsageError
 from ci_migrate.settings.secrets import hide_secrets, register_secret
 
@@ -118,6 +120,7 @@ class Access:
     parameters: Mapping[str, str] = field(repr=False)
     application_name: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    kept: Kept | None = field(default=None, repr=False, compare=False)
 
     @property
     def database(self) -> str:
@@ -162,11 +165,17 @@ class Access:
             self,
             parameters={**self.parameters, "dbname": database},
             application_name=application_name or self.application_name,
+            kept=None,
         )
+
+    @property
+    def anew(self) -> "Access":
+        """The same, where each session is a new one."""
+        return replace(self, kept=None)
 
     def as_itself(self) -> "Access":
         """As the role that logs in, whatever role ALTER ROLE makes of it then."""
-        return replace(self, settings={**self.settings, "role": "none"})
+        return replace(self, settings={**self.settings, "role": "none"}, kept=None)
 
     def same_server(self, connection: "psycopg.Connection[Any]") -> "Access":
         """With the one host that a live session is on.
@@ -177,7 +186,7 @@ class Access:
         there = {"host": info.host, "port": str(info.port)}
         if "hostaddr" in self.parameters:
             there["hostaddr"] = info.hostaddr
-        return replace(self, parameters={**self.parameters, **there})
+        return replace(self, parameters={**self.parameters, **there}, kept=None)
 
     def arguments(self, *, read_only: bool = False) -> dict[str, str]:
         """Arguments of `psycopg.connect`.
@@ -214,7 +223,14 @@ class Access:
 
     @contextmanager
     def session(self, *, read_only: bool = False) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":
-        """A session in autocommit, closed at the end. Errors of the driver leave it as DatabaseError."""
+        """A session in autocommit, closed at the end, or kept. Errors of the driver leave it as DatabaseError."""
+        if read_only and self.kept is not None:
+            with (
+                self.translate_errors(),
+                self.kept.session(partial(self.connect, read_only=True)) as connection,
+            ):
+                yield connection
+            return
         with closing(self.connect(read_only=read_only)) as connection, self.translate_errors():
             yield connection
 
