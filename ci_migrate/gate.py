@@ -192,7 +192,7 @@ def resume_run(run: LedgerRunT, record: RunRecord) -> tuple[LedgerRunT, Report]:
         run_id=record.run_id,
         command="repair",
         target=record.target,
-        place=run.database.identity().place,
+        place=run.place,
         started=now(),
         version=__version__,
         results=tuple(
@@ -297,7 +297,7 @@ def _empty(run: Run, request: GateRequest) -> Report:
         run_id=run.id,
         command=request.verb.name,
         target=run.settings.target,
-        place=run.database.identity().place,
+        place=run.place,
         started=now(),
         version=__version__,
     )

@@ -1,7 +1,7 @@
 """The contract of a check, and what it may look at."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial, wraps
@@ -181,10 +181,12 @@ def run_checks(
     *,
     measured: bool,
     timeout: float = HOOK_TIMEOUT,
+    built_in: Collection[Check] = (),
 ) -> tuple[Finding, ...]:
     """Run all checks of one kind, sorted by code.
 
-    One that raises, takes longer than `timeout` seconds, or changes what it looks at spoils only itself.
+    One that raises, takes longer than `timeout` seconds, or changes what it looks at spoils only itself: each gets
+    facts of its own. Those in `built_in` share theirs, all of which is typed as what can't be changed.
     """
     checks = sorted(checks, key=lambda c: c.code)
     codes = (*(c.code for c in checks), *OTHER_CODES)
@@ -192,6 +194,7 @@ def run_checks(
     # there are dicts within the facts, the reasons of acknowledged findings among them; a deepcopy for each check takes
     # a tenth of a long history's dry run
     plain = pickle.dumps(replace(facts, copies={}))
+    shared: Facts = pickle.loads(plain)  # noqa: S301 - our own
 
     def found() -> Iterator[Finding]:
         for check in checks:
@@ -201,7 +204,8 @@ def run_checks(
             if check.needs_rows and facts.evidence is not None and facts.evidence.without_rows:
                 continue
             try:
-                looked_at = replace(pickle.loads(plain), copies=facts.copies)  # noqa: S301 - our own
+                own = shared if any(check is one for one in built_in) else pickle.loads(plain)  # noqa: S301 - our own
+                looked_at = replace(own, copies=facts.copies)
                 seen = call_with_timeout(partial(_list, check, looked_at), timeout)
                 yield from [f for f in map(grading.apply, seen) if f is not None]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's check may raise anything

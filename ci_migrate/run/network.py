@@ -65,7 +65,7 @@ class _Watch:
     asked: float = 0.0  # since when an answer is waited for; 0: none is
 
     def __post_init__(self) -> None:
-        self.place = self.run.database.identity().place  # now: later nobody may answer
+        self.place = self.run.place  # now: later nobody may answer
         self.peers = set(_addresses(self.run))
 
     def ask(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from ci_migrate.backups.fetch import most_unpacked
 from ci_migrate.backups.provider import OpenDatabase, refuse_same
 from ci_migrate.backups.room import refuse_scratch_without_room
 from ci_migrate.backups.storage import Storage
+from ci_migrate.checks import BUILT_IN
 from ci_migrate.checks.base import Check, Facts, Grading, run_checks
 from ci_migrate.databases.base import Database, Lock, Watch, takes_tables, unwatched
 from ci_migrate.errors import CiMigrateError, DatabaseError, RefusedError
@@ -84,6 +86,11 @@ class Run:
     accept_foreign: bool = False  # a repair shall take what somebody else changed in the schema as given
     purge: bool = False  # a stamp takes all version rows away first
 
+    @cached_property
+    def place(self) -> str:
+        """Where the target is, as reports show it. Raises DatabaseError if it does not answer when first asked."""
+        return self.database.identity().place
+
     def grading(self, plan: Plan) -> Grading:
         """What settings, flags and revision files say about findings."""
         return Grading.of(self.settings.checks, self.settings.allow, plan)
@@ -92,7 +99,14 @@ class Run:
         """Run the checks of one kind; findings, also `more` of a stage's own, are graded."""
         grading = self.grading(facts.plan)
         graded = [f for f in map(grading.apply, more) if f is not None]
-        found = run_checks(self.checks, facts, grading, measured=measured, timeout=self.settings.hook_timeout)
+        found = run_checks(
+            self.checks,
+            facts,
+            grading,
+            measured=measured,
+            timeout=self.settings.hook_timeout,
+            built_in=BUILT_IN,
+        )
         return (*found, *graded)
 
 

@@ -274,12 +274,18 @@ _SHADOWS = (
 
 def all_rows(connection: sqlite3.Connection) -> list[Row]:
     """What has SQL, without sqlite_* and our mark. Bytes that are no UTF-8, as in a DEFAULT, are written in hex."""
-    factory, connection.text_factory = connection.text_factory, _text
+    query = (
+        "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
+        f" WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_' AND name != '{MARK}'"
+    )
+    rows: list[Row]
+    factory, connection.text_factory = connection.text_factory, str
     try:
-        rows: list[Row] = connection.execute(
-            "SELECT type, name, tbl_name, sql FROM main.sqlite_master"
-            f" WHERE sql IS NOT NULL AND lower(substr(name, 1, 7)) != 'sqlite_' AND name != '{MARK}'"
-        ).fetchall()
+        try:  # in a long history this is asked a thousand times, of a thousand rows
+            rows = connection.execute(query).fetchall()
+        except sqlite3.OperationalError:  # "Could not decode to UTF-8", or what is raised once more
+            connection.text_factory = _text
+            rows = connection.execute(query).fetchall()
     finally:
         connection.text_factory = factory
     return rows
