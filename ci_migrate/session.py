@@ -16,6 +16,7 @@ from ci_migrate.backups.provider import Provider
 from ci_migrate.databases.base import Database, MakesCopiesOf, SessionOptions, Watch, unwatched
 from ci_migrate.databases.composite.database import CompositeDatabase, descriptors, members_of
 from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.databases.kept_session import KeepsSession
 from ci_migrate.databases.own_server import RunsServers
 from ci_migrate.errors import DatabaseError, LedgerError, RefusedError, SettingsError, UsageError
 from ci_migrate.ledger import protection
@@ -25,6 +26,7 @@ from ci_migrate.migrations.environment import ChildEnvironment, known_reader, kn
 from ci_migrate.migrations.graph import ask_url
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.launch import launch
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.migrations.requests import project_setup
 from ci_migrate.migrations.runner import Workers
 from ci_migrate.model import Direction, NextCommand, StageResult, as_hint
@@ -65,6 +67,7 @@ class GateRequest:
     by: str = ""  # who runs it, as they say themselves; "" for what the CI or the machine says
     done: Callable[[StageResult], None] = field(default=lambda _result: None)
     request_file: Path | None = None  # where approval-request.json goes
+    lender: Lender | None = None  # an interpreter that runs already
 
     def __post_init__(self) -> None:
         """See the class."""
@@ -114,19 +117,27 @@ def open_session(
     if verb.rehearses and settings.auto_backup:
         catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
-        url = asked or target_url(settings, interrupt)
+        lender = request.lender
+        if lender is None and (verb.starts_children or (asked is None and settings.url is None)):
+            lender = stack.enter_context(
+                Lender.lending(str(settings.python), settings.project_dir, settings.environ)
+            )  # it imports Alembic meanwhile
+        url = asked or target_url(settings, interrupt, lender)
         options = session_options(settings, run_id)
         database, reader, copies = databases_of(settings, manager, url, options, verb, stack)
+        for member in {
+            id(one): one for found in (database, reader) for one in members_of(found).values()
+        }.values():
+            if isinstance(member, KeepsSession):
+                stack.enter_context(member.keep_session())
         if verb.needs_target:
             database.ping()
             copy_as_target(copies, database)
         lock = stack.enter_context(database.lock(run_id, settings.run_lock_timeout)) if verb.locks else None
         reader_url = reader.url if settings.read_url is not None else None
         workers = stack.enter_context(
-            Workers(launch(settings, descriptors(lock), database, reader_url), interrupt)
+            Workers(launch(settings, descriptors(lock), database, reader_url), interrupt, lender)
         )
-        if verb.starts_children and asked is None:
-            workers.warm()  # it imports Alembic while the ledger is opened
         create = verb.creates_ledger if ledger is None else ledger
         if verb.writes and create and verb.needs_target and is_marked(database):
             create = False  # it has one: another would be that of an alias
@@ -294,7 +305,7 @@ def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = N
     )
 
 
-def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
+def target_url(settings: Settings, interrupt: Interrupt | None = None, lender: Lender | None = None) -> URL:
     """The target's URL: from the settings, or asked of env.py (its connection is refused)."""
     if settings.fleet_key and not settings.member:
         raise UsageError(
@@ -304,7 +315,7 @@ def target_url(settings: Settings, interrupt: Interrupt | None = None) -> URL:
         )
     if settings.url is not None:
         return make_url(settings.resolve_url())
-    with Workers(launch(settings), interrupt) as workers:
+    with Workers(launch(settings), interrupt, lender) as workers:
         url = ask_url(workers, project_setup(settings, Direction.UPGRADE, settings.to))
     register_url(url.render_as_string(hide_password=False))
     return url

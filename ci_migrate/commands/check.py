@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import destination_options, report_options, settings_of, settings_options
-from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import ExitCode, SettingsError, UsageError
 from ci_migrate.model import Report, name_some, plural

@@ -28,6 +28,7 @@ from ci_migrate.commands.reports import (
     write_all,
 )
 from ci_migrate.errors import ExitCode
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.model import Direction, Outcome, Report, StageResult
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.reports.base import Reporter
@@ -51,6 +52,7 @@ def pipeline_command(
     by: str | None = None,
     reason: str | None = None,
     work: Callable[[Settings, GateRequest], Report] | None = None,
+    lender: Lender | None = None,
 ) -> int:
     """Run a pipeline command and return its exit code.
 
@@ -64,6 +66,7 @@ def pipeline_command(
         by: who says that they run it.
         reason: why, for the audit trail.
         work: what to do; the pipeline by default.
+        lender: the project's interpreter, if it runs already.
     """
     where = {name: options.pop(name) for name in ("report_dir", "junit_xml", "reports", "as_json")}
     say = Say(environment, verb, as_json=where["as_json"], stages_to=options.pop("stages_to", None))
@@ -89,6 +92,7 @@ def pipeline_command(
                 watch=watch_progress(environment),
                 done=say.done,
                 request_file=report_folder(environment, settings, where) / "approval-request.json",
+                lender=lender,
             )
             report = (work or (lambda s, r: gate.run(s, r, environment.interrupt)))(settings, request)
     except (Exception, Interrupted) as error:  # noqa: BLE001 - beside the boundary: here the report is written

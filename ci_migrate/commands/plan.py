@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
+from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import destination_options, report_options, settings_options
-from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.verbs import VERBS
 
 

@@ -8,9 +8,9 @@ import click
 
 from ci_migrate import gate
 from ci_migrate.commands.confirm import Lost, confirm_restore
+from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.model import Backup, Direction, Report
 from ci_migrate.operations.rollback import back_by_restore
 from ci_migrate.run.run import Run

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import (
     actor_options,
@@ -12,7 +13,6 @@ from ci_migrate.commands.options import (
     report_options,
     settings_options,
 )
-from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.verbs import VERBS
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from ci_migrate import gate
+from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import report_options, settings_options
-from ci_migrate.commands.pipeline import pipeline_command
 from ci_migrate.errors import UsageError
 from ci_migrate.model import Direction
 from ci_migrate.verbs import VERBS

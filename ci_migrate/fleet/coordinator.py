@@ -65,7 +65,7 @@ class Coordinator:
         engine: Engine | None = None,
     ) -> None:
         self.request = request
-        self._engine = engine or Processes()
+        self._engine = engine or Processes(request.settings)
         self._files: dict[str, str] = {}
         self._script_heads: tuple[str, ...] = ()
         self.ledger = ledger

@@ -11,10 +11,11 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.errors import SettingsError, ToolError, UsageError
-from ci_migrate.fleet.forked import Job
+from ci_migrate.fleet.forked import Job, lend
 from ci_migrate.fleet.remote import Answer, Order, Sealed, attempt
 from ci_migrate.fleet.worker import Task, report_file, request_file, work
 from ci_migrate.ledger.fleets import FleetTarget
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.plugins import manager as plugins
 from ci_migrate.session import create_manager
 from ci_migrate.settings.settings import Settings
@@ -50,9 +51,25 @@ class Processes:
     here = True
     at_once = os.cpu_count() or 1
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lender: Lender | None = None
+
     def start(self, task: Task, files: Mapping[str, str]) -> Job:  # noqa: ARG002 - they are here
         """As `Engine`."""
-        return Job(PRELOAD, work, task)
+        try:
+            if self._lender is None:
+                self._lender = Lender.start(
+                    str(self._settings.python),
+                    self._settings.project_dir,
+                    self._settings.environ,
+                    task.member.parsed.drivername,
+                )
+            with lend(self._lender, self._settings.project_dir) as lent:
+                return Job(PRELOAD, work, task, lent)
+        except ToolError:  # each starts its own, and tells why it can't
+            self._lender = None
+            return Job(PRELOAD, work, task, None)
 
     def ended(self, jobs: Sequence[Job], timeout: float) -> list[Job]:
         """As `Engine`."""
@@ -66,6 +83,12 @@ class Processes:
     def signal(self, job: Job, number: int) -> None:
         """As `Engine`."""
         job.signal(number)
+
+    def close(self) -> None:
+        """End what it lends. May be called twice."""
+        if self._lender is not None:
+            self._lender.forker.close()
+            self._lender = None
 
 
 class Submitted:
@@ -137,7 +160,11 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         CiMigrateError: its scheduler can't be reached, or its plugin failed.
     """
     if settings.fleet_executor == PROCESSES:
-        yield Processes()
+        engine = Processes(settings)
+        try:
+            yield engine
+        finally:
+            engine.close()
         return
     executor = plugins.ask_first(create_manager(settings), "ci_migrate_executor", settings=settings)
     if executor is None:
@@ -151,9 +178,8 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             f"A plugin returned {executor!r:.100} from ci_migrate_executor, which is no Executor.",
             hint="Mend it, or uninstall it.",
         )
-    engine = Submitted(executor, settings)
     try:
-        yield engine
+        yield Submitted(executor, settings)
     finally:
         # whoever stopped waiting does not wait here either; otherwise none is at work any more
         executor.shutdown(wait=False, cancel_futures=True)

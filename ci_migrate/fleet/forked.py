@@ -2,12 +2,17 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 
+from ci_migrate import forking
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.process import bare_environment
 
 
@@ -50,6 +55,40 @@ class Job:
         """Those that have sent something or ended, after at most `timeout` seconds."""
         ready = connection.wait([job.answers for job in jobs], timeout)
         return [job for job in jobs if job.answers in ready]
+
+
+@dataclass(frozen=True)
+class Lent:
+    """An interpreter of the project's that another process forked for this one. It can be an argument of a `Job`."""
+
+    python: str
+    environ: Mapping[str, str]
+    pid: int
+    control: socket.socket
+    complaints: connection.Connection
+
+    def take(self) -> Lender:
+        """To be used. Once."""
+        stderr = open(os.dup(self.complaints.fileno()), "rb", buffering=0)  # noqa: SIM115 - as long as this process
+        return Lender(self.python, self.environ, forking.adopt(self.pid, self.control, stderr))
+
+
+@contextmanager
+def lend(lender: Lender, directory: Path) -> Iterator[Lent]:
+    """A child of an interpreter, to be given to another process within the block.
+
+    Raises:
+        ToolError: the interpreter is gone.
+    """
+    child = lender.forker.spawn_server(env=lender.environ, cwd=directory)
+    control = socket.socket(fileno=os.dup(child.stdin.fileno()))
+    complaints = connection.Connection(os.dup(child.stderr.fileno()), writable=False)
+    try:
+        yield Lent(lender.python, lender.environ, child.pid, control, complaints)
+    finally:
+        control.close()
+        complaints.close()
+        child.close()
 
 
 @cache

@@ -14,11 +14,13 @@ import msgspec
 
 from ci_migrate import gate
 from ci_migrate.errors import CiMigrateError, ExitCode
+from ci_migrate.fleet.forked import Lent
 from ci_migrate.fleet.look import Look, Place, Seen
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES
 from ci_migrate.ledger.fleets import FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.model import Report, TargetState
 from ci_migrate.pipeline import Interrupted
 from ci_migrate.process import take_environment
@@ -63,7 +65,7 @@ def request_file(project: Path, fleet_run: str, name: str) -> Path:
     return _folder(project, fleet_run) / f"{file_name(name)}-approval-request.json"
 
 
-def work(answer: Connection, task: Task) -> None:
+def work(answer: Connection, task: Task, lent: Lent | None) -> None:
     """Do it and send a FleetTarget as JSON. The function of the process: whatever happens, it answers."""
     os.setsid()  # Ctrl-C in a terminal goes to the coordinator alone, which tells each worker once
 
@@ -71,10 +73,11 @@ def work(answer: Connection, task: Task) -> None:
         take_environment(task.environ)
         return task
 
-    answer.send_bytes(msgspec.json.encode(perform(make, task.target)))
+    lender = lent.take() if lent is not None else None
+    answer.send_bytes(msgspec.json.encode(perform(make, task.target, lender)))
 
 
-def perform(make: Callable[[], Task], target: FleetTarget) -> FleetTarget:
+def perform(make: Callable[[], Task], target: FleetTarget, lender: Lender | None = None) -> FleetTarget:
     """Make the task and do it, in a process that does nothing else; whatever happens, there is a row."""
     interrupt = Interrupt()
     _listen(interrupt)
@@ -82,7 +85,7 @@ def perform(make: Callable[[], Task], target: FleetTarget) -> FleetTarget:
     for stream in (0, 1, 2):  # a plugin that prints would write between the coordinator's lines
         os.dup2(null, stream)
     try:
-        return _work(make(), interrupt)
+        return _work(make(), interrupt, lender)
     except (Exception, SystemExit, Interrupted) as error:  # noqa: BLE001 - the end of this process is the answer
         return _failed(target, error)
 
@@ -99,7 +102,7 @@ def _listen(interrupt: Interrupt) -> None:
         signal.signal(number, handle)
 
 
-def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
+def _work(task: Task, interrupt: Interrupt, lender: Lender | None) -> FleetTarget:
     settings = load(
         task.directory,
         task.environ,
@@ -111,7 +114,7 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
     target, look = task.target, Look(settings)
     seen = _wait(task, look, interrupt)
     if task.goes_on and seen.state is Place.UNFINISHED:
-        request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason)
+        request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason, lender=lender)
         repaired = _report(lambda: gate.repair(settings, request, interrupt), "repair", settings)
         if repaired.exit_code is not ExitCode.OK:
             told = _told(task, settings, target, repaired)
@@ -137,6 +140,7 @@ def _work(task: Task, interrupt: Interrupt) -> FleetTarget:
         reason=task.reason,
         token=task.token,
         request_file=request_file(settings.project_dir, task.fleet_run, task.member.name),
+        lender=lender,
     )
     report = _report(lambda: gate.run(settings, request, interrupt), verb.name, settings)
     if report.exit_code is ExitCode.OK:

@@ -33,4 +33,5 @@ def launch(
         environ=environ,
         lock_fds=lock_fds,
         stall_timeout=settings.stall_timeout,
+        driver=database.url.drivername if database is not None else "",
     )

@@ -11,15 +11,13 @@ from typing import Self
 
 import msgspec
 
-from ci_migrate import process
+from ci_migrate import forking, process
 from ci_migrate.errors import ToolError, WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.lender import Lender, command, complete
 from ci_migrate.migrations.requests import AnyRequest
 from ci_migrate.settings.secrets import hide_secrets
-
-WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
-"""What the project's interpreter runs, in another folder than ours."""
 
 POLL = 0.25
 """Seconds between two looks at the interrupt flag and the stall clock while the child is silent."""
@@ -46,6 +44,8 @@ class Launch:
     environ: Mapping[str, str] = field(repr=False)
     lock_fds: tuple[int, ...] = ()
     stall_timeout: float = 600.0
+    driver: str = ""
+    """`postgresql+psycopg`: what the children will most probably connect by; "" where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,22 @@ class Ended:
 
 
 class Workers:
-    """Starts children: the project's interpreter imports Alembic once, and is forked for each of them."""
+    """Starts children: the project's interpreter imports Alembic once, and is forked for each of them.
 
-    def __init__(self, launch: Launch, interrupt: Interrupt | None = None) -> None:
+    Args:
+        launch: how it is started.
+        interrupt: ends the children.
+        lender: one that runs, which is forked instead where it fits.
+    """
+
+    def __init__(
+        self, launch: Launch, interrupt: Interrupt | None = None, lender: Lender | None = None
+    ) -> None:
         self.launch = launch
         self.interrupt = interrupt or Interrupt()
-        self._server: process.ForkServer | None = None
-        self.template: process.Forker | None = None
+        self._lender = lender if lender is not None and lender.fits(launch.python, launch.environ) else None
+        self._server: forking.Forker | None = None
+        self.template: forking.Forker | None = None
         """What forks the children instead, as long as it can."""
 
     def __enter__(self) -> Self:
@@ -86,18 +95,21 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self) -> None:
-        """Start the interpreter now, so that it imports Alembic while others work. Raises ToolError."""
-        self._start_server()
-
-    def _start_server(self) -> process.ForkServer:
+    def _start_server(self) -> forking.Forker:
         if self._server is None:
-            launch = self.launch
-            # sets are walked in the same order in the dry run and in the migration
-            environ = {"PYTHONHASHSEED": "0", **launch.environ}
-            argv = [launch.python, str(WORKER)]
-            self._server = process.ForkServer(
-                argv, env=environ, cwd=launch.directory, pass_fds=launch.lock_fds
+            launch, environ = self.launch, complete(self.launch.environ)
+            if self._lender is not None:
+                with suppress(ToolError):  # it is gone: an interpreter of its own does as well
+                    child = self._lender.forker.spawn_server(
+                        env=environ, cwd=launch.directory, keep=launch.lock_fds, driver=launch.driver
+                    )
+                    self._server = forking.forker_of(child, process.Tail(child.stderr))
+                    return self._server
+            self._server = forking.ForkServer(
+                command(launch.python, launch.driver),
+                env=environ,
+                cwd=launch.directory,
+                pass_fds=launch.lock_fds,
             )
         return self._server
 
@@ -107,7 +119,7 @@ class Workers:
             self._server.close()
             self._server = None
 
-    def stay(self, request: AnyRequest, handle: Handle) -> tuple[Ended, process.Forker | None]:
+    def stay(self, request: AnyRequest, handle: Handle) -> tuple[Ended, forking.Forker | None]:
         """As `run`, with a child that may stay and be forked for others: then it is the caller's to close."""
         try:
             child = self._start_server().spawn(stays=True)
@@ -116,10 +128,10 @@ class Workers:
         output = process.Tail(child.stderr)
         conversation = self._converse(child, output, request, handle, urgent=True, tick=lambda: None)
         if isinstance(conversation.last, events.Finished) and conversation.last.stays:
-            return self._conclude(conversation, 0, ""), process.forker_of(child, output)
+            return self._conclude(conversation, 0, ""), forking.forker_of(child, output)
         return self._conclude(conversation, *_end(child, conversation, output)), None
 
-    def _spawn(self) -> process.Forked:
+    def _spawn(self) -> forking.Forked:
         if self.template is not None:
             try:
                 return self.template.spawn()
@@ -158,7 +170,7 @@ class Workers:
 
     def _converse(
         self,
-        child: process.Forked,
+        child: forking.Forked,
         output: process.Tail,
         request: AnyRequest,
         handle: Handle,
@@ -220,7 +232,7 @@ class _Conversation:
 
     def __init__(
         self,
-        child: process.Forked,
+        child: forking.Forked,
         handle: Handle,
         interrupt: Interrupt,
         stall_timeout: float,
@@ -299,7 +311,7 @@ class _Conversation:
         return False
 
 
-def _end(child: process.Forked, conversation: _Conversation, output: process.Tail) -> tuple[int, str]:
+def _end(child: forking.Forked, conversation: _Conversation, output: process.Tail) -> tuple[int, str]:
     """End a child; its exit code and the end of what it printed."""
     with suppress(OSError):
         child.stdin.close()
@@ -313,7 +325,7 @@ def _end(child: process.Forked, conversation: _Conversation, output: process.Tai
     return child.wait(), text
 
 
-def _write(child: process.Forked, data: bytes) -> None:
+def _write(child: forking.Forked, data: bytes) -> None:
     view = memoryview(data)
     with suppress(BrokenPipeError):  # the child is gone: its end is read from the other pipe
         while view:

@@ -1,6 +1,7 @@
 """`ci-migrate run`: the whole pipeline, and a destination as Alembic takes it."""
 
 import json
+import sys
 
 import pytest
 from ledger_support import runs_of
@@ -68,3 +69,26 @@ def test_what_a_revision_is_called_is_only_told(alembic_project, message):
     assert "\x1b" not in done.out
     report = json.loads((alembic_project.folder / "plan.json").read_text())["report"]
     assert report["results"][0]["plan"]["revisions"][-1]["message"]
+
+
+SHOWN = """
+import os, pathlib
+pid, found = os.getppid(), []
+while "worker/__main__.py" in (words := pathlib.Path(f"/proc/{pid}/cmdline").read_text()):
+    found.append(words + pathlib.Path(f"/proc/{pid}/environ").read_text())
+    pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+pathlib.Path("shown").write_text("\\n".join(found))
+assert os.environ["WORD"] == "kX7-horse"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_kernel_shows_no_variable_of_the_project_in_the_interpreter_that_runs_env_py(alembic_project):
+    """Two processes above the child: the one that was forked for this run, and the one that was started."""
+    alembic_project.revision("r2", "r1", SHOWN, "pass")
+    done = alembic_project.run("run", env={"WORD": "kX7-horse", "PYTHONHASHSEED": "1"})
+    assert done.code == 0, done.text
+    shown = (alembic_project.folder / "shown").read_text()
+    assert shown.count("worker/__main__.py") == 2
+    assert "PYTHONHASHSEED=1" in shown
+    assert "kX7-horse" not in shown

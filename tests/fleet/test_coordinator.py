@@ -103,7 +103,7 @@ class Broken(Processes):
 
 
 def test_what_an_executor_does_not_take_any_more_waits(fleet):
-    with coordinating(fleet, Broken()) as coordinator:
+    with coordinating(fleet, Broken(request_of(fleet).settings)) as coordinator:
         coordinator.walk(coordinator.look(fleet.names, repairs=False))
         run = coordinator.close()
     assert run.stopped == "fleet-executor takes no more databases: the pool is broken"

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import time
 from contextlib import closing
 
 import pytest
 from alembic_project import ended
 from fleet_support import (
+    SETTINGS,
     by_name,
     damage,
     new_fleet,
@@ -289,6 +291,22 @@ def test_what_forks_the_workers_was_started_without_secrets(fleet):
     assert b"resource_tracker" in found
     assert b"PYTHONSAFEPATH=1" in found
     assert b"kX7-horse" not in found
+
+
+def test_one_interpreter_is_forked_for_all_databases_and_has_nobody_s_variables(fleet):
+    python = fleet.project.write(
+        "python",
+        f'#!/bin/sh\ntr "\\0" "\\n" < /proc/$$/environ >> started\necho end >> started\nexec "{sys.executable}" "$@"\n',
+    )
+    python.chmod(0o755)
+    fleet.project.revision("r2", "r1", "import os\nassert os.environ['WORD'] == 'kX7-horse'", "pass")
+    fleet.project.settings(f'python = "./python"\n{SETTINGS}')
+    ended(fleet.project.run("fleet", "run", env={"WORD": "kX7-horse"}), 0, "4 migrated")
+    first, *others = (fleet.project.folder / "started").read_text().split("end\n")[:-1]
+    assert "WORD=kX7-horse" in first  # it reads the scripts alone
+    assert len(others) == 1
+    assert "PATH=" in others[0]
+    assert "kX7-horse" not in others[0]
 
 
 def test_a_module_of_the_repository_is_not_taken_for_python_s_own(fleet):

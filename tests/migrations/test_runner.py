@@ -12,10 +12,12 @@ import pytest
 import sqlalchemy as sa
 from child_support import Seen, plain_request, start_workers
 from env_zoo import PLAIN, SYNC, new_zoo
+from waiting import until
 
 from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
+from ci_migrate.migrations.lender import Lender
 from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.settings.secrets import register_secret
 
@@ -195,7 +197,6 @@ def test_the_interpreter_starts_once_and_each_child_is_a_fork_that_knows_nothing
         "import sys, os\nassert not hasattr(sys, 'seen'), 'seen'\nsys.seen = 1\nprint(os.getppid())"
     )
     with start_workers(zoo) as some:
-        some.warm()
         ended = [some.run(plain_request(zoo), Seen()) for _ in range(3)]
     assert [e.words for e in ended] == [""] * 3
     (server,) = {int(e.output) for e in ended}
@@ -352,3 +353,84 @@ def test_a_busy_child_whose_parent_is_killed_ends_before_its_next_statement(zoo)
     assert (zoo.folder / "woke").exists()
     assert not (zoo.folder / "beyond").exists()
     assert tables(zoo) == set()
+
+
+# --------------------------------------------------------------------------- one interpreter for many
+
+
+@pytest.fixture
+def lender(zoo):
+    lender = Lender.start(sys.executable, zoo.folder, os.environ)
+    yield lender
+    lender.forker.close()
+
+
+def lent_to(zoo, lender, lock_fds=(), python=sys.executable, **environ):
+    launch = Launch(python=python, directory=zoo.folder, environ={**os.environ, **environ}, lock_fds=lock_fds)
+    return Workers(launch, lender=lender)
+
+
+def told_by_env_py(zoo, workers, expression):
+    (zoo.folder / "migrations" / "env.py").write_text(f"import os, sys\nprint({expression})")
+    with workers:
+        ended = workers.run(plain_request(zoo), Seen())
+    assert ended.words == ""
+    return ended.output.strip()
+
+
+def test_what_is_lent_is_what_would_have_been_started(zoo, lender, tmp_path):
+    started = start_workers(zoo)
+    for expression in (
+        "os.getcwd()",
+        "sys.path",
+        "sys.flags",
+        "sorted(sys.modules)",
+        "hash('a')",
+        "sys.argv",
+    ):
+        lent = told_by_env_py(zoo, lent_to(zoo, lender), expression)
+        assert lent == told_by_env_py(zoo, started, expression), expression
+
+
+def test_each_has_its_own_variables_and_none_of_another_s(zoo, lender):
+    asked = "(os.environ.get('ONE'), os.environ.get('TWO'))"
+    one, two = lent_to(zoo, lender, ONE="hunter2", TZ="Asia/Tokyo"), lent_to(zoo, lender, TWO="2")
+    assert told_by_env_py(zoo, one, asked) == "('hunter2', None)"
+    assert told_by_env_py(zoo, two, asked) == "(None, '2')"
+    assert told_by_env_py(zoo, lent_to(zoo, lender, TZ="Asia/Tokyo"), "__import__('time').tzname[0]") == "JST"
+
+
+def test_it_is_forked_and_not_started(zoo, lender):
+    lent = int(
+        told_by_env_py(zoo, lent_to(zoo, lender), "open(f'/proc/{os.getppid()}/stat').read().split()[3]")
+    )
+    assert lent == lender.forker._process.pid
+
+
+def test_the_lock_s_descriptor_stays_open_in_a_lent_one(zoo, lender, tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        links = (
+            "[os.readlink(f'/proc/{os.getppid()}/fd/{fd}') for fd in os.listdir(f'/proc/{os.getppid()}/fd')]"
+        )
+        told = told_by_env_py(zoo, lent_to(zoo, lender, lock_fds=(lock.fileno(),)), links)
+    assert str(tmp_path / "lock") in told
+
+
+@pytest.mark.parametrize("environ", [{"PYTHONPATH": "/nowhere"}, {"LC_ALL": "C"}])
+def test_where_another_one_would_start_it_starts(zoo, lender, environ):
+    asked = "open(f'/proc/{os.getppid()}/stat').read().split()[3]"
+    assert told_by_env_py(zoo, lent_to(zoo, lender, **environ), asked) != str(lender.forker._process.pid)
+
+
+def test_one_that_is_gone_is_replaced(zoo, lender):
+    os.kill(lender.forker._process.pid, signal.SIGKILL)
+    assert told_by_env_py(zoo, lent_to(zoo, lender), "'well'") == "well"
+
+
+def test_it_ends_with_the_process_that_lends(zoo, lender):
+    workers = lent_to(zoo, lender)
+    pid = workers._start_server()._process.pid
+    lender.forker.close()
+    assert workers.run(plain_request(zoo), Seen()).ok  # what was lent is not its child's affair
+    workers.close()
+    until(lambda: not Path(f"/proc/{pid}").exists())

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 
 from ci_migrate.migrations import events, requests
-from ci_migrate.migrations.runner import WORKER
+from ci_migrate.migrations.lender import WORKER
 from ci_migrate.migrations.worker import alembic_env, failure, models, recording
 from ci_migrate.model import Direction
 

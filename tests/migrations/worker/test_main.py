@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from child_support import plain_request, start_workers
 from env_zoo import PLAIN, SYNC, new_zoo
 
-from ci_migrate.migrations import runner
+from ci_migrate.migrations import lender
 
-OURS = sorted(file.stem for file in runner.WORKER.parent.glob("[a-z]*.py"))
+OURS = sorted(file.stem for file in lender.WORKER.parent.glob("[a-z]*.py"))
 
 CHECK = f"""
 import json, sys
@@ -69,9 +69,9 @@ def test_sys_path_is_the_projects(zoo, monkeypatch, variable):
 def test_nothing_is_written_beside_the_worker(zoo, monkeypatch, tmp_path, writes):
     """The project's own bytecode is written or not, as the environment says."""
     copy = tmp_path / "odd place" / "worker"
-    shutil.copytree(runner.WORKER.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(lender.WORKER.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = sorted(copy.iterdir())
-    monkeypatch.setattr(runner, "WORKER", copy / "__main__.py")
+    monkeypatch.setattr(lender, "WORKER", copy / "__main__.py")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", writes)
     assert look(zoo)[3] is bool(writes)
     assert sorted(copy.iterdir()) == before

@@ -1,0 +1,81 @@
+"""The project's interpreter, started once and forked for all that need one. Imports little: it starts first of all."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ci_migrate import forking
+from ci_migrate.errors import ToolError
+
+WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
+"""What the project's interpreter runs, in another folder than ours."""
+
+STARTS_WITH = ("PYTHON", "LD_", "LC_", "LANG", "PATH", "PSYCOPG_")
+"""Variables that an interpreter looks at when it starts: it can't be given others later."""
+
+
+@dataclass(frozen=True)
+class Lender:
+    """An interpreter that has imported Alembic and nothing of a project.
+
+    It has no variables but those that it starts with: none of one database is in the memory of another one's, nor in
+    the environment that the kernel shows.
+    """
+
+    python: str
+    environ: Mapping[str, str] = field(repr=False)
+    forker: forking.Forker
+
+    @classmethod
+    def start(cls, python: str, directory: Path, environ: Mapping[str, str], driver: str = "") -> "Lender":
+        """As it would be started for a project.
+
+        Args:
+            python: the interpreter.
+            directory: where it runs.
+            environ: of this, what it starts with.
+            driver: as `Launch.driver`.
+
+        Raises:
+            ToolError: it can't be started.
+        """
+        given = starts_with(environ)
+        return cls(
+            python,
+            given,
+            forking.ForkServer(command(python, driver), env=given, cwd=directory, pass_fds=()),
+        )
+
+    @classmethod
+    @contextmanager
+    def lending(cls, python: str, directory: Path, environ: Mapping[str, str]) -> "Iterator[Lender | None]":
+        """One that ends with the block; None where it can't be started: whoever needs it says why."""
+        try:
+            lender = cls.start(python, directory, environ)
+        except ToolError:
+            yield None
+            return
+        try:
+            yield lender
+        finally:
+            lender.forker.close()
+
+    def fits(self, python: str, environ: Mapping[str, str]) -> bool:
+        """Whether one that is started with these would be like it."""
+        return (python, starts_with(environ)) == (self.python, self.environ)
+
+
+def complete(environ: Mapping[str, str]) -> dict[str, str]:
+    """With what we want of it: sets are walked in the same order in the dry run and in the migration."""
+    return {"PYTHONHASHSEED": "0", **environ}
+
+
+def starts_with(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment an interpreter has to be started with."""
+    return {name: value for name, value in complete(environ).items() if name.startswith(STARTS_WITH)}
+
+
+def command(python: str, driver: str) -> list[str]:
+    """The command line."""
+    return [python, str(WORKER), *([driver] if driver else [])]
