@@ -24,6 +24,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from as_installed import compile_package
+
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tests", "tests/support", "")]
 
 AIM_MS = 4.0
@@ -151,6 +153,7 @@ def adopt_orphans() -> None:
 
 def main() -> int:
     adopt_orphans()
+    compile_package()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--databases", type=int, default=60)
