@@ -279,6 +279,7 @@ class Played:
     plain: Snapshot | None
     plain_exit_code: int
     plain_output: str
+    plain_seconds: float
 
 
 def play(
@@ -292,7 +293,9 @@ def play(
     before = project.snapshot()
     ended = run_gate(project, case.allow, client_tools)
     after = project.snapshot()
+    started = time.monotonic()
     by_alembic = twin.tool("alembic", "upgrade", project.facts["target"])
+    seconds = time.monotonic() - started
     return Played(
         ended,
         before,
@@ -300,6 +303,7 @@ def play(
         twin.snapshot() if not by_alembic.returncode else None,
         by_alembic.returncode,
         by_alembic.stdout + by_alembic.stderr,
+        seconds,
     )
 
 
