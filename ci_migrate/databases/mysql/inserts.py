@@ -105,6 +105,14 @@ class InsertWriter:
         if self._size >= STATEMENT_BYTES:
             self.flush()
 
+    def add_all(self, rows: Sequence[bytes], size: int) -> None:
+        """Take rows of literals, which have `size` bytes together."""
+        if self._size + size >= STATEMENT_BYTES:
+            self.flush()
+        self.rows += len(rows)
+        self._waiting += rows
+        self._size += size
+
     def add_wide(self, values: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Take a row of literals, some of which are still bytes.
 

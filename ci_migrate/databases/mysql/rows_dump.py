@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour
 from ci_migrate.databases.mysql.inserts import LARGE, SMALL, InsertWriter
+from ci_migrate.databases.mysql.packets import read_values
 from ci_migrate.databases.mysql.sessions import Access
 from ci_migrate.errors import BackupError
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
+    from pymysql.cursors import Cursor, SSCursor
 
 NUMBERS = frozenset(["tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"])
 BY_NUMBER = frozenset(("bit", "enum", "set"))
@@ -220,10 +221,11 @@ def dump_rows(connection: "Connection[Cursor]", source: Source, writer: InsertWr
     wide = [column for column in source.columns if column.wide]
     if _fits(connection, source, wide, min(packet, 2 * LARGE)):
         literals = ",".join(column.literal for column in source.columns) or "''"
-        for (row,) in _stream(
+        with _streaming(
             connection, f"SELECT CAST(CONCAT_WS(',',{literals}) AS BINARY) FROM {source.clause}"
-        ):
-            writer.add(row or b"")
+        ) as cursor:
+            for rows, size in read_values(cursor):
+                writer.add_all(rows, size)
     else:
         each = ",".join(c.raw if c.wide else f"CAST({c.literal} AS BINARY)" for c in source.columns)
         names = [column.introducer.encode() if column.wide else None for column in source.columns]
@@ -296,12 +298,19 @@ def _bytes_of(wide: Sequence[Column]) -> str:
 
 
 def _stream(connection: "Connection[Cursor]", query: str) -> "Iterator[tuple[bytes | None, ...]]":
+    with _streaming(connection, query) as cursor:
+        yield from cursor
+
+
+@contextmanager
+def _streaming(connection: "Connection[Cursor]", query: str) -> "Iterator[SSCursor]":
+    """A cursor whose rows are read to the last in the block. Raises BackupError where a value was cut."""
     from pymysql.cursors import SSCursor
 
     cursor = SSCursor(connection)
     try:
         cursor.execute(query)
-        yield from cursor
+        yield cursor
     except BaseException:
         # the rest is not wanted: to close the cursor would read it all
         driver: Any = connection
