@@ -84,8 +84,11 @@ def create_backup(
         takes_tables(run.reader)
         tables = named_tables(run.reader, tables)
         description = f"rows of {', '.join(tables[:5])}{' and others' if len(tables) > 5 else ''}"
+    owner = owner_of(run)
     return take_backup(
         run,
+        owner,
+        run.catalog.estimate(run.reader, owner, partial=bool(tables)),
         version_tables=[c.version_table for c in plan.contexts],
         migration_version=migration_version or "+".join(plan.from_heads) or "base",
         description=description,

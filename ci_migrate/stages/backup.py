@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ci_migrate.approval.trust import dies_with_job
+from ci_migrate.backups.owner import Owner
+from ci_migrate.backups.room import Estimate
 from ci_migrate.errors import RefusedError
 from ci_migrate.model import (
     Backup,
@@ -17,12 +19,10 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import duration, kept, size
 from ci_migrate.run.approvals import protection
+from ci_migrate.run.expected import announce, beside
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.reuse import find_backup, reused_backup
 from ci_migrate.run.run import Run
-
-WORTH_TELLING = 5.0
-"""Seconds from which on it is said before how long a backup will take."""
 
 
 def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
@@ -43,8 +43,12 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         return StageResult(
             stage="backup", outcome=Outcome.PASSED, message=message, backup=found, reused=reused
         )
+    owner = owner_of(run)
+    expected = run.catalog.estimate(run.reader, owner)
     backup = take_backup(
         run,
+        owner,
+        expected,
         version_tables=[c.version_table for c in plan.contexts],
         migration_version="+".join(plan.to_heads) or "base",
     )
@@ -62,6 +66,8 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {'about ' * provided}{plural(rows, 'row')}, "
         + (kept(backup) if provided else plural(backup.backup_size, "byte"))
     )
+    if words := beside(expected.seconds):
+        message += f" in {backup.seconds:.0f} s{words}"
     if backup.not_digested:
         first, why = next(iter(backup.not_digested.items()))
         more = f", and {len(backup.not_digested) - 1} more" if len(backup.not_digested) > 1 else ""
@@ -73,20 +79,22 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
 
 def take_backup(
     run: Run,
+    owner: Owner,
+    expected: Estimate,
     *,
     version_tables: Sequence[VersionTable],
     migration_version: str,
     description: str | None = None,
     tables: Sequence[str] = (),
 ) -> Backup:
-    """A backup of the target; what it will take is told before, how far it is meanwhile. Raises as `Catalog.create`."""
+    """A backup of the target; what it is expected to take is told before, how far it is meanwhile.
+
+    Raises as `Catalog.create`.
+    """
     _refuse_ephemeral(run)
-    owner = owner_of(run)
-    expected = run.catalog.estimate(run.reader, owner, partial=bool(tables))
-    if expected.seconds is not None and expected.seconds >= WORTH_TELLING:
-        free = run.catalog.storage.free()
-        room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
-        run.tell(f"backup: about {size(expected.stored)}, about {expected.seconds:.0f} s{room}")
+    free = run.catalog.storage.free()
+    room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
+    announce(run, f"backup: about {size(expected.stored)}", expected.seconds, room)
     with run.watch("backup", expected.stored) as progress:
         return run.catalog.create(
             run.reader,

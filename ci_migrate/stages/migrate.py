@@ -30,6 +30,7 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.approvals import evidence_of
 from ci_migrate.run.authorization import Intent, authorize
+from ci_migrate.run.expected import announce, beside
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
 from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of
@@ -70,10 +71,17 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
             state=TargetState.UNTOUCHED,
         )
     context = RepairContext(run, plan, before, report.evidence, report.backup)
+    rehearsed = report.evidence if report.evidence is not None and not report.evidence.without_rows else None
+    expected = rehearsed.migrate_seconds if rehearsed is not None else None
+    announce(run, f"migrate: {plural(plan.pending, 'revision')}", expected, ", as on the copy")
+    started = time.monotonic()
     with journal:
         other: list[str] = []
         ended, patience, blocked = _try_patiently(context, permit, journal, other)
+    took = time.monotonic() - started
     result = with_other_values(run, _judge(run, plan, ended, blocked), other)
+    if result.outcome is Outcome.PASSED and (words := beside(expected)):
+        result = replace(result, message=f"{result.message} in {took:.0f} s{words}")
     if patience.words and not blocked:
         result = replace(result, message=f"{result.message}\n{patience.words}")
     lines = [*(f"before: {words}" for words in named), *patience.notes]
