@@ -340,7 +340,7 @@ def mariadb(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
                 run(client, stdin=unpacking.stdout)
 
         rivals = [
-            Rival("mariadb-dump | gzip", backup_by(lambda f: run_into_gzip(dump, f / "dump.gz")), None, aim=4.0),
+            Rival("mariadb-dump | gzip", backup_by(lambda f: run_into_gzip(dump, f / "dump.gz")), None, aim=5.0),
             Rival("gzip -dc | mariadb", None, restore_by(fresh, load)),
         ]  # fmt: skip
         if shutil.which("mydumper"):
@@ -397,7 +397,7 @@ def sqlite(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
         URL.create("sqlite", database=str(file)), URL.create("sqlite", database=str(restored)), fresh, rows
     )
     yield Engine("sqlite", file.stat().st_size, rows, mine, [
-        Rival(".backup, gzip", backup_by(online), None, aim=8.0),
+        Rival(".backup, gzip", backup_by(online), None, aim=12.0),
         Rival("copy of the file", backup_by(lambda f: shutil.copyfile(file, f / "copy.db")),
               restore_by(fresh, lambda f: shutil.copyfile(f / "copy.db", restored))),
         Rival("gzip -dc", None, restore_by(fresh, gunzip)),

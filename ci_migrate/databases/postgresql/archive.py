@@ -176,7 +176,10 @@ def unpack(
                 progress(done, total)
             for path in streamed:
                 assert streams is not None
-                streams.add(path, folder / path.name.removesuffix(PACKED), allowance)
+                try:
+                    streams.add(path, folder / path.name.removesuffix(PACKED), allowance)
+                except OSError:  # not each file system has pipes
+                    work(path)
         except _DAMAGED as error:
             raise BackupError(f"The dump in {archive.parent.name} is damaged: {error}") from error
         except OSError as error:

@@ -1,5 +1,6 @@
 """Tables that pg_restore reads while they are unpacked: whole ones come back, and of a damaged one nothing is kept."""
 
+import errno
 import os
 import signal
 import tempfile
@@ -66,6 +67,15 @@ def test_a_pipe_gives_its_file_once_and_waits_for_nobody_at_the_end(archive, rea
             assert (ROWS + END_OF_ROWS).startswith(found)
             assert (len(found) == 10) is (read == "a part")
         streams.check()
+
+
+def test_where_there_are_no_pipes_it_is_unpacked_at_once(archive, monkeypatch):
+    def refuse(*_given):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    with unpack(archive, 1, 2, streams=Streams()) as folder:
+        assert (folder / "1.dat").read_bytes() == (folder / "2.dat").read_bytes() == ROWS + END_OF_ROWS
 
 
 def sql(url, text):
