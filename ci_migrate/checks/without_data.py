@@ -10,8 +10,6 @@ import copy
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy.dialects.postgresql.base import PGDialect
-
 from ci_migrate.checks.base import Check
 from ci_migrate.checks.dropped_with_rows import COLUMN_DROPPED, TABLE_DROPPED
 from ci_migrate.checks.lock_held import CHECK as LOCK_HELD
@@ -206,6 +204,10 @@ _OF_BOTH = {"table_name", "columns", "schema"}
 
 def _in_steps(one: Asked) -> str:
     """The same without a long lock, for PostgreSQL; "" where the text does not tell all names, or one needs quotes."""
+    from sqlalchemy.dialects.postgresql.base import (
+        PGDialect,  # a twentieth of what every command would import
+    )
+
     names = [name for name in (*one.table.split("."), one.name, one.column) if name]
     quote = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
     if one.asks is not Asks.ADDS_INDEX and any(quote(name) != name for name in names):

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Enum, exc, inspect, text
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.types import NullType
 
@@ -152,6 +151,8 @@ def _sorted(constraints: Any) -> tuple[tuple[str, ...], ...]:
 
 
 def _column(one: Mapping[str, Any], dialect: Any, checks: Mapping[str, str]) -> Column:
+    from sqlalchemy.dialects.postgresql import DOMAIN  # a twentieth of what every command would import
+
     identity = one.get("identity") or {}
     type_ = one["type"]
     while isinstance(type_, DOMAIN):
