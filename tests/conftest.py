@@ -173,6 +173,12 @@ def start_postgresql(postgresql_bin: Path) -> Callable[..., AbstractContextManag
 
 
 @pytest.fixture
+def start_postgresql_of() -> Callable[..., AbstractContextManager[PostgreSQLServer]]:
+    """The same with programs of another folder: `with start_postgresql_of(binaries) as server`."""
+    return run_postgresql
+
+
+@pytest.fixture
 def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[URL]:
     """A fresh, empty database of a superuser's, dropped after the test."""
     import psycopg
