@@ -228,7 +228,14 @@ def archived_postgresql(postgresql_bin: Path) -> "Iterator[tuple[PostgreSQLServe
             subprocess.run([*own, "stanza-create"], check=True)
             subprocess.run(["chmod", "-R", "a+rwX", str(place)], check=True)
             subprocess.run([*own, "check"], check=True)
-            yield server, {"PGBACKREST_CONFIG": str(config)}
+            # the server's account and ours share the repository: what ours makes there, that one may read
+            wrapper = place / "bin" / "pgbackrest"
+            wrapper.parent.mkdir()
+            real = shutil.which("pgbackrest")
+            wrapper.write_text(f'#!/bin/sh\n{real} "$@"\ncode=$?\nchmod -R a+rwX {place}\nexit $code\n')
+            wrapper.chmod(0o755)
+            path = f"{wrapper.parent}:{os.environ['PATH']}"
+            yield server, {"PGBACKREST_CONFIG": str(config), "PATH": path}
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -3,8 +3,8 @@
     python held_command.py NOTES SECONDS WHO PROGRAM ARGUMENT ...
 
 NOTES gets a JSON object: the `seconds` that the command took, whether it was `killed`, and whether the password of the
-target's URL was an argument of it or of what it started (`shown`). SECONDS after its start the command is killed with
-all that it started; 0 for never. With WHO "both" whoever asked for it is killed, too.
+target's URL was an argument of it or of what it started, or of a command before it (`shown`). SECONDS after its start
+the command is killed with all that it started; 0 for never. With WHO "both" whoever asked for it is killed, too.
 """
 
 import json
@@ -43,7 +43,7 @@ def hold(notes: Path, seconds: float, who: str, argv: list[str]) -> int:
         finally:
             os._exit(127)
     password = urlsplit(os.environ.get("CI_MIGRATE_PROVIDER_URL", "")).password or ""
-    shown, killed = False, False
+    shown, killed = notes.exists() and json.loads(notes.read_text(encoding="utf-8"))["shown"], False
     while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
         shown = shown or is_shown(password, pid)
         if seconds and not killed and time.monotonic() - begun > seconds:

@@ -23,7 +23,9 @@ def btrfs(*arguments: str) -> None:
 def main(verb: str, data: str, store: str, name: str) -> None:
     backup, copy = Path(store, name), Path(store, f"{name}.clone")
     if verb == "create":
-        btrfs("snapshot", "-r", data, str(backup))
+        begun = Path(store, f"{name}.new")
+        btrfs("snapshot", "-r", data, str(begun))
+        begun.rename(backup)  # what a killed one leaves is no backup
         print(name)
     elif verb == "clone":
         if copy.exists():  # of a run that was killed

@@ -5,6 +5,8 @@
     pgbackrest.py delete STANZA ID
 
 Runs where pgBackRest itself runs. PGBACKREST_CONFIG names its configuration, where that is not /etc/pgbackrest.conf.
+Full backups are for your schedule to make: what this script makes is built on the last one alone, so that each can be
+deleted for itself. A full one that is the last, or that others need, stays until pgBackRest's own retention ends it.
 """
 
 import json
@@ -21,12 +23,16 @@ def pgbackrest(*arguments: str) -> str:
     return subprocess.run(given, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def backups(stanza: str) -> "list[dict]":
+    (info,) = json.loads(pgbackrest(f"--stanza={stanza}", "--output=json", "info"))
+    return info["backup"]
+
+
 def main(verb: str, stanza: str, name: str = "", folder: str = "") -> None:
     if verb == "create":
-        # incremental, or full where there is none yet; with the WAL that it needs, so that a clone asks no archive
-        pgbackrest(f"--stanza={stanza}", "--type=incr", "--archive-copy", "backup")
-        (info,) = json.loads(pgbackrest(f"--stanza={stanza}", "--output=json", "info"))
-        print(info["backup"][-1]["label"])
+        # differential, or full where there is none yet; with the WAL that it needs, so that a clone asks no archive
+        pgbackrest(f"--stanza={stanza}", "--type=diff", "--archive-copy", "backup")
+        print(backups(stanza)[-1]["label"])
     elif verb == "clone":
         copy = Path(folder, "data")
         copy.mkdir(mode=0o700)
@@ -36,7 +42,12 @@ def main(verb: str, stanza: str, name: str = "", folder: str = "") -> None:
         pgbackrest(f"--stanza={stanza}", f"--set={name}", f"--pg1-path={copy}", spaces, *until, "restore")
         print(copy)
     elif verb == "delete":
-        pgbackrest(f"--stanza={stanza}", f"--set={name}", "expire")
+        held = backups(stanza)
+        full = [backup["label"] for backup in held if backup["type"] == "full"]
+        if full == [name] or any(name in (backup.get("reference") or []) for backup in held):
+            sys.stderr.write(f"{name} stays until pgBackRest's own retention ends it\n")
+        elif name in [backup["label"] for backup in held]:  # one that was killed is done again
+            pgbackrest(f"--stanza={stanza}", f"--set={name}", "expire")
 
 
 if __name__ == "__main__":

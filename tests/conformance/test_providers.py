@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
-from ci_migrate.testing.providers import ProviderConformance, ProviderUnderTest
+from ci_migrate.testing.providers import HOLDER, ProviderConformance, ProviderUnderTest
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "physical-backups"
 
@@ -31,6 +32,33 @@ def damage(folder: Path) -> None:
             data = bytearray(file.read_bytes())
             data[len(data) // 4 : len(data) // 4 * 3] = os.urandom(len(data) // 4 * 3 - len(data) // 4)
             file.write_bytes(data)
+
+
+def hold(notes: Path, *argv: str, after: float = 0) -> int:
+    environ = {**os.environ, "CI_MIGRATE_PROVIDER_URL": "postgresql://a:p%40ss-word@h/shop"}
+    return subprocess.run(
+        [sys.executable, HOLDER, notes, str(after), "command", *argv], env=environ, check=False
+    ).returncode
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="only Linux shows arguments in /proc")
+@pytest.mark.parametrize("password", ["p@ss-word", "p%40ss-word"])
+def test_a_password_in_an_argument_is_seen_also_before_the_last_command(tmp_path, password):
+    notes = tmp_path / "notes"
+    shell = ["sh", "-c", f"sleep 1 # {password}"]
+    assert hold(notes, "true") == 0
+    assert json.loads(notes.read_text())["shown"] is False
+    assert hold(notes, *shell) == 0
+    assert hold(notes, "sh", "-c", "exit 3") == 3
+    assert json.loads(notes.read_text())["shown"] is True
+
+
+def test_a_command_is_killed_with_what_it_started(tmp_path):
+    late = tmp_path / "late"
+    assert hold(tmp_path / "notes", "sh", "-c", f"(sleep 2; touch {late}) & wait", after=0.3) == 1
+    assert json.loads((tmp_path / "notes").read_text())["killed"] is True
+    time.sleep(2.5)
+    assert not late.exists()
 
 
 class OnSQLite(ProviderConformance):
@@ -118,6 +146,9 @@ class TestPgBackRest(ProviderConformance):
     def provider(self, archived_postgresql):
         server, environ = archived_postgresql
         start = ["pgbackrest", f"--config={environ['PGBACKREST_CONFIG']}", "--stanza=shop"]
+
+        # as a schedule makes it
+        subprocess.run([*start, "--type=full", "backup"], check=True, env={**os.environ, **environ})
 
         def labels():
             told = subprocess.run([*start, "--output=json", "info"], check=True, capture_output=True).stdout

@@ -114,9 +114,8 @@ def replace(
                     " (id INT PRIMARY KEY DEFAULT 1, swap LONGBLOB NOT NULL) ENGINE = InnoDB"
                 )
                 swapping = True
-                cursor.execute(
-                    f"INSERT INTO {quote_name(side, JOURNAL)} (swap) VALUES (%s)", [canonical_json(swap)]
-                )
+                journal = quote_name(side, JOURNAL).replace("%", "%%")  # one begins a parameter
+                cursor.execute(f"INSERT INTO {journal} (swap) VALUES (%s)", [canonical_json(swap)])
             _swap(access, side, swap)
         finally:
             if not swapping:

@@ -69,6 +69,25 @@ def test_a_dump_takes_the_place_of_the_live_database(rich, payload, dumped):
     assert execute(kept, "SELECT COUNT(*) FROM authors") == ((2,),)
 
 
+@pytest.mark.parametrize("engine", ["mysql", "mysql97"])
+def test_a_database_whose_name_has_a_percent_sign(request, engine, payload):
+    """To the driver it begins a parameter."""
+    near = Access(mysql_parameters(request.getfixturevalue(f"{engine}_url")), "ci-migrate/test")
+    live = near.elsewhere(f"{near.database}%1's")
+    execute(near, f"CREATE DATABASE `{live.database}`")
+    try:
+        execute(live, "CREATE TABLE t (a INT PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+        copies.dump(live, payload, [])
+        execute(live, "DELETE FROM t")
+        copies.replace(live, payload, nothing, "r1")
+        assert execute(live, "SELECT a FROM t") == ((1,),)
+        assert beside(live) == {"_before_r1"}
+    finally:
+        for name in databases(near):
+            if name.startswith(live.database):
+                execute(near, f"DROP DATABASE `{name}`")
+
+
 def test_a_check_that_raises_leaves_everything_as_it_was(rich, payload, dumped):
     old = schema(rich), contents(rich)
 
