@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,9 +19,12 @@ from ci_migrate.databases.composite.names import MAIN
 from ci_migrate.errors import CiMigrateError, DatabaseError, DirtyError, RefusedError, UsageError
 from ci_migrate.model import BackfillRun, Backup, BackupStatus, Frozen, Permit, Purpose
 from ci_migrate.operations.backups import complete
+from ci_migrate.plugins import manager as plugins
+from ci_migrate.rehearsal.mask import mask_copy
 from ci_migrate.run.authorization import Intent, authorize
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.run import LedgerRun, Run, restore_copy, translate_errors
+from ci_migrate.session import create_manager
 from ci_migrate.settings.backfills import RegisteredBackfill
 from ci_migrate.settings.settings import Settings
 
@@ -152,22 +155,28 @@ def fill(permit: Permit, run: LedgerRun, approvable: BackfillRun, registered: Re
 
 
 def rehearse_backfill(run: Run, registered: RegisteredBackfill, backup: Backup) -> Progress:
-    """Run a backfill on a restored backup, from its beginning and without pauses; the target is not written.
+    """Run a backfill on a restored backup, masked, from its beginning and without pauses; the target is not written.
 
     Raises:
-        RefusedError: the backup is not complete, or the backfill can't run there.
+        RefusedError: the backup is not complete, the mask fails, or the backfill can't run there.
         BackupError, DatabaseError: the backup can't be restored, or a batch failed.
     """
     complete(backup)
     pace = {
         k: v for k, v in registered.pace.items() if not k.startswith("max_replica") and k != "max_lock_waits"
     }
-    with restore_copy(run, backup) as copy, translate_errors(copy), session(_main(copy)) as connection:
+    with restore_copy(run, backup) as copy, translate_errors(copy):
+        mask_copy(run.settings, copy, plugins.masks(create_manager(run.settings), run.settings))
+        return _rehearse(run, registered, _main(copy), {**pace, "rest": 0.0})
+
+
+def _rehearse(run: Run, registered: RegisteredBackfill, copy: Database, pace: Mapping[str, Any]) -> Progress:
+    with session(copy) as connection:
         forget_backfill(connection, registered.name)
         connection.commit()
         try:
             with _told(run.tell):
-                return _backfill(connection, registered, {**pace, "rest": 0.0})
+                return _backfill(connection, registered, pace)
         except BackfillError as error:
             raise RefusedError(str(error)) from error
 

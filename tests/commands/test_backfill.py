@@ -134,6 +134,23 @@ def test_a_dry_run_meets_the_backup_alone(registered):
     assert made.batches == 0
 
 
+@pytest.mark.parametrize(
+    ("mask", "code", "words"),
+    [
+        ("UPDATE t SET n = 7;", 0, "1,000 rows in 50 batches, 1,000 of them changed"),
+        ("UPDATE nowhere SET n = 7;", 1, "mask.sql:1 fails"),
+    ],
+)
+def test_a_dry_run_meets_masked_rows(registered, mask, code, words):
+    masked = COUNT.replace('"count"', '"masked"').replace("WHERE", "WHERE n = 7 AND")
+    made = registered(settings=masked)
+    made.project.write("mask.sql", mask)
+    made.project.environ["CI_MIGRATE_MASK"] = "mask.sql"
+    assert made.project.call("backup", "create").code == 0
+    ended(made.call("dry-run", "masked"), code, words)
+    assert made.shop.counts() == {0: 1000}
+
+
 def test_a_dry_run_without_a_backup(small):
     made = small(target='auto-backup = false\ndry-run = "off"\n')
     ended(
