@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from select import select
 from typing import IO
 
 from ci_migrate import process
 from ci_migrate.errors import ToolError
+
+MOST_DESCRIPTORS = 253
+"""Linux's SCM_MAX_FD: more can't be sent at once."""
 
 
 @dataclass(eq=False)
@@ -99,8 +101,12 @@ class Forker:
         finally:
             for fd in theirs:  # ours would keep the pipes open when the child has ended
                 os.close(fd)
-        while not self._born and not self._gone:
-            self.listen(None)
+        try:
+            while not self._born and not self._gone:
+                self.listen(None)
+        except BaseException:  # a signal: nobody can tell the next one's birth from this one's any more
+            self._gone = True
+            raise
         if not self._born:
             for fd in ours:
                 os.close(fd)
@@ -122,6 +128,8 @@ class Forker:
         Raises:
             ToolError: the server ended; with the last line that it printed.
         """
+        if len(keep) > MOST_DESCRIPTORS:
+            raise ToolError(f"{len(keep)} descriptors are more than {MOST_DESCRIPTORS}.")
         child = self.spawn(stays=True, word=b"s")
         told = json.dumps({"environ": dict(env), "directory": str(cwd), "driver": driver}).encode()
         # where it is gone, the first child that it is asked for says so
@@ -135,7 +143,7 @@ class Forker:
         if self._gone:  # nobody tells any more: who waits looks at the child's pid now and then
             time.sleep(min(timeout or 0.05, 0.05))
             return
-        if not select([self._control], [], [], timeout)[0]:
+        if not process.readable(self._control.fileno(), timeout):
             return
         try:
             data = self._control.recv(4096)
@@ -157,6 +165,13 @@ class Forker:
         if birth.code is None:
             self.listen(0)
         if birth.code is None and self._gone:
+            try:  # where we are the first process of a container, orphans become ours
+                pid, status = os.waitpid(birth.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            else:
+                birth.code = os.waitstatus_to_exitcode(status) if pid else None
+                return birth.code
             try:
                 os.kill(birth.pid, 0)
             except ProcessLookupError:

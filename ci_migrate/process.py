@@ -26,6 +26,9 @@ PR_SET_DUMPABLE = 4
 PLAIN = frozenset(("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"))
 """Variables without which a program does not find others, its files or its language."""
 
+LONGEST = 1e6
+"""Seconds that are for ever: poll(2) takes no more than 2^31 ms."""
+
 TimeoutExpired = subprocess.TimeoutExpired
 NOTHING = subprocess.DEVNULL
 
@@ -45,13 +48,18 @@ class Heard(subprocess.Popen[bytes]):
             with suppress(OSError):  # an old kernel, or no descriptor left
                 told = os.pidfd_open(self.pid)
                 try:
-                    events = poll()
-                    events.register(told, POLLIN)
-                    if not events.poll(max(0.0, timeout) * 1000):
+                    if not readable(told, timeout):
                         raise subprocess.TimeoutExpired(self.args, timeout)
                 finally:
                     os.close(told)
         return super().wait(timeout)
+
+
+def readable(descriptor: int, timeout: float | None) -> bool:
+    """Whether there is something to read, or an end, within `timeout` seconds; any number of a descriptor will do."""
+    events = poll()
+    events.register(descriptor, POLLIN)
+    return bool(events.poll(None if timeout is None else min(max(0.0, timeout), LONGEST) * 1000))
 
 
 class Child(Heard):

@@ -34,6 +34,7 @@ from ci_migrate.plugins import manager as plugins
 from ci_migrate.repairs.base import Repair
 from ci_migrate.run.begun_restore import settle_restore
 from ci_migrate.run.identity import refuse_other_reader
+from ci_migrate.run.interpreter import lending
 from ci_migrate.run.mark import is_marked, protect_too, refuse_by_mark
 from ci_migrate.run.programs import refuse_programs
 from ci_migrate.run.run import Run, narrow
@@ -119,15 +120,12 @@ def open_session(
     with ExitStack() as stack:
         lender = request.lender
         if lender is None and (verb.starts_children or (asked is None and settings.url is None)):
-            lender = stack.enter_context(
-                Lender.lending(str(settings.python), settings.project_dir, settings.environ)
-            )  # it imports Alembic meanwhile
+            lender = stack.enter_context(lending(settings))  # it imports Alembic meanwhile
         url = asked or target_url(settings, interrupt, lender)
         options = session_options(settings, run_id)
         database, reader, copies = databases_of(settings, manager, url, options, verb, stack)
-        for member in {
-            id(one): one for found in (database, reader) for one in members_of(found).values()
-        }.values():
+        read = () if verb.name == "wait" else (database, reader)  # it waits for hours, in each of many pods
+        for member in {id(one): one for found in read for one in members_of(found).values()}.values():
             if isinstance(member, KeepsSession):
                 stack.enter_context(member.keep_session())
         if verb.needs_target:

@@ -112,6 +112,32 @@ control.recv(1)
 """
 
 
+ADOPTS = """
+import ctypes, os, signal, sys
+from pathlib import Path
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, as those of a container's first
+from ci_migrate.migrations.lender import Lender
+lender = Lender.start(sys.executable, Path.cwd(), os.environ)
+child = lender.forker.spawn()
+os.kill(lender.forker._process.pid, signal.SIGKILL)
+child.close()
+print(child.wait(20))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_a_child_whose_server_was_killed_ends_where_orphans_become_ours(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPTS], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip().isdecimal(), done.stderr
+
+
+def test_waiting_for_ever_is_a_wait():
+    with process.running([sys.executable, "-c", "print(1)"]) as child:
+        assert child.wait(float("inf")) == 0
+
+
 def test_a_child_with_the_pid_of_an_earlier_one_has_not_ended():
     """On a busy machine pids come round; with the end of another child a migration would be taken for over."""
     server = forking.ForkServer([sys.executable, "-c", REUSES], env={}, cwd=None, pass_fds=())

@@ -8,6 +8,7 @@ from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import given_flags
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.migrations.lender import Lender
+from ci_migrate.run.interpreter import lending
 from ci_migrate.settings.settings import load
 from ci_migrate.verbs import Verb
 
@@ -22,17 +23,14 @@ def pipeline_command(environment: Environment, verb: Verb, options: dict[str, An
 
 @contextmanager
 def _interpreter(environment: Environment, verb: Verb, options: dict[str, Any]) -> Iterator[Lender | None]:
-    """The project's interpreter, which starts now; None where that is not known, or where none is needed.
-
-    On production nothing that the settings name runs before it was looked at where that lies: there the gate starts it.
-    """
+    """The project's interpreter, which starts now; None where that is not known, or where none is needed."""
     try:
         settings = load(environment.directory, environment.environ, given_flags(options))
     except CiMigrateError:  # what is wrong is told when they are read in earnest
         yield None
         return
-    if settings.production or (not verb.starts_children and settings.url is not None):
+    if not verb.starts_children and settings.url is not None:
         yield None
         return
-    with Lender.lending(str(settings.python), settings.project_dir, settings.environ) as lender:
+    with lending(settings) as lender:
         yield lender

@@ -68,7 +68,7 @@ class Processes:
             with lend(self._lender, self._settings.project_dir) as lent:
                 return Job(PRELOAD, work, task, lent)
         except ToolError:  # each starts its own, and tells why it can't
-            self._lender = None
+            self.close()
             return Job(PRELOAD, work, task, None)
 
     def ended(self, jobs: Sequence[Job], timeout: float) -> list[Job]:

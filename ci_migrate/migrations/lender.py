@@ -1,5 +1,6 @@
 """The project's interpreter, started once and forked for all that need one. Imports little: it starts first of all."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,16 +12,22 @@ from ci_migrate.errors import ToolError
 WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
 """What the project's interpreter runs, in another folder than ours."""
 
-STARTS_WITH = ("PYTHON", "LD_", "LC_", "LANG", "PATH", "PSYCOPG_")
-"""Variables that an interpreter looks at when it starts: it can't be given others later."""
+STARTS_WITH = (
+    *("PYTHON", "LD_", "LC_", "LANG", "PATH", "HOME"),
+    *("VIRTUAL_ENV", "CONDA_", "PYENV_", "OPENSSL_", "MALLOC_", "GLIBC_", "PSYCOPG_"),
+)
+"""How the variables begin which decide how an interpreter starts: where they differ, another one is started."""
+
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|PW|CREDENTIAL|AUTH|DSN|^CI_MIGRATE_", re.IGNORECASE)
+"""Names that may be those of secrets. The rest is there for `.pth` files and sitecustomize, which run at the start."""
 
 
 @dataclass(frozen=True)
 class Lender:
     """An interpreter that has imported Alembic and nothing of a project.
 
-    It has no variables but those that it starts with: none of one database is in the memory of another one's, nor in
-    the environment that the kernel shows.
+    It is started without URLs and without variables whose names read like those of secrets: the kernel shows others of
+    its user what a process was started with. Whatever is forked is given its own variables, all of them.
     """
 
     python: str
@@ -40,7 +47,7 @@ class Lender:
         Raises:
             ToolError: it can't be started.
         """
-        given = starts_with(environ)
+        given = without_secrets(environ)
         return cls(
             python,
             given,
@@ -62,8 +69,8 @@ class Lender:
             lender.forker.close()
 
     def fits(self, python: str, environ: Mapping[str, str]) -> bool:
-        """Whether one that is started with these would be like it."""
-        return (python, starts_with(environ)) == (self.python, self.environ)
+        """Whether one that is started with these would be like it, as far as Python and its libraries are concerned."""
+        return (python, starts_with(environ)) == (self.python, starts_with(self.environ))
 
 
 def complete(environ: Mapping[str, str]) -> dict[str, str]:
@@ -72,8 +79,17 @@ def complete(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def starts_with(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment an interpreter has to be started with."""
-    return {name: value for name, value in complete(environ).items() if name.startswith(STARTS_WITH)}
+    """What of an environment decides how an interpreter starts."""
+    return {name: value for name, value in without_secrets(environ).items() if name.startswith(STARTS_WITH)}
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment others may see."""
+    return {
+        name: value
+        for name, value in complete(environ).items()
+        if name in ("PWD", "OLDPWD") or not (SECRET.search(name) or "://" in value)
+    }
 
 
 def command(python: str, driver: str) -> list[str]:

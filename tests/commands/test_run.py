@@ -78,7 +78,7 @@ while "worker/__main__.py" in (words := pathlib.Path(f"/proc/{pid}/cmdline").rea
     found.append(words + pathlib.Path(f"/proc/{pid}/environ").read_text())
     pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 pathlib.Path("shown").write_text("\\n".join(found))
-assert os.environ["WORD"] == "kX7-horse"
+assert os.environ["SHOP_TOKEN"] == "kX7-horse"
 """
 
 
@@ -86,7 +86,7 @@ assert os.environ["WORD"] == "kX7-horse"
 def test_the_kernel_shows_no_variable_of_the_project_in_the_interpreter_that_runs_env_py(alembic_project):
     """Two processes above the child: the one that was forked for this run, and the one that was started."""
     alembic_project.revision("r2", "r1", SHOWN, "pass")
-    done = alembic_project.run("run", env={"WORD": "kX7-horse", "PYTHONHASHSEED": "1"})
+    done = alembic_project.run("run", env={"SHOP_TOKEN": "kX7-horse", "PYTHONHASHSEED": "1"})
     assert done.code == 0, done.text
     shown = (alembic_project.folder / "shown").read_text()
     assert shown.count("worker/__main__.py") == 2

@@ -299,11 +299,11 @@ def test_one_interpreter_is_forked_for_all_databases_and_has_nobody_s_variables(
         f'#!/bin/sh\ntr "\\0" "\\n" < /proc/$$/environ >> started\necho end >> started\nexec "{sys.executable}" "$@"\n',
     )
     python.chmod(0o755)
-    fleet.project.revision("r2", "r1", "import os\nassert os.environ['WORD'] == 'kX7-horse'", "pass")
+    fleet.project.revision("r2", "r1", "import os\nassert os.environ['SHOP_TOKEN'] == 'kX7-horse'", "pass")
     fleet.project.settings(f'python = "./python"\n{SETTINGS}')
-    ended(fleet.project.run("fleet", "run", env={"WORD": "kX7-horse"}), 0, "4 migrated")
+    ended(fleet.project.run("fleet", "run", env={"SHOP_TOKEN": "kX7-horse"}), 0, "4 migrated")
     first, *others = (fleet.project.folder / "started").read_text().split("end\n")[:-1]
-    assert "WORD=kX7-horse" in first  # it reads the scripts alone
+    assert "SHOP_TOKEN=kX7-horse" in first  # it reads the scripts alone
     assert len(others) == 1
     assert "PATH=" in others[0]
     assert "kX7-horse" not in others[0]

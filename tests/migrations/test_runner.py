@@ -17,7 +17,7 @@ from waiting import until
 from ci_migrate.errors import WorkerError
 from ci_migrate.migrations import events
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.migrations.lender import Lender
+from ci_migrate.migrations.lender import Lender, without_secrets
 from ci_migrate.migrations.runner import Launch, Workers
 from ci_migrate.settings.secrets import register_secret
 
@@ -420,6 +420,35 @@ def test_the_lock_s_descriptor_stays_open_in_a_lent_one(zoo, lender, tmp_path):
 def test_where_another_one_would_start_it_starts(zoo, lender, environ):
     asked = "open(f'/proc/{os.getppid()}/stat').read().split()[3]"
     assert told_by_env_py(zoo, lent_to(zoo, lender, **environ), asked) != str(lender.forker._process.pid)
+
+
+def test_many_locks_stay_open_in_a_lent_one(zoo, lender, tmp_path):
+    """Those of a target of many databases."""
+    many = [(tmp_path / f"lock{number}").open("w") for number in range(60)]
+    links = "len([1 for fd in os.listdir(f'/proc/{os.getppid()}/fd') if '/lock' in os.readlink(f'/proc/{os.getppid()}/fd/{fd}')])"
+    told = told_by_env_py(zoo, lent_to(zoo, lender, lock_fds=tuple(file.fileno() for file in many)), links)
+    assert told == "60"
+    for file in many:
+        file.close()
+
+
+def test_what_decides_how_python_starts_is_there_and_what_may_be_a_secret_is_not():
+    given = {
+        "HOME": "/h",
+        "OPENSSL_CONF": "/o",
+        "PYENV_VERSION": "3",
+        "COVERAGE_PROCESS_START": "/c",
+        "PWD": "/p",
+    }
+    secret = {
+        "DB_PASSWORD": "x",
+        "LANGSMITH_API_KEY": "x",
+        "PATHS_TOKEN": "x",
+        "PGPASSWORD": "x",
+        "MYSQL_PWD": "x",
+    }
+    urls = {"DATABASE": "postgresql://u:pw@h/x", "PYTHON_DB": "sqlite:///app.db", "CI_MIGRATE_STATE": "x"}
+    assert without_secrets({**given, **secret, **urls}) == {"PYTHONHASHSEED": "0", **given}
 
 
 def test_one_that_is_gone_is_replaced(zoo, lender):

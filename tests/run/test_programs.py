@@ -73,3 +73,16 @@ def test_F28_it_is_refused_before_it_is_asked_for_the_url(alembic_project):
     done = alembic_project.call("run")
     assert done.code == 1, done.text
     assert "in the working tree" in " ".join(done.text.split())
+
+
+def test_an_interpreter_of_the_working_tree_does_not_start_on_a_protected_target(alembic_project):
+    """Nobody knows that it is protected before its ledger was read, and that comes after the start of a command."""
+    assert alembic_project.run("run").code == 0
+    assert alembic_project.run("protect").code == 0
+    python = alembic_project.write("evil", f'#!/bin/sh\ntouch ran\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    alembic_project.settings('python = "./evil"\n[targets.dev]\nurl = "sqlite:///app.db"\n')
+    done = alembic_project.run("run", env={"PYTHONHASHSEED": "1"})
+    assert done.code == 1, done.text
+    assert "in the working tree" in done.words
+    assert not (alembic_project.folder / "ran").exists()

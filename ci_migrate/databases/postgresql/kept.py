@@ -19,9 +19,10 @@ one is there. https://www.postgresql.org/docs/current/catalog-pg-db-role-setting
 class Kept:
     """At most one session, idle and outside of a transaction.
 
-    It is used again only as what a new one would be: `RESET ALL` takes back what was set in it, and it is thrown away
-    where a new session would begin with other settings, or where it does not answer. Where the host's name leads by now
-    it can't tell: for that a session of its own is opened.
+    It is used again only as what a new one would be: `RESET ALL` takes back what was set in it, no plan is kept, and it
+    is thrown away where a new session would begin with other settings, or where it does not answer. Where the host's
+    name leads by now it can't tell: for that a session of its own is opened. Nobody who reads sets a role in it, makes
+    a temporary table or takes a lock: those would stay.
     """
 
     def __init__(self) -> None:
@@ -78,6 +79,7 @@ class Kept:
 
 
 def _begin(connection: "psycopg.Connection[Any]") -> "tuple[psycopg.Connection[Any], tuple[Any, ...]]":
+    connection.prepare_threshold = None  # a plan from before a column was changed ends in an error
     try:
         found = connection.execute(_BEGINS).fetchone()
         assert found is not None

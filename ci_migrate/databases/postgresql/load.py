@@ -16,7 +16,7 @@ from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.about import About, Privileged
 from ci_migrate.databases.postgresql.archive import ARCHIVE
 from ci_migrate.databases.postgresql.broken_rows import add_foreign_keys, checks_added_later
-from ci_migrate.databases.postgresql.catalog import RELATIONS, users_schema
+from ci_migrate.databases.postgresql.catalog import RELATIONS, pin, users_schema
 from ci_migrate.databases.postgresql.dump import Job
 from ci_migrate.databases.postgresql.entries import Entry, dependent, entries
 from ci_migrate.databases.postgresql.lacks import Lacks, Roles, quote_part
@@ -35,15 +35,17 @@ NOT_INTO_A_COPY = ("USER MAPPING", "SUBSCRIPTION")
 
 _NOT_FILLED = f"""
 WITH {RELATIONS}
-SELECT 'materialized view ' || key, quote_ident(nspname) || '.' || quote_ident(relname)
+SELECT 'materialized view ' || key, pg_catalog.quote_ident(nspname) || '.' || pg_catalog.quote_ident(relname)
 FROM rel WHERE relkind = 'm' AND NOT relispopulated ORDER BY oid"""
 
 _ANALYZED = """
-SELECT format('%I.%I', nspname, relname), sum(pg_relation_size(c.oid)) OVER ()
-FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition AND NOT pg_is_other_temp_schema(n.oid)
-ORDER BY pg_relation_size(c.oid) DESC"""
-"""What ANALYZE alone reads; a partitioned table has its partitions read with it."""
+SELECT pg_catalog.format('%I.%I', nspname, relname),
+  pg_catalog.sum(pg_catalog.pg_relation_size(c.oid)) OVER ()
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+ORDER BY pg_catalog.pg_relation_size(c.oid) DESC"""
+"""What ANALYZE alone reads; a partitioned table has its partitions read with it. Run with no search_path: the restored
+database may have functions and operators of these names, whose arguments fit better."""
 
 _SMALL = 64 * 1024 * 1024
 """Bytes of a database whose statistics are not worth a second session."""
@@ -347,7 +349,9 @@ def _compare_versions(connection: "psycopg.Connection[Any]", about: About, lacks
 
 def _analyze(connection: "psycopg.Connection[Any]", job: Job) -> None:
     """Statistics of all tables, the largest first, several at a time."""
-    rows = connection.execute(_ANALYZED).fetchall()
+    with connection.transaction():
+        pin(connection)
+        rows = connection.execute(_ANALYZED).fetchall()
     if job.workers == 1 or not rows or rows[0][1] < _SMALL:
         connection.execute("ANALYZE")
         return

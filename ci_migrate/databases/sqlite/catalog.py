@@ -283,7 +283,9 @@ def all_rows(connection: sqlite3.Connection) -> list[Row]:
     try:
         try:  # in a long history this is asked a thousand times, of a thousand rows
             rows = connection.execute(query).fetchall()
-        except sqlite3.OperationalError:  # "Could not decode to UTF-8", or what is raised once more
+        except sqlite3.OperationalError as error:
+            if "UTF-8" not in str(error):
+                raise
             connection.text_factory = _text
             rows = connection.execute(query).fetchall()
     finally:

@@ -51,6 +51,9 @@ def import_driver(name: str) -> None:
         (dialect.import_dbapi if hasattr(dialect, "import_dbapi") else dialect.dbapi)()
 
 
+MOST_DESCRIPTORS = 253
+"""Linux's SCM_MAX_FD."""
+
 SERVER = b"s"
 """Asks for a child that is such a server itself, by its standard input."""
 
@@ -97,7 +100,9 @@ def settle(control: socket.socket) -> None:
 
     It sends how long what follows is, and with that the descriptors that this process only keeps.
     """
-    size, _, _, _ = socket.recv_fds(control, 8, 16)
+    size, _, flags, _ = socket.recv_fds(control, 8, MOST_DESCRIPTORS)
+    if flags & socket.MSG_CTRUNC:  # a lock that is not held is none
+        os._exit(1)
     text, left = b"", int.from_bytes(size, "big")
     while left:  # no byte more: those that follow come with descriptors
         more = control.recv(left)

@@ -313,3 +313,28 @@ def test_F43_a_database_of_many_tables_is_restored(postgresql_url, tmp_path, tab
         copy.load(tmp_path)
         assert copy.schema() == dumped.schema
     assert sum(name.startswith("table ") for name in dumped.schema) == tables
+
+
+IN_THE_WAY = """
+CREATE FUNCTION public.pg_relation_size(oid) RETURNS bigint LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'I run as %', current_user; END$$;
+CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'I run as %', current_user; END$$;
+CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'I run as %', current_user; END$$;
+CREATE TABLE t (id integer);
+CREATE MATERIALIZED VIEW v AS SELECT 1 AS one;
+CREATE MATERIALIZED VIEW w AS SELECT 1 AS one WITH NO DATA;
+"""
+
+
+def test_a_restore_calls_no_function_of_the_restored_database(postgresql_url, tmp_path):
+    """Who may make functions in `public` would run code as the role that restores."""
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False), autocommit=True) as connection:
+        connection.execute(IN_THE_WAY)
+    target = PostgreSQL(postgresql_url)
+    (tmp_path / "payload").mkdir()
+    target.dump(tmp_path / "payload", [])
+    with target.scratch("20261130000000_abcdef", tmp_path) as copy:
+        copy.load(tmp_path / "payload")
+        assert "table public.t" in copy.schema()

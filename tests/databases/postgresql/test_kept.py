@@ -6,6 +6,7 @@ from waiting import until
 
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.errors import DatabaseError
+from ci_migrate.model import VersionTable
 
 
 @pytest.fixture
@@ -113,6 +114,16 @@ def test_of_several_hosts_none_is_kept(postgresql_url):
     )
     with several.keep_session():
         assert asked(several) != asked(several)
+
+
+def test_a_plan_from_before_a_column_was_changed_is_not_used(database, postgresql_url):
+    with psycopg.connect(postgresql_url.render_as_string(hide_password=False), autocommit=True) as other:
+        other.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        other.execute("INSERT INTO alembic_version VALUES ('r1')")
+        for _ in range(8):  # after five psycopg would prepare it
+            assert database.heads([VersionTable()]) == (("r1",),)
+        other.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(255)")
+        assert database.heads([VersionTable()]) == (("r1",),)
 
 
 def test_another_database_and_a_session_that_writes_are_not_it(database):
