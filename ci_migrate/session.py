@@ -124,7 +124,8 @@ def open_session(
         url = asked or target_url(settings, interrupt, lender)
         options = session_options(settings, run_id)
         database, reader, copies = databases_of(settings, manager, url, options, verb, stack)
-        read = () if verb.name == "wait" else (database, reader)  # it waits for hours, in each of many pods
+        # without a ledger: it may wait for hours, in each of many pods
+        read = (database, reader) if verb.opens_ledger else ()
         for member in {id(one): one for found in read for one in members_of(found).values()}.values():
             if isinstance(member, KeepsSession):
                 stack.enter_context(member.keep_session())
