@@ -777,6 +777,7 @@ def test_every_key_is_an_attribute_and_every_attribute_a_key():
         "bases",
         "alembic_toml",
         "stands_for",
+        "masked",
     }
     fields = {one.name for one in dataclasses.fields(Settings)}
     assert fields - structural == {key.attribute for key in KEYS}
