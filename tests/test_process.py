@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ci_migrate import forking, process
+from ci_migrate import process
 from ci_migrate.errors import ToolError
+from ci_migrate.migrations import forking
 
 PYTHON = sys.executable
 

@@ -204,9 +204,8 @@ _OF_BOTH = {"table_name", "columns", "schema"}
 
 def _in_steps(one: Asked) -> str:
     """The same without a long lock, for PostgreSQL; "" where the text does not tell all names, or one needs quotes."""
-    from sqlalchemy.dialects.postgresql.base import (
-        PGDialect,  # a twentieth of what every command would import
-    )
+    # here: a twentieth of what every command would import
+    from sqlalchemy.dialects.postgresql.base import PGDialect
 
     names = [name for name in (*one.table.split("."), one.name, one.column) if name]
     quote = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]

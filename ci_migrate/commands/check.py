@@ -10,7 +10,13 @@ import click
 
 from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import destination_options, report_options, settings_of, settings_options
+from ci_migrate.commands.options import (
+    REPORT_OPTIONS,
+    destination_options,
+    report_options,
+    settings_of,
+    settings_options,
+)
 from ci_migrate.commands.printing import say
 from ci_migrate.errors import ExitCode, SettingsError, UsageError
 from ci_migrate.model import Report, name_some, plural
@@ -71,9 +77,7 @@ def _choose_target(environment: Environment, options: dict[str, Any]) -> None:
 
 def _watch(environment: Environment, ref: str, destination: str | None, options: dict[str, Any]) -> int:
     """Print findings until a signal ends it, whatever is half typed meanwhile."""
-    unfit = [
-        name for name in ("reports", "junit_xml", "report_dir", "as_json", "stages_to") if options.pop(name)
-    ]
+    unfit = [name for name in REPORT_OPTIONS if options.pop(name)]
     if destination is not None or unfit:
         raise UsageError(
             "--watch prints lines and writes no reports: leave --to and the options of reports out."

@@ -1,17 +1,18 @@
 """`ci-migrate dry-run`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ci_migrate.commands.early import pipeline_command
 from ci_migrate.commands.environment import Environment
 from ci_migrate.commands.options import deployed_option, destination_options, report_options, settings_options
-from ci_migrate.model import Report
-from ci_migrate.operations.dry_run_on import dry_run_on
-from ci_migrate.session import GateRequest
-from ci_migrate.settings.settings import Settings
 from ci_migrate.verbs import VERBS
+
+if TYPE_CHECKING:
+    from ci_migrate.model import Report
+    from ci_migrate.session import GateRequest
+    from ci_migrate.settings.settings import Settings
 
 
 @click.command("dry-run")
@@ -33,7 +34,9 @@ def command(
     work = None
     if stand_in is not None:
 
-        def work(settings: Settings, request: GateRequest) -> Report:
+        def work(settings: "Settings", request: "GateRequest") -> "Report":
+            from ci_migrate.operations.dry_run_on import dry_run_on
+
             return dry_run_on(settings, request, stand_in, environment.interrupt)
 
     return pipeline_command(environment, VERBS["dry-run"], options, destination=destination, work=work)

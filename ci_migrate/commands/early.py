@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ci_migrate.commands.environment import Environment
-from ci_migrate.commands.options import given_flags
+from ci_migrate.commands.options import REPORT_OPTIONS, given_flags
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.migrations.lender import Lender
 from ci_migrate.run.interpreter import lending
@@ -24,8 +24,9 @@ def pipeline_command(environment: Environment, verb: Verb, options: dict[str, An
 @contextmanager
 def _interpreter(environment: Environment, verb: Verb, options: dict[str, Any]) -> Iterator[Lender | None]:
     """The project's interpreter, which starts now; None where that is not known, or where none is needed."""
+    flags = {name: value for name, value in options.items() if name not in REPORT_OPTIONS}
     try:
-        settings = load(environment.directory, environment.environ, given_flags(options))
+        settings = load(environment.directory, environment.environ, given_flags(flags))
     except CiMigrateError:  # what is wrong is told when they are read in earnest
         yield None
         return

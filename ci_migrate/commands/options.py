@@ -20,6 +20,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 REPORTS = f"{OWN}/reports"
 """Where the reports of the last run are, from the project's folder."""
 
+REPORT_OPTIONS = ("report_dir", "junit_xml", "reports", "as_json", "stages_to")
+"""What `report_options` adds, which are no settings."""
+
 TOKEN_LIMIT = 64 * 1024
 SHORTEST_TOKEN = 36
 

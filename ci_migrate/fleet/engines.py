@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from ci_migrate.fleet.worker import Task, report_file, request_file, work
 from ci_migrate.ledger.fleets import FleetTarget
 from ci_migrate.migrations.lender import Lender
 from ci_migrate.plugins import manager as plugins
+from ci_migrate.run.interpreter import lending
 from ci_migrate.session import create_manager
 from ci_migrate.settings.settings import Settings
 
@@ -53,23 +54,22 @@ class Processes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._stack = ExitStack()
         self._lender: Lender | None = None
+        self._begun = False
 
     def start(self, task: Task, files: Mapping[str, str]) -> Job:  # noqa: ARG002 - they are here
         """As `Engine`."""
-        try:
-            if self._lender is None:
-                self._lender = Lender.start(
-                    str(self._settings.python),
-                    self._settings.project_dir,
-                    self._settings.environ,
-                    task.member.parsed.drivername,
-                )
-            with lend(self._lender, self._settings.project_dir) as lent:
-                return Job(PRELOAD, work, task, lent)
-        except ToolError:  # each starts its own, and tells why it can't
-            self.close()
-            return Job(PRELOAD, work, task, None)
+        if not self._begun:
+            self._begun = True
+            self._lender = self._stack.enter_context(lending(self._settings, task.member.parsed.drivername))
+        if self._lender is not None:
+            try:
+                with lend(self._lender, self._settings.project_dir) as lent:
+                    return Job(PRELOAD, work, task, lent)
+            except ToolError:  # it is gone: each starts its own from here on
+                self.close()
+        return Job(PRELOAD, work, task, None)
 
     def ended(self, jobs: Sequence[Job], timeout: float) -> list[Job]:
         """As `Engine`."""
@@ -86,9 +86,8 @@ class Processes:
 
     def close(self) -> None:
         """End what it lends. May be called twice."""
-        if self._lender is not None:
-            self._lender.forker.close()
-            self._lender = None
+        self._lender = None
+        self._stack.close()
 
 
 class Submitted:

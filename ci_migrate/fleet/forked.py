@@ -11,7 +11,7 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from ci_migrate import forking
+from ci_migrate.migrations import forking
 from ci_migrate.migrations.lender import Lender
 from ci_migrate.process import bare_environment
 

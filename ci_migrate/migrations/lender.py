@@ -1,13 +1,11 @@
 """The project's interpreter, started once and forked for all that need one. Imports little: it starts first of all."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci_migrate import forking
-from ci_migrate.errors import ToolError
+from ci_migrate.migrations import forking
 
 WORKER = Path(__file__).absolute().parent / "worker" / "__main__.py"
 """What the project's interpreter runs, in another folder than ours."""
@@ -53,20 +51,6 @@ class Lender:
             given,
             forking.ForkServer(command(python, driver), env=given, cwd=directory, pass_fds=()),
         )
-
-    @classmethod
-    @contextmanager
-    def lending(cls, python: str, directory: Path, environ: Mapping[str, str]) -> "Iterator[Lender | None]":
-        """One that ends with the block; None where it can't be started: whoever needs it says why."""
-        try:
-            lender = cls.start(python, directory, environ)
-        except ToolError:
-            yield None
-            return
-        try:
-            yield lender
-        finally:
-            lender.forker.close()
 
     def fits(self, python: str, environ: Mapping[str, str]) -> bool:
         """Whether one that is started with these would be like it, as far as Python and its libraries are concerned."""

@@ -11,9 +11,9 @@ from typing import Self
 
 import msgspec
 
-from ci_migrate import forking, process
+from ci_migrate import process
 from ci_migrate.errors import ToolError, WorkerError
-from ci_migrate.migrations import events
+from ci_migrate.migrations import events, forking
 from ci_migrate.migrations.interrupt import Interrupt
 from ci_migrate.migrations.lender import Lender, command, complete
 from ci_migrate.migrations.requests import AnyRequest

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import URL
 
-from ci_migrate.forking import Forker
 from ci_migrate.migrations import events
+from ci_migrate.migrations.forking import Forker
 from ci_migrate.migrations.graph import Inspection, read_wanted_url
 from ci_migrate.migrations.requests import AskUrlRequest, Setup
 from ci_migrate.migrations.runner import Workers

@@ -95,9 +95,8 @@ def stand_in(
             if backup.dialect != copy.dialect:
                 raise UsageError(f"{backup.backup_id} is of {backup.dialect}, the target is {copy.dialect}.")
             copy.load(stack.enter_context(catalog.reading(backup)), most=most_unpacked(backup))
-            mask_copy(
-                settings, copy, plugins.masks(manager, settings)
-            )  # here: env.py meets it before the dry run does
+            # here: env.py meets it before the dry run does
+            mask_copy(settings, copy, plugins.masks(manager, settings))
             words = f"a copy of {backup.backup_id}"
         variables = {MAIN: settings.url_variable, **settings.database_variables}
         members = members_of(copy)

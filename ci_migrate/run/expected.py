@@ -17,18 +17,23 @@ WORTH_ASKING = 64 * 1024 * 1024
 _LAST = 5
 
 
+def worth_telling(seconds: float | None) -> bool:
+    """Whether a step that will take so long is told before."""
+    return seconds is not None and seconds >= WORTH_TELLING
+
+
 def announce(run: Run, step: str, seconds: float | None, more: str = "") -> None:
     """Say before a step how long it will take, where that is worth telling."""
-    if seconds is not None and seconds >= WORTH_TELLING:
+    if worth_telling(seconds):
         run.tell(f"{step}, about {seconds:.0f} s{more}")
 
 
-def beside(seconds: float | None) -> str:
-    """What was told before, behind what came out; "" where nothing was."""
-    return "" if seconds is None or seconds < WORTH_TELLING else f", about {seconds:.0f} s expected"
+def took(seconds: float, expected: float | None) -> str:
+    """` in 31 s (about 12 s expected)` where that was told before, else ""."""
+    return f" in {seconds:.0f} s (about {expected:.0f} s expected)" if worth_telling(expected) else ""
 
 
-def restore_seconds(run: Run, backup: Backup) -> float | None:
+def expect_restore(run: Run, backup: Backup) -> float | None:
     """How long a backup will take to restore, by its size and the last dry run; None where none tells."""
     if run.ledger is None or backup.database_size < WORTH_ASKING:
         return None

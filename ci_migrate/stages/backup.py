@@ -19,7 +19,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import duration, kept, size
 from ci_migrate.run.approvals import protection
-from ci_migrate.run.expected import announce, beside
+from ci_migrate.run.expected import announce, took, worth_telling
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.reuse import find_backup, reused_backup
 from ci_migrate.run.run import Run
@@ -66,8 +66,7 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
         f"{backup.backup_id}: {plural(len(backup.row_counts), 'table')}, {'about ' * provided}{plural(rows, 'row')}, "
         + (kept(backup) if provided else plural(backup.backup_size, "byte"))
     )
-    if words := beside(expected.seconds):
-        message += f" in {backup.seconds:.0f} s{words}"
+    message += took(backup.seconds, expected.seconds)
     if backup.not_digested:
         first, why = next(iter(backup.not_digested.items()))
         more = f", and {len(backup.not_digested) - 1} more" if len(backup.not_digested) > 1 else ""
@@ -92,9 +91,10 @@ def take_backup(
     Raises as `Catalog.create`.
     """
     _refuse_ephemeral(run)
-    free = run.catalog.storage.free()
-    room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
-    announce(run, f"backup: about {size(expected.stored)}", expected.seconds, room)
+    if worth_telling(expected.seconds):
+        free = run.catalog.storage.free()
+        room = "" if free is None else f", {size(free)} are free in {run.catalog.storage.room}"
+        announce(run, f"backup: about {size(expected.stored)}", expected.seconds, room)
     with run.watch("backup", expected.stored) as progress:
         return run.catalog.create(
             run.reader,

@@ -54,7 +54,7 @@ from ci_migrate.rehearsal.without_rows import (
     without_contents,
     without_rows,
 )
-from ci_migrate.run.expected import announce, beside, restore_seconds
+from ci_migrate.run.expected import announce, expect_restore, worth_telling
 from ci_migrate.run.inputs import rehearsed_inputs
 from ci_migrate.run.reuse import find_rehearsal, with_rehearsal
 from ci_migrate.run.run import Run, bare_schema, heads_of, schema_of, translate_errors
@@ -99,16 +99,14 @@ def _rehearse_on_copy(run: Run, plan: Plan, backup: Backup, checked: Sequence[Fi
     heads_before = heads_of(run.reader, plan)
     schema_before = bare_schema(run.reader, plan)
     outside = Outside.of(run)
-    expected = None if leaves_rows_out(run) else restore_seconds(run, backup)
+    expected = None if leaves_rows_out(run) else expect_restore(run, backup)
     announce(run, "restore of the backup", expected)
     started = time.monotonic()
     for last in (False, True):
         try:
             with make_copy(run, plan, backup) as scratch:
                 seconds = time.monotonic() - started
-                result, failed = _rehearse(
-                    run, plan, backup, scratch, (seconds, expected), checked, whole=last
-                )
+                result, failed = _rehearse(run, plan, backup, scratch, seconds, checked, whole=last)
         except _OverlookedError:
             run.tell("a change was overlooked; once more on a fresh copy, which is read whole each time")
         else:
@@ -128,7 +126,12 @@ def _rehearse_on_copy(run: Run, plan: Plan, backup: Backup, checked: Sequence[Fi
             evidence=result.evidence,
             state=TargetState.UNKNOWN,
         )
-    return with_rehearsal(run, plan, backup, with_other_way(run, plan, outside.compare(run, result)))
+    result = with_rehearsal(run, plan, backup, with_other_way(run, plan, outside.compare(run, result)))
+    if result.outcome is Outcome.PASSED and worth_telling(expected):
+        result = replace(
+            result, message=f"{result.message}; the restore was expected to take about {expected:.0f} s"
+        )
+    return result
 
 
 class _OverlookedError(Exception):
@@ -160,7 +163,7 @@ def _rehearse(
     plan: Plan,
     backup: Backup,
     scratch: Database,
-    restored: tuple[float, float | None],
+    restore_seconds: float,
     checked: Sequence[Finding],
     *,
     whole: bool,
@@ -172,10 +175,7 @@ def _rehearse(
     start = schema_of(scratch)
     before, comparison = _look_first(run, plan, backup, scratch, start)
     copied = "schema copied, without rows," if leaves_rows_out(run) else "backup restored"
-    seconds, expected = restored
-    run.tell(
-        f"{copied} in {seconds:.1f} s{beside(expected)}; running {plural(plan.pending, 'revision')} on the copy"
-    )
+    run.tell(f"{copied} in {restore_seconds:.1f} s; running {plural(plan.pending, 'revision')} on the copy")
     facts = Facts(plan=plan, target_rows=backup.row_counts, sequences=backup.sequences)
     bare = leaves_rows_out(run)
     looked = () if bare else look_before(run, facts, scratch)
@@ -199,7 +199,7 @@ def _rehearse(
         proven=comparison.equal and not bare,
         unproven_reason=UNRESTORED if bare and comparison.equal else describe_wrong(comparison),
         comparison=comparison,
-        restore_seconds=seconds,
+        restore_seconds=restore_seconds,
         way_back=WayBack(
             tried=False,
             reason="it is tried after this check" if arrived else "the dry run did not get to the end",

@@ -30,7 +30,7 @@ from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.watcher import Rest, Watcher
 from ci_migrate.run.approvals import evidence_of
 from ci_migrate.run.authorization import Intent, authorize
-from ci_migrate.run.expected import announce, beside
+from ci_migrate.run.expected import announce, took
 from ci_migrate.run.inputs import approved_inputs, expected_inputs, refused_words
 from ci_migrate.run.patience import Patience
 from ci_migrate.run.run import Run, WritingRun, bare_schema, child_setup, heads_of
@@ -78,10 +78,8 @@ def run_stage(run: WritingRun, plan: Plan, report: Report) -> StageResult:
     with journal:
         other: list[str] = []
         ended, patience, blocked = _try_patiently(context, permit, journal, other)
-    took = time.monotonic() - started
-    result = with_other_values(run, _judge(run, plan, ended, blocked), other)
-    if result.outcome is Outcome.PASSED and (words := beside(expected)):
-        result = replace(result, message=f"{result.message} in {took:.0f} s{words}")
+    spent = took(time.monotonic() - started, expected)
+    result = with_other_values(run, _judge(run, plan, ended, blocked, spent), other)
     if patience.words and not blocked:
         result = replace(result, message=f"{result.message}\n{patience.words}")
     lines = [*(f"before: {words}" for words in named), *patience.notes]
@@ -161,7 +159,7 @@ def _try_patiently(
             return ended, patience, f"Interrupted while waiting for {blocked}"
 
 
-def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
+def _judge(run: Run, plan: Plan, ended: Ended, blocked: str, spent: str) -> StageResult:
     # its heads are not asked for: the server is what does not answer
     if run.interrupt.silent and not ended.ok:
         return StageResult(
@@ -179,7 +177,7 @@ def _judge(run: Run, plan: Plan, ended: Ended, blocked: str) -> StageResult:
         ran = (
             "Nothing was run"
             if plan.direction is Direction.STAMP
-            else f"{plural(plan.pending, 'revision')} run"
+            else f"{plural(plan.pending, 'revision')} run{spent}"
         )
         message = f"{ran}, now at {show_heads(heads)}"
         return StageResult(

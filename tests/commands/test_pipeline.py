@@ -1,6 +1,8 @@
 """What each command of the pipeline leaves behind on every way out: reports, JSON alone, warnings, the last line."""
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -115,3 +117,35 @@ def test_a_worktree_and_a_submodule_are_repositories(tmp_path):
     (tmp_path / "db").mkdir()
     (tmp_path / ".git").write_text("gitdir: /elsewhere\n")
     assert in_repository(tmp_path / "db") == "db"
+
+
+TELLS = """
+import sys
+from ci_migrate.migrations.lender import Lender
+
+start = Lender.start.__func__
+
+def told(*arguments):
+    print("started, with what takes long imported:", "sqlalchemy" in sys.modules)
+    return start(*arguments)
+
+Lender.start = classmethod(told)
+from ci_migrate import cli
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "dry-run"])
+def test_the_interpreter_starts_once_and_before_our_own_imports(alembic_project, verb):
+    done = subprocess.run(
+        [sys.executable, "-c", TELLS, verb, "--junit-xml", "x.xml"],
+        cwd=alembic_project.folder,
+        env=alembic_project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if "started" in line] == [
+        "started, with what takes long imported: False"
+    ]

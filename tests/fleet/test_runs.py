@@ -294,13 +294,13 @@ def test_what_forks_the_workers_was_started_without_secrets(fleet):
 
 
 def test_one_interpreter_is_forked_for_all_databases_and_has_nobody_s_variables(fleet):
-    python = fleet.project.write(
-        "python",
+    python = fleet.project.folder.parent / "python"  # not in the working tree
+    python.write_text(
         f'#!/bin/sh\ntr "\\0" "\\n" < /proc/$$/environ >> started\necho end >> started\nexec "{sys.executable}" "$@"\n',
     )
     python.chmod(0o755)
     fleet.project.revision("r2", "r1", "import os\nassert os.environ['SHOP_TOKEN'] == 'kX7-horse'", "pass")
-    fleet.project.settings(f'python = "./python"\n{SETTINGS}')
+    fleet.project.settings(f'python = "{python}"\n{SETTINGS}')
     ended(fleet.project.run("fleet", "run", env={"SHOP_TOKEN": "kX7-horse"}), 0, "4 migrated")
     first, *others = (fleet.project.folder / "started").read_text().split("end\n")[:-1]
     assert "SHOP_TOKEN=kX7-horse" in first  # it reads the scripts alone

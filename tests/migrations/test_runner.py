@@ -456,10 +456,12 @@ def test_one_that_is_gone_is_replaced(zoo, lender):
     assert told_by_env_py(zoo, lent_to(zoo, lender), "'well'") == "well"
 
 
-def test_it_ends_with_the_process_that_lends(zoo, lender):
+def test_what_was_lent_goes_on_when_the_lender_has_ended(zoo, lender):
     workers = lent_to(zoo, lender)
-    pid = workers._start_server()._process.pid
+    (zoo.folder / "migrations" / "env.py").write_text("")
+    assert workers.run(plain_request(zoo), Seen()).ok
+    pid = workers._server._process.pid
     lender.forker.close()
-    assert workers.run(plain_request(zoo), Seen()).ok  # what was lent is not its child's affair
+    assert workers.run(plain_request(zoo), Seen()).ok
     workers.close()
     until(lambda: not Path(f"/proc/{pid}").exists())

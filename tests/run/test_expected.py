@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.run.expected import restore_seconds
+from ci_migrate.run.expected import expect_restore
 from ci_migrate.session import GateRequest, open_session
 from ci_migrate.settings.settings import load
 from ci_migrate.verbs import VERBS
@@ -29,9 +29,9 @@ def test_what_a_run_expects_of_the_last_one_is_told_before_and_behind_what_came_
     assert done.code == 0, done.text
     assert "backup: about " in done.text
     assert "restore of the backup, about 0 s" in done.text
-    assert "s, about 0 s expected; running 1 revision on the copy" in done.text
-    assert done.stage("backup")["message"].endswith(" in 0 s, about 0 s expected")
-    assert done.stage("migrate")["message"] == "1 revision run, now at r3 in 0 s, about 0 s expected"
+    assert done.stage("backup")["message"].endswith(" in 0 s (about 0 s expected)")
+    assert done.stage("dry-run")["message"].endswith("; the restore was expected to take about 0 s")
+    assert done.stage("migrate")["message"] == "1 revision run in 0 s (about 0 s expected), now at r3"
 
 
 def test_what_takes_a_moment_is_not_worth_telling(alembic_project):
@@ -59,5 +59,5 @@ def test_a_restore_is_told_by_its_size_and_the_last_one(telling):
         backup = next(s.backup for s in run.ledger.stages(record.run_id) if s.backup)
         took = run.ledger.evidence(record.run_id).restore_seconds
         larger = msgspec.structs.replace(backup, database_size=3 * backup.database_size)
-        assert restore_seconds(run, larger) == pytest.approx(3 * took)
-        assert restore_seconds(run, msgspec.structs.replace(backup, database_size=0)) is None
+        assert expect_restore(run, larger) == pytest.approx(3 * took)
+        assert expect_restore(run, msgspec.structs.replace(backup, database_size=0)) is None

@@ -24,7 +24,7 @@ import warm_worker
 from in_memory import IN_MEMORY
 
 import ci_migrate
-from ci_migrate.forking import ForkServer
+from ci_migrate.migrations.forking import ForkServer
 
 NOT_IMPORTED = tuple(
     f"ci_migrate.{name}"

@@ -216,7 +216,8 @@ class PostgreSQL:
 
     @contextmanager
     def keep_session(self) -> Iterator[None]:
-        if "," in self._access.host:  # of several hosts another one may be the right one now
+        # of several hosts another one may be the right one by now
+        if "," in self._access.host + self._access.parameters["port"]:
             yield
             return
         access, kept = self._access, Kept()

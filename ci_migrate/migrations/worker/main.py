@@ -29,7 +29,7 @@ def start() -> None:
     """Import Alembic, then fork children that take a request each; nothing of the project is imported before."""
     with suppress(Exception):  # each child meets it again, and tells
         import alembic.command  # noqa: F401 - and with it SQLAlchemy
-    import_driver("".join(sys.argv[1:]))
+    import_driver(*sys.argv[1:])
     control = socket.socket(fileno=os.dup(0))
     while serve(control) == SERVER:
         control = socket.socket(fileno=os.dup(0))
@@ -40,7 +40,7 @@ def start() -> None:
         template = take_request(template)
 
 
-def import_driver(name: str) -> None:
+def import_driver(name: str = "") -> None:
     """Import what connects by URLs that begin so: a quarter of what a child would import itself, each time."""
     if not name:
         return
