@@ -24,7 +24,7 @@ from ci_migrate.databases.postgresql.privileged import may_not_make, reasons_for
 from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.streams import Streams
 from ci_migrate.databases.postgresql.tables import NOT_WITHOUT_ALL_ROWS
-from ci_migrate.errors import BackupError
+from ci_migrate.errors import BackupError, DatabaseError
 from ci_migrate.tempdirs import private_folder
 
 if TYPE_CHECKING:
@@ -356,9 +356,11 @@ def _analyze(connection: "psycopg.Connection[Any]", job: Job) -> None:
         connection.execute("ANALYZE")
         return
     waiting = deque(name for name, _ in rows)
+    at_work: list[psycopg.Connection[Any]] = []
 
     def work() -> None:
         with job.access.session() as session:
+            at_work.append(session)
             session.execute("SET statement_timeout = 0")
             with suppress(IndexError):
                 while True:
@@ -368,5 +370,9 @@ def _analyze(connection: "psycopg.Connection[Any]", job: Job) -> None:
         try:
             for done in [pool.submit(work) for _ in range(job.workers)]:
                 done.result()
-        finally:
+        except BaseException:  # a signal, too: one large table may take minutes
             waiting.clear()
+            for session in at_work:
+                with suppress(DatabaseError), job.access.translate_errors():
+                    session.cancel()
+            raise

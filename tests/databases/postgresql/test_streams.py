@@ -5,8 +5,10 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -24,6 +26,7 @@ from ci_migrate.databases.postgresql import streams as streaming
 from ci_migrate.databases.postgresql import tools
 from ci_migrate.databases.postgresql.archive import pack, unpack
 from ci_migrate.databases.postgresql.database import PostgreSQL
+from ci_migrate.databases.postgresql.sessions import Access
 from ci_migrate.databases.postgresql.streams import END_OF_ROWS, Streams
 from ci_migrate.errors import BackupError
 from ci_migrate.model import VersionTable
@@ -213,3 +216,30 @@ def test_they_come_back_from_each_place_with_statistics(database, tmp_path, monk
                 copy.url, "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname !~ '^pg_|^info'"
             )
             assert {name for (name,) in analyzed} == {"small", "large", "t.%", "part"}
+
+
+def test_a_signal_ends_statistics_that_take_long(database, monkeypatch):
+    """Here they wait for a lock; of a large table they may take minutes."""
+    monkeypatch.setattr(loading, "_SMALL", 0)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    access = Access({**database._access.parameters}, "ci-migrate/test")
+    job = SimpleNamespace(access=access, workers=2)
+    with access.session() as holding, access.session() as connection:
+        holding.execute("BEGIN")
+        holding.execute("LOCK TABLE large IN SHARE UPDATE EXCLUSIVE MODE")
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.alarm(2)
+        began = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                loading._analyze(connection, job)
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+        assert time.monotonic() - began < 20
+        at_work = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ANALYZE%' AND state = 'active'"
+        assert connection.execute(at_work).fetchone() == (0,)
+        holding.execute("ROLLBACK")
