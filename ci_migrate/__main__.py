@@ -18,8 +18,21 @@ def ensure_utf8() -> None:
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves, no shell
 
 
+def ensure_streams() -> None:
+    """Let /dev/null stand for those of the three standard streams that are closed (`<&-`), for children too.
+
+    Else the next file that is opened gets its number, and a child's output would go there: into a database, say.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
+    ensure_streams()
     ensure_utf8()
     from ci_migrate.cli import run
 

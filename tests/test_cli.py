@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
-from alembic_project import ended, new_project
+from alembic_project import COMMAND, ended, new_project
 from sqlalchemy import create_engine
 
 from ci_migrate.cli import _folder, _in_order
@@ -271,3 +271,34 @@ def test_an_environment_that_is_no_text_stops_nobody(alembic_project, name):
         (run,) = ledger.history(ledger.database_id(None))
         assert run.actor == ("s\\udcffcret" if name == "GITHUB_ACTOR" else run.actor)
         assert ledger.verify_audit() == []
+
+
+def test_standard_streams_that_are_closed_are_devnull_for_us_and_for_children(alembic_project):
+    """A file that is opened next would get their numbers, and what a child prints would go into it."""
+    alembic_project.revision(
+        "r3", "r2", 'print("printed", flush=True); import os; os.write(2, b"printed")', "pass"
+    )
+    code = "import os, sys; [os.close(n) for n in (0, 1, 2)]; os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *COMMAND, "run"],
+        cwd=alembic_project.folder,
+        env=alembic_project.environment(),
+        check=False,
+    )
+    assert done.returncode == 0
+    assert alembic_project.heads == ["r3"]
+    for file in alembic_project.folder.rglob("*"):
+        assert (
+            file.suffix in (".py", ".pyc", ".xml")
+            or not file.is_file()
+            or b"printed" not in file.read_bytes()
+        ), file
+    for closed in ("<&-", ">&-", "2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" status {closed}', "sh", *COMMAND],
+            cwd=alembic_project.folder,
+            env=alembic_project.environment(),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, (closed, done)
