@@ -1,21 +1,25 @@
 """A fleet of 2,000 files of which 30 are wrong in ways of their own, through kills to its end; and one on each server.
 
 TEST_FLEET says how many files, 2,000 by default; TEST_FLEET_BEHIND how many of them are behind, by default all, the others
-being at the destination; TEST_FLEET_ON_A_SERVER how many databases, 100 by default.
+being at the destination; TEST_FLEET_ON_A_SERVER how many databases, 100 by default. The files are migrated by processes of
+the coordinator's machine, and by the workers of a scheduler of Dask.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from alembic_project import COMMAND
+from dask_cluster import DaskCluster
 from fleet_servers import ENGINES, ServerFleet, server_fleet, sql_at
 from fleet_support import Fleet, damage, new_fleet, read_only, sql, workers_of
 from junitparser import JUnitXml
@@ -62,6 +66,9 @@ def wait_until(condition, child: subprocess.Popen, log: Path, timeout: float = 3
         time.sleep(0.2)
 
 
+LOST = r"was killed \(signal 9\)|its worker was lost"
+"""What is said of a database whose worker was killed."""
+
 WRONG = {
     "locked": "left out",
     "damaged": "left out",
@@ -76,13 +83,57 @@ WRONG = {
 }
 
 
+class HereWorkers:
+    """Those that the coordinator starts itself."""
+
+    settings = "fleet-processes = 4\n"
+
+    def kill(self, coordinator: int) -> None:
+        killed = workers_of(coordinator)
+        assert killed
+        for pid in killed[:2]:
+            os.kill(pid, signal.SIGKILL)
+
+
+class DaskWorkers:
+    """Two workers of a scheduler; for one that is killed another takes its place."""
+
+    def __init__(self, cluster: DaskCluster) -> None:
+        self._cluster = cluster
+        for _ in range(2):
+            cluster.add_worker()
+        self.settings = f'fleet-executor = "dask"\nfleet-executor-address = "{cluster.address}"\n'
+
+    def kill(self, coordinator: int) -> None:
+        lost = next(worker for worker in self._cluster.workers if worker.poll() is None)
+        lost.kill()
+        lost.wait()
+        self._cluster.add_worker()
+
+
+@contextmanager
+def workers(executor: str, fleet: Fleet, folder: Path) -> Iterator[HereWorkers | DaskWorkers]:
+    if executor == "processes":
+        yield HereWorkers()
+        return
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    folder.mkdir()
+    with DaskCluster(folder, fleet.project.environment()) as cluster:
+        yield DaskWorkers(cluster)
+
+
 @pytest.mark.long
-def test_two_thousand_files_of_which_thirty_fail_through_kills_to_the_end(tmp_path):
+@pytest.mark.parametrize("executor", ["processes", "dask"])
+def test_two_thousand_files_of_which_thirty_fail_through_kills_to_the_end(executor, tmp_path):
     fleet = new_fleet(tmp_path / "project", COUNT)
-    log = tmp_path / "log"
+    with workers(executor, fleet, tmp_path / "workers") as at_work:
+        through_kills_to_the_end(fleet, at_work, tmp_path / "log")
+
+
+def through_kills_to_the_end(fleet: Fleet, at_work: HereWorkers | DaskWorkers, log: Path) -> None:
     fleet.set(
-        "fleet-wave = 100\nfleet-processes = 4\nfleet-max-failures-in-a-row = 10\nfleet-max-fail-percentage = 90\n"
-        'lock-timeout = "2s"\n'
+        "fleet-wave = 100\nfleet-max-failures-in-a-row = 10\nfleet-max-fail-percentage = 90\n"
+        f'lock-timeout = "2s"\n{at_work.settings}'
     )
     fleet.project.revision(
         "r2",
@@ -119,10 +170,7 @@ def test_two_thousand_files_of_which_thirty_fail_through_kills_to_the_end(tmp_pa
     time.sleep(5)
     child = fleet_command(fleet, "resume", log=log)
     wait_until(lambda: counted(fleet, "migrated") >= BEHIND // 4, child, log)
-    killed = workers_of(child.pid)
-    assert killed
-    for pid in killed[:2]:
-        os.kill(pid, signal.SIGKILL)
+    at_work.kill(child.pid)
     wait_until(lambda: counted(fleet, "migrated") >= BEHIND // 3, child, log)
     child.send_signal(signal.SIGTERM)
     assert child.wait(300) == 143, log.read_text()[-3000:]
@@ -130,7 +178,7 @@ def test_two_thousand_files_of_which_thirty_fail_through_kills_to_the_end(tmp_pa
     assert code in (7, 8), log.read_text()[-3000:]
 
     rows = rows_of(fleet)
-    by_kill = {n for n, row in rows.items() if "was killed (signal 9)" in row["message"]} - bad
+    by_kill = {n for n, row in rows.items() if re.search(LOST, row["message"])} - bad
     assert len(by_kill) <= 2
     for kind, of_kind in wrong.items():
         for name in of_kind:
