@@ -1,5 +1,6 @@
 """Backups by commands of the user's: pgBackRest, a snapshot of the storage, a cloud's. We keep the manifest."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Provider:
     drop: Sequence[str]
     directory: Path
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lived: list[float] = field(default_factory=list, repr=False, compare=False)
+    """How long each clone was there, in seconds: from the command that made it to the end of the one that drops it."""
 
     def dump(
         self,
@@ -121,7 +124,7 @@ class Provider:
             BackupError: the command failed, or printed neither; or no server can run on the folder.
             DatabaseError, ToolError: as `RunsServers.server_on`.
         """
-        with private_folder() as folder:
+        with private_folder() as folder, self._timed():
             printed = self._run("clone", self.clone, database.url, self._of(backup), folder=folder)
             clone = printed.strip().split("\n")[-1].strip()
             register_url(clone)
@@ -131,6 +134,14 @@ class Provider:
             finally:
                 if self.drop:
                     self._run("drop", self.drop, database.url, self._of(backup), clone=clone)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.lived.append(time.monotonic() - began)
 
     def _of(self, backup: Backup) -> dict[str, str]:
         return {"id": backup.provider_id or "", "target": backup.target}

@@ -212,6 +212,7 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     row_counts_after: dict[str, RowCount] = {}
     way_back: WayBack
     restore_seconds: float = 0.0
+    clone_seconds: float = 0.0  # how long clones of the provider were there, all of them together
     migrate_seconds: float = 0.0
     measured: bool = False
     log_bytes: int | None = None

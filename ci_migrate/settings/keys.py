@@ -18,6 +18,7 @@ from ci_migrate.settings.kinds import (
     PAIRS,
     PATH,
     PLUGINS,
+    PRICE,
     PROGRAM,
     RECIPIENTS,
     SCRATCH,
@@ -117,6 +118,8 @@ KEYS: tuple[Key, ...] = (
         "or a folder with a copy of the server's files (docs/physical-backups.md)."),
     Key("provider-drop", ARGUMENTS, [], BOTH,
         "Takes that away again; what `provider-clone` printed is in `CI_MIGRATE_PROVIDER_CLONE_URL`."),
+    Key("provider-price", PRICE, None, BOTH,
+        "What a clone costs an hour. Not set: no dry run says what it cost (docs/physical-backups.md)."),
     Key("client-tools", PATH, None, BOTH,
         'Folder with pg_dump and the like, and with the server for `scratch = "embedded"`. Not set: PATH, then the '
         "places where systems install them."),

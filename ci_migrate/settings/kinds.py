@@ -42,6 +42,22 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Price:
+    """What an hour costs, in a currency that is the user's affair."""
+
+    hourly: float
+    currency: str
+
+    def of(self, seconds: float) -> str:
+        """What so many seconds cost, in words."""
+        cost = self.hourly * seconds / 3600
+        return f"about {cost:.2f} {self.currency}" if cost >= 0.005 else f"less than 0.01 {self.currency}"
+
+    def __str__(self) -> str:
+        return f"{self.hourly:g} {self.currency} an hour"
+
+
+@dataclass(frozen=True)
 class Assertion:
     """A query of the project's own, and what it must give.
 
@@ -120,6 +136,13 @@ def seconds(*, zero: bool) -> Kind:
     return Kind(
         f'a duration {least}, up to 366 days: seconds, or text such as "30s", "10min", "24h"', convert
     )
+
+
+def _price(value: Any, base: Path) -> Price:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ([A-Za-z]{1,20}|\W)", _text(value, base))
+    if match is None:
+        raise ValueError
+    return Price(float(match[1]), match[2])
 
 
 def choice(*names: str) -> Kind:
@@ -266,6 +289,7 @@ _FORMS = 'a URL, "env:NAME", "file:PATH" or "command:PROGRAM ARGUMENTS"'
 
 TEXT = Kind("a text", _text)
 FLAG = Kind("true or false", _flag, _flag_of_text)
+PRICE = Kind('an amount and a currency, such as "0.29 USD"', _price)
 PATH = Kind("a path", _path)
 PROGRAM = Kind("a path, or a program on PATH", _program)
 FOLDER = Kind("a folder, or a URL such as s3://bucket/prefix", _folder_or_url)

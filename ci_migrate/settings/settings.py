@@ -25,7 +25,7 @@ from ci_migrate.settings.files import (
     read_settings_file,
 )
 from ci_migrate.settings.keys import BY_NAME, INHERITING_STAGES, KEYS
-from ci_migrate.settings.kinds import EMBEDDED, Assertion, Secret
+from ci_migrate.settings.kinds import EMBEDDED, Assertion, Price, Secret
 from ci_migrate.settings.secrets import register_environment, register_secret, register_url
 from ci_migrate.settings.targets import choose_target
 from ci_migrate.settings.urls import resolve, resolve_key, variable_of
@@ -81,6 +81,7 @@ class Settings:
     provider_delete: tuple[str, ...]
     provider_clone: tuple[str, ...]
     provider_drop: tuple[str, ...]
+    provider_price: Price | None
     client_tools: Path | None
     jobs: int | None
     compare_budget: float | None

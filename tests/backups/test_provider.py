@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ci_migrate.reports.story import duration
+
 SQLITE = """
     import os, shutil, sqlite3, sys
     verb, name = sys.argv[1:3]
@@ -94,6 +96,38 @@ def test_a_run_rehearses_on_the_clone(provided):
     assert [line.split()[0] for line in log.splitlines()] == ["create", "clone", "drop"]
     assert "sqlite:///" not in log, "the URL is no argument"
     assert provided.run("backup", "verify", backup["backupId"]).code == 0
+
+
+def test_what_clones_cost_is_told_before_and_behind_what_came_out(provided):
+    more = 'provider-price = "3600 USD"'  # a dollar a second
+    provided.use("create", "clone", "drop", "restore", more=more)
+    done = provided.run("run", "r1")
+    assert done.code == 0, done.text
+    assert "clones of the backup: 3600 USD an hour\n" in done.text  # nothing tells yet how long they last
+    seconds = done.stage("dry-run")["evidence"]["cloneSeconds"]
+    assert seconds > 0
+    message = done.stage("dry-run")["message"]
+    assert message.endswith(f"clones: about {seconds:.2f} USD ({duration(seconds)} at 3600 USD an hour)")
+    provided.use("create", "clone", "drop", "restore", more=f"{more}\nrehearse-twice = true")
+    done = provided.run("run")
+    assert done.code == 0, done.text
+    expected = f"about {seconds:.2f} USD"
+    assert f"clones of the backup: 3600 USD an hour, {expected} for {duration(seconds)}\n" in done.text
+    both = done.stage("dry-run")["evidence"]["cloneSeconds"]
+    message = done.stage("dry-run")["message"]
+    told = f"clones: about {both:.2f} USD ({duration(both)} at 3600 USD an hour; {expected} expected)"
+    assert message.endswith(told)
+    assert [line.split()[0] for line in (provided.folder / "log.txt").read_text().splitlines()].count(
+        "clone"
+    ) == 3
+
+
+def test_a_dry_run_that_fails_tells_what_its_clone_cost(provided):
+    provided.use("create", "clone", "drop", more='provider-price = "0.29 EUR"')
+    provided.revision("r3", "r2", 'op.execute("SELECT no_such_function()")', "pass")
+    done = provided.run("run")
+    assert done.code != 0
+    assert done.stage("dry-run")["details"].startswith("clones: less than 0.01 EUR (")
 
 
 def test_verify_restore_and_delete_go_through_the_provider(provided):

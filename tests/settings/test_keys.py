@@ -27,6 +27,28 @@ def of_text(name: str, text: str) -> object:
     return kind.convert(kind.read_text(text), BASE)
 
 
+# ------------------------------------------------------------------ prices
+
+
+@pytest.mark.parametrize(
+    ("text", "hour", "minute"),
+    [("0.29 USD", "0.29 USD an hour", "less than 0.01 USD"), ("12 EUR", "12 EUR an hour", "about 0.20 EUR"),
+     (" 3.5 € ", "3.5 € an hour", "about 0.06 €"), ("0 USD", "0 USD an hour", "less than 0.01 USD")],
+)  # fmt: skip
+def test_prices(text, hour, minute):
+    for price in (of_file("provider-price", text), of_text("provider-price", text)):
+        assert (str(price), price.of(60)) == (hour, minute)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "USD", "0.29", "0,29 USD", "-1 USD", "1e9 USD", "nan USD", "0.29 USD per hour", 0.29, ["1 USD"]],
+)
+def test_no_prices(bad):
+    with pytest.raises((ValueError, TypeError)):
+        of_file("provider-price", bad)
+
+
 # ------------------------------------------------------------------ durations
 
 
