@@ -143,8 +143,10 @@ def through_kills_to_the_end(fleet: Fleet, at_work: HereWorkers | DaskWorkers, l
         'op.add_column("users", sa.Column("email", sa.Text))\n'
         'if Path("die-" + Path(op.get_bind().engine.url.database).name).exists():\n'
         '    if os.environ.get("CI_MIGRATE_STAGE") == "migrate":\n'
-        "        gate = Path(f'/proc/{os.getppid()}/stat').read_text().rpartition(')')[2].split()[1]\n"
-        "        os.kill(int(gate), signal.SIGKILL)\n"
+        "        gate = os.getppid()\n"
+        "        while b'--target' not in Path(f'/proc/{gate}/cmdline').read_bytes():\n"
+        "            gate = int(Path(f'/proc/{gate}/stat').read_text().rpartition(')')[2].split()[1])\n"
+        "        os.kill(gate, signal.SIGKILL)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "op.execute(\"update users set email = lower(name) || '@example.com'\")\n"
         'op.execute("create unique index users_email on users (email)")',
