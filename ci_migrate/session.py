@@ -114,7 +114,13 @@ def open_session(
     interrupt = interrupt or Interrupt()
     manager = manager or create_manager(settings)
     verb = request.verb
-    catalog = _catalog(settings, manager)
+    keeping: list[KeepsSession] = []
+
+    def leave_target() -> None:
+        for one in keeping:
+            one.end_kept_session()
+
+    catalog = _catalog(settings, manager, before=leave_target)
     if verb.rehearses and settings.auto_backup:
         catalog.encryption.check()  # what can't be read again can't be rehearsed on
     with ExitStack() as stack:
@@ -129,6 +135,7 @@ def open_session(
         for member in {id(one): one for found in read for one in members_of(found).values()}.values():
             if isinstance(member, KeepsSession):
                 stack.enter_context(member.keep_session())
+                keeping.append(member)
         if verb.needs_target:
             database.ping()
             copy_as_target(copies, database)
@@ -286,7 +293,12 @@ def open_catalog(settings: Settings, place: str | None = None) -> Catalog:
     return _catalog(settings, create_manager(settings), place)
 
 
-def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = None) -> Catalog:
+def _catalog(
+    settings: Settings,
+    manager: plugins.Manager,
+    place: str | None = None,
+    before: Callable[[], None] = lambda: None,
+) -> Catalog:
     here, called = (place, "URL") if place else (settings.backup_dir, "backup-dir")
     return Catalog(
         plugins.make_storage(manager, here, settings.project_dir, called),
@@ -297,6 +309,7 @@ def _catalog(settings: Settings, manager: plugins.Manager, place: str | None = N
             delete=settings.provider_delete,
             clone=settings.provider_clone,
             drop=settings.provider_drop,
+            before=before,
             directory=settings.project_dir,
             environ=ChildEnvironment(settings, known_targets(settings), known_reader(settings)).for_tools(),
         ),

@@ -41,6 +41,9 @@ class Provider:
     drop: Sequence[str]
     directory: Path
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    before: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    """Called before each command: it may want the target for itself, as `CREATE DATABASE ... TEMPLATE` does."""
+
     lived: list[float] = field(default_factory=list, repr=False, compare=False)
     """How long each clone was there, in seconds: from the command that made it to the end of the one that drops it."""
 
@@ -161,6 +164,7 @@ class Provider:
             environ[URL_VARIABLE] = url.render_as_string(hide_password=False)
         if clone:
             environ[CLONE_VARIABLE] = clone
+        self.before()
         with private_folder() if folder is None else nullcontext(folder) as place:
             filled = [_fill(argument, {**given, "folder": str(place)}) for argument in argv]
             try:

@@ -13,3 +13,6 @@ class KeepsSession(Protocol):
 
         `identity` and `wall` open their own: the URL may lead elsewhere by now.
         """
+
+    def end_kept_session(self) -> None:
+        """End it, if one is there: what is about to run may want to be alone. Whoever reads next opens another."""

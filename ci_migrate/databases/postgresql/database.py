@@ -191,8 +191,7 @@ class PostgreSQL:
         return self._access.match
 
     def wall(self) -> Wall:
-        if self._access.kept is not None:
-            self._access.kept.close()  # a child is about to connect: its session may be the last that there is room for
+        self.end_kept_session()  # a child is about to connect: its session may be the last that there is room for
         match = self.match()
         connect = dict(match)
         if "," in match["host"] + match["port"]:  # the one of several hosts that answers
@@ -227,6 +226,10 @@ class PostgreSQL:
         finally:
             self._access = access
             kept.close()
+
+    def end_kept_session(self) -> None:
+        if self._access.kept is not None:
+            self._access.kept.close()
 
     # ------------------------------------------------------------------ what is in it
 
