@@ -1,10 +1,10 @@
 """Physical backups beside dumps: what a backup, its proof and a run cost, and the peak memory of our process.
 
-python benchmarks/physical.py [--engine postgresql|mariadb] [--size 10240] [--dumps]
+python benchmarks/physical.py [--engine postgresql|pgbackrest|mariadb] [--size 10240] [--dumps]
 
-The scripts are those of examples/physical-backups, with pg_basebackup or mariadb-backup; with `--dumps` the same
-commands run on the same database with the built-in dump. Needs three times the size on the disk of TMPDIR. Servers are
-throw-away ones of its own, without fsync; the file system's cache is as it is.
+The scripts are those of examples/physical-backups, with pg_basebackup, pgBackRest (its first backup, a full one) or
+mariadb-backup; with `--dumps` the same commands run on the same database with the built-in dump. Needs three times the
+size on the disk of TMPDIR. Servers are throw-away ones of its own, without fsync; the file system's cache is as it is.
 """
 
 import argparse
@@ -29,6 +29,7 @@ FILL = {
     " FROM generate_series({first}, {last}) n",
     "mariadb": "INSERT INTO big SELECT seq, concat(md5(seq), repeat(md5(seq * 7), 30)) FROM seq_{first}_to_{last}",
 }
+FILL["pgbackrest"] = FILL["postgresql"]
 """About a kilobyte a row."""
 
 
@@ -37,15 +38,22 @@ def server(engine: str, folder: Path) -> Iterator[Any]:
     """One whose data lie below the folder."""
     from conftest import run_mariadb
     from mysql_server import installed_mariadb
+    from pgbackrest import archived_server
     from postgresql_server import postgresql_binaries, run_postgresql
 
     with ExitStack() as stack:
-        if engine == "postgresql":
+        if engine != "mariadb":
             binaries = postgresql_binaries()
             assert binaries is not None, "no PostgreSQL server is installed"
             os.environ["PATH"] = f"{binaries}:{os.environ['PATH']}"
             settings = ("max_wal_size=4GB", "autovacuum=off")
-            yield stack.enter_context(run_postgresql(binaries, place=str(folder), settings=settings))
+            if engine == "postgresql":
+                yield stack.enter_context(run_postgresql(binaries, place=str(folder), settings=settings))
+                return
+            archived = archived_server(binaries, place=str(folder), settings=settings)
+            found, environ = stack.enter_context(archived)
+            os.environ.update(environ)
+            yield found
         else:
             template = stack.enter_context(installed_mariadb())
             yield stack.enter_context(run_mariadb(template, place=str(folder)))
@@ -55,6 +63,7 @@ SIZE = {
     "postgresql": "SELECT pg_database_size(current_database())",
     "mariadb": "SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_SYS_TABLESPACES WHERE NAME LIKE 'big/%%'",
 }
+SIZE["pgbackrest"] = SIZE["postgresql"]
 
 
 def fill(url: URL, engine: str, megabytes: int) -> int:
@@ -62,7 +71,7 @@ def fill(url: URL, engine: str, megabytes: int) -> int:
     target = create_engine(url)
     with target.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("CREATE TABLE big (id bigint PRIMARY KEY, content text)")
-        if engine == "postgresql":  # else it would store next to nothing of what repeats
+        if engine != "mariadb":  # else it would store next to nothing of what repeats
             connection.exec_driver_sql("ALTER TABLE big ALTER content SET STORAGE EXTERNAL")
         for first in range(1, megabytes * 1000, 100_000):
             last = min(first + 99_999, megabytes * 1000)
@@ -89,7 +98,7 @@ def main() -> int:
         folder = Path(place)
         folder.chmod(0o755)
         with server(options.engine, folder) as running:
-            driver = "postgresql+psycopg" if options.engine == "postgresql" else "mysql+pymysql"
+            driver = "mysql+pymysql" if options.engine == "mariadb" else "postgresql+psycopg"
             admin = create_engine(running.admin_url.set(drivername=driver))
             with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("CREATE DATABASE big")
@@ -135,10 +144,11 @@ def _settings(engine: str, store: Path, *, physical: bool) -> str:
         return '[targets.dev]\nurl = "env:DATABASE_URL"\n'
     store.mkdir(parents=True, exist_ok=True)
     script = [sys.executable, str(ROOT / "examples" / "physical-backups" / f"{engine}.py")]
+    place = "shop" if engine == "pgbackrest" else str(store)
     commands = {
-        "create": ["create", str(store), "{id}"],
-        "clone": ["clone", str(store), "{id}", "{folder}"],
-        "delete": ["delete", str(store), "{id}"],
+        "create": ["create", place, "{id}"],
+        "clone": ["clone", place, "{id}", "{folder}"],
+        "delete": ["delete", place, "{id}"],
     }
     lines = [f"provider-{verb} = {json.dumps([*script, *words])}" for verb, words in commands.items()]
     return "\n".join(['[targets.dev]\nurl = "env:DATABASE_URL"\nprovider = "command"', *lines, ""])

@@ -31,6 +31,7 @@ from mysql_server import (
     run_mariadb,
     run_mysql,
 )
+from pgbackrest import archived_server
 from postgresql_server import PostgreSQLServer, given_postgresql, postgresql_binaries, run_postgresql
 from sqlalchemy import URL
 
@@ -208,36 +209,8 @@ def archived_postgresql(postgresql_bin: Path) -> "Iterator[tuple[PostgreSQLServe
     """A server whose WAL pgBackRest archives, for the stanza `shop`; with the variables that pgBackRest needs."""
     if shutil.which("pgbackrest") is None:
         pytest.skip("there is no pgbackrest (Debian: pgbackrest)")
-    # the server archives as its own account, and a copy of it reads the archive as another one: pytest's folder is closed
-    place = Path(tempfile.mkdtemp(prefix="cim-rest-"))
-    config = place / "pgbackrest.conf"
-    own = ["pgbackrest", f"--config={config}", "--stanza=shop"]
-    archive = ("archive_mode=on", f"archive_command={' '.join(own)} archive-push %p")
-    try:
-        with run_postgresql(postgresql_bin, settings=archive) as server:
-            folders = [place / name for name in ("repo1", "log", "spool", "lock")]
-            for folder in folders:
-                folder.mkdir()
-            config.write_text(
-                "\n".join(
-                    ["[global]", *(f"{folder.name}-path={folder}" for folder in folders), "repo1-retention-full=2",
-                     "start-fast=y", "log-level-console=warn", "[shop]", f"pg1-path={server.data}",
-                     f"pg1-port={server.port}", f"pg1-socket-path={server.sockets}", "pg1-user=postgres", ""]
-                )
-            )  # fmt: skip
-            subprocess.run([*own, "stanza-create"], check=True)
-            subprocess.run(["chmod", "-R", "a+rwX", str(place)], check=True)
-            subprocess.run([*own, "check"], check=True)
-            # the server's account and ours share the repository: what ours makes there, that one may read
-            wrapper = place / "bin" / "pgbackrest"
-            wrapper.parent.mkdir()
-            real = shutil.which("pgbackrest")
-            wrapper.write_text(f'#!/bin/sh\n{real} "$@"\ncode=$?\nchmod -R a+rwX {place}\nexit $code\n')
-            wrapper.chmod(0o755)
-            path = f"{wrapper.parent}:{os.environ['PATH']}"
-            yield server, {"PGBACKREST_CONFIG": str(config), "PATH": path}
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with archived_server(postgresql_bin) as found:
+        yield found
 
 
 @pytest.fixture
