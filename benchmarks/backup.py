@@ -270,7 +270,7 @@ def postgresql(place: Path, wanted: int, jobs: int) -> Iterator[Engine]:
             run([*argv, str(folder / "dump")], environment=secret)
 
         yield Engine("postgresql", size(), rows, ours(server.url("bench"), server.url("restored"), fresh, rows), [
-            Rival("pg_dump -Fc", backup_by(dump("-Fc")), None, aim=3.5, no_larger=True),
+            Rival("pg_dump -Fc", backup_by(dump("-Fc")), None, aim=4.0, no_larger=True),
             Rival(f"pg_dump -Fd -j{jobs} -Z0", backup_by(dump("-Fd", f"-j{jobs}", "-Z0")), None, aim=1 / 1.5),
             # of a dump that is packed, as ours is
             Rival(f"pg_restore -j{jobs} of -Fc", None, restore_by(fresh, lambda f: restore(f.parent / "pgdumpFc"))),
