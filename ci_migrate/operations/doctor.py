@@ -218,8 +218,15 @@ def scratch_copies(patient: DoctorContext) -> Examined | None:
             )
         with main.new_server():
             return _good("scratch copies", "a server of our own starts here")
-    run.copies.refuse_scratch()
-    return _good("scratch copies", "the role may make them")
+    url = patient.settings.resolve_scratch_url()
+    if url is None or run.open_database is None:
+        run.copies.refuse_scratch()
+        return _good("scratch copies", "the role may make them")
+    place = run.open_database(make_url(url))
+    place.ping()
+    if isinstance(place, KnowsRights):
+        place.refuse_scratch()
+    return _good("scratch copies", f"the role may make them on {place.identity().place}")
 
 
 def examine_ignored(patient: DoctorContext) -> Examined | None:

@@ -2,6 +2,7 @@
 
 import json
 
+import psycopg
 from alembic_project import ended
 
 
@@ -54,3 +55,33 @@ def test_what_it_advises_can_be_pasted(alembic_project):
         if one["health"] == "advice"
     ]
     assert advice["fix"].startswith("ci-migrate protect --target live --approver ")
+
+
+def test_it_asks_the_server_that_scratch_names(alembic_project, postgresql_url):
+    """Here the role may make no copies on the target's, and whoever `scratch` logs in as may."""
+    admin = postgresql_url.render_as_string(hide_password=False)
+    role = f"{postgresql_url.database}_app"
+    url = postgresql_url.set(drivername="postgresql+psycopg")
+    alembic_project.environ["APP_URL"] = url.set(username=role, password="x").render_as_string(
+        hide_password=False
+    )
+    alembic_project.environ["COPIES_URL"] = url.render_as_string(hide_password=False)
+    alembic_project.environ["NOBODY_URL"] = url.set(password="wrong").render_as_string(hide_password=False)
+
+    def examined(scratch: str) -> dict[str, str]:
+        text = f'[targets.{{}}]\nurl = "env:APP_URL"\n{scratch}\n'
+        alembic_project.settings(text.format("production" if not scratch else "dev"))
+        found = json.loads(alembic_project.call("doctor", "--json").out)
+        return next(one for one in found if one["name"] == "scratch copies")
+
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        try:
+            assert (examined('scratch = "server"')["health"]) == "bad"
+            well = examined('scratch = "env:COPIES_URL"')
+            assert (well["health"], "the role may make them on " in well["words"]) == ("good", True)
+            assert examined('scratch = "env:NOBODY_URL"')["health"] == "bad"
+            assert "Nobody has said where scratch copies" in examined("")["words"]
+        finally:
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
