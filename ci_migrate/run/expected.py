@@ -12,6 +12,7 @@ from ci_migrate.model import Backup, Evidence, Outcome, StageResult
 from ci_migrate.reports.story import duration
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run
+from ci_migrate.settings.kinds import Price
 
 WORTH_TELLING = 5.0
 """Seconds from which on it is told."""
@@ -50,8 +51,8 @@ def expect_restore(run: Run, backup: Backup) -> float | None:
 
 def announce_cost(run: Run, backup: Backup) -> float | None:
     """Say what a provider's clones will cost, if a price is set. Returns the seconds that they are expected to last."""
-    price = run.settings.provider_price
-    if price is None or backup.provider_id is None:
+    price = _price(run, backup)
+    if price is None:
         return None
     expected = next((told.clone_seconds for told, _ in _last_rehearsals(run) if told.clone_seconds), None)
     cost = f", {price.of(expected)} for {duration(expected)}" if expected is not None else ""
@@ -61,8 +62,8 @@ def announce_cost(run: Run, backup: Backup) -> float | None:
 
 def with_cost(run: Run, result: StageResult, backup: Backup, expected: float | None) -> StageResult:
     """The dry run's result with what its clones cost, and what they were expected to."""
-    price = run.settings.provider_price
-    if price is None or backup.provider_id is None:
+    price = _price(run, backup)
+    if price is None:
         return result
     seconds = sum(run.catalog.provider_of(backup).lived)
     held = "" if expected is None else f"; {price.of(expected)} expected"
@@ -72,6 +73,12 @@ def with_cost(run: Run, result: StageResult, backup: Backup, expected: float | N
     if result.outcome is Outcome.PASSED:
         return replace(result, message=f"{result.message}; {told}")
     return replace(result, details=f"{told}\n{result.details}")
+
+
+def _price(run: Run, backup: Backup) -> Price | None:
+    """That of the clones of a backup; None where none is set, or none will be made."""
+    clones = backup.provider_id is not None and run.settings.dry_run == "backup"
+    return run.settings.provider_price if clones else None
 
 
 def _last_rehearsals(run: Run) -> Iterator[tuple[Evidence, Backup | None]]:

@@ -121,6 +121,13 @@ def test_what_clones_cost_is_told_before_and_behind_what_came_out(provided):
     ) == 3
 
 
+def test_without_a_clone_nothing_is_told_of_its_price(provided):
+    provided.use("create", "clone", "drop", more='provider-price = "0.29 EUR"\ndry-run = "schema"')
+    done = provided.run("run", "--allow", "CM606=a test")
+    assert done.code == 0, done.text
+    assert "EUR" not in done.text
+
+
 def test_a_dry_run_that_fails_tells_what_its_clone_cost(provided):
     provided.use("create", "clone", "drop", more='provider-price = "0.29 EUR"')
     provided.revision("r3", "r2", 'op.execute("SELECT no_such_function()")', "pass")
