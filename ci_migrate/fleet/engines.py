@@ -112,6 +112,8 @@ class Submitted:
             flags=dict(task.flags),
             rehearse=task.rehearse,
             goes_on=task.goes_on,
+            left=task.left,
+            heads=task.heads,
             by=task.by,
             reason=task.reason,
             token=task.token.reveal() if task.token is not None else "",

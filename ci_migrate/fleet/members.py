@@ -1,10 +1,13 @@
 """The databases of a fleet: from a file, a query, a program or a plugin. Their URLs stay in memory."""
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, make_url
@@ -85,7 +88,12 @@ def refuse_unknown_canary(settings: Settings, members: Sequence[Member]) -> None
 
 
 def refuse_none(settings: Settings) -> None:
-    """Raise UsageError where the target is no fleet."""
+    """Raise UsageError where the target is no fleet, or one database of a fleet."""
+    if settings.member:
+        raise UsageError(
+            f"Target {settings.target} is one database of a fleet, not a fleet.",
+            hint=f"It alone: ci-migrate run --target {settings.target}",
+        )
     if not settings.fleet_key:
         raise UsageError(
             f"Target {settings.target} is no fleet: no setting lists its databases.",
@@ -210,18 +218,30 @@ def _fit(name: str) -> str:
 
 def _refuse_twice(members: Sequence[Member]) -> None:
     names: set[str] = set()
-    places: dict[str, str] = {}
+    places: dict[object, str] = {}
     for member in members:
         if member.name in names:
             raise SettingsError(
                 f"The fleet lists {member.name} twice.", hint="Give each database a name: NAME URL."
             )
-        if member.place in places:
+        for key in _keys(member) & places.keys():
             raise SettingsError(
-                f"The fleet lists {places[member.place]} and {member.name}, which are the same database "
+                f"The fleet lists {places[key]} and {member.name}, which are the same database "
                 f"({member.place}).",
                 hint="Schemas of one database are migrated together, by an env.py that walks through them "
                 "(docs/fleet.md).",
             )
         names.add(member.name)
-        places[member.place] = member.name
+        places |= dict.fromkeys(_keys(member), member.name)
+
+
+def _keys(member: Member) -> set[object]:
+    """What two names of one database have in common: its place; of a file also where links lead, and its inode."""
+    keys: set[object] = {member.place}
+    if member.parsed.get_backend_name() == "sqlite" and member.parsed.database:
+        file = Path(member.parsed.database)
+        keys.add(os.path.realpath(file))
+        with suppress(OSError):
+            found = file.stat()
+            keys.add((found.st_dev, found.st_ino))
+    return keys

@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.errors import SettingsError, UsageError
+from ci_migrate.fleet.look import read_scripts, show
 from ci_migrate.fleet.members import find_member
-from ci_migrate.fleet.worker import Task, perform, request_file
+from ci_migrate.fleet.worker import Task, digest_of, perform, request_file
 from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
 from ci_migrate.model import Frozen
 from ci_migrate.process import Tail, hide_memory, own_environment, running
@@ -40,6 +40,8 @@ class Order(Frozen, frozen=True, kw_only=True):
     flags: dict[str, Any]
     rehearse: bool
     goes_on: bool
+    left: bool
+    heads: tuple[str, ...]
     by: str
     reason: str
     token: str = ""
@@ -105,6 +107,9 @@ def task_of(order: Order) -> Task:
     for name, digest in order.files.items():
         if digest_of(fleet.project_dir / name) != digest:
             raise UsageError(f"{here} has another {name} than the coordinator.")
+    heads = read_scripts(fleet).heads
+    if heads != order.heads:
+        raise UsageError(f"{here} has scripts at {show(heads)}, not at {show(order.heads)}.")
     member = find_member(fleet, order.target.name)
     if member.place != order.target.place:
         raise SettingsError(f"{here} has {member.name} at {member.place}, not at {order.target.place}.")
@@ -117,18 +122,11 @@ def task_of(order: Order) -> Task:
         flags=order.flags,
         rehearse=order.rehearse,
         goes_on=order.goes_on,
+        left=order.left,
         by=order.by,
         reason=order.reason,
         token=Secret(order.token) if order.token else None,
     )
-
-
-def digest_of(path: Path) -> str:
-    """Of a file; "" where there is none."""
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 def _answer(order: Order, target: FleetTarget) -> Answer:

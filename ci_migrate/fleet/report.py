@@ -26,6 +26,9 @@ SHOWN = 20
 MOST_FAILURES, MOST_OTHERS = 500, 1000
 """Rows of the page's two tables; the rest is counted, fleet.json has them all."""
 
+STOPPING = (FleetStatus.FAILED, FleetStatus.LEFT_OUT)
+"""How a canary ends that ends the run."""
+
 NOT_WELL = tuple(status for status in FleetStatus if status not in WENT_WELL)
 
 
@@ -48,7 +51,10 @@ def rehearsed_on(target: FleetTarget) -> str:
     """What it was migrated on the strength of; "" where it was not."""
     if target.status is not FleetStatus.MIGRATED:
         return ""
-    return f"a copy of {target.instead}, not of this one" if target.instead else target.rehearsed.value
+    if not target.instead:
+        return target.rehearsed.value
+    what = "'s schema, without rows" if target.instead_rehearsed is Rehearsed.OWN_SCHEMA else ""
+    return f"a copy of {target.instead}{what}, not of this one"
 
 
 def next_commands(fleet: str, target: FleetTarget) -> list[str]:
@@ -92,18 +98,19 @@ def counts(report: FleetReport) -> dict[str, int]:
 def advice(report: FleetReport) -> list[str]:
     """What to type next, for the fleet."""
     run = report.run
+    to = "" if run.destination == "head" else f" --to {run.destination}"
+    fleet = f"--target {run.fleet}{to}" + (f" --shard {run.shard}" if run.shard else "")
+    again = f"ci-migrate fleet retry {run.fleet_run} {fleet}   # once the causes are fixed"
+    if run.stopped and any(target.canary and target.status in STOPPING for target in report.targets):
+        return [again]  # no other takes a canary's place
     if report.count(*NOT_ENDED):
-        return [f"ci-migrate fleet resume {run.fleet_run} --target {run.fleet}"]
+        return [f"ci-migrate fleet resume {run.fleet_run} {fleet}"]
     asking = [target for target in report.targets if target.status is FleetStatus.APPROVAL]
     if asking and not any(target.stage for target in asking):  # an approval was given, and lists none of them
-        return [
-            f"ci-migrate fleet run --target {run.fleet}   # rehearses those that the approval did not list"
-        ]
+        return [f"ci-migrate fleet run {fleet}   # rehearses those that the approval did not list"]
     if asking:
         return [f"ci-migrate fleet request {run.fleet_run} --target {run.fleet}"]
-    if report.count(*NOT_WELL):
-        return [f"ci-migrate fleet retry {run.fleet_run} --target {run.fleet}   # once the causes are fixed"]
-    return []
+    return [again] if report.count(*NOT_WELL) else []
 
 
 def summary_lines(report: FleetReport, *, verbose: bool) -> Iterator[str]:
@@ -188,7 +195,7 @@ def render_page(report: FleetReport) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     cleaned = msgspec.convert(clean_value(report), FleetReport)
     bad = [t for t in cleaned.targets if t.status in NOT_WELL and t.status not in NOT_ENDED]
-    rest = [t for t in cleaned.targets if t not in bad]
+    rest = [t for t in cleaned.targets if t.status in WENT_WELL or t.status in NOT_ENDED]
     return environment.from_string(page.read_text(encoding="utf-8")).render(
         style=style,
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",

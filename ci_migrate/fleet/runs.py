@@ -1,6 +1,7 @@
 """`fleet run`, `resume` and `retry`: the ledger of fleet runs is opened, one coordinator works at a time."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from ci_migrate.databases.file_lock import file_lock
 from ci_migrate.errors import RefusedError, UsageError
 from ci_migrate.fleet.coordinator import Coordinator, FleetRequest, new_run, new_targets
 from ci_migrate.fleet.engines import open_engine
+from ci_migrate.fleet.members import Member, refuse_none
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, FleetRun, FleetStatus, FleetTarget
 from ci_migrate.ledger.ledger import Ledger, open_ledger
@@ -18,6 +20,9 @@ from ci_migrate.model import Frozen
 from ci_migrate.settings.fleet import file_name
 from ci_migrate.settings.settings import Settings
 from ci_migrate.tempdirs import OWN, make_folder
+
+RELATIVE = re.compile(r"[+-]\d+$")
+"""The end of a destination that begins where each database is, as `alembic upgrade +1`."""
 
 RETRIED = (FleetStatus.FAILED, FleetStatus.LEFT_OUT, FleetStatus.APPROVAL)
 """What `retry` tries again, besides what has not ended."""
@@ -45,8 +50,9 @@ def run_fleet(request: FleetRequest) -> FleetReport:
     refuse_careless(request.settings)
     with open_engine(request.settings) as engine, _coordinating(request) as ledger:
         run, targets = new_run(request), new_targets(request.members)
-        fleets.begin(ledger, run, targets)
         coordinator = Coordinator(request, ledger, run, targets, engine)
+        coordinator.read()
+        fleets.begin(ledger, run, targets)
         return _work(coordinator, [target.name for target in targets], repairs=False)
 
 
@@ -75,12 +81,31 @@ def resume_fleet(request: FleetRequest, fleet_run: str | None, *, retry: bool = 
                 f"{run.fleet_run} goes to {run.destination}, not to {request.settings.to}.",
                 hint=f"--to {run.destination}",
             )
-        targets = fleets.targets_of(ledger, run.fleet_run)
+        listed = {member.name: member for member in request.members}
+        targets = [
+            _moved(target, listed.get(target.name)) for target in fleets.targets_of(ledger, run.fleet_run)
+        ]
         wanted = (*NOT_ENDED, *(RETRIED if retry else ()))
         begun = msgspec.structs.replace(new_run(request), fleet_run=run.fleet_run, started=run.started)
-        fleets.go_on(ledger, begun)
         coordinator = Coordinator(request, ledger, begun, targets, engine)
-        return _work(coordinator, [t.name for t in targets if t.status in wanted], repairs=True)
+        coordinator.read()
+        fleets.go_on(ledger, begun)
+        again = {t.name for t in targets if t.name in listed and coordinator.read_otherwise(t)}
+        names = [t.name for t in targets if t.status in wanted or t.name in again]
+        return _work(coordinator, names, repairs=True)
+
+
+def _moved(target: FleetTarget, member: Member | None) -> FleetTarget:
+    """As it is written down; as a new one where its name stands for another database now."""
+    if member is None or member.place == target.place:
+        return target
+    return FleetTarget(
+        name=target.name,
+        number=target.number,
+        place=member.place,
+        server=member.server,
+        status=FleetStatus.WAITING,
+    )
 
 
 def _work(coordinator: Coordinator, names: Sequence[str], *, repairs: bool) -> FleetReport:
@@ -92,6 +117,7 @@ def _work(coordinator: Coordinator, names: Sequence[str], *, repairs: bool) -> F
 
 def read_run(settings: Settings, fleet_run: str | None) -> FleetReport:
     """A run as it is written down; the last one where none is named. Raises UsageError where there is none."""
+    refuse_none(settings)
     ledger = open_ledger(state_url(settings), create=False)
     if ledger is None:
         raise UsageError(f"There was no run of the fleet {settings.target} yet.", hint=_run_command(settings))
@@ -124,7 +150,16 @@ def find_run(ledger: Ledger, settings: Settings, fleet_run: str | None, shard: s
 
 
 def refuse_careless(settings: Settings) -> None:
-    """Raise RefusedError where databases of production would be migrated without a dry run of their own."""
+    """Raise RefusedError where databases of production would be migrated without a dry run of their own.
+
+    Raises UsageError where the destination is so many steps from where each database is: one that an attempt before
+    took there would be taken further.
+    """
+    if RELATIVE.search(settings.to):
+        raise UsageError(
+            f"A fleet can't go to {settings.to}: `fleet resume` could not tell which databases are there already.",
+            hint="Name a revision, or head.",
+        )
     if settings.fleet_dry_run == "canary" and settings.production:
         raise RefusedError(
             f"fleet-dry-run ({settings.sources['fleet-dry-run']}) is canary, and {settings.target} is production "

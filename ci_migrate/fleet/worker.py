@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ci_migrate import gate
-from ci_migrate.errors import CiMigrateError, ExitCode
+from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.fleet.forked import Lent
 from ci_migrate.fleet.look import Look, Place, Seen
 from ci_migrate.fleet.members import Member
@@ -52,7 +53,20 @@ class Task:
     goes_on: bool  # this run has begun with it before: what that left is waited for, and repaired
     by: str
     reason: str
+    heads: tuple[str, ...] = ()  # of the coordinator's scripts
+    left: bool = False  # the coordinator saw what an earlier attempt left there
+    files: Mapping[str, str] = field(
+        default_factory=dict
+    )  # digests of the coordinator's, from the project's folder
     token: Secret | None = None  # that of the fleet's approval which is for this database
+
+
+def digest_of(path: Path) -> str:
+    """Of a file; "" where there is none."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def report_file(project: Path, fleet_run: str, name: str) -> Path:
@@ -111,8 +125,12 @@ def _work(task: Task, interrupt: Interrupt, lender: Lender | None) -> FleetTarge
     )
     if task.goes_on:
         settings = replace(settings, run_lock_timeout=max(settings.run_lock_timeout, PATIENCE))
+    for name, digest in task.files.items():
+        if digest_of(settings.project_dir / name) != digest:
+            raise UsageError(f"{name} changed since this fleet run read it.")
     target, look = task.target, Look(settings)
     seen = _wait(task, look, interrupt)
+    left = task.left
     if task.goes_on and seen.state is Place.UNFINISHED:
         request = GateRequest(VERBS["repair"], by=task.by, reason=task.reason, lender=lender)
         repaired = _report(lambda: gate.repair(settings, request, interrupt), "repair", settings)
@@ -121,8 +139,8 @@ def _work(task: Task, interrupt: Interrupt, lender: Lender | None) -> FleetTarge
             if repaired.state is TargetState.UNTOUCHED:  # by the repair; by the run before it, nobody knows
                 told = msgspec.structs.replace(told, state=seen.state.value)
             return told
-        seen = look.at(task.member)
-    changed = _changed(task, seen)
+        seen, left = look.at(task.member), True
+    changed = _changed(task, seen, left=left)
     if changed:
         code = int(CODES.get(seen.state, ExitCode.REFUSED))
         return msgspec.structs.replace(
@@ -160,11 +178,11 @@ def _wait(task: Task, look: Look, interrupt: Interrupt) -> Seen:
         time.sleep(1.0)
 
 
-def _changed(task: Task, seen: Seen) -> str:
-    """What is not as it was when the coordinator looked, in words; "" where all is."""
+def _changed(task: Task, seen: Seen, *, left: bool) -> str:
+    """What is not as it was when the coordinator looked, in words; "" where all is, or it left something to repair."""
     if seen.state is not Place.BEHIND:
         return f"{seen.state.value}: {seen.words}"
-    if task.goes_on:  # what this run did there is no surprise
+    if left:
         return ""
     if seen.heads != task.target.heads:
         return "somebody else migrated it since this fleet run looked"

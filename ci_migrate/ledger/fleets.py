@@ -60,6 +60,8 @@ class FleetTarget(Frozen, frozen=True, kw_only=True):
     canary: bool = False
     rehearsed: Rehearsed = Rehearsed.NOTHING
     instead: str = ""  # the canary whose dry run counts for this one
+    instead_rehearsed: Rehearsed = Rehearsed.OWN_COPY  # what that dry run was
+    inputs: str = ""  # digest of scripts, settings and flags by which it was migrated, or had nothing to do
     attempts: int = 0
     heads: tuple[str, ...] = ()  # before
     schema: str = ""  # before

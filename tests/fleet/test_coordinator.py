@@ -12,6 +12,7 @@ from ci_migrate.fleet.engines import Processes
 from ci_migrate.fleet.look import Look
 from ci_migrate.fleet.members import read_members
 from ci_migrate.fleet.runs import _coordinating, state_url
+from ci_migrate.fleet.worker import _changed
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import FleetStatus, Rehearsed
 from ci_migrate.ledger.ledger import open_ledger
@@ -46,7 +47,9 @@ def coordinating(fleet, engine=None, **flags):
     with open_ledger(state_url(request.settings), create=True) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         fleets.begin(ledger, run, targets)
-        yield Coordinator(request, ledger, run, targets, engine)
+        coordinator = Coordinator(request, ledger, run, targets, engine)
+        coordinator.read()
+        yield coordinator
 
 
 def test_two_fleets_of_a_project_do_not_stand_in_each_other_s_way(fleet):
@@ -117,9 +120,9 @@ def test_a_schema_that_nobody_could_read_is_not_that_of_the_canary(fleet):
         migrated = {"status": FleetStatus.MIGRATED, "exit_code": 0}
         canary = msgspec.structs.replace(first, canary=True, rehearsed=Rehearsed.OWN_COPY, **migrated)
         coordinator._note(canary)
-        assert coordinator._rehearsed_instead(second) == "", "what the canary came to is not known"
+        assert coordinator._rehearsed_instead(second) is None, "what the canary came to is not known"
         coordinator._note(msgspec.structs.replace(canary, schema_after="x"))
-        assert coordinator._rehearsed_instead(second) == "t00000"
+        assert coordinator._rehearsed_instead(second).name == "t00000"
         done = msgspec.structs.replace(second, instead="t00000", **migrated)
         unread, other, same = (
             coordinator._compare(msgspec.structs.replace(done, schema_after=schema))
@@ -128,3 +131,28 @@ def test_a_schema_that_nobody_could_read_is_not_that_of_the_canary(fleet):
     assert [t.exit_code for t in (unread, other, same)] == [7, 7, 0]
     assert "its schema can't be read" in unread.message
     assert "its schema is now another one" in other.message
+
+
+class Noting(Processes):
+    """Begins nothing, and keeps the tasks."""
+
+    def start(self, task, files):
+        self.tasks = [*getattr(self, "tasks", []), task]
+        raise ToolError("later")
+
+
+@pytest.mark.parametrize("state", ["behind", "unfinished run", "running"])
+def test_a_database_that_changed_after_the_look_is_left_out_by_a_retry_too(fleet, state):
+    """That it failed before says nothing of what somebody else does to it; what was half done then is repaired."""
+    engine = Noting(request_of(fleet).settings)
+    with coordinating(fleet, engine) as coordinator:
+        (first, _) = coordinator.look(fleet.names, repairs=True)
+        again = msgspec.structs.replace(first, attempts=1, state=state)
+        coordinator.walk([again])
+    (task,) = engine.tasks
+    assert task.goes_on is True
+    assert task.left is (state != "behind")
+    sql(fleet.file("t00000"), "create index mine on users (id)")
+    seen = Look(request_of(fleet).settings).at(task.member)
+    changed = _changed(task, seen, left=task.left)
+    assert changed == ("" if task.left else "drifted: its schema changed since this fleet run looked")

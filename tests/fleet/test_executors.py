@@ -203,6 +203,8 @@ def order(fleet, **other) -> Order:
         "flags": {"target": "tenants"},
         "rehearse": True,
         "goes_on": False,
+        "left": False,
+        "heads": ("r2",),
         "by": "ana",
         "reason": "",
     }
@@ -225,6 +227,7 @@ def test_a_worker_takes_the_url_from_its_own_list(fleet, monkeypatch):
         ({"files": {"migrations/env.py": "0"}}, "has another migrations/env.py than the coordinator"),
         ({"files": {"ci-migrate.toml": ""}}, "has another ci-migrate.toml than the coordinator"),
         ({"files": {"migrations/versions/r9.py": "0"}}, "has another migrations/versions/r9.py than"),
+        ({"heads": ("r1",)}, "has scripts at r2, not at r1"),
     ],
 )
 def test_a_worker_that_is_set_up_otherwise_does_nothing(fleet, monkeypatch, other, words):

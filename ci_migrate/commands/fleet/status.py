@@ -38,7 +38,8 @@ def command(environment: Environment, /, as_json: bool, fleet_run: str | None, *
     Reads version rows, schemas and ledgers by plain SQL. Alembic is started once, for the scripts; env.py is not run.
 
     Ends with 7 if a run was left unfinished, 8 if a database could not be read, 1 if one has an unknown revision or
-    has drifted, 5 while a run is at work, and 0 otherwise, also for databases that are behind.
+    has drifted, 5 while a run migrates or repairs one, and 0 otherwise, also for databases that are behind. With --run
+    it ends as the run did, and with 0 while that has not ended.
     """
     settings = settings_of(environment, options)
     if fleet_run is not None:
