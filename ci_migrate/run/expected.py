@@ -77,7 +77,7 @@ def with_cost(run: Run, result: StageResult, backup: Backup, expected: float | N
 
 def _price(run: Run, backup: Backup) -> Price | None:
     """That of the clones of a backup; None where none is set, or none will be made."""
-    clones = backup.provider_id is not None and run.settings.dry_run == "backup"
+    clones = backup.provider_id is not None and run.settings.dry_run != "schema"
     return run.settings.provider_price if clones else None
 
 
