@@ -16,6 +16,7 @@ from ci_migrate.backfill.checkpoints import exists, records
 from ci_migrate.databases.base import Database, session
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.composite.names import MAIN
+from ci_migrate.databases.hidden_values import hide_values
 from ci_migrate.errors import CiMigrateError, DatabaseError, DirtyError, RefusedError, UsageError
 from ci_migrate.model import BackfillRun, Backup, BackupStatus, Frozen, Permit, Purpose
 from ci_migrate.operations.backups import complete
@@ -140,7 +141,7 @@ def fill(permit: Permit, run: LedgerRun, approvable: BackfillRun, registered: Re
     """Send the batches. Raises as `run_backfill`."""
     permit.require(Purpose.BACKFILL, subject=approvable.digest)
     brake = _Brake(run)
-    with session(_main(run.database)) as connection, _told(run.tell), _explained(run.database, run, brake):
+    with session(_main(run.database)) as connection, _told(run.tell), _explained(run, registered, brake):
         if approvable.again:
             forget_backfill(connection, registered.name)
             connection.commit()
@@ -179,6 +180,8 @@ def _rehearse(run: Run, registered: RegisteredBackfill, copy: Database, pace: Ma
                 return _backfill(connection, registered, pace)
         except BackfillError as error:
             raise RefusedError(str(error)) from error
+        except DBAPIError as error:
+            raise DatabaseError(_explain(run, registered, error, copy), state="") from error
 
 
 def newest_backup(run: Run) -> Backup:
@@ -296,13 +299,23 @@ def _told(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(database: Database, run: Run, brake: _Brake) -> Iterator[None]:
+def _explained(run: Run, registered: RegisteredBackfill, brake: _Brake) -> Iterator[None]:
     """An error of a batch becomes one that says what stays and how to go on."""
     try:
         yield
     except (DBAPIError, BackfillError) as error:
-        words = str(error) if isinstance(error, BackfillError) else database.explain(error)
-        raise _failure(error, words, run, brake) from error
+        raise _failure(error, _explain(run, registered, error, run.database), run, brake) from error
+
+
+def _explain(
+    run: Run, registered: RegisteredBackfill, error: DBAPIError | BackfillError, database: Database
+) -> str:
+    """The error in one line, without what was in a row."""
+    if isinstance(error, BackfillError):
+        return str(error)
+    words = database.explain(error)
+    asked = f"{registered.statement} {registered.remaining or ''} {registered.table}"
+    return words if run.settings.show_values else hide_values(words, asked)
 
 
 def _failure(error: Exception, words: str, run: Run, brake: _Brake) -> CiMigrateError:

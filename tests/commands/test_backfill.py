@@ -220,6 +220,27 @@ def test_a_batch_that_fails_says_what_stays(small):
     ended(made.call("run", "count", "--again"), 8, "No row was changed by this run.")
 
 
+@pytest.fixture(params=[engine for engine in ENGINES if engine != "sqlite"])
+def failing(request, tmp_path):
+    """A backfill that fails of what is in a row."""
+    number = "CAST(name AS integer)" if request.param == "postgresql" else "name"
+    url = url_of(request, tmp_path, request.param)
+    made = Registered(tmp_path, url, settings=COUNT.replace('"count"', '"fails"').replace("n + 1", number))
+    made.shop.run("ALTER TABLE t ADD COLUMN name varchar(50)")
+    made.shop.run("UPDATE t SET name = 'ana@example.com'")
+    return made
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_batch_that_fails_repeats_no_value_of_a_row(failing, shown):
+    failing.project.environ["CI_MIGRATE_SHOW_VALUES"] = str(shown).lower()
+    assert failing.project.call("backup", "create").code == 0
+    for words in ("dry-run", "run"):
+        done = failing.call(words, "fails")
+        ended(done, 8, "ana@example.com" if shown else "***")
+        assert ("ana@example.com" in done.text) == shown
+
+
 def test_an_unfinished_run_comes_first(small):
     made = small(target="auto-rollback = false\n")
     half = (
