@@ -315,7 +315,7 @@ def _explain(
         return str(error)
     words = database.explain(error)
     asked = f"{registered.statement} {registered.remaining or ''} {registered.table}"
-    return words if run.settings.show_values else hide_values(words, asked)
+    return words if run.settings.show_values else hide_values(error, words, asked)
 
 
 def _failure(error: Exception, words: str, run: Run, brake: _Brake) -> CiMigrateError:

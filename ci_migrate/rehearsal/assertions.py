@@ -42,7 +42,7 @@ def _wrong(run: Run, database: Database, assertion: Assertion) -> str:
     except DBAPIError as error:
         words = database.explain(error)
         if not run.settings.show_values:
-            words = hide_values(words, assertion.query)
+            words = hide_values(error, words, assertion.query)
         return f"the query fails: {words}".rstrip(".")
     except ResourceClosedError:
         return "the query gives no rows at all; an assertion is a SELECT"

@@ -144,7 +144,7 @@ def _execute(copy: Database, name: str, statements: list[tuple[int, str]], hint:
 
 def _explain(copy: Database, error: DBAPIError, sql: str, *, shown: bool) -> str:
     words = copy.explain(error)
-    return words if shown else hide_values(words, sql)
+    return words if shown else hide_values(error, words, sql)
 
 
 def _refusal(what: str, words: str, hint: str) -> RefusedError:

@@ -208,7 +208,7 @@ def test_a_batch_that_fails_says_what_stays(small):
     ended(
         done,
         7,
-        "bad row",
+        "***",
         "The batches before it stay: 180 rows.",
         "ci-migrate backfill run count --target dev",
     )

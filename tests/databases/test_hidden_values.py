@@ -1,6 +1,9 @@
 """Errors of masks and assertions tell no value of a row."""
 
+from types import SimpleNamespace
+
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from ci_migrate.databases.hidden_values import hide_values
 
@@ -25,4 +28,29 @@ from ci_migrate.databases.hidden_values import hide_values
     ],
 )
 def test_what_is_quoted_and_not_asked_for_is_hidden(words: str, sql: str, told: str) -> None:
-    assert hide_values(words, sql) == told
+    assert hide_values(ValueError(words), words, sql) == told
+
+
+class Raised(Exception):
+    """As psycopg tells of a RAISE, with any code."""
+
+    diag = SimpleNamespace(source_function="exec_stmt_raise")
+
+
+class RaisedInTrigger(Exception):
+    """As sqlite3 tells of RAISE(ABORT, ...)."""
+
+    sqlite_errorname = "SQLITE_CONSTRAINT_TRIGGER"
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "told"),
+    [
+        (Raised(), "address ana may not change (SQLSTATE 23514)", "*** (SQLSTATE 23514)"),
+        (Raised(), "ana (SQLSTATE 22000)", "*** (SQLSTATE 22000)"),
+        (DBAPIError("", {}, Raised()), "ana (SQLSTATE 23514)", "*** (SQLSTATE 23514)"),
+        (RaisedInTrigger(), "address ana may not change", "***"),
+    ],
+)
+def test_a_raise_with_a_code_of_the_servers_is_somebodys_text(error, words: str, told: str) -> None:
+    assert hide_values(error, words, "select ana") == told

@@ -347,3 +347,35 @@ def test_a_plugin_that_has_nothing_to_do_says_nothing(private, install) -> None:
     install("return None")
     private.settings("[targets.dev]\n")
     assert "masked" not in ended(private.call("run"), 0)
+
+
+def test_a_raise_with_a_code_of_the_servers_is_not_shown(on_server) -> None:
+    if "mysql" in on_server.environ["SHOP"]:  # there it has a code of its own
+        return
+    server = create_engine(on_server.environ["SHOP"])
+    raises = "raise exception 'name % may not change', {} using errcode = '{}'"
+    with server.begin() as connection:
+        for name, given, gives, value, code in (
+            ("keep", "", "trigger", "old.name", "check_violation"),
+            ("fail", "text", "integer", "$1", "data_exception"),
+        ):
+            body = f"begin {raises.format(value, code)}; end"
+            connection.exec_driver_sql(
+                f"create function {name}({given}) returns {gives} language plpgsql as $$ {body} $$".replace(
+                    "%", "%%"
+                )
+            )
+        connection.exec_driver_sql(
+            "create trigger keep before update on users for each row execute function keep()"
+        )
+    server.dispose()
+    (on_server.folder / "mask.sql").write_text("update users set name = 'x'")
+    on_server.settings(f'{TARGET}mask = "mask.sql"\n')
+    done = on_server.call("dry-run")
+    ended(done, 1, "mask.sql:1 fails: *** (SQLSTATE 23514)")
+    assert "ana" not in done.text + str(done.report)
+    query = 'assertions = [{name = "a", query = "select fail(name) from users", expect = 1}]\n'
+    on_server.settings(f"{query}{TARGET}")
+    done = on_server.call("dry-run")
+    ended(done, 1, "the query fails: *** (SQLSTATE 22000)")
+    assert "may not change" not in done.text + str(done.report)
