@@ -385,7 +385,7 @@ def compare_models(state: State, context: Any) -> dict[str, Any]:
     try:
         found = compare_metadata(context, models)
     except Exception as error:  # types of the project's own may raise anything when they are compared
-        return {"differences": [], "error": error_words(error)[:300]}
+        return {"differences": [], "error": error_words(error, names=state.blame.read_loaded)[:300]}
     finally:
         state.internal = False
     # SQLite says of INTEGER PRIMARY KEY that it may be NULL, which it can't be

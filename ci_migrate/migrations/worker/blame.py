@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import site
 import sys
@@ -24,6 +25,7 @@ class Blame:
         self.revision_code: str | None = None  # the same as tracebacks have it
         self._is_project = dict.fromkeys(library_folders(), False)
         self._known: dict[str, bool] = {}
+        self._loaded: tuple[int, str] = (0, "")
 
     def add_scripts(self, script: Any) -> None:
         """The folders of Alembic's ScriptDirectory are the project's."""
@@ -36,6 +38,14 @@ class Blame:
         if file not in self._known:
             self._known[file] = not file.startswith("<") and self._decide(os.path.abspath(file))
         return self._known[file]
+
+    def read_loaded(self) -> str:
+        """The source of the project's modules that are imported."""
+        if self._loaded[0] != len(sys.modules):
+            files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+            own = sorted(file for file in files if isinstance(file, str) and self.is_project(file))
+            self._loaded = len(sys.modules), "\n".join("".join(linecache.getlines(file)) for file in own)
+        return self._loaded[1]
 
     def _decide(self, file: str) -> bool:
         place = file

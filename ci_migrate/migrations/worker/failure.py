@@ -8,6 +8,7 @@ import linecache
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from .blame import Blame
@@ -35,8 +36,9 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
     told = find_statement(error)
     # who has not connected has read no row
     shown = state.shows_values or not state.wall.asked
-    known = find_known(error, state.blame)
-    message, text = error_words(error, known, shown=shown), error_text(error, known, shown=shown)
+    known, names = find_known(error, state.blame), state.blame.read_loaded
+    message = error_words(error, known, names, shown=shown)
+    text = error_text(error, known, names, shown=shown)
     if isinstance(error, SystemExit):
         message = f"sys.exit({text})"
     elif kind in ("command", "refused", "configure"):
@@ -126,6 +128,9 @@ HIDDEN = " (values are hidden; show-values = true shows them)"
 QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.|'(?=\w))*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 """As Python's repr writes a text; an apostrophe within a word begins and ends none."""
 
+QUOTE = re.compile(r"(?<!\w)['\"]|['\"](?!\w)")
+"""One that is not within a word."""
+
 IN_QUOTES = re.compile(r'"(.*)"', re.DOTALL)
 """From the first quote to the last: PostgreSQL doubles none in a value."""
 
@@ -135,6 +140,14 @@ BY_PEOPLE = re.compile("P0|164[34]$|45|SQLITE_CONSTRAINT_TRIGGER")
 RAISE = "exec_stmt_raise"
 """PL/pgSQL's own function that raises: where a RAISE has the code of an error of the server's."""
 
+NAMED = re.compile(
+    r"^(no such column: |unable to open database: |Unconsumed column names: |fts5: .*? near )(.*)", re.DOTALL
+)
+"""What SQLite and SQLAlchemy take for a name, though it may be the value of a row."""
+
+WITH_TEXT = re.compile(r"( with text )'.*", re.DOTALL)
+"""Python's sqlite3, of a text that it can't decode: with whatever quotes are in that."""
+
 NAMES_CODE = (ImportError, AttributeError, NameError, SyntaxError, TypeError, RecursionError, MemoryError)
 """What Python itself says in these repeats names of code."""
 
@@ -142,19 +155,20 @@ LIBRARIES = ("sqlalchemy", "alembic", "ci_migrate", "_ci_migrate_worker")
 """Whose own errors name objects of the schema and of the project."""
 
 
-def error_words(error: Any, known: str = "", *, shown: bool = False) -> str:
+def error_words(error: Any, known: str = "", names: Callable[[], str] = str, *, shown: bool = False) -> str:
     """The kind of an error, and `error_text`."""
-    text = error_text(error, known, shown=shown)
+    text = error_text(error, known, names, shown=shown)
     kind = type(getattr(error, "orig", None) or error).__name__
     return f"{kind}: {text}" if text else kind
 
 
-def error_text(error: Any, known: str = "", *, shown: bool = False) -> str:
+def error_text(error: Any, known: str = "", names: Callable[[], str] = str, *, shown: bool = False) -> str:
     """One line without bound values, without rows' values and without the server's DETAIL.
 
     Args:
         error: of a driver, wrapped by SQLAlchemy or not, or of Python.
         known: the project's source code: what stands there needs no row to be known.
+        names: gives the source of all of the project's modules, where names of the schema stand.
         shown: leave values and DETAIL as they are.
     """
     error = getattr(error, "orig", None) or error
@@ -172,11 +186,11 @@ def error_text(error: Any, known: str = "", *, shown: bool = False) -> str:
         detail = getattr(diag, "message_detail", None) or fields.get("D")
         primary += f" DETAIL: {detail}" if detail else ""
     else:
-        primary = _without_values(primary, error, known)
+        primary = _without_values(primary, error, known, names)
     return str(primary[:2000])
 
 
-def _without_values(text: str, error: Any, known: str) -> str:
+def _without_values(text: str, error: Any, known: str, names: Callable[[], str]) -> str:
     """The text with `***` for what may have stood in a row."""
     text, state = VALUE.sub(r"\1\2***\2", text), sqlstate(error) or ""
     if BY_PEOPLE.match(state) or _source_function(error) == RAISE:
@@ -184,6 +198,8 @@ def _without_values(text: str, error: Any, known: str) -> str:
     if state.startswith("22"):
         text = IN_QUOTES.sub(lambda m: m[0] if _is_known(m[1], known) else '"***"', text)
         return _without_quoted(text, known)  # asyncpg's own errors have these codes, too
+    if state in ("SQLITE_ERROR", "SQLITE_CANTOPEN"):
+        return _without_names(text, f"{known}\n{names()}")
     if state:
         return text
     if isinstance(error, SystemExit):
@@ -193,13 +209,14 @@ def _without_values(text: str, error: Any, known: str) -> str:
     raised = _raised_in(error)
     library = type(error).__module__.partition(".")[0] in LIBRARIES
     if library and (not raised or raised.partition(".")[0] in LIBRARIES):
-        return text
+        ours = type(error).__module__.startswith(("ci_migrate", "_ci_migrate"))
+        return text if ours else _without_names(text, f"{known}\n{names()}\n{_constants_around(error)}")
     if isinstance(error, NAMES_CODE) and not raised:
         return text
     if isinstance(error, KeyError) or (raised and not _is_of_driver(error)):
         # a KeyError's text is a repr as a whole
         return _without_words(text, f"{known}\n{_constants_around(error)}")
-    return _without_quoted(text, known)
+    return _without_quoted(WITH_TEXT.sub(r"\1'***'", text), known)
 
 
 def _is_of_driver(error: Any) -> bool:
@@ -260,6 +277,30 @@ def _is_known(text: str, known: str) -> bool:
 
 def _without_quoted(text: str, known: str) -> str:
     return QUOTED.sub(lambda m: m[0] if _is_known(m[0][1:-1], known) else f"{m[0][0]}***{m[0][0]}", text)
+
+
+def _without_names(text: str, known: str) -> str:
+    """The text with `***` for what is quoted, or told as a name, and has a word that is not known.
+
+    What is quoted may have quotes in it: it ends at the last one.
+    """
+
+    def is_known(told: str) -> bool:
+        return all(_is_known(word, known) for word in re.findall(r"\w+", told))
+
+    named = NAMED.search(text)
+    if named is not None and not is_known(named[2]):
+        return f"{named[1]}***"
+    quotes = [found.start() for found in QUOTE.finditer(text)]
+    unknown = [found.start() for found in QUOTED.finditer(text) if not is_known(found[0])]
+    if QUOTE.search(
+        QUOTED.sub("", text)
+    ):  # one in a value: what is within is not to be told from what is not
+        unknown.append(quotes[0])
+    if not unknown:
+        return text
+    begin, end = min(unknown), quotes[-1]
+    return f"{text[: begin + 1]}***{text[end:]}" if begin < end else f"{text[: begin + 1]}***"
 
 
 def _without_words(text: str, known: str) -> str:

@@ -455,7 +455,12 @@ class Recorder:
                 "statement-failed",
                 position=started[0],
                 seconds=time.monotonic() - started[1],
-                error=error_words(error, find_known(error, self.state.blame), shown=self.state.shows_values),
+                error=error_words(
+                    error,
+                    find_known(error, self.state.blame),
+                    self.state.blame.read_loaded,
+                    shown=self.state.shows_values,
+                ),
                 sqlstate=sqlstate(error),
             )
 

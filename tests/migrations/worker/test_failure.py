@@ -132,3 +132,102 @@ def test_what_a_revision_says_is_shown_by_the_words_of_its_source(zoo, code, mes
     """Not by those of a statement: a value of a row may be written into it."""
     zoo.revision("r1", None, VALUE + code)
     assert fail(zoo).message == message
+
+
+ROWS = """from sqlalchemy.orm import Session, declarative_base, make_transient_to_detached
+Base = declarative_base()
+class User(Base):
+    __tablename__ = "users"
+    email = sa.Column(sa.String, primary_key=True)
+bind = op.get_bind()
+bind.exec_driver_sql("create table users (email varchar(50) primary key)")
+given = "an" + "a@exam" + "ple.com"
+bind.execute(sa.text("insert into users values (:given)"), {"given": given})
+session = Session(bind)
+"""
+
+
+@pytest.mark.parametrize("zoo", ["migrations"], indirect=True)
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "bind.exec_driver_sql(\"select json_extract('{}', '$[' || email) from users\")",
+            "OperationalError: JSON path error near '***'",
+        ),
+        (
+            "bind.exec_driver_sql(\"select json_extract('{}', '$[x'' ' || email) from users\")",
+            "OperationalError: JSON path error near '[x''***'",
+        ),
+        (
+            "bind.exec_driver_sql(\"select cast(cast(email as blob) || x'2720ff' as text) as t from users\").all()",
+            "OperationalError: Could not decode to UTF-8 column 't' with text '***'",
+        ),
+        (
+            "bind.exec_driver_sql(\"select cast(x'2720' || email || x'ff' as text) as t from users\").all()",
+            "OperationalError: Could not decode to UTF-8 column 't' with text '***'",
+        ),
+        (
+            (
+                "kept = session.query(User).all()\nnew = User(email=given)\nmake_transient_to_detached(new)\n"
+                "session.add(new)"
+            ),
+            "InvalidRequestError: Can't attach instance ",
+        ),
+        (
+            "bind.execute(sa.text('select email from users')).mappings().all()[0][given]",
+            "NoSuchColumnError: ",
+        ),
+        (
+            "bind.execute(sa.text('select email from users')).mappings().all()[0][\"x' \" + given]",
+            "NoSuchColumnError: ",
+        ),
+        (
+            (
+                "bind.exec_driver_sql('create virtual table f using fts5(a)')\n"
+                "bind.execute(sa.text('select * from f where f match :one'), {'one': given.partition('@')[0] + ':x'})"
+            ),
+            "OperationalError: no such column: ***",
+        ),
+        (
+            "bind.execute(User.__table__.update().values({given: 1}))",
+            "CompileError: Unconsumed column names: ***",
+        ),
+    ],
+)
+def test_what_sqlite_and_libraries_say_repeats_no_value(zoo, code, message):
+    zoo.revision("r1", None, ROWS + code)
+    failed = fail(zoo)
+    assert "ana@" not in repr(failed)
+    assert ": ana" not in failed.message
+    assert failed.message.startswith(message)
+    assert failed.message.endswith(failure.HIDDEN)
+
+
+@pytest.mark.parametrize("zoo", ["migrations"], indirect=True)
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("op.execute('create nonsense')", 'OperationalError: near "nonsense": syntax error'),
+        ("op.drop_table('never_there')", "OperationalError: no such table: never_there"),
+        ("op.execute('select emial from users')", "OperationalError: no such column: emial"),
+        ("session.query(User.emial)", "AttributeError: type object 'User' has no attribute 'emial'"),
+        ("sa.select(User.__table__.c.emial)", "AttributeError: emial"),
+        (
+            "bind.execute(User.__table__.update().values({'emial': 1}))",
+            "CompileError: Unconsumed column names: emial",
+        ),
+        (
+            "bind.execute(sa.text('select :emial'))",
+            "InvalidRequestError: A value is required for bind parameter 'emial'",
+        ),
+        ("sa.Table('nowhere', sa.MetaData(), autoload_with=bind)", "NoSuchTableError: nowhere"),
+        (
+            "bind.execute(sa.text('select email from users')).mappings().all()[0]['emial']",
+            "NoSuchColumnError: Could not locate column in row for column 'emial'",
+        ),
+    ],
+)
+def test_names_of_the_schema_stay_readable(zoo, code, message):
+    zoo.revision("r1", None, ROWS + code)
+    assert fail(zoo).message.partition(" (Background on this error")[0] == message
