@@ -8,6 +8,7 @@ import linecache
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,31 @@ def describe_failure(error: BaseException, state: State) -> dict[str, Any]:
         "sql": told.removeprefix(state.wall.mysql.caption)[:20000],
         "trace": "".join(traceback.format_list(state.blame.select_frames(frames)))[-16000:],
     }
+
+
+FORMAT = warnings.formatwarning
+
+
+def hide_in_warnings(state: State) -> None:
+    """From here on warnings of SQLAlchemy's and Alembic's repeat no value; unless the project writes them itself."""
+
+    def write(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return FORMAT(_warned(message, category, state), category, filename, lineno, line)
+
+    if warnings.formatwarning is FORMAT or warnings.formatwarning.__module__ == __name__:
+        warnings.formatwarning = write
+
+
+def _warned(message: Warning | str, category: type[Warning], state: State) -> Warning | str:
+    # who has not connected has read no row; and who deprecates names code
+    shown = state.shows_values or not state.wall.asked or issubclass(category, DeprecationWarning)
+    if shown or category.__module__.partition(".")[0] not in LIBRARIES:
+        return message
+    known = find_known(Warning(message), state.blame)
+    text = _without_names(str(message), f"{known}\n{state.blame.read_loaded()}")
+    return message if text == str(message) else text + HIDDEN
 
 
 def find_known(error: BaseException, blame: Blame) -> str:

@@ -18,7 +18,7 @@ from .alembic_env import make_config, run_env, tell_graph
 from .backfills import offer_backfill
 from .channel import Channel
 from .drivers import build_wall
-from .failure import describe_failure
+from .failure import describe_failure, hide_in_warnings
 from .models import Tree, describe_models, import_models
 from .recording import Recorder
 from .squashed import put_in_place
@@ -153,6 +153,7 @@ def take_request(template: State | None) -> State:
     sys.modules["ci_migrate.guard"] = let_through()
     offer_backfill()
     state = State(channel, request, template)
+    hide_in_warnings(state)
     stays = False
     try:
         obey(state)

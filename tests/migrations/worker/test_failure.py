@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from alembic_project import INI
 from child_support import Seen, plain_request, start_workers
 from env_zoo import PLAIN, SYNC, Zoo
+from msgspec.structs import replace
 
 from ci_migrate.migrations import events
 from ci_migrate.migrations.worker import failure
@@ -231,3 +232,30 @@ def test_what_sqlite_and_libraries_say_repeats_no_value(zoo, code, message):
 def test_names_of_the_schema_stay_readable(zoo, code, message):
     zoo.revision("r1", None, ROWS + code)
     assert fail(zoo).message.partition(" (Background on this error")[0] == message
+
+
+WARNED = """kept = session.query(User).all()
+session.add(User(email=given))
+with session.no_autoflush:
+    try:
+        session.flush()
+    except Exception:
+        pass
+import warnings
+warnings.warn("'crypt' is deprecated", DeprecationWarning)
+warnings.warn("no 'email' of theirs", sa.exc.SAWarning)
+raise ValueError("not today")
+"""
+
+
+@pytest.mark.parametrize("zoo", ["migrations"], indirect=True)
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_warning_of_a_library_repeats_no_value(zoo, shown):
+    zoo.revision("r1", None, ROWS + WARNED)
+    request = plain_request(zoo)
+    request = replace(request, setup=replace(request.setup, show_values=shown))
+    ended = start_workers(zoo).run(request, lambda _event: None)
+    assert ended.failed is not None
+    assert "SAWarning: New instance <User at " in ended.output
+    assert ("ana@" in ended.output) == shown
+    assert "SAWarning: no 'email' of theirs" in ended.output
