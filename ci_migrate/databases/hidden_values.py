@@ -16,6 +16,9 @@ QUOTED = re.compile(r"(['\"])(.*?)\1", re.DOTALL)
 FIRST_TO_LAST = re.compile(r"(['\"]).*\1", re.DOTALL)
 """Servers double no quote in a value."""
 
+NAMED = re.compile(r"^(no such column: |unable to open database: )(.*)", re.DOTALL)
+"""What SQLite takes for a name, though a full-text search or an ATTACH may have read it in a row."""
+
 
 def hide_values(error: BaseException, words: str, sql: str) -> str:
     """The words of `Database.explain` with `***` for what is quoted and stands nowhere in the SQL as a whole word.
@@ -28,7 +31,14 @@ def hide_values(error: BaseException, words: str, sql: str) -> str:
     if BY_PEOPLE.search(words) or _is_raised(getattr(error, "orig", None) or error):
         code = CODE.search(words)
         return f"*** {code[0]}" if code else "***"
-    if all(re.search(rf"(?<!\w){re.escape(m[2])}(?!\w)", sql) for m in QUOTED.finditer(words)):
+
+    def is_asked_for(told: str) -> bool:
+        return re.search(rf"(?<!\w){re.escape(told)}(?!\w)", sql) is not None
+
+    named = NAMED.search(words)
+    if named is not None and not is_asked_for(named[2]):
+        return f"{named[1]}***"
+    if all(is_asked_for(found[2]) for found in QUOTED.finditer(words)):
         return words
     return FIRST_TO_LAST.sub(r"\1***\1", words)
 

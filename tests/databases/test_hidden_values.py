@@ -13,6 +13,9 @@ from ci_migrate.databases.hidden_values import hide_values
     [
         ('relation "nowhere" does not exist', "select 1 from nowhere", 'relation "nowhere" does not exist'),
         ("no such table: nowhere", "select 1 from nowhere", "no such table: nowhere"),
+        ("no such column: emial", "select emial from users", "no such column: emial"),
+        ("no such column: ana", "select 1 from f where f match (select name)", "no such column: ***"),
+        ("unable to open database: /tmp/ana", "attach (select name) as one", "unable to open database: ***"),
         (
             'invalid input syntax for type integer: "ana" or "bo"" (SQLSTATE 22P02)',
             "select cast(name as integer) from analysis",
