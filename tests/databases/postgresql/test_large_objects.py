@@ -16,6 +16,7 @@ from ci_migrate.backups.encryption import Encryption
 from ci_migrate.backups.s3 import S3Storage
 from ci_migrate.backups.storage import LocalStorage
 from ci_migrate.databases.compression import Allowance, compressing
+from ci_migrate.databases.postgresql import archive as archives
 from ci_migrate.databases.postgresql import large_objects
 from ci_migrate.databases.postgresql.database import PostgreSQL
 from ci_migrate.databases.postgresql.tools import decode
@@ -123,6 +124,19 @@ def test_F90_a_backup_with_a_file_for_each_large_object_is_restored(database, tm
     assert len(backup.files) > COUNT
     monkeypatch.undo()
     assert restored(catalog, backup, database, tmp_path) == sql(database.url, ALL)
+
+
+@pytest.mark.parametrize("tables", [(), ("public.kept",)])
+def test_rows_of_some_tables_or_none_bring_no_large_objects(database, tmp_path, tables):
+    sql(database.url, "CREATE TABLE kept (i int)")
+    payload = tmp_path / "payload"
+    payload.mkdir()
+    database.dump_tables(payload, [VersionTable()], tables)
+    names = [path.name for path in (payload / archives.ARCHIVE).iterdir()]
+    assert not [name for name in names if "blob" in name or "large" in name]
+    with database.scratch(f"lo{os.getpid()}", tmp_path) as copy:
+        copy.load(payload)
+        assert copy.large_objects() == 0
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "swap"])
