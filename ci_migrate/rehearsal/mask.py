@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from ci_migrate.databases.base import Database, session
 from ci_migrate.databases.composite.database import members_of
 from ci_migrate.databases.hidden_values import hide_values
+from ci_migrate.databases.statistics import KeepsStatistics
 from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
 from ci_migrate.model import NextCommand, as_hint, plural
@@ -81,7 +82,12 @@ def mask_copy(settings: Settings, copy: Database, masks: Mapping[str, Mask]) -> 
             "takes is held against the rehearsal.",
             hint=hint,
         )
-    return f"values of rows are masked: {', '.join(done)}" if done else ""
+    if not done:
+        return ""
+    for member in members.values():
+        if isinstance(member, KeepsStatistics):
+            member.renew_statistics()
+    return f"values of rows are masked: {', '.join(done)}"
 
 
 def _ask(plugin: str, mask: Mask, name: str, copy: Database, hint: str, *, shown: bool) -> str | None:

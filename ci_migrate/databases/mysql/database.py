@@ -35,6 +35,7 @@ from ci_migrate.databases.mysql.rows import (
     read_still,
 )
 from ci_migrate.databases.mysql.sessions import READ_ONLY, Access, mysql_parameters, open_session
+from ci_migrate.databases.mysql.statistics import renew_statistics
 from ci_migrate.databases.mysql.tables import replace_rows
 from ci_migrate.databases.schema_changes import SchemaReader
 from ci_migrate.databases.traffic import Hindrance
@@ -320,6 +321,9 @@ class MySQL:
     def write_counters(self) -> dict[str, int]:
         with self._access.session(read_only=True) as cursor:
             return mysql_measure.write_counters(cursor, self._access.database)
+
+    def renew_statistics(self) -> None:
+        renew_statistics(self._access)
 
     def blockers(self) -> list[str]:
         with self._access.session(read_only=True) as cursor:

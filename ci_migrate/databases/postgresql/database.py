@@ -32,7 +32,7 @@ from ci_migrate.databases.postgresql.dump import Job, write_dump
 from ci_migrate.databases.postgresql.guard import guarded_for, lift_guard, put_guard
 from ci_migrate.databases.postgresql.kept import Kept
 from ci_migrate.databases.postgresql.lacks import Lacks
-from ci_migrate.databases.postgresql.load import load_dump
+from ci_migrate.databases.postgresql.load import gather_statistics, load_dump
 from ci_migrate.databases.postgresql.lock import NO_LIMITS, blockers, lock_key, run_lock, sessions
 from ci_migrate.databases.postgresql.rows import (
     list_tables,
@@ -311,10 +311,9 @@ class PostgreSQL:
         return run_lock(self._lock_access or self._lock_place(), self._access, run_id, timeout)
 
     def _lock_place(self) -> Access:
-        """The database to lock in.
+        """The database to lock in: `postgres`, where a lock does not hinder a restore by rename.
 
-        It is `postgres`, where a lock does not hinder a restore by rename; the target itself where this role may not
-        connect to that.
+        The target itself where this role may not connect to that.
         """
         place = self._access.elsewhere("postgres")
         try:
@@ -366,9 +365,8 @@ class PostgreSQL:
         progress: Progress = no_progress,
         only: Sequence[str] | None = None,
     ) -> Dumped:
-        job = self._job()
         with self._reading() as connection:
-            return write_dump(connection, job, into, version_tables, progress, only)
+            return write_dump(connection, self._job(), into, version_tables, progress, only)
 
     def dump_tables(
         self,
@@ -416,6 +414,9 @@ class PostgreSQL:
 
     def load(self, payload: Path, progress: Progress = no_progress, *, most: int | None = None) -> None:
         self._lacks = load_dump(self._job(), payload, progress, copy=self._is_copy, most=most)
+
+    def renew_statistics(self) -> None:
+        gather_statistics(self._job())
 
     def why_different(self, name: str) -> str:
         return self._lacks.why(name)

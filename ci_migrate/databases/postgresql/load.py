@@ -347,6 +347,12 @@ def _compare_versions(connection: "psycopg.Connection[Any]", about: About, lacks
             lacks.reasons[f"extension {quote_part(name)}"] = why
 
 
+def gather_statistics(job: Job) -> None:
+    """Of all tables, as of now. Raises DatabaseError."""
+    with job.access.session() as connection:
+        _analyze(connection, job)
+
+
 def _analyze(connection: "psycopg.Connection[Any]", job: Job) -> None:
     """Statistics of all tables, the largest first, several at a time."""
     with connection.transaction():

@@ -277,6 +277,10 @@ class SQLite:
         with self._explain_errors(), closing(self._open(read_only=False)) as connection:
             sqlite_tables.replace_rows(connection, source.file, tables, unless)
 
+    def renew_statistics(self) -> None:
+        with self._explain_errors(), closing(self._open(read_only=False)) as connection:
+            sqlite_tables.drop_samples(connection)
+
     def undo_statements(self, added: Sequence[Collection[str]]) -> list[str]:
         return sqlite_undo.undo_statements(added)
 

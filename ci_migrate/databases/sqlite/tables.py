@@ -33,11 +33,16 @@ def keep_rows(connection: sqlite3.Connection, tables: Collection[str]) -> None:
         for kind, name, _, sql in rows:
             if kind == "table" and name.lower() not in kept and not is_virtual(sql):
                 connection.execute(f"DELETE FROM main.{quote(name)}")
-        for name in ("sqlite_stat3", "sqlite_stat4"):  # ANALYZE keeps samples of rows there
-            with suppress(sqlite3.OperationalError):
-                connection.execute(f"DELETE FROM main.{name}")
+        drop_samples(connection)
     if not unknown(connection, (sql for _, _, _, sql in rows))[1]:
         connection.execute("VACUUM")  # it would sort an index anew, by a collation that only stands in
+
+
+def drop_samples(connection: sqlite3.Connection) -> None:
+    """Of rows, which ANALYZE keeps."""
+    names = "SELECT name FROM main.sqlite_master WHERE name IN ('sqlite_stat3', 'sqlite_stat4')"
+    for (name,) in connection.execute(names).fetchall():
+        connection.execute(f"DELETE FROM main.{name}")
 
 
 def _empty_virtual(connection: sqlite3.Connection, name: str, sql: str) -> None:
