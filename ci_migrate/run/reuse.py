@@ -72,11 +72,13 @@ def find_backup(run: Run, plan: Plan, approval: Approval | None) -> Backup | str
     """The backup that is used again; else why none is, "" where the settings ask for a new one each time.
 
     It is the newest one that is young enough, or none: an older one would lose more. Its files are read, and compared
-    with the checksums in its manifest.
+    with the checksums in its manifest. An approved run uses none that its approval does not allow, or not any more.
     """
     age = run.settings.reuse_backup
     if not age:
         return ""
+    if why := _why_not_allowed(run, approval):
+        return why
     moment = now()
     known = {b.backup_id: b for b in run.catalog.list(owner_of(run))}
     # by a clock ahead it would stay young for ever
@@ -93,6 +95,20 @@ def find_backup(run: Run, plan: Plan, approval: Approval | None) -> Backup | str
     else:
         return _why_unsound(run.catalog, young[-1]) or young[-1]
     return _why_not_the_named(run, known, approval, moment) or why
+
+
+def _why_not_allowed(run: Run, approval: Approval | None) -> str:
+    """What somebody approved says against any backup but a new one; "" where nothing does."""
+    named = approval.rehearsal if approval is not None else None
+    if named is None:
+        return ""
+    if named.until is None:
+        return "the approval does not allow one of before: the settings did not when it was asked for"
+    # the time is the least of two: one by this clock, one by that of the ledger's database
+    moment = max(now(), run.ledger.clock()) if isinstance(run, LedgerRun) else now()
+    if moment >= named.until:
+        return f"the approval allows one of before until {named.until:%Y-%m-%d %H:%M:%S} UTC"
+    return ""
 
 
 def _whole(backup: Backup) -> bool:

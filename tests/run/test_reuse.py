@@ -220,10 +220,25 @@ def test_settings_that_are_loosened_after_the_approval_do_not_count(shop) -> Non
     shop.settings()
     done = shop.approved(token)
     ended(
-        done, 0, "Rehearsed again: the approval does not allow it: the settings did not when it was asked for"
+        done,
+        0,
+        "a new one, because the approval does not allow one of before: the settings did not when it was asked for",
     )
-    assert len(shop.backups) == 1, "the backup is young, and is proved by this run"
+    assert len(shop.backups) == 2
     assert shop.sent == ["dry-run", "dry-run", "migrate"]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_approval_allows_the_backup_until_the_time_that_it_names(shop, signed: bool) -> None:
+    shop.project.settings('reuse-backup = "10ms"\n[targets.live]\nurl = "env:SHOP"\ntags = ["production"]\n')
+    if signed:
+        shop.protect()
+    shop.ask()
+    token = shop.token()
+    shop.settings()
+    done = shop.approved(token)
+    ended(done, 0, "a new one, because the approval allows one of before until")
+    assert len(shop.backups) == 2
 
 
 # ---------------------------------------------------------------- what is another
