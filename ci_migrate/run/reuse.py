@@ -47,7 +47,7 @@ from ci_migrate.reports.story import duration
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.mark import facts_of
 from ci_migrate.run.run import LedgerRun, Run, WritingRun, heads_of, translate_errors
-from ci_migrate.run.state import named_tables
+from ci_migrate.run.state import named_in, named_tables
 from ci_migrate.settings.kinds import plugin_name
 from ci_migrate.settings.settings import Settings
 from ci_migrate.settings.urls import redact
@@ -376,11 +376,13 @@ def _is_same(then: str | None, today: str | None) -> bool:
 
 
 def _why_rows(run: LedgerRun, evidence: Evidence) -> str:
-    """Tables that the migration names, and that grew or shrank by more than an approval allows."""
+    """Tables that the migration names or changes, and that grew or shrank by more than an approval allows."""
     before = evidence.row_counts_before
+    # a function's name says nothing of its tables; the name of an index may not, but its definition does
+    changed = named_in(before, (f"{c.name} {c.before or ''} {c.after or ''}" for c in evidence.changes))
     with translate_errors(run.reader):
         counts = run.reader.counts()
-    for table in sorted({*named_tables(evidence), *evidence.tables} & before.keys()):
+    for table in sorted({*named_tables(evidence), *changed, *evidence.tables} & before.keys()):
         then, rows = before[table].rows, counts[table].rows if table in counts else 0
         if abs(rows - then) > rows_tolerance(then):
             return f"{table} had {then:,} rows and has {rows:,}"

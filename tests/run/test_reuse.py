@@ -600,3 +600,22 @@ def test_a_restore_by_itself_from_a_backup_that_was_reused_loses_nothing_of_othe
     taken = done.stage("backup")["backup"]["backupTime"][:16].replace("T", " ")
     assert f"loses what was written since {taken} UTC" in done.words
     assert shop.rows() == [1, 2, 10], "what somebody wrote is there"
+
+
+def test_rows_count_of_a_table_that_the_result_alone_shows_to_be_changed(
+    postgresql_url, alembic_project, tmp_path
+) -> None:
+    """A revision calls a function, whose name says nothing of the table that it puts a unique index on."""
+    url = postgresql_url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    shop = Shop(alembic_project, url, tmp_path)
+    shop.sql(
+        "create table big (number integer)",
+        "insert into big select generate_series(1, 100)",
+        "create function tidy() returns void language sql as 'create unique index once on big (number)'",
+    )
+    shop.project.revision("r2", "r1", "op.execute('SELECT tidy()')", "op.execute('DROP INDEX once')")
+    shop.ask()
+    token = shop.token()
+    shop.sql("insert into big select generate_series(200, 300)")
+    done = shop.approved(token)
+    assert "Rehearsed again: public.big had 100 rows and has 201" in done.words, done.text
