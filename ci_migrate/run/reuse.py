@@ -46,6 +46,7 @@ from ci_migrate.model import (
 from ci_migrate.reports.story import duration
 from ci_migrate.run.identity import owner_of
 from ci_migrate.run.mark import facts_of
+from ci_migrate.run.outside_code import code_outside
 from ci_migrate.run.run import LedgerRun, Run, WritingRun, heads_of, translate_errors
 from ci_migrate.run.state import named_in, named_tables
 from ci_migrate.settings.kinds import plugin_name
@@ -206,7 +207,8 @@ def _conditions(run: Run, plan: Plan) -> dict[str, str]:
         if e.dist is not None
     )
     found["installed plugins"] = "\n".join(installed)
-    return {name: _digest(text.encode(errors="surrogatepass")) for name, text in found.items()}
+    digests = {name: _digest(text.encode(errors="surrogatepass")) for name, text in found.items()}
+    return digests | code_outside(settings)
 
 
 def _value(settings: Settings, name: str) -> Any:

@@ -619,3 +619,59 @@ def test_rows_count_of_a_table_that_the_result_alone_shows_to_be_changed(
     shop.sql("insert into big select generate_series(200, 300)")
     done = shop.approved(token)
     assert "Rehearsed again: public.big had 100 rows and has 201" in done.words, done.text
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_plugin_outside_of_the_project_whose_code_is_another(
+    shop, changed: bool, tmp_path, monkeypatch
+) -> None:
+    name = f"company_checks_{changed}"  # a module is imported once by this process
+    package = tmp_path / "elsewhere" / name
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from .rules import check_no_orphans\n")
+    (package / "rules.py").write_text("def check_no_orphans(after):\n    assert True\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    shop.settings(top=f'plugins = ["{name}"]\n')
+    shop.ask()
+    token = shop.token()
+    if changed:
+        (package / "rules.py").write_text("def check_no_orphans(after):\n    assert after\n")
+    done = shop.approved(token)
+    assert (f"changed since: code of plugin {name}" in done.words) is changed, done.text
+    assert reused(done) != changed
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_an_installed_plugin_of_the_same_version_whose_code_is_another(
+    shop, changed: bool, tmp_path, monkeypatch
+) -> None:
+    name = f"rules_of_reuse_{changed}"
+    place = tmp_path / "installed"
+    meta = place / f"{name}-1.0.dist-info"
+    meta.mkdir(parents=True)
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text(f"[ci_migrate]\n{name} = {name}\n")
+    (place / f"{name}.py").write_text("LIMIT = 1\n")
+    monkeypatch.syspath_prepend(str(place))
+    shop.ask()
+    token = shop.token()
+    if changed:
+        (place / f"{name}.py").write_text("LIMIT = 2\n")
+    done = shop.approved(token)
+    assert (f"changed since: code of plugin {name}" in done.words) is changed, done.text
+    assert reused(done) != changed
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_another_squawk(shop, changed: bool, tmp_path) -> None:
+    program = tmp_path / "squawk"
+    program.write_text("#!/bin/sh\necho '[]'\n")
+    program.chmod(0o755)
+    shop.settings(top=f'squawk = "{program}"\n')
+    shop.ask()
+    token = shop.token()
+    if changed:
+        program.write_text("#!/bin/sh\necho '[ ]'\n")
+    done = shop.approved(token)
+    assert ("changed since: program squawk" in done.words) is changed, done.text
+    assert reused(done) != changed
