@@ -22,6 +22,7 @@ from ci_migrate.model.backup import Backup, BackupFile, BackupStatus
 from ci_migrate.model.base import Frozen, canonical_json, decode_foreign, now, sha256_hex
 from ci_migrate.model.comparison import Comparison
 from ci_migrate.model.evidence import (
+    MASKED,
     Backfill,
     CommitPoint,
     Divergence,
@@ -82,6 +83,7 @@ from ci_migrate.model.words import list_some, name_some, plural, show_heads
 
 __all__ = [
     "BACKFILL",
+    "MASKED",
     "Approvable",
     "Approval",
     "Backfill",

@@ -186,6 +186,10 @@ class Reused(Frozen, frozen=True, kw_only=True):
     seconds: float
 
 
+MASKED = "values of rows are masked"
+"""How the words begin by which the comparison of a rehearsal says so."""
+
+
 class Evidence(Frozen, frozen=True, kw_only=True):
     """What the dry run measured on the restored copy.
 
@@ -230,3 +234,8 @@ class Evidence(Frozen, frozen=True, kw_only=True):
     without_rows: bool = False
     not_looked_at: tuple[str, ...] = ()
     backfills: tuple[Backfill, ...] = ()
+
+    @property
+    def masked(self) -> bool:
+        """Whether the copy had other values than the target: what its rows were says nothing of the target's."""
+        return any(words.startswith(MASKED) for words in self.comparison.exceptions)

@@ -15,7 +15,7 @@ from ci_migrate.databases.hidden_values import hide_values
 from ci_migrate.databases.statistics import KeepsStatistics
 from ci_migrate.errors import CiMigrateError, RefusedError
 from ci_migrate.migrations.worker.tokens import Token, dialect_of, tokens_of
-from ci_migrate.model import NextCommand, as_hint, plural
+from ci_migrate.model import MASKED, NextCommand, as_hint, plural
 from ci_migrate.run.run import Mask
 from ci_migrate.settings.settings import Settings
 
@@ -87,7 +87,7 @@ def mask_copy(settings: Settings, copy: Database, masks: Mapping[str, Mask]) -> 
     for member in members.values():
         if isinstance(member, KeepsStatistics):
             member.renew_statistics()
-    return f"values of rows are masked: {', '.join(done)}"
+    return f"{MASKED}: {', '.join(done)}"
 
 
 def _ask(plugin: str, mask: Mask, name: str, copy: Database, hint: str, *, shown: bool) -> str | None:

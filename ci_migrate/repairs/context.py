@@ -192,11 +192,11 @@ class RepairContext:
             return Comparison(not_compared=("rows: the run was interrupted",))
         if self.evidence is None:
             return Comparison(not_compared=("rows: there was no dry run that says which ones would change",))
-        rehearsed = self.evidence.tables
+        rehearsed = {} if self.evidence.masked else self.evidence.tables
         before = {table: e.before for table, e in rehearsed.items() if e.before is not None}
         if self.backup is not None:
             tables = self.backup.row_counts.keys() - version_table_names(self.plan)
-            named = named_in(tables, (s.sql for s in self.evidence.statements))
+            named = named_in(tables, (s.sql for s in self.evidence.statements)) | self.evidence.tables.keys()
             before = {
                 t: held
                 for t, held in self.run.catalog.with_digests(self.backup).contents.items()
@@ -222,6 +222,8 @@ class RepairContext:
         with translate_errors(run.database):
             now = run.database.contents(run.database.counts())
         rehearsed = rows_on(self.evidence, commit_point) if commit_point else {}
+        if rehearsed and self.evidence.masked:
+            return f"{UNKNOWN}: the rehearsal was masked"
         dropped = dict.fromkeys(rows_on(self.evidence, 0).keys() - rehearsed.keys()) if rehearsed else {}
         expected = {**then, **dropped, **rehearsed}
         ours = version_table_names(self.plan)

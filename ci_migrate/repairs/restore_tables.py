@@ -24,7 +24,7 @@ from ci_migrate.model import (
 from ci_migrate.repairs.base import Repair, Repaired
 from ci_migrate.repairs.context import RepairContext
 from ci_migrate.repairs.diagnosis import base_of, rows_on
-from ci_migrate.repairs.foreign_writes import describe_loss, find_unexplained
+from ci_migrate.repairs.foreign_writes import UNKNOWN, describe_loss, find_unexplained
 from ci_migrate.repairs.restore import explain_failure, journal_restore, refuse_overwriting
 from ci_migrate.repairs.trial import try_on_copy
 from ci_migrate.run.run import restore_copy
@@ -137,6 +137,8 @@ def offer(context: RepairContext) -> NextCommand | None:
 
 def _foreign_writes(context: RepairContext, half: HalfDone) -> str:
     """What somebody else wrote to these tables since the backup, in words; "" for nothing."""
+    if half.tables and context.evidence is not None and context.evidence.masked:
+        return f"{UNKNOWN}: the rehearsal was masked"
     return find_unexplained(half.tables, context.read_contents(half.tables))
 
 
