@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ci_migrate.databases.base import Database, Dumped
 from ci_migrate.databases.own_server import RunsServers
+from ci_migrate.databases.same import are_same
 from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
@@ -211,31 +212,18 @@ OpenDatabase = Callable[[URL], Database]
 """The database behind a URL."""
 
 
-def refuse_same(target: Database, clone: Database) -> None:
-    """Raise RefusedError if a clone is the target itself: the dry run would migrate it."""
-    ours, theirs = target.identity(), clone.identity()
+def refuse_same(original: Database, clone: Database, words: str = "the target itself") -> None:
+    """Raise RefusedError if a clone is the original, in `words`: the dry run would migrate it."""
+    ours, theirs = original.identity(), clone.identity()
     same = ours.facts == theirs.facts or ours.place == theirs.place
     if "file" in ours.facts and "file" in theirs.facts:
         files = (Path(ours.facts["file"]), Path(theirs.facts["file"]))
         same = same or (all(file.exists() for file in files) and files[0].samefile(files[1]))
-    if ours.dialect != theirs.dialect or same or _seen_from(target, clone):
-        raise RefusedError(
-            f"provider-clone answered with {theirs.place}, which is "
-            + (
-                "the target itself."
-                if ours.dialect == theirs.dialect
-                else f"{theirs.dialect}, not {ours.dialect}."
-            ),
-            hint="It must make a database of its own and print its URL.",
-        )
-
-
-def _seen_from(target: Database, clone: Database) -> bool:
-    """Whether a session on the target shows among those of the clone: a physical clone has its identifiers too."""
-    engine = target.engine(read_only=True)
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
-            return any("ci-migrate" in words for words in clone.sessions_of("ci-migrate"))
-    finally:
-        engine.dispose()
+    if ours.dialect != theirs.dialect:
+        words = f"{theirs.dialect}, not {ours.dialect}"
+    elif not same and not are_same(original, clone):
+        return
+    raise RefusedError(
+        f"provider-clone answered with {theirs.place}, which is {words}.",
+        hint="It must make a database of its own and print its URL.",
+    )

@@ -167,6 +167,8 @@ def restore_copy(run: Run, backup: Backup, name: str = "") -> Iterator[Database]
         with run.watch("clone", 0):
             clone = run.open_database(stack.enter_context(provider.clone_of(run.database, backup)))
         refuse_same(run.database, clone)
+        if run.reader is not run.database:
+            refuse_same(run.reader, clone, "the database that read-url leads to")
         yield clone
 
 

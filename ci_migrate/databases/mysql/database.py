@@ -24,7 +24,7 @@ from ci_migrate.databases.mysql import measure as mysql_measure
 from ci_migrate.databases.mysql import undo as mysql_undo
 from ci_migrate.databases.mysql.baseline import MySQLBaselines
 from ci_migrate.databases.mysql.catalog import quote_name, read_flavour, read_schema
-from ci_migrate.databases.mysql.lock import blockers, run_lock, session_marks, sessions
+from ci_migrate.databases.mysql.lock import blockers, meet, run_lock, session_marks, sessions
 from ci_migrate.databases.mysql.replicas import follows
 from ci_migrate.databases.mysql.rows import (
     read_contents,
@@ -200,6 +200,14 @@ class MySQL:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
             uptime = (cursor.fetchone() or ("", 0))[1]
         return int(now) - int(uptime)
+
+    def is_same(self, other: Database) -> bool:
+        # `identity` refuses a name that the server spells otherwise
+        return (
+            isinstance(other, MySQL)
+            and self._access.database == other._access.database  # noqa: SLF001
+            and meet(self._access, other._access)  # noqa: SLF001
+        )
 
     def replicates(self, primary: Database) -> bool:
         """By the server that it takes its changes from, or the cluster that both belong to. See `replicas.follows`."""

@@ -1,5 +1,6 @@
 """The run lock on MySQL and MariaDB: GET_LOCK by a session of its own; and who else is at work in a database."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -146,6 +147,20 @@ def run_lock(access: Access, run_id: str, timeout: float) -> Iterator[SessionLoc
         alive, free = f"SELECT IS_USED_LOCK('{name}') = CONNECTION_ID()", f"SELECT RELEASE_LOCK('{name}')"
         with release_after(SessionLock(_asking(connection, access), access.place, alive, free)) as lock:
             yield lock
+
+
+def meet(one: Access, other: Access) -> bool:
+    """Whether sessions of both come to one server: a lock that one of them holds keeps the other from it.
+
+    Such locks belong to a server, need no right, and are in no copy of its files. Its uid does not tell: a copy may
+    have the same.
+    """
+    name = f"ci_migrate_met_{secrets.token_hex(16)}"
+    with one.session(read_only=True) as here, other.session(read_only=True) as there:
+        here.execute("SELECT GET_LOCK(%s, 0)", [name])
+        there.execute("SELECT GET_LOCK(%s, 0)", [name])
+        row = there.fetchone()
+    return row is None or row[0] != 1
 
 
 def _one(cursor: "Cursor", sql: str) -> Any:

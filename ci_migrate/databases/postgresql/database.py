@@ -45,6 +45,7 @@ from ci_migrate.databases.postgresql.sequences import read_uses
 from ci_migrate.databases.postgresql.sessions import Access, libpq_parameters
 from ci_migrate.databases.postgresql.snapshot import AT_ONCE, in_parts
 from ci_migrate.databases.postgresql.tables import replace_rows
+from ci_migrate.databases.postgresql.told import meet, read_told
 from ci_migrate.databases.postgresql.tools import name_tools
 from ci_migrate.databases.postgresql.unseen import read_sequences
 from ci_migrate.databases.postgresql.usable import refuse_unusable
@@ -138,30 +139,10 @@ class PostgreSQL:
         return Identity(dialect=self.dialect, place=self._access.place, facts=facts)
 
     def _told(self) -> dict[str, str]:
-        """`oid`, `system_identifier` ('' where it may not be read), and when the server `started`.
+        return read_told(self._access)
 
-        The worker asks for the start, too: every role may, and a cluster that was copied as files has the same
-        identifier. It is compared within a run alone. A session of its own is asked: the URL may lead elsewhere now.
-        """
-        with self._access.anew.session(read_only=True) as connection:
-            row = connection.execute(
-                "SELECT d.oid, pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute'),"
-                " (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint"
-                " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
-            ).fetchone()
-            assert row is not None
-            oid, permitted, started = row
-            system = (
-                connection.execute("SELECT system_identifier FROM pg_catalog.pg_control_system()")
-                if permitted
-                else None
-            )
-            found = system.fetchone() if system else None
-        return {
-            "oid": str(oid),
-            "system_identifier": str(found[0]) if found else "",
-            "started": str(started),
-        }
+    def is_same(self, other: Database) -> bool:
+        return isinstance(other, PostgreSQL) and meet(self._access, other._access)  # noqa: SLF001
 
     def replicates(self, primary: Database) -> bool:
         """A standby has the identifier and the oids of its primary; so has a copy of it that was promoted."""
