@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from ci_migrate.databases.base import Database, Dumped
 from ci_migrate.databases.own_server import RunsServers
 from ci_migrate.databases.same import are_same
-from ci_migrate.errors import BackupError, DirtyError, RefusedError, ToolError
+from ci_migrate.errors import BackupError, CiMigrateError, DirtyError, RefusedError, ToolError
 from ci_migrate.model import Backup, VersionTable, canonical_json
 from ci_migrate.process import run_tool
 from ci_migrate.settings.secrets import hide_secrets, register_url
@@ -122,6 +122,8 @@ class Provider:
     def clone_of(self, database: Database, backup: Backup) -> Iterator[URL]:
         """A clone of a backup: its URL is the last line that the command prints; `provider-drop` takes it away.
 
+        It does so where the command failed or a signal came, too.
+
         Where that line is the path of a folder, it is a copy of the server's files, and a server of our own runs on it.
 
         Raises:
@@ -129,15 +131,23 @@ class Provider:
             DatabaseError, ToolError: as `RunsServers.server_on`.
         """
         with private_folder() as folder, self._timed():
-            printed = self._run("clone", self.clone, database.url, self._of(backup), folder=folder)
-            clone = printed.strip().split("\n")[-1].strip()
-            register_url(clone)
             try:
+                printed = self._run("clone", self.clone, database.url, self._of(backup), folder=folder)
+            except BaseException:  # a signal, too: it may have made something, which may cost
+                with suppress(CiMigrateError):  # there may be nothing to drop
+                    self._drop(database, backup)
+                raise
+            clone = printed.strip().split("\n")[-1].strip()
+            try:
+                register_url(clone)
                 with _running(database, clone, folder) as url:
                     yield url
             finally:
-                if self.drop:
-                    self._run("drop", self.drop, database.url, self._of(backup), clone=clone)
+                self._drop(database, backup, clone)
+
+    def _drop(self, database: Database, backup: Backup, clone: str = "") -> None:
+        if self.drop:
+            self._run("drop", self.drop, database.url, self._of(backup), clone=clone)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

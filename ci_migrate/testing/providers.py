@@ -384,6 +384,20 @@ class ProviderConformance:
         shop.prove(name)
         assert set(shop.provider.kept()) == kept, "the clone of the killed run is still there"
 
+    def test_a_clone_that_was_not_told_of(self, shop: Shop, tmp_path: Path) -> None:
+        """`drop` knows it by the backup's id alone, and passes where there is none: `clone` may have been ended."""
+        shop.need("clone")
+        shop.need("drop")
+        name, provider_id = shop.backup()
+        kept = set(shop.provider.kept())
+        shop.by_hand("drop", provider_id)
+        folder = tmp_path / "clone"
+        folder.mkdir(mode=0o700)
+        shop.by_hand("clone", provider_id, folder)
+        shop.by_hand("drop", provider_id)
+        assert set(shop.provider.kept()) == kept, "the clone is still there"
+        shop.prove(name)
+
 
 # --------------------------------------------------------------------------- databases
 

@@ -33,7 +33,7 @@ def main(verb: str, data: str, store: str, name: str) -> None:
         btrfs("snapshot", str(backup), str(copy))
         (copy / IN_USE).unlink(missing_ok=True)
         print(copy)
-    elif verb == "drop":
+    elif verb == "drop" and copy.exists():  # it is called also where `clone` did not end
         btrfs("delete", str(copy))
     elif verb == "delete" and backup.exists():  # one that was killed is done again
         btrfs("delete", str(backup))

@@ -97,7 +97,7 @@ def clone(rds, source: str, snapshot: str) -> None:
     try:
         wait(rds, "db_instance_available", DBInstanceIdentifier=name)
         made = instance(rds, name)["Endpoint"]
-    except BaseException:  # ci-migrate drops what it was told of
+    except BaseException:  # by hand nobody calls drop
         drop(rds, source, snapshot)
         raise
     url = urlsplit(os.environ["CI_MIGRATE_PROVIDER_URL"])

@@ -1,6 +1,7 @@
 """Backups by the user's commands: small scripts, on real SQLite and PostgreSQL databases."""
 
 import json
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -222,6 +223,46 @@ def test_reuse_backup_spares_one(provided):
     assert done.code == 0, done.text
     assert "reused" in done.stage("backup")["message"]
     assert len(store(provided)) == 1
+
+
+def log_of(project) -> list[str]:
+    return [line.split()[0] for line in (project.folder / "log.txt").read_text().splitlines()]
+
+
+def clone_that(project, what: str) -> None:
+    """Let `clone` do so once its copy is there, and `drop` find the copy without its URL."""
+    script = project.folder / "provider.py"
+    text = script.read_text().replace('copy(shop, shop + ".clone")', f'copy(shop, shop + ".clone"); {what}')
+    script.write_text(
+        text.replace('os.environ["CI_MIGRATE_PROVIDER_CLONE_URL"].partition(":///")[2]', 'shop + ".clone"')
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_clone_that_is_interrupted_is_dropped(provided, number, code):
+    clone_that(provided, "open('cloning', 'w').close(); time.sleep(60)")
+    script = provided.folder / "provider.py"
+    script.write_text("import time\n" + script.read_text())
+    done = provided.interrupted("run", when=(provided.folder / "cloning").exists, number=number)
+    assert done.code == code, done.text
+    assert log_of(provided) == ["create", "clone", "drop"]
+    assert not [name for name in store(provided) if name.endswith(".clone")]
+
+
+@pytest.mark.parametrize("drop", ["passes", "fails"])
+def test_a_clone_that_fails_is_dropped(provided, drop):
+    """Its own error is the one that is told."""
+    clone_that(provided, "sys.exit('no address is left')")
+    if drop == "fails":
+        script = provided.folder / "provider.py"
+        script.write_text(
+            script.read_text().replace('verb == "drop": ', 'verb == "drop": sys.exit("dropped nothing");')
+        )
+    done = provided.run("run")
+    assert (done.code, "no address is left" in done.text) == (8, True), done.text
+    assert "dropped nothing" not in done.text
+    assert log_of(provided) == ["create", "clone", "drop"]
+    assert bool([name for name in store(provided) if name.endswith(".clone")]) == (drop == "fails")
 
 
 @pytest.mark.parametrize("more", ["", 'read-url = "env:SHOP_URL"\n'], ids=["", "reader"])

@@ -43,7 +43,7 @@ def main(verb: str, store: str, name: str) -> None:
         copy(backup, clone)
         print(f"sqlite:///{clone}")
     elif verb == "drop":
-        Path(clone).unlink()
+        Path(clone).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
