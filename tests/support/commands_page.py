@@ -35,7 +35,7 @@ Each setting has a variable: `CI_MIGRATE_` and its key in capitals ([Settings](s
 | `CI_MIGRATE_STAGE` | Set for `env.py` and revisions: `check`, `dry-run`, `migrate` or `repair`, the stage that runs them. |
 | `CI_MIGRATE_ACTOR` | Set by `ci-migrate serve` for its jobs: whose key called. |
 | `CI_MIGRATE_PROVIDER_URL` | Set for the commands of `provider-create` and others: the target's URL. |
-| `CI_MIGRATE_PROVIDER_CLONE_URL` | Set for `provider-drop`: the URL or the folder that `provider-clone` printed. |
+| `CI_MIGRATE_PROVIDER_CLONE_URL` | Set for `provider-drop`: the URL or the folder that `provider-clone` printed; not where that did not end. |
 
 ci-migrate also reads `ALEMBIC_CONFIG`, `VIRTUAL_ENV`, `NO_COLOR`, `FORCE_COLOR`, `COLUMNS`, `GITHUB_ACTIONS`, and on GitLab `CI_ENVIRONMENT_TIER` or
 `CI_ENVIRONMENT_NAME`.
