@@ -20,7 +20,8 @@ WORTH_TELLING = 5.0
 WORTH_ASKING = 64 * 1024 * 1024
 """Bytes of a database from which on a restore may take so long that the ledger is asked."""
 
-_LAST = 5
+_LAST = 20
+"""Runs that are looked through for one that rehearsed something."""
 
 
 def worth_telling(seconds: float | None) -> bool:
@@ -62,17 +63,25 @@ def announce_cost(run: Run, backup: Backup) -> float | None:
 
 def with_cost(run: Run, result: StageResult, backup: Backup, expected: float | None) -> StageResult:
     """The dry run's result with what its clones cost, and what they were expected to."""
-    price = _price(run, backup)
-    if price is None:
+    told = cost_of(run, backup, expected)
+    if not told:
         return result
     seconds = sum(run.catalog.provider_of(backup).lived)
-    held = "" if expected is None else f"; {price.of(expected)} expected"
-    told = f"clones: {price.of(seconds)} ({duration(seconds)} at {price}{held})"
     if result.evidence is not None:
         result = replace(result, evidence=replace(result.evidence, clone_seconds=seconds))
     if result.outcome is Outcome.PASSED:
         return replace(result, message=f"{result.message}; {told}")
     return replace(result, details=f"{told}\n{result.details}")
+
+
+def cost_of(run: Run, backup: Backup, expected: float | None) -> str:
+    """What the clones cost that were made, in words; "" where no price is set."""
+    price = _price(run, backup)
+    if price is None:
+        return ""
+    seconds = sum(run.catalog.provider_of(backup).lived)
+    held = "" if expected is None else f"; {price.of(expected)} expected"
+    return f"clones: {price.of(seconds)} ({duration(seconds)} at {price}{held})"
 
 
 def _price(run: Run, backup: Backup) -> Price | None:

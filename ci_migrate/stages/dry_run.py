@@ -54,7 +54,7 @@ from ci_migrate.rehearsal.without_rows import (
     without_contents,
     without_rows,
 )
-from ci_migrate.run.expected import announce, announce_cost, expect_restore, with_cost, worth_telling
+from ci_migrate.run.expected import announce, announce_cost, cost_of, expect_restore, with_cost, worth_telling
 from ci_migrate.run.inputs import rehearsed_inputs
 from ci_migrate.run.reuse import find_rehearsal, with_rehearsal
 from ci_migrate.run.run import Run, bare_schema, heads_of, schema_of, translate_errors
@@ -87,7 +87,13 @@ def run_stage(run: Run, plan: Plan, report: Report) -> StageResult:
     if isinstance(found, StageResult):
         return found
     lasting = announce_cost(run, backup)
-    result = with_cost(run, _rehearse_on_copy(run, plan, backup, report.findings), backup, lasting)
+    try:
+        result = _rehearse_on_copy(run, plan, backup, report.findings)
+    except BaseException:
+        if cost := cost_of(run, backup, lasting):
+            run.tell(cost)
+        raise
+    result = with_cost(run, result, backup, lasting)
     if not found:
         return result
     why = f"Rehearsed again: {found}"

@@ -1,6 +1,7 @@
 """Backups by the user's commands: small scripts, on real SQLite and PostgreSQL databases."""
 
 import json
+import re
 import signal
 import sys
 import textwrap
@@ -135,6 +136,14 @@ def test_a_dry_run_that_fails_tells_what_its_clone_cost(provided):
     done = provided.run("run")
     assert done.code != 0
     assert done.stage("dry-run")["details"].startswith("clones: less than 0.01 EUR (")
+
+
+def test_a_dry_run_that_is_refused_on_its_clone_tells_what_that_cost(provided):
+    provided.use("create", "clone", "drop", more='provider-price = "3600 USD"\nmask = "mask.sql"')
+    (provided.folder / "mask.sql").write_text("UPDATE nowhere SET name = 'x';\n")
+    done = provided.run("run")
+    assert done.code != 0
+    assert re.search(r"^ *clones: about \d+\.\d\d USD \(", done.text, re.MULTILINE), done.text
 
 
 def test_verify_restore_and_delete_go_through_the_provider(provided):

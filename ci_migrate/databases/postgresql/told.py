@@ -39,7 +39,11 @@ def meet(one: Access, other: Access) -> bool:
     less: those of another run may be there.
     """
     key = secrets.randbits(63)
-    with one.anew.session(read_only=True) as here, other.anew.session(read_only=True) as there:
-        here.execute("SELECT pg_catalog.pg_advisory_lock(%s::bigint)", [key])
+    with (
+        one.anew.session(read_only=True) as here,
+        other.anew.session(read_only=True) as there,
+        here.transaction(),  # a pooler would lend the session that holds it to the other one
+    ):
+        here.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s::bigint)", [key])
         row = there.execute("SELECT pg_catalog.pg_try_advisory_lock(%s::bigint)", [key]).fetchone()
     return row is None or not row[0]
