@@ -8,8 +8,7 @@ is `ci-migrate fleet run` (each database backed up, rehearsed on its own copy, m
 `fleet-dry-run = "canary"`, and `xargs -P PROCESSES` of `alembic upgrade head`, in turns on equal files; printed are
 ratios of the same round, by the clock and by seconds of processors, which hardly depend on what else the machine
 does. On PostgreSQL, databases of one throw-away server without fsync have two pending revisions, and the fleet has
-`fleet-dry-run = "canary"`, once with a ledger for each database and once with one for all (`state`); the server's own
-seconds of processors count for neither.
+`fleet-dry-run = "canary"`; the server's own seconds of processors count for neither.
 """
 
 import argparse
@@ -123,19 +122,13 @@ def on_postgresql(folder: Path, count: int, processes: int) -> None:
 
     found = {}
     with postgresql() as url:
-        for name in ("canary", "one_ledger", "alembic"):
+        for name in ("canary", "alembic"):
             sql_at(url, f"create database {name}")
             with server_fleet(folder / name, url.set(database=name), count) as fleet:
                 fleet.project.revision("r3", "r2", 'op.create_index("by_name", "users", ["name"])')
-                if name != "alembic":
-                    state = ""
-                    if name == "one_ledger":
-                        sql_at(url, "create database ledger")
-                        ledger = url.set(database="ledger").render_as_string(hide_password=False)
-                        fleet.project.environ["LEDGER_URL"] = ledger
-                        state = 'state = "env:LEDGER_URL"\n'
+                if name == "canary":
                     fleet.set(
-                        f'scratch = "server"\nfleet-processes = {processes}\nfleet-dry-run = "canary"\n{state}'
+                        f'scratch = "server"\nfleet-processes = {processes}\nfleet-dry-run = "canary"\n'
                     )
                     found[name] = timed(fleet, str(BIN / "ci-migrate"), "fleet", "run")
                 else:
@@ -145,14 +138,12 @@ def on_postgresql(folder: Path, count: int, processes: int) -> None:
                     one = ["env", "DATABASE_URL={}", str(BIN / "alembic"), "upgrade", "head"]
                     found[name] = timed(fleet, "xargs", "-P", str(processes), "-I", "{}", *one, stdin=urls)
                 assert {fleet.at(n)[0] for n in fleet.names} == {"r3"}
-    theirs, their_used = found["alembic"]
-    for name, words in (("canary", "a ledger each"), ("one_ledger", "one ledger (`state`)")):
-        ours, used = found[name]
-        print(
-            f"fleet run on {count} databases of PostgreSQL, fleet-dry-run = canary, {words}: {ours:.1f} s, alembic "
-            f"{theirs:.1f} s: {theirs / ours:.2f} times as fast (aim {AIM_TIMES}); of processors {used:.1f} s and "
-            f"{their_used:.1f} s: {their_used / used:.2f} times"
-        )
+    (ours, used), (theirs, their_used) = found["canary"], found["alembic"]
+    print(
+        f"fleet run on {count} databases of PostgreSQL, fleet-dry-run = canary: {ours:.1f} s, alembic {theirs:.1f} s: "
+        f"{theirs / ours:.2f} times as fast (aim {AIM_TIMES}); of processors {used:.1f} s and {their_used:.1f} s: "
+        f"{their_used / used:.2f} times"
+    )
 
 
 def adopt_orphans() -> None:
