@@ -12,26 +12,23 @@ import msgspec
 from ci_migrate import gate
 from ci_migrate.errors import ExitCode, ToolError
 from ci_migrate.fleet.engines import Engine, Processes
-from ci_migrate.fleet.look import Look, Place, Scripts, Seen, look_at_all, read_scripts, show
+from ci_migrate.fleet.inputs import FleetInputs
+from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES, exit_code_of_run
-from ci_migrate.fleet.remote import SETTINGS
 from ci_migrate.fleet.rules import StopRules
-from ci_migrate.fleet.worker import Task, digest_of
+from ci_migrate.fleet.worker import Task
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.ledger.ledger import Ledger
 from ci_migrate.migrations.interrupt import Interrupt
-from ci_migrate.model import TargetState, canonical_json, now, sha256_hex
+from ci_migrate.model import TargetState, now
 from ci_migrate.session import new_run_id
 from ci_migrate.settings.secrets import hide_secrets
 from ci_migrate.settings.settings import Secret, Settings
 
 POLL = 0.2
 """Seconds between two looks at signals while nothing ends."""
-
-NO_INPUTS = ("target", "token", "by", "reason")
-"""Flags that change nothing of what is migrated."""
 
 ATTENDED = (Place.UNFINISHED, Place.RUNNING)
 """What an attempt before may have left; the worker waits for it and repairs it."""
@@ -57,7 +54,10 @@ class FleetRequest:
 
 
 class Coordinator:
-    """Takes the databases of one fleet run to their ends. It alone writes their rows."""
+    """Takes the databases of one fleet run to their ends. It alone writes their rows.
+
+    Raises CiMigrateError where the scripts can't be read; nothing is written down then.
+    """
 
     def __init__(
         self,
@@ -69,10 +69,9 @@ class Coordinator:
     ) -> None:
         self.request = request
         self._engine = engine or Processes(request.settings)
-        self.scripts = Scripts(heads=(), revisions=frozenset())
-        self._files: dict[str, str] = {}
-        self._inputs = ""
-        self._script_heads: tuple[str, ...] = ()
+        self._scripts = read_scripts(request.settings, request.interrupt)
+        self._inputs = FleetInputs.of(request.settings, self._scripts)
+        self._digest = self._inputs.digest(request.settings, request.flags)
         self.ledger = ledger
         self.run = run
         self.targets = {target.name: target for target in targets}
@@ -85,34 +84,19 @@ class Coordinator:
 
     # ------------------------------------------------------------------ before
 
-    def read(self) -> None:
-        """Read the scripts, before anything is written down. Raises CiMigrateError where they can't be read."""
-        settings, flags = self._settings, self.request.flags
-        self.scripts = read_scripts(settings, self.request.interrupt)
-        self._script_heads = self.scripts.heads
-        folder = settings.project_dir
-        files = dict.fromkeys((*self.scripts.files, *SETTINGS, *_configuration(settings)))
-        self._files = {file: digest_of(folder / file) for file in files}
-        given = {
-            name: str(value) for name, value in flags.items() if name not in NO_INPUTS and value is not None
-        }
-        told = {"files": self._files, "heads": self._script_heads, "to": settings.to, "flags": given}
-        self._inputs = sha256_hex(canonical_json(told))[:16]
-
     def read_otherwise(self, target: FleetTarget) -> bool:
         """Whether it went well by other scripts, settings or flags than those of now: nothing is known of it then."""
-        return target.status in WENT_WELL and target.inputs != self._inputs
+        return target.status in WENT_WELL and target.inputs != self._digest
 
     def look(self, names: Sequence[str], *, repairs: bool) -> list[FleetTarget]:
         """Look at databases, write down those with which nothing can be done, and return the others.
 
         `repairs`: what an earlier attempt left is repaired, so it is none of those.
         """
-        scripts = self.scripts
         there = [self._members[name] for name in names if name in self._members]
         known = (*fleets.known_targets(self.ledger, self.run.fleet), *self.targets.values())
         found = look_at_all(
-            self._settings, there, scripts, self.request.looked, self.request.interrupt, known
+            self._settings, there, self._scripts, self.request.looked, self.request.interrupt, known
         )
         if self._over:
             return []
@@ -137,9 +121,8 @@ class Coordinator:
         if failed and target.schema_after and _came_to(target) == (seen.heads, seen.schema):
             return target  # as it was when it failed: its schema is not its canary's
         begun = failed or bool(target.attempts and target.heads != seen.heads)
-        state = seen.state
-        if state is Place.AT_HEAD and target.status is FleetStatus.MIGRATED:
-            return target  # by other scripts, which led to the same
+        if seen.state is Place.AT_HEAD and target.status is FleetStatus.MIGRATED:
+            return target  # by other scripts, which had the same heads
         target = msgspec.structs.replace(
             target,
             canary=False,
@@ -154,8 +137,9 @@ class Coordinator:
             backup_id="",
             report="",
             rehearsed=Rehearsed.NOTHING,
-            inputs=self._inputs,
+            inputs=self._digest,
         )
+        state = seen.state
         if state is Place.AT_HEAD and self._settings.to in ("head", "heads"):
             return msgspec.structs.replace(target, status=FleetStatus.ALREADY, exit_code=0)
         if state in (Place.AT_HEAD, Place.BEHIND) or (state in ATTENDED and repairs):
@@ -276,8 +260,8 @@ class Coordinator:
 
     def _start(self, target: FleetTarget) -> tuple[Any, Task]:
         instead = self._rehearsed_instead(target)
-        target_state = target.state
-        goes_on = target.attempts > 0 or target_state in ATTENDED
+        left = target.state in ATTENDED
+        goes_on = left or target.attempts > 0
         target = msgspec.structs.replace(
             target,
             status=FleetStatus.RUNNING,
@@ -297,14 +281,13 @@ class Coordinator:
             flags={**self.request.flags, "target": self.run.fleet},
             rehearse=instead is None,
             goes_on=goes_on,
-            left=target_state in ATTENDED,
-            files=self._files,
-            heads=self._script_heads,
+            left=left,
+            inputs=self._inputs,
             by=self.request.by,
             reason=self.request.reason or f"fleet run {self.run.fleet_run}",
             token=(self.request.tokens or {}).get(target.name),
         )
-        return self._engine.start(task, self._files), task
+        return self._engine.start(task), task
 
     def _rehearsed_instead(self, target: FleetTarget) -> FleetTarget | None:
         """The canary whose dry run will do for this one; None where it needs its own."""
@@ -317,13 +300,12 @@ class Coordinator:
     def _same_canaries(self, target: FleetTarget) -> list[FleetTarget]:
         """The canaries that were migrated as this one will be, from its heads and schema, and to a known schema."""
         before = target.heads, target.schema
-        migrated = self._proven()
-        return [t for t in migrated if (t.heads, t.schema) == before and t.schema_after]
+        return [t for t in self._proven() if (t.heads, t.schema) == before and t.schema_after]
 
     def _proven(self) -> list[FleetTarget]:
         """The canaries that were migrated by the scripts, settings and flags of now."""
         canaries = self._canaries.values()
-        return [t for t in canaries if t.status is FleetStatus.MIGRATED and t.inputs == self._inputs]
+        return [t for t in canaries if t.status is FleetStatus.MIGRATED and t.inputs == self._digest]
 
     def _finish(self, job: Any, task: Task) -> FleetTarget:
         told, code = self._engine.finish(job, task)
@@ -388,7 +370,7 @@ class Coordinator:
         elif seen.state is Place.BEHIND and same:
             code, state = ExitCode.COULD_NOT_TELL, TargetState.UNTOUCHED.value
             found += " as before, and nobody holds its run lock"
-        elif seen.state is Place.BEHIND and tuple(sorted(seen.heads)) == self._script_heads:
+        elif seen.state is Place.BEHIND and tuple(sorted(seen.heads)) == self._scripts.heads:
             code, state = None, Place.AT_HEAD.value
             found += ", no run of it is unfinished, and nobody holds its run lock"
         advice = f"ci-migrate fleet resume --target {self.run.fleet}"
@@ -432,12 +414,6 @@ class Coordinator:
             self.targets[target.name] = target
             if target.canary:
                 self._canaries[target.name] = target
-
-
-def _configuration(settings: Settings) -> tuple[str, ...]:
-    """Alembic's own files, from the project's folder: they say where its scripts are."""
-    files = (settings.alembic_config, settings.alembic_toml)
-    return tuple(os.path.relpath(file, settings.project_dir) for file in files if file is not None)
 
 
 def _came_to(target: FleetTarget) -> tuple[tuple[str, ...], str]:

@@ -1,7 +1,7 @@
 """What does the work of a fleet run: processes on this machine, or any executor, such as one on a cluster."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,8 +33,8 @@ class Engine(Protocol):
     here: bool
     at_once: int
 
-    def start(self, task: Task, files: Mapping[str, str]) -> Any:
-        """Begin, with these files of the project, by their digests. Raises ToolError where nothing can be begun."""
+    def start(self, task: Task) -> Any:
+        """Begin. Raises ToolError where nothing can be begun."""
 
     def ended(self, jobs: Sequence[Any], timeout: float) -> list[Any]:
         """Those that have ended, after at most `timeout` seconds."""
@@ -58,7 +58,7 @@ class Processes:
         self._lender: Lender | None = None
         self._begun = False
 
-    def start(self, task: Task, files: Mapping[str, str]) -> Job:  # noqa: ARG002 - they are here
+    def start(self, task: Task) -> Job:
         """As `Engine`."""
         if not self._begun:
             self._begun = True
@@ -100,20 +100,19 @@ class Submitted:
         self._settings = settings
         self.at_once = int(getattr(executor, "max_workers", 0)) or os.cpu_count() or 1
 
-    def start(self, task: Task, files: Mapping[str, str]) -> "Future[Sealed]":
+    def start(self, task: Task) -> "Future[Sealed]":
         """As `Engine`."""
         order = Order(
             version=__version__,
             directory=str(task.directory),
             production=self._settings.production,
-            files=dict(files),
+            inputs=task.inputs,
             target=task.target,
             fleet_run=task.fleet_run,
             flags=dict(task.flags),
             rehearse=task.rehearse,
             goes_on=task.goes_on,
             left=task.left,
-            heads=task.heads,
             by=task.by,
             reason=task.reason,
             token=task.token.reveal() if task.token is not None else "",

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -224,7 +223,8 @@ def _refuse_twice(members: Sequence[Member]) -> None:
             raise SettingsError(
                 f"The fleet lists {member.name} twice.", hint="Give each database a name: NAME URL."
             )
-        for key in _keys(member) & places.keys():
+        keys = _keys(member)
+        for key in keys & places.keys():
             raise SettingsError(
                 f"The fleet lists {places[key]} and {member.name}, which are the same database "
                 f"({member.place}).",
@@ -232,16 +232,18 @@ def _refuse_twice(members: Sequence[Member]) -> None:
                 "(docs/fleet.md).",
             )
         names.add(member.name)
-        places |= dict.fromkeys(_keys(member), member.name)
+        places |= dict.fromkeys(keys, member.name)
 
 
 def _keys(member: Member) -> set[object]:
-    """What two names of one database have in common: its place; of a file also where links lead, and its inode."""
+    """What two names of one database have in common: its place; of a file also its inode, or where links lead."""
     keys: set[object] = {member.place}
-    if member.parsed.get_backend_name() == "sqlite" and member.parsed.database:
-        file = Path(member.parsed.database)
-        keys.add(os.path.realpath(file))
-        with suppress(OSError):
-            found = file.stat()
+    url = member.parsed
+    if url.get_backend_name() == "sqlite" and url.database:
+        try:
+            found = Path(url.database).stat()
+        except OSError:
+            keys.add(os.path.realpath(url.database))
+        else:
             keys.add((found.st_dev, found.st_ino))
     return keys

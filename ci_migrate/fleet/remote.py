@@ -16,32 +16,28 @@ import msgspec
 
 from ci_migrate import __version__
 from ci_migrate.errors import SettingsError, UsageError
-from ci_migrate.fleet.look import read_scripts, show
+from ci_migrate.fleet.inputs import FleetInputs
 from ci_migrate.fleet.members import find_member
-from ci_migrate.fleet.worker import Task, digest_of, perform, request_file
+from ci_migrate.fleet.worker import Task, perform, request_file
 from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
 from ci_migrate.model import Frozen
 from ci_migrate.process import Tail, hide_memory, own_environment, running
 from ci_migrate.settings.settings import Secret, load
 
-SETTINGS = ("pyproject.toml", "ci-migrate.toml")
-"""The files that must be those of the coordinator, beside the scripts."""
-
 
 class Order(Frozen, frozen=True, kw_only=True):
-    """What a worker is to do. `flags` are those of the command line; `files` digests of the project's."""
+    """What a worker is to do. `flags` are those of the command line; `inputs` its files."""
 
     version: str
     directory: str
     production: bool
-    files: dict[str, str]
+    inputs: FleetInputs
     target: FleetTarget
     fleet_run: str
     flags: dict[str, Any]
     rehearse: bool
     goes_on: bool
     left: bool
-    heads: tuple[str, ...]
     by: str
     reason: str
     token: str = ""
@@ -104,12 +100,8 @@ def task_of(order: Order) -> Task:
     fleet = load(directory, environ, order.flags)
     if order.production and not fleet.production:
         raise SettingsError(f"{here} does not take the fleet for production, as the coordinator does.")
-    for name, digest in order.files.items():
-        if digest_of(fleet.project_dir / name) != digest:
-            raise UsageError(f"{here} has another {name} than the coordinator.")
-    heads = read_scripts(fleet).heads
-    if heads != order.heads:
-        raise UsageError(f"{here} has scripts at {show(heads)}, not at {show(order.heads)}.")
+    if other := order.inputs.first_other(fleet.project_dir):
+        raise UsageError(f"{here} has another {other} than the coordinator.")
     member = find_member(fleet, order.target.name)
     if member.place != order.target.place:
         raise SettingsError(f"{here} has {member.name} at {member.place}, not at {order.target.place}.")
@@ -123,6 +115,7 @@ def task_of(order: Order) -> Task:
         rehearse=order.rehearse,
         goes_on=order.goes_on,
         left=order.left,
+        inputs=FleetInputs(files={}),  # compared above
         by=order.by,
         reason=order.reason,
         token=Secret(order.token) if order.token else None,

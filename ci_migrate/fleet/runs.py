@@ -51,7 +51,6 @@ def run_fleet(request: FleetRequest) -> FleetReport:
     with open_engine(request.settings) as engine, _coordinating(request) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         coordinator = Coordinator(request, ledger, run, targets, engine)
-        coordinator.read()
         fleets.begin(ledger, run, targets)
         return _work(coordinator, [target.name for target in targets], repairs=False)
 
@@ -88,7 +87,6 @@ def resume_fleet(request: FleetRequest, fleet_run: str | None, *, retry: bool = 
         wanted = (*NOT_ENDED, *(RETRIED if retry else ()))
         begun = msgspec.structs.replace(new_run(request), fleet_run=run.fleet_run, started=run.started)
         coordinator = Coordinator(request, ledger, begun, targets, engine)
-        coordinator.read()
         fleets.go_on(ledger, begun)
         again = {t.name for t in targets if t.name in listed and coordinator.read_otherwise(t)}
         names = [t.name for t in targets if t.status in wanted or t.name in again]

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -16,6 +15,7 @@ import msgspec
 from ci_migrate import gate
 from ci_migrate.errors import CiMigrateError, ExitCode, UsageError
 from ci_migrate.fleet.forked import Lent
+from ci_migrate.fleet.inputs import FleetInputs
 from ci_migrate.fleet.look import Look, Place, Seen
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES
@@ -53,20 +53,9 @@ class Task:
     goes_on: bool  # this run has begun with it before: what that left is waited for, and repaired
     by: str
     reason: str
-    heads: tuple[str, ...] = ()  # of the coordinator's scripts
+    inputs: FleetInputs  # the coordinator's
     left: bool = False  # the coordinator saw what an earlier attempt left there
-    files: Mapping[str, str] = field(
-        default_factory=dict
-    )  # digests of the coordinator's, from the project's folder
     token: Secret | None = None  # that of the fleet's approval which is for this database
-
-
-def digest_of(path: Path) -> str:
-    """Of a file; "" where there is none."""
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 def report_file(project: Path, fleet_run: str, name: str) -> Path:
@@ -125,9 +114,8 @@ def _work(task: Task, interrupt: Interrupt, lender: Lender | None) -> FleetTarge
     )
     if task.goes_on:
         settings = replace(settings, run_lock_timeout=max(settings.run_lock_timeout, PATIENCE))
-    for name, digest in task.files.items():
-        if digest_of(settings.project_dir / name) != digest:
-            raise UsageError(f"{name} changed since this fleet run read it.")
+    if changed := task.inputs.first_other(settings.project_dir):
+        raise UsageError(f"{changed} changed since this fleet run read it.")
     target, look = task.target, Look(settings)
     seen = _wait(task, look, interrupt)
     left = task.left
@@ -140,8 +128,7 @@ def _work(task: Task, interrupt: Interrupt, lender: Lender | None) -> FleetTarge
                 told = msgspec.structs.replace(told, state=seen.state.value)
             return told
         seen, left = look.at(task.member), True
-    changed = _changed(task, seen, left=left)
-    if changed:
+    if changed := _changed(task, seen, left=left):
         code = int(CODES.get(seen.state, ExitCode.REFUSED))
         return msgspec.structs.replace(
             target,

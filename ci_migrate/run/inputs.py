@@ -1,13 +1,14 @@
 """The inputs of a plan: what was seen when it was made, what its rehearsal saw besides, what a child may execute."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 
 from ci_migrate.migrations import events
 from ci_migrate.migrations.graph import Inspection, inspect, make_plan
 from ci_migrate.migrations.requests import ExpectedInputs
-from ci_migrate.model import Approvable, Direction, Evidence, Inputs, Plan
+from ci_migrate.model import Approvable, Direction, Evidence, Inputs, Plan, sha256_hex
 from ci_migrate.run.identity import database_of
 from ci_migrate.run.run import Run, child_setup
 from ci_migrate.settings.settings import Settings
@@ -138,3 +139,11 @@ def expected_inputs(settings: Settings, plan: Plan, evidence: Evidence | None = 
         distributions=inputs.distributions,
         closed=bool(plan.inputs) and evidence is not None,
     )
+
+
+def digest_of(file: Path) -> str:
+    """Its sha256; "" where it can't be read, which is never the same as what another run met."""
+    try:
+        return sha256_hex(file.read_bytes())
+    except OSError:
+        return ""

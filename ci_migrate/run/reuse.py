@@ -45,6 +45,7 @@ from ci_migrate.model import (
 )
 from ci_migrate.reports.story import duration
 from ci_migrate.run.identity import owner_of
+from ci_migrate.run.inputs import digest_of
 from ci_migrate.run.mark import facts_of
 from ci_migrate.run.outside_code import code_outside
 from ci_migrate.run.run import LedgerRun, Run, WritingRun, heads_of, translate_errors
@@ -253,15 +254,7 @@ def _library_folders() -> set[Path]:
 
 def _files(settings: Settings, files: Iterator[str]) -> dict[str, str]:
     folder = settings.project_dir
-    return {f"{FILE}{relative(file, folder)}": _digest_of(folder / file) for file in files}
-
-
-def _digest_of(file: Path) -> str:
-    """Its sha256; "" where it can't be read, which is never the same as what another run met."""
-    try:
-        return sha256_hex(file.read_bytes())
-    except OSError:
-        return ""
+    return {f"{FILE}{relative(file, folder)}": digest_of(folder / file) for file in files}
 
 
 def _digest(data: bytes) -> str:
@@ -366,9 +359,7 @@ def _why_other(run: LedgerRun, plan: Plan, made: Rehearsal, evidence: Evidence) 
         n for n in made.conditions.keys() | again.keys() if not _is_same(made.conditions.get(n), again.get(n))
     )
     seen = evidence.inputs.files
-    other += [
-        f"file {n}" for n in sorted(seen) if not _is_same(seen[n], _digest_of(settings.project_dir / n))
-    ]
+    other += [f"file {n}" for n in sorted(seen) if not _is_same(seen[n], digest_of(settings.project_dir / n))]
     return f"changed since: {list_some(other, 3)}" if other else ""
 
 

@@ -47,9 +47,7 @@ def coordinating(fleet, engine=None, **flags):
     with open_ledger(state_url(request.settings), create=True) as ledger:
         run, targets = new_run(request), new_targets(request.members)
         fleets.begin(ledger, run, targets)
-        coordinator = Coordinator(request, ledger, run, targets, engine)
-        coordinator.read()
-        yield coordinator
+        yield Coordinator(request, ledger, run, targets, engine)
 
 
 def test_two_fleets_of_a_project_do_not_stand_in_each_other_s_way(fleet):
@@ -101,7 +99,7 @@ class Broken(Processes):
 
     here = False
 
-    def start(self, task, files):
+    def start(self, task):
         raise ToolError("the pool is broken")
 
 
@@ -136,7 +134,7 @@ def test_a_schema_that_nobody_could_read_is_not_that_of_the_canary(fleet):
 class Noting(Processes):
     """Begins nothing, and keeps the tasks."""
 
-    def start(self, task, files):
+    def start(self, task):
         self.tasks = [*getattr(self, "tasks", []), task]
         raise ToolError("later")
 

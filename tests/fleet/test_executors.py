@@ -12,8 +12,10 @@ from fleet_support import by_name, new_fleet, slow_revision, sql, statuses, wait
 
 from ci_migrate.errors import CiMigrateError
 from ci_migrate.fleet.engines import Submitted
+from ci_migrate.fleet.inputs import FleetInputs
+from ci_migrate.fleet.look import read_scripts
 from ci_migrate.fleet.members import Member, read_members
-from ci_migrate.fleet.remote import Order, digest_of, task_of
+from ci_migrate.fleet.remote import Order, task_of
 from ci_migrate.fleet.worker import Task
 from ci_migrate.ledger.fleets import FleetStatus, FleetTarget
 from ci_migrate.plugins.executors import ci_migrate_executor
@@ -170,6 +172,7 @@ def task(fleet, **more) -> Task:
         flags={"target": "tenants"},
         rehearse=True,
         goes_on=False,
+        inputs=FleetInputs(files={"env.py": "1"}),
         by="ana",
         reason="release",
         **more,
@@ -179,7 +182,7 @@ def task(fleet, **more) -> Task:
 def test_no_url_no_password_and_no_variable_goes_to_a_worker(fleet):
     settings = load(fleet.project.folder, {"PGPASSWORD": SECRET}, {"target": "tenants"})
     recorder = Recorder()
-    Submitted(recorder, settings).start(task(fleet, token=Secret("signed-token")), {"env.py": "1"})
+    Submitted(recorder, settings).start(task(fleet, token=Secret("signed-token")))
     (sealed,) = recorder.handed
     assert SECRET.encode() not in sealed.content
     assert b"postgresql" not in sealed.content
@@ -189,13 +192,13 @@ def test_no_url_no_password_and_no_variable_goes_to_a_worker(fleet):
 
 
 def order(fleet, **other) -> Order:
-    (first, *_) = read_members(load(fleet.project.folder, fleet.project.environment(), {"target": "tenants"}))
-    script = "migrations/versions/r2.py"
+    settings = load(fleet.project.folder, fleet.project.environment(), {"target": "tenants"})
+    (first, *_) = read_members(settings)
     values = {
         "version": "0.1.0",
         "directory": str(fleet.project.folder),
         "production": False,
-        "files": {script: digest_of(fleet.project.folder / script)},
+        "inputs": FleetInputs.of(settings, read_scripts(settings)),
         "target": FleetTarget(
             name=first.name, number=1, place=first.place, server="", status=FleetStatus.RUNNING
         ),
@@ -204,7 +207,6 @@ def order(fleet, **other) -> Order:
         "rehearse": True,
         "goes_on": False,
         "left": False,
-        "heads": ("r2",),
         "by": "ana",
         "reason": "",
     }
@@ -224,10 +226,18 @@ def test_a_worker_takes_the_url_from_its_own_list(fleet, monkeypatch):
         ({"version": "0.0.9"}, "has ci-migrate 0.1.0, not 0.0.9"),
         ({"directory": "/nowhere"}, "has no folder /nowhere"),
         ({"production": True}, "does not take the fleet for production, as the coordinator does"),
-        ({"files": {"migrations/env.py": "0"}}, "has another migrations/env.py than the coordinator"),
-        ({"files": {"ci-migrate.toml": ""}}, "has another ci-migrate.toml than the coordinator"),
-        ({"files": {"migrations/versions/r9.py": "0"}}, "has another migrations/versions/r9.py than"),
-        ({"heads": ("r1",)}, "has scripts at r2, not at r1"),
+        (
+            {"inputs": FleetInputs(files={"migrations/env.py": "0"})},
+            "has another migrations/env.py than the coordinator",
+        ),
+        (
+            {"inputs": FleetInputs(files={"ci-migrate.toml": ""})},
+            "has another ci-migrate.toml than the coordinator",
+        ),
+        (
+            {"inputs": FleetInputs(files={"migrations/versions/r9.py": "0"})},
+            "has another migrations/versions/r9.py than",
+        ),
     ],
 )
 def test_a_worker_that_is_set_up_otherwise_does_nothing(fleet, monkeypatch, other, words):
@@ -242,4 +252,14 @@ def test_a_worker_whose_list_names_another_database_does_nothing(fleet, monkeypa
     known = order(fleet)
     fleet.project.write("tenants.txt", "t00000 sqlite:///data/t00001.db\n")
     with pytest.raises(CiMigrateError, match=r"has t00000 at .*t00001.db, not at .*t00000.db"):
+        task_of(known)
+
+
+@pytest.mark.parametrize("file", ["migrations/versions/r3.py", "alembic.ini"])
+def test_a_worker_with_one_revision_more_or_another_configuration_does_nothing(fleet, monkeypatch, file):
+    monkeypatch.setattr("ci_migrate.fleet.remote.own_environment", fleet.project.environment)
+    known = order(fleet)
+    with (fleet.project.folder / file).open("a") as there:
+        there.write("# more\n")
+    with pytest.raises(CiMigrateError, match=f"has another {file} than the coordinator"):
         task_of(known)
