@@ -47,26 +47,24 @@ def poor(url):
     return url.set(username=name, password="x")
 
 
-def beside(url, name):
-    """The URL of a new database on the same server."""
+def on_server(url, statement):
     if url.get_backend_name() == "postgresql":
         server = url.set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name}")
+            admin.execute(statement)
     else:
         with MySQL(url)._access.session() as cursor:
-            cursor.execute(f"CREATE DATABASE {name}")
+            cursor.execute(statement)
+
+
+def beside(url, name):
+    """The URL of a new database on the same server."""
+    on_server(url, f"CREATE DATABASE {name}")
     return url.set(database=name)
 
 
 def drop(url, name):
-    if url.get_backend_name() == "postgresql":
-        server = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name}")
-    else:
-        with MySQL(url)._access.session() as cursor:
-            cursor.execute(f"DROP DATABASE {name}")
+    on_server(url, f"DROP DATABASE {name}")
 
 
 @pytest.mark.parametrize("fixture", KINDS)
