@@ -16,7 +16,7 @@ from ci_migrate.fleet.inputs import FleetInputs
 from ci_migrate.fleet.look import Look, Place, Seen, look_at_all, read_scripts, show
 from ci_migrate.fleet.members import Member
 from ci_migrate.fleet.outcome import CODES, exit_code_of_run
-from ci_migrate.fleet.rules import StopRules
+from ci_migrate.fleet.rules import BY_CANARY, StopRules
 from ci_migrate.fleet.worker import Task
 from ci_migrate.ledger import fleets
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget, Rehearsed
@@ -201,7 +201,7 @@ class Coordinator:
         if canary.status in WENT_WELL or (asks and self._settings.production and self.request.tokens is None):
             return ""
         return (
-            f"the canary {canary.name} {'needs an approval' if asks else f'ended as: {canary.status.value}'}"
+            f"{BY_CANARY}{canary.name} {'needs an approval' if asks else f'ended as: {canary.status.value}'}"
         )
 
     @property

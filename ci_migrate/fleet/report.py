@@ -12,6 +12,7 @@ from junit_xml import TestSuite
 
 from ci_migrate import __version__
 from ci_migrate.errors import ExitCode
+from ci_migrate.fleet.rules import BY_CANARY
 from ci_migrate.fleet.runs import FleetReport
 from ci_migrate.ledger.fleets import NOT_ENDED, WENT_WELL, FleetRun, FleetStatus, FleetTarget, Rehearsed
 from ci_migrate.model import Frozen, Outcome, plural
@@ -25,9 +26,6 @@ SHOWN = 20
 
 MOST_FAILURES, MOST_OTHERS = 500, 1000
 """Rows of the page's two tables; the rest is counted, fleet.json has them all."""
-
-STOPPING = (FleetStatus.FAILED, FleetStatus.LEFT_OUT)
-"""How a canary ends that ends the run."""
 
 NOT_WELL = tuple(status for status in FleetStatus if status not in WENT_WELL)
 
@@ -101,11 +99,11 @@ def advice(report: FleetReport) -> list[str]:
     to = "" if run.destination == "head" else f" --to {run.destination}"
     fleet = f"--target {run.fleet}{to}" + (f" --shard {run.shard}" if run.shard else "")
     again = f"ci-migrate fleet retry {run.fleet_run} {fleet}   # once the causes are fixed"
-    if run.stopped and any(target.canary and target.status in STOPPING for target in report.targets):
-        return [again]  # no other takes a canary's place
+    asking = [target for target in report.targets if target.status is FleetStatus.APPROVAL]
+    if run.stopped.startswith(BY_CANARY) and not asking:
+        return [again]  # a named one has no substitute: resume would stop at once
     if report.count(*NOT_ENDED):
         return [f"ci-migrate fleet resume {run.fleet_run} {fleet}"]
-    asking = [target for target in report.targets if target.status is FleetStatus.APPROVAL]
     if asking and not any(target.stage for target in asking):  # an approval was given, and lists none of them
         return [f"ci-migrate fleet run {fleet}   # rehearses those that the approval did not list"]
     if asking:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+BY_CANARY = "the canary "
+"""How the words begin that say that a canary stopped a run."""
+
 
 @dataclass
 class StopRules:

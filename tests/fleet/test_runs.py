@@ -117,6 +117,7 @@ def test_where_the_named_canary_is_left_out_or_failed_no_other_takes_its_place(f
             "Stopped: the canary t00002 ended as: left out",
             "1 left out",
             "3 waiting",
+            "next: ci-migrate fleet retry",
         )
     fleet.file("t00002").write_bytes(fleet.file("t00001").read_bytes())
     fleet.project.revision("r2", "r1", "create table users (id integer)")
